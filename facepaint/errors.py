@@ -1,0 +1,93 @@
+"""Every error facepaint raises on purpose, in one tree, split by what the caller should do.
+
+    FacepaintError
+    ├── UsageError            the command is wrong: correct it                   exit 2
+    │   └── MissingExtra      a part of the installation is missing: install it
+    ├── InputError            the file, picture or job named is no good          exit 3
+    │   ├── UnreadableMedia   the bytes cannot be decoded: give up, never retry
+    │   └── UnknownJob
+    ├── ServiceError          storage or broker out of reach: wait and retry     exit 4
+    │   ├── StoreUnreachable
+    │   └── QueueUnreachable
+    ├── JobError              the job failed or is incomplete                    exit 5
+    │   └── JobDeleted        a tombstone stands: stop and remove what was written
+    ├── ObjectMissing         no object under that key (callers decide what it means)
+    ├── RecordInvalid         a JSON record that does not read as what its key promises
+    └── DeviceError           the compute device asked for is not there          exit 2
+
+A message is one line: what failed, on which file or key, what to do next.
+"""
+
+
+class FacepaintError(Exception):
+    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for it."""
+
+    exit_code = 1
+
+
+class UsageError(FacepaintError):
+    """The command or an option is wrong; the user corrects it."""
+
+    exit_code = 2
+
+
+class MissingExtra(UsageError):
+    """A command needs an optional part of the installation."""
+
+    def __init__(self, extra: str, needed_for: str) -> None:
+        self.extra = extra
+        super().__init__(f"{needed_for} needs the extra '{extra}': pip install 'facepaint[{extra}]'")
+
+
+class DeviceError(UsageError):
+    """A compute device was asked for by name and is not there."""
+
+
+class InputError(FacepaintError):
+    """The input or the job named by the user cannot be worked on."""
+
+    exit_code = 3
+
+
+class UnreadableMedia(InputError):
+    """The bytes cannot be decoded; trying again would not help."""
+
+
+class UnknownJob(InputError):
+    """No job of that id in the storage."""
+
+
+class ServiceError(FacepaintError):
+    """An outside service cannot be reached; waiting may help."""
+
+    exit_code = 4
+
+
+class StoreUnreachable(ServiceError):
+    """The object storage does not answer or refuses the credentials."""
+
+
+class QueueUnreachable(ServiceError):
+    """The broker does not answer or refuses the credentials."""
+
+
+class JobError(FacepaintError):
+    """The job failed or is incomplete."""
+
+    exit_code = 5
+
+
+class JobDeleted(JobError):
+    """The job's tombstone stands: stop, and remove what was written."""
+
+
+class ObjectMissing(FacepaintError):
+    """No object is stored under the key."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"nothing is stored under {key}")
+
+
+class RecordInvalid(FacepaintError):
+    """A stored record does not read as what its key promises."""

@@ -1,0 +1,252 @@
+"""Looks: which filters a job is painted with. The catalogue of filters, the parser, the canonical form.
+
+A filter is written ``name:key=value,key=value``; ``name@2`` paints the second face only; several filters are painted in
+the order given. ``sticker:PATH`` takes the rest as a path. ``filters/`` has one painter for every name in `CATALOGUE`,
+and a test keeps the two equal. Pure: nothing here reads a file or the storage.
+"""
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from facepaint.errors import UsageError
+
+Value = float | str
+"""An option's value: numbers are floats, everything else is text."""
+
+SHA256 = re.compile(r"[0-9a-f]{64}")
+COLOUR = re.compile(r"#[0-9a-f]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of a filter: its type, default and bounds, and a sentence for the help."""
+
+    name: str
+    help: str
+    default: Value
+    type: Literal["number", "choice", "colour", "sha256"] = "number"
+    minimum: float = 0.0
+    maximum: float = 0.0
+    choices: tuple[str, ...] = ()
+
+    def parse(self, text: str, where: str) -> Value:
+        """Turn what the user typed into a value, or raise `UsageError` naming what is allowed."""
+        if self.type == "number":
+            return self._number(text, where)
+        value = text.strip().lower()
+        if self.type == "choice" and value not in self.choices:
+            raise UsageError(f"{where}: {self.name}={text} is not one of {', '.join(self.choices)}")
+        if self.type == "colour" and not COLOUR.fullmatch(value):
+            raise UsageError(f"{where}: {self.name}={text} is not a colour like #ff8800")
+        if self.type == "sha256" and not SHA256.fullmatch(value):
+            raise UsageError(f"{where}: {self.name}={text} is not a sha256 in hexadecimal")
+        return value
+
+    def _number(self, text: str, where: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise UsageError(f"{where}: {self.name}={text} is not a number") from None
+        if not self.minimum <= value <= self.maximum:
+            raise UsageError(f"{where}: {self.name}={text} is not between {self.minimum:g} and {self.maximum:g}")
+        return value
+
+
+@dataclass(frozen=True, slots=True)
+class FilterKind:
+    """A filter one can ask for: what it is called, what it does and whether it hides the face."""
+
+    name: str
+    summary: str
+    hides: bool
+    options: tuple[Option, ...]
+
+    def option(self, name: str) -> Option | None:
+        """The option of that name, if the filter has it."""
+        return next((option for option in self.options if option.name == name), None)
+
+
+SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
+OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
+SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
+MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
+
+
+def _sticker(name: str, summary: str) -> FilterKind:
+    return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY))
+
+
+CATALOGUE: Mapping[str, FilterKind] = {
+    kind.name: kind
+    for kind in (
+        _sticker("sunglasses", "dark sunglasses on the eyes"),
+        _sticker("moustache", "a curled moustache under the nose"),
+        _sticker("party-hat", "a striped party hat on the head"),
+        _sticker("dog", "a dog's ears and nose"),
+        _sticker("crown", "a golden crown on the head"),
+        _sticker("me-gusta", "a wide, smug grin drawn over the whole face"),
+        FilterKind(
+            "sticker",
+            "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",
+            hides=False,
+            options=(
+                Option("sha256", "the stored picture; filled in from the file", "", type="sha256"),
+                SCALE,
+                OPACITY,
+            ),
+        ),
+        FilterKind(
+            "blur",
+            "hides the face behind a strong blur",
+            hides=True,
+            options=(
+                MARGIN,
+                SHAPE,
+                Option("size", "blur radius as a share of the face's width", 0.35, minimum=0.15, maximum=1.0),
+            ),
+        ),
+        FilterKind(
+            "mosaic",
+            "hides the face behind coarse tiles",
+            hides=True,
+            options=(
+                MARGIN,
+                SHAPE,
+                Option("size", "tiles across the face's width", 6.0, minimum=2.0, maximum=12.0),
+            ),
+        ),
+        FilterKind(
+            "fill",
+            "hides the face behind one colour",
+            hides=True,
+            options=(
+                MARGIN,
+                SHAPE,
+                Option("colour", "what to fill with, #rrggbb", "#202020", type="colour"),
+            ),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterSpec:
+    """One filter as asked for, defaults filled in.
+
+    ``face`` is the 1-based identity to paint, None for every face. ``path`` is the user's sticker file while the
+    client has not stored it yet; a stored look has none.
+    """
+
+    name: str
+    options: dict[str, Value] = field(default_factory=dict)
+    face: int | None = None
+    path: str | None = None
+
+    @property
+    def hides(self) -> bool:
+        """Whether this filter is there to hide the face."""
+        return CATALOGUE[self.name].hides
+
+    def number(self, option: str) -> float:
+        """A numeric option's value."""
+        return float(self.options[option])
+
+    def text(self, option: str) -> str:
+        """A textual option's value."""
+        return str(self.options[option])
+
+    def stored_as(self, sha256: str) -> "FilterSpec":
+        """The same filter once its sticker is stored under that sha256."""
+        return replace(self, options={**self.options, "sha256": sha256}, path=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The filters a job is painted with, in order of painting."""
+
+    filters: tuple[FilterSpec, ...]
+    schema: Literal[1] = 1
+
+    @property
+    def hides(self) -> bool:
+        """Whether any filter hides: then what is in doubt is covered, and failures become blank pictures."""
+        return any(spec.hides for spec in self.filters)
+
+    @property
+    def id(self) -> str:
+        """The first 12 hex digits of the sha256 of the canonical form."""
+        return hashlib.sha256(self.canonical()).hexdigest()[:12]
+
+    @property
+    def stickers(self) -> tuple[str, ...]:
+        """The sha256 of every stored sticker picture this look uses."""
+        return tuple(spec.text("sha256") for spec in self.filters if spec.name == "sticker")
+
+    def canonical(self) -> bytes:
+        """JSON with sorted keys and every default filled in: equal looks have equal bytes."""
+        filters = [{"name": s.name, "face": s.face, "options": dict(sorted(s.options.items()))} for s in self.filters]
+        return json.dumps({"filters": filters}, sort_keys=True, separators=(",", ":")).encode()
+
+    def __str__(self) -> str:
+        return " + ".join(spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters)
+
+
+def parse_look(texts: Iterable[str]) -> Look:
+    """Parse the values of several ``--filter`` options.
+
+    Raises:
+        UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range, or no filter.
+    """
+    look = Look(tuple(parse_filter(text) for text in texts))
+    if not look.filters:
+        raise UsageError("no filter given; `facepaint filters` lists them")
+    return look
+
+
+def parse_filter(text: str) -> FilterSpec:
+    """Parse one ``name@face:key=value,...``; see the module's docstring for the grammar and `parse_look` for errors."""
+    head, _, rest = text.partition(":")
+    name, at, which = head.strip().partition("@")
+    kind = CATALOGUE.get(name)
+    if kind is None:
+        near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
+        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(CATALOGUE)}"
+        raise UsageError(f"unknown filter '{name}': {hint}")
+    face = _face_number(which, text) if at else None
+    bare_path = name == "sticker" and rest.partition("=")[0] not in {"path", *(option.name for option in kind.options)}
+    pairs = [("path", rest)] if bare_path else _pairs(rest, text)
+    options: dict[str, Value] = {option.name: option.default for option in kind.options}
+    path = None
+    for key, value in pairs:
+        option = kind.option(key)
+        if name == "sticker" and key == "path":
+            path = value
+        elif option is not None:
+            options[key] = option.parse(value, f"filter {name}")
+        else:
+            allowed = ", ".join(option.name for option in kind.options if option.type != "sha256")
+            raise UsageError(f"filter {name} has no option '{key}'; it has {allowed}")
+    if name == "sticker" and not path and not options["sha256"]:
+        raise UsageError("filter sticker needs a picture: sticker:FILE")
+    return FilterSpec(name, options, face, path or None)
+
+
+def _face_number(text: str, where: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"filter {where}: after @ comes the number of a face, 1 or more")
+    return int(text)
+
+
+def _pairs(text: str, where: str) -> Sequence[tuple[str, str]]:
+    pairs = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = part.partition("=")
+        if not equals:
+            raise UsageError(f"filter {where}: '{part}' is not key=value")
+        pairs.append((key.strip(), value.strip()))
+    return pairs

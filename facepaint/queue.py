@@ -1,0 +1,134 @@
+"""The queue: the one Celery configuration, shared by those who send tasks and the workers that run them.
+
+The broker holds only messages that can be lost: what is to be done follows from the storage, and `resume` queues it
+again. Messages are JSON with keys of the storage, never data.
+"""
+
+from typing import Any
+
+from celery import Celery
+from kombu import Queue as KombuQueue
+from kombu.exceptions import OperationalError
+
+from facepaint.errors import QueueUnreachable
+from facepaint.settings import Settings
+
+DETECT = "facepaint.detect"
+PAINT = "facepaint.paint"
+LINK = "facepaint.link"
+
+QUEUES = ("paint", "detect")
+"""In order of polling at equal priority: what is detected is painted before more is detected."""
+
+PRIORITIES = 10
+
+
+def priority(index: int) -> int:
+    """Priority of a segment's tasks, 0 first: a new job's first picture never waits behind an old job's end."""
+    return min(PRIORITIES - 1, index.bit_length())
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery app; broker facts and every setting that must agree between producer and worker are set here."""
+    broker = settings.broker_url.get_secret_value() if settings.broker_url else "redis://127.0.0.1:1/0"
+    app = Celery("facepaint", broker=broker)
+    # Unacked messages come back after the visibility timeout; the sweep that restores them runs each
+    # interval x throttle, which at the defaults would add 100 s.
+    transport = {
+        "visibility_timeout": settings.visibility_timeout_s,
+        "unacked_restore_throttle": 1,
+        "priority_steps": list(range(PRIORITIES)),
+        "sep": ":",
+        "queue_order_strategy": "priority",
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "socket_keepalive": True,
+        "health_check_interval": 25,
+        "retry_on_timeout": True,
+    }
+    app.conf.update(
+        visibility_timeout=settings.visibility_timeout_s,
+        broker_transport_options=transport,
+        result_backend_transport_options=transport,
+        task_queues=[KombuQueue(name) for name in QUEUES],
+        task_default_queue="detect",
+        task_routes={DETECT: {"queue": "detect"}, PAINT: {"queue": "paint"}, LINK: {"queue": "detect"}},
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        task_acks_late=True,
+        task_reject_on_worker_lost=True,
+        task_acks_on_failure_or_timeout=True,
+        task_acks_on_timeout=False,
+        task_time_limit=settings.task_time_limit_s,
+        task_default_priority=PRIORITIES - 1,
+        worker_prefetch_multiplier=1,
+        worker_soft_shutdown_timeout=30,
+        worker_enable_soft_shutdown_on_idle=False,
+        worker_hijack_root_logger=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_connection_timeout=5,
+        event_queue_ttl=60,
+    )
+    return app
+
+
+class Queue:
+    """Sends tasks by name. Every method raises `QueueUnreachable` within seconds if the broker is away."""
+
+    def __init__(self, settings: Settings, app: Celery | None = None) -> None:
+        settings.require_services()
+        self.app = app or make_app(settings)
+
+    def detect(self, job: str, index: int) -> None:
+        """Queue the detection of faces in a segment."""
+        self._send(DETECT, "detect", {"job": job, "index": index}, priority(index))
+
+    def paint(self, job: str, look: str, index: int) -> None:
+        """Queue the painting of a segment with a look."""
+        self._send(PAINT, "paint", {"job": job, "index": index, "look": look}, priority(index))
+
+    def length(self) -> int:
+        """Messages waiting in all queues, all priorities; those in work are not counted."""
+        with self._mapped(), self.app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            return sum(
+                channel.client.llen(channel._q_for_pri(name, step)) for name in QUEUES for step in range(PRIORITIES)
+            )
+
+    def check(self) -> None:
+        """Return if the broker answers."""
+        with self._mapped(), self.app.connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=5)
+
+    def _send(self, name: str, queue: str, message: dict[str, object], priority: int) -> None:
+        with self._mapped():
+            self.app.send_task(
+                name,
+                kwargs=message,
+                queue=queue,
+                priority=priority,
+                retry=True,
+                retry_policy={"max_retries": 1, "interval_start": 0.2, "interval_max": 0.2},
+            )
+
+    def _mapped(self) -> "_Mapped":
+        return _Mapped(self.app)
+
+
+class _Mapped:
+    """Turns the broker library's errors into ours."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        if isinstance(exc, OperationalError | OSError) or type(exc).__module__.startswith("redis."):
+            where = self._app.connection_for_write().as_uri()
+            raise QueueUnreachable(f"the broker at {where} does not answer; `facepaint doctor` checks it") from exc

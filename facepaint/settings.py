@@ -1,0 +1,157 @@
+"""Settings: every knob with its unit and default, and where a command finds its services.
+
+Services are looked for in this order, the first that names them wins: ``FACEPAINT_*`` variables and ``.env``, the file
+that ``FACEPAINT_CONNECTION_FILE`` names, ``.facepaint/connection.json`` in the working folder or a parent (a compose
+project writes it), ``connection.json`` in ``FACEPAINT_HOME`` (``facepaint up`` writes it).
+"""
+
+import json
+import os
+import socket
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from facepaint.errors import ServiceError, UsageError
+
+CONNECTION_NAME = "connection.json"
+CONNECTION_FIELDS = frozenset(
+    {
+        "broker_url",
+        "s3_endpoint",
+        "s3_public_endpoint",
+        "s3_access_key",
+        "s3_secret_key",
+        "s3_region",
+        "s3_bucket",
+        "viewer_url",
+    }
+)
+"""What a connection file may say; everything else is no fact about a connection."""
+
+
+def default_home() -> Path:
+    """The data folder: ``FACEPAINT_HOME``, else the platform's user data folder."""
+    return Path(os.environ.get("FACEPAINT_HOME") or platformdirs.user_data_dir("facepaint", appauthor=False))
+
+
+def find_connection_file() -> Path | None:
+    """The connection file that the order above chooses, or None. A file named by variable must exist."""
+    named = os.environ.get("FACEPAINT_CONNECTION_FILE")
+    if named:
+        if not Path(named).is_file():
+            raise UsageError(f"FACEPAINT_CONNECTION_FILE names {named}, which is no file")
+        return Path(named)
+    here = Path.cwd()
+    candidates = [folder / ".facepaint" / CONNECTION_NAME for folder in (here, *here.parents)]
+    candidates.append(default_home() / CONNECTION_NAME)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+class _ConnectionFileSource(PydanticBaseSettingsSource):
+    """Reads the connection file, unless the environment already names a broker and a store."""
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        state = self.current_state
+        if "broker_url" in state and "s3_endpoint" in state:
+            return {"found_in": "FACEPAINT_* variables"}
+        path = find_connection_file()
+        if path is None:
+            return {}
+        try:
+            facts = json.loads(path.read_bytes())
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"{path} cannot be read ({exc}); stop what wrote it and start it again") from exc
+        return {name: facts[name] for name in CONNECTION_FIELDS if name in facts} | {"found_in": str(path)}
+
+
+class Settings(BaseSettings):
+    """All settings, read once at the entry and passed down. Times end in ``_s``, sizes in ``_bytes`` or ``_px``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FACEPAINT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    home: Path = Field(default_factory=default_home, description="folder of the embedded parts' data")
+    found_in: str = Field("", description="where the services were found; filled in, not set")
+
+    broker_url: SecretStr | None = Field(None, description="redis://:password@host:port/0 of Redis or Valkey")
+    s3_endpoint: str | None = Field(None, description="URL of the object storage as this machine reaches it")
+    s3_public_endpoint: str | None = Field(None, description="URL of the object storage as others reach it")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="access key of the object storage")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")
+    s3_region: str = Field("us-east-1", description="region the requests are signed for")
+    s3_bucket: str = Field("facepaint", description="bucket; made if it is not there")
+    viewer_url: str | None = Field(None, description="URL of a running viewer; `view` opens its page there")
+
+    segment_s: float = Field(2.0, gt=0, le=60, description="shortest length of a segment, in seconds")
+    upload_parallel: int = Field(4, ge=1, le=32, description="objects uploaded at once")
+    detector: str = Field("facepaint-0", description="face detector, by its name in the registry")
+    min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where a worker runs the detector")
+    crf: int = Field(20, ge=0, le=51, description="x264 quality: lower is better and bigger")
+    preset: str = Field("superfast", description="x264 preset: slower is smaller")
+
+    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name")
+    threads: int = Field(1, ge=1, le=64, description="threads of each worker process's detector and codecs")
+    visibility_timeout_s: int = Field(120, ge=2, description="an unfinished task is handed out again after this")
+    task_time_limit_s: int = Field(100, ge=1, description="a task is killed after this; below the visibility timeout")
+    max_tries: int = Field(3, ge=1, description="crashes of a task before it is given up")
+
+    viewer_host: str = Field("127.0.0.1", description="address the viewer listens on")
+    viewer_port: int = Field(8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments beat variables, variables beat ``.env``, ``.env`` beats the connection file."""
+        return (init_settings, env_settings, dotenv_settings, file_secret_settings, _ConnectionFileSource(settings_cls))
+
+    @classmethod
+    def load(cls, **overrides: Any) -> "Settings":
+        """Read the settings.
+
+        Raises:
+            UsageError: a variable or argument has a value it may not have; the message names it.
+        """
+        try:
+            return cls(**{name: value for name, value in overrides.items() if value is not None})
+        except ValidationError as exc:
+            fault = exc.errors(include_url=False)[0]
+            name = "FACEPAINT_" + "_".join(str(part) for part in fault["loc"]).upper()
+            raise UsageError(f"{name}={fault.get('input')}: {fault['msg']}") from exc
+
+    def require_services(self) -> "Settings":
+        """Return self if a broker and a store are named.
+
+        Raises:
+            ServiceError: neither variables nor a connection file name them.
+        """
+        if self.broker_url is None or self.s3_endpoint is None:
+            raise ServiceError(
+                "no facepaint services found: start them with `facepaint up` or `docker compose up`, "
+                "or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
+            )
+        return self
+
+    def environment(self) -> dict[str, str]:
+        """The settings that differ from their defaults, as variables for a child process (secrets included)."""
+        variables = {}
+        for name in sorted(self.model_fields_set - {"found_in"}):
+            value = getattr(self, name)
+            if value is not None:
+                plain = value.get_secret_value() if isinstance(value, SecretStr) else value
+                variables[f"FACEPAINT_{name.upper()}"] = str(plain)
+        return variables

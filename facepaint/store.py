@@ -1,0 +1,164 @@
+"""The object storage: the one place that speaks S3. Objects are put whole and read whole or by range.
+
+Any S3-compatible storage does. Nothing relies on conditional puts or object metadata, which some of them lose.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import boto3
+import botocore.exceptions
+from botocore.config import Config
+
+from facepaint.errors import ObjectMissing, StoreUnreachable
+from facepaint.jobs import decode, encode
+from facepaint.settings import Settings
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+T = TypeVar("T")
+
+_MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One row of a listing. A common prefix (listing with ``folders``) has no size and no time."""
+
+    key: str
+    bytes: int = 0
+    modified: datetime | None = None
+
+
+class Store:
+    """A bucket. Safe to share between threads, not between processes: make one after a fork."""
+
+    def __init__(self, settings: Settings) -> None:
+        settings.require_services()
+        self.endpoint = str(settings.s3_endpoint)
+        self.bucket = settings.s3_bucket
+        # CRC trailers end up inside the object on some older stores; sha256 stands in our records instead.
+        config = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path"},
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "max_attempts": 5},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=max(10, 2 * settings.upload_parallel),
+        )
+        self._s3: S3Client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=settings.s3_region,
+            aws_access_key_id=settings.s3_access_key.get_secret_value(),
+            aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
+            config=config,
+        )
+
+    def make_bucket(self) -> None:
+        """Make the bucket unless it is there."""
+        try:
+            self._s3.head_bucket(Bucket=self.bucket)
+        except botocore.exceptions.ClientError as exc:
+            if _code(exc) not in _MISSING:
+                raise self._unreachable(exc, self.bucket) from exc
+            try:
+                self._s3.create_bucket(Bucket=self.bucket)
+            except botocore.exceptions.ClientError as raced:
+                if _code(raced) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
+                    raise self._unreachable(raced, self.bucket) from raced
+        except botocore.exceptions.BotoCoreError as exc:
+            raise self._unreachable(exc, self.bucket) from exc
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        """Store an object whole, replacing any before it."""
+        self._call(key, self._s3.put_object, Key=key, Body=data, ContentType=content_type)
+
+    def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+        """The bytes ``[start, end)`` of an object, all of it by default.
+
+        Raises:
+            ObjectMissing: nothing is stored under the key.
+            StoreUnreachable: the storage does not answer, or refuses.
+        """
+        extra = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        try:
+            return bytes(self._call(key, self._s3.get_object, Key=key, **extra)["Body"].read())
+        except (botocore.exceptions.BotoCoreError, OSError) as exc:
+            raise self._unreachable(exc, key) from exc
+
+    def find(self, key: str) -> bytes | None:
+        """An object's bytes, or None if there is none."""
+        try:
+            return self.get(key)
+        except ObjectMissing:
+            return None
+
+    def exists(self, key: str) -> bool:
+        """Whether an object is stored under the key."""
+        try:
+            self._call(key, self._s3.head_object, Key=key)
+        except ObjectMissing:
+            return False
+        return True
+
+    def list(self, prefix: str, *, folders: bool = False, start_after: str = "") -> Iterator[ObjectInfo]:
+        """Everything under a prefix in order of keys; with ``folders`` only the next level, folders ending in '/'."""
+        extra: dict[str, Any] = {"Delimiter": "/"} if folders else {}
+        if start_after:
+            extra["StartAfter"] = start_after
+        while True:
+            page = self._call(prefix, self._s3.list_objects_v2, Prefix=prefix, **extra)
+            for folder in page.get("CommonPrefixes", ()):
+                yield ObjectInfo(folder["Prefix"])
+            for row in page.get("Contents", ()):
+                yield ObjectInfo(row["Key"], row["Size"], row["LastModified"])
+            if not page.get("IsTruncated"):
+                return
+            extra["ContinuationToken"] = page["NextContinuationToken"]
+
+    def delete(self, key: str) -> None:
+        """Remove an object; nothing happens if there is none."""
+        try:
+            self._call(key, self._s3.delete_object, Key=key)
+        except ObjectMissing:
+            return
+
+    def put_record(self, key: str, record: object) -> None:
+        """Store one of the records of `facepaint.jobs` as JSON."""
+        self.put(key, encode(record), "application/json")
+
+    def get_record(self, key: str, cls: type[T]) -> T:
+        """Read a record; see `get` and `facepaint.jobs.decode` for what may be raised."""
+        return decode(cls, self.get(key), key)
+
+    def find_record(self, key: str, cls: type[T]) -> T | None:
+        """Read a record, or None if there is none."""
+        data = self.find(key)
+        return None if data is None else decode(cls, data, key)
+
+    def _call(self, key: str, method: Any, **arguments: Any) -> Any:
+        try:
+            return method(Bucket=self.bucket, **arguments)
+        except botocore.exceptions.ClientError as exc:
+            if _code(exc) in _MISSING:
+                raise ObjectMissing(key) from exc
+            raise self._unreachable(exc, key) from exc
+        except botocore.exceptions.BotoCoreError as exc:
+            raise self._unreachable(exc, key) from exc
+
+    def _unreachable(self, exc: Exception, key: str) -> StoreUnreachable:
+        if isinstance(exc, botocore.exceptions.ClientError):
+            why = f"refused ({_code(exc)})"
+        else:
+            why = "does not answer"
+        return StoreUnreachable(f"the object storage at {self.endpoint} {why} for {key}; `facepaint doctor` checks it")
+
+
+def _code(exc: botocore.exceptions.ClientError) -> str:
+    return str(exc.response.get("Error", {}).get("Code", ""))

@@ -1,0 +1,145 @@
+"""Readiness: which segments can be painted, and queueing those that have become ready.
+
+A segment can be painted when every segment within `REACH_S` of its window has faces, or was given up. Whoever may have
+made segments ready calls `wake`: each detect when it ends, the uploader when it seals, whoever adds a look.
+Waking twice is harmless; painting what is not ready is not, so the paint task asks `reach` too.
+"""
+
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from facepaint.errors import ObjectMissing
+from facepaint.jobs import REACH_S, Job, Sealed, Segment, keys
+from facepaint.queue import Queue
+from facepaint.store import Store
+
+
+class Timeline:
+    """The segments of a job as they are stored, read on demand and remembered.
+
+    A segment's record never changes once written, so what was read stays true; what was missing is asked for again.
+    """
+
+    def __init__(self, store: Store, job: Job) -> None:
+        self._store = store
+        self._job = job
+        self._segments: dict[int, Segment] = {}
+        self._sealed: Sealed | None = None
+
+    def segment(self, index: int) -> Segment | None:
+        """The record of a segment, or None if it is not stored (yet)."""
+        if index not in self._segments and index >= 0:
+            record = self._store.find_record(keys.segment(self._job.id, index), Segment)
+            if record is not None:
+                self._segments[index] = record
+        return self._segments.get(index)
+
+    def ends_before(self, index: int) -> bool:
+        """Whether the job is sealed and has no segment of that index."""
+        if self._sealed is None:
+            self._sealed = self._store.find_record(keys.sealed(self._job.id), Sealed)
+        return self._sealed is not None and index >= self._sealed.segments
+
+    def reach(self, index: int) -> list[Segment] | None:
+        """The stored segments within `REACH_S` of a segment's window, itself included, in order.
+
+        None if one of them is not stored yet.
+        """
+        own = self.segment(index)
+        if own is None:
+            return None
+        if self._job.video is None:
+            return [own]
+        ticks = _ticks(self._job)
+        found = [own]
+        while found[0].index > 0 and own.start - found[0].start < ticks:
+            before = self.segment(found[0].index - 1)
+            if before is None:
+                return None
+            found.insert(0, before)
+        while found[-1].end - own.end < ticks:
+            if self.ends_before(found[-1].index + 1):
+                break
+            after = self.segment(found[-1].index + 1)
+            if after is None:
+                return None
+            found.append(after)
+        return found
+
+    def reached_by(self, index: int) -> Iterator[int]:
+        """The stored segments whose painting may depend on the faces of this one, itself included."""
+        yield index
+        own = self.segment(index)
+        if own is None or self._job.video is None:
+            return
+        ticks = _ticks(self._job)
+        for step in (-1, 1):
+            other = self.segment(index + step)
+            while other is not None:
+                gap = own.start - other.end if step < 0 else other.start - own.end
+                if gap >= ticks:
+                    break
+                yield other.index
+                other = self.segment(other.index + step)
+
+
+def _ticks(job: Job) -> Fraction:
+    assert job.video is not None
+    return Fraction(REACH_S) / job.video.time_base
+
+
+def looks_of(store: Store, job: str) -> list[str]:
+    """The ids of a job's looks."""
+    prefix = keys.looks(job)
+    return [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
+
+
+def has_faces(store: Store, job: str, index: int) -> bool:
+    """Whether detection of a segment has ended, one way or the other."""
+    return store.exists(keys.faces(job, index)) or store.exists(keys.faces_failed(job, index))
+
+
+def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict[int, bool] | None = None) -> bool:
+    """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments have faces."""
+    known = {} if known is None else known
+    reach = timeline.reach(index)
+    if reach is None:
+        return False
+    for segment in reach:
+        if not known.get(segment.index):
+            known[segment.index] = has_faces(store, job, segment.index)
+        if not known[segment.index]:
+            return False
+    return True
+
+
+def wake(store: Store, queue: Queue, job: Job, indexes: Iterable[int], looks: Iterable[str] | None = None) -> int:
+    """Queue the painting of every segment that the detection of these indexes may have made ready.
+
+    Returns how many messages were sent. Segments already painted or given up are left alone. ``looks`` saves the
+    listing where the caller knows them.
+    """
+    timeline = Timeline(store, job)
+    names = list(looks_of(store, job.id) if looks is None else looks)
+    known: dict[int, bool] = {}
+    touched = sorted({other for index in indexes for other in timeline.reached_by(index)})
+    sent = 0
+    for index in touched:
+        if not is_ready(store, timeline, job.id, index, known):
+            continue
+        for look in names:
+            if store.exists(keys.painted(job.id, look, index)) or store.exists(
+                keys.painted_failed(job.id, look, index)
+            ):
+                continue
+            queue.paint(job.id, look, index)
+            sent += 1
+    return sent
+
+
+def load_job(store: Store, job: str) -> Job | None:
+    """The job's record, or None while there is none or once it is deleted."""
+    try:
+        return store.get_record(keys.job(job), Job)
+    except ObjectMissing:
+        return None
