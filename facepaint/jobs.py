@@ -7,7 +7,7 @@ Times are presentation times (pts) in ticks of the source's time base unless a n
 import base64
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -22,7 +22,7 @@ ABANDONED_AFTER_S = 600.0
 """An unsealed job whose storage saw no new record for this long is called abandoned."""
 
 REACH_S = 1.0
-"""How far linking, filling and smoothing of faces look to each side: readiness and results depend on nothing further."""
+"""How far linking, filling and smoothing of faces look to each side; readiness and results depend on no more."""
 
 Schema = Literal[1]
 
@@ -200,7 +200,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Subtitles:
-    """One subtitle track, small enough to travel whole. ``template`` as in `AudioStream`, ``packets`` as (pts, duration, data)."""
+    """One subtitle track, small enough to travel whole.
+
+    ``template`` as in `AudioStream`; ``packets`` are (pts, duration, data).
+    """
 
     codec: str
     time_base: Fraction
@@ -334,7 +337,7 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
+def _adapter(cls: Hashable) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 

@@ -58,7 +58,7 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_acks_late=True,
         task_reject_on_worker_lost=True,
-        task_acks_on_failure_or_timeout=True,
+        task_acks_on_failure=True,
         task_acks_on_timeout=False,
         task_time_limit=settings.task_time_limit_s,
         task_default_priority=PRIORITIES - 1,
