@@ -7,7 +7,7 @@ Times are presentation times (pts) in ticks of the source's time base unless a n
 import base64
 import re
 import secrets
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -337,7 +337,7 @@ T = TypeVar("T")
 
 
 @cache
-def _adapter(cls: Hashable) -> TypeAdapter[Any]:
+def _adapter(cls: Any) -> TypeAdapter[Any]:
     return TypeAdapter(cls)
 
 
