@@ -1,0 +1,310 @@
+"""What the storage says about jobs and workers: one job in full, all jobs in short, and why a job waits.
+
+Segments are called by the number in their keys, the first one 0.
+"""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from facepaint.errors import ObjectMissing, RecordInvalid, UnknownJob
+from facepaint.jobs import (
+    JOB_ID,
+    Failed,
+    Job,
+    JobKeys,
+    Painted,
+    Sealed,
+    State,
+    WorkerInfo,
+    check_job_id,
+    keys,
+)
+from facepaint.looks import Look
+from facepaint.store import ObjectInfo, Store
+
+ALIVE_S = 60.0
+"""A worker whose heartbeat is younger than this is taken to be running."""
+
+LONG_GONE_S = 3600.0
+"""Heartbeats stored longer ago than this are not even read: no clock is that wrong."""
+
+REASONS = 10
+"""How many reasons of given-up segments are read for a look."""
+
+PARALLEL = 8
+
+Known = dict[tuple[str, datetime | None], bool]
+"""What one caller remembers between calls of `job_status`: whether a painted record, as listed, is a blank one."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class LookStatus:
+    """One look of a job. ``look`` is None if its record cannot be read; ``blank`` counts among ``painted``.
+
+    ``reasons`` maps the first few given-up segments to why.
+    """
+
+    id: str
+    look: Look | None
+    state: State
+    painted: int
+    failed: int
+    blank: int
+    reasons: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """A job as one listing shows it.
+
+    ``total`` is the number of segments once sealed; ``detected`` and ``undetected`` count segments with faces and those
+    whose detection was given up; ``idle_s`` is the time since the uploader stored anything; ``at_work`` holds
+    the names of the claims in place, such as ``detect-000003`` or ``paint-<look>-000003``.
+    """
+
+    job: Job
+    keys: JobKeys
+    state: State
+    looks: tuple[LookStatus, ...]
+    stored: int
+    total: int | None
+    detected: int
+    undetected: int
+    truncated: str
+    idle_s: float
+    at_work: frozenset[str]
+
+    def look(self, look_id: str) -> LookStatus | None:
+        """The look of that id, if the job has it."""
+        return next((look for look in self.looks if look.id == look_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSummary:
+    """One row of the list of jobs. ``job`` is None where ``fault`` says why its record cannot be read."""
+
+    id: str
+    job: Job | None
+    state: State | None = None
+    fault: str = ""
+
+
+def find_job(store: Store, job_id: str) -> Job:
+    """The record of a job that stands.
+
+    Raises:
+        UsageError: ``job_id`` is no job id.
+        UnknownJob: there is no such job, or it was deleted.
+    """
+    check_job_id(job_id)
+    if not store.exists(keys.deleted(job_id)):
+        job = store.find_record(keys.job(job_id), Job)
+        if job is not None:
+            return job
+    raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
+
+
+def job_status(store: Store, job_id: str, now: datetime | None = None, known: Known | None = None) -> JobStatus:
+    """Read a job's status with one LIST and a few GETs.
+
+    Blank segments are counted by reading the painted records of looks that hide; pass the same ``known`` again to
+    read each of them once only.
+
+    Raises:
+        UsageError: ``job_id`` is no job id.
+        UnknownJob: there is no such job, or it was deleted.
+    """
+    job = find_job(store, job_id)
+    rows = list(store.list(keys.prefix(job_id)))
+    found = JobKeys.read(row.key for row in rows)
+    idle_s = _idle_s(job_id, rows, now or datetime.now(UTC))
+    sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
+    claims = keys.prefix(job_id) + "claims/"
+    known = {} if known is None else known
+    return JobStatus(
+        job=job,
+        keys=found,
+        state=found.state(idle_s),
+        looks=tuple(_look_status(store, job_id, look, found, rows, idle_s, known) for look in found.looks),
+        stored=len(found.stored),
+        total=sealed.segments if sealed else None,
+        detected=len(found.detected),
+        undetected=len(found.undetected),
+        truncated=sealed.truncated if sealed else "",
+        idle_s=idle_s,
+        at_work=frozenset(
+            row.key.removeprefix(claims).removesuffix(".json") for row in rows if row.key.startswith(claims)
+        ),
+    )
+
+
+def _idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
+    prefix = keys.prefix(job_id)
+    uploaded = (f"{prefix}job.json", f"{prefix}source/", f"{prefix}audio/", f"{prefix}extras.json")
+    times = [row.modified for row in rows if row.modified and row.key.startswith(uploaded)]
+    return max(0.0, (now - max(times)).total_seconds()) if times else 0.0
+
+
+def _look_status(
+    store: Store, job_id: str, look_id: str, found: JobKeys, rows: list[ObjectInfo], idle_s: float, known: Known
+) -> LookStatus:
+    try:
+        look = store.find_record(keys.look(job_id, look_id), Look)
+    except RecordInvalid:
+        look = None
+    failed = sorted(found.unpainted[look_id])
+    marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:REASONS]]
+    reasons = in_parallel(lambda key: store.find_record(key, Failed), marks)
+    return LookStatus(
+        id=look_id,
+        look=look,
+        state=found.state(idle_s, look_id),
+        painted=len(found.painted[look_id]),
+        failed=len(failed),
+        blank=len(blank_segments(store, job_id, look_id, found, rows, known)) if look is None or look.hides else 0,
+        reasons={mark.index: mark.reason for mark in reasons if mark is not None},
+    )
+
+
+def blank_segments(
+    store: Store, job_id: str, look_id: str, found: JobKeys, rows: Iterable[ObjectInfo], known: Known | None = None
+) -> list[int]:
+    """The painted segments of a look that are plain pictures because painting them was given up."""
+    known = {} if known is None else known
+    listed = {row.key: row.modified for row in rows}
+    records = {keys.painted(job_id, look_id, index): index for index in sorted(found.painted[look_id])}
+    unread = [key for key in records if (key, listed[key]) not in known]
+    for key, record in zip(unread, in_parallel(lambda key: store.find_record(key, Painted), unread), strict=True):
+        if record is not None:
+            known[key, listed[key]] = record.blank
+    return [index for key, index in records.items() if known.get((key, listed[key]))]
+
+
+def list_jobs(
+    store: Store, *, limit: int | None = None, with_state: bool = False, now: datetime | None = None
+) -> list[JobSummary]:
+    """The jobs, newest first: one LIST and a GET a job, with ``with_state`` one more LIST a job."""
+    gone = {row.key for row in store.list(keys.deleted(""))}
+    names = [row.key.removeprefix(keys.JOBS).rstrip("/") for row in store.list(keys.JOBS, folders=True)]
+    ids = [name for name in sorted(names, reverse=True) if JOB_ID.fullmatch(name) and keys.deleted(name) not in gone]
+
+    def read(job_id: str) -> JobSummary | None:
+        try:
+            job = store.get_record(keys.job(job_id), Job)
+        except ObjectMissing:
+            return None
+        except RecordInvalid as exc:
+            return JobSummary(job_id, None, fault=str(exc))
+        if not with_state:
+            return JobSummary(job_id, job)
+        rows = list(store.list(keys.prefix(job_id)))
+        idle_s = _idle_s(job_id, rows, now or datetime.now(UTC))
+        return JobSummary(job_id, job, JobKeys.read(row.key for row in rows).state(idle_s))
+
+    return [summary for summary in in_parallel(read, ids[:limit]) if summary is not None]
+
+
+def alive_workers(store: Store, now: datetime | None = None) -> list[WorkerInfo]:
+    """The workers whose heartbeat is younger than `ALIVE_S`, by name."""
+    now = now or datetime.now(UTC)
+    recent = [
+        row.key
+        for row in store.list(keys.WORKERS)
+        if row.modified is None or (now - row.modified).total_seconds() < LONG_GONE_S
+    ]
+
+    def read(key: str) -> WorkerInfo | None:
+        try:
+            return store.find_record(key, WorkerInfo)
+        except RecordInvalid:  # a worker of another version: it cannot be told what it does
+            return None
+
+    workers = [info for info in in_parallel(read, recent) if info is not None]
+    return [info for info in workers if (now - info.at).total_seconds() < ALIVE_S]
+
+
+def why_waiting(
+    status: JobStatus, workers: Iterable[WorkerInfo], look_id: str | None = None, index: int | None = None
+) -> str:
+    """One plain sentence: what the job waits for and why.
+
+    Of a look (by default the first one not complete), and of the segment ``index`` (by default the first not painted).
+    """
+    if not status.looks:
+        return "No look has been asked for yet."
+    unfinished = [look.id for look in status.looks if look.state != "complete"]
+    look = look_id or next(iter(unfinished), status.looks[0].id)
+    painted, failed = status.keys.painted.get(look, frozenset()), status.keys.unpainted.get(look, frozenset())
+    if index is None:
+        waiting = (n for n in range(len(status.keys.stored) + 1) if n not in painted and n not in failed)
+        index = next(waiting, 0)
+    if index in painted:
+        return f"Segment {index} is painted."
+    if index in failed:
+        found = status.look(look)
+        reason = found.reasons.get(index, "") if found else ""
+        return f"Segment {index} was given up{f' ({reason})' if reason else ''}: {_retry(status)}."
+    if index not in status.keys.stored:
+        return _why_not_stored(status, look, index)
+    return _why_not_painted(status, tuple(workers), look, index)
+
+
+def _retry(status: JobStatus) -> str:
+    return f"`facepaint resume {status.job.id}` tries again"
+
+
+def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
+    given_up = len(status.keys.unpainted.get(look, ()))
+    if status.keys.sealed and given_up:
+        return f"All but {given_up} segments that were given up are painted: {_retry(status)}."
+    if status.keys.sealed:
+        return "Everything is painted."
+    if status.state == "abandoned":
+        return (
+            f"The upload stopped {status.idle_s / 60:.0f} minutes ago: `facepaint upload --resume {status.job.id} FILE`"
+            f" goes on, `facepaint resume {status.job.id} --seal` ends the job with what is stored."
+        )
+    return f"Segment {index} is still being uploaded."
+
+
+def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: str, index: int) -> str:
+    if not workers:
+        return "No worker is running: `facepaint worker` starts one."
+    near = (index, index - 1, index + 1) if status.job.kind == "video" else (index,)
+    ended = status.keys.detected | status.keys.undetected
+    without = next((n for n in near if n in status.keys.stored and n not in ended), None)
+    if without is not None:
+        return _why_no_faces(status, workers, index, without)
+    if index + 1 in near and index + 1 not in status.keys.stored and not status.keys.sealed:
+        return f"Segment {index} can be painted once the segment after it is uploaded."
+    if f"paint-{look}-{index:06d}" in status.at_work:
+        return f"Segment {index} is being painted."
+    if not any("paint" in worker.queues for worker in workers):
+        return "No running worker paints, they all look for faces only: `facepaint worker` starts one that does both."
+    return f"Segment {index} is ready and waits for a worker to paint it."
+
+
+def _why_no_faces(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int) -> str:
+    if not any("detect" in worker.queues for worker in workers):
+        return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
+    busy = f"detect-{without:06d}" in status.at_work
+    doing = "which are being looked for" if busy else "which no worker has looked for yet"
+    if without == index:
+        return f"Segment {index} waits for its faces, {doing}."
+    side = "before" if without < index else "after"
+    return f"Segment {index} waits for the faces of the segment {side} it, {doing}."
+
+
+def in_parallel(read: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """``read`` of each item, in order, several at a time."""
+    items = list(items)
+    if len(items) < 2:
+        return [read(item) for item in items]
+    with ThreadPoolExecutor(min(PARALLEL, len(items))) as pool:
+        return list(pool.map(read, items))
