@@ -1,0 +1,112 @@
+"""The few boxes of fragmented MP4 (ISO/IEC 14496-12) that joining painted segments needs to read and patch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from facepaint.errors import UnreadableMedia
+
+FULL_BOX = 4
+"""Bytes of version and flags before the fields of a full box."""
+
+SAMPLE_ENTRY = 78
+"""Bytes of a visual sample entry before the boxes inside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A box by its offsets in the data: all of it is ``[start, end)``, what it holds ``[body, end)``."""
+
+    kind: bytes
+    start: int
+    body: int
+    end: int
+
+
+def walk(data: bytes | bytearray, start: int = 0, end: int | None = None) -> Iterator[Box]:
+    """The boxes lying one after another in ``data[start:end]``.
+
+    Raises:
+        UnreadableMedia: a box says it is longer than what holds it, or shorter than its own header.
+    """
+    end = len(data) if end is None else end
+    while start < end:
+        size, body = int.from_bytes(data[start : start + 4]), start + 8
+        if size == 1:
+            size, body = int.from_bytes(data[start + 8 : start + 16]), start + 16
+        elif size == 0:
+            size = end - start
+        if size < body - start or start + size > end:
+            raise UnreadableMedia(f"the MP4 box at byte {start} does not fit what holds it; the data is damaged")
+        yield Box(bytes(data[start + 4 : start + 8]), start, body, start + size)
+        start += size
+
+
+def find(data: bytes | bytearray, path: str, inside: Box | None = None) -> Iterator[Box]:
+    """Every box at a path such as ``moof/traf/tfdt``."""
+    kind, _, rest = path.partition("/")
+    start, end = (inside.body, inside.end) if inside else (0, len(data))
+    for box in walk(data, start, end):
+        if box.kind == kind.encode():
+            yield from find(data, rest, box) if rest else (box,)
+
+
+def init_length(data: bytes) -> int:
+    """Length in bytes of the part before the first ``moof``: what a player must have before any fragment.
+
+    Raises:
+        UnreadableMedia: the data has no ``moov`` followed by a ``moof``.
+    """
+    seen_moov = False
+    for box in walk(data):
+        if box.kind == b"moof" and seen_moov:
+            return box.start
+        seen_moov = seen_moov or box.kind == b"moov"
+    raise UnreadableMedia("this is no fragmented MP4: it has no moov box followed by a moof box")
+
+
+def shift_tfdt(data: bytes, ticks: int) -> bytes:
+    """The same fragments ``ticks`` later, in ticks of the track's timescale.
+
+    Raises:
+        UnreadableMedia: there is no ``tfdt``, or a time leaves the range that its field can hold.
+    """
+    shifted = bytearray(data)
+    found = False
+    for box in find(data, "moof/traf/tfdt"):
+        found = True
+        field = _tfdt_field(data, box)
+        time = int.from_bytes(data[field]) + ticks
+        try:
+            shifted[field] = time.to_bytes(field.stop - field.start)
+        except OverflowError:
+            raise UnreadableMedia(f"the decode time {time} does not fit into the tfdt box of the MP4") from None
+    if not found:
+        raise UnreadableMedia("this is no fragmented MP4: no fragment in it says its decode time (tfdt)")
+    return bytes(shifted)
+
+
+def first_decode_time(data: bytes) -> int:
+    """The ``tfdt`` of the first fragment, in ticks of the track's timescale; see `shift_tfdt` for errors."""
+    for box in find(data, "moof/traf/tfdt"):
+        return int.from_bytes(data[_tfdt_field(data, box)])
+    raise UnreadableMedia("this is no fragmented MP4: no fragment in it says its decode time (tfdt)")
+
+
+def _tfdt_field(data: bytes, box: Box) -> slice:
+    start = box.body + FULL_BOX
+    return slice(start, start + (8 if data[box.body] == 1 else 4))
+
+
+def codec_string(init: bytes) -> str:
+    """The RFC 6381 string of the H.264 track, ``avc1.PPCCLL``: profile, constraints and level in hexadecimal.
+
+    Raises:
+        UnreadableMedia: the init part has no H.264 track.
+    """
+    for stsd in find(init, "moov/trak/mdia/minf/stbl/stsd"):
+        for entry in walk(init, stsd.body + FULL_BOX + 4, stsd.end):
+            if entry.kind in {b"avc1", b"avc3"}:
+                for box in walk(init, entry.body + SAMPLE_ENTRY, entry.end):
+                    if box.kind == b"avcC":
+                        return f"{entry.kind.decode()}.{init[box.body + 1 : box.body + 4].hex()}"
+    raise UnreadableMedia("the init part of the MP4 describes no H.264 track")
