@@ -1,0 +1,269 @@
+"""A segment's sound as fragmented MP4 that a browser plays beside the painted picture.
+
+What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them, become
+AAC. That is for playing only: the saved file has the source's own packets. Times count from the job's first picture;
+sound from before it is not played. Encoded pieces lie on one grid of 1,024 samples for the whole job: each is encoded
+with a lead-in and a look ahead which are then thrown away, so pieces made apart join without a gap or a shift.
+"""
+
+import io
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import av
+from av.audio.stream import AudioStream as AvAudioStream
+
+from facepaint.boxes import shift_tfdt
+from facepaint.errors import InputError, UnreadableMedia
+from facepaint.jobs import AudioPacket, AudioStream, Job, Segment, keys
+from facepaint.store import Store
+
+FRAME = 1024
+"""Samples of an AAC frame."""
+
+LEAD_FRAMES = 8
+"""Frames encoded before a piece and thrown away, so that the encoder has settled; as many lie ahead of its end."""
+
+HOLE_S = Fraction(1, 10)
+"""Players step over silence shorter than this by themselves; a piece that lacks more is encoded, silence filled in."""
+
+PREROLL_S = Fraction(1, 2)
+"""Decoders of MP3 and AAC need packets from before the first sample that is wanted."""
+
+AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
+
+_BYTES = 4
+_LAYOUTS = {1: "mono", 2: "stereo"}
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Sound of one segment as a fragmented MP4 of its own; ``mime`` names its codec."""
+
+    data: bytes
+    mime: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A compressed packet, its presentation time and duration in seconds from the job's first picture."""
+
+    start_s: Fraction
+    duration_s: Fraction
+    data: bytes
+
+    @property
+    def end_s(self) -> Fraction:
+        """When its sound ends."""
+        return self.start_s + self.duration_s
+
+
+def make_piece(store: Store, job: Job, track: int, segment: Segment, *, encode: bool, last: bool) -> Piece:
+    """The sound of a segment's window.
+
+    ``encode`` asks for AAC whatever the source has. ``last`` says that no segment follows: sound after the last picture
+    then belongs to this piece. A piece that is not the last needs the segment after it to be stored.
+
+    Raises:
+        InputError: the job has no such audio track.
+        UnreadableMedia: the track cannot be decoded or muxed.
+    """
+    if not 0 <= track < len(job.audio) or job.video is None:
+        raise InputError(f"job {job.id} has no audio track {track}; it has {len(job.audio)}")
+    stream = job.audio[track]
+    start_s, end_s = window_s(job, segment)
+    own = list(_load(store, job, track, segment))
+    try:
+        if not encode and copy_mime(stream) and _covers(own, start_s, end_s):
+            return Piece(copy_packets(stream, own), copy_mime(stream))
+        around = own
+        for neighbour in (segment.index - 1, segment.index + 1):
+            record = store.find_record(keys.segment(job.id, neighbour), Segment) if neighbour >= 0 else None
+            if record is not None:
+                around = [*around, *_load(store, job, track, record)]
+        around.sort(key=lambda packet: packet.start_s)
+        if last and around:
+            end_s = max(end_s, around[-1].end_s)
+        return Piece(encode_packets(stream, around, start_s, end_s), 'audio/mp4; codecs="mp4a.40.2"')
+    except av.FFmpegError as exc:
+        raise UnreadableMedia(f"the sound of segment {segment.index} of job {job.id} cannot be read: {exc}") from exc
+
+
+def window_s(job: Job, segment: Segment) -> tuple[Fraction, Fraction]:
+    """A segment's window in seconds from the job's first picture."""
+    assert job.video is not None
+    tick = job.video.time_base
+    return (segment.start - job.start_pts) * tick, (segment.end - job.start_pts) * tick
+
+
+def _load(store: Store, job: Job, track: int, segment: Segment) -> Iterator[Coded]:
+    if not any(packet.stream == track for packet in segment.audio):
+        return
+    assert job.video is not None
+    origin_s = job.start_pts * job.video.time_base
+    tick = job.audio[track].time_base
+    data = store.get(keys.audio(job.id, segment.index))
+    position = 0
+    for packet, until in _with_duration(segment.audio, track):
+        if packet.stream == track and packet.pts is not None:
+            yield Coded(packet.pts * tick - origin_s, until * tick, data[position : position + packet.size])
+        position += packet.size
+
+
+def _with_duration(packets: Sequence[AudioPacket], track: int) -> Iterator[tuple[AudioPacket, int]]:
+    """Each packet with its duration; where the source does not say, the time to the track's next packet."""
+    known = 0
+    following = {}
+    after = None
+    for position in range(len(packets) - 1, -1, -1):
+        if packets[position].stream == track:
+            following[position] = after
+            after = packets[position].pts
+    for position, packet in enumerate(packets):
+        duration = packet.duration
+        if packet.stream == track and duration <= 0:
+            until = following[position]
+            duration = until - packet.pts if until is not None and packet.pts is not None else known
+        known = duration if packet.stream == track else known
+        yield packet, duration
+
+
+def _covers(packets: Sequence[Coded], start_s: Fraction, end_s: Fraction) -> bool:
+    """Whether the packets sound through the window without a hole that would stop a player."""
+    reached = start_s
+    for packet in packets:
+        if packet.start_s - reached > HOLE_S:
+            return False
+        reached = max(reached, packet.end_s)
+    return end_s - reached <= HOLE_S
+
+
+def copy_mime(stream: AudioStream) -> str:
+    """The MIME type of the track copied into MP4, or '' if no browser plays that."""
+    if stream.codec == "aac":
+        with _template(stream) as container:
+            extradata = container.streams.audio[0].codec_context.extradata or b"\x10"
+        # The first five bits of the AudioSpecificConfig are the object type: 2 is AAC-LC, 5 HE-AAC.
+        codec = f"mp4a.40.{extradata[0] >> 3}"
+    elif stream.codec.startswith("mp3"):
+        codec = "mp4a.6B" if stream.sample_rate >= 32000 else "mp4a.69"
+    elif stream.codec in {"opus", "flac"}:
+        codec = stream.codec
+    else:
+        return ""
+    return f'audio/mp4; codecs="{codec}"'
+
+
+def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
+    """Packets as they are, from the first picture on, in one fragment. Needs at least one packet."""
+    packets = [packet for packet in packets if packet.start_s >= 0]
+    rate = stream.sample_rate
+    times = _sample_times(stream, packets)
+    buffer = io.BytesIO()
+    with _template(stream) as template, _open_output(buffer) as output:
+        target = output.add_stream_from_template(template.streams.audio[0])
+        for packet, time, until in zip(packets, times, [*times[1:], None], strict=True):
+            copied = av.Packet(packet.data)
+            copied.stream = target
+            copied.time_base = Fraction(1, rate)
+            copied.pts = copied.dts = time - times[0]
+            copied.duration = until - time if until is not None else round(packet.duration_s * rate)
+            output.mux(copied)
+    return shift_tfdt(buffer.getvalue(), times[0])
+
+
+def _sample_times(stream: AudioStream, packets: Sequence[Coded]) -> list[int]:
+    """Start of each packet in samples. Times rounded to milliseconds by the source's container are spread evenly."""
+    rate = stream.sample_rate
+    first = packets[0].start_s
+    if stream.time_base <= Fraction(1, 8000) or len(packets) < 3:
+        return [round(packet.start_s * rate) for packet in packets]
+    step = (packets[-1].start_s - first) / (len(packets) - 1)
+    return [round((first + number * step) * rate) for number in range(len(packets))]
+
+
+def encode_packets(stream: AudioStream, packets: Iterable[Coded], start_s: Fraction, end_s: Fraction) -> bytes:
+    """AAC of exactly the frames of the grid that start in ``[start_s, end_s)``; silence where there are no packets."""
+    rate = stream.sample_rate if stream.sample_rate in AAC_RATES else 48000
+    channels = 1 if stream.channels == 1 else 2
+    first, stop = math.ceil(start_s * rate / FRAME), math.ceil(end_s * rate / FRAME)
+    sound = _Samples((first - LEAD_FRAMES) * FRAME, (stop + LEAD_FRAMES) * FRAME, channels)
+    earliest, latest = Fraction(sound.start, rate) - PREROLL_S, Fraction(sound.stop, rate)
+    wanted = [packet for packet in packets if packet.end_s > earliest and packet.start_s < latest]
+    for frame in _decode(stream, wanted, rate, _LAYOUTS[channels]):
+        sound.place(frame)
+    buffer = io.BytesIO()
+    with _open_output(buffer) as output:
+        target = output.add_stream("aac", rate=rate)
+        assert isinstance(target, AvAudioStream)
+        target.codec_context.layout = _LAYOUTS[channels]
+        target.codec_context.bit_rate = 96_000 * channels
+        for frame in (*sound.frames(rate, _LAYOUTS[channels]), None):
+            for packet in target.encode(frame):
+                assert packet.pts is not None
+                if first * FRAME <= packet.pts < stop * FRAME:
+                    packet.pts = packet.dts = packet.pts - first * FRAME
+                    output.mux(packet)
+    return shift_tfdt(buffer.getvalue(), first * FRAME)
+
+
+def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: str) -> Iterator[av.AudioFrame]:
+    """Frames of planar 32-bit float at ``rate``, pts in samples from the first picture."""
+    resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
+    tick = Fraction(1, 1_000_000)
+    with _template(stream) as template:
+        decoder = template.streams.audio[0].codec_context
+        for source in packets:
+            packet = av.Packet(source.data)
+            packet.time_base = tick
+            packet.pts = packet.dts = round(source.start_s / tick)
+            try:
+                decoded = decoder.decode(packet)
+            except av.InvalidDataError:  # one damaged packet is a moment of silence, not the end of the sound
+                continue
+            time_s = source.start_s
+            for frame in decoded:
+                frame.pts, frame.time_base = round(time_s / tick), tick
+                time_s += Fraction(frame.samples, frame.sample_rate)
+                yield from resampler.resample(frame)
+        yield from resampler.resample(None)
+
+
+class _Samples:
+    """A stretch ``[start, stop)`` of planar 32-bit float samples, silent where nothing was placed."""
+
+    def __init__(self, start: int, stop: int, channels: int) -> None:
+        self.start, self.stop = start, stop
+        self._planes = [bytearray((stop - start) * _BYTES) for _ in range(channels)]
+
+    def place(self, frame: av.AudioFrame) -> None:
+        """Copy a frame's samples to where its pts says, as far as they lie inside."""
+        assert frame.pts is not None
+        assert frame.time_base is not None
+        at = round(frame.pts * frame.time_base * frame.sample_rate) - self.start
+        begin, end = max(0, at), min(self.stop - self.start, at + frame.samples)
+        if begin >= end:
+            return
+        for plane, source in zip(self._planes, frame.planes, strict=True):
+            plane[begin * _BYTES : end * _BYTES] = memoryview(source)[(begin - at) * _BYTES : (end - at) * _BYTES]
+
+    def frames(self, rate: int, layout: str) -> Iterator[av.AudioFrame]:
+        """The stretch cut into frames for an AAC encoder."""
+        for at in range(self.start, self.stop, FRAME):
+            frame = av.AudioFrame(format="fltp", layout=layout, samples=FRAME)
+            frame.sample_rate, frame.time_base, frame.pts = rate, Fraction(1, rate), at
+            offset = (at - self.start) * _BYTES
+            for plane, source in zip(frame.planes, self._planes, strict=True):
+                plane.update(bytes(source[offset : offset + FRAME * _BYTES]))
+            yield frame
+
+
+def _template(stream: AudioStream) -> av.container.InputContainer:
+    return av.open(io.BytesIO(stream.template), format="nut")
+
+
+def _open_output(buffer: io.BytesIO) -> av.container.OutputContainer:
+    """A fragmented MP4 whose one fragment is written at the end; times start at 0 and are shifted afterwards."""
+    return av.open(buffer, "w", format="mp4", options={"movflags": "empty_moov+default_base_moof", "use_editlist": "0"})
