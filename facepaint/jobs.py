@@ -261,12 +261,18 @@ class FrameFaces:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect) to seconds."""
+    """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect) to seconds.
+
+    A signature is a 16 x 9 grid of the frame's mean luma, 0-255, row by row; those of the first and last frame tell
+    whether a scene ends at the segment's border.
+    """
 
     index: int
     frames: tuple[FrameFaces, ...]
     detector: str
     device: str
+    first_signature: tuple[int, ...] = ()
+    last_signature: tuple[int, ...] = ()
     worker: str = ""
     times_s: dict[str, float] = field(default_factory=dict)
     schema: Schema = 1
@@ -344,7 +350,7 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
 def encode(record: Any) -> bytes:
     """A record as JSON. The bulky ones, a row a packet or a face, leave out what stands at its default."""
     bulky = isinstance(record, Segment | Faces)
-    body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)
+    body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)  # type: ignore[arg-type]
     return b'{"schema":1,' + body[1:] if bulky else body
 
 
@@ -355,7 +361,7 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
         RecordInvalid: the bytes are no JSON, or not of that class; the message names ``key`` and the first fault.
     """
     try:
-        record: T = _adapter(cls).validate_json(data)
+        record: T = _adapter(cls).validate_json(data)  # type: ignore[arg-type]
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the record"

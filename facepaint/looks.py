@@ -143,7 +143,7 @@ class FilterSpec:
     """
 
     name: str
-    options: dict[str, Value] = field(default_factory=dict)
+    options: dict[str, Value] = field(default_factory=dict, hash=False)
     face: int | None = None
     path: str | None = None
 

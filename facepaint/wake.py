@@ -113,13 +113,20 @@ def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict
     return True
 
 
-def wake(store: Store, queue: Queue, job: Job, indexes: Iterable[int], looks: Iterable[str] | None = None) -> int:
+def wake(
+    store: Store,
+    queue: Queue,
+    job: Job,
+    indexes: Iterable[int],
+    looks: Iterable[str] | None = None,
+    timeline: Timeline | None = None,
+) -> int:
     """Queue the painting of every segment that the detection of these indexes may have made ready.
 
     Returns how many messages were sent. Segments already painted or given up are left alone. ``looks`` saves the
-    listing where the caller knows them.
+    listing where the caller knows them, ``timeline`` what it has read already.
     """
-    timeline = Timeline(store, job)
+    timeline = timeline or Timeline(store, job)
     names = list(looks_of(store, job.id) if looks is None else looks)
     known: dict[int, bool] = {}
     touched = sorted({other for index in indexes for other in timeline.reached_by(index)})

@@ -1,0 +1,122 @@
+"""Decode a segment: packets in, the frames of its window out. No container is involved."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import av
+import av.error
+
+from facepaint.errors import UnreadableMedia
+from facepaint.jobs import Packet, Segment, VideoStream
+
+
+@dataclass(slots=True)
+class DecodeReport:
+    """What went wrong on the way without ending it: packets the decoder refused."""
+
+    refused_packets: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def refuse(self, exc: Exception) -> None:
+        """Count a refused packet and keep the first few reasons."""
+        self.refused_packets += 1
+        if len(self.reasons) < 3:
+            self.reasons.append(str(exc))
+
+
+def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
+    """A decoder made from a job's stream parameters alone.
+
+    Raises:
+        UnreadableMedia: FFmpeg has no such decoder, or it refuses the parameters.
+    """
+    try:
+        context = av.CodecContext.create(video.codec, "r")
+        assert isinstance(context, av.VideoCodecContext)
+        context.extradata = video.extradata or None
+        context.width, context.height = video.width, video.height
+        if video.pixel_format:
+            context.pix_fmt = video.pixel_format
+        if video.codec_tag:
+            context.codec_tag = video.codec_tag
+        context.thread_count = threads
+        # Frame threads delay output and hold a frame a thread; the work is spread over processes instead.
+        context.thread_type = "SLICE"
+        context.open()
+    except (av.error.FFmpegError, ValueError) as exc:
+        raise UnreadableMedia(f"no decoder for {video.codec}: {exc}") from exc
+    return context
+
+
+def decode_window(
+    video: VideoStream,
+    run: Sequence[Segment],
+    bins: Iterable[bytes],
+    threads: int = 1,
+    report: DecodeReport | None = None,
+) -> Iterator[av.VideoFrame]:
+    """Decode the segments of a run and give the frames of the last one's window, in order of presentation.
+
+    Args:
+        run: the records from the last one's ``decode_from`` to itself.
+        bins: their bytes in the same order, taken one at a time.
+        report: filled with what was refused.
+
+    Raises:
+        UnreadableMedia: the parameters make no decoder, or no frame at all came out.
+    """
+    target = run[-1]
+    hidden = {packet.pts for segment in run for packet in segment.packets if packet.discard}
+    context = open_decoder(video, threads)
+    report = report if report is not None else DecodeReport()
+    shown = 0
+    for packet in _packets(run, bins, target):
+        for frame in _feed(context, video, packet, report):
+            if frame.pts is not None and target.start <= frame.pts < target.end and frame.pts not in hidden:
+                shown += 1
+                yield frame
+    if not shown and any(not packet.discard for packet in target.own_packets):
+        why = "; ".join(report.reasons) or "the decoder gave no frame"
+        raise UnreadableMedia(f"segment {target.index} cannot be decoded: {why}")
+
+
+def window_times(run: Sequence[Segment]) -> list[int]:
+    """The presentation times of the frames in the last segment's window, from the records alone."""
+    target = run[-1]
+    times = {
+        packet.pts
+        for segment in run
+        for packet in segment.packets
+        if packet.pts is not None and target.start <= packet.pts < target.end and not packet.discard
+    }
+    return sorted(times)
+
+
+_Piece = tuple[Packet, bytes] | None
+
+
+def _packets(run: Sequence[Segment], bins: Iterable[bytes], target: Segment) -> Iterator[_Piece]:
+    """Each packet with its bytes, the overlap only of the last segment; None at the end flushes."""
+    for segment, data in zip(run, bins, strict=True):
+        position = 0
+        for packet in segment.packets if segment is target else segment.own_packets:
+            yield packet, data[position : position + packet.size]
+            position += packet.size
+    yield None
+
+
+def _feed(
+    context: av.VideoCodecContext, video: VideoStream, piece: _Piece, report: DecodeReport
+) -> list[av.VideoFrame]:
+    packet = None
+    if piece is not None:
+        description, data = piece
+        packet = av.Packet(data)
+        packet.pts, packet.dts, packet.time_base = description.pts, description.dts, video.time_base
+        packet.duration = description.duration
+        packet.is_keyframe = description.keyframe
+    try:
+        return list(context.decode(packet))
+    except av.error.FFmpegError as exc:
+        report.refuse(exc)
+        return []

@@ -1,0 +1,170 @@
+"""Paint a segment: decode, draw the look on each frame's faces, encode. The plain functions behind the paint task."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+
+import av
+
+from facepaint.jobs import Faces, Job, Painted, Segment
+from facepaint.looks import Look
+from filters.planes import Planes
+from filters.registry import Painter, make_painter
+from tasks.decode import DecodeReport, decode_window, window_times
+from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.stopwatch import Stopwatch
+from tasks.tracking import HIDING, STICKERS, Tracks
+from tasks.upright import Upright, plane_views
+
+BLANK_GREY = (40, 128, 128)
+"""Y, U, V of the plain frame that stands for what could not be painted and must not be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A painted segment: its bytes and the record that goes with them."""
+
+    data: bytes
+    record: Painted
+
+
+def paint_segment(
+    job: Job,
+    look: Look,
+    run: Sequence[Segment],
+    bins: Iterable[bytes],
+    faces: Mapping[int, Faces],
+    stickers: Mapping[str, bytes],
+    threads: int = 1,
+    worker: str = "",
+) -> Result:
+    """Paint the frames of a segment's window.
+
+    Args:
+        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
+        faces: what was found in the segments within reach, by index; one that was given up is absent.
+        stickers: the bytes of each stored picture the look uses, by sha256.
+
+    Raises:
+        UnreadableMedia: the segment cannot be decoded.
+    """
+    assert job.video is not None
+    target = run[-1]
+    clock, report = Stopwatch(), DecodeReport()
+    painter = painter_for(look, stickers)
+    point = HIDING if look.hides else STICKERS
+    upright = Upright(job.video)
+    with clock.stage("link"):
+        tracks = Tracks([faces[index] for index in sorted(faces)], job.video.time_base, point)
+    known = {frame.pts for frame in faces[target.index].frames} if target.index in faces else set()
+    painted_faces = 0
+    with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
+        for frame in clock.each("decode", map(upright, decode_window(job.video, run, bins, threads, report))):
+            assert frame.pts is not None
+            with clock.stage("link"):
+                here = tracks.faces_at(frame.pts)
+            with clock.stage("paint"):
+                if look.hides and frame.pts not in known:
+                    painter.cover(_writable(frame, upright))
+                elif painter.touches(here):
+                    painter.paint(_writable(frame, upright), here)
+                painted_faces += len(here)
+            with clock.stage("encode"):
+                encoder.write(frame)
+        with clock.stage("encode"):
+            encoded = encoder.finish()
+    notes = [*upright.notes]
+    if report.refused_packets:
+        notes.append(f"{report.refused_packets} packets refused by the decoder: {'; '.join(report.reasons)}")
+    return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=tuple(notes))
+
+
+def blank_segment(job: Job, run: Sequence[Segment], threads: int = 1, worker: str = "") -> Result:
+    """A plain frame for each frame of the window, nothing decoded: what a hiding look shows when it is given up."""
+    assert job.video is not None
+    target = run[-1]
+    clock = Stopwatch()
+    upright = Upright(job.video)
+    times = window_times(run) or [target.start]
+    with (
+        clock.stage("encode"),
+        SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder,
+    ):
+        for pts in times:
+            frame = av.VideoFrame(*upright.size, upright.format)
+            for plane, value in zip(plane_views(frame), BLANK_GREY, strict=True):
+                plane[:] = value
+            frame.pts = pts
+            encoder.write(frame)
+        encoded = encoder.finish()
+    return _result(job, target, encoded, clock, worker, blank=True)
+
+
+def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
+    """The encoding every segment of a job shares."""
+    assert job.video is not None
+    aspect = job.video.sample_aspect_ratio or Fraction(1)
+    return EncodeSpec(
+        size=upright.size,
+        pixel_format=upright.format,
+        time_base=job.video.time_base,
+        frame_rate=job.video.frame_rate or Fraction(25),
+        sample_aspect_ratio=1 / aspect if job.video.rotation % 180 else aspect,
+        colour=upright.colour,
+        profile=job.output,
+        threads=threads,
+    )
+
+
+def painter_for(look: Look, stickers: Mapping[str, bytes]) -> Painter:
+    """The painter of a look; ``stickers`` maps the sha256 of each stored picture it uses to its bytes."""
+    return _painter(look, tuple(sorted(stickers.items())))
+
+
+@lru_cache(maxsize=4)
+def _painter(look: Look, stickers: tuple[tuple[str, bytes], ...]) -> Painter:
+    """The painter of a look, remembered: its artwork is rendered once a process."""
+    return make_painter(look, dict(stickers))
+
+
+def _writable(frame: av.VideoFrame, upright: Upright) -> Planes:
+    # The decoder still refers to the frame it gave: painting in place would spoil the frames after it.
+    frame.make_writable()
+    y, u, v = plane_views(frame)
+    return Planes(
+        y, u, v, chroma_shift_x=1, chroma_shift_y=1, full_range=upright.format == "yuvj420p", matrix=upright.matrix
+    )
+
+
+def _result(
+    job: Job,
+    segment: Segment,
+    encoded: Encoded,
+    clock: Stopwatch,
+    worker: str,
+    *,
+    blank: bool = False,
+    faces: int = 0,
+    notes: tuple[str, ...] = (),
+) -> Result:
+    sha256 = hashlib.sha256(encoded.data).hexdigest()
+    record = Painted(
+        index=segment.index,
+        name=f"{segment.index:06d}-{sha256[:12]}.mp4",
+        frames=encoded.frames,
+        bytes=len(encoded.data),
+        sha256=sha256,
+        init_bytes=encoded.init_bytes,
+        start=segment.start,
+        end=segment.end,
+        codec=encoded.codec,
+        encoder=job.output.encoder,
+        worker=worker,
+        blank=blank,
+        faces=faces,
+        times_s=clock.times_s,
+        notes=notes,
+    )
+    return Result(encoded.data, record)

@@ -1,0 +1,207 @@
+"""Link, filter, fill and smooth the faces of neighbouring frames.
+
+Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
+same wherever the video was cut. Links are made between pairs of frames (each face with the one it overlaps most, both
+ways), a track is a chain of links, and nothing is carried along from the start.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+from facepaint.jobs import REACH_S, Candidate, Faces, FrameFaces
+from filters.face import Face
+
+CUT = 0.12
+"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
+
+LINK_IOU = 0.25
+GAP_S = 0.4
+"""Longest stretch without a detection that is bridged by interpolation."""
+
+CHAIN_S = REACH_S - GAP_S
+"""How far a chain is followed to each side: its links in turn may depend on what is a gap further away."""
+
+SMOOTH_S = 0.12
+"""Standard deviation of the Gaussian that averages a face's boxes and landmarks over time."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkingPoint:
+    """When a chain of candidates counts as a face.
+
+    A chain is kept if one member within reach scores ``seed`` or more; members below ``keep`` are not used at all.
+    ``hold_s`` prolongs each chain to both sides, the face standing still.
+    """
+
+    seed: float
+    keep: float
+    hold_s: float
+
+
+STICKERS = WorkingPoint(seed=0.65, keep=0.35, hold_s=0.0)
+HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3)
+
+PICTURE_SCORE = 0.55
+"""Lowest score of a face that gets a sticker in a still picture."""
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(slots=True)
+class _Node:
+    """A candidate in its frame, linked to at most one earlier and one later node."""
+
+    frame: int
+    candidate: Candidate
+    vector: Vector
+    before: "_Node | None" = None
+    after: "_Node | None" = None
+
+
+class Tracks:
+    """The faces of a stretch of frames, linked. Ask `faces_at` for any frame of it."""
+
+    def __init__(self, records: Sequence[Faces], time_base: Fraction, point: WorkingPoint) -> None:
+        frames = [frame for record in records for frame in record.frames]
+        self._point = point
+        self._times = np.array([float(frame.pts * time_base) for frame in frames])
+        self._row_of = {frame.pts: row for row, frame in enumerate(frames)}
+        self._scene = np.cumsum([cut >= CUT for cut in _cuts(records)])
+        self._nodes = [_nodes(row, frame, point.keep) for row, frame in enumerate(frames)]
+        self._link()
+
+    def faces_at(self, pts: int) -> list[Face]:
+        """The faces to paint in the frame shown at ``pts``, largest first; none for a frame never seen."""
+        row = self._row_of.get(pts)
+        if row is None:
+            return []
+        faces = [self._face(chain, row) for chain in self._chains_over(row)]
+        return sorted(faces, key=lambda face: -(face.box[2] - face.box[0]))
+
+    def _link(self) -> None:
+        """Link neighbours first, then over growing gaps what is still loose on both sides."""
+        rows = len(self._nodes)
+        within_gap = np.searchsorted(self._times, self._times + GAP_S, "right") - np.arange(rows) - 1
+        for step in range(1, max(1, int(within_gap.max(initial=0))) + 1):
+            for row in range(rows - step):
+                apart = self._times[row + step] - self._times[row]
+                if self._scene[row] != self._scene[row + step] or apart > (REACH_S if step == 1 else GAP_S):
+                    continue
+                loose = [node for node in self._nodes[row] if node.after is None]
+                waiting = [node for node in self._nodes[row + step] if node.before is None]
+                _match(loose, waiting)
+
+    def _chains_over(self, row: int) -> Iterator[list[_Node]]:
+        """Chains that have a node in the frame, or bridge it, or are held over it."""
+        seen: set[int] = set()
+        now = self._times[row]
+        for nodes in self._nodes[self._rows_within(row, CHAIN_S)]:
+            for node in nodes:
+                if id(node) in seen:
+                    continue
+                chain = self._chain(node, now)
+                seen.update(id(member) for member in chain)
+                if self._covers(chain, row) and max(member.candidate.score for member in chain) >= self._point.seed:
+                    yield chain
+
+    def _chain(self, node: _Node, now: float) -> list[_Node]:
+        """The members of a node's track within reach of a time, in order."""
+        first = node
+        while first.before is not None and abs(self._times[first.before.frame] - now) <= CHAIN_S:
+            first = first.before
+        chain = [first]
+        while chain[-1].after is not None and abs(self._times[chain[-1].after.frame] - now) <= CHAIN_S:
+            chain.append(chain[-1].after)
+        return chain
+
+    def _covers(self, chain: list[_Node], row: int) -> bool:
+        first, last = chain[0].frame, chain[-1].frame
+        if self._scene[first] != self._scene[row]:
+            return False
+        now, hold = self._times[row], self._point.hold_s
+        return bool(self._times[first] - hold <= now <= self._times[last] + hold)
+
+    def _face(self, chain: list[_Node], row: int) -> Face:
+        """The chain's box and landmarks at a frame: interpolated where it has none, then averaged over time."""
+        now = self._times[row]
+        times = self._times[[node.frame for node in chain]]
+        vectors = np.stack([node.vector for node in chain])
+        nearest = np.clip(now, times[0], times[-1])
+        near = self._times[self._rows_within(row, 3 * SMOOTH_S)]
+        at = np.append(near[(near >= times[0]) & (near <= times[-1]) & (near != nearest)], nearest)
+        weights = np.exp(-0.5 * ((at - nearest) / SMOOTH_S) ** 2)
+        sampled = np.stack([np.interp(at, times, column) for column in vectors.T])
+        mean = sampled @ (weights / weights.sum())
+        score = max(node.candidate.score for node in chain)
+        if self._point.hold_s:
+            # What is to be hidden is hidden where it was seen as well as where the average puts it.
+            here = np.stack([mean[:4], *(node.vector[:4] for node in chain if node.frame == row)])
+            mean[:2], mean[2:4] = here[:, :2].min(0), here[:, 2:].max(0)
+        x1, y1, x2, y2 = (float(value) for value in mean[:4])
+        return Face((x1, y1, x2, y2), tuple(float(value) for value in mean[4:]), score)
+
+    def _rows_within(self, row: int, seconds: float) -> slice:
+        first = int(np.searchsorted(self._times, self._times[row] - seconds, "left"))
+        last = int(np.searchsorted(self._times, self._times[row] + seconds, "right"))
+        return slice(first, last)
+
+
+def faces_of_picture(record: Faces, hides: bool) -> list[Face]:
+    """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
+    lowest = HIDING.keep if hides else PICTURE_SCORE
+    return [
+        Face(face.box, face.landmarks, face.score)
+        for frame in record.frames
+        for face in frame.faces
+        if face.score >= lowest
+    ]
+
+
+def _cuts(records: Sequence[Faces]) -> Iterator[float]:
+    """The scene-cut score of each frame; that of a record's first frame follows from the two signatures there."""
+    last: tuple[int, ...] = ()
+    for record in records:
+        for row, frame in enumerate(record.frames):
+            yield cut_score(last, record.first_signature) if row == 0 else frame.cut
+        if record.frames:
+            last = record.last_signature
+
+
+def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
+    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1 black to white."""
+    if len(before) != len(after) or not before:
+        return 0.0
+    return sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before))
+
+
+def _nodes(row: int, frame: FrameFaces, keep: float) -> list[_Node]:
+    return [
+        _Node(row, face, np.array([*face.box, *face.landmarks], np.float64))
+        for face in frame.faces
+        if face.score >= keep
+    ]
+
+
+def _match(loose: list[_Node], waiting: list[_Node]) -> None:
+    """Link each pair that overlap each other most, both ways."""
+    if not loose or not waiting:
+        return
+    overlaps = iou(np.stack([n.vector[:4] for n in loose]), np.stack([n.vector[:4] for n in waiting]))
+    best_after = overlaps.argmax(1)
+    best_before = overlaps.argmax(0)
+    for row, column in enumerate(best_after):
+        if best_before[column] == row and overlaps[row, column] >= LINK_IOU:
+            loose[row].after, waiting[column].before = waiting[column], loose[row]
+
+
+def iou(a: Vector, b: Vector) -> Vector:
+    """Intersection over union of every box of ``a`` (n x 4) with every box of ``b`` (m x 4): n x m."""
+    upper = np.maximum(a[:, None, :2], b[None, :, :2])
+    lower = np.minimum(a[:, None, 2:], b[None, :, 2:])
+    shared = np.clip(lower - upper, 0, None).prod(2)
+    union = (a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1)[None] - shared
+    return np.asarray(shared / np.maximum(union, 1e-9))

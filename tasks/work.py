@@ -1,0 +1,217 @@
+"""What a worker does with a message: read the store, call a plain function, write the store, wake what is ready.
+
+Every task is idempotent by key: a result that stands is success, and doing the work twice stores the same thing twice.
+A claim is written before anything is decoded and removed on every orderly end, so a claim found by a redelivered
+message means that its owner crashed; after `Settings.max_tries` crashes the segment is given up.
+"""
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+from facepaint.errors import DeviceError, FacepaintError, ObjectMissing, ServiceError, UnreadableMedia
+from facepaint.jobs import Claim, Faces, Failed, Job, Segment, Task, keys
+from facepaint.looks import Look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from facepaint.wake import Timeline, is_ready, load_job, wake
+from tasks.detect import detect_segment
+from tasks.paint import Result, blank_segment, paint_segment
+from tasks.pictures import detect_picture, paint_picture
+
+log = logging.getLogger(__name__)
+
+REMEMBERED_JOBS = 8
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Workbench:
+    """What a worker process keeps between tasks: its connections and what it has read of recent jobs."""
+
+    store: Store
+    queue: Queue
+    settings: Settings
+    _timelines: OrderedDict[str, tuple[Job, Timeline]] = field(default_factory=OrderedDict)
+
+    def job(self, job_id: str) -> tuple[Job, Timeline] | None:
+        """A job's record and timeline, or None if there is no such job (any more)."""
+        if self.store.exists(keys.deleted(job_id)):
+            self._timelines.pop(job_id, None)
+            return None
+        if job_id not in self._timelines:
+            job = load_job(self.store, job_id)
+            if job is None:
+                return None
+            self._timelines[job_id] = (job, Timeline(self.store, job))
+            while len(self._timelines) > REMEMBERED_JOBS:
+                self._timelines.popitem(last=False)
+        self._timelines.move_to_end(job_id)
+        return self._timelines[job_id]
+
+
+def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> None:
+    """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped."""
+    known = bench.job(job_id)
+    if known is None:
+        return
+    job, timeline = known
+    store = bench.store
+    done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
+    if not store.exists(done) and not store.exists(failed):
+        with _claimed(bench, job_id, "detect", index, None, redelivered) as claim:
+            if claim is None:
+                return
+            faces = _attempt(bench, claim, failed, index, lambda: _detect(bench, job, timeline, index))
+            if faces is not None:
+                store.put_record(done, faces)
+    if not _removed_if_deleted(bench, job_id, [done, failed]):
+        wake(store, bench.queue, job, [index], timeline=timeline)
+
+
+def run_paint(bench: Workbench, job_id: str, index: int, look_id: str, redelivered: bool = False) -> None:
+    """The paint task: one segment with one look, unless it is painted, given up, or not ready (then it is woken)."""
+    known = bench.job(job_id)
+    if known is None:
+        return
+    job, timeline = known
+    store = bench.store
+    done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
+    if store.exists(done) or store.exists(failed) or not is_ready(store, timeline, job_id, index):
+        return
+    look = store.find_record(keys.look(job_id, look_id), Look)
+    if look is None:
+        return
+    with _claimed(bench, job_id, "paint", index, look_id, redelivered) as claim:
+        if claim is None:
+            return
+        # Giving up on a hiding look must still show something for these times, and never the source.
+        give_up = (lambda: _blank(bench, job, timeline, index)) if look.hides and job.video else None
+        result = _attempt(bench, claim, failed, index, lambda: _paint(bench, job, timeline, look, index), give_up)
+        if result is not None:
+            _store_painted(store, job_id, look_id, index, result)
+    data = [keys.painted_data(job_id, look_id, result.record.name)] if result is not None else []
+    _removed_if_deleted(bench, job_id, [done, failed, *data])
+
+
+def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: Result) -> None:
+    """Store a result and its record. The last record wins; whose record was replaced removes its own data."""
+    data_key = keys.painted_data(job_id, look_id, result.record.name)
+    kind = "video/mp4" if data_key.endswith(".mp4") else "application/octet-stream"
+    store.put(data_key, result.data, kind)
+    store.put_record(keys.painted(job_id, look_id, index), result.record)
+    stands = store.get_record(keys.painted(job_id, look_id, index), type(result.record))
+    if stands.name != result.record.name:
+        store.delete(data_key)
+
+
+def _attempt(
+    bench: Workbench,
+    claim: Claim,
+    failed_key: str,
+    index: int,
+    work: Callable[[], T],
+    instead: Callable[[], T] | None = None,
+) -> T | None:
+    """Do the work, or give up: at once on an error of ours that another try would not mend, else after many crashes.
+
+    Giving up gives ``instead``'s result where there is one, else leaves a failed mark and None.
+    """
+    if claim.tries > bench.settings.max_tries:
+        reason = f"its worker died or hung {claim.tries - 1} times"
+    else:
+        try:
+            return work()
+        except (ServiceError, DeviceError):
+            raise
+        except FacepaintError as exc:
+            reason = str(exc)
+    log.error("segment %d given up: %s", index, reason)
+    if instead is not None:
+        return instead()
+    bench.store.put_record(failed_key, Failed(index, reason, claim.tries))
+    return None
+
+
+@contextmanager
+def _claimed(
+    bench: Workbench, job_id: str, task: Task, index: int, look: str | None, redelivered: bool
+) -> Iterator[Claim | None]:
+    """Claim a segment for a task; None if a living owner has it.
+
+    The claim stays behind if the process dies, and on errors nobody foresaw: both count as crashes.
+    """
+    store, settings = bench.store, bench.settings
+    key = keys.claim(job_id, task, index, look)
+    before = store.find_record(key, Claim)
+    now = datetime.now(UTC)
+    if before is not None and not redelivered and now - before.at < timedelta(seconds=settings.visibility_timeout_s):
+        yield None
+        return
+    claim = Claim(settings.worker_name, 1 if before is None else before.tries + 1, now)
+    store.put_record(key, claim)
+    try:
+        yield claim
+    except FacepaintError:
+        store.delete(key)
+        raise
+    store.delete(key)
+
+
+def _removed_if_deleted(bench: Workbench, job_id: str, written: Sequence[str]) -> bool:
+    """Whether the job was deleted meanwhile; then what was written is removed again."""
+    if not bench.store.exists(keys.deleted(job_id)):
+        return False
+    for key in written:
+        bench.store.delete(key)
+    return True
+
+
+def _run_of(timeline: Timeline, index: int) -> list[Segment]:
+    """The records a segment is decoded from, itself last."""
+    target = timeline.segment(index)
+    if target is None:
+        raise ObjectMissing(f"the record of segment {index}")
+    run = [timeline.segment(before) for before in range(target.decode_from, index)]
+    return [*(segment for segment in run if segment is not None), target]
+
+
+def _bins(store: Store, job_id: str, run: Sequence[Segment]) -> Iterator[bytes]:
+    """The bytes of each segment of a run, one at a time, checked against their records."""
+    for segment in run:
+        data = store.get(keys.source(job_id, segment.index))
+        if hashlib.sha256(data).hexdigest() != segment.sha256:
+            raise UnreadableMedia(f"segment {segment.index} is damaged in the storage: its sha256 differs")
+        yield data
+
+
+def _detect(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Faces:
+    run, settings = _run_of(timeline, index), bench.settings
+    bins = _bins(bench.store, job.id, run)
+    if job.video is None:
+        return detect_picture(job, index, next(bins), settings.device, settings.threads, settings.worker_name)
+    return detect_segment(job, run, bins, settings.device, settings.threads, settings.worker_name)
+
+
+def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: int) -> Result:
+    store, settings = bench.store, bench.settings
+    run = _run_of(timeline, index)
+    reach = timeline.reach(index) or []
+    found = {segment.index: store.find_record(keys.faces(job.id, segment.index), Faces) for segment in reach}
+    faces = {number: record for number, record in found.items() if record is not None}
+    stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
+    bins = _bins(store, job.id, run)
+    if job.video is None:
+        return paint_picture(look, index, next(bins), faces.get(index), stickers, settings.worker_name)
+    return paint_segment(job, look, run, bins, faces, stickers, settings.threads, settings.worker_name)
+
+
+def _blank(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Result:
+    return blank_segment(job, _run_of(timeline, index), bench.settings.threads, bench.settings.worker_name)

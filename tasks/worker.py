@@ -1,0 +1,140 @@
+"""The Celery app with its tasks: each parses the message, calls `tasks.work`, and maps errors to retry or give up."""
+
+import logging
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import cv2
+from celery import Celery, Task
+from celery.exceptions import Reject
+from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+
+from facepaint.errors import FacepaintError, ServiceError
+from facepaint.jobs import JOB_ID, WorkerInfo, keys
+from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tasks.work import Workbench, run_detect, run_paint
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 15.0
+SERVICE_PAUSE_S = 3.0
+"""Rest before a message goes back because a service is away, beside the retries of the storage client itself."""
+
+settings = Settings.load()
+app: Celery = make_app(settings)
+
+_bench: Workbench | None = None
+
+
+def bench() -> Workbench:
+    """This process's workbench, made at its first task: connections must not cross a fork."""
+    global _bench
+    if _bench is None:
+        cv2.setNumThreads(1)
+        _bench = Workbench(Store(settings), Queue(settings, app), settings)
+    return _bench
+
+
+@worker_process_init.connect
+def _forget_bench(**_: Any) -> None:
+    global _bench
+    _bench = None
+
+
+class SegmentTask(Task):  # type: ignore[type-arg]
+    """Sends a message back when a service is away or something nobody foresaw happened; see `tasks.work` on claims."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            super().__call__(*args, **kwargs)
+        except ServiceError as exc:
+            log.warning("%s; the task goes back to the queue", exc)
+            time.sleep(SERVICE_PAUSE_S)
+            raise Reject(str(exc), requeue=True) from exc
+        except FacepaintError as exc:
+            log.exception("task ended")
+            raise Reject(str(exc), requeue=False) from exc
+        except Exception as exc:  # a bug: tried again elsewhere, and given up by its claims
+            log.exception("unforeseen")
+            raise Reject(repr(exc), requeue=True) from exc
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether the broker hands this message out again."""
+        return bool((self.request.delivery_info or {}).get("redelivered"))
+
+
+@app.task(name=DETECT, base=SegmentTask, bind=True)
+def detect(self: SegmentTask, job: str, index: int) -> None:
+    """Find the faces of one segment."""
+    if _sound(job, index):
+        run_detect(bench(), job, index, self.redelivered)
+
+
+@app.task(name=PAINT, base=SegmentTask, bind=True)
+def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
+    """Paint one segment with one look."""
+    if _sound(job, index) and len(look) == 12 and look.isalnum():
+        run_paint(bench(), job, index, look, self.redelivered)
+
+
+def _sound(job: str, index: int) -> bool:
+    """Whether a message names a segment; a stranger's message must not become a key."""
+    return bool(JOB_ID.fullmatch(job)) and isinstance(index, int) and 0 <= index < 1_000_000
+
+
+class Heartbeat(threading.Thread):
+    """Tells the storage that this worker lives, every `HEARTBEAT_S`, and takes it back at the end."""
+
+    def __init__(self) -> None:
+        super().__init__(name="heartbeat", daemon=True)
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        store = Store(settings)
+        key = keys.worker(settings.worker_name)
+        while True:
+            try:
+                store.put_record(key, _worker_info())
+                if self._ended.wait(HEARTBEAT_S):
+                    store.delete(key)
+                    return
+            except ServiceError as exc:
+                log.warning("no heartbeat: %s", exc)
+                if self._ended.wait(HEARTBEAT_S):
+                    return
+
+    def end(self) -> None:
+        """Stop, the record removed."""
+        self._ended.set()
+        self.join(5)
+
+
+def _worker_info() -> WorkerInfo:
+    return WorkerInfo(
+        name=settings.worker_name,
+        at=datetime.now(UTC),
+        host=socket.gethostname(),
+        device=settings.device,
+        encoder="libx264",
+        queues=QUEUES,
+    )
+
+
+_heartbeat = Heartbeat()
+
+
+@worker_ready.connect
+def _begin(**_: Any) -> None:
+    _heartbeat.start()
+
+
+@worker_shutting_down.connect
+def _end(**_: Any) -> None:
+    if _heartbeat.is_alive():
+        _heartbeat.end()
