@@ -1,0 +1,71 @@
+"""The filters by name, and the painter of a look."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from facepaint.looks import FilterSpec, Look
+from filters.face import Face
+from filters.hiding import HIDING, Hiding
+from filters.planes import Planes, Region
+from filters.stickers import STICKERS, Sticker, UserSticker
+
+
+class Filter(Protocol):
+    """What is painted on one face."""
+
+    def paint(self, planes: Planes, face: Face) -> list[Region]:
+        """Paint on the planes in place; the regions touched, within the frame."""
+        ...
+
+
+Maker = Callable[[FilterSpec, Mapping[str, bytes]], Filter]
+
+FILTERS: Mapping[str, Maker] = {
+    **dict.fromkeys(STICKERS, Sticker.of_spec),
+    "sticker": UserSticker.of_spec,
+    **dict.fromkeys(HIDING, Hiding.of_spec),
+}
+"""How each filter of `facepaint.looks.CATALOGUE` is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Painter:
+    """Paints a look: its filters in the order given, each on the faces it is for."""
+
+    filters: tuple[tuple[FilterSpec, Filter], ...]
+
+    def touches(self, faces: Iterable[Face]) -> bool:
+        """Whether any filter is for any of these faces."""
+        return any(_is_for(spec, face) for face in faces for spec, _ in self.filters)
+
+    def paint(self, planes: Planes, faces: Sequence[Face]) -> list[Region]:
+        """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame."""
+        far_to_near = sorted(faces, key=lambda face: face.width * face.height)
+        regions: list[Region] = []
+        for spec, painted in self.filters:
+            for face in far_to_near:
+                if _is_for(spec, face):
+                    regions += painted.paint(planes, face)
+        return regions
+
+    def cover(self, planes: Planes) -> None:
+        """Hide the whole frame, for when nobody knows where its faces are."""
+        hiding = [painted for _, painted in self.filters if isinstance(painted, Hiding)]
+        (hiding[-1] if hiding else Hiding.plain()).cover(planes)
+
+
+def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:
+    """The painter of a look; ``stickers`` holds the bytes of its users' pictures by sha256.
+
+    Raises:
+        InputError: a sticker is no picture, too large, or not among ``stickers``.
+    """
+    return Painter(tuple((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters))
+
+
+def _is_for(spec: FilterSpec, face: Face) -> bool:
+    if spec.face is None or face.identity == spec.face:
+        return True
+    # Who is not known may be the one to hide.
+    return spec.hides and face.identity is None
