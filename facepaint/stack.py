@@ -1,0 +1,352 @@
+"""The embedded stack: broker, object storage, workers and viewer on this machine, in one data folder.
+
+They are the same parts a cluster uses. What must outlive a restart is in the folder: queued messages (``valkey/``),
+objects (``objects/``) and the generated secrets (``keys.json``). Ports are free ones and may change.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from pydantic import SecretStr
+
+from facepaint import parts
+from facepaint.errors import QueueUnreachable, ServiceError, StoreUnreachable, UsageError
+from facepaint.parts import LOOPBACK, free_port, listens, write_private
+from facepaint.processes import POLL_S, Child, Children, identity, wait_until
+from facepaint.queue import Queue
+from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
+from facepaint.store import Store
+
+START_S = 30.0
+"""How long a service may take to answer after its start."""
+
+LOCK_NAME = "stack.lock"
+STATE_NAME = "stack.json"
+KEYS_NAME = "keys.json"
+
+TEND_S = 0.25
+
+_PORT_TRIES = 3
+_QUICK_DEATHS = 3
+
+
+class Stack:
+    """The running parts; a context manager. Use it from the thread that entered it.
+
+    ``workers`` is the number of processes that detect and paint, by default one for each core; 0 starts none.
+    ``settings`` are those given until it is entered, then those by which clients reach the parts.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        settings: Settings,
+        workers: int | None = None,
+        viewer: bool = True,
+        viewer_port: int | None = None,
+    ) -> None:
+        if sys.platform == "win32":
+            raise UsageError("the embedded parts run on Linux and macOS; use `docker compose up`, or another machine's")
+        self.home = home.absolute()
+        self.settings = settings
+        self._workers = workers
+        self._viewer = viewer
+        self._viewer_port = viewer_port
+        self._lock: IO[str] | None = None
+        self._children = Children()
+        self._services: list[Child] = []
+        self._remembered = ""
+
+    @property
+    def children(self) -> list[Child]:
+        """The started parts, services first."""
+        return list(self._children)
+
+    def __enter__(self) -> Self:
+        """Start everything; the services and the viewer answer when this returns, workers may still be starting.
+
+        Raises:
+            MissingExtra: a part of the installation is missing.
+            UsageError: a living stack holds the folder.
+            ServiceError: a part does not start; the message names its log.
+        """
+        if self._workers != 0:
+            parts.require_worker_extra()
+        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self.home / "logs").mkdir(mode=0o700, exist_ok=True)
+        self._lock = _take(self.home)
+        try:
+            _clear_leftovers(self.home)
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        self._start_services()
+        if self._workers != 0:
+            for recipe in parts.workers(self.home, self.settings, self._workers):
+                self._children.start(recipe)
+        if self._viewer:
+            self._start_viewer()
+        self._remember()
+        write_private(self.home / CONNECTION_NAME, json.dumps(_facts(self.settings), indent=1) + "\n")
+
+    def _start_services(self) -> None:
+        keys = _keys(self.home)
+        for attempt in range(_PORT_TRIES):
+            broker_port, store_port = free_port(), free_port()
+            self.settings = self.settings.model_copy(
+                update={
+                    "home": self.home,
+                    "found_in": str(self.home / CONNECTION_NAME),
+                    "broker_url": SecretStr(f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"),
+                    "s3_endpoint": f"http://{LOOPBACK}:{store_port}",
+                    "s3_public_endpoint": None,
+                    "s3_access_key": SecretStr(keys["s3_access_key"]),
+                    "s3_secret_key": SecretStr(keys["s3_secret_key"]),
+                }
+            )
+            recipes = (
+                parts.valkey(self.home, broker_port, keys["broker_password"]),
+                parts.rclone(self.home, store_port, keys["s3_access_key"], keys["s3_secret_key"]),
+            )
+            self._services = [self._children.start(recipe) for recipe in recipes]
+            self._remember()
+            try:
+                wait_until(self._broker_answers, self._services[0], START_S)
+                wait_until(self._store_answers, self._services[1], START_S)
+            except ServiceError:
+                # Somebody may have taken a port between our look and the start.
+                taken = any(not child.alive for child in self._services)
+                if not taken or attempt == _PORT_TRIES - 1:
+                    raise
+                for child in self._services:
+                    self._children.drop(child)
+            else:
+                return
+
+    def _broker_answers(self) -> bool:
+        assert self.settings.broker_url is not None
+        port = int(self.settings.broker_url.get_secret_value().rpartition(":")[2].partition("/")[0])
+        try:
+            if listens(LOOPBACK, port):
+                Queue(self.settings).check()
+                return True
+        except QueueUnreachable:
+            pass
+        return False
+
+    def _store_answers(self) -> bool:
+        try:
+            if listens(LOOPBACK, int(str(self.settings.s3_endpoint).rpartition(":")[2])):
+                Store(self.settings).make_bucket()
+                return True
+        except StoreUnreachable:
+            pass
+        return False
+
+    def _start_viewer(self) -> None:
+        host = self.settings.viewer_host
+        port = self._choose_viewer_port()
+        shown = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+        self.settings = self.settings.model_copy(
+            update={"viewer_port": port, "viewer_url": f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"}
+        )
+        child = self._children.start(parts.viewer(self.home, self.settings))
+        self._remember()
+        wait_until(lambda: listens(shown, port), child, START_S)
+
+    def _choose_viewer_port(self) -> int:
+        wanted = self.settings.viewer_port if self._viewer_port is None else self._viewer_port
+        if wanted == 0:
+            return free_port()
+        if not listens(LOOPBACK, wanted):
+            return wanted
+        if self._viewer_port is None and "viewer_port" not in self.settings.model_fields_set:
+            return free_port()
+        raise UsageError(f"port {wanted} for the viewer is taken; choose another one, or 0 for any that is free")
+
+    def tend(self, give_up: bool = False) -> list[str]:
+        """Start again what has died, with a growing pause; returns one line for each death. Call it every so often.
+
+        Raises:
+            ServiceError: ``give_up`` is set and a part died for the third time within a minute of its start.
+        """
+        said = self._children.tend()
+        self._remember()
+        for child in self._children:
+            if give_up and child.deaths >= _QUICK_DEATHS:
+                raise ServiceError(f"{child.obituary()} (log: {child.recipe.log})")
+        return said
+
+    def supervise(self, stop: Callable[[float], bool], report: Callable[[str], None]) -> None:
+        """Tend until ``stop``, which waits for the seconds it is given, says so (``threading.Event().wait`` does)."""
+        while not stop(TEND_S):
+            for line in self.tend():
+                report(line)
+
+    def stop(self) -> None:
+        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing happens twice."""
+        if self._lock is None:
+            return
+        try:
+            self._children.stop([child for child in self._children if child not in self._services])
+            self._children.stop(self._services)
+        finally:
+            # Reached early when a second Ctrl-C comes: then nobody is asked any more.
+            self._children.close()
+            self._services = []
+            for name in (CONNECTION_NAME, STATE_NAME):
+                (self.home / name).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    def _remember(self) -> None:
+        """Write down which processes are ours, for the start after a kill."""
+        ours = {"pid": os.getpid(), "identity": identity(os.getpid())}
+        living = [{"name": c.recipe.name, "pid": c.pid, "identity": identity(c.pid)} for c in self._children if c.alive]
+        text = json.dumps({**ours, "children": living})
+        if text != self._remembered:
+            write_private(self.home / STATE_NAME, text)
+            self._remembered = text
+
+
+def running_connection(home: Path) -> Settings | None:
+    """The settings by which to reach the stack that lives in a folder, or None if none does."""
+    state = _read(home / STATE_NAME)
+    facts = _read(home / CONNECTION_NAME)
+    if not facts or not state or not _lives(state):
+        return None
+    return Settings.load(**facts, home=home, found_in=str(home / CONNECTION_NAME))
+
+
+@contextlib.contextmanager
+def private_stack(settings: Settings, workers: int | None = None) -> Iterator[Stack]:
+    """A stack of its own for one command, without a viewer, in a folder below ``settings.home`` that goes with it.
+
+    When the command fails the logs stay until the next one starts.
+    """
+    runs = settings.home / "runs"
+    for folder in runs.glob("*"):
+        _clear_run(folder)
+    home = runs / secrets.token_hex(6)
+    try:
+        with Stack(home, settings, workers, viewer=False) as stack:
+            yield stack
+    except Exception:
+        for name in ("objects", "valkey", KEYS_NAME):
+            _remove(home / name)
+        raise
+    except BaseException:
+        _remove(home)
+        raise
+    else:
+        _remove(home)
+
+
+def _clear_run(folder: Path) -> None:
+    """Remove what a killed or failed run left, unless it is alive."""
+    try:
+        lock = _take(folder)
+    except (UsageError, OSError):
+        return
+    with lock:
+        _clear_leftovers(folder)
+        _remove(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _take(home: Path) -> IO[str]:
+    """Lock a folder for as long as the returned file is open.
+
+    Raises:
+        UsageError: another process holds it.
+    """
+    import fcntl  # not on Windows, where this module must still import
+
+    file = (home / LOCK_NAME).open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise UsageError(
+            f"facepaint already runs in {home} (process {holder}): use it, or stop it with `kill {holder}`"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _clear_leftovers(home: Path) -> None:
+    """End the children of a stack that was killed, and remove what they left half done."""
+    state = _read(home / STATE_NAME)
+    if not state:
+        return
+    for child in state["children"]:
+        if _lives(child):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child["pid"], signal.SIGKILL)
+            deadline = time.monotonic() + START_S
+            while _lives(child) and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+    for path in (home / "objects").rglob(".rclone_temp_*"):
+        path.unlink(missing_ok=True)
+    for name in (CONNECTION_NAME, STATE_NAME):
+        (home / name).unlink(missing_ok=True)
+
+
+def _lives(process: dict[str, Any]) -> bool:
+    """Whether it is still the process that was written down, not a later one of the same number."""
+    return bool(process["identity"]) and identity(process["pid"]) == process["identity"]
+
+
+def _keys(home: Path) -> dict[str, str]:
+    """The folder's secrets, made once."""
+    path = home / KEYS_NAME
+    keys = _read(path)
+    if not keys:
+        keys = {name: secrets.token_hex(20) for name in ("broker_password", "s3_access_key", "s3_secret_key")}
+        write_private(path, json.dumps(keys))
+    return keys
+
+
+def _facts(settings: Settings) -> dict[str, str]:
+    """What a connection file says."""
+    found = {name: getattr(settings, name) for name in sorted(CONNECTION_FIELDS)}
+    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in found.items()}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A JSON file of ours; empty if there is none or it is damaged."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
