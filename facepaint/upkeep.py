@@ -1,0 +1,131 @@
+"""Upkeep of a job by its owner: delete it, resume it, queue again what was lost. All of it may be done twice."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from facepaint.errors import JobError, UnknownJob, UsageError
+from facepaint.jobs import ABANDONED_AFTER_S, JobKeys, Sealed, check_job_id, keys
+from facepaint.queue import Queue
+from facepaint.status import JobStatus, blank_segments, find_job, in_parallel, job_status
+from facepaint.store import ObjectInfo, Store
+from facepaint.wake import Timeline, has_faces, wake
+
+
+def delete_job(store: Store, job_id: str) -> int:
+    """Remove all of a job; returns the number of objects removed.
+
+    The tombstone goes first: tasks that see it stop and remove what they wrote meanwhile.
+
+    Raises:
+        UsageError: ``job_id`` is no job id.
+        UnknownJob: nothing of such a job is stored.
+    """
+    prefix = keys.prefix(check_job_id(job_id))
+    rows = list(store.list(prefix))
+    if not rows:
+        raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
+    store.put(keys.deleted(job_id), b"deleted\n", "text/plain")
+    removed = 0
+    while rows:
+        in_parallel(store.delete, [row.key for row in rows])
+        removed += len(rows)
+        rows = list(store.list(prefix))
+    return removed
+
+
+def resume_job(store: Store, queue: Queue, job_id: str, seal: bool = False, now: datetime | None = None) -> JobStatus:
+    """Try again what was given up, and queue whatever is missing; returns the status after that.
+
+    Removes the marks of what was given up, blank pictures among them, and the claims of tasks that died. With ``seal``
+    an abandoned upload is ended at its last segment without a gap before it.
+
+    Raises:
+        UnknownJob: there is no such job.
+        UsageError: ``seal`` was asked for and the upload is not abandoned.
+        JobError: ``seal`` was asked for and not even the first segment is stored.
+    """
+    status = job_status(store, job_id, now)
+    if seal:
+        _seal(store, status)
+    _forget_failures(store, job_id)
+    queue_missing(store, queue, job_id)
+    return job_status(store, job_id, now)
+
+
+def queue_missing(store: Store, queue: Queue, job_id: str) -> int:
+    """Queue every detection and painting that is missing and possible now; returns the number of messages sent."""
+    job = find_job(store, job_id)
+    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
+    without_faces = sorted(found.stored - found.detected - found.undetected)
+    for index in without_faces:
+        queue.detect(job_id, index)
+    unpainted = {n for look in found.looks for n in found.stored - found.painted[look] - found.unpainted[look]}
+    return len(without_faces) + wake(store, queue, job, sorted(unpainted - set(without_faces)), found.looks)
+
+
+def revive(store: Store, queue: Queue, job_id: str, look_id: str, index: int) -> None:
+    """Queue again the one segment that a viewer waits for; everything missing if the queues are empty.
+
+    Raises:
+        ServiceError: the storage or the broker cannot be reached.
+    """
+    if queue.length() == 0:
+        queue_missing(store, queue, job_id)
+        return
+    job = find_job(store, job_id)
+    reach = Timeline(store, job).reach(index) or []
+    without_faces = [segment.index for segment in reach if not has_faces(store, job_id, segment.index)]
+    for other in without_faces:
+        queue.detect(job_id, other)
+    if reach and not without_faces:
+        queue.paint(job_id, look_id, index)
+
+
+def _seal(store: Store, status: JobStatus) -> None:
+    job_id = status.job.id
+    if status.keys.sealed:
+        return
+    if status.state != "abandoned":
+        wait = (ABANDONED_AFTER_S - status.idle_s) / 60
+        raise UsageError(
+            f"job {job_id} may still be uploading; if it is not, `facepaint resume {job_id} --seal` ends it in "
+            f"{wait:.0f} minutes"
+        )
+    gapless = next(n for n in range(len(status.keys.stored) + 1) if n not in status.keys.stored)
+    if gapless == 0:
+        raise JobError(f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` removes it")
+    # What lies behind a gap can never be shown, and would keep the job from ever being complete.
+    behind = [index for index in status.keys.stored if index > gapless]
+    in_parallel(store.delete, [keys.segment(job_id, index) for index in behind])
+    rest = (keys.source, keys.audio, keys.faces, keys.faces_failed)
+    in_parallel(store.delete, [key(job_id, index) for index in behind for key in rest])
+    store.put_record(keys.sealed(job_id), Sealed(gapless, f"the upload stopped after segment {gapless - 1}"))
+
+
+def _forget_failures(store: Store, job_id: str) -> None:
+    rows = list(store.list(keys.prefix(job_id)))
+    found = JobKeys.read(row.key for row in rows)
+    names = [row.key for row in rows]
+    failed = [name for name in names if name.endswith(".failed.json")]
+    claims = [name for name in names if name.startswith(f"{keys.prefix(job_id)}claims/")]
+    # Records first: bytes without a record are not there, a record without bytes is a fault.
+    poor = list(_poor_results(store, job_id, found, rows))
+    in_parallel(store.delete, [keys.painted(job_id, look, index) for look, index in poor])
+    stems = tuple(keys.painted_data(job_id, look, f"{index:06d}-") for look, index in poor)
+    in_parallel(store.delete, [name for name in names if stems and name.startswith(stems)])
+    in_parallel(store.delete, failed + claims)
+
+
+def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> Iterable[tuple[str, int]]:
+    """Look and number of painted segments worth another try.
+
+    Those that are blank, whose faces were given up, or whose bytes are gone.
+    """
+    for look in found.looks:
+        stem = keys.painted_data(job_id, look, "")
+        names = [row.key.removeprefix(stem) for row in rows if row.key.startswith(stem)]
+        with_bytes = {name[:6] for name in names if not name.endswith(".json")}
+        without_bytes = {index for index in found.painted[look] if f"{index:06d}" not in with_bytes}
+        blank = blank_segments(store, job_id, look, found, rows)
+        for index in sorted(without_bytes | found.painted[look] & {*blank, *found.undetected}):
+            yield look, index
