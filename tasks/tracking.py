@@ -15,7 +15,7 @@ import numpy.typing as npt
 from facepaint.jobs import REACH_S, Candidate, Faces, FrameFaces
 from filters.face import Face
 
-CUT = 0.12
+CUT = 0.06
 """A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
 
 LINK_IOU = 0.25

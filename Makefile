@@ -1,0 +1,61 @@
+# Two commands do everything on a machine with Python 3.11+, make and git: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The demo's clip is made on the spot unless CLIP names a video; FILTER is what is painted.
+CLIP ?=
+FILTER ?= sunglasses
+OUT ?= demo
+
+.PHONY: setup demo test test-all check format bench docs lock clean
+
+setup: $(READY)
+
+# uv installs the locked packages in seconds; where it finds no index that pip is set up for, pip does the same slower.
+$(READY): requirements/dev.lock requirements/uv.lock.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facepaint needs Python 3.11 or newer: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock \
+	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+demo: $(READY)
+	$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
+
+test: $(READY)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-all: $(READY)
+	$(BIN)/python -m pytest -n 2
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m docs.generate --check
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.offload
+
+docs: $(READY)
+	$(BIN)/python -m docs.generate
+
+lock:
+	uv pip compile pyproject.toml --extra local --group dev -o requirements/dev.lock $(LOCK)
+	uv pip compile pyproject.toml -o requirements/client.lock $(LOCK)
+	uv pip compile pyproject.toml --extra worker -o requirements/worker.lock $(LOCK)
+	echo uv | uv pip compile - -o requirements/uv.lock.txt $(LOCK)
+
+LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
+
+clean:
+	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,5 @@
+"""``python -m facepaint`` is the console script ``facepaint``."""
+
+from facepaint.cli import main
+
+main()

@@ -1,0 +1,169 @@
+"""Several inputs in one command: which is what, where each result goes; a bad one is named and the others go on."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facepaint.client import Client, Snapshot
+from facepaint.display import Display, make_display
+from facepaint.errors import FacepaintError, JobError, UsageError
+from facepaint.looks import Look
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One job to be: a video, or all the pictures."""
+
+    inputs: tuple[Path, ...]
+    pictures: bool
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+        first = self.inputs[0].name
+        return first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more pictures"
+
+
+@dataclass(slots=True)
+class Batch:
+    """The inputs of a command as jobs, and what was wrong with the others or went wrong later."""
+
+    items: list[Item]
+    problems: list[FacepaintError] = field(default_factory=list)
+
+    @classmethod
+    def sort(cls, inputs: list[Path]) -> "Batch":
+        """Look at every input: each video is a job, all pictures together are one."""
+        from uploader.inputs import classify
+
+        videos, pictures, problems = classify(inputs)
+        items = [Item((path,), pictures=False) for path in videos]
+        if pictures:
+            items.append(Item(tuple(pictures), pictures=True))
+        return cls(items, list(problems))
+
+    def targets(self, out: Path | None) -> list[Path]:
+        """Where each item's result goes; nothing is overwritten but a file named by ``out``.
+
+        Raises:
+            UsageError: one file was named for several results.
+        """
+        if out is None:
+            return [_beside(item) for item in self.items]
+        several = len(self.items) > 1
+        if several and out.suffix and not out.is_dir():
+            raise UsageError(f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}")
+        if several or out.is_dir():
+            out.mkdir(parents=True, exist_ok=True)
+            return [out if item.pictures else out / _painted_name(item.inputs[0]) for item in self.items]
+        return [out]
+
+    def each(self, work: Callable[[int, Item], None]) -> None:
+        """Do the work for each item; what fails with an error of ours is kept, the others go on."""
+        for index, item in enumerate(self.items):
+            try:
+                work(index, item)
+            except FacepaintError as exc:
+                if len(self.items) == 1 and not self.problems:
+                    raise
+                self.problems.append(exc)
+
+    def finish(self) -> None:
+        """Name every problem on standard error, and raise the last one if there was any."""
+        for problem in self.problems[:-1]:
+            print(f"facepaint: {problem}", file=sys.stderr)
+        if self.problems:
+            raise self.problems[-1]
+
+
+def upload_item(client: Client, item: Item, look: Look, display: Display, resume: str | None = None) -> str:
+    """Upload one item and return its job's id."""
+    from uploader.upload import UploadProgress
+
+    def show(progress: UploadProgress) -> None:
+        display.uploaded(progress.bytes, progress.total_bytes, progress.waiting)
+
+    if item.pictures:
+        result = client.upload_pictures(item.inputs, look, on_progress=show)
+    else:
+        result = client.upload(item.inputs[0], look, on_progress=show, resume=resume)
+    for warning in result.warnings:
+        display.say(f"facepaint: {item.name}: {warning}")
+    return result.job_id
+
+
+def wait_item(client: Client, job_id: str, display: Display, tend: Callable[[], object] | None = None) -> None:
+    """Wait for a job, showing how far it is; ``tend`` looks after the workers meanwhile.
+
+    Raises:
+        JobError: a segment was given up.
+    """
+
+    def show(snapshot: Snapshot) -> None:
+        display.job(snapshot)
+        if tend is not None:
+            tend()
+
+    status = client.wait(job_id, on_change=show)
+    if status.state == "incomplete":
+        reasons = {n: reason for look in status.looks for n, reason in look.reasons.items()}
+        first, reason = next(iter(reasons.items()), (0, "unknown"))
+        failed = sum(look.failed for look in status.looks)
+        raise JobError(
+            f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
+            f"`facepaint resume {job_id}` tries again"
+        )
+
+
+def save_item(
+    client: Client, job_id: str, out: Path, display: Display, *, look: str | None = None, allow_gaps: bool = False
+) -> dict[str, Any]:
+    """Save a job and return what to tell of it."""
+    if client.status(job_id).job.kind == "pictures":
+        files = client.save_pictures(job_id, out, look=look)
+        return {"job": job_id, "saved": [str(file) for file in files]}
+    report = client.save(job_id, out, look=look, allow_gaps=allow_gaps, on_progress=display.saved)
+    for note in report.notes:
+        display.say(f"facepaint: {note}")
+    return {"job": job_id, "saved": str(report.path), "frames": report.frames, "notes": list(report.notes)}
+
+
+def run_item(
+    client: Client,
+    item: Item,
+    out: Path,
+    look: Look,
+    *,
+    as_json: bool,
+    allow_gaps: bool = False,
+    tend: Callable[[], object] | None = None,
+) -> None:
+    """Upload, wait, save and tidy up one item; the original stays where it is."""
+    with make_display(json=as_json) as display:
+        job_id = upload_item(client, item, look, display)
+        try:
+            wait_item(client, job_id, display, tend)
+        except JobError:
+            if not allow_gaps:
+                raise
+        said = save_item(client, job_id, out, display, allow_gaps=allow_gaps)
+        client.delete(job_id)
+    if as_json:
+        print(json.dumps({"input": [str(path) for path in item.inputs], **said}), flush=True)
+    else:
+        print(f"{item.name} -> {said['saved'] if not item.pictures else out}", flush=True)
+
+
+def _painted_name(source: Path) -> str:
+    suffix = source.suffix if source.suffix.lower() in {".mp4", ".mkv", ".mov", ".m4v"} else ".mp4"
+    return f"{source.stem}-painted{'.mp4' if suffix.lower() in {'.mov', '.m4v'} else suffix}"
+
+
+def _beside(item: Item) -> Path:
+    first = item.inputs[0]
+    if item.pictures:
+        return first.parent / "painted"
+    return first.parent / _painted_name(first)

@@ -1,0 +1,394 @@
+"""The command line: thin commands over `facepaint.client`; only here do our errors become a line and an exit code."""
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import webbrowser
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from facepaint import __version__
+from facepaint.batch import Batch, Item, run_item, save_item, upload_item, wait_item
+from facepaint.client import Client
+from facepaint.display import make_display
+from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
+from facepaint.jobs import check_job_id, keys
+from facepaint.looks import CATALOGUE, parse_look
+from facepaint.queue import QUEUES
+from facepaint.settings import Settings
+from facepaint.status import JobStatus, alive_workers, find_job, why_waiting
+
+app = typer.Typer(
+    name="facepaint",
+    help="Paint or hide the faces in a video on machines other than the one that holds it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+class Device(StrEnum):
+    """Where a worker runs the detector."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Inputs = Annotated[list[Path], typer.Argument(help="Videos (a job each) or pictures (one job for all).")]
+Filters = Annotated[
+    list[str],
+    typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")]
+LookId = Annotated[str | None, typer.Option("--look", help="Which look, where a job has several: its id's beginning.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts and nothing else.")]
+Detector = Annotated[str | None, typer.Option("--detector", help="Face detector.  [default: facepaint-0]")]
+MinFace = Annotated[
+    float | None,
+    typer.Option("--min-face", help="Smallest face to find, as a share of the picture's height.  [default: 0.06]"),
+]
+Quality = Annotated[int | None, typer.Option("--quality", help="x264 CRF: lower is better and bigger.  [default: 20]")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]")
+]
+DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")]
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """Paint or hide the faces in a video on machines other than the one that holds it."""
+    if version:
+        print(f"facepaint {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    inputs: Inputs,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, or a folder for several inputs or pictures."),
+    ] = None,
+    filters: Filters = ["sunglasses"],  # noqa: B006 - Typer copies it
+    detector: Detector = None,
+    min_face: MinFace = None,
+    quality: Quality = None,
+    workers: Workers = None,
+    device: DeviceOption = None,
+    allow_gaps: Annotated[bool, typer.Option(help="Save even if a segment was given up.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything on this machine: start the parts, paint, save, stop them."""
+    from facepaint.stack import private_stack, running_connection
+
+    look = parse_look(filters)
+    settings = Settings.load(detector=detector, min_face=min_face, crf=quality, device=device and device.value)
+    batch = Batch.sort(inputs)
+    targets = batch.targets(out)
+
+    def work(client: Client, tend: Callable[[], object] | None = None) -> None:
+        batch.each(
+            lambda index, item: run_item(
+                client, item, targets[index], look, as_json=as_json, allow_gaps=allow_gaps, tend=tend
+            )
+        )
+
+    living = running_connection(settings.home) if workers is None and device is None else None
+    if not batch.items:
+        pass
+    elif living is not None:
+        work(Client(living))
+    else:
+        with private_stack(settings, workers) as stack:
+            work(Client(stack.settings), lambda: stack.tend(give_up=True))
+    batch.finish()
+
+
+@app.command()
+def up(
+    workers: Workers = None,
+    viewer: Annotated[bool, typer.Option(help="Run the viewer too.")] = True,
+    port: Annotated[int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Run broker, storage, workers and viewer on this machine, in the foreground, until Ctrl-C."""
+    from facepaint.foreground import run_foreground
+
+    settings = Settings.load(device=device and device.value)
+    run_foreground(settings, workers=workers, viewer=viewer, viewer_port=port)
+
+
+@app.command()
+def worker(
+    workers: Workers = None,
+    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = "paint,detect",
+    device: DeviceOption = None,
+) -> None:
+    """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
+    from facepaint.parts import require_worker_extra, worker_command, worker_environment
+
+    require_worker_extra()
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    if not names or not set(names) <= set(QUEUES):
+        raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
+    settings = Settings.load(device=device and device.value).require_services()
+    command = worker_command(settings, queues=names, processes=workers)
+    environment = worker_environment(settings)
+    os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals
+
+
+@app.command()
+def upload(
+    inputs: Inputs,
+    filters: Filters = ["sunglasses"],  # noqa: B006
+    view: Annotated[bool, typer.Option("--view", help="Play it in the browser while it is being made.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOB", help="Go on with this upload.")] = None,
+    detector: Detector = None,
+    min_face: MinFace = None,
+    quality: Quality = None,
+    as_json: AsJson = False,
+) -> None:
+    """Upload videos or pictures and queue the work for the workers."""
+    look = parse_look(filters)
+    settings = Settings.load(detector=detector, min_face=min_face, crf=quality)
+    client = Client.connect(settings)
+    if resume and len(inputs) != 1:
+        raise UsageError("--resume goes on with one job: give the one file it was uploaded from")
+    batch = Batch.sort(inputs)
+    uploaded = []
+
+    def work(_: int, item: Item) -> None:
+        with make_display(json=as_json) as display:
+            job_id = upload_item(client, item, look, display, resume)
+            uploaded.append(job_id)
+            if wait:
+                wait_item(client, job_id, display)
+        print(json.dumps({"input": [str(path) for path in item.inputs], "job": job_id}) if as_json else job_id)
+
+    batch.each(work)
+    if not as_json and uploaded and not view and not wait:
+        print(f"Watch it with: facepaint view {uploaded[-1]}", file=sys.stderr)
+    batch.finish()
+    if view:
+        open_viewer(client, uploaded[-1], browser=True)
+
+
+@app.command()
+def view(
+    job: JobId,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Join to one file (a folder for pictures) instead of playing.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    look: LookId = None,
+    allow_gaps: Annotated[bool, typer.Option(help="Save even if a segment was given up.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a job while it is being made, or save it as one file."""
+    client = Client.connect()
+    if save is None:
+        open_viewer(client, check_job_id(job), browser=browser, look=look)
+        return
+    with make_display(json=as_json) as display:
+        said = save_item(client, job, save, display, look=look, allow_gaps=allow_gaps)
+    print(json.dumps(said) if as_json else said["saved"] if isinstance(said["saved"], str) else save)
+
+
+@app.command()
+def jobs(as_json: AsJson = False) -> None:
+    """List the jobs, newest first."""
+    summaries = Client.connect().jobs()
+    if as_json:
+        rows = [{"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None} for s in summaries]
+        print(json.dumps(rows))
+        return
+    if not summaries:
+        print("No jobs yet. Start one with: facepaint upload VIDEO", file=sys.stderr)
+        return
+    table = Table("job", "state", "input", "uploaded", box=None, pad_edge=False)
+    for summary in summaries:
+        if summary.job is None:
+            table.add_row(summary.id, "unreadable", summary.fault, "")
+        else:
+            when = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
+            table.add_row(summary.id, summary.state or "", summary.job.source.name, when)
+    Console().print(table)
+
+
+@app.command()
+def status(job: JobId, as_json: AsJson = False) -> None:
+    """Tell how far a job is, and what it waits for."""
+    client = Client.connect()
+    now = client.status(job)
+    why = why_waiting(now, alive_workers(client.store))
+    if as_json:
+        print(json.dumps(_status_facts(now, why)))
+    else:
+        _print_status(now, why)
+    if now.state == "incomplete":
+        raise typer.Exit(JobError.exit_code)
+
+
+@app.command()
+def resume(
+    job: JobId,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="End an upload that will not go on at its last whole segment.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try again what was given up, and queue what is missing."""
+    client = Client.connect()
+    now = client.resume(job, seal=seal)
+    why = why_waiting(now, alive_workers(client.store))
+    if as_json:
+        print(json.dumps(_status_facts(now, why)))
+    else:
+        _print_status(now, why)
+
+
+@app.command()
+def delete(
+    job: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a job: its video, its faces and what was painted."""
+    client = Client.connect()
+    source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete job {job} ({source}) and everything painted from it?", abort=True)
+    print(f"{client.delete(job)} objects of {job} deleted")
+
+
+@app.command()
+def filters(
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Draw every filter on a face into this PNG.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the filters and their options."""
+    if preview is not None:
+        if importlib.util.find_spec("cv2") is None:
+            raise MissingExtra("worker", "drawing the gallery")
+        from filters.gallery import save_gallery
+
+        save_gallery(preview)
+        print(preview)
+        return
+    if as_json:
+        print(json.dumps([asdict(kind) for kind in CATALOGUE.values()]))
+        return
+    table = Table("filter", "what it does", "options", box=None, pad_edge=False)
+    for kind in CATALOGUE.values():
+        options = " ".join(f"{o.name}={o.default}" for o in kind.options if o.type != "sha256")
+        table.add_row(kind.name, kind.summary, options)
+    Console().print(table)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Check the installation and the services, and say what to do about what is wrong."""
+    from facepaint.doctor import checks
+
+    found = checks(Settings.load())
+    if as_json:
+        print(json.dumps([asdict(check) for check in found]))
+    else:
+        for check in found:
+            print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
+            if not check.ok and check.advice:
+                print(f"     {check.advice}")
+    if not all(check.ok for check in found):
+        raise typer.Exit(ServiceError.exit_code)
+
+
+def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None = None) -> None:
+    """Show a job's page: that of the running viewer, else one of our own until Ctrl-C."""
+    look_id = client.look_of(job_id, look)
+    path = f"/jobs/{job_id}?look={look_id}"
+    url = client.settings.viewer_url
+    if url is None:
+        from viewer.serve import serve
+
+        serve(client.settings, on_ready=lambda base: _show_page(f"{base}{path}", browser))
+    else:
+        _show_page(f"{url.rstrip('/')}{path}", browser)
+
+
+def _show_page(url: str, browser: bool) -> None:
+    print(url, flush=True)
+    if browser and not webbrowser.open(url):
+        print("No browser could be opened: open the page by hand.", file=sys.stderr)
+
+
+def _status_facts(now: JobStatus, why: str) -> dict[str, object]:
+    return {
+        "job": now.job.id,
+        "input": now.job.source.name,
+        "state": now.state,
+        "segments": now.total,
+        "stored": now.stored,
+        "detected": now.detected,
+        "undetected": now.undetected,
+        "truncated": now.truncated,
+        "looks": [
+            {
+                "look": look.id,
+                "filters": str(look.look) if look.look else None,
+                "state": look.state,
+                "painted": look.painted,
+                "failed": look.failed,
+                "blank": look.blank,
+                "reasons": look.reasons,
+            }
+            for look in now.looks
+        ],
+        "waiting": why,
+    }
+
+
+def _print_status(now: JobStatus, why: str) -> None:
+    of = f" of {now.total}" if now.total is not None else ""
+    print(f"{now.job.id}  {now.job.source.name}  {now.state}")
+    print(f"  stored {now.stored}{of}, faces found in {now.detected}, given up {now.undetected}")
+    for look in now.looks:
+        extra = f", {look.failed} given up" if look.failed else ""
+        extra += f", {look.blank} blank" if look.blank else ""
+        print(f"  look {look.id} ({look.look}): {look.painted}{of} painted{extra}")
+    if now.truncated:
+        print(f"  the source ended early: {now.truncated}")
+    if now.state != "complete":
+        print(f"  {why}")
+
+
+def main() -> None:
+    """Run the command line; errors of ours are one line on standard error and an exit code."""
+    try:
+        app()
+    except FacepaintError as exc:
+        print(f"facepaint: {exc}", file=sys.stderr)
+        sys.exit(exc.exit_code)
+    except Exception as exc:
+        if os.environ.get("FACEPAINT_DEBUG"):
+            raise
+        frame = traceback.extract_tb(exc.__traceback__)[-1]
+        print(
+            f"facepaint: this is a bug: {type(exc).__name__}: {exc} ({Path(frame.filename).name}:{frame.lineno}); "
+            "run it again with FACEPAINT_DEBUG=1 and report what it prints",
+            file=sys.stderr,
+        )
+        sys.exit(1)

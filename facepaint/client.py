@@ -1,0 +1,180 @@
+"""facepaint for programs: everything the command line does, as methods.
+
+    with Client.connect() as client:
+        job = client.upload("party.mp4", ["sunglasses"]).job_id
+        client.save(job, "painted.mp4")
+
+The rooms (uploader, viewer) are imported where they are needed, so that `facepaint jobs` starts quickly.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facepaint.errors import InputError, JobError, ServiceError
+from facepaint.jobs import Painted, keys
+from facepaint.looks import Look, parse_look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs
+from facepaint.store import Store
+from facepaint.upkeep import delete_job, resume_job, revive
+from facepaint.wake import looks_of
+
+if TYPE_CHECKING:
+    from uploader.upload import UploadProgress, UploadResult
+    from viewer.save import SaveReport
+
+POLL_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Where a job stands: its status, and the frames painted so far in the look waited for."""
+
+    status: JobStatus
+    frames: int
+
+
+class Client:
+    """A connection to one facepaint installation."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings.require_services()
+        self.store = Store(settings)
+        self.queue = Queue(settings)
+
+    @classmethod
+    def connect(cls, settings: Settings | None = None) -> "Client":
+        """A client of the services that `facepaint.settings` finds.
+
+        Raises:
+            ServiceError: none are found.
+        """
+        return cls(settings or Settings.load())
+
+    def upload(
+        self,
+        path: str | Path,
+        filters: Sequence[str] | Look,
+        *,
+        on_progress: "Callable[[UploadProgress], None] | None" = None,
+        resume: str | None = None,
+    ) -> "UploadResult":
+        """Upload a video and queue its work; ``resume`` goes on with an upload that was interrupted."""
+        from uploader.upload import upload
+
+        look = filters if isinstance(filters, Look) else parse_look(filters)
+        return upload(Path(path), look, self.store, self.queue, self.settings, on_progress=on_progress, resume=resume)
+
+    def upload_pictures(
+        self,
+        paths: Sequence[str | Path],
+        filters: Sequence[str] | Look,
+        *,
+        on_progress: "Callable[[UploadProgress], None] | None" = None,
+    ) -> "UploadResult":
+        """Upload still pictures as one job."""
+        from uploader.pictures import upload_pictures
+
+        look = filters if isinstance(filters, Look) else parse_look(filters)
+        files = [Path(path) for path in paths]
+        return upload_pictures(files, look, self.store, self.queue, self.settings, on_progress=on_progress)
+
+    def look_of(self, job_id: str, look: str | None = None) -> str:
+        """The id of a job's look: the one asked for (or the beginning of its id), else the only one.
+
+        Raises:
+            InputError: there is no such look, or several and none was named.
+        """
+        find_job(self.store, job_id)
+        looks = [name for name in looks_of(self.store, job_id) if name.startswith(look or "")]
+        if len(looks) != 1:
+            names = ", ".join(looks_of(self.store, job_id)) or "none"
+            raise InputError(f"job {job_id} has the looks {names}: name one with --look")
+        return looks[0]
+
+    def wait(
+        self, job_id: str, look: str | None = None, on_change: Callable[[Snapshot], None] | None = None
+    ) -> JobStatus:
+        """Wait until a job ends, queueing again what the broker may have lost.
+
+        Raises:
+            JobError: the upload was abandoned.
+        """
+        look_id = self.look_of(job_id, look)
+        frames: dict[int, int] = {}
+        known: Known = {}
+        last_change = time.monotonic()
+        while True:
+            status = job_status(self.store, job_id, known=known)
+            fresh = status.keys.painted.get(look_id, frozenset()) - frames.keys()
+            for index in fresh:
+                record = self.store.find_record(keys.painted(job_id, look_id, index), Painted)
+                frames[index] = record.frames if record else 0
+            if on_change:
+                on_change(Snapshot(status, sum(frames.values())))
+            state = status.keys.state(status.idle_s, look_id)
+            if state in {"complete", "incomplete"}:
+                return status
+            if state == "abandoned":
+                raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
+            now = time.monotonic()
+            if fresh:
+                last_change = now
+            elif now - last_change > 2 * self.settings.visibility_timeout_s:
+                last_change = now
+                self._revive(job_id, look_id, status)
+            time.sleep(POLL_S)
+
+    def save(
+        self,
+        job_id: str,
+        out: str | Path,
+        *,
+        look: str | None = None,
+        allow_gaps: bool = False,
+        on_progress: Callable[[int, int | None], None] | None = None,
+    ) -> "SaveReport":
+        """Save a job's painted video as one file, waiting for what is still being made."""
+        from viewer.save import save
+
+        return save(
+            self.store,
+            job_id,
+            self.look_of(job_id, look),
+            Path(out),
+            allow_gaps=allow_gaps,
+            on_progress=on_progress,
+        )
+
+    def save_pictures(self, job_id: str, folder: str | Path, *, look: str | None = None) -> list[Path]:
+        """Save a job's painted pictures under their names."""
+        from viewer.pictures import save_pictures
+
+        return save_pictures(self.store, job_id, self.look_of(job_id, look), Path(folder))
+
+    def status(self, job_id: str) -> JobStatus:
+        """A job's status."""
+        return job_status(self.store, job_id)
+
+    def jobs(self) -> list[JobSummary]:
+        """All jobs, newest first."""
+        return list_jobs(self.store, with_state=True)
+
+    def resume(self, job_id: str, *, seal: bool = False) -> JobStatus:
+        """Try again what was given up and queue what is missing."""
+        return resume_job(self.store, self.queue, job_id, seal)
+
+    def delete(self, job_id: str) -> int:
+        """Remove a job; returns how many objects were removed."""
+        return delete_job(self.store, job_id)
+
+    def _revive(self, job_id: str, look_id: str, status: JobStatus) -> None:
+        missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
+        try:
+            revive(self.store, self.queue, job_id, look_id, min(missing, default=0))
+        except ServiceError:
+            return  # the next round tries again
