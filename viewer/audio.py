@@ -1,9 +1,9 @@
 """A segment's sound as fragmented MP4 that a browser plays beside the painted picture.
 
-What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them, become
-AAC. That is for playing only: the saved file has the source's own packets. Times count from the job's first picture;
-sound from before it is not played. Encoded pieces lie on one grid of 1,024 samples for the whole job: each is encoded
-with a lead-in and a look ahead which are then thrown away, so pieces made apart join without a gap or a shift.
+What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them,
+become AAC. That is for playing only: the saved file has the source's own packets. Times count from the job's first
+picture; sound from before it is not played. Encoded pieces lie on one grid of 1,024 samples for the whole job: each is
+encoded with a lead-in and a look ahead which are then thrown away, so pieces made apart join without gap or shift.
 """
 
 import io
@@ -115,7 +115,7 @@ def _load(store: Store, job: Job, track: int, segment: Segment) -> Iterator[Code
 def _with_duration(packets: Sequence[AudioPacket], track: int) -> Iterator[tuple[AudioPacket, int]]:
     """Each packet with its duration; where the source does not say, the time to the track's next packet."""
     known = 0
-    following = {}
+    following: dict[int, int | None] = {}
     after = None
     for position in range(len(packets) - 1, -1, -1):
         if packets[position].stream == track:
@@ -200,8 +200,8 @@ def encode_packets(stream: AudioStream, packets: Iterable[Coded], start_s: Fract
         assert isinstance(target, AvAudioStream)
         target.codec_context.layout = _LAYOUTS[channels]
         target.codec_context.bit_rate = 96_000 * channels
-        for frame in (*sound.frames(rate, _LAYOUTS[channels]), None):
-            for packet in target.encode(frame):
+        for samples in (*sound.frames(rate, _LAYOUTS[channels]), None):
+            for packet in target.encode(samples):
                 assert packet.pts is not None
                 if first * FRAME <= packet.pts < stop * FRAME:
                     packet.pts = packet.dts = packet.pts - first * FRAME
@@ -261,7 +261,7 @@ class _Samples:
 
 
 def _template(stream: AudioStream) -> av.container.InputContainer:
-    return av.open(io.BytesIO(stream.template), format="nut")
+    return av.open(io.BytesIO(stream.template), "r", format="nut")
 
 
 def _open_output(buffer: io.BytesIO) -> av.container.OutputContainer:

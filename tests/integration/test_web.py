@@ -1,0 +1,398 @@
+"""The viewer's server over a real storage: JSON, media with ranges and caching, HLS, and what it refuses."""
+
+import hashlib
+import io
+import itertools
+import subprocess
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import httpx
+import numpy as np
+import pytest
+
+from facepaint.boxes import init_length
+from facepaint.jobs import Painted, keys
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tests.helpers import eventually
+from tests.live_viewer import live_viewer
+from tests.made_job import (
+    RATE,
+    MadeJob,
+    heartbeat,
+    paint_picture,
+    pictures_job,
+    plain_job,
+    sound,
+    tone,
+    uneven_job,
+)
+
+
+@pytest.fixture
+def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
+    """A browser of the viewer."""
+    with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield client
+
+
+def state_of(client: httpx.Client, made: MadeJob, **query: int | str) -> dict[str, Any]:
+    answer = client.get(f"/api/jobs/{made.id}", params=query)
+    assert answer.status_code == 200, answer.text
+    state: dict[str, Any] = answer.json()
+    return state
+
+
+def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()], filters=("sunglasses", "crown")).begin()
+    made.upload(range(3))
+    made.detect(range(2))
+    made.paint(range(1))
+
+    state = state_of(client, made)
+
+    assert state["state"] == "uploading"
+    assert state["total"] is None
+    assert state["segments"] == {"stored": [[0, 2]], "detected": [[0, 1]], "painted": [[0, 0]], "failed": []}
+    assert state["windows"] == {"from": 0, "times": [[0, 2], [2, 4], [4, 6]]}
+    assert state["video"]["mime"].startswith('video/mp4; codecs="avc1.')
+    assert state["video"]["aspect"] == pytest.approx(320 / 180)
+    assert state["looks"] == [
+        {
+            "id": made.look.id,
+            "title": "sunglasses + crown",
+            "state": "uploading",
+            "painted": 1,
+            "failed": 0,
+            "blank": 0,
+        }
+    ]
+    assert state["waiting"] == "No worker is running: `facepaint worker` starts one."
+
+
+def test_only_the_windows_not_yet_known_are_asked_for(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store).complete()
+
+    assert state_of(client, made, **{"from": 3})["windows"] == {"from": 3, "times": [[6, 8]]}
+
+
+def test_the_segment_waited_for_is_seen_at_once_and_not_only_with_the_next_listing(
+    client: httpx.Client, store: Store
+) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(4))
+    made.detect(range(4))
+    assert state_of(client, made, wait=0)["segments"]["painted"] == []
+    made.paint([0])
+
+    assert state_of(client, made, wait=0)["segments"]["painted"] == [[0, 0]]
+
+
+def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(client: httpx.Client, store: Store) -> None:
+    made = [plain_job(store, id=f"20260101T00000{n}-aaaaaaaa", name=f"{n}.mp4").begin() for n in range(3)]
+    store.put(keys.deleted(made[1].id), b"")
+    heartbeat(store)
+
+    answer = client.get("/api/jobs").json()
+
+    assert [row["name"] for row in answer["jobs"]] == ["2.mp4", "0.mp4"]
+    assert answer["workers"] == 1
+
+
+def test_a_record_that_cannot_be_read_hides_no_other_job(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store).begin()
+    store.put(keys.job("20200101T000000-aaaaaaaa"), b"{}")
+
+    rows = client.get("/api/jobs").json()["jobs"]
+
+    assert rows[0]["id"] == made.id
+    assert "is not a Job record" in rows[1]["fault"]
+
+
+def test_painted_bytes_come_whole_by_range_and_not_twice(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0).complete()
+    url = f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1"
+    record = store.get_record(keys.painted(made.id, made.look.id, 1), Painted)
+
+    whole = client.get(url)
+
+    assert hashlib.sha256(whole.content).hexdigest() == record.sha256
+    assert whole.headers["content-type"] == "video/mp4"
+    assert "immutable" in whole.headers["cache-control"]
+    part = client.get(url, headers={"Range": "bytes=10-19"})
+    assert (part.status_code, part.content) == (206, whole.content[10:20])
+    assert part.headers["content-range"] == f"bytes 10-19/{record.bytes}"
+    assert client.get(url, headers={"Range": "bytes=-5"}).content == whole.content[-5:]
+    assert client.get(url, headers={"Range": f"bytes={record.bytes}-"}).status_code == 416
+    assert client.get(url, headers={"If-None-Match": whole.headers["etag"]}).status_code == 304
+    assert client.head(url).headers["content-length"] == str(record.bytes)
+
+
+def test_a_segment_painted_once_more_is_found_under_its_new_name(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0).complete()
+    url = f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1"
+    before = client.get(url)
+    record = store.get_record(keys.painted(made.id, made.look.id, 1), Painted)
+    moved = Painted(**{name: getattr(record, name) for name in Painted.__slots__} | {"name": "000001-abcdefabcdef.mp4"})
+    store.put(keys.painted_data(made.id, made.look.id, moved.name), before.content)
+    store.put_record(keys.painted(made.id, made.look.id, 1), moved)
+    store.delete(keys.painted_data(made.id, made.look.id, record.name))
+
+    assert client.get(url).content == before.content
+
+
+def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[bytes, str]:
+    """All pieces of the first track, one after another behind one init part, and their MIME type."""
+    pieces = [client.get(f"/api/jobs/{made.id}/audio/0/{index}{query}") for index in range(made.segments)]
+    assert [piece.status_code for piece in pieces] == [200] * made.segments
+    data = [piece.content for piece in pieces]
+    return data[0] + b"".join(piece[init_length(piece) :] for piece in data[1:]), pieces[0].headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("codec", "mime"),
+    [
+        ("aac", 'audio/mp4; codecs="mp4a.40.2"'),
+        ("libmp3lame", 'audio/mp4; codecs="mp4a.6B"'),
+        ("libopus", 'audio/mp4; codecs="opus"'),
+        ("flac", 'audio/mp4; codecs="flac"'),
+    ],
+)
+def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
+    client: httpx.Client, store: Store, codec: str, mime: str
+) -> None:
+    made = plain_job(store, sounds=[sound(codec)]).complete()
+
+    joined, served_as = joined_sound(client, made)
+
+    assert served_as == mime
+    origin = round(Fraction(made.times[0]) * made.time_base * RATE)
+    wanted = [(packet.pts - origin, body) for packet, body in made.sounds[0].packets if (packet.pts or 0) >= origin]
+    with av.open(io.BytesIO(joined)) as container:
+        found = [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
+    assert found == wanted
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "aac", "libmp3lame"])
+def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
+    client: httpx.Client, store: Store, codec: str
+) -> None:
+    made = plain_job(store, sounds=[sound(codec)]).complete()
+
+    joined, mime = joined_sound(client, made, "?as=aac")
+
+    assert mime == 'audio/mp4; codecs="mp4a.40.2"'
+    with av.open(io.BytesIO(joined)) as container:
+        times = [packet.pts for packet in container.demux(audio=0) if packet.size]
+    assert times == list(range(0, len(times) * 1024, 1024))
+    assert 0 <= len(times) * 1024 - 8 * RATE <= 2 * 1024
+    with av.open(io.BytesIO(joined)) as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    middle = slice(4096, 8 * RATE - 8192)
+    error = heard[middle] - tone(8.0)[middle]
+    assert np.sqrt(np.mean(error**2)) < 0.012
+    seams = [2 * RATE * n for n in (1, 2, 3)]
+    assert all(np.sqrt(np.mean(error[s - 6144 : s - 2048] ** 2)) < 0.03 for s in seams)
+
+
+def test_sound_that_begins_late_and_ends_early_becomes_silence_there(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, sounds=[sound("aac", 3.0, Fraction(5, 2))]).complete()
+
+    joined, _ = joined_sound(client, made)
+
+    with av.open(io.BytesIO(joined)) as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    loud = np.flatnonzero(np.abs(heard) > 0.2)
+    assert loud[0] / RATE == pytest.approx(2.5, abs=0.03)
+    assert loud[-1] / RATE == pytest.approx(2.5 + 2.1, abs=0.03)
+    assert len(heard) / RATE == pytest.approx(8.0, abs=0.05)
+
+
+def test_sound_is_not_served_before_the_segment_after_it_is_stored(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload(range(2))
+
+    assert client.get(f"/api/jobs/{made.id}/audio/0/0").status_code == 200
+    assert client.get(f"/api/jobs/{made.id}/audio/0/1").status_code == 404
+    assert client.get(f"/api/jobs/{made.id}/audio/1/0").status_code == 404
+
+
+def frame_times(url: str, kind: str = "video") -> list[Fraction]:
+    """What FFmpeg makes of a playlist; a warning of its is a failure."""
+    with av.logging.Capture() as logs, av.open(url) as container:
+        stream = getattr(container.streams, kind)[0]
+        times = [packet.pts * packet.time_base for packet in container.demux(stream) if packet.size]
+    assert [text for level, _, text in logs if level <= av.logging.WARNING] == []
+    return times
+
+
+@pytest.mark.parametrize("make", [plain_job, uneven_job])
+def test_a_player_of_hls_gets_every_picture_at_its_time(client: httpx.Client, store: Store, make: Any) -> None:
+    made = make(store).complete()
+
+    times = frame_times(f"{client.base_url}jobs/{made.id}/{made.look.id}/master.m3u8")
+
+    assert times == [(pts - made.times[0]) * made.time_base for pts in made.times]
+
+
+def test_hls_has_the_sound_as_a_rendition_of_its_own_in_step_with_the_picture(
+    client: httpx.Client, store: Store
+) -> None:
+    made = plain_job(store, sounds=[sound("pcm_s16le")]).complete()
+    url = f"{client.base_url}jobs/{made.id}/{made.look.id}/master.m3u8"
+
+    pictures, sounds = frame_times(url), frame_times(url, "audio")
+
+    assert pictures[0] == sounds[0] == 0
+    assert len(pictures) == 200
+    assert [later - sooner for sooner, later in itertools.pairwise(sounds)] == [Fraction(1024, RATE)] * (
+        len(sounds) - 1
+    )
+    assert float(sounds[-1]) == pytest.approx(8.0, abs=0.05)
+
+
+def test_the_playlist_grows_at_its_end_and_is_closed_when_all_is_painted(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(4))
+    made.detect(range(4))
+    made.paint([0, 2])
+    url = f"/jobs/{made.id}/{made.look.id}/video.m3u8"
+
+    early = client.get(url).text
+    made.paint([1, 3])
+    made.seal()
+    late = eventually(lambda: (text := client.get(url).text).endswith("#EXT-X-ENDLIST\n") and text)
+
+    assert early.count("#EXTINF:2.000000,") == 1
+    assert "ENDLIST" not in early
+    assert late.startswith(early)
+    assert late.count("#EXTINF:2.000000,") == 4
+
+
+def test_a_segment_given_up_is_a_gap_in_the_playlist(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(4))
+    made.paint([0, 2, 3])
+    made.give_up(1)
+    made.seal()
+
+    lines = client.get(f"/jobs/{made.id}/{made.look.id}/video.m3u8").text.splitlines()
+
+    assert lines[lines.index("#EXT-X-GAP") + 2] == "1.m4s"
+    assert lines.count("#EXT-X-GAP") == 1
+    assert lines[-1] == "#EXT-X-ENDLIST"
+
+
+def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store) -> None:
+    job, look = pictures_job(store, ["one.png", "two.png"])
+    paint_picture(store, job, look, 1)
+
+    state = client.get(f"/api/jobs/{job.id}").json()
+    picture = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")
+
+    assert (state["kind"], state["video"], state["pictures"]) == ("pictures", None, ["one.png", "two.png"])
+    assert state["name"] == "one.png and 1 more"
+    assert state["segments"]["painted"] == [[1, 1]]
+    assert picture.headers["content-type"] == "image/jpeg"
+    assert client.get(f"/jobs/{job.id}/{look.id}/master.m3u8").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/jobs/20260101T000000-aaaaaaaa",
+        "/api/jobs/..%2F..%2Fetc",
+        "/jobs/20260101T000000-aaaaaaaa",
+        "/jobs/nothing",
+        "/api/jobs/20260101T000000-aaaaaaaa/looks/..%2f..%2fworkers/segments/0",
+        "/api/jobs/20260101T000000-aaaaaaaa/looks/0123456789ab/segments/0",
+        "/api/jobs/20260101T000000-aaaaaaaa/looks/0123456789ab/segments/-1",
+        "/static/../web.py",
+        "/static/%2e%2e/web.py",
+        "/elsewhere",
+    ],
+)
+def test_what_is_not_there_is_404(client: httpx.Client, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
+def test_an_unknown_job_or_look_is_told_in_a_sentence(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store).begin()
+
+    job = client.get("/api/jobs/20260101T000000-aaaaaaaa")
+    look = client.get(f"/api/jobs/{made.id}?look=0123456789ab")
+
+    assert job.json() == {"error": "there is no job 20260101T000000-aaaaaaaa; `facepaint jobs` lists them"}
+    assert look.status_code == 404
+    assert look.json()["error"].startswith(f"job {made.id} has no look 0123456789ab")
+
+
+def test_a_storage_that_is_away_is_503_in_health_and_state(settings: Settings) -> None:
+    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
+    with live_viewer(away, Store(away)) as url, httpx.Client(base_url=url, timeout=30) as client:
+        health = client.get("/healthz")
+        jobs = client.get("/api/jobs")
+
+    assert (health.status_code, jobs.status_code) == (503, 503)
+    assert "does not answer" in health.json()["error"]
+
+
+def test_health_is_ok_while_the_storage_answers(client: httpx.Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8471", 200),
+        ("localhost", 200),
+        ("[::1]:8471", 200),
+        ("evil.example", 421),
+        ("127.0.0.1.evil.example:8471", 421),
+        ("evil.example:127.0.0.1", 421),
+    ],
+)
+def test_on_loopback_only_loopback_names_are_answered(client: httpx.Client, host: str, status: int) -> None:
+    assert client.get("/api/jobs", headers={"Host": host}).status_code == status
+
+
+@pytest.mark.parametrize("path", ["/", "/static/logo.svg", "/api/jobs", "/elsewhere"])
+def test_every_answer_forbids_what_is_not_ours(client: httpx.Client, path: str) -> None:
+    headers = client.get(path).headers
+
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_module_prints_its_address_serves_and_stops_on_sigterm(settings: Settings, store: Store) -> None:
+    command = [sys.executable, "-m", "viewer"]
+    environment = {**settings.environment(), "FACEPAINT_VIEWER_PORT": "0"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdout is not None
+        url = server.stdout.readline().split()[-1]
+        try:
+            assert eventually(lambda: httpx.get(f"{url}healthz").status_code) == 200
+        finally:
+            server.terminate()
+        _, complaints = server.communicate(timeout=20)
+
+    assert (server.returncode, complaints) == (0, "")
+
+
+def test_a_taken_port_is_one_line_that_says_what_to_do(settings: Settings, client: httpx.Client) -> None:
+    environment = {**settings.environment(), "FACEPAINT_VIEWER_PORT": str(client.base_url.port)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "viewer"], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+    assert ended.returncode == 2
+    assert "FACEPAINT_VIEWER_PORT" in ended.stderr
+    assert ended.stderr.count("\n") == 1

@@ -1,0 +1,308 @@
+"""Jobs put into the storage piece by piece, as uploader and workers would, for tests of what reads them.
+
+The picture is a window moving over the public-domain portrait of `skimage.data.astronaut`, its painted version the same
+with a stripe across; the sound is a tone that beeps at every full second. Both are really encoded.
+"""
+
+import hashlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cache
+from typing import Any
+
+import av
+import numpy as np
+import skimage.data
+from PIL import Image
+
+from facepaint.jobs import (
+    AudioPacket,
+    AudioStream,
+    Colour,
+    DetectorSpec,
+    Faces,
+    Failed,
+    Job,
+    OutputProfile,
+    Packet,
+    Painted,
+    Sealed,
+    Segment,
+    SourceFile,
+    VideoStream,
+    WorkerInfo,
+    keys,
+    new_job_id,
+)
+from facepaint.looks import Look, parse_look
+from facepaint.store import Store
+from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+
+SIZE = (320, 180)
+RATE = 48_000
+
+
+@dataclass
+class MadeJob:
+    """A video job. ``times`` are the frames' pts; ``cuts`` the pts at which segments begin, and the end of the last."""
+
+    store: Store
+    times: tuple[int, ...]
+    cuts: tuple[int, ...]
+    time_base: Fraction = Fraction(1, 12_800)
+    sounds: tuple["Sound", ...] = ()
+    name: str = "holiday.mp4"
+    filters: tuple[str, ...] = ("sunglasses",)
+    size: tuple[int, int] = SIZE
+    id: str = field(default_factory=lambda: new_job_id(datetime.now(UTC)))
+
+    @property
+    def look(self) -> Look:
+        """The one look of the job."""
+        return parse_look(self.filters)
+
+    @property
+    def segments(self) -> int:
+        """How many there are when all is done."""
+        return len(self.cuts) - 1
+
+    @property
+    def job(self) -> Job:
+        """Its record."""
+        return Job(
+            id=self.id,
+            kind="video",
+            source=SourceFile(self.name, 1_000_000, "0" * 64),
+            created=datetime.now(UTC),
+            detector=DetectorSpec(),
+            output=OutputProfile(preset="ultrafast"),
+            video=VideoStream("h264", "avc1", b"", *self.size, "yuv420p", self.time_base, Fraction(25)),
+            audio=tuple(sound.stream for sound in self.sounds),
+            start_pts=self.times[0],
+            duration_s=float((self.cuts[-1] - self.times[0]) * self.time_base),
+        )
+
+    def begin(self) -> "MadeJob":
+        """Store the job and its look."""
+        self.store.put_record(keys.job(self.id), self.job)
+        self.store.put_record(keys.look(self.id, self.look.id), self.look)
+        return self
+
+    def upload(self, indexes: Iterable[int]) -> None:
+        """Store segments of the source and their sound."""
+        for index in indexes:
+            frames = self._times_of(index)
+            rows, data = self._sound_of(index)
+            if data:
+                self.store.put(keys.audio(self.id, index), data)
+            body = b"\0" * len(frames)
+            record = Segment(
+                index=index,
+                start=self.cuts[index],
+                end=self.cuts[index + 1],
+                packets=tuple(Packet(1, pts, pts) for pts in frames),
+                sha256=hashlib.sha256(body).hexdigest(),
+                audio=rows,
+                audio_sha256=hashlib.sha256(data).hexdigest() if data else "",
+            )
+            self.store.put(keys.source(self.id, index), body)
+            self.store.put_record(keys.segment(self.id, index), record)
+
+    def detect(self, indexes: Iterable[int]) -> None:
+        """Store that faces were looked for."""
+        for index in indexes:
+            self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-0", "cpu"))
+
+    def paint(self, indexes: Iterable[int]) -> None:
+        """Store painted segments."""
+        for index in indexes:
+            encoded = self._encode(index)
+            sha256 = hashlib.sha256(encoded.data).hexdigest()
+            record = Painted(
+                index=index,
+                name=f"{index:06d}-{sha256[:12]}.mp4",
+                frames=encoded.frames,
+                bytes=len(encoded.data),
+                sha256=sha256,
+                init_bytes=encoded.init_bytes,
+                start=self.cuts[index],
+                end=self.cuts[index + 1],
+                codec=encoded.codec,
+                encoder="libx264",
+            )
+            self.store.put(keys.painted_data(self.id, self.look.id, record.name), encoded.data)
+            self.store.put_record(keys.painted(self.id, self.look.id, index), record)
+
+    def give_up(self, index: int, reason: str = "the worker crashed 3 times") -> None:
+        """Store that painting a segment was given up."""
+        self.store.put_record(keys.painted_failed(self.id, self.look.id, index), Failed(index, reason, 3))
+
+    def seal(self) -> None:
+        """Store that all segments are there."""
+        self.store.put_record(keys.sealed(self.id), Sealed(self.segments))
+
+    def complete(self) -> "MadeJob":
+        """Everything at once."""
+        self.begin()
+        every = range(self.segments)
+        self.upload(every)
+        self.seal()
+        self.detect(every)
+        self.paint(every)
+        return self
+
+    def _times_of(self, index: int) -> list[int]:
+        return [pts for pts in self.times if self.cuts[index] <= pts < self.cuts[index + 1]]
+
+    def _sound_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
+        """The packets that begin inside the window; the first and last windows take what lies outside, too."""
+        start = Fraction(self.cuts[index]) * self.time_base if index else Fraction(-1000)
+        end = Fraction(self.cuts[index + 1]) * self.time_base if index + 1 < self.segments else Fraction(10**6)
+        rows, data = [], []
+        for number, sound in enumerate(self.sounds):
+            for packet, body in sound.packets:
+                assert packet.pts is not None
+                if start <= packet.pts * sound.stream.time_base < end:
+                    rows.append(replace(packet, stream=number))
+                    data.append(body)
+        return tuple(rows), b"".join(data)
+
+    def _encode(self, index: int) -> Encoded:
+        spec = EncodeSpec(
+            self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), OutputProfile(preset="ultrafast")
+        )
+        with SegmentEncoder(spec, self.times[0], self.cuts[index + 1]) as encoder:
+            for pts in self._times_of(index):
+                frame = av.VideoFrame.from_ndarray(_picture(self.times.index(pts), self.size), "rgb24")
+                frame = frame.reformat(format="yuv420p")
+                frame.pts = pts
+                encoder.write(frame)
+            return encoder.finish()
+
+
+@dataclass(frozen=True)
+class Sound:
+    """An audio track: what `job.json` says of it and its packets, times from 0 at the first picture."""
+
+    stream: AudioStream
+    packets: tuple[tuple[AudioPacket, bytes], ...]
+
+
+def plain_job(store: Store, seconds: float = 8.0, sounds: Sequence[Sound] = (), **changes: Any) -> MadeJob:
+    """25 frames a second, a segment every 2 s, first picture at 1.5 s of the source's clock."""
+    tick = Fraction(1, 12_800)
+    first, step = 19_200, 12_800 // 25
+    times = tuple(first + number * step for number in range(round(seconds * 25)))
+    end = times[-1] + step
+    cuts = (*range(first, end, 2 * 12_800), end)
+    return MadeJob(store, times, cuts, tick, tuple(sounds), **changes)
+
+
+def uneven_job(store: Store, **changes: Any) -> MadeJob:
+    """Variable frame rate in a time base of 1/1000, uneven windows, one picture shown for 9 s."""
+    times = [40]
+    for number in range(60):
+        times.append(times[-1] + (33, 51, 20, 100)[number % 4])
+    times.append(times[-1] + 9000)
+    times += [times[-1] + 40 * number for number in range(1, 20)]
+    cuts = (times[0], times[25], times[58], times[70], times[-1] + 40)
+    return MadeJob(store, tuple(times), cuts, Fraction(1, 1000), **changes)
+
+
+@cache
+def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction(0), shift: int = 19_200) -> Sound:
+    """A tone with a beep at every full second from ``start_s`` on, on the clock of `plain_job`."""
+    origin_s = Fraction(shift, 12_800) + start_s
+    buffer = io.BytesIO()
+    found: list[tuple[AudioPacket, bytes]] = []
+    with av.open(buffer, "w", format="nut") as output:
+        stream: Any = output.add_stream(codec, rate=RATE)
+        stream.codec_context.layout = "stereo"
+        tick = Fraction(1, RATE)
+        for samples in (*_tone_frames(seconds, stream, origin_s), None):
+            for packet in stream.encode(samples):
+                if not packet.size:  # FLAC's encoder says so at the end what belongs into the header
+                    continue
+                pts = round(packet.pts * packet.time_base / tick)
+                found.append((AudioPacket(0, packet.size, pts, pts, packet.duration or 0), bytes(packet)))
+                if len(found) == 1:
+                    output.mux(packet)
+    name = {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
+    return Sound(AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main"), tuple(found))
+
+
+def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    """The samples of `sound`: 220 Hz softly, 880 Hz in the first tenth of every second."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    beep = np.where(time % 1 < 0.1, 0.5 * np.sin(2 * np.pi * 880 * time), 0.05 * np.sin(2 * np.pi * 220 * time))
+    return np.asarray(beep, np.float32)
+
+
+def _tone_frames(seconds: float, stream: Any, origin_s: Fraction) -> Iterable[av.AudioFrame]:
+    samples = tone(seconds)
+    size = stream.codec_context.frame_size or 1024
+    wanted = stream.codec_context.format.name
+    resampler = av.AudioResampler(format=wanted, layout="stereo", rate=RATE)
+    for at in range(0, len(samples) - size + 1, size):
+        frame = av.AudioFrame.from_ndarray(np.tile(samples[at : at + size], (2, 1)), format="fltp", layout="stereo")
+        frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
+        frame.pts = at + round(origin_s * RATE)
+        yield from resampler.resample(frame)
+
+
+@cache
+def _portrait() -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((768, 768)))
+
+
+def _picture(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """The window over the portrait, wandering, with the stripe that stands for paint."""
+    width, height = size
+    left = round((768 - width) * (0.3 + 0.2 * np.sin(number / 40)))
+    top = round((768 - height) * 0.1)
+    picture = np.array(_portrait()[top : top + height, left : left + width])
+    picture[height // 2 : height // 2 + height // 12, width // 4 : 3 * width // 4] = (226, 74, 51)
+    return picture
+
+
+def pictures_job(store: Store, names: Sequence[str], filters: tuple[str, ...] = ("sunglasses",)) -> tuple[Job, Look]:
+    """A job of pictures, stored whole as source; `paint_picture` adds the painted ones."""
+    look = parse_look(filters)
+    job = Job(
+        id=new_job_id(datetime.now(UTC)),
+        kind="pictures",
+        source=SourceFile(names[0], 1000, "0" * 64),
+        created=datetime.now(UTC),
+        detector=DetectorSpec(),
+        output=OutputProfile(),
+        pictures=tuple(names),
+    )
+    store.put_record(keys.job(job.id), job)
+    store.put_record(keys.look(job.id, look.id), look)
+    for index in range(len(names)):
+        store.put_record(keys.segment(job.id, index), Segment(index, 0, 1, (Packet(1, 0, 0, keyframe=True),), "0" * 64))
+    store.put_record(keys.sealed(job.id), Sealed(len(names)))
+    return job, look
+
+
+def paint_picture(store: Store, job: Job, look: Look, index: int) -> None:
+    """Store a painted picture."""
+    buffer = io.BytesIO()
+    Image.fromarray(_picture(index * 60, (480, 360 if index % 2 else 640))).save(buffer, "JPEG")
+    data = buffer.getvalue()
+    sha256 = hashlib.sha256(data).hexdigest()
+    name = f"{index:06d}-{sha256[:12]}.jpg"
+    store.put(keys.painted_data(job.id, look.id, name), data)
+    store.put_record(
+        keys.painted(job.id, look.id, index),
+        Painted(index, name, 1, len(data), sha256, 0, 0, 1, "jpeg", "pillow"),
+    )
+
+
+def heartbeat(store: Store, name: str = "worker-1") -> None:
+    """Store that a worker is alive now."""
+    info = WorkerInfo(name, datetime.now(UTC), "host", "cpu", "libx264", ("detect", "paint"), {"detect": 120.0})
+    store.put_record(keys.worker(name), info)

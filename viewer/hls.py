@@ -1,0 +1,70 @@
+"""HLS playlists (RFC 8216) of a job's painted segments, growing while the job is worked on. Text only, no I/O."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+LONGEST_S = 8
+"""What the target duration says at least: it may not change while a playlist grows, and later segments may be longer
+than the first ones. Windows are no longer than this unless the source shows one picture for longer."""
+
+_HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """An audio track as players offer it."""
+
+    uri: str
+    name: str
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A segment in a playlist. ``gap``: it was given up and there is nothing to load."""
+
+    uri: str
+    duration_s: float
+    gap: bool = False
+
+
+def master(uri: str, bits_per_s: int, codecs: Sequence[str], size: tuple[int, int], sounds: Sequence[Rendition]) -> str:
+    """The playlist that names the picture's playlist and those of its sounds; the first sound is the default."""
+    lines = list(_HEAD)
+    for number, sound in enumerate(sounds):
+        language = f',LANGUAGE="{_quotable(sound.language)}"' if sound.language else ""
+        lines.append(
+            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{_quotable(sound.name)}"{language}'
+            f',DEFAULT={"NO" if number else "YES"},AUTOSELECT=YES,CHANNELS="2",URI="{sound.uri}"'
+        )
+    group = ',AUDIO="sound"' if sounds else ""
+    lines.append(
+        f'#EXT-X-STREAM-INF:BANDWIDTH={bits_per_s},CODECS="{",".join(codecs)}",RESOLUTION={size[0]}x{size[1]}{group}'
+    )
+    return "\n".join([*lines, uri, ""])
+
+
+def media(init_uri: str, entries: Iterable[Entry], *, ended: bool) -> str:
+    """The playlist of one stream: it only ever grows at its end, until ``ended``."""
+    entries = list(entries)
+    longest = max((math.ceil(entry.duration_s) for entry in entries), default=0)
+    lines = [
+        *_HEAD,
+        f"#EXT-X-TARGETDURATION:{max(LONGEST_S, longest)}",
+        "#EXT-X-MEDIA-SEQUENCE:0",
+        "#EXT-X-PLAYLIST-TYPE:EVENT",
+        f'#EXT-X-MAP:URI="{init_uri}"',
+    ]
+    for entry in entries:
+        if entry.gap:
+            lines.append("#EXT-X-GAP")
+        lines += [f"#EXTINF:{entry.duration_s:.6f},", entry.uri]
+    if ended:
+        lines.append("#EXT-X-ENDLIST")
+    return "\n".join([*lines, ""])
+
+
+def _quotable(text: str) -> str:
+    """A stranger's words inside a quoted attribute: it may hold neither quotes nor line ends."""
+    return "".join(" " if char == '"' or ord(char) < 32 else char for char in text)[:100]

@@ -1,0 +1,243 @@
+"""The viewer's media: painted segments and their sound from the same origin as the page, and HLS playlists of them."""
+
+import hashlib
+import mimetypes
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from facepaint.boxes import init_length
+from facepaint.errors import InputError, ObjectMissing, UsageError
+from facepaint.jobs import Painted, Segment, check_job_id, keys
+from facepaint.status import JobStatus
+from viewer import hls
+from viewer.audio import make_piece
+from viewer.board import Board
+
+LOOK_ID = re.compile(r"[0-9a-f]{12}")
+PLAYLIST = "application/vnd.apple.mpegurl"
+
+LASTING = "private, max-age=86400, immutable"
+CHECKED = "private, no-cache"
+
+HEADROOM = 1.5
+"""How much more than the first painted segment the busiest one is taken to need."""
+
+SOUND_BITS_PER_S = 200_000
+
+
+Part = Callable[[int, int], tuple[int, int]]
+"""Which bytes of a fragmented MP4 to send, from the length of its init part and its whole length."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Bytes to send: ``read`` gives ``[first, last)`` of them; ``lasting`` ones never change."""
+
+    size: int
+    read: Callable[[int, int], bytes]
+    etag: str
+    mime: str
+    lasting: bool = True
+
+
+def board_of(request: Request) -> Board:
+    """The app's board."""
+    board: Board = request.app.state.board
+    return board
+
+
+def job_id_of(request: Request) -> str:
+    """The job in the path, checked: it becomes a key."""
+    return check_job_id(request.path_params["job"])
+
+
+def check_look_id(text: str) -> str:
+    """Return ``text`` if it is a look's id, else raise `UsageError`: it becomes a key."""
+    if not LOOK_ID.fullmatch(text):
+        raise UsageError(f"'{text}' is no look; `facepaint status` lists a job's looks")
+    return text
+
+
+def segment(request: Request) -> Response:
+    """A painted segment or picture as it is stored."""
+    return _painted(request, _whole)
+
+
+def hls_init(request: Request) -> Response:
+    """What comes before the fragments of the first painted segment; a job's segments all have the same."""
+    status = _status(request)
+    request.path_params["index"] = _first_painted(status, request.path_params["look"])
+    return _painted(request, _init)
+
+
+def hls_segment(request: Request) -> Response:
+    """A painted segment without what `hls_init` gives."""
+    return _painted(request, _rest)
+
+
+def _painted(request: Request, part: Part) -> Response:
+    board, job_id = board_of(request), job_id_of(request)
+    look, index = check_look_id(request.path_params["look"]), int(request.path_params["index"])
+    try:
+        return _stored(request, board, board.painted(job_id, look, index), keys.painted_data(job_id, look, ""), part)
+    except ObjectMissing:  # painted once more under another name: the record tells
+        board.forget_painted(job_id, look, index)
+        return _stored(request, board, board.painted(job_id, look, index), keys.painted_data(job_id, look, ""), part)
+
+
+def _stored(request: Request, board: Board, record: Painted, folder: str, part: Part) -> Response:
+    start, end = part(record.init_bytes, record.bytes)
+    body = Body(
+        size=end - start,
+        read=lambda first, last: board.store.get(folder + record.name, start + first, start + last),
+        etag=f"{record.sha256[:24]}-{start}",
+        mime=mimetypes.guess_type(record.name)[0] or "application/octet-stream",
+        # A blank one was given up: `facepaint resume` may still replace it.
+        lasting=not record.blank,
+    )
+    return send(request, body)
+
+
+def audio(request: Request) -> Response:
+    """The sound of a segment, in MP4; ``?as=aac`` asks for AAC where the browser cannot play the source's codec."""
+    return _sound(request, _whole, encode=request.query_params.get("as") == "aac")
+
+
+def hls_audio_init(request: Request) -> Response:
+    """What comes before the fragment of every encoded piece of sound."""
+    request.path_params["index"] = 0
+    return _sound(request, _init, encode=True)
+
+
+def hls_audio(request: Request) -> Response:
+    """An encoded piece of sound without what `hls_audio_init` gives."""
+    return _sound(request, _rest, encode=True)
+
+
+def _sound(request: Request, part: Part, *, encode: bool) -> Response:
+    board, job_id = board_of(request), job_id_of(request)
+    track, index = int(request.path_params["track"]), int(request.path_params["index"])
+    job = board.status(job_id).job
+    record = board.store.get_record(keys.segment(job_id, index), Segment)
+    last = not board.store.exists(keys.segment(job_id, index + 1))
+    if last and not board.store.exists(keys.sealed(job_id)):
+        raise ObjectMissing(keys.segment(job_id, index + 1))
+    piece = make_piece(board.store, job, track, record, encode=encode, last=last)
+    start, end = part(init_length(piece.data), len(piece.data))
+    digest = hashlib.sha256(piece.data).hexdigest()
+    body = Body(end - start, lambda first, until: piece.data[start + first : start + until], digest[:24], piece.mime)
+    return send(request, body)
+
+
+def playlist_master(request: Request) -> Response:
+    """The playlist to give to a player: it names the others."""
+    status = _status(request)
+    job, look = status.job, request.path_params["look"]
+    assert job.video is not None
+    first = _first_painted(status, look)
+    record = board_of(request).painted(job.id, look, first)
+    seconds = max(float((record.end - record.start) * job.video.time_base), 0.1)
+    bits_per_s = round(record.bytes * 8 / seconds * HEADROOM) + SOUND_BITS_PER_S * bool(job.audio)
+    sounds = [
+        hls.Rendition(f"audio-{number}.m3u8", track.title or track.language or f"Sound {number + 1}", track.language)
+        for number, track in enumerate(job.audio)
+    ]
+    codecs = [record.codec, *(["mp4a.40.2"] if sounds else [])]
+    text = hls.master("video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds)
+    return _playlist(text)
+
+
+def playlist_video(request: Request) -> Response:
+    """The painted segments so far."""
+    return _playlist_of(request, "init.mp4", "{}.m4s", gaps=True)
+
+
+def playlist_audio(request: Request) -> Response:
+    """The pieces of sound that go with the painted segments so far."""
+    track = request.path_params["track"]
+    return _playlist_of(request, f"audio-{track}-init.mp4", f"audio-{track}-{{}}.m4s", gaps=False)
+
+
+def _playlist_of(request: Request, init: str, name: str, *, gaps: bool) -> Response:
+    board, status = board_of(request), _status(request)
+    look = request.path_params["look"]
+    painted, failed = status.keys.painted[look], status.keys.unpainted[look]
+    ready = 0
+    while ready in painted or ready in failed:
+        ready += 1
+    windows = board.windows(status.job, range(ready))
+    entries = [
+        hls.Entry(name.format(index), end - start, gap=gaps and index in failed)
+        for index, (start, end) in enumerate(windows)
+    ]
+    return _playlist(hls.media(init, entries, ended=status.total == ready))
+
+
+def _playlist(text: str) -> Response:
+    return Response(text, media_type=PLAYLIST, headers={"Cache-Control": "no-cache"})
+
+
+def _status(request: Request) -> JobStatus:
+    """The status of the job in the path, a video that has the look in the path."""
+    status = board_of(request).status(job_id_of(request), check_look_id(request.path_params["look"]))
+    if status.job.video is None:
+        raise InputError(f"job {status.job.id} is of pictures; only videos are played")
+    return status
+
+
+def _first_painted(status: JobStatus, look: str) -> int:
+    painted = status.keys.painted[look]
+    if not painted:
+        raise ObjectMissing(keys.painted(status.job.id, look, 0))
+    return min(painted)
+
+
+def _whole(_: int, size: int) -> tuple[int, int]:
+    return 0, size
+
+
+def _init(init_bytes: int, _: int) -> tuple[int, int]:
+    return 0, init_bytes
+
+
+def _rest(init_bytes: int, size: int) -> tuple[int, int]:
+    return init_bytes, size
+
+
+def send(request: Request, body: Body) -> Response:
+    """Answer with the body or one range of it; 304 where the browser has it already."""
+    headers = {
+        "ETag": f'"{body.etag}"',
+        "Cache-Control": LASTING if body.lasting else CHECKED,
+        "Accept-Ranges": "bytes",
+    }
+    if f'"{body.etag}"' in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=headers)
+    wanted = request.headers.get("range")
+    if wanted is None or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
+        return Response(body.read(0, body.size), media_type=body.mime, headers=headers)
+    span = parse_range(wanted, body.size)
+    if span is None:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{body.size}"})
+    first, last = span
+    headers["Content-Range"] = f"bytes {first}-{last - 1}/{body.size}"
+    return Response(body.read(first, last), 206, media_type=body.mime, headers=headers)
+
+
+def parse_range(header: str, size: int) -> tuple[int, int] | None:
+    """The bytes ``[first, last)`` that a Range header asks for, or None if there are none such.
+
+    Of several ranges the first is served, which RFC 9110 leaves to the server.
+    """
+    match = re.match(r"bytes=(\d{0,15})-(\d{0,15})", header)
+    if match is None or not (match[1] or match[2]):
+        return None
+    if not match[1]:
+        first, last = max(0, size - int(match[2])), size
+    else:
+        first, last = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
+    return (first, last) if first < last else None

@@ -1,0 +1,140 @@
+"""The viewer's server: pages, the JSON they ask for, and what `viewer.media` sends.
+
+Endpoints are plain functions, which Starlette runs in its thread pool: the storage is spoken to synchronously.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from facepaint.errors import (
+    FacepaintError,
+    InputError,
+    ObjectMissing,
+    ServiceError,
+    UnreadableMedia,
+    UsageError,
+)
+from facepaint.settings import Settings
+from facepaint.status import in_parallel
+from facepaint.store import Store
+from viewer import media
+from viewer.board import Board, job_json, job_row
+from viewer.guard import Guard
+from viewer.media import board_of, check_look_id, job_id_of
+
+STATIC = Path(__file__).parent / "static"
+
+NO_STORE = {"Cache-Control": "no-store"}
+NO_CACHE = {"Cache-Control": "no-cache"}
+
+STATUS_OF: dict[type[FacepaintError], int] = {
+    UnreadableMedia: 422,
+    InputError: 404,
+    ObjectMissing: 404,
+    UsageError: 404,
+    ServiceError: 503,
+}
+"""The first that fits; anything else of ours is a 500."""
+
+
+def make_app(settings: Settings, store: Store | None = None) -> Starlette:
+    """The ASGI app. Listening on a loopback address it answers under loopback names only."""
+    app = Starlette(
+        routes=_routes(),
+        middleware=[Middleware(Guard, host=settings.viewer_host)],
+        exception_handlers={FacepaintError: our_error, HTTPException: http_error},
+    )
+    app.state.board = Board(store or Store(settings))
+    return app
+
+
+def _routes() -> list[Route | Mount]:
+    return [
+        Route("/", index_page),
+        Route("/healthz", healthz),
+        Route("/jobs/{job}", job_page),
+        Route("/jobs/{job}/{look}/master.m3u8", media.playlist_master),
+        Route("/jobs/{job}/{look}/video.m3u8", media.playlist_video),
+        Route("/jobs/{job}/{look}/init.mp4", media.hls_init),
+        Route("/jobs/{job}/{look}/{index:int}.m4s", media.hls_segment),
+        Route("/jobs/{job}/{look}/audio-{track:int}.m3u8", media.playlist_audio),
+        Route("/jobs/{job}/{look}/audio-{track:int}-init.mp4", media.hls_audio_init),
+        Route("/jobs/{job}/{look}/audio-{track:int}-{index:int}.m4s", media.hls_audio),
+        Route("/api/jobs", api_jobs),
+        Route("/api/jobs/{job}", api_job),
+        Route("/api/jobs/{job}/looks/{look}/segments/{index:int}", media.segment),
+        Route("/api/jobs/{job}/audio/{track:int}/{index:int}", media.audio),
+        Mount("/static", StaticFiles(directory=STATIC)),
+    ]
+
+
+def our_error(_: Request, exc: Exception) -> Response:
+    """One of our errors as JSON: its message is a plain sentence."""
+    status = next((code for kind, code in STATUS_OF.items() if isinstance(exc, kind)), 500)
+    return JSONResponse({"error": str(exc)}, status, headers=NO_STORE)
+
+
+def http_error(_: Request, exc: Exception) -> Response:
+    """A path or method that is not there, as JSON."""
+    assert isinstance(exc, HTTPException)
+    return JSONResponse({"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})})
+
+
+def index_page(_: Request) -> Response:
+    """The list of jobs."""
+    return FileResponse(STATIC / "index.html", headers=NO_CACHE)
+
+
+def job_page(request: Request) -> Response:
+    """The page of a job. It comes in any case, and says itself what is wrong."""
+    status = 200
+    try:
+        board_of(request).status(job_id_of(request))
+    except FacepaintError as exc:
+        status = our_error(request, exc).status_code
+    return FileResponse(STATIC / "job.html", status, headers=NO_CACHE)
+
+
+def healthz(request: Request) -> Response:
+    """200 if the storage answers."""
+    board_of(request).store.exists("healthz")
+    return JSONResponse({"status": "ok"}, headers=NO_STORE)
+
+
+def api_jobs(request: Request) -> Response:
+    """The newest jobs."""
+    board = board_of(request)
+    rows = in_parallel(lambda summary: job_row(board, summary), board.jobs())
+    return _state({"jobs": rows, "workers": len(board.workers())})
+
+
+def api_job(request: Request) -> Response:
+    """All that the page of one job needs: see `viewer.board.job_json`."""
+    look = request.query_params.get("look")
+    state = job_json(
+        board_of(request),
+        job_id_of(request),
+        check_look_id(look) if look else None,
+        _number(request, "from") or 0,
+        _number(request, "wait"),
+    )
+    return _state(state)
+
+
+def _number(request: Request, name: str) -> int | None:
+    """A segment's number from the query string, or None."""
+    text = request.query_params.get(name, "")
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
+
+
+def _state(content: dict[str, Any]) -> Response:
+    return JSONResponse(content, headers=NO_STORE)
