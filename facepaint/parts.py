@@ -8,20 +8,23 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import sysconfig
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from kombu.exceptions import OperationalError
 
 import facepaint
-from facepaint.errors import MissingExtra
+from facepaint.errors import MissingExtra, QueueUnreachable, StoreUnreachable
 from facepaint.processes import Recipe
-from facepaint.queue import QUEUES, make_app
+from facepaint.queue import QUEUES, Queue, make_app
 from facepaint.settings import Settings
+from facepaint.store import Store
 
 LOOPBACK = "127.0.0.1"
 
@@ -45,6 +48,11 @@ def listens(host: str, port: int) -> bool:
             return True
     except OSError:
         return False
+
+
+def reachable(host: str) -> str:
+    """The address by which this machine reaches what listens on ``host``."""
+    return LOOPBACK if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
 
 
 def write_private(path: Path, text: str) -> None:
@@ -115,16 +123,18 @@ def require_worker_extra() -> None:
         raise MissingExtra("worker", "painting on this machine")
 
 
-def valkey(home: Path, port: int, password: str) -> Recipe:
-    """The broker; its messages outlive a restart."""
+def valkey(home: Path, settings: Settings) -> Recipe:
+    """The broker at ``settings.broker_url``; its messages outlive a restart."""
+    assert settings.broker_url is not None
+    url = urlsplit(settings.broker_url.get_secret_value())
     folder = home / "valkey"
     folder.mkdir(mode=0o700, exist_ok=True)
     quoted = str(folder).replace("\\", "\\\\").replace('"', '\\"')
     lines = (
         f"bind {LOOPBACK}",
-        f"port {port}",
+        f"port {url.port}",
         "protected-mode yes",
-        f"requirepass {password}",
+        f"requirepass {url.password}",
         "daemonize no",
         f'dir "{quoted}"',
         'logfile ""',
@@ -136,20 +146,39 @@ def valkey(home: Path, port: int, password: str) -> Recipe:
     )
     configuration = folder / "valkey.conf"
     write_private(configuration, "\n".join(lines) + "\n")
+
+    def answers() -> bool:
+        try:
+            Queue(settings).check()
+        except QueueUnreachable:
+            return False
+        return True
+
     return Recipe(
         name="broker",
         command=(str(find_valkey()), str(configuration)),
         log=home / "logs" / "broker.log",
         cwd=folder,
         environment=dict(os.environ),
+        answers=lambda: listens(LOOPBACK, url.port or 0) and answers(),
     )
 
 
-def rclone(home: Path, port: int, access_key: str, secret_key: str) -> Recipe:
-    """The object storage over the folder ``objects``."""
+def rclone(home: Path, settings: Settings) -> Recipe:
+    """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Asking it makes the bucket."""
+    port = urlsplit(str(settings.s3_endpoint)).port or 0
+    key, secret = settings.s3_access_key.get_secret_value(), settings.s3_secret_key.get_secret_value()
     folder = home / "objects"
     folder.mkdir(mode=0o700, exist_ok=True)
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+
+    def answers() -> bool:
+        try:
+            Store(settings).make_bucket()
+        except StoreUnreachable:
+            return False
+        return True
+
     return Recipe(
         name="object storage",
         command=(str(find_rclone()), "serve", "s3", str(folder), "--addr", f"{LOOPBACK}:{port}"),
@@ -157,21 +186,24 @@ def rclone(home: Path, port: int, access_key: str, secret_key: str) -> Recipe:
         cwd=home,
         environment=inherited
         | {
-            "RCLONE_AUTH_KEY": f'"{access_key},{secret_key}"',  # a CSV row of one field: the quotes are needed
+            "RCLONE_AUTH_KEY": f'"{key},{secret}"',  # a CSV row of one field: the quotes are needed
             "RCLONE_CONFIG": os.devnull,
             "RCLONE_CACHE_DIR": str(home / "cache"),
         },
+        answers=lambda: listens(LOOPBACK, port) and answers(),
     )
 
 
 def viewer(home: Path, settings: Settings) -> Recipe:
-    """The web page."""
+    """The web page at ``settings.viewer_port``."""
+    shown = reachable(settings.viewer_host)
     return Recipe(
         name="viewer",
         command=(sys.executable, "-m", "viewer"),
         log=home / "logs" / "viewer.log",
         cwd=home,
         environment=child_environment(settings),
+        answers=lambda: listens(shown, settings.viewer_port),
     )
 
 
@@ -192,7 +224,9 @@ def worker_command(
     command += ["--queues", ",".join(queues), "--pool", pool, "--concurrency", str(count)]
     command += ["--hostname", worker_node(settings), "--loglevel", "INFO"]
     # Workers need not know each other: what they tell each other costs the broker more than our messages.
-    return [*command, "--without-gossip", "--without-mingle", "--without-heartbeat"]
+    command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    # A soft shutdown sleeps its full time even when the tasks end at once; `worker` asks and then insists instead.
+    return [*command, "--", "worker.soft_shutdown_timeout=0"]
 
 
 def worker_node(settings: Settings) -> str:
@@ -201,8 +235,10 @@ def worker_node(settings: Settings) -> str:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker. SIGTERM lets it finish its segments for a while, then hands them back."""
-    return child_environment(settings, REMAP_SIGTERM="SIGQUIT", FACEPAINT_WORKER_NAME=settings.worker_name)
+    """The environment of a worker. On SIGTERM it finishes its segments, on SIGQUIT it hands them back."""
+    environment = child_environment(settings, FACEPAINT_WORKER_NAME=settings.worker_name)
+    environment.pop("REMAP_SIGTERM", None)
+    return environment
 
 
 def worker(home: Path, settings: Settings, name: str = "worker", **options: object) -> Recipe:
@@ -213,7 +249,9 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
         log=home / "logs" / f"{name.replace(' ', '-')}.log",
         cwd=home,
         environment=worker_environment(settings),
+        answers=lambda: worker_answers(settings),
         stop_s=WORKER_STOP_S,
+        insist=signal.SIGQUIT,
     )
 
 

@@ -19,22 +19,27 @@ POLL_S = 0.05
 _STEADY_S = 60.0
 """A child that ran for this long and died begins its backoff anew."""
 
-_LAST_CALL_S = 3.0
-"""Time to end after being asked a second time."""
+_LAST_CALL_S = 5.0
+"""Time to end after being asked with more insistence."""
 
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to start a child. ``stop_s`` is how many seconds it may take to end once asked to."""
+    """How to start a child, and how to tell that it is ready.
+
+    To stop, it gets SIGTERM; ``stop_s`` seconds later ``insist``; and a little later it is killed.
+    """
 
     name: str
     command: tuple[str, ...]
     log: Path
     cwd: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    answers: Callable[[], bool] = lambda: True
     stop_s: float = 5.0
+    insist: signal.Signals = signal.SIGTERM
 
 
 class Child:
@@ -96,7 +101,8 @@ class Child:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for its end; whether it has ended."""
-        assert self._process is not None
+        if self._process is None:
+            return True
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -162,15 +168,16 @@ class Children:
         return said
 
     def stop(self, children: Collection[Child]) -> None:
-        """Ask these children to end, all at once; ask again when their time is over, and kill who stays."""
-        stopping = [child for child in children if child.alive]
-        # A Celery worker takes the second SIGTERM as "now": it hands its unfinished tasks back and ends.
-        for allowed_s in (max((child.recipe.stop_s for child in stopping), default=0.0), _LAST_CALL_S):
-            deadline = time.monotonic() + allowed_s
-            for child in stopping:
-                child.signal(signal.SIGTERM)
-            stopping = [child for child in stopping if not child.wait(max(0.0, deadline - time.monotonic()))]
+        """Ask these children to end, all at once; insist when their time is over, and kill who stays."""
         for child in children:
+            child.signal(signal.SIGTERM)
+        asked = time.monotonic()
+        for child in children:
+            child.wait(max(0.0, asked + child.recipe.stop_s - time.monotonic()))
+            child.signal(child.recipe.insist)
+        insisted = time.monotonic()
+        for child in children:
+            child.wait(max(0.0, insisted + _LAST_CALL_S - time.monotonic()))
             self._end(child)
 
     def close(self) -> None:
@@ -213,21 +220,19 @@ class Children:
             self._guard.stdin.flush()
 
 
-def wait_until(ready: Callable[[], bool], child: Child, timeout_s: float) -> None:
-    """Poll until a child is ready.
+def wait_until_ready(child: Child, timeout_s: float) -> None:
+    """Poll until a child answers.
 
     Raises:
         ServiceError: the child died, or the time is over; the message names its log.
     """
     deadline = time.monotonic() + timeout_s
-    while not ready():
+    while not child.recipe.answers():
         if not child.alive:
             raise ServiceError(f"{child.obituary()} (log: {child.recipe.log})")
         if time.monotonic() > deadline:
-            last = last_line(child.recipe.log)
             raise ServiceError(
-                f"the {child.recipe.name} was not ready after {timeout_s:g} s{': ' + last if last else ''} "
-                f"(log: {child.recipe.log})"
+                f"the {child.recipe.name} does not answer after {timeout_s:g} s (log: {child.recipe.log})"
             )
         time.sleep(POLL_S)
 

@@ -104,6 +104,16 @@ class Queue:
         with self._mapped(), self.app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
 
+    def hand_out_again(self) -> None:
+        """Put back every message that was handed out and not finished, without waiting for the visibility timeout.
+
+        For a broker whose workers are known to be gone: of one that is at work, the task would be done twice.
+        """
+        with self._mapped(), self.app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            channel.visibility_timeout = 0
+            channel.qos.restore_visible(num=-1, interval=1)
+
     def _send(self, name: str, queue: str, message: dict[str, object], priority: int) -> None:
         with self._mapped():
             self.app.send_task(

@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -20,12 +20,11 @@ from typing import IO, Any, Self
 from pydantic import SecretStr
 
 from facepaint import parts
-from facepaint.errors import QueueUnreachable, ServiceError, StoreUnreachable, UsageError
+from facepaint.errors import ServiceError, UsageError
 from facepaint.parts import LOOPBACK, free_port, listens, write_private
-from facepaint.processes import POLL_S, Child, Children, identity, wait_until
+from facepaint.processes import POLL_S, Child, Children, identity, wait_until_ready
 from facepaint.queue import Queue
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
-from facepaint.store import Store
 
 START_S = 30.0
 """How long a service may take to answer after its start."""
@@ -38,6 +37,7 @@ TEND_S = 0.25
 
 _PORT_TRIES = 3
 _QUICK_DEATHS = 3
+_YOUNG_S = 60.0
 
 
 class Stack:
@@ -100,6 +100,7 @@ class Stack:
 
     def _start(self) -> None:
         self._start_services()
+        Queue(self.settings).hand_out_again()  # nobody is at work on what a killed stack's workers had begun
         if self._workers != 0:
             for recipe in parts.workers(self.home, self.settings, self._workers):
                 self._children.start(recipe)
@@ -123,65 +124,49 @@ class Stack:
                     "s3_secret_key": SecretStr(keys["s3_secret_key"]),
                 }
             )
-            recipes = (
-                parts.valkey(self.home, broker_port, keys["broker_password"]),
-                parts.rclone(self.home, store_port, keys["s3_access_key"], keys["s3_secret_key"]),
-            )
+            recipes = (parts.valkey(self.home, self.settings), parts.rclone(self.home, self.settings))
             self._services = [self._children.start(recipe) for recipe in recipes]
             self._remember()
             try:
-                wait_until(self._broker_answers, self._services[0], START_S)
-                wait_until(self._store_answers, self._services[1], START_S)
+                for child in self._services:
+                    wait_until_ready(child, START_S)
             except ServiceError:
                 # Somebody may have taken a port between our look and the start.
-                taken = any(not child.alive for child in self._services)
-                if not taken or attempt == _PORT_TRIES - 1:
+                if attempt == _PORT_TRIES - 1 or all(child.alive for child in self._services):
                     raise
                 for child in self._services:
                     self._children.drop(child)
             else:
                 return
 
-    def _broker_answers(self) -> bool:
-        assert self.settings.broker_url is not None
-        port = int(self.settings.broker_url.get_secret_value().rpartition(":")[2].partition("/")[0])
-        try:
-            if listens(LOOPBACK, port):
-                Queue(self.settings).check()
-                return True
-        except QueueUnreachable:
-            pass
-        return False
-
-    def _store_answers(self) -> bool:
-        try:
-            if listens(LOOPBACK, int(str(self.settings.s3_endpoint).rpartition(":")[2])):
-                Store(self.settings).make_bucket()
-                return True
-        except StoreUnreachable:
-            pass
-        return False
-
     def _start_viewer(self) -> None:
-        host = self.settings.viewer_host
         port = self._choose_viewer_port()
-        shown = LOOPBACK if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
+        host = parts.reachable(self.settings.viewer_host)
         self.settings = self.settings.model_copy(
-            update={"viewer_port": port, "viewer_url": f"http://{f'[{shown}]' if ':' in shown else shown}:{port}"}
+            update={"viewer_port": port, "viewer_url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}
         )
         child = self._children.start(parts.viewer(self.home, self.settings))
         self._remember()
-        wait_until(lambda: listens(shown, port), child, START_S)
+        wait_until_ready(child, START_S)
 
     def _choose_viewer_port(self) -> int:
         wanted = self.settings.viewer_port if self._viewer_port is None else self._viewer_port
         if wanted == 0:
             return free_port()
-        if not listens(LOOPBACK, wanted):
+        if not listens(parts.reachable(self.settings.viewer_host), wanted):
             return wanted
         if self._viewer_port is None and "viewer_port" not in self.settings.model_fields_set:
             return free_port()
         raise UsageError(f"port {wanted} for the viewer is taken; choose another one, or 0 for any that is free")
+
+    def wait_ready(self, timeout_s: float = 60.0) -> None:
+        """Wait until the workers answer too.
+
+        Raises:
+            ServiceError: one died or does not answer in time; the message names its log.
+        """
+        for child in self._children:
+            wait_until_ready(child, timeout_s)
 
     def tend(self, give_up: bool = False) -> list[str]:
         """Start again what has died, with a growing pause; returns one line for each death. Call it every so often.
@@ -196,19 +181,17 @@ class Stack:
                 raise ServiceError(f"{child.obituary()} (log: {child.recipe.log})")
         return said
 
-    def supervise(self, stop: Callable[[float], bool], report: Callable[[str], None]) -> None:
-        """Tend until ``stop``, which waits for the seconds it is given, says so (``threading.Event().wait`` does)."""
-        while not stop(TEND_S):
-            for line in self.tend():
-                report(line)
+    def stop(self, gently: bool = True) -> None:
+        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing happens twice.
 
-    def stop(self) -> None:
-        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing happens twice."""
+        Not ``gently`` means at once, for a folder whose data is not needed any more.
+        """
         if self._lock is None:
             return
         try:
-            self._children.stop([child for child in self._children if child not in self._services])
-            self._children.stop(self._services)
+            if gently:
+                self._children.stop([child for child in self._children if child not in self._services])
+                self._children.stop(self._services)
         finally:
             # Reached early when a second Ctrl-C comes: then nobody is asked any more.
             self._children.close()
@@ -249,7 +232,10 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
     home = runs / secrets.token_hex(6)
     try:
         with Stack(home, settings, workers, viewer=False) as stack:
-            yield stack
+            try:
+                yield stack
+            finally:
+                stack.stop(gently=False)
     except Exception:
         for name in ("objects", "valkey", KEYS_NAME):
             _remove(home / name)
@@ -262,8 +248,10 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
 
 
 def _clear_run(folder: Path) -> None:
-    """Remove what a killed or failed run left, unless it is alive."""
+    """Remove what a killed or failed run left, unless it is alive or so young that it may not be locked yet."""
     try:
+        if time.time() - folder.stat().st_mtime < _YOUNG_S:
+            return
         lock = _take(folder)
     except (UsageError, OSError):
         return

@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from facepaint import parts
-from facepaint.processes import Child, Children, wait_until
+from facepaint.processes import Child, Children, wait_until_ready
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.stack import Stack
@@ -98,7 +98,7 @@ def start_worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[S
     def start(settings: Settings = settings, name: str = "worker", **options: object) -> Child:
         named = settings.model_copy(update={"worker_name": f"{settings.worker_name}-{name}"})
         child = children.start(parts.worker(tmp_path, named, name, **{"processes": 1, **options}))
-        wait_until(lambda: parts.worker_answers(named), child, 60)
+        wait_until_ready(child, 60)
         return child
 
     yield start
