@@ -44,7 +44,7 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-Inputs = Annotated[list[Path], typer.Argument(help="Videos (a job each) or pictures (one job for all).")]
+Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")]
 Filters = Annotated[
     list[str],
     typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),

@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.jobs import REACH_S, Candidate, Faces, FrameFaces
+from facepaint.jobs import REACH_S, Faces, FrameFaces
 from filters.face import Face
 
 CUT = 0.06
@@ -55,11 +55,33 @@ Vector = npt.NDArray[np.float64]
 class _Node:
     """A candidate in its frame, linked to at most one earlier and one later node."""
 
-    frame: int
-    candidate: Candidate
+    row: int
+    score: float
     vector: Vector
     before: "_Node | None" = None
     after: "_Node | None" = None
+
+
+class _Track:
+    """A chain of nodes: where the face was seen, and by interpolation where it was in the frames between."""
+
+    def __init__(self, first: _Node, times: Vector, scene: int) -> None:
+        nodes = [first]
+        while nodes[-1].after is not None:
+            nodes.append(nodes[-1].after)
+        self.scene = scene
+        self.seen = {node.row: node.vector for node in nodes}
+        self.first_row, self.last_row = nodes[0].row, nodes[-1].row
+        self.times = times[[node.row for node in nodes]]
+        self.scores = np.array([node.score for node in nodes])
+        at = times[self.first_row : self.last_row + 1]
+        vectors = np.stack([node.vector for node in nodes])
+        self.sampled = np.stack([np.interp(at, self.times, column) for column in vectors.T], axis=1)
+
+    def best_score(self, now: float) -> float:
+        """The best score within `CHAIN_S` of a time."""
+        near = self.scores[_within(self.times, now, CHAIN_S)]
+        return float(near.max(initial=0.0))
 
 
 class Tracks:
@@ -71,83 +93,59 @@ class Tracks:
         self._times = np.array([float(frame.pts * time_base) for frame in frames])
         self._row_of = {frame.pts: row for row, frame in enumerate(frames)}
         self._scene = np.cumsum([cut >= CUT for cut in _cuts(records)])
-        self._nodes = [_nodes(row, frame, point.keep) for row, frame in enumerate(frames)]
-        self._link()
+        nodes = [_nodes(row, frame, point.keep) for row, frame in enumerate(frames)]
+        self._link(nodes)
+        self._tracks = [
+            _Track(node, self._times, int(self._scene[node.row])) for row in nodes for node in row if not node.before
+        ]
 
     def faces_at(self, pts: int) -> list[Face]:
-        """The faces to paint in the frame shown at ``pts``, largest first; none for a frame never seen."""
+        """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
         row = self._row_of.get(pts)
         if row is None:
             return []
-        faces = [self._face(chain, row) for chain in self._chains_over(row)]
-        return sorted(faces, key=lambda face: -(face.box[2] - face.box[0]))
+        faces = [self._face(track, row) for track in self._tracks if self._shows(track, row)]
+        # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
+        return sorted(faces, key=lambda face: (round(face.box[2] - face.box[0], 1), face.box[0]))
 
-    def _link(self) -> None:
+    def _link(self, nodes: list[list[_Node]]) -> None:
         """Link neighbours first, then over growing gaps what is still loose on both sides."""
-        rows = len(self._nodes)
+        rows = len(nodes)
         within_gap = np.searchsorted(self._times, self._times + GAP_S, "right") - np.arange(rows) - 1
         for step in range(1, max(1, int(within_gap.max(initial=0))) + 1):
             for row in range(rows - step):
                 apart = self._times[row + step] - self._times[row]
                 if self._scene[row] != self._scene[row + step] or apart > (REACH_S if step == 1 else GAP_S):
                     continue
-                loose = [node for node in self._nodes[row] if node.after is None]
-                waiting = [node for node in self._nodes[row + step] if node.before is None]
+                loose = [node for node in nodes[row] if node.after is None]
+                waiting = [node for node in nodes[row + step] if node.before is None]
                 _match(loose, waiting)
 
-    def _chains_over(self, row: int) -> Iterator[list[_Node]]:
-        """Chains that have a node in the frame, or bridge it, or are held over it."""
-        seen: set[int] = set()
-        now = self._times[row]
-        for nodes in self._nodes[self._rows_within(row, CHAIN_S)]:
-            for node in nodes:
-                if id(node) in seen:
-                    continue
-                chain = self._chain(node, now)
-                seen.update(id(member) for member in chain)
-                if self._covers(chain, row) and max(member.candidate.score for member in chain) >= self._point.seed:
-                    yield chain
-
-    def _chain(self, node: _Node, now: float) -> list[_Node]:
-        """The members of a node's track within reach of a time, in order."""
-        first = node
-        while first.before is not None and abs(self._times[first.before.frame] - now) <= CHAIN_S:
-            first = first.before
-        chain = [first]
-        while chain[-1].after is not None and abs(self._times[chain[-1].after.frame] - now) <= CHAIN_S:
-            chain.append(chain[-1].after)
-        return chain
-
-    def _covers(self, chain: list[_Node], row: int) -> bool:
-        first, last = chain[0].frame, chain[-1].frame
-        if self._scene[first] != self._scene[row]:
-            return False
+    def _shows(self, track: _Track, row: int) -> bool:
+        """Whether a track is to be painted in a frame: it spans it (or is held over it), and is sure enough nearby."""
         now, hold = self._times[row], self._point.hold_s
-        return bool(self._times[first] - hold <= now <= self._times[last] + hold)
+        if track.scene != self._scene[row] or not track.times[0] - hold <= now <= track.times[-1] + hold:
+            return False
+        return track.best_score(now) >= self._point.seed
 
-    def _face(self, chain: list[_Node], row: int) -> Face:
-        """The chain's box and landmarks at a frame: interpolated where it has none, then averaged over time."""
-        now = self._times[row]
-        times = self._times[[node.frame for node in chain]]
-        vectors = np.stack([node.vector for node in chain])
-        nearest = np.clip(now, times[0], times[-1])
-        near = self._times[self._rows_within(row, 3 * SMOOTH_S)]
-        at = np.append(near[(near >= times[0]) & (near <= times[-1]) & (near != nearest)], nearest)
-        weights = np.exp(-0.5 * ((at - nearest) / SMOOTH_S) ** 2)
-        sampled = np.stack([np.interp(at, times, column) for column in vectors.T])
-        mean = sampled @ (weights / weights.sum())
-        score = max(node.candidate.score for node in chain)
-        if self._point.hold_s:
+    def _face(self, track: _Track, row: int) -> Face:
+        """A track's box and landmarks at a frame, averaged over the frames around it."""
+        nearest = min(max(row, track.first_row), track.last_row)
+        around = _within(self._times, self._times[nearest], 3 * SMOOTH_S)
+        first, last = max(around.start, track.first_row), min(around.stop, track.last_row + 1)
+        weights = np.exp(-0.5 * ((self._times[first:last] - self._times[nearest]) / SMOOTH_S) ** 2)
+        mean = weights @ track.sampled[first - track.first_row : last - track.first_row] / weights.sum()
+        if self._point.hold_s and row in track.seen:
             # What is to be hidden is hidden where it was seen as well as where the average puts it.
-            here = np.stack([mean[:4], *(node.vector[:4] for node in chain if node.frame == row)])
-            mean[:2], mean[2:4] = here[:, :2].min(0), here[:, 2:].max(0)
-        x1, y1, x2, y2 = (float(value) for value in mean[:4])
-        return Face((x1, y1, x2, y2), tuple(float(value) for value in mean[4:]), score)
+            seen = track.seen[row]
+            mean[:2], mean[2:4] = np.minimum(mean[:2], seen[:2]), np.maximum(mean[2:4], seen[2:4])
+        x1, y1, x2, y2, *landmarks = mean.tolist()
+        return Face((x1, y1, x2, y2), tuple(landmarks), track.best_score(self._times[row]))
 
-    def _rows_within(self, row: int, seconds: float) -> slice:
-        first = int(np.searchsorted(self._times, self._times[row] - seconds, "left"))
-        last = int(np.searchsorted(self._times, self._times[row] + seconds, "right"))
-        return slice(first, last)
+
+def _within(times: Vector, now: float, seconds: float) -> slice:
+    first, last = np.searchsorted(times, [now - seconds, now + seconds + 1e-9])
+    return slice(int(first), int(last))
 
 
 def faces_of_picture(record: Faces, hides: bool) -> list[Face]:
@@ -180,7 +178,7 @@ def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
 
 def _nodes(row: int, frame: FrameFaces, keep: float) -> list[_Node]:
     return [
-        _Node(row, face, np.array([*face.box, *face.landmarks], np.float64))
+        _Node(row, face.score, np.array([*face.box, *face.landmarks], np.float64))
         for face in frame.faces
         if face.score >= keep
     ]

@@ -1,0 +1,67 @@
+"""``make demo``: the main job on a clip, everything on this machine, with a picture of before and after.
+
+The clip is made on the spot from a public-domain portrait unless ``--clip`` names a video.
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+
+
+def frame_at(path: Path, share: float) -> Image.Image:
+    """The upright frame that is shown at a share (0-1) of a video's length."""
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert stream.time_base is not None
+        length = container.duration or 0
+        start = container.start_time or 0
+        wanted = (start + length * share) / av.time_base
+        picture = None
+        for frame in container.decode(stream):
+            picture = frame
+            if frame.time is not None and frame.time >= wanted:
+                break
+        assert picture is not None, f"{path} has no frame"
+        return picture.to_image().rotate(picture.rotation, expand=True)
+
+
+def before_after(source: Path, painted: Path, out: Path, share: float = 0.3) -> None:
+    """Save the same moment of two videos side by side."""
+    pair = [frame_at(source, share), frame_at(painted, share)]
+    width, height = pair[0].size
+    picture = Image.new("RGB", (2 * width + 8, height), "white")
+    picture.paste(pair[0], (0, 0))
+    picture.paste(pair[1].resize(pair[0].size), (width + 8, 0))
+    picture.save(out)
+
+
+def main() -> int:
+    """Make the clip, run facepaint on it, say where everything is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--clip", type=Path, help="a video of yours")
+    parser.add_argument("--filter", default="sunglasses", help="what to paint")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    clip = options.clip
+    if clip is None:
+        clip = options.out / "clip.mp4"
+        make_portrait_clip(clip)
+    painted, picture = options.out / "painted.mp4", options.out / "before-after.png"
+    command = [sys.executable, "-m", "facepaint", "run", str(clip), "--out", str(painted), "--filter", options.filter]
+    code = subprocess.run(command, check=False).returncode
+    if code:
+        return code
+    before_after(clip, painted, picture)
+    print(f"\nsource   {clip}\npainted  {painted}\npicture  {picture}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
