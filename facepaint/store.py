@@ -3,13 +3,17 @@
 Any S3-compatible storage does. Nothing relies on conditional puts or object metadata, which some of them lose.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
 
 import boto3
 import botocore.exceptions
+import botocore.session
 from botocore.config import Config
 
 from facepaint.errors import ObjectMissing, StoreUnreachable
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
 
 
@@ -50,8 +55,10 @@ class Store:
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=max(10, 2 * settings.upload_parallel),
+            # A proxy for the web cannot reach this machine's loopback; elsewhere the environment decides.
+            proxies={} if urlsplit(self.endpoint).hostname in _LOOPBACK else None,
         )
-        self._s3: S3Client = boto3.client(
+        self._s3: S3Client = _session().client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=settings.s3_region,
@@ -158,6 +165,14 @@ class Store:
         else:
             why = "does not answer"
         return StoreUnreachable(f"the object storage at {self.endpoint} {why} for {key}; `facepaint doctor` checks it")
+
+
+@cache
+def _session() -> boto3.Session:
+    """A session that does not read ``~/.aws`` and ``AWS_PROFILE``: they are about another storage."""
+    nothing = {"profile": (None, None, None, None)}
+    nothing |= {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
+    return boto3.Session(botocore_session=botocore.session.Session(session_vars=nothing))
 
 
 def _code(exc: botocore.exceptions.ClientError) -> str:
