@@ -1,11 +1,10 @@
-"""``facepaint up``: the embedded stack in the foreground, with a status that says what runs, until it is asked to stop."""
+"""``facepaint up``: the embedded stack in the foreground, with a status of what runs, until it is asked to stop."""
 
 import contextlib
 import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -23,12 +22,8 @@ def interrupted_by_signals() -> Iterator[None]:
 
     What is ignored (``nohup``) stays ignored. For the main thread.
     """
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
     numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, interrupt)) for number in numbers]
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in numbers]
     try:
         yield
     finally:
@@ -101,7 +96,7 @@ def status(stack: Stack) -> Group:
 
 def _state(child: Child) -> str:
     if child.alive:
-        return f"running, started again {child.deaths} times" if child.deaths else "running"
+        return "running, was started again" if child.deaths else "running"
     wait_s = 0.0 if child.restart_at is None else child.restart_at - time.monotonic()
     return f"down, starts again in {max(0.0, wait_s):.0f} s"
 
