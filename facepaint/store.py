@@ -170,8 +170,11 @@ class Store:
 @cache
 def _session() -> boto3.Session:
     """A session that does not read ``~/.aws`` and ``AWS_PROFILE``: they are about another storage."""
-    nothing = {"profile": (None, None, None, None)}
-    nothing |= {name: (None, None, os.devnull, None) for name in ("config_file", "credentials_file")}
+    nothing = {
+        "profile": (None, None, None, None),
+        "config_file": (None, None, os.devnull, None),
+        "credentials_file": (None, None, os.devnull, None),
+    }
     return boto3.Session(botocore_session=botocore.session.Session(session_vars=nothing))
 
 
