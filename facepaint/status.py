@@ -123,28 +123,29 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
     job = find_job(store, job_id)
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
-    idle_s = _idle_s(job_id, rows, now or datetime.now(UTC))
+    idle = idle_s(job_id, rows, now or datetime.now(UTC))
     sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
     claims = keys.prefix(job_id) + "claims/"
     known = {} if known is None else known
     return JobStatus(
         job=job,
         keys=found,
-        state=found.state(idle_s),
-        looks=tuple(_look_status(store, job_id, look, found, rows, idle_s, known) for look in found.looks),
+        state=found.state(idle),
+        looks=tuple(_look_status(store, job_id, look, found, rows, idle, known) for look in found.looks),
         stored=len(found.stored),
         total=sealed.segments if sealed else None,
         detected=len(found.detected),
         undetected=len(found.undetected),
         truncated=sealed.truncated if sealed else "",
-        idle_s=idle_s,
+        idle_s=idle,
         at_work=frozenset(
             row.key.removeprefix(claims).removesuffix(".json") for row in rows if row.key.startswith(claims)
         ),
     )
 
 
-def _idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
+def idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
+    """Seconds since the uploader stored anything, by the listing of a job."""
     prefix = keys.prefix(job_id)
     uploaded = (f"{prefix}job.json", f"{prefix}source/", f"{prefix}audio/", f"{prefix}extras.json")
     times = [row.modified for row in rows if row.modified and row.key.startswith(uploaded)]
@@ -152,7 +153,7 @@ def _idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
 
 
 def _look_status(
-    store: Store, job_id: str, look_id: str, found: JobKeys, rows: list[ObjectInfo], idle_s: float, known: Known
+    store: Store, job_id: str, look_id: str, found: JobKeys, rows: list[ObjectInfo], idle: float, known: Known
 ) -> LookStatus:
     try:
         look = store.find_record(keys.look(job_id, look_id), Look)
@@ -164,7 +165,7 @@ def _look_status(
     return LookStatus(
         id=look_id,
         look=look,
-        state=found.state(idle_s, look_id),
+        state=found.state(idle, look_id),
         painted=len(found.painted[look_id]),
         failed=len(failed),
         blank=len(blank_segments(store, job_id, look_id, found, rows, known)) if look is None or look.hides else 0,
@@ -204,8 +205,8 @@ def list_jobs(
         if not with_state:
             return JobSummary(job_id, job)
         rows = list(store.list(keys.prefix(job_id)))
-        idle_s = _idle_s(job_id, rows, now or datetime.now(UTC))
-        return JobSummary(job_id, job, JobKeys.read(row.key for row in rows).state(idle_s))
+        idle = idle_s(job_id, rows, now or datetime.now(UTC))
+        return JobSummary(job_id, job, JobKeys.read(row.key for row in rows).state(idle))
 
     return [summary for summary in in_parallel(read, ids[:limit]) if summary is not None]
 

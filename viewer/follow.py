@@ -8,7 +8,7 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -65,17 +65,21 @@ class Patience:
     damaged_tries: int = 4
 
 
+PATIENT = Patience()
+"""What a person watching expects."""
+
+
 def follow(
     store: Store,
     job_id: str,
     look_id: str,
     start: int = 0,
     *,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENT,
     revive: Callable[[int], None] | None = None,
     on_trouble: Report | None = None,
     stop: threading.Event | None = None,
-) -> Iterator[PaintedSegment | Gap]:
+) -> Generator[PaintedSegment | Gap, None, None]:
     """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the job's end.
 
     The end is known once the job is sealed. ``revive`` is called with the number of a segment that was waited for too
@@ -113,7 +117,7 @@ def wait_until_sealed(
     store: Store,
     job_id: str,
     *,
-    patience: Patience = Patience(),
+    patience: Patience = PATIENT,
     on_trouble: Report | None = None,
     stop: threading.Event | None = None,
 ) -> Sealed | None:
@@ -126,6 +130,28 @@ def wait_until_sealed(
             return sealed
         index = waiter.wait_for_upload(index)
     return None
+
+
+def abandoned(job_id: str) -> JobError:
+    """The error of a job whose upload stopped."""
+    return JobError(
+        f"the upload of job {job_id} stopped before its end: `facepaint upload --resume {job_id} FILE` goes on, "
+        f"`facepaint resume {job_id} --seal` ends it with what is stored"
+    )
+
+
+def patiently(action: Callable[[], T], patience: Patience, on_trouble: Report | None = None) -> T:
+    """Call ``action`` until the storage answers, or was away for longer than ``patience.unreachable_s``."""
+    since, delay_s = time.monotonic(), patience.poll_s
+    while True:
+        try:
+            return action()
+        except StoreUnreachable as exc:
+            if time.monotonic() - since >= patience.unreachable_s:
+                raise
+            (on_trouble or _ignore)(f"{exc}; trying again")
+        time.sleep(delay_s)
+        delay_s = min(patience.slowest_poll_s, delay_s * 1.5)
 
 
 def _ignore(line: str) -> None:
@@ -287,10 +313,7 @@ class _Waiter:
 
     def _check_upload(self, index: int) -> None:
         if self._sealed is None and not self._store.exists(keys.segment(self._job, index)):
-            raise JobError(
-                f"job {self._job} was not uploaded to its end and brings nothing new: `facepaint upload --resume "
-                f"{self._job} FILE` goes on, `facepaint resume {self._job} --seal` ends it with what is stored"
-            )
+            raise abandoned(self._job)
         self._upload_at = time.monotonic() + self._patience.abandoned_s
 
     def _pause(self) -> None:

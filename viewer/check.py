@@ -1,0 +1,180 @@
+"""Check a saved file against what the job's records say it must hold."""
+
+import hashlib
+from collections import deque
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from facepaint.jobs import Job, Painted, Sealed, Segment, keys
+from facepaint.status import find_job, in_parallel
+from facepaint.store import Store
+
+AT_ONCE = 16
+"""Records read at once."""
+
+ADTS_HEADERS = (7, 9)
+"""Bytes that AAC from a transport stream or a .aac file has before each packet, and that no MP4 or Matroska keeps."""
+
+FIRST_PROBLEMS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The outcome: pictures and audio packets found, every problem in a sentence (at most the first few)."""
+
+    frames: int
+    audio_packets: tuple[int, ...]
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the file is what the job's records promise."""
+        return not self.problems
+
+
+def check_saved(store: Store, job_id: str, look_id: str, path: Path, shift_s: Fraction = Fraction(0)) -> Check:
+    """Read a saved file's packets and compare: number and times of pictures, order, times and bytes of the sound.
+
+    Segments without a painted record are gaps, of which the file holds the sound only. ``shift_s`` is how much later
+    everything is than in the source.
+
+    Raises:
+        UnknownJob: there is no such job.
+        ObjectMissing: the job is not sealed, or one of its records is gone.
+    """
+    job = find_job(store, job_id)
+    total = store.get_record(keys.sealed(job_id), Sealed).segments
+    try:
+        with av.open(f"file:{path}", "r") as container:
+            comparison = _Comparison(job, container, shift_s)
+            for start in range(0, total, AT_ONCE):
+                indexes = range(start, min(total, start + AT_ONCE))
+                segments = in_parallel(lambda n: store.get_record(keys.segment(job_id, n), Segment), indexes)
+                painted = in_parallel(lambda n: store.find_record(keys.painted(job_id, look_id, n), Painted), indexes)
+                for segment, record in zip(segments, painted, strict=True):
+                    comparison.segment(segment, record)
+            return comparison.finish()
+    except av.FFmpegError as exc:
+        return Check(0, (), (f"the file cannot be read back: {exc}",), ())
+
+
+@dataclass(slots=True)
+class _Packets:
+    """The packets of one stream that were read and not yet compared: start in seconds, bytes, kept or cut away."""
+
+    waiting: deque[tuple[Fraction, bytes]] = field(default_factory=deque)
+    taken: int = 0
+    last_s: Fraction | None = None
+
+
+class _Comparison:
+    """Goes through file and records side by side; the file is interleaved, so little of it waits in memory."""
+
+    def __init__(self, job: Job, container: InputContainer, shift_s: Fraction) -> None:
+        self._job, self._shift_s = job, shift_s
+        self._video = container.streams.video[0]
+        self._streams = {self._video.index: _Packets(), **{s.index: _Packets() for s in container.streams.audio}}
+        self._audio = [stream.index for stream in container.streams.audio]
+        self._ticks = {s.index: Fraction(s.time_base or 1) for s in container.streams}
+        self._demuxed = container.demux(self._video, *container.streams.audio)
+        self._problems: list[str] = []
+        self._without_header: set[int] = set()
+        if len(self._audio) != len(job.audio):
+            self._problem(f"there are {len(self._audio)} audio tracks instead of {len(job.audio)}")
+
+    def segment(self, segment: Segment, record: Painted | None) -> None:
+        """Compare what belongs to one segment."""
+        if record is not None:
+            self._pictures(segment, record)
+        if len(self._audio) == len(self._job.audio):
+            self._sound(segment)
+
+    def finish(self) -> Check:
+        """Whatever is left was not promised."""
+        for packet in self._demuxed:
+            if packet.size:
+                self._streams[packet.stream_index].waiting.append((Fraction(0), b""))
+        for index, packets in self._streams.items():
+            if packets.waiting:
+                kind = "pictures" if index == self._video.index else "audio packets"
+                self._problem(f"there are {len(packets.waiting)} {kind} more than the job has")
+        notes = [
+            f"audio track {track + 1}: the ADTS headers are taken off, as MP4 and Matroska want it; its bytes were not "
+            f"compared"
+            for track in sorted(self._without_header)
+        ]
+        found = tuple(self._streams[index].taken for index in self._audio)
+        return Check(
+            self._streams[self._video.index].taken, found, tuple(self._problems[:FIRST_PROBLEMS]), tuple(notes)
+        )
+
+    def _problem(self, text: str) -> None:
+        if len(self._problems) < FIRST_PROBLEMS:
+            self._problems.append(text)
+
+    def _pictures(self, segment: Segment, record: Painted) -> None:
+        assert self._job.video is not None
+        tick = self._job.video.time_base
+        promised = {packet.pts for packet in segment.packets if not packet.discard}
+        times = sorted(pts for pts in promised if pts is not None and record.start <= pts < record.end)
+        exact = len(times) == record.frames
+        for number in range(record.frames):
+            found = self._take(self._video.index)
+            if found is None:
+                self._problem(f"segment {record.index} has {number} pictures instead of {record.frames}")
+                return
+            start_s, _ = found
+            wanted_s = times[number] * tick if exact else min(max(start_s, record.start * tick), record.end * tick)
+            if abs(start_s - wanted_s) > self._tolerance(self._video.index, tick):
+                self._problem(
+                    f"picture {number} of segment {record.index} is at {float(start_s):.6f} s instead of "
+                    f"{float(wanted_s):.6f} s"
+                )
+
+    def _sound(self, segment: Segment) -> None:
+        digest = hashlib.sha256()
+        stripped = set()
+        for packet in segment.audio:
+            found = self._take(self._audio[packet.stream])
+            if found is None:
+                self._problem(f"audio track {packet.stream + 1} ends before segment {segment.index} does")
+                return
+            start_s, data = found
+            digest.update(data)
+            tick = self._job.audio[packet.stream].time_base
+            if packet.pts is not None and abs(start_s - packet.pts * tick) > self._tolerance(
+                self._audio[packet.stream], tick
+            ):
+                self._problem(
+                    f"sound of segment {segment.index} is at {float(start_s):.6f} s instead of "
+                    f"{float(packet.pts * tick):.6f} s"
+                )
+            if packet.size - len(data) in ADTS_HEADERS and self._job.audio[packet.stream].codec == "aac":
+                stripped.add(packet.stream)
+        self._without_header |= stripped
+        if segment.audio and not stripped and digest.hexdigest() != segment.audio_sha256:
+            self._problem(f"the sound of segment {segment.index} is not the source's")
+
+    def _tolerance(self, index: int, tick: Fraction) -> Fraction:
+        """One tick of the coarser of the two clocks."""
+        return max(self._ticks[index], tick)
+
+    def _take(self, index: int) -> tuple[Fraction, bytes] | None:
+        packets = self._streams[index]
+        while not packets.waiting:
+            packet = next(self._demuxed, None)
+            if packet is None:
+                return None
+            if packet.size and packet.pts is not None:
+                start_s = packet.pts * self._ticks[packet.stream_index] - self._shift_s
+                is_video = packet.stream_index == self._video.index
+                if is_video and packet.is_discard:
+                    self._problem(f"the picture at {float(start_s):.6f} s is cut away by the container")
+                self._streams[packet.stream_index].waiting.append((start_s, b"" if is_video else bytes(packet)))
+        packets.taken += 1
+        return packets.waiting.popleft()

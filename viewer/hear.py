@@ -1,0 +1,70 @@
+"""A job's sound as the source had it: every audio packet, segment after segment."""
+
+import hashlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+
+from facepaint.errors import JobError, ObjectMissing
+from facepaint.jobs import Job, Segment, keys
+from facepaint.store import Store
+from viewer.follow import Patience, Report, patiently
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """One audio packet; ``stream`` counts the job's audio tracks, times are in seconds on the source's clock."""
+
+    stream: int
+    start_s: Fraction
+    duration_s: Fraction
+    data: bytes
+
+
+def hear(
+    store: Store, job: Job, segments: int, patience: Patience, on_trouble: Report | None
+) -> Generator[list[Heard], None, None]:
+    """The audio packets of each stored segment in order, a few segments fetched ahead.
+
+    Raises:
+        JobError: what a segment's record names is gone or damaged.
+        StoreUnreachable: the storage was away for too long.
+    """
+    ends = [Fraction(0)] * len(job.audio)
+    coming: deque[Future[tuple[Segment, bytes]]] = deque()
+    pool = ThreadPoolExecutor(patience.ahead, thread_name_prefix="hear")
+    try:
+        for index in range(segments + patience.ahead):
+            if index < segments:
+                fetch = partial(_fetch, store, job, index)
+                coming.append(pool.submit(patiently, fetch, patience, on_trouble))
+            if index >= patience.ahead:
+                yield list(_packets(job, *coming.popleft().result(), ends))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
+    try:
+        segment = store.get_record(keys.segment(job.id, index), Segment)
+        data = store.get(keys.audio(job.id, index)) if segment.audio else b""
+    except ObjectMissing as exc:
+        raise JobError(f"{exc}, though job {job.id} was stored whole: upload it again") from exc
+    if data and hashlib.sha256(data).hexdigest() != segment.audio_sha256:
+        raise JobError(f"{keys.audio(job.id, index)} is damaged in the storage: upload the file again")
+    return segment, data
+
+
+def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> Iterator[Heard]:
+    """``ends`` remembers where each track's last packet ended: a packet without a time comes right after it."""
+    position = 0
+    for packet in segment.audio:
+        tick = job.audio[packet.stream].time_base
+        time = packet.pts if packet.pts is not None else packet.dts
+        start_s = ends[packet.stream] if time is None else time * tick
+        ends[packet.stream] = start_s + packet.duration * tick
+        yield Heard(packet.stream, start_s, packet.duration * tick, data[position : position + packet.size])
+        position += packet.size

@@ -1,0 +1,217 @@
+"""Write packets made elsewhere into one MP4, QuickTime or Matroska file, every time kept exact."""
+
+import io
+import math
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.container import InputContainer
+
+from facepaint.jobs import AudioStream, Extras, Job
+
+if TYPE_CHECKING:
+    from av.container.core import Chapter
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""The muxer for each suffix a result may have."""
+
+LARGEST_TIMESCALE = 2**31 - 1
+
+PLAIN_TEXT = frozenset({"subrip", "text", "webvtt"})
+"""Subtitles that become MP4's own timed text by taking their marks away."""
+
+_MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+
+_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+"""Tags that describe the source's container, not what is in it."""
+
+
+@dataclass(slots=True)
+class Track:
+    """A stream of the output and the last decode time written to it, in ticks of its own time base."""
+
+    stream: Any
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """One packet on its way into the file, its times in seconds."""
+
+    track: Track
+    data: bytes
+    pts: Fraction
+    duration: Fraction
+    keyframe: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the file is to be. ``shift_s`` is added to every time, since no container shows a picture before 0."""
+
+    container: str
+    job: Job
+    audio: tuple[AudioStream, ...]
+    extras: Extras
+    shift_s: Fraction = Fraction(0)
+
+
+def open_template(template: bytes) -> InputContainer:
+    """The NUT file of one packet that a track's codec parameters travel in."""
+    return av.open(io.BytesIO(template), "r", format="nut")
+
+
+def codec_name(template: bytes) -> str:
+    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called mp3float."""
+    with open_template(template) as container:
+        return str(container.streams[0].codec_context.codec.canonical_name)
+
+
+def can_hold(container: str, template: bytes) -> bool:
+    """Whether a container can hold the track of a template: the muxer itself is asked."""
+    with open_template(template) as source:
+        try:
+            with av.open(io.BytesIO(), "w", format=container) as out:
+                out.add_stream_from_template(source.streams[0])
+                out.start_encoding()
+        except (av.FFmpegError, ValueError):
+            return False
+    return True
+
+
+class Muxer:
+    """An output file being written. ``first`` is a painted segment, whose codec parameters hold for all.
+
+    ``video`` and ``audio`` are the tracks; ``notes`` tells what could not be taken along.
+    """
+
+    def __init__(self, path: Path, plan: Plan, first: bytes) -> None:
+        self._plan = plan
+        self.notes: list[str] = []
+        # With the prefix, a path may hold a colon.
+        self._out = av.open(f"file:{path}", "w", format=plan.container, options=_options(plan))
+        try:
+            tags = plan.extras.tags.items()
+            self._out.metadata.update({name: text for name, text in tags if name.lower() not in _OF_THE_CONTAINER})
+            with av.open(io.BytesIO(first), format="mp4") as painted:
+                self.video = Track(self._out.add_stream_from_template(painted.streams.video[0]))
+            if plan.container != "matroska":
+                self.video.stream.time_base = Fraction(1, _video_timescale(plan.job))
+            self.audio = [self._add_audio(track) for track in plan.audio]
+            self._texts = deque(sorted(self._add_subtitles(), key=lambda packet: packet.pts))
+            self._out.set_chapters(list(_chapters(plan)))
+            self._out.start_encoding()
+        except BaseException:
+            self._out.close()
+            raise
+
+    def __enter__(self) -> "Muxer":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._write_texts(None)
+        self._out.close()
+
+    def write(self, packets: Iterable[Timed]) -> None:
+        """Write the packets of one stretch of time, in order of time whatever order they come in."""
+        for packet in sorted(packets, key=lambda packet: packet.pts):
+            self._write_texts(packet.pts)
+            self._write(packet)
+
+    def _write_texts(self, until: Fraction | None) -> None:
+        while self._texts and (until is None or self._texts[0].pts <= until):
+            self._write(self._texts.popleft())
+
+    def _write(self, timed: Timed) -> None:
+        track, tick = timed.track, timed.track.stream.time_base
+        packet = av.Packet(timed.data)
+        time = round((timed.pts + self._plan.shift_s) / tick)
+        # Two packets may share a tick of a coarse source clock; a muxer takes only times that grow.
+        packet.pts = packet.dts = track.last = time if track.last is None else max(time, track.last + 1)
+        packet.duration = round(timed.duration / tick)
+        packet.is_keyframe = timed.keyframe
+        packet.time_base = tick
+        packet.stream = track.stream
+        self._out.mux_one(packet)
+
+    def _add_audio(self, audio: AudioStream) -> Track:
+        with open_template(audio.template) as source:
+            stream = self._out.add_stream_from_template(source.streams[0])
+        _name(stream, audio.language, audio.title)
+        return Track(stream)
+
+    def _add_subtitles(self) -> Iterator[Timed]:
+        for subtitles in self._plan.extras.subtitles:
+            as_text = self._plan.container != "matroska" and codec_name(subtitles.template) in PLAIN_TEXT
+            if as_text:
+                stream: Any = self._out.add_stream("mov_text")
+                stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
+            elif can_hold(self._plan.container, subtitles.template):
+                with open_template(subtitles.template) as source:
+                    stream = self._out.add_stream_from_template(source.streams[0])
+            else:
+                where = self._plan.container.replace("matroska", "Matroska (.mkv)").upper()
+                self.notes.append(f"{subtitles.codec} subtitles are left out: {where} cannot hold them")
+                continue
+            _name(stream, subtitles.language)
+            track = Track(stream)
+            for pts, duration, data in subtitles.packets:
+                body = _timed_text(data) if as_text else data
+                yield Timed(track, body, pts * subtitles.time_base, duration * subtitles.time_base)
+
+
+def _name(stream: Any, language: str, title: str = "") -> None:
+    if language:
+        stream.metadata["language"] = language
+    if title:
+        stream.metadata["title"] = title
+
+
+def _timed_text(data: bytes) -> bytes:
+    """A sample of MP4 timed text: its length in two bytes, then UTF-8."""
+    text = _MARKS.sub("", data.decode("utf-8", "replace")).strip().encode()[:65535]
+    return len(text).to_bytes(2) + text
+
+
+def _chapters(plan: Plan) -> Iterator["Chapter"]:
+    tick = Fraction(1, 1000)
+    for number, chapter in enumerate(plan.extras.chapters, 1):
+        yield {
+            "id": number,
+            "start": round((chapter.start_s + plan.shift_s) / tick),
+            "end": round((chapter.end_s + plan.shift_s) / tick),
+            "time_base": tick,
+            "metadata": {"title": chapter.title},
+        }
+
+
+def _options(plan: Plan) -> dict[str, str]:
+    if plan.container == "matroska":
+        # Else everything would move so that the encoder delay of AAC, at a negative time, starts at 0.
+        return {"avoid_negative_ts": "disabled", "cues_to_front": "1"}
+    return {
+        "movflags": "faststart",
+        "video_track_timescale": str(_video_timescale(plan.job)),
+        "movie_timescale": str(_movie_timescale(plan)),
+    }
+
+
+def _video_timescale(job: Job) -> int:
+    assert job.video is not None
+    return job.video.time_base.denominator
+
+
+def _movie_timescale(plan: Plan) -> int:
+    """MP4 says in this scale how late a track starts: one that all tracks' clocks divide keeps every start exact."""
+    exact = math.lcm(_video_timescale(plan.job), *(track.sample_rate for track in plan.audio))
+    return exact if exact <= LARGEST_TIMESCALE else _video_timescale(plan.job)

@@ -1,0 +1,121 @@
+"""Give the painted pictures of a job back under the names they came with."""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from facepaint.errors import JobError, UsageError
+from facepaint.jobs import Job
+from facepaint.status import find_job
+from facepaint.store import Store
+from viewer.follow import PATIENT, Gap, Patience, Report, follow
+
+LONGEST_NAME_BYTES = 200
+"""What any file system takes, with room for a number and a temporary suffix."""
+
+
+def save_pictures(
+    store: Store,
+    job_id: str,
+    look_id: str,
+    folder: Path,
+    *,
+    allow_gaps: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_trouble: Report | None = None,
+    revive: Callable[[int], None] | None = None,
+    patience: Patience = PATIENT,
+) -> list[Path]:
+    """Write a job's painted pictures into ``folder``, made if need be, while others are still being painted.
+
+    Each goes under the last part of its own name; of two with one name the second gets a number. Returns the files
+    written, in the job's order. `viewer.follow.follow` tells of ``revive`` and ``patience``.
+
+    Raises:
+        UnknownJob, InputError: there is no such job or look.
+        UsageError: the job is a video, a file is there already, or the folder cannot be written to.
+        JobError: a picture was given up and gaps are not allowed.
+        StoreUnreachable: the storage was away for too long.
+    """
+    job = find_job(store, job_id)
+    if job.kind != "pictures":
+        raise UsageError(f"job {job_id} is a video: save it as a file")
+    targets = [folder / name for name in safe_names(job)]
+    _check_folder(folder, targets, overwrite)
+    written = []
+    gaps = []
+    for item in follow(store, job_id, look_id, revive=revive, on_trouble=on_trouble, patience=patience):
+        if isinstance(item, Gap):
+            gaps.append(f"{job.pictures[item.index]} ({item.reason})")
+        else:
+            _write(targets[item.index], item.data, overwrite)
+            written.append(targets[item.index])
+        if on_progress:
+            on_progress(item.index + 1, len(targets))
+    if gaps and not allow_gaps:
+        raise JobError(
+            f"given up: {', '.join(gaps)}; the others are in {folder}, `facepaint resume {job_id}` tries again"
+        )
+    return written
+
+
+def safe_names(job: Job) -> list[str]:
+    """A file name for each picture: no folders, nothing a file system refuses or hides, no two the same."""
+    taken: set[str] = set()
+    names = []
+    for number, given in enumerate(job.pictures):
+        name = _safe(given) or f"picture-{number + 1}"
+        name = next(choice for choice in _choices(name) if choice.lower() not in taken)
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def _safe(given: str) -> str:
+    last = PurePosixPath(PureWindowsPath(given).name).name
+    kept = "".join(letter for letter in last if letter.isprintable() and letter not in '<>:"/\\|?*')
+    path = PurePosixPath(kept.strip().lstrip(".").rstrip(". "))
+    stem, suffix = path.stem, path.suffix
+    while len((stem + suffix).encode()) > LONGEST_NAME_BYTES:
+        stem, suffix = (stem[:-1], suffix) if stem else ("", suffix[:-1])
+    return stem + suffix
+
+
+def _choices(name: str) -> Iterator[str]:
+    yield name
+    path = PurePosixPath(name)
+    number = 2
+    while True:
+        yield f"{path.stem}-{number}{path.suffix}"
+        number += 1
+
+
+def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file: pictures are saved into a folder")
+    there = [target.name for target in targets if target.exists() or target.is_symlink()]
+    if there and not overwrite:
+        raise UsageError(f"{folder} already has {there[0]}: name another folder, or allow it to be overwritten")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"{folder} cannot be made: {exc.strerror}") from exc
+
+
+def _write(target: Path, data: bytes, overwrite: bool) -> None:
+    """Put the picture in place whole; a link of that name is replaced, not followed."""
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if not overwrite and (target.exists() or target.is_symlink()):
+            raise UsageError(f"{target} has come to be there meanwhile: name another folder")
+        part.replace(target)
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,284 @@
+"""Save a painted job as one file: painted packets and the source's own sound joined by copying, nothing re-encoded."""
+
+import io
+import os
+import secrets
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import av
+from av.container import InputContainer
+
+from facepaint.errors import JobError, UnreadableMedia, UsageError
+from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
+from facepaint.looks import Look
+from facepaint.status import find_job, idle_s
+from facepaint.store import Store
+from viewer.check import Check, check_saved
+from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
+from viewer.hear import Heard, hear
+from viewer.mux import CONTAINERS, Muxer, Plan, Timed, can_hold, codec_name
+
+PLAYED_IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+"""Audio that players expect in MP4. The muxer takes more, which few of them play."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many segments are saved, of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaveReport:
+    """What was saved. ``blank`` counts segments that are plain pictures; ``notes`` are sentences for the user."""
+
+    path: Path
+    container: str
+    segments: int
+    frames: int
+    gaps: tuple[Gap, ...]
+    blank: int
+    notes: tuple[str, ...]
+    check: Check
+
+
+def save(
+    store: Store,
+    job_id: str,
+    look_id: str,
+    out: Path,
+    *,
+    allow_gaps: bool = False,
+    overwrite: bool = False,
+    on_progress: Progress | None = None,
+    on_trouble: Report | None = None,
+    revive: Callable[[int], None] | None = None,
+    patience: Patience = PATIENT,
+) -> SaveReport:
+    """Join a job's painted segments and its sound into ``out``, while they are still being made if need be.
+
+    The suffix of ``out`` chooses the container: .mp4, .m4v, .mov or .mkv. Without one it is MP4, or Matroska where
+    MP4 players do not expect the sound. The file appears under its name only once it is whole. `follow` tells of
+    ``revive`` and ``patience``.
+
+    Raises:
+        UnknownJob, InputError: there is no such job or look.
+        UsageError: it cannot be written there, or the container cannot hold the sound.
+        JobError: a segment was given up and gaps are not allowed; the segments do not fit each other; the upload was
+            abandoned.
+        StoreUnreachable: the storage was away for too long.
+    """
+    job = find_job(store, job_id)
+    if job.video is None:
+        raise UsageError(f"job {job_id} is a list of pictures: save it into a folder")
+    look = store.find_record(keys.look(job_id, look_id), Look)
+    target, container, notes = choose_target(job, out)
+    _check_target(target, overwrite)
+    _check_hope(store, job_id, look_id, allow_gaps=allow_gaps)
+    sealed = wait_until_sealed(store, job_id, patience=patience, on_trouble=on_trouble)
+    assert sealed is not None
+    plan = _plan(store, job, container, hides=look is None or look.hides)
+    notes += _notes(plan, sealed)
+    items = follow(store, job_id, look_id, revive=revive, on_trouble=on_trouble, patience=patience)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with closing(items), closing(hear(store, job, sealed.segments, patience, on_trouble)) as sounds:
+            allowed = items if allow_gaps else _without_gaps(job_id, items)
+            joined = _join(plan, part, allowed, sounds, lambda n: (on_progress or _ignore)(n, sealed.segments))
+        check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
+        _put_in_place(part, target)
+    except OSError as exc:
+        raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+    return SaveReport(
+        path=target,
+        container=container,
+        segments=sealed.segments - len(joined.gaps),
+        frames=joined.frames,
+        gaps=tuple(joined.gaps),
+        blank=joined.blank,
+        notes=(*notes, *joined.notes, *check.notes),
+        check=check,
+    )
+
+
+def choose_target(job: Job, out: Path) -> tuple[Path, str, list[str]]:
+    """The file to write, its container by the muxer's name, and what to tell the user about that choice.
+
+    Raises:
+        UsageError: the suffix is of no container we write, or of one that cannot hold the sound.
+    """
+    codecs = [codec_name(track.template) for track in job.audio]
+    rare = sorted({codec for codec in codecs if codec not in PLAYED_IN_MP4})
+    if not out.suffix:
+        if not rare:
+            return out.with_name(f"{out.name}.mp4"), "mp4", []
+        note = f"saved as Matroska, since MP4 players do not expect {' and '.join(rare)} sound"
+        return out.with_name(f"{out.name}.mkv"), "matroska", [note]
+    container = CONTAINERS.get(out.suffix.lower())
+    if container is None:
+        raise UsageError(f"{out}: the name must end in {', '.join(CONTAINERS)}, or in nothing")
+    unfit = [c for c, track in zip(codecs, job.audio, strict=True) if not can_hold(container, track.template)]
+    if unfit:
+        kind = out.suffix[1:].upper()
+        raise UsageError(f"{kind} cannot hold {unfit[0]} sound: name the file {out.with_suffix('.mkv').name}")
+    notes = [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if container == "mp4" and rare else []
+    return out, container, notes
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"{target} cannot be written: there is no folder {target.parent}")
+    if target.is_dir():
+        raise UsageError(f"{target} is a folder: name a file")
+    if target.exists() and not overwrite:
+        raise UsageError(f"{target} is already there: name another file, or allow it to be overwritten")
+
+
+def _check_hope(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:
+    """Refuse at once what waiting would not make good."""
+    rows = list(store.list(keys.prefix(job_id)))
+    found = JobKeys.read(row.key for row in rows)
+    if found.state(idle_s(job_id, rows, datetime.now(UTC))) == "abandoned":
+        raise abandoned(job_id)
+    missing = sorted(found.unpainted.get(look_id, ()))
+    if missing and not allow_gaps:
+        raise _gap_error(job_id, missing)
+
+
+def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
+    names = [str(index) for index in missing]
+    which = f"segment {names[0]} was" if len(names) == 1 else f"segments {', '.join(names)} were"
+    return JobError(
+        f"{which} given up: `facepaint resume {job_id}` tries again, `facepaint view {job_id} --allow-gaps --save` "
+        f"saves without"
+    )
+
+
+def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
+    """With a look that hides, nothing of the source but sound, subtitles, chapters and languages goes along."""
+    assert job.video is not None
+    extras = store.find_record(keys.extras(job.id), Extras) or Extras()
+    audio = job.audio
+    if hides:
+        extras = replace(extras, tags={})
+        audio = tuple(replace(track, title="") for track in audio)
+    start_s = job.start_pts * job.video.time_base
+    return Plan(container, job, audio, extras, shift_s=max(Fraction(0), -start_s))
+
+
+def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
+    if sealed.truncated:
+        yield f"the source ends early: {sealed.truncated}"
+    if plan.shift_s:
+        yield f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, which no file can"
+    if plan.container == "matroska":
+        yield "times are rounded to the 1 ms that Matroska counts in"
+
+
+def _without_gaps(job_id: str, items: Iterable[PaintedSegment | Gap]) -> Iterator[PaintedSegment]:
+    for item in items:
+        if isinstance(item, Gap):
+            raise _gap_error(job_id, [item.index])
+        yield item
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    with part.open("rb+") as file:
+        os.fsync(file.fileno())
+    part.replace(target)
+    if os.name == "posix":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+def _ignore(saved: int, total: int) -> None:
+    """Takes progress nobody asked for."""
+
+
+@dataclass(slots=True)
+class _Joined:
+    """What one run through the segments came to; ``parameters`` are those every segment has."""
+
+    parameters: tuple[int, int, bytes | None] | None = None
+    frames: int = 0
+    blank: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _join(
+    plan: Plan,
+    part: Path,
+    items: Iterable[PaintedSegment | Gap],
+    sounds: Iterable[list[Heard]],
+    on_progress: Callable[[int], None],
+) -> _Joined:
+    """Write segment after segment. The output is opened by the first that is painted."""
+    joined = _Joined()
+    stretches = zip(items, sounds, strict=True)
+    begin = []
+    for item, heard in stretches:
+        begin.append((item, heard))
+        if isinstance(item, PaintedSegment):
+            break
+    else:
+        raise _gap_error(plan.job.id, [gap.index for gap, _ in begin])
+    with Muxer(part, plan, item.data) as muxer:
+        joined.notes.extend(muxer.notes)
+        for item, heard in chain(begin, stretches):
+            muxer.write([*_heard(muxer, heard), *_seen(plan.job, muxer, item, joined)])
+            on_progress(item.index + 1)
+    return joined
+
+
+def _heard(muxer: Muxer, heard: Iterable[Heard]) -> Iterator[Timed]:
+    for sound in heard:
+        yield Timed(muxer.audio[sound.stream], sound.data, sound.start_s, sound.duration_s)
+
+
+def _seen(job: Job, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined) -> Iterator[Timed]:
+    """A painted segment's packets; its own times count from the job's first picture."""
+    if isinstance(item, Gap):
+        joined.gaps.append(item)
+        return
+    parameters = _parameters(item)
+    if joined.parameters not in {None, parameters}:
+        raise JobError(
+            f"segment {item.index} of job {job.id} was encoded differently from those before it and cannot be joined "
+            f"with them: paint the job again with one encoder"
+        )
+    joined.parameters = parameters
+    joined.blank += item.record.blank
+    joined.notes.extend(note for note in item.record.notes if note not in joined.notes)
+    assert job.video is not None
+    origin_s = job.start_pts * job.video.time_base
+    with _open(item) as container:
+        for packet in container.demux(container.streams.video[0]):
+            if packet.size and packet.pts is not None:
+                joined.frames += 1
+                start_s, duration_s = packet.pts * packet.time_base, (packet.duration or 0) * packet.time_base
+                yield Timed(muxer.video, bytes(packet), origin_s + start_s, duration_s, packet.is_keyframe)
+
+
+def _parameters(segment: PaintedSegment) -> tuple[int, int, bytes | None]:
+    """Size and parameter sets, which all segments of one track must share."""
+    with _open(segment) as container:
+        context = container.streams.video[0].codec_context
+        return context.width, context.height, context.extradata
+
+
+@contextmanager
+def _open(segment: PaintedSegment) -> Iterator[InputContainer]:
+    try:
+        with av.open(io.BytesIO(segment.data), "r", format="mp4") as container:
+            yield container
+    except av.FFmpegError as exc:
+        raise UnreadableMedia(f"painted segment {segment.index} ({segment.record.name}) is no MP4: {exc}") from exc
