@@ -1,0 +1,40 @@
+// The few things every page does with the document. Text from jobs only ever becomes text, never markup.
+
+export const byId = (id) => document.getElementById(id);
+
+export function make(tag, className, text) {
+  const node = document.createElement(tag);
+  if (className) node.className = className;
+  if (text !== undefined) node.textContent = text;
+  return node;
+}
+
+export function show(node, visible = true) {
+  node.hidden = !visible;
+}
+
+// A sentence of the server's: what it puts between backticks is a command.
+export function sentence(node, text) {
+  if (node.dataset.said === text) return;
+  node.dataset.said = text;
+  node.replaceChildren(...text.split('`').map((part, at) => (at % 2 ? make('code', '', part) : part)));
+}
+
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+export function enableCopying() {
+  for (const button of document.querySelectorAll('[data-copies]')) {
+    button.addEventListener('click', async () => {
+      try {
+        await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);
+        button.textContent = 'Copied';
+      } catch {
+        button.textContent = 'Select it';
+        getSelection().selectAllChildren(byId(button.dataset.copies));
+      }
+      setTimeout(() => { button.textContent = 'Copy'; }, 1800);
+    });
+  }
+}

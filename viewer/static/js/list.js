@@ -1,0 +1,84 @@
+// The list of jobs.
+
+import { askJson, Poll } from './ask.js';
+import { byId, enableCopying, make, show } from './dom.js';
+import { ago, clock, count, STATES, workersRunning } from './words.js';
+
+function row(job) {
+  const item = make('li');
+  const link = make(job.fault ? 'div' : 'a', 'job');
+  item.append(link);
+  link.append(make('span', 'name', job.name ?? job.id));
+  if (job.fault) {
+    link.append(make('span', 'fault', job.fault));
+    return item;
+  }
+  link.href = `/jobs/${job.id}`;
+  const pill = make('span', 'pill', STATES[job.state]);
+  pill.dataset.state = job.state;
+  link.append(pill, make('span', 'facts', facts(job)), make('span', 'share', share(job)));
+  if (job.state !== 'complete') link.append(bar(job));
+  return item;
+}
+
+function facts(job) {
+  const looks = job.looks.map((look) => look.title).join(', ');
+  const length = job.kind === 'pictures' ? 'pictures' : job.duration_s && clock(job.duration_s);
+  return [looks, length, ago(job.created)].filter(Boolean).join(' · ');
+}
+
+const wanted = (job) => Math.max(1, job.total ?? job.stored) * Math.max(1, job.looks.length);
+
+const painted = (job) => job.looks.reduce((sum, look) => sum + look.painted, 0);
+
+function share(job) {
+  const failed = job.looks.reduce((sum, look) => sum + look.failed, 0);
+  if (failed) return `${count(failed, 'segment')} given up`;
+  if (job.state === 'complete') return '';
+  if (job.total === null) return `${painted(job)} of ${job.stored} so far`;
+  return `${Math.floor((100 * painted(job)) / wanted(job))} %`;
+}
+
+function bar(job) {
+  const whole = make('span', 'bar');
+  const all = Math.max(1, job.total ?? job.stored);
+  const parts = { stored: job.stored / all, found: job.detected / all, painted: painted(job) / wanted(job) };
+  for (const [name, part] of Object.entries(parts)) {
+    const run = make('i', name);
+    run.style.width = `${100 * part}%`;
+    whole.append(run);
+  }
+  return whole;
+}
+
+function draw({ jobs, workers }) {
+  const list = byId('jobs');
+  const focused = list.contains(document.activeElement) ? document.activeElement.pathname : null;
+  list.replaceChildren(...jobs.map(row));
+  if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
+  list.ariaBusy = 'false';
+  show(byId('empty'), jobs.length === 0);
+  byId('workers').textContent = workersRunning(workers);
+  byId('workers').classList.toggle('none', workers === 0);
+  show(byId('workers'));
+}
+
+let shown = '';
+
+const poll = new Poll({
+  step: async () => {
+    const answer = await askJson('/api/jobs');
+    show(byId('notice'), false);
+    const text = JSON.stringify(answer);
+    if (text !== shown) draw(answer);
+    shown = text;
+    return answer.jobs.some((job) => job.state === 'uploading' || job.state === 'working') ? 2000 : 5000;
+  },
+  failed: (error, pause) => {
+    byId('notice').textContent = `${error.message} Trying again in ${Math.round(pause / 1000)} s.`;
+    show(byId('notice'));
+  },
+});
+
+enableCopying();
+poll.soon();
