@@ -1,0 +1,139 @@
+"""The queue, with a real broker."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+import redis
+from kombu import Message
+
+from facepaint.errors import QueueUnreachable, ServiceError
+from facepaint.parts import free_port
+from facepaint.queue import Queue, make_app, priority
+from facepaint.settings import Settings
+
+JOB = "20261122T120000-abcdefgh"
+LOOK = "0123456789ab"
+
+
+def test_a_message_is_json_with_keys_and_nothing_else(queue: Queue, settings: Settings) -> None:
+    queue.detect(JOB, 0)
+    queue.paint(JOB, LOOK, 5)
+    detect, paint = _raw(settings, "detect"), _raw(settings, f"paint:{priority(5)}")
+    for message, task in ((detect, "facepaint.detect"), (paint, "facepaint.paint")):
+        assert message["content-type"] == "application/json"
+        assert message["headers"]["task"] == task
+        assert message["headers"]["eta"] is None
+    assert _arguments(detect) == [[], {"job": JOB, "index": 0}]
+    assert _arguments(paint) == [[], {"job": JOB, "index": 5, "look": LOOK}]
+
+
+def test_length_counts_every_queue_and_priority(queue: Queue) -> None:
+    assert queue.length() == 0
+    for index in (0, 1, 2, 4, 8, 700):
+        queue.detect(JOB, index)
+        queue.paint(JOB, LOOK, index)
+    assert queue.length() == 12
+
+
+@pytest.mark.parametrize(
+    ("index", "expected"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (255, 8), (256, 9), (511, 9), (100_000, 9)]
+)
+def test_the_beginning_of_a_video_comes_first(index: int, expected: int) -> None:
+    assert priority(index) == expected
+
+
+def test_messages_come_in_playing_order_and_painting_before_detecting(queue: Queue, settings: Settings) -> None:
+    for index in (300, 40, 9, 2, 0):  # the worst order to send them in
+        queue.detect("first", index)
+        queue.paint("first", LOOK, index)
+    queue.detect("second", 0)  # a new job's beginning passes the first job's rest
+    queue.paint("second", LOOK, 0)
+    assert _consume(settings, 12) == [
+        ("paint", "first", 0),
+        ("paint", "second", 0),
+        ("detect", "first", 0),
+        ("detect", "second", 0),
+        *[(task, "first", index) for index in (2, 9, 40, 300) for task in ("paint", "detect")],
+    ]
+
+
+def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(queue: Queue, settings: Settings) -> None:
+    queue.detect(JOB, 0)
+    queue.detect(JOB, 1)
+    with make_app(settings).connection_for_read() as connection:
+        held = connection.SimpleQueue("detect").get(timeout=5)  # never acknowledged
+        assert queue.length() == 1
+        queue.hand_out_again()
+        assert queue.length() == 2
+        assert [index for _, _, index in _consume(settings, 2)] == [0, 1]
+        held.reject()
+
+
+def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Settings) -> None:
+    queue.detect(JOB, 0)
+    _consume(settings, 1)
+    queue.hand_out_again()
+    assert queue.length() == 0
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("method", ["detect", "length", "check", "hand_out_again"])
+def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, method: str) -> None:
+    url = f"redis://:secret@127.0.0.1:{free_port()}/0"
+    queue = Queue(settings.model_copy(update={"broker_url": Settings.load(broker_url=url).broker_url}))
+    with pytest.raises(QueueUnreachable) as caught:
+        getattr(queue, method)(*((JOB, 0) if method == "detect" else ()))
+    line = str(caught.value)
+    assert line.startswith("the broker at redis://")
+    assert line.endswith("does not answer; `facepaint doctor` checks it")
+    assert "\n" not in line
+    assert "secret" not in line
+
+
+def test_a_wrong_password_is_refused(settings: Settings) -> None:
+    assert settings.broker_url is not None
+    host = settings.broker_url.get_secret_value().rpartition("@")[2]
+    stranger = Queue(Settings.load(broker_url=f"redis://:guess@{host}", s3_endpoint="http://127.0.0.1:1"))
+    with pytest.raises(QueueUnreachable, match=r"^the broker at redis://"):
+        stranger.detect(JOB, 0)
+
+
+def test_a_queue_needs_services() -> None:
+    with pytest.raises(ServiceError, match=r"^no facepaint services found: start them with `facepaint up`"):
+        Queue(Settings.load())
+
+
+def _raw(settings: Settings, key: str) -> dict[str, Any]:
+    """The only message of a list of the broker, as it lies there."""
+    assert settings.broker_url is not None
+    with redis.Redis.from_url(settings.broker_url.get_secret_value()) as client:
+        (message,) = client.lrange(key, 0, -1)
+    found: dict[str, Any] = json.loads(message)
+    return found
+
+
+def _arguments(message: dict[str, Any]) -> list[Any]:
+    """Positional and named arguments of a task's message."""
+    return list(json.loads(base64.b64decode(message["body"]))[:2])
+
+
+def _consume(settings: Settings, count: int) -> list[tuple[str, str, int]]:
+    """Take messages one by one with the configuration of a worker: task, job and index of each."""
+    taken: list[tuple[str, str, int]] = []
+
+    def take(body: Any, message: Message) -> None:
+        _, named, _ = body
+        taken.append((message.headers["task"].removeprefix("facepaint."), named["job"], named["index"]))
+        message.ack()
+
+    app = make_app(settings)
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection.default_channel)
+        consumer.qos(prefetch_count=1)
+        consumer.register_callback(take)
+        with consumer:
+            while len(taken) < count:
+                connection.drain_events(timeout=5)
+    return taken
