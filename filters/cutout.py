@@ -5,6 +5,7 @@ import warnings
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from facepaint.errors import InputError
@@ -17,11 +18,17 @@ MOST_PIXELS = 40_000_000
 KEPT_PX = 1024
 """Longest side a picture is kept at: as large as our own artwork."""
 
-PLAIN_TOLERANCE = 12.0
-"""How far (CIE76, a just visible step is about 2) a colour may be from the background's to belong to it."""
+PLAIN_TOLERANCE = 10.0
+"""How far (CIE76, where 2 is just visible) a colour may be from the background's and still belong to it."""
 
 PLAIN_SHARE = 0.7
 """The share of the border that must have one colour for it to be a background: the subject may touch the rest."""
+
+EDGE_PX = 2
+"""How far the mixed colours of an edge reach into the subject."""
+
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
 
 
 def read_sticker(data: bytes) -> Pixels:
@@ -41,17 +48,70 @@ def read_sticker(data: bytes) -> Pixels:
     return premultiplied(rgba)
 
 
+def without_background(rgba: Pixels) -> Pixels:
+    """An opaque picture, its plain background made transparent where it reaches the border, with a soft edge.
+
+    The edge's px are a mixture of subject and background: each gets the colour of the nearest px inside the subject
+    and the share of it as alpha, so that no rim of the old background shows on a new one.
+    """
+    background = _background(rgba)
+    if background is None or background.all():
+        return rgba
+    colour = np.median(rgba[background][:, :3], axis=0).astype(np.float32)
+    square = np.ones((3, 3), np.uint8)
+    inside = cv2.erode((~background).astype(np.uint8), square, iterations=EDGE_PX, borderValue=1)
+    distance, nearest = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    # Where the subject is thinner than its edges nothing is inside: there its px keep their own colour.
+    edge = ~background & (inside == 0) & (distance <= 2 * EDGE_PX) if inside.any() else np.zeros_like(background)
+    cut = rgba.copy()
+    cut[:, :, 3][background] = 0
+    if edge.any():
+        # Labels count the px inside row by row, from 1.
+        subject = rgba[inside > 0][:, :3][nearest[edge] - 1]
+        cut[:, :, :3][edge] = subject
+        cut[:, :, 3][edge] = _share(rgba[edge][:, :3], subject, colour)
+    cut[:, :, 3] = np.minimum(cut[:, :, 3], cv2.GaussianBlur(cut[:, :, 3], (3, 3), 0.8))
+    return cut
+
+
+def _background(rgba: Pixels) -> Mask | None:
+    """The px of the background, True; None where the border has not one colour."""
+    lab = cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
+    close = _close(lab, np.median(border, axis=0))
+    on_border = np.concatenate([close[0], close[-1], close[1:-1, 0], close[1:-1, -1]])
+    if on_border.mean() < PLAIN_SHARE:
+        return None
+    # A gap of a px or two in the subject's outline must not let the background flood its inside.
+    square = np.ones((3, 3), np.uint8)
+    wide = cv2.erode(close.astype(np.uint8), square, borderValue=1)
+    _, labels = cv2.connectedComponents(wide, connectivity=4)
+    outer = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
+    reached = np.isin(labels, outer[outer > 0]).astype(np.uint8)
+    return np.asarray((cv2.dilate(reached, square) > 0) & close)
+
+
+def _close(lab: npt.NDArray[np.generic], colour: npt.NDArray[np.generic]) -> Mask:
+    return np.asarray(np.linalg.norm(lab - colour, axis=-1) < PLAIN_TOLERANCE)
+
+
+def _share(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:
+    """How much of the subject is in each of n mixed colours, as alpha; arrays of shape (n, 3), ``background`` (3,)."""
+    span = subject.astype(np.float32) - background
+    length = np.sum(span * span, axis=1)
+    share = np.sum((mixed - background) * span, axis=1) / np.maximum(length, 1)
+    # A subject of nearly the background's colour tells nothing: it stays.
+    return np.where(length < 30**2, 255, np.clip(np.rint(255 * share), 0, 255)).astype(np.uint8)
+
+
 def _decoded(data: bytes) -> Pixels:
     with warnings.catch_warnings():
-        # Pillow warns of large pictures; we refuse them ourselves below.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        # Pillow warns of large pictures; those we refuse ourselves.
+        warnings.simplefilter("ignore")
         try:
             with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as picture:
                 _check_size(*picture.size)
-                upright = ImageOps.exif_transpose(picture)
-                if upright.mode.startswith("I"):  # 16 bits a sample, which convert() would cut off at 255
-                    upright = upright.point(lambda sample: sample / 256).convert("L")
-                return np.asarray(upright.convert("RGBA"))
+                return _rgba(ImageOps.exif_transpose(picture))
         except InputError:
             raise
         except Image.DecompressionBombError as exc:
@@ -67,6 +127,14 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
+def _rgba(picture: Image.Image) -> Pixels:
+    if picture.mode.startswith("I"):
+        # 16 bits a sample: Pillow's own conversion cuts everything over 255 off.
+        grey = (np.asarray(picture, np.float32) / 257).clip(0, 255).astype(np.uint8)
+        picture = Image.fromarray(grey)
+    return np.asarray(picture.convert("RGBA"))
+
+
 def _shrunk(rgba: Pixels) -> Pixels:
     height, width = rgba.shape[:2]
     scale = KEPT_PX / max(width, height)
@@ -78,8 +146,3 @@ def _shrunk(rgba: Pixels) -> Pixels:
     alpha = small[:, :, 3:]
     colours = small[:, :, :3] * 255 / np.maximum(alpha, 1)
     return np.dstack([np.clip(np.rint(colours), 0, 255), alpha]).astype(np.uint8)
-
-
-def without_background(rgba: Pixels) -> Pixels:
-    """An opaque picture with the plain background that reaches its border made transparent, with a soft edge."""
-    return rgba

@@ -41,16 +41,16 @@ class Part:
 
 
 STICKERS: Mapping[str, tuple[Part, ...]] = {
-    "sunglasses": (Part("sunglasses", (150, 50), "eyes"),),
-    "moustache": (Part("moustache", (120, 40), "lip"),),
-    "party-hat": (Part("party-hat", (120, 270), "head", (0.0, -1.15), flat=0.3),),
+    "sunglasses": (Part("sunglasses", (150, 54), "eyes"),),
+    "moustache": (Part("moustache", (130, 54), "lip"),),
+    "party-hat": (Part("party-hat", (110, 236), "head", (0.0, -1.05), flat=0.3),),
     "dog": (
-        Part("dog-ear", (60, 150), "head", (-0.85, -1.0), flat=0.3),
-        Part("dog-ear", (60, 150), "head", (0.85, -1.0), flat=0.3, mirrored=True),
-        Part("dog-nose", (70, 45), "nose"),
+        Part("dog-ear", (60, 150), "head", (-0.9, -0.95), flat=0.3),
+        Part("dog-ear", (60, 150), "head", (0.9, -0.95), flat=0.3, mirrored=True),
+        Part("dog-nose", (90, 40), "nose"),
     ),
-    "crown": (Part("crown", (140, 150), "head", (0.0, -1.1), flat=0.3),),
-    "me-gusta": (Part("me-gusta", (150, 200), "face", flat=0.5),),
+    "crown": (Part("crown", (140, 165), "head", (0.0, -1.0), flat=0.3),),
+    "me-gusta": (Part("me-gusta", (150, 201), "face", flat=0.5),),
 }
 """The stickers of the catalogue: which points of which drawings land on which points of the face."""
 

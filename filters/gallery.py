@@ -1,0 +1,139 @@
+"""The gallery: every filter of the catalogue on a face drawn by us, in one picture."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from facepaint.looks import CATALOGUE, FilterSpec, Look, parse_filter
+from filters.artwork import asset, svg_rgba
+from filters.face import Face
+from filters.planes import Pixels, Planes
+from filters.registry import make_painter
+
+TILE_PX = 384
+COLUMNS = 5
+GAP_PX = 18
+LABEL_PX = 56
+PAPER = (250, 248, 245)
+INK = (38, 40, 48)
+
+DRAWN_PX = 480
+"""The portrait's own size, in which its face is measured."""
+
+PORTRAIT_FACE = Face(
+    box=(153.0, 179.0, 327.0, 404.0),
+    landmarks=(201.0, 262.0, 279.0, 262.0, 240.0, 308.0, 207.0, 344.0, 273.0, 344.0),
+    score=1.0,
+    identity=1,
+)
+"""The portrait's face as a detector would find it."""
+
+PEOPLE: tuple[Mapping[str, str], ...] = (
+    {},
+    {
+        "back-a": "#dff3ff", "back-b": "#7cc0ee", "skin-a": "#9a6444", "skin-b": "#784a30", "skin-c": "#4c2a18",
+        "hair-a": "#3a2d2a", "hair-b": "#120c0b", "brow": "#1a100c", "shirt-a": "#f2b632", "shirt-b": "#cf8a12",
+        "iris": "#4a2c16", "lips": "#a34a4c",
+    },
+    {
+        "back-a": "#e9fbe5", "back-b": "#86cfa0", "skin-a": "#ffe2cc", "skin-b": "#f4bfa0", "skin-c": "#df9678",
+        "hair-a": "#f0a24c", "hair-b": "#b55a1d", "brow": "#9a4f1d", "shirt-a": "#5e6fd0", "shirt-b": "#36408f",
+        "iris": "#3f7fae", "lips": "#d4646a",
+    },
+    {
+        "back-a": "#fff0d2", "back-b": "#f2c25c", "skin-a": "#d79f74", "skin-b": "#b87c52", "skin-c": "#8c5836",
+        "hair-a": "#4a4f5c", "hair-b": "#1b1e26", "brow": "#22201f", "shirt-a": "#d9534f", "shirt-b": "#98302f",
+        "iris": "#5a3a1e", "lips": "#b8565a",
+    },
+    {
+        "back-a": "#f3e6ff", "back-b": "#b592e6", "skin-a": "#f6d3b2", "skin-b": "#dfa980", "skin-c": "#bd8058",
+        "hair-a": "#f4dc9a", "hair-b": "#c79a45", "brow": "#9a7434", "shirt-a": "#4c5866", "shirt-b": "#272f3a",
+        "iris": "#6a7f9a", "lips": "#d4646a",
+    },
+)  # fmt: skip
+"""Colours of the portrait's classes, so that not every face is the same."""
+
+
+def portrait(person: int, width: int) -> Pixels:
+    """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is `PORTRAIT_FACE`."""
+    colours = PEOPLE[person % len(PEOPLE)]
+    style = "".join(
+        f".{name} {{ {'stop-color' if name[-2:] in ('-a', '-b') else 'stroke' if name == 'brow' else 'fill'}: {colour} }}"
+        for name, colour in colours.items()
+    )
+    svg = asset("portrait").replace("</style>", f"{style}</style>")
+    return np.ascontiguousarray(svg_rgba(svg, width)[:, :, :3])
+
+
+def portrait_face(width: int) -> Face:
+    """Where the face of a `portrait` of that width is."""
+    scale = width / DRAWN_PX
+    x1, y1, x2, y2 = (scale * value for value in PORTRAIT_FACE.box)
+    return Face((x1, y1, x2, y2), tuple(scale * value for value in PORTRAIT_FACE.landmarks), 1.0, 1)
+
+
+def draw_gallery() -> Pixels:
+    """Every filter of the catalogue with its name: RGB of shape (height, width, 3)."""
+    names = list(CATALOGUE)
+    rows = -(-len(names) // COLUMNS)
+    step_x, step_y = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
+    page = np.full((rows * step_y + GAP_PX, COLUMNS * step_x + GAP_PX, 3), PAPER, np.uint8)
+    for place, name in enumerate(names):
+        x, y = GAP_PX + place % COLUMNS * step_x, GAP_PX + place // COLUMNS * step_y
+        page[y : y + TILE_PX, x : x + TILE_PX] = _rounded(_example(name, place))
+        page[y + TILE_PX : y + TILE_PX + LABEL_PX, x : x + TILE_PX] = _label(name)
+    return page
+
+
+def save_gallery(path: Path) -> None:
+    """Write the gallery as a picture; the path's ending says which kind."""
+    written, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(draw_gallery(), cv2.COLOR_RGB2BGR))
+    assert written, "OpenCV writes every kind the command line lets through"
+    path.write_bytes(data.tobytes())
+
+
+def _example(name: str, person: int) -> Pixels:
+    """One filter on the portrait; the user's picture is one of ours."""
+    if name == "sticker":
+        data = _sample_picture()
+        sha256 = hashlib.sha256(data).hexdigest()
+        look, stickers = Look((parse_filter("sticker:any.png").stored_as(sha256),)), {sha256: data}
+    else:
+        look, stickers = Look((FilterSpec(name, parse_filter(name).options),)), {}
+    planes = Planes.from_rgb(portrait(person, TILE_PX))
+    make_painter(look, stickers).paint(planes, [portrait_face(TILE_PX)])
+    return planes.to_rgb()
+
+
+def _sample_picture() -> bytes:
+    """A drawing of ours as a user's PNG on white would be: without transparency."""
+    rgba = svg_rgba(asset("sample-sticker"), 512)
+    white = cv2.add(rgba[:, :, :3], cv2.merge([cv2.bitwise_not(rgba[:, :, 3])] * 3))
+    return cv2.imencode(".png", cv2.cvtColor(white, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def _rounded(tile: Pixels) -> Pixels:
+    """The tile with round corners on the page's paper."""
+    radius, large = TILE_PX // 16, 4
+    mask = np.zeros((TILE_PX * large, TILE_PX * large), np.uint8)
+    inner, outer = radius * large, (TILE_PX - radius) * large
+    mask[inner:outer], mask[:, inner:outer] = 255, 255
+    for x in (inner, outer - 1):
+        for y in (inner, outer - 1):
+            cv2.circle(mask, (x, y), inner, 255, -1)
+    share = cv2.resize(mask, (TILE_PX, TILE_PX), interpolation=cv2.INTER_AREA)[:, :, None] / 255
+    return np.rint(tile * share + np.array(PAPER) * (1 - share)).astype(np.uint8)
+
+
+def _label(name: str) -> Pixels:
+    """A name below its tile, drawn with OpenCV's own letters: a bare machine has no fonts."""
+    large = 4
+    canvas = np.full((LABEL_PX * large, TILE_PX * large, 3), PAPER, np.uint8)
+    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.85 * large, 1 * large
+    (width, height), _ = cv2.getTextSize(name, font, size, thickness)
+    at = ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2)
+    cv2.putText(canvas, name, at, font, size, INK, thickness, cv2.LINE_AA)
+    return np.asarray(cv2.resize(canvas, (TILE_PX, LABEL_PX), interpolation=cv2.INTER_AREA), np.uint8)
