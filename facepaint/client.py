@@ -97,9 +97,14 @@ class Client:
         return looks[0]
 
     def wait(
-        self, job_id: str, look: str | None = None, on_change: Callable[[Snapshot], None] | None = None
+        self,
+        job_id: str,
+        look: str | None = None,
+        *,
+        on_change: Callable[[Snapshot], None] | None = None,
+        poll_s: float = POLL_S,
     ) -> JobStatus:
-        """Wait until a job ends, queueing again what the broker may have lost.
+        """Wait until a job ends, queueing again what the broker may have lost; asks every ``poll_s`` seconds.
 
         Raises:
             JobError: the upload was abandoned.
@@ -127,7 +132,7 @@ class Client:
             elif now - last_change > 2 * self.settings.visibility_timeout_s:
                 last_change = now
                 self._revive(job_id, look_id, status)
-            time.sleep(POLL_S)
+            time.sleep(poll_s)
 
     def save(
         self,

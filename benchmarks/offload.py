@@ -1,0 +1,163 @@
+"""How fast is the offloaded path? Frames a second of three ways to the same video, measured in one run.
+
+1. facepaint: upload, workers on this machine, until the last painted segment is stored.
+2. One process: the same detecting and painting, segment after segment, nothing stored.
+3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every core.
+
+Absolute numbers depend on the machine; the ratios are what to look at. Every frame shows faces and is painted.
+"""
+
+import argparse
+import io
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import cv2
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.client import Client
+from facepaint.jobs import Faces, Job, Painted, Segment, keys
+from facepaint.looks import Look, parse_look
+from facepaint.settings import Settings
+from facepaint.stack import Stack, private_stack
+from facepaint.wake import Timeline
+from tasks.detect import detect_segment
+from tasks.paint import paint_segment
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long one way took for how many frames."""
+
+    name: str
+    seconds: float
+    frames: int
+
+    @property
+    def rate(self) -> float:
+        """Frames a second."""
+        return self.frames / self.seconds
+
+
+def offloaded(client: Client, clip: Path, look: Look) -> tuple[Timing, str]:
+    """Upload and wait until everything is painted; also the job's id."""
+    start = time.perf_counter()
+    job_id = client.upload(clip, look).job_id
+    client.wait(job_id, poll_s=0.05)
+    seconds = time.perf_counter() - start
+    return Timing("facepaint, offloaded", seconds, sum(record.frames for record in painted(client, job_id, look))), job_id
+
+
+def painted(client: Client, job_id: str, look: Look) -> list[Painted]:
+    """The records of a job's painted segments."""
+    indexes = sorted(client.status(job_id).keys.painted[look.id])
+    return [client.store.get_record(keys.painted(job_id, look.id, index), Painted) for index in indexes]
+
+
+def one_process(client: Client, job_id: str, look: Look) -> Timing:
+    """The same segments detected and painted one after another in this process."""
+    job = client.store.get_record(keys.job(job_id), Job)
+    indexes = sorted(client.status(job_id).keys.stored)
+    segments = [client.store.get_record(keys.segment(job_id, index), Segment) for index in indexes]
+    bins = [client.store.get(keys.source(job_id, index)) for index in indexes]
+    timeline = Timeline(client.store, job)
+    reaches = [[segment.index for segment in timeline.reach(index) or []] for index in indexes]
+    found: dict[int, Faces] = {}
+    frames = 0
+    start = time.perf_counter()
+    for index, segment in enumerate(segments):
+        run = slice(segment.decode_from, index + 1)
+        found[index] = detect_segment(job, segments[run], bins[run], "cpu")
+    for index, segment in enumerate(segments):
+        run = slice(segment.decode_from, index + 1)
+        near = {other: found[other] for other in reaches[index]}
+        frames += paint_segment(job, look, segments[run], bins[run], near, {}).record.frames
+    return Timing("the same in one process", time.perf_counter() - start, frames)
+
+
+def transcode(clip: Path, settings: Settings) -> Timing:
+    """Decode and encode with every core, nothing in between."""
+    frames = 0
+    start = time.perf_counter()
+    with av.open(str(clip)) as source, av.open(io.BytesIO(), "w", format="mp4") as target:
+        decoded = source.streams.video[0]
+        decoded.thread_type = "AUTO"
+        encoded = target.add_stream("libx264", rate=decoded.average_rate)
+        encoded.width, encoded.height, encoded.pix_fmt = decoded.width, decoded.height, "yuv420p"
+        encoded.codec_context.time_base = decoded.time_base
+        encoded.codec_context.thread_count = os.cpu_count() or 1
+        encoded.options = {"preset": settings.preset, "crf": str(settings.crf), "bf": "0", "g": "60"}
+        for frame in source.decode(decoded):
+            frame.pict_type = av.video.frame.PictureType.NONE
+            target.mux(encoded.encode(frame))
+            frames += 1
+        target.mux(encoded.encode(None))
+    return Timing("plain transcode", time.perf_counter() - start, frames)
+
+
+def stages(client: Client, job_id: str, look: Look) -> Counter[str]:
+    """Seconds the workers spent in each stage of a job."""
+    spent: Counter[str] = Counter()
+    for record in painted(client, job_id, look):
+        spent.update({f"paint: {stage}": seconds for stage, seconds in record.times_s.items()})
+        faces = client.store.get_record(keys.faces(job_id, record.index), Faces)
+        spent.update({f"detect: {stage}": seconds for stage, seconds in faces.times_s.items()})
+    return spent
+
+
+def warm_up(client: Client, look: Look, folder: Path) -> None:
+    """Let every worker process load its detector and artwork before anything is measured."""
+    clip = make_portrait_clip(folder / "warm.mp4", seconds=12)
+    client.wait(client.upload(clip, look).job_id, poll_s=0.05)
+
+
+def report(timings: list[Timing], spent: Counter[str], cores: int) -> None:
+    """Print the rates, their ratios to the transcode, and where the workers' time went."""
+    base = timings[-1].rate
+    print(f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}")
+    for timing in timings:
+        print(f"{timing.name:24} {timing.frames:6} frames {timing.seconds:7.2f} s {timing.rate:7.1f} frames/s", end="")
+        print(f"   {timing.rate / base:.2f} of the transcode")
+    total = sum(spent.values())
+    busy = total / (timings[0].seconds * cores)
+    print(f"\nwhere the workers' time went ({busy:.0%} of the cores' time is in these stages)")
+    for stage, seconds in spent.most_common():
+        print(f"  {stage:16} {1000 * seconds / timings[0].frames:6.2f} ms a frame {seconds / total:6.1%}")
+
+
+def main() -> int:
+    """Run the three ways and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=60, help="length of the clip made")
+    parser.add_argument("--clip", type=Path, help="a video of yours instead")
+    parser.add_argument("--filter", action="append", dest="filters", help="what to paint")
+    options = parser.parse_args()
+    look = parse_look(options.filters or ["sunglasses"])
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        settings = Settings.load(home=folder)
+        clip = options.clip or make_portrait_clip(folder / "clip.mp4", seconds=options.seconds)
+        with private_stack(settings) as stack:
+            measure(stack, clip, look, folder)
+    return 0
+
+
+def measure(stack: Stack, clip: Path, look: Look, folder: Path) -> None:
+    """Run the three ways one after another on an otherwise idle machine."""
+    client = Client(stack.settings)
+    warm_up(client, look, folder)
+    first, job_id = offloaded(client, clip, look)
+    timings = [first, one_process(client, job_id, look), transcode(clip, stack.settings)]
+    report(timings, stages(client, job_id, look), os.cpu_count() or 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
