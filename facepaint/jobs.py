@@ -77,7 +77,10 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``template`` is a NUT file of its first packet: a muxer takes codec parameters from it."""
+    """One audio track. ``template`` is a NUT file of its first packet: a muxer takes codec parameters from it.
+
+    ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
+    """
 
     codec: str
     time_base: Fraction
@@ -86,6 +89,7 @@ class AudioStream:
     template: bytes
     language: str = ""
     title: str = ""
+    skip_samples: int = 0
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
