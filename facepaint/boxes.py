@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
+from typing import BinaryIO
 
 from facepaint.errors import UnreadableMedia
 
@@ -110,3 +112,53 @@ def codec_string(init: bytes) -> str:
                     if box.kind == b"avcC":
                         return f"{entry.kind.decode()}.{init[box.body + 1 : box.body + 4].hex()}"
     raise UnreadableMedia("the init part of the MP4 describes no H.264 track")
+
+
+def read_moov(file: BinaryIO) -> tuple[int, bytes]:
+    """Where the ``moov`` box of a file begins, and all of it; nothing else is read.
+
+    Raises:
+        UnreadableMedia: there is none.
+    """
+    start = 0
+    while True:
+        file.seek(start)
+        header = file.read(16)
+        size = int.from_bytes(header[:4])
+        size = int.from_bytes(header[8:16]) if size == 1 else size
+        if header[4:8] == b"moov":
+            file.seek(start)
+            return start, file.read(size)
+        if size < 8:
+            raise UnreadableMedia("this is no MP4: it has no moov box")
+        start += size
+
+
+def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
+    """The same ``moov`` with the first ``ticks`` of a track cut away, which thus begins that much later.
+
+    ``track`` counts from 0, ``ticks`` are of the track's timescale. Only a track that already begins late has the two
+    edits this changes; another is left as it is.
+    """
+    box = next(walk(moov))
+    trak = list(find(moov, "trak", box))[track]
+    movie, media = _timescale(moov, "mvhd", box), _timescale(moov, "mdia/mdhd", trak)
+    elst = next(find(moov, "edts/elst", trak), None)
+    if elst is None or int.from_bytes(moov[elst.body + FULL_BOX : elst.body + FULL_BOX + 4]) != 2:
+        return moov
+    width = 8 if moov[elst.body] == 1 else 4
+    # An edit: duration in the movie's timescale, where in the media it begins (-1: nothing plays), speed.
+    first = elst.body + FULL_BOX + 4
+    second = first + 2 * width + 4
+    later = round(Fraction(ticks * movie, media))
+    patched = bytearray(moov)
+    for at, change in ((first, later), (second, -later), (second + width, ticks)):
+        patched[at : at + width] = (int.from_bytes(moov[at : at + width]) + change).to_bytes(width)
+    return bytes(patched)
+
+
+def _timescale(data: bytes, path: str, inside: Box) -> int:
+    """Of an ``mvhd`` or ``mdhd`` box: it stands behind the times of making and changing."""
+    header = next(find(data, path, inside))
+    at = header.body + FULL_BOX + (16 if data[header.body] == 1 else 8)
+    return int.from_bytes(data[at : at + 4])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.container import InputContainer
 
+from facepaint.boxes import delay_edit, read_moov
 from facepaint.jobs import AudioStream, Extras, Job
 
 if TYPE_CHECKING:
@@ -35,9 +36,11 @@ _OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brand
 
 @dataclass(slots=True)
 class Track:
-    """A stream of the output and the last decode time written to it, in ticks of its own time base."""
+    """A stream of the output, the first and last times written to it in ticks of its own time base, samples to skip."""
 
     stream: Any
+    skip_samples: int = 0
+    first: int | None = None
     last: int | None = None
 
 
@@ -93,7 +96,7 @@ class Muxer:
     """
 
     def __init__(self, path: Path, plan: Plan, first: bytes) -> None:
-        self._plan = plan
+        self._plan, self._path = plan, path
         self.notes: list[str] = []
         # With the prefix, a path may hold a colon.
         self._out = av.open(f"file:{path}", "w", format=plan.container, options=_options(plan))
@@ -121,6 +124,8 @@ class Muxer:
         if kind is None:
             self._write_texts(None)
         self._out.close()
+        if kind is None and self._plan.container != "matroska":
+            self._skip_starts()
 
     def write(self, packets: Iterable[Timed]) -> None:
         """Write the packets of one stretch of time, in order of time whatever order they come in."""
@@ -138,6 +143,7 @@ class Muxer:
         time = round((timed.pts + self._plan.shift_s) / tick)
         # Two packets may share a tick of a coarse source clock; a muxer takes only times that grow.
         packet.pts = packet.dts = track.last = time if track.last is None else max(time, track.last + 1)
+        track.first = packet.pts if track.first is None else track.first
         packet.duration = round(timed.duration / tick)
         packet.is_keyframe = timed.keyframe
         packet.time_base = tick
@@ -148,7 +154,19 @@ class Muxer:
         with open_template(audio.template) as source:
             stream = self._out.add_stream_from_template(source.streams[0])
         _name(stream, audio.language, audio.title)
-        return Track(stream)
+        return Track(stream, audio.skip_samples)
+
+    def _skip_starts(self) -> None:
+        """Say which samples at the start of late tracks are not played; the muxer knows it of those below 0 only."""
+        late = [track for track in self.audio if track.skip_samples and (track.first or 0) > 0]
+        if not late:
+            return
+        with self._path.open("rb+") as file:
+            start, moov = read_moov(file)
+            for track in late:
+                moov = delay_edit(moov, track.stream.index, track.skip_samples)
+            file.seek(start)
+            file.write(moov)
 
     def _add_subtitles(self) -> Iterator[Timed]:
         for subtitles in self._plan.extras.subtitles:
