@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import resvg_py
 
+from filters.affine import Affine
 from filters.planes import Matrix, Pixels, rgb_to_yuv
 
 RENDERED_PX = 1024
@@ -52,10 +52,10 @@ class Artwork:
             self._coloured[key] = tuple(np.asarray(cv2.transform(rgba, to_yuv), np.uint8) for rgba in self.levels)
         return self._coloured[key][level]
 
-    def to_units(self, level: int) -> npt.NDArray[np.float64]:
-        """The 3 x 3 transform from a level's px to the artwork's units."""
+    def to_units(self, level: int) -> Affine:
+        """From a level's px to the artwork's units."""
         height, width = self.levels[level].shape[:2]
-        return np.array([[self.width / width, 0, self.left], [0, self.height / height, self.top], [0, 0, 1]])
+        return Affine(self.width / width, 0.0, self.left, 0.0, self.height / height, self.top)
 
 
 def svg_artwork(name: str, opacity: float = 1.0) -> Artwork:

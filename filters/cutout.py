@@ -76,9 +76,9 @@ def without_background(rgba: Pixels) -> Pixels:
 
 def _background(rgba: Pixels) -> Mask | None:
     """The px of the background, True; None where the border has not one colour."""
-    lab = cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
-    close = _close(lab, np.median(border, axis=0))
+    close = np.asarray(np.linalg.norm(lab - np.median(border, axis=0), axis=-1) < PLAIN_TOLERANCE)
     on_border = np.concatenate([close[0], close[-1], close[1:-1, 0], close[1:-1, -1]])
     if on_border.mean() < PLAIN_SHARE:
         return None
@@ -89,10 +89,6 @@ def _background(rgba: Pixels) -> Mask | None:
     outer = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     reached = np.isin(labels, outer[outer > 0]).astype(np.uint8)
     return np.asarray((cv2.dilate(reached, square) > 0) & close)
-
-
-def _close(lab: npt.NDArray[np.generic], colour: npt.NDArray[np.generic]) -> Mask:
-    return np.asarray(np.linalg.norm(lab - colour, axis=-1) < PLAIN_TOLERANCE)
 
 
 def _share(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:

@@ -60,12 +60,16 @@ PEOPLE: tuple[Mapping[str, str], ...] = (
 def portrait(person: int, width: int) -> Pixels:
     """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is `PORTRAIT_FACE`."""
     colours = PEOPLE[person % len(PEOPLE)]
-    style = "".join(
-        f".{name} {{ {'stop-color' if name[-2:] in ('-a', '-b') else 'stroke' if name == 'brow' else 'fill'}: {colour} }}"
-        for name, colour in colours.items()
-    )
+    style = "".join(f".{name} {{ {_property(name)}: {colour} }}" for name, colour in colours.items())
     svg = asset("portrait").replace("</style>", f"{style}</style>")
     return np.ascontiguousarray(svg_rgba(svg, width)[:, :, :3])
+
+
+def _property(name: str) -> str:
+    """The CSS property a class of the portrait sets: two colours of a gradient, a line, or an area."""
+    if name.endswith(("-a", "-b")):
+        return "stop-color"
+    return "stroke" if name == "brow" else "fill"
 
 
 def portrait_face(width: int) -> Face:
@@ -98,7 +102,7 @@ def save_gallery(path: Path) -> None:
 def _example(name: str, person: int) -> Pixels:
     """One filter on the portrait; the user's picture is one of ours."""
     if name == "sticker":
-        data = _sample_picture()
+        data = sample_picture()
         sha256 = hashlib.sha256(data).hexdigest()
         look, stickers = Look((parse_filter("sticker:any.png").stored_as(sha256),)), {sha256: data}
     else:
@@ -108,7 +112,7 @@ def _example(name: str, person: int) -> Pixels:
     return planes.to_rgb()
 
 
-def _sample_picture() -> bytes:
+def sample_picture() -> bytes:
     """A drawing of ours as a user's PNG on white would be: without transparency."""
     rgba = svg_rgba(asset("sample-sticker"), 512)
     white = cv2.add(rgba[:, :, :3], cv2.merge([cv2.bitwise_not(rgba[:, :, 3])] * 3))

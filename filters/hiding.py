@@ -23,6 +23,8 @@ CORNERS_COVERED = 1.3
 SOFT_EDGE = 0.05
 """Width of the soft edge as a share of the face's width; never under 1 px."""
 
+Floats = npt.NDArray[np.float32]
+
 SMALLEST_CELL_PX = 4.0
 """Smaller cells would leave the px of a small face nearly as they were."""
 
@@ -96,25 +98,28 @@ class Area:
     def mask(self, block: Region) -> Pixels:
         """How much each px of a block is hidden: 255 inside the area, falling to 0 over the soft edge around it."""
         x = np.arange(block.x1, block.x2, dtype=np.float32) + np.float32(0.5 - self.centre[0])
-        y = (np.arange(block.y1, block.y2, dtype=np.float32) + np.float32(0.5 - self.centre[1]))[:, None]
-        outside = self._ellipse(x, y) if self.ellipse else self._box(x, y)
-        shade = cv2.convertScaleAbs(np.clip(outside, 0, self.soft), alpha=-255 / self.soft, beta=255)
+        y = np.arange(block.y1, block.y2, dtype=np.float32) + np.float32(0.5 - self.centre[1])
+        beyond = self._beyond_ellipse(x, y) if self.ellipse else self._beyond_box(x, y)
+        # Conversion to 8 bits cuts at 255 inside the area and at 0 past its soft edge.
+        shade = cv2.addWeighted(beyond, -255 / self.soft, beyond, 0.0, 255.0, dtype=cv2.CV_8U)
         return np.asarray(shade, np.uint8)
 
-    def _box(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return np.maximum(np.abs(x) - np.float32(self.half_width), np.abs(y) - np.float32(self.half_height))
+    def _beyond_box(self, x: Floats, y: Floats) -> Floats:
+        """How far each px of columns ``x`` and rows ``y`` is outside of the box, in px; negative inside."""
+        return np.maximum(np.abs(x) - np.float32(self.half_width), np.abs(y[:, None]) - np.float32(self.half_height))
 
-    def _ellipse(self, x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def _beyond_ellipse(self, x: Floats, y: Floats) -> Floats:
+        """How far each px of columns ``x`` and rows ``y`` is outside of the ellipse, nearly; negative inside."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         across, along = self.half_width**-2, self.half_height**-2
-        xx = np.float32(cos * cos * across + sin * sin * along)
-        yy = np.float32(sin * sin * across + cos * cos * along)
-        xy = np.float32(2 * sin * cos * (across - along))
-        radius = np.sqrt(np.maximum(xx * x * x + (yy * y * y + (xy * y) * x), 0))
-        distance: npt.NDArray[np.float32] = (radius - np.float32(1)) * np.float32(
-            min(self.half_width, self.half_height)
-        )
-        return distance
+        xx = cos * cos * across + sin * sin * along
+        yy = sin * sin * across + cos * cos * along
+        xy = 2 * sin * cos * (across - along)
+        rows = np.column_stack([np.ones_like(y), y, y * y * np.float32(yy)])
+        columns = np.vstack([x * x * np.float32(xx), x * np.float32(xy), np.ones_like(x)])
+        radius = cv2.sqrt(cv2.max(rows @ columns, 0.0))  # type: ignore[call-overload]  # a number is an array to OpenCV
+        short = min(self.half_width, self.half_height)
+        return np.asarray(cv2.addWeighted(radius, short, radius, 0.0, -short), np.float32)
 
 
 def covered_area(face: Face, scale: float, shape: str) -> Area:
@@ -140,7 +145,7 @@ def _mosaic(spec: FilterSpec, planes: Planes, block: Region, face_width: float) 
     grid = _grid(block, face_width / spec.number("size"))
 
     def shown(samples: Pixels, number: int) -> Pixels:  # noqa: ARG001
-        tiles = cv2.resize(np.ascontiguousarray(samples), grid, interpolation=cv2.INTER_AREA)
+        tiles = _averages(samples, grid)
         return np.asarray(cv2.resize(tiles, samples.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
     return shown
@@ -150,9 +155,10 @@ def _blur(spec: FilterSpec, planes: Planes, block: Region, face_width: float) ->
     grid = _grid(block, face_width * spec.number("size") / 2)
 
     def shown(samples: Pixels, number: int) -> Pixels:  # noqa: ARG001
-        cells = cv2.resize(np.ascontiguousarray(samples), grid, interpolation=cv2.INTER_AREA)
-        blurred = cv2.GaussianBlur(cells, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.resize(blurred, samples.shape[::-1], interpolation=cv2.INTER_CUBIC), np.uint8)
+        blurred = cv2.GaussianBlur(_averages(samples, grid), (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
+        # A curve through the cells, drawn at a quarter of the size and lines in between: it looks the same, 5 x faster.
+        smooth = cv2.resize(blurred, (4 * grid[0], 4 * grid[1]), interpolation=cv2.INTER_CUBIC)
+        return np.asarray(cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
     return shown
 
@@ -165,6 +171,15 @@ def _fill(spec: FilterSpec, planes: Planes, block: Region, face_width: float) ->
         return np.full(samples.shape, round(float(colour[number])), np.uint8)
 
     return shown
+
+
+def _averages(samples: Pixels, grid: tuple[int, int]) -> Pixels:
+    """The mean of each cell: shape (rows, columns)."""
+    left = np.ascontiguousarray(samples)
+    # Halving even sides is much the fastest of OpenCV's reductions.
+    while all(side % 2 == 0 and side > 4 * cells for side, cells in zip(left.shape[::-1], grid, strict=True)):
+        left = np.asarray(cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _grid(block: Region, cell_px: float) -> tuple[int, int]:

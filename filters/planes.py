@@ -1,5 +1,6 @@
 """The pixels painted on: the Y, U and V planes of one upright frame, and the colours of artwork in them."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -27,6 +28,11 @@ class Region:
     y1: int
     x2: int
     y2: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in px."""
+        return self.x2 - self.x1, self.y2 - self.y1
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -68,7 +74,7 @@ class Planes:
         """
         # A rectangle may be far outside or huge; clipped first, it fits an int.
         left, top = max(0, int(min(x1, self.width))), max(0, int(min(y1, self.height)))
-        right, bottom = int(np.ceil(max(0, min(x2, self.width)))), int(np.ceil(max(0, min(y2, self.height))))
+        right, bottom = math.ceil(max(0, min(x2, self.width))), math.ceil(max(0, min(y2, self.height)))
         if left >= right or top >= bottom:
             return None
         step_x, step_y = 1 << self.chroma_shift_x, 1 << self.chroma_shift_y

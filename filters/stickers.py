@@ -1,19 +1,17 @@
 """Sticker filters: artwork of ours placed by a face's landmarks, and the user's own pictures placed on its box."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
 from facepaint.errors import InputError
 from facepaint.looks import FilterSpec
+from filters.affine import Affine
 from filters.artwork import Artwork, svg_artwork
 from filters.cutout import read_sticker
 from filters.face import Face, Point, Pose, pose_of
 from filters.planes import Planes, Region
-from filters.stamp import Transform, stamp
+from filters.stamp import stamp
 
 UNITS = 100.0
 """All artwork is drawn for a face whose eyes are this many units of the SVG apart."""
@@ -77,15 +75,15 @@ class Sticker:
         ]
 
 
-def placed(part: Part, pose: Pose, scale: float = 1.0) -> Transform:
+def placed(part: Part, pose: Pose, scale: float = 1.0) -> Affine:
     """Where a part goes: the transform from units of its SVG to px of the frame."""
-    x, y = _spot(part.spot, pose)
-    narrowed = pose.size * (1 - part.flat * (1 - pose.turn))
-    right = np.array(pose.right) * narrowed
-    down = np.array(pose.down) * pose.size
-    landing = np.array([x, y]) + scale * (part.offset[0] * right + part.offset[1] * down)
-    columns = np.column_stack([right * (-1 if part.mirrored else 1), down]) * scale / UNITS
-    return _affine(columns, landing - columns @ np.array(part.origin))
+    down = _times(pose.down, scale * pose.size)
+    right = _times(pose.right, scale * pose.size * (1 - part.flat * (1 - pose.turn)))
+    spot = _spot(part.spot, pose)
+    aside, below = part.offset
+    at = (spot[0] + aside * right[0] + below * down[0], spot[1] + aside * right[1] + below * down[1])
+    facing = _times(right, (-1 if part.mirrored else 1) / UNITS)
+    return Affine.landing(facing, _times(down, 1 / UNITS), part.origin, at)
 
 
 def _spot(spot: Spot, pose: Pose) -> Point:
@@ -95,6 +93,10 @@ def _spot(spot: Spot, pose: Pose) -> Point:
         middle = _towards(pose.eyes, pose.mouth, 0.5)
         return middle[0] + (pose.head[0] - pose.eyes[0]) / 2, middle[1] + (pose.head[1] - pose.eyes[1]) / 2
     return {"eyes": pose.eyes, "nose": pose.nose, "head": pose.head}[spot]
+
+
+def _times(vector: Point, factor: float) -> Point:
+    return vector[0] * factor, vector[1] * factor
 
 
 def _towards(a: Point, b: Point, share: float) -> Point:
@@ -124,13 +126,7 @@ class UserSticker:
         """Paint on one face in place; the regions touched, within the frame."""
         fits = (face.width / self.artwork.width, face.height / self.artwork.height)
         size = min(max(fits), WIDEST_COVER * min(fits)) * self.scale
-        roll = pose_of(face).roll
-        turned = size * np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
+        pose = pose_of(face)
         middle = (self.artwork.left + self.artwork.width / 2, self.artwork.top + self.artwork.height / 2)
-        return stamp(planes, self.artwork, _affine(turned, np.array(face.centre) - turned @ np.array(middle)))
-
-
-def _affine(linear: Transform, shift: Transform) -> Transform:
-    transform = np.eye(3)
-    transform[:2, :2], transform[:2, 2] = linear, shift
-    return transform
+        to_frame = Affine.landing(_times(pose.right, size), _times(pose.down, size), middle, face.centre)
+        return stamp(planes, self.artwork, to_frame)
