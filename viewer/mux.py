@@ -1,4 +1,4 @@
-"""Write packets made elsewhere into one MP4, QuickTime or Matroska file, every time kept exact."""
+"""Write packets made elsewhere into one MP4 or Matroska file, every time kept exact."""
 
 import io
 import math
@@ -20,13 +20,16 @@ from facepaint.jobs import AudioStream, Extras, Job
 if TYPE_CHECKING:
     from av.container.core import Chapter
 
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
 """The muxer for each suffix a result may have."""
 
 LARGEST_TIMESCALE = 2**31 - 1
 
-PLAIN_TEXT = frozenset({"subrip", "text", "webvtt"})
-"""Subtitles that become MP4's own timed text by taking their marks away."""
+PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
+"""Subtitles that are lines of text, by FFmpeg's names for codec or decoder; they need no template."""
+
+STYLED_TEXT = frozenset({"ass", "ssa"})
+"""Subtitles that are text with styles, which MP4 loses."""
 
 _MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
@@ -169,23 +172,26 @@ class Muxer:
             file.write(moov)
 
     def _add_subtitles(self) -> Iterator[Timed]:
+        into_matroska = self._plan.container == "matroska"
         for subtitles in self._plan.extras.subtitles:
-            as_text = self._plan.container != "matroska" and codec_name(subtitles.template) in PLAIN_TEXT
+            as_text = subtitles.codec in PLAIN_TEXT or (subtitles.codec in STYLED_TEXT and not into_matroska)
             if as_text:
-                stream: Any = self._out.add_stream("mov_text")
+                stream: Any = self._out.add_stream("subrip" if into_matroska else "mov_text")
                 stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
             elif can_hold(self._plan.container, subtitles.template):
                 with open_template(subtitles.template) as source:
                     stream = self._out.add_stream_from_template(source.streams[0])
             else:
-                where = self._plan.container.replace("matroska", "Matroska (.mkv)").upper()
-                self.notes.append(f"{subtitles.codec} subtitles are left out: {where} cannot hold them")
+                self.notes.append(f"{subtitles.codec} subtitles are left out: save as .mkv to keep them")
                 continue
             _name(stream, subtitles.language)
             track = Track(stream)
             for pts, duration, data in subtitles.packets:
-                body = _timed_text(data) if as_text else data
-                yield Timed(track, body, pts * subtitles.time_base, duration * subtitles.time_base)
+                body = data if not as_text else _text(subtitles.codec, data)
+                if as_text and not into_matroska:
+                    body = _timed_text(body)
+                if body:
+                    yield Timed(track, body, pts * subtitles.time_base, duration * subtitles.time_base)
 
 
 def _name(stream: Any, language: str, title: str = "") -> None:
@@ -195,10 +201,19 @@ def _name(stream: Any, language: str, title: str = "") -> None:
         stream.metadata["title"] = title
 
 
-def _timed_text(data: bytes) -> bytes:
-    """A sample of MP4 timed text: its length in two bytes, then UTF-8."""
-    text = _MARKS.sub("", data.decode("utf-8", "replace")).strip().encode()[:65535]
-    return len(text).to_bytes(2) + text
+def _text(codec: str, data: bytes) -> bytes:
+    """The lines of a subtitle as SubRip has them."""
+    if codec == "mov_text":
+        return data[2 : 2 + int.from_bytes(data[:2])]
+    if codec in STYLED_TEXT:
+        return data.split(b",", 8)[-1].replace(b"\\N", b"\n")
+    return data
+
+
+def _timed_text(text: bytes) -> bytes:
+    """A sample of MP4 timed text: its length in two bytes, then UTF-8 without marks."""
+    plain = _MARKS.sub("", text.decode("utf-8", "replace")).strip().encode()[:65535]
+    return len(plain).to_bytes(2) + plain if plain else b""
 
 
 def _chapters(plan: Plan) -> Iterator["Chapter"]:

@@ -60,7 +60,7 @@ def save(
 ) -> SaveReport:
     """Join a job's painted segments and its sound into ``out``, while they are still being made if need be.
 
-    The suffix of ``out`` chooses the container: .mp4, .m4v, .mov or .mkv. Without one it is MP4, or Matroska where
+    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv. Without one it is MP4, or Matroska where
     MP4 players do not expect the sound. The file appears under its name only once it is whole. `follow` tells of
     ``revive`` and ``patience``.
 

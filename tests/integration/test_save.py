@@ -1,0 +1,561 @@
+"""`save` joins painted segments and the source's sound into one file with the source's own times."""
+
+import hashlib
+import io
+import itertools
+import os
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+from av.container import InputContainer
+
+from facepaint.boxes import walk
+from facepaint.errors import InputError, JobError, UnknownJob, UsageError
+from facepaint.jobs import (
+    AudioPacket,
+    AudioStream,
+    Chapter,
+    Colour,
+    Extras,
+    Failed,
+    OutputProfile,
+    Painted,
+    Subtitles,
+    keys,
+)
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tasks.encode import EncodeSpec, SegmentEncoder
+from tests.helpers import eventually
+from tests.made_job import MadeJob, Sound, paint_picture, pictures_job, plain_job, sound, uneven_job
+from tests.media_compare import read_audio
+from viewer.check import check_saved
+from viewer.follow import Patience
+from viewer.pictures import safe_names, save_pictures
+from viewer.save import SaveReport, save
+
+QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1, abandoned_s=1.0)
+
+
+def save_job(made: MadeJob, out: Path, **options: object) -> SaveReport:
+    return save(made.store, made.id, made.look.id, out, patience=QUICK, **options)  # type: ignore[arg-type]
+
+
+def video_times(path: Path) -> list[Fraction]:
+    """Times of the frames as an ordinary player decodes them."""
+    with av.open(str(path)) as container:
+        return [frame.pts * frame.time_base for frame in container.decode(video=0)]
+
+
+def wanted_times(made: MadeJob) -> list[Fraction]:
+    return [pts * made.time_base for pts in made.times]
+
+
+def sound_bytes(made: Sound) -> list[bytes]:
+    return [data for _, data in made.packets]
+
+
+def audio_packets(path: Path, track: int = 0) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as container:
+        stream = container.streams.audio[track]
+        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size and p.pts is not None]
+
+
+def sound_starts(path: Path) -> list[tuple[int, Fraction]]:
+    """Of each audio track: where it starts by the container, and when its first decoded samples are."""
+    starts = []
+    with av.open(str(path)) as container:
+        for number, stream in enumerate(container.streams.audio):
+            container.seek(0)
+            frame = next(container.decode(audio=number))
+            starts.append((stream.start_time, frame.pts * frame.time_base))
+    return starts
+
+
+def top_boxes(path: Path) -> list[bytes]:
+    return [box.kind for box in walk(path.read_bytes())]
+
+
+def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
+    """The job starts at 1.5 s on the source's clock; its sound a little earlier."""
+    tone = sound("aac", start_s=Fraction(-1, 10))
+    made = plain_job(store, sounds=[tone]).complete()
+    report = save_job(made, tmp_path / "out.mp4")
+    assert report.check.passed, report.check.problems
+    assert (report.segments, report.frames, report.gaps, report.blank) == (4, 200, (), 0)
+    assert video_times(report.path) == wanted_times(made)
+    saved = audio_packets(report.path)
+    assert [data for _, data in saved] == sound_bytes(tone)
+    assert [time for time, _ in saved] == [packet.pts * tone.stream.time_base for packet, _ in tone.packets]
+    assert top_boxes(report.path)[:2] == [b"ftyp", b"moov"], "playing may begin before the file is all there"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def clip_job(store: Store, clip: Path) -> MadeJob:
+    """A job with the frame times, time base and sound of a real clip; its pictures are ours."""
+    with av.open(str(clip)) as container:
+        tick = container.streams.video[0].time_base
+        assert tick is not None
+        times = sorted(int(frame.pts) for frame in container.decode(video=0) if frame.pts is not None)
+    sounds = []
+    with av.open(str(clip)) as container:
+        for number, stream in enumerate(container.streams.audio):
+            with av.open(str(clip)) as again:
+                sounds.append(_sound_of(again, number))
+            assert stream.time_base == sounds[-1].stream.time_base
+    cuts, end = [times[0]], times[-1] + (times[-1] - times[-2])
+    cuts += [
+        pts
+        for before, pts in itertools.pairwise(times)
+        if (pts - times[0]) * tick // 2 > (before - times[0]) * tick // 2
+    ]
+    return MadeJob(store, tuple(times), (*cuts, end), tick, tuple(sounds), name=clip.name)
+
+
+def _sound_of(container: InputContainer, number: int) -> Sound:
+    stream = container.streams.audio[number]
+    buffer, packets, skip = io.BytesIO(), [], 0
+    with av.open(buffer, "w", format="nut") as template:
+        out = template.add_stream_from_template(stream)
+        for packet in container.demux(stream):
+            if packet.size:
+                row = AudioPacket(0, packet.size, packet.pts, packet.dts, packet.duration or 0)
+                packets.append((row, bytes(packet)))
+                if len(packets) == 1:
+                    side = packet.get_sidedata("skip_samples")
+                    skip = int.from_bytes(bytes(side)[:4], "little")
+                    packet.stream = out
+                    template.mux(packet)
+    context = stream.codec_context
+    assert stream.time_base is not None
+    language = stream.metadata.get("language", "")
+    template = buffer.getvalue()
+    track = AudioStream(
+        context.name, stream.time_base, context.sample_rate, context.channels, template, language, skip_samples=skip
+    )
+    return Sound(track, tuple(packets))
+
+
+@pytest.mark.clips
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hall.mp4",
+        "single-face-mp3.mp4",
+        "appears-hevc-vfr.mov",
+        "tall-no-audio.mp4",
+        "phone-rotate90.mp4",
+        "no-face.mp4",
+    ],
+)
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_times_and_sound_of_real_clips(name: str, suffix: str, store: Store, clips: Path, tmp_path: Path) -> None:
+    """Start offsets, encoder delay at negative times, variable frame rate, MP3, no sound at all."""
+    made = clip_job(store, clips / name).complete()
+    report = save_job(made, tmp_path / f"out{suffix}")
+    assert report.check.passed, report.check.problems
+    found, wanted = video_times(report.path), wanted_times(made)
+    if suffix == ".mp4":
+        assert found == wanted
+    else:
+        assert len(found) == len(wanted)
+        assert all(abs(f - w) <= Fraction(1, 1000) for f, w in zip(found, wanted, strict=True))
+        assert "times are rounded to the 1 ms that Matroska counts in" in report.notes
+    before, after = read_audio(clips / name), read_audio(report.path)
+    assert [[digest for _, digest in track] for track in after] == [[digest for _, digest in track] for track in before]
+    tolerance = Fraction(1, 40_000) if suffix == ".mp4" else Fraction(2, 1000)
+    for there, here in zip(before, after, strict=True):
+        assert all(abs(t - h) <= tolerance for (t, _), (h, _) in zip(there, here, strict=True))
+    if suffix == ".mp4":
+        assert sound_starts(report.path) == sound_starts(clips / name)
+
+
+def test_uneven_times_are_kept(store: Store, tmp_path: Path) -> None:
+    """A time base of 1/1000, frames of many lengths, one of 9 s."""
+    made = uneven_job(store).complete()
+    report = save_job(made, tmp_path / "out.mp4")
+    assert report.check.passed, report.check.problems
+    assert video_times(report.path) == wanted_times(made)
+    with av.open(str(report.path)) as container:
+        durations = [packet.duration for packet in container.demux(video=0) if packet.size]
+    ends = [*made.times[1:], made.cuts[-1]]
+    assert durations == [end - start for start, end in zip(made.times, ends, strict=True)]
+
+
+def test_a_time_base_with_a_numerator(store: Store, tmp_path: Path) -> None:
+    """1001/30000, as AVI and some Matroska files have it: MP4 counts thirty-thousandths."""
+    made = MadeJob(store, tuple(range(7, 97)), (7, 67, 97), Fraction(1001, 30_000)).complete()
+    report = save_job(made, tmp_path / "out.mp4")
+    assert report.check.passed, report.check.problems
+    assert video_times(report.path) == wanted_times(made)
+
+
+def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path) -> None:
+    tone = sound("aac", start_s=Fraction(-2))
+    made = MadeJob(store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)).complete()
+    report = save_job(made, tmp_path / "out.mp4")
+    assert report.check.passed, report.check.problems
+    assert "everything starts 0.500 s later: the source starts below 0, which no file can" in report.notes
+    half = Fraction(1, 2)
+    assert video_times(report.path) == [time + half for time in wanted_times(made)]
+    assert [time for time, _ in audio_packets(report.path)] == [
+        packet.pts * tone.stream.time_base + half for packet, _ in tone.packets if packet.pts is not None
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_every_track_comes_along_with_its_language(suffix: str, store: Store, tmp_path: Path) -> None:
+    """Sound that is longer than the picture, and sound that starts late and ends early."""
+    longer = sound("aac", seconds=7.0)
+    shorter = sound("libmp3lame", seconds=2.0, start_s=Fraction(3, 2))
+    shorter = replace(shorter, stream=replace(shorter.stream, language="deu", title="Kommentar"))
+    made = plain_job(store, seconds=5, sounds=[longer, shorter]).complete()
+    report = save_job(made, tmp_path / f"out{suffix}")
+    assert report.check.passed, report.check.problems
+    with av.open(str(report.path)) as container:
+        assert [stream.metadata.get("language") for stream in container.streams.audio] == ["eng", "deu"]
+    for number, made_sound in enumerate((longer, shorter)):
+        saved = audio_packets(report.path, number)
+        assert [data for _, data in saved] == sound_bytes(made_sound)
+        times = [packet.pts * made_sound.stream.time_base for packet, _ in made_sound.packets if packet.pts is not None]
+        assert all(abs(time - there) <= Fraction(1, 500) for (time, _), there in zip(saved, times, strict=True))
+
+
+@pytest.mark.parametrize(("codec", "suffix"), [("libopus", ".mp4"), ("flac", ".mp4"), ("pcm_s16le", ".mkv")])
+def test_without_a_suffix_the_sound_chooses_the_container(
+    codec: str, suffix: str, store: Store, tmp_path: Path
+) -> None:
+    tone = sound(codec, seconds=4)
+    made = plain_job(store, seconds=4, sounds=[tone]).complete()
+    report = save_job(made, tmp_path / "out")
+    assert report.path == tmp_path / f"out{suffix}"
+    assert report.check.passed, report.check.problems
+    assert [data for _, data in audio_packets(report.path)] == sound_bytes(tone)
+    told = "saved as Matroska, since MP4 players do not expect pcm_s16le sound" in report.notes
+    assert told == (suffix == ".mkv")
+
+
+def test_a_container_that_cannot_hold_the_sound_is_refused(store: Store, tmp_path: Path) -> None:
+    made = plain_job(store, seconds=2, sounds=[sound("pcm_mulaw", seconds=2)]).complete()
+    with pytest.raises(UsageError, match=r"^MP4 cannot hold pcm_mulaw sound: name the file out\.mkv$"):
+        save_job(made, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Path) -> None:
+    """AAC as a transport stream carries it: MP4 takes the headers off, and the report says so."""
+    tone = adts_sound(tmp_path)
+    made = plain_job(store, seconds=4, sounds=[tone]).complete()
+    report = save_job(made, tmp_path / "out.mp4")
+    assert report.check.passed, report.check.problems
+    assert [data for _, data in audio_packets(report.path)] == [data[7:] for data in sound_bytes(tone)]
+    assert any("ADTS" in note for note in report.notes)
+
+
+def adts_sound(folder: Path) -> Sound:
+    """`sound` through an .aac file, which gives every packet a header of 7 bytes and knows no extradata."""
+    path, plain = folder / "tone.aac", sound("aac", seconds=4)
+    with av.open(io.BytesIO(plain.stream.template), "r", format="nut") as template, av.open(str(path), "w") as out:
+        stream = out.add_stream_from_template(template.streams[0])
+        for row, data in plain.packets:
+            packet = av.Packet(data)
+            packet.pts, packet.dts, packet.time_base, packet.stream = row.pts, row.dts, plain.stream.time_base, stream
+            out.mux(packet)
+    with av.open(str(path)) as container:
+        bodies = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+    with av.open(str(path)) as container:
+        whole = _sound_of(container, 0)
+    rows = tuple((replace(row, size=len(body)), body) for (row, _), body in zip(plain.packets, bodies, strict=True))
+    return Sound(replace(whole.stream, time_base=plain.stream.time_base), rows)
+
+
+EXTRAS_TAGS = {"title": "Holiday", "location": "+52.5200+013.4050/", "comment": "at home", "major_brand": "qt  "}
+
+
+SUBTITLES = {
+    "subrip": (b"<i>Hello</i>", "Grüße".encode()),
+    "ass": (b"0,0,Default,,0,0,0,,{\\i1}Hello{\\i0}", "1,0,Default,,0,0,0,,Grüße".encode()),
+    "mov_text": (b"\0\x05Hello", b"\0\x07" + "Grüße".encode()),
+}
+
+
+def subtitles(codec: str) -> Subtitles:
+    """One track with two lines; only styled text needs codec parameters, its style sheet."""
+    buffer = io.BytesIO()
+    if codec == "ass":
+        with av.open(buffer, "w", format="nut") as container:
+            stream: Any = container.add_stream("ass")
+            stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
+            packet = av.Packet(SUBTITLES[codec][0])
+            packet.stream, packet.pts, packet.dts, packet.duration = stream, 0, 0, 1
+            packet.time_base = Fraction(1, 1000)
+            container.mux(packet)
+    first, second = SUBTITLES[codec]
+    rows = ((1700, 800, first), (2600, 900, second))
+    return Subtitles(codec, Fraction(1, 1000), buffer.getvalue(), rows, "deu")
+
+
+def saved_with_extras(store: Store, out: Path, look: str, codec: str = "subrip") -> SaveReport:
+    made = plain_job(store, seconds=4, sounds=[sound(seconds=4)], filters=(look,))
+    chapters = (Chapter(Fraction(0), Fraction(5, 2), "Arrival"), Chapter(Fraction(5, 2), Fraction(11, 2), "Beach"))
+    made.begin()
+    store.put_record(keys.extras(made.id), Extras(EXTRAS_TAGS, chapters, (subtitles(codec),)))
+    return save_job(made.complete(), out)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("codec", SUBTITLES)
+def test_tags_chapters_and_subtitles_come_along(codec: str, suffix: str, store: Store, tmp_path: Path) -> None:
+    report = saved_with_extras(store, tmp_path / f"out{suffix}", "sunglasses", codec)
+    assert report.check.passed, report.check.problems
+    assert report.frames == 100
+    with av.open(str(report.path)) as container:
+        tags = {name.lower(): text for name, text in container.metadata.items()}
+        assert (tags["title"], tags["comment"]) == ("Holiday", "at home")
+        assert tags.get("major_brand") != "qt  "
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Arrival", "Beach"]
+        (track,) = container.streams.subtitles
+        assert track.metadata["language"] in {"deu", "ger"}
+        lines = [
+            (p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in container.demux(track) if p.size > 2
+        ]
+    assert [row[:2] for row in lines] == [(Fraction(17, 10), Fraction(8, 10)), (Fraction(26, 10), Fraction(9, 10))]
+    if suffix == ".mp4":
+        assert [text for _, _, text in lines] == list(SUBTITLES["mov_text"])
+    else:
+        kept = {"subrip": SUBTITLES["subrip"], "ass": SUBTITLES["ass"], "mov_text": (b"Hello", "Grüße".encode())}
+        assert [text.split(b",", 1)[-1] for _, _, text in lines] == [text.split(b",", 1)[-1] for text in kept[codec]]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_hiding_look_takes_no_tags_along(suffix: str, store: Store, tmp_path: Path) -> None:
+    report = saved_with_extras(store, tmp_path / f"out{suffix}", "blur")
+    data = report.path.read_bytes()
+    for text in (b"Holiday", b"52.5200", b"at home", b"Main"):
+        assert text not in data
+    with av.open(str(report.path)) as container:
+        assert container.streams.audio[0].metadata["language"] == "eng"
+        assert len(container.chapters()) == 2
+        assert len(container.streams.subtitles) == 1
+
+
+def test_shape_and_colours_are_told_by_the_container(store: Store, tmp_path: Path) -> None:
+    """Pixels twice as wide as high, BT.709, limited range."""
+    made = plain_job(store, seconds=4).complete()
+    colour = Colour(1, 1, 1, 1)
+    spec = EncodeSpec(made.size, "yuv420p", made.time_base, Fraction(25), Fraction(2), colour, OutputProfile())
+    for index in range(2):
+        repaint(made, index, spec)
+    report = save_job(made, tmp_path / "out.mp4")
+    with av.open(str(report.path)) as container:
+        stream = container.streams.video[0]
+        assert stream.sample_aspect_ratio == 2
+        context = stream.codec_context
+        assert (context.color_primaries, context.color_trc, context.colorspace, context.color_range) == (1, 1, 1, 1)
+    data = report.path.read_bytes()
+    assert b"pasp" in data
+    assert b"colr" in data
+
+
+def repaint(made: MadeJob, index: int, spec: EncodeSpec) -> None:
+    """Paint a segment again with another encoding, as another worker would."""
+    with SegmentEncoder(spec, made.times[0], made.cuts[index + 1]) as encoder:
+        for pts in made._times_of(index):
+            frame = av.VideoFrame(*spec.size, spec.pixel_format)
+            for plane in frame.planes:
+                plane.update(bytes([128]) * plane.buffer_size)
+            frame.pts = pts
+            encoder.write(frame)
+        encoded = encoder.finish()
+    sha256 = hashlib.sha256(encoded.data).hexdigest()
+    old = made.store.get_record(keys.painted(made.id, made.look.id, index), Painted)
+    record = replace(
+        old,
+        name=f"{index:06d}-{sha256[:12]}.mp4",
+        bytes=len(encoded.data),
+        sha256=sha256,
+        init_bytes=encoded.init_bytes,
+    )
+    made.store.put(keys.painted_data(made.id, made.look.id, record.name), encoded.data)
+    made.store.put_record(keys.painted(made.id, made.look.id, index), record)
+    made.store.delete(keys.painted_data(made.id, made.look.id, old.name))
+
+
+def test_segments_of_two_encodings_are_not_joined(store: Store, tmp_path: Path) -> None:
+    made = plain_job(store, seconds=4).complete()
+    spec = EncodeSpec((352, 180), "yuv420p", made.time_base, Fraction(25), Fraction(1), Colour(), OutputProfile())
+    repaint(made, 1, spec)
+    with pytest.raises(JobError, match=r"^segment 1 of job \S+ was encoded differently"):
+        save_job(made, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def gappy_job(store: Store) -> MadeJob:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload(range(4))
+    made.seal()
+    made.detect(range(4))
+    made.paint([1, 3])
+    made.give_up(0)
+    made.give_up(2)
+    return made
+
+
+def test_missing_segments_are_named_and_refused(store: Store, tmp_path: Path) -> None:
+    made = gappy_job(store)
+    with pytest.raises(JobError, match=r"^segments 0, 2 were given up: `facepaint resume "):
+        save_job(made, tmp_path / "out.mp4")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -> None:
+    made = gappy_job(store)
+    report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
+    assert report.check.passed, report.check.problems
+    assert [gap.index for gap in report.gaps] == [0, 2]
+    assert video_times(report.path) == [
+        pts * made.time_base for n in (1, 3) for pts in made.times if made.cuts[n] <= pts < made.cuts[n + 1]
+    ]
+    assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.sounds[0])
+
+
+def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: Path) -> None:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload([0])
+    seen: list[tuple[int, int]] = []
+    result: list[SaveReport] = []
+    thread = threading.Thread(
+        target=lambda: result.append(save_job(made, tmp_path / "out.mp4", on_progress=lambda *row: seen.append(row)))
+    )
+    thread.start()
+    made.upload(range(1, 4))
+    made.seal()
+    made.detect(range(4))
+    made.paint([1, 0])
+    eventually(lambda: seen[-1:] == [(2, 4)], timeout_s=30)
+    assert not (tmp_path / "out.mp4").exists(), "the file appears once it is whole"
+    made.paint([2, 3])
+    thread.join(30)
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert result[0].check.passed
+    assert video_times(tmp_path / "out.mp4") == wanted_times(made)
+
+
+def test_where_it_cannot_be_written_is_said(store: Store, tmp_path: Path) -> None:
+    made = plain_job(store, seconds=2).complete()
+    there = tmp_path / "there.mp4"
+    there.write_bytes(b"precious")
+    for out, message in (
+        (tmp_path / "no" / "out.mp4", "there is no folder"),
+        (tmp_path / "out.avi", r"must end in \.mp4, \.m4v, \.mkv"),
+        (there, "is already there"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            save_job(made, out)
+    assert there.read_bytes() == b"precious"
+    save_job(made, there, overwrite=True)
+    assert len(video_times(there)) == 50
+    with pytest.raises(InputError, match="has no look 000000000000"):
+        save(store, made.id, "0" * 12, tmp_path / "out.mp4", patience=QUICK)
+    with pytest.raises(UnknownJob, match="facepaint jobs"):
+        save(store, "20260101T000000-aaaaaaaa", made.look.id, tmp_path / "out.mp4")
+
+
+def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_path: Path) -> None:
+    """A limit on the size of files stands for the full disk."""
+    made = plain_job(store, sounds=[sound()]).complete()
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "from facepaint.settings import Settings; from facepaint.store import Store; from viewer.save import save\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
+        "save(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, made.id, made.look.id, str(tmp_path / "out.mp4")],
+        env={**os.environ, **settings.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "UsageError: " in done.stderr, done.stderr
+    assert "out.mp4 cannot be written: File too large" in done.stderr
+    assert not list(tmp_path.glob("*out.mp4*"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [("shift", "instead of"), ("drop", "pictures instead of"), ("sound", "is not the source's")],
+)
+def test_the_check_finds_what_is_wrong(damage: str, problem: str, store: Store, tmp_path: Path) -> None:
+    made = plain_job(store, seconds=4, sounds=[sound(seconds=4)]).complete()
+    good = save_job(made, tmp_path / "good.mp4").path
+    bad = tmp_path / "bad.mp4"
+    scales = {"video_track_timescale": "12800", "movie_timescale": "1920000"}
+    with av.open(str(good)) as source, av.open(str(bad), "w", options=scales) as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        for number, packet in enumerate(source.demux()):
+            if not packet.size or (damage == "drop" and packet.stream.type == "video" and number > 250):
+                continue
+            if damage == "shift" and packet.stream.type == "video":
+                packet.pts, packet.dts = packet.pts + 300, packet.dts + 300
+            if damage == "sound" and packet.stream.type == "audio" and number > 100:
+                packet.update(bytes(packet)[:-1] + b"!")
+            packet.stream = streams[packet.stream_index]
+            out.mux(packet)
+    check = check_saved(store, made.id, made.look.id, bad)
+    assert not check.passed
+    assert problem in check.problems[0]
+    bad.write_bytes(b"no video")
+    assert check_saved(store, made.id, made.look.id, bad).problems[0].startswith("the file cannot be read back")
+
+
+def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:
+    job, look = pictures_job(store, ["a.jpg", "../../b.jpg", "a.jpg"])
+    for index in range(3):
+        paint_picture(store, job, look, index)
+    folder = tmp_path / "new" / "folder"
+    written = save_pictures(store, job.id, look.id, folder, patience=QUICK)
+    assert written == [folder / "a.jpg", folder / "b.jpg", folder / "a-2.jpg"]
+    assert all(path.read_bytes()[:2] == b"\xff\xd8" for path in written)
+    assert sorted(path.name for path in folder.iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg"]
+    written[0].write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"already has a\.jpg"):
+        save_pictures(store, job.id, look.id, folder, patience=QUICK)
+    assert written[0].read_bytes() == b"mine"
+    save_pictures(store, job.id, look.id, folder, overwrite=True, patience=QUICK)
+    assert written[0].read_bytes() != b"mine"
+
+
+def test_a_picture_that_was_given_up_is_named_and_the_others_saved(store: Store, tmp_path: Path) -> None:
+    job, look = pictures_job(store, ["a.jpg", "b.jpg"])
+    paint_picture(store, job, look, 1)
+    store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))
+    with pytest.raises(JobError, match=r"^given up: a\.jpg \(no picture\)"):
+        save_pictures(store, job.id, look.id, tmp_path, patience=QUICK)
+    assert [path.name for path in tmp_path.iterdir()] == ["b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("/etc/passwd", "passwd"),
+        ("C:\\photos\\me.png", "me.png"),
+        ("..", "picture-1"),
+        ("", "picture-1"),
+        (".bashrc", "bashrc"),
+        ("a\0b\nc.jpg", "abc.jpg"),
+        ("Größe 日本.webp", "Größe 日本.webp"),
+        ("x" * 300 + ".jpg", "x" * 196 + ".jpg"),
+    ],
+)
+def test_names_of_pictures_are_made_safe(given: str, name: str, store: Store) -> None:
+    job, _ = pictures_job(store, ["a.jpg"])
+    assert safe_names(replace(job, pictures=(given,))) == [name]
