@@ -115,7 +115,8 @@ class OutputProfile:
 class Job:
     """``job.json``: written by the uploader after the first segment is cut.
 
-    A video has ``video`` and maybe ``audio``; ``start_pts`` is its first shown time. A list of pictures has
+    A video has ``video`` and maybe ``audio``; ``start_pts`` is its first shown time; ``segment_s`` is what it was cut
+    with, so that an interrupted upload is cut the same way again. A list of pictures has
     ``pictures``, the file names in order: picture n is segment n, one packet holding the whole file.
     """
 
@@ -129,6 +130,7 @@ class Job:
     audio: tuple[AudioStream, ...] = ()
     start_pts: int = 0
     duration_s: float | None = None
+    segment_s: float = 2.0
     pictures: tuple[str, ...] = ()
     schema: Schema = 1
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import av
 import av.error
 
+from facepaint.decoder import open_decoder
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import Packet, Segment, VideoStream
 
@@ -22,30 +23,6 @@ class DecodeReport:
         self.refused_packets += 1
         if len(self.reasons) < 3:
             self.reasons.append(str(exc))
-
-
-def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
-    """A decoder made from a job's stream parameters alone.
-
-    Raises:
-        UnreadableMedia: FFmpeg has no such decoder, or it refuses the parameters.
-    """
-    try:
-        context = av.CodecContext.create(video.codec, "r")
-        assert isinstance(context, av.VideoCodecContext)
-        context.extradata = video.extradata or None
-        context.width, context.height = video.width, video.height
-        if video.pixel_format:
-            context.pix_fmt = video.pixel_format
-        if video.codec_tag:
-            context.codec_tag = video.codec_tag
-        context.thread_count = threads
-        # Frame threads delay output and hold a frame a thread; the work is spread over processes instead.
-        context.thread_type = "SLICE"
-        context.open()
-    except (av.error.FFmpegError, ValueError) as exc:
-        raise UnreadableMedia(f"no decoder for {video.codec}: {exc}") from exc
-    return context
 
 
 def decode_window(

@@ -1,0 +1,157 @@
+"""What is killed, hangs or forgets on the way must not keep a job from ending as if nothing had happened."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import redis
+
+from benchmarks.clips import make_portrait_clip
+from facepaint import parts
+from facepaint.client import Client
+from facepaint.jobs import Painted, keys
+from facepaint.processes import Child, Children, wait_until_ready
+from facepaint.settings import Settings
+from facepaint.status import job_status
+from tests.helpers import eventually
+from tests.media_compare import read_video
+
+SEGMENTS = 6
+
+StartWorker = Callable[..., Child]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six seconds with a keyframe a second, so six segments."""
+    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, gop=30)
+
+
+@pytest.fixture
+def impatient(settings: Settings) -> Settings:
+    """What takes minutes by default takes seconds."""
+    return settings.model_copy(update={"segment_s": 1.0, "visibility_timeout_s": 6, "task_time_limit_s": 4})
+
+
+@pytest.fixture
+def client(impatient: Settings) -> Client:
+    client = Client(impatient)
+    client.store.make_bucket()
+    return client
+
+
+@pytest.fixture
+def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]:
+    """Start a worker that dies or hangs over a segment; see `tests.poison`."""
+    children = Children()
+    (tmp_path / "poisoned" / "logs").mkdir(parents=True)
+
+    def start(poison: str) -> Child:
+        recipe = parts.worker(tmp_path / "poisoned", impatient, "poisoned", processes=1)
+        command = tuple("tests.poison" if word == "tasks" else word for word in recipe.command)
+        child = children.start(replace(recipe, command=command, environment={**recipe.environment, "POISON": poison}))
+        wait_until_ready(child, 60)
+        return child
+
+    yield start
+    children.close()
+
+
+def painted(client: Client, job_id: str, look: str) -> dict[int, Painted]:
+    found = job_status(client.store, job_id).keys.painted[look]
+    return {n: client.store.get_record(keys.painted(job_id, look, n), Painted) for n in sorted(found)}
+
+
+def test_a_worker_killed_in_the_middle_changes_nothing(
+    clip: Path, client: Client, impatient: Settings, start_worker: StartWorker
+) -> None:
+    worker = start_worker(impatient, name="first")
+    job_id = client.upload(clip, ["sunglasses"]).job_id
+    look = client.look_of(job_id)
+    eventually(lambda: job_status(client.store, job_id).keys.painted[look], 60)
+    worker.kill()
+    assert job_status(client.store, job_id).state == "working", "killed too late to prove anything"
+    start_worker(impatient, name="second")
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
+    undisturbed = client.upload(clip, ["sunglasses"]).job_id
+    assert client.wait(undisturbed, poll_s=0.2).state == "complete"
+    after_kill, without = painted(client, job_id, look), painted(client, undisturbed, look)
+    assert {n: record.sha256 for n, record in after_kill.items()} == {n: r.sha256 for n, r in without.items()}
+    assert len(without) == SEGMENTS
+    assert not list(client.store.list(f"{keys.prefix(job_id)}claims/")), "an orderly end removes its claim"
+
+
+def test_a_broker_that_forgets_everything_is_mended_by_resume(
+    clip: Path, client: Client, impatient: Settings, start_worker: StartWorker
+) -> None:
+    job_id = client.upload(clip, ["blur"]).job_id
+    assert impatient.broker_url is not None
+    with redis.Redis.from_url(impatient.broker_url.get_secret_value()) as broker:
+        broker.flushdb()
+    assert client.queue.length() == 0
+    start_worker(impatient)
+    client.resume(job_id)
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
+
+
+def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
+    clip: Path, client: Client, start_poisoned: StartWorker
+) -> None:
+    start_poisoned("paint-2-kill")
+    job_id = client.upload(clip, ["sunglasses"]).job_id
+    status = client.wait(job_id, poll_s=0.2)
+    assert status.state == "incomplete"
+    (look,) = status.looks
+    assert look.painted == SEGMENTS - 1
+    assert look.reasons == {2: "its worker died or hung 3 times"}
+
+
+def test_a_segment_that_hangs_its_worker_is_given_up(clip: Path, client: Client, start_poisoned: StartWorker) -> None:
+    start_poisoned("paint-1-hang")
+    job_id = client.upload(clip, ["sunglasses"]).job_id
+    status = client.wait(job_id, poll_s=0.2)
+    assert status.looks[0].reasons == {1: "its worker died or hung 3 times"}
+
+
+def test_a_hiding_look_shows_plain_pictures_where_it_was_given_up(
+    clip: Path, client: Client, start_poisoned: StartWorker, tmp_path: Path
+) -> None:
+    start_poisoned("paint-2-kill")
+    job_id = client.upload(clip, ["blur"]).job_id
+    status = client.wait(job_id, poll_s=0.2)
+    assert status.state == "complete"
+    assert status.looks[0].blank == 1
+    client.save(job_id, tmp_path / "saved.mp4")
+    saved, source = read_video(tmp_path / "saved.mp4"), read_video(clip)
+    assert saved.times == pytest.approx(source.times, abs=1 / 90000)
+    blank = [int(luma.max()) - int(luma.min()) < 8 for luma in saved.luma]
+    assert blank == [60 <= n < 90 for n in range(len(blank))]
+
+
+def test_a_failed_detection_hides_the_whole_frame(
+    clip: Path, client: Client, start_poisoned: StartWorker, tmp_path: Path
+) -> None:
+    start_poisoned("detect-2-kill")
+    job_id = client.upload(clip, ["mosaic"]).job_id
+    status = client.wait(job_id, poll_s=0.2)
+    assert status.state == "complete"
+    client.save(job_id, tmp_path / "saved.mp4")
+    saved, source = read_video(tmp_path / "saved.mp4"), read_video(clip)
+    for n in (60, 75, 89):
+        detail = [float(abs(luma[:, 1:].astype(int) - luma[:, :-1]).mean()) for luma in (saved.luma[n], source.luma[n])]
+        assert detail[0] < 0.3 * detail[1], "the whole frame lost its detail"
+
+
+def test_a_stopped_worker_hands_its_work_on(
+    clip: Path, client: Client, impatient: Settings, start_worker: StartWorker
+) -> None:
+    worker = start_worker(impatient, name="first")
+    job_id = client.upload(clip, ["fill"]).job_id
+    eventually(lambda: job_status(client.store, job_id).detected, 60)
+    os.kill(worker.pid, signal.SIGTERM)
+    assert worker.wait(40)
+    start_worker(impatient, name="second")
+    assert client.wait(job_id, poll_s=0.2).state == "complete"

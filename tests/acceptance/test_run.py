@@ -1,0 +1,94 @@
+"""`facepaint run`: a video goes in on one side and comes out painted, sound intact, on the other."""
+
+import json
+import os
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+from tests.media_compare import changed_share, read_audio, read_video
+
+REAL_CLIPS = {
+    "hall.mp4": True,
+    "phone-rotate90.mp4": True,
+    "appears-hevc-vfr.mov": True,
+    "single-face-mp3.mp4": True,
+    "no-face.mp4": False,
+    "tall-no-audio.mp4": True,
+}
+"""Whether a face is to be seen in it."""
+
+
+def facepaint(*arguments: object, home: Path, timeout: float = 170) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "facepaint", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "FACEPAINT_HOME": str(home)},
+        check=False,
+    )
+
+
+def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
+    before, after = read_video(source, keep_every=10), read_video(result, keep_every=10)
+    assert len(after.times) == len(before.times)
+    for there, here in zip(before.times, after.times, strict=True):
+        assert abs(there - here) <= before.time_base
+    width, height = before.size
+    assert after.size == (width + width % 2, height + height % 2)
+    assert [[digest for _, digest in track] for track in after.audio] == [
+        [digest for _, digest in track] for track in before.audio
+    ]
+    for there_track, here_track in zip(before.audio, after.audio, strict=True):
+        for (there, _), (here, _) in zip(there_track, here_track, strict=True):
+            assert abs(there - here) <= Fraction(1, 1000)
+    shares = [changed_share(b, a) for b, a in zip(before.luma, after.luma, strict=True)]
+    if faces:
+        assert sum(share > 0.001 for share in shares) > 0.5 * len(shares), shares
+    else:
+        assert max(shares) < 0.001, shares
+
+
+def test_a_video_comes_back_painted_with_its_sound(tmp_path: Path) -> None:
+    clip = make_portrait_clip(tmp_path / "party.mp4", seconds=6)
+    out = tmp_path / "painted.mp4"
+    done = facepaint("run", clip, "--out", out, "--filter", "sunglasses", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"party.mp4 -> {out}\n"
+    assert_same_but_painted(clip, out, faces=True)
+    assert read_audio(out)[0], "the clip has sound"
+    assert not list((tmp_path / "home" / "runs").glob("*")), "the private folder goes with the command"
+
+
+def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
+    clip = make_portrait_clip(tmp_path / "good.mp4", seconds=2)
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"not a video at all")
+    portrait = tmp_path / "portrait.png"
+    Image.new("RGB", (200, 150), "teal").save(portrait)
+    folder = tmp_path / "out"
+    folder.mkdir()
+    done = facepaint("run", clip, bad, portrait, "-o", folder, "--filter", "blur", "--json", home=tmp_path / "home")
+    assert done.returncode == 3
+    assert "bad.mp4" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) == 2
+    assert (folder / "good-painted.mp4").exists()
+    assert (folder / "portrait.png").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.clips
+@pytest.mark.parametrize("name", REAL_CLIPS)
+def test_real_clips(name: str, clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "painted.mp4"
+    done = facepaint("run", clips / name, "--out", out, "--filter", "sunglasses", home=tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    assert_same_but_painted(clips / name, out, faces=REAL_CLIPS[name])

@@ -1,0 +1,218 @@
+"""Cut demuxed packets into segments. Pure: packets in, segments out, no file and no storage.
+
+The rules are those of `facepaint.jobs.Segment`. A segment ends at the first keyframe at or after ``segment_s``. Where
+none comes within twice that, it ends at any packet and the next ones are decoded from where this run began; there
+segments grow, since each is decoded from the run's beginning.
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+
+from facepaint.jobs import AudioPacket, Packet, Segment
+
+GROWTH = (1, 1, 2, 4)
+"""Lengths of the segments of a run without keyframes, in ``segment_s``; the last one goes on."""
+
+MAX_WORK_PX = 1_200_000_000
+"""Frames x pixels of a segment: what a slow CPU paints in under a minute."""
+
+MAX_BYTES = 64 * 2**20
+"""A segment ends at any packet before it grows over this, and the uploader's memory with it."""
+
+LOOKAHEAD = 64
+"""Packets after which a border is taken as settled where there are no dts to tell: more than any codec reorders."""
+
+
+@dataclass(frozen=True, slots=True)
+class CutSegment:
+    """A segment's record and what is stored beside it."""
+
+    record: Segment
+    data: bytes
+    audio: bytes
+
+
+@dataclass(slots=True)
+class _Border:
+    """Where a segment ends: before the packet at ``position``; it shows what comes before ``pts``."""
+
+    position: int
+    pts: int
+    at_keyframe: bool
+
+
+@dataclass(slots=True)
+class _Sound:
+    packet: AudioPacket
+    data: bytes
+    time: Fraction | None
+
+
+@dataclass(slots=True)
+class _Held:
+    """The packets of the segment being gathered, with those looked ahead at."""
+
+    packets: list[Packet] = field(default_factory=list)
+    data: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, packet: Packet, data: bytes) -> None:
+        self.packets.append(packet)
+        self.data.append(data)
+        self.size += packet.size
+
+
+class Cutter:
+    """Feed it packets in the order of the file; it gives segments as soon as their borders are settled.
+
+    It holds one segment and the packets looked ahead at, whatever the file's length.
+    """
+
+    def __init__(self, time_base: Fraction, pixels: int, segment_s: float) -> None:
+        self._time_base = time_base
+        self._pixels = pixels
+        self._segment = Fraction(segment_s).limit_denominator(1000) / time_base
+        self._held = _Held()
+        self._sounds: deque[_Sound] = deque()
+        self._border: _Border | None = None
+        self._index = 0
+        self._run_start = 0
+        self._start: int | None = None
+        self._last_dts: int | None = None
+
+    def video(self, packet: Packet, data: bytes) -> Iterator[CutSegment]:
+        """Take the next video packet; gives the segments it completes. A packet needs a pts or a dts."""
+        waiting = deque([(packet, data)])
+        while waiting:
+            following, body = waiting.popleft()
+            if self._border is None:
+                self._border = self._border_before(following)
+            self._held.add(following, body)
+            if self._border is not None and self._is_settled(following):
+                cut, rest = self._cut()
+                yield cut
+                waiting.extendleft(reversed(rest))
+
+    def audio(self, packet: AudioPacket, data: bytes, time_base: Fraction) -> None:
+        """Take the next packet of a sound track; it goes with the segment of its time, or the next to be cut."""
+        time = None if packet.pts is None else packet.pts * time_base
+        self._sounds.append(_Sound(packet, data, time))
+
+    def finish(self) -> Iterator[CutSegment]:
+        """The file has ended: gives what is left."""
+        while self._border is not None:
+            cut, rest = self._cut()
+            yield cut
+            for packet, data in rest:
+                if self._border is None:
+                    self._border = self._border_before(packet)
+                self._held.add(packet, data)
+        if any(not packet.discard for packet in self._held.packets):
+            last = max(_time(packet) + max(1, packet.duration) for packet in self._held.packets if not packet.discard)
+            yield self._make(len(self._held.packets), len(self._held.packets), last, None)
+
+    def _border_before(self, packet: Packet) -> _Border | None:
+        """A border before this packet, or at one already held, if the segment is to end here."""
+        held = self._held.packets
+        if not any(not earlier.discard for earlier in held):
+            return None
+        first = next(earlier for earlier in held if not earlier.discard)
+        if packet.keyframe and not packet.discard and _time(packet) - _time(first) >= self._segment:
+            return _Border(len(held), _time(packet), at_keyframe=True)
+        elapsed = _order(packet) - _order(first)
+        position = self._index - self._run_start
+        if position == 0 and elapsed >= 2 * self._segment:
+            # No keyframe came in time: the run's first segment is no longer for having waited.
+            back = next(n for n, p in enumerate(held) if n and _order(p) - _order(first) >= self._segment)
+            return _Border(back, min(_time(p) for p in [*held[back:], packet]), at_keyframe=False)
+        if position > 0 and elapsed >= GROWTH[min(position, len(GROWTH) - 1)] * self._segment:
+            return _Border(len(held), _time(packet), at_keyframe=False)
+        if len(held) * self._pixels >= MAX_WORK_PX or self._held.size + packet.size > MAX_BYTES:
+            return _Border(len(held), _time(packet), at_keyframe=packet.keyframe)
+        return None
+
+    def _is_settled(self, newest: Packet) -> bool:
+        """Whether no packet to come can be shown before the border; a packet's pts is never below its dts."""
+        border = self._border
+        assert border is not None
+        if not border.at_keyframe:
+            border.pts = min(border.pts, _time(newest))
+        if newest.dts is not None:
+            return newest.dts >= border.pts
+        return len(self._held.packets) - border.position >= LOOKAHEAD
+
+    def _cut(self) -> tuple[CutSegment, list[tuple[Packet, bytes]]]:
+        """End the segment at the settled border; also the packets after it, to be taken again."""
+        border, held = self._border, self._held
+        assert border is not None
+        after = held.packets[border.position :]
+        overlap = 0
+        if border.at_keyframe:
+            overlap = max((n + 1 for n, packet in enumerate(after) if _time(packet) < border.pts), default=0)
+        cut = self._make(border.position, border.position + overlap, border.pts, border.pts * self._time_base)
+        rest = list(zip(after, held.data[border.position :], strict=True))
+        self._held = _Held()
+        self._border = None
+        self._start = border.pts
+        self._index += 1
+        if border.at_keyframe:
+            self._run_start = self._index
+        return cut, rest
+
+    def _make(self, own: int, stored: int, end: int, until: Fraction | None) -> CutSegment:
+        packets, data = self._held.packets[:stored], b"".join(self._held.data[:stored])
+        start = self._start
+        if start is None:
+            start = min(_time(packet) for packet in packets[:own] if not packet.discard)
+        sounds = self._sounds_until(until)
+        audio = b"".join(sound.data for sound in sounds)
+        record = Segment(
+            index=self._index,
+            start=start,
+            end=end,
+            packets=tuple(packets),
+            sha256=hashlib.sha256(data).hexdigest(),
+            overlap=stored - own,
+            decode_from=self._run_start,
+            audio=tuple(sound.packet for sound in sounds),
+            audio_sha256=hashlib.sha256(audio).hexdigest() if sounds else "",
+        )
+        return CutSegment(record, data, audio)
+
+    def _sounds_until(self, until: Fraction | None) -> list[_Sound]:
+        """The sound before a time, in the order of the file, each track's packets in their order."""
+        taken: list[_Sound] = []
+        kept: deque[_Sound] = deque()
+        later: set[int] = set()
+        for sound in self._sounds:
+            stream = sound.packet.stream
+            if until is not None and (stream in later or (sound.time is not None and sound.time >= until)):
+                later.add(stream)
+                kept.append(sound)
+            else:
+                taken.append(sound)
+        self._sounds = kept
+        return taken
+
+
+def with_times(packet: Packet, last_dts: int | None) -> Packet:
+    """The packet with a pts and a dts where one of them can stand for the other."""
+    dts = packet.dts if packet.dts is not None else packet.pts
+    pts = packet.pts if packet.pts is not None else dts
+    if pts is None and last_dts is not None:
+        pts = dts = last_dts + max(1, packet.duration)
+    return replace(packet, pts=pts, dts=dts)
+
+
+def _time(packet: Packet) -> int:
+    """When the packet's frame is shown."""
+    assert packet.pts is not None
+    return packet.pts
+
+
+def _order(packet: Packet) -> int:
+    """Where the packet stands in decoding order, in time."""
+    return packet.dts if packet.dts is not None else _time(packet)

@@ -1,0 +1,99 @@
+"""Opening a file as media, and only as media: the one place where the uploader lets FFmpeg near a user's file."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Stream
+
+from facepaint.errors import InputError, UnreadableMedia
+
+# Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are not listed.
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2",
+    "matroska,webm",
+    "avi",
+    "mpegts",
+    "mpeg",
+    "mpegvideo",
+    "flv",
+    "asf",
+    "ogg",
+    "gif",
+    "apng",
+    "webp_anim",
+    "nut",
+    "mxf",
+    "h264",
+    "hevc",
+    "m4v",
+    "ivf",
+    "obu",
+    "dv",
+    "rm",
+    "wtv",
+    "mjpeg",
+    "yuv4mpegpipe",
+)
+
+
+@contextmanager
+def open_media(path: Path) -> Iterator[InputContainer]:
+    """Open a file for demuxing.
+
+    Raises:
+        InputError: there is no such file, it is a folder, empty, or not to be read.
+        UnreadableMedia: it is in no format that facepaint reads.
+    """
+    check_file(path)
+    options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
+    try:
+        # The prefix keeps a name such as "concat:x" from being taken for another protocol.
+        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+    except (av.error.FFmpegError, ValueError) as exc:
+        raise UnreadableMedia(
+            f"{path} is no video that can be read ({_reason(exc)}); play it to see if it is whole"
+        ) from exc
+    with container:
+        yield container
+
+
+def check_file(path: Path) -> None:
+    """Raise `InputError` in words of the user's unless the path is a readable file with something in it."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the files in it")
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; check the name") from None
+    except OSError as exc:
+        raise InputError(f"{path} cannot be read: {exc.strerror}") from exc
+    if size == 0:
+        raise InputError(f"{path} is empty; copy it again from where it came from")
+
+
+def nut_of(stream: Stream, packet: av.Packet[Any]) -> bytes:
+    """A NUT file in memory of one packet: carries a stream's codec parameters to a muxer elsewhere."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="nut") as out:
+        target = out.add_stream_from_template(stream)
+        copy = av.Packet(bytes(packet))
+        copy.pts = copy.dts = 0
+        copy.time_base = packet.time_base
+        copy.is_keyframe = True
+        copy.stream = target
+        out.mux(copy)
+    return buffer.getvalue()
+
+
+def _reason(exc: Exception) -> str:
+    return (getattr(exc, "strerror", None) or str(exc)).lower()

@@ -1,0 +1,104 @@
+"""Upload still pictures: one job for the list, each picture one segment of one packet, the file as it is."""
+
+import hashlib
+from collections.abc import Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path, PurePath
+
+from facepaint.errors import UsageError
+from facepaint.jobs import (
+    DetectorSpec,
+    Extras,
+    Job,
+    OutputProfile,
+    Packet,
+    Sealed,
+    Segment,
+    SourceFile,
+    keys,
+    new_job_id,
+)
+from facepaint.looks import Look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from uploader.cut import CutSegment
+from uploader.stickers import store_stickers
+from uploader.store_segments import SegmentStorer
+from uploader.upload import OnProgress, UploadProgress, UploadResult
+
+
+def upload_pictures(
+    paths: Sequence[Path],
+    look: Look,
+    store: Store,
+    queue: Queue,
+    settings: Settings,
+    on_progress: OnProgress | None = None,
+) -> UploadResult:
+    """Upload pictures, already known to be some (see `uploader.inputs`), as one job.
+
+    Raises:
+        UsageError: there are none.
+        InputError: a sticker is no picture.
+        StoreUnreachable: the storage refuses, or stays away for too long.
+    """
+    if not paths:
+        raise UsageError("no picture given")
+    store.make_bucket()
+    look = store_stickers(look, store)
+    total = sum(path.stat().st_size for path in paths)
+    job = _new_job(paths, total, settings)
+    show = on_progress or (lambda _: None)
+    done = 0
+    with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
+        storer.on_wait = lambda why: show(UploadProgress(done, total, storer.stored, why))
+        storer.begin(look, start_pts=0)
+        for index, path in enumerate(paths):
+            data = path.read_bytes()
+            record = Segment(
+                index=index,
+                start=index,
+                end=index + 1,
+                packets=(Packet(len(data), index, index, 1, keyframe=True),),
+                sha256=hashlib.sha256(data).hexdigest(),
+                decode_from=index,
+            )
+            storer.add(CutSegment(record, data, b""))
+            done += len(data)
+            show(UploadProgress(done, total, storer.stored))
+        storer.drain()
+        store.put_record(keys.extras(job.id), Extras())
+        unqueued = storer.seal(Sealed(storer.stored))
+    warning = f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+    return UploadResult(job.id, storer.stored, warnings=(warning,) if unqueued else ())
+
+
+def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The pictures' file names, those that repeat told apart by a number."""
+    names: list[str] = []
+    for path in paths:
+        name, number = path.name, 1
+        while name.casefold() in (taken.casefold() for taken in names):
+            number += 1
+            name = f"{PurePath(path.name).stem}-{number}{path.suffix}"
+        names.append(name)
+    return tuple(names)
+
+
+def _new_job(paths: Sequence[Path], total: int, settings: Settings) -> Job:
+    now = datetime.now(UTC)
+    digest = hashlib.sha256()
+    for path in paths:
+        digest.update(path.name.encode())
+    name = paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more"
+    return Job(
+        id=new_job_id(now),
+        kind="pictures",
+        source=SourceFile(name, total, digest.hexdigest()),
+        created=now,
+        detector=DetectorSpec(settings.detector, settings.min_face),
+        output=OutputProfile("pillow", settings.crf, ""),
+        pictures=unique_names(paths),
+    )

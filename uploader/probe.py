@@ -1,0 +1,226 @@
+"""Probe a video: what a decoder needs to know of it, how it is to be shown, and whether it can be decoded at all."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream as InputVideo
+
+from facepaint.decoder import open_decoder
+from facepaint.errors import UnreadableMedia
+from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
+from uploader.media import nut_of, open_media
+
+MAX_SIDE_PX = 16_384
+MAX_PIXELS = 134_000_000
+FIRST_PACKETS = 5_000
+"""How far into the file the first frame, and the first packet of each audio track, are looked for."""
+
+MIB = 2**20
+FULL_RANGE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What is known of a video before it is cut.
+
+    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order; a track that brings no packet
+    among the first is not in it.
+    """
+
+    source: SourceFile
+    video: VideoStream
+    video_index: int
+    audio: tuple[AudioStream, ...]
+    audio_indexes: tuple[int, ...]
+    duration_s: float | None
+    tags: dict[str, str]
+    chapters: tuple[Chapter, ...]
+
+
+def probe(path: Path) -> Probe:
+    """Probe a video file.
+
+    Raises:
+        InputError: there is nothing to read.
+        UnreadableMedia: no video in it, an absurd size, or no first frame comes out of the decoder.
+    """
+    with open_media(path) as container:
+        stream = main_video(container, path)
+        _check_size(stream, path)
+        described = _describe(stream)
+        first, packets = _first_frame(container, stream, described, path)
+        audio = {
+            index: _describe_audio(container, index, packets[index])
+            for index in packets
+            if container.streams[index].type == "audio"
+        }
+        return Probe(
+            source=source_file(path),
+            video=_shown(described, first),
+            video_index=stream.index,
+            audio=tuple(audio.values()),
+            audio_indexes=tuple(audio),
+            duration_s=container.duration / av.time_base if container.duration else None,
+            tags=dict(container.metadata),
+            chapters=tuple(_chapters(container)),
+        )
+
+
+def main_video(container: InputContainer, path: Path) -> InputVideo:
+    """The first real video stream: a cover picture is none.
+
+    Raises:
+        UnreadableMedia: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    what = "only sound" if container.streams.audio else "no video"
+    raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
+
+
+def source_file(path: Path) -> SourceFile:
+    """What identifies a file: its size and the sha256 of its first and last MiB."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        digest.update(file.read(MIB))
+        file.seek(max(0, size - MIB))
+        digest.update(file.read(MIB))
+    return SourceFile(path.name, size, digest.hexdigest())
+
+
+def _check_size(stream: InputVideo, path: Path) -> None:
+    context = stream.codec_context
+    if context is None or not context.width or not context.height:
+        raise UnreadableMedia(f"{path} holds a video without a size or a decoder; convert it to H.264 first")
+    if max(context.width, context.height) > MAX_SIDE_PX or context.width * context.height > MAX_PIXELS:
+        raise UnreadableMedia(f"{path} claims {context.width}x{context.height} px, more than can be painted")
+
+
+def _describe(stream: InputVideo) -> VideoStream:
+    context = stream.codec_context
+    assert stream.time_base is not None
+    tag = context.codec_tag
+    return VideoStream(
+        codec=context.codec.name,
+        codec_tag=tag if tag.isascii() and tag.isprintable() and "[" not in tag else "",
+        extradata=bytes(context.extradata or b""),
+        width=context.width,
+        height=context.height,
+        pixel_format=context.pix_fmt or "",
+        time_base=stream.time_base,
+        frame_rate=stream.average_rate or stream.guessed_rate,
+        sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+    )
+
+
+def _shown(video: VideoStream, first: av.VideoFrame) -> VideoStream:
+    """The description completed by what only a decoded frame tells."""
+    rotation, mirrored = orientation(first)
+    # FFmpeg names full range by its JPEG formats too.
+    full = first.format.name.startswith("yuvj")
+    colour = Colour(
+        primaries=int(first.color_primaries),
+        transfer=int(first.color_trc),
+        matrix=int(first.colorspace),
+        range=FULL_RANGE if full else int(first.color_range),
+    )
+    fields = {name: getattr(video, name) for name in video.__dataclass_fields__}
+    changed = {"rotation": rotation, "mirrored": mirrored, "colour": colour, "pixel_format": first.format.name}
+    return VideoStream(**{**fields, **changed})
+
+
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is flipped before that.
+
+    From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
+    """
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":  # type: ignore[attr-defined]  # the stub says str
+            a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])  # type: ignore[arg-type]
+            mirrored = a * d - b * c < 0
+            angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
+            return round(angle / 90) * 90 % 360, mirrored
+    return 0, False
+
+
+def _first_frame(
+    container: InputContainer, stream: InputVideo, video: VideoStream, path: Path
+) -> tuple[av.VideoFrame, dict[int, av.Packet[Any]]]:
+    """The first frame out of a decoder like the workers', and the first packet of each audio track near it."""
+    decoder = open_decoder(video)
+    wanted = {stream.index, *(audio.index for audio in container.streams.audio)}
+    first: av.VideoFrame | None = None
+    packets: dict[int, av.Packet[Any]] = {}
+    try:
+        for count, packet in enumerate(container.demux([container.streams[index] for index in sorted(wanted)])):
+            if packet.size:
+                packets.setdefault(packet.stream.index, packet)
+            if packet.stream.index == stream.index and first is None:
+                first = next(iter(_decoded(decoder, packet)), None)
+            if (first is not None and packets.keys() >= wanted) or count > FIRST_PACKETS:
+                break
+    except av.error.FFmpegError:
+        pass  # data that ends early: what came decides
+    first = first or next(iter(_decoded(decoder, None)), None)
+    if first is None:
+        raise UnreadableMedia(
+            f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
+        )
+    return first, packets
+
+
+def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
+    bare = None
+    if packet is not None and packet.size:
+        bare = av.Packet(bytes(packet))
+        bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
+    try:
+        return decoder.decode(bare)
+    except av.error.FFmpegError:
+        return []
+
+
+def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any]) -> AudioStream:
+    stream = container.streams[index]
+    assert isinstance(stream, av.AudioStream)
+    context = stream.codec_context
+    assert stream.time_base is not None
+    return AudioStream(
+        codec=context.codec.name,
+        time_base=stream.time_base,
+        sample_rate=context.sample_rate,
+        channels=context.channels,
+        template=nut_of(stream, packet),
+        skip_samples=_skip_samples(packet),
+        language=stream.metadata.get("language", ""),
+        title=stream.metadata.get("title", ""),
+    )
+
+
+def _skip_samples(packet: av.Packet[Any]) -> int:
+    """Samples at the track's start that are decoded and not played, as the demuxer says."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0
+    return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
+
+
+def _chapters(container: InputContainer) -> list[Chapter]:
+    found = []
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1)
+        title = chapter.get("metadata", {}).get("title", "")
+        found.append(Chapter(chapter["start"] * base, chapter["end"] * base, title))
+    return found

@@ -1,0 +1,60 @@
+"""A user's sticker pictures: checked before anything is stored, and stored under their sha256."""
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from facepaint.errors import InputError
+from facepaint.jobs import keys
+from facepaint.looks import FilterSpec, Look
+from facepaint.store import Store
+from uploader.media import check_file
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+MAX_PIXELS = 40_000_000
+MAX_BYTES = 32 * 2**20
+
+
+def check_stickers(look: Look) -> None:
+    """Raise `InputError` if a file named by a look is no picture that can be a sticker."""
+    for spec in look.filters:
+        if spec.path is not None:
+            _read(Path(spec.path))
+
+
+def store_stickers(look: Look, store: Store) -> Look:
+    """Store the pictures a look names by file, and name them by sha256 instead.
+
+    Raises:
+        InputError: a file is no picture.
+    """
+    return replace(look, filters=tuple(_stored(spec, store) for spec in look.filters))
+
+
+def _stored(spec: FilterSpec, store: Store) -> FilterSpec:
+    if spec.path is None:
+        return spec
+    data = _read(Path(spec.path))
+    sha256 = hashlib.sha256(data).hexdigest()
+    key = keys.sticker(sha256)
+    if not store.exists(key):
+        store.put(key, data)
+    return spec.stored_as(sha256)
+
+
+def _read(path: Path) -> bytes:
+    check_file(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"sticker {path} has more than {MAX_BYTES >> 20} MiB; make it smaller")
+    data = path.read_bytes()
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
+                raise InputError(f"sticker {path} has {picture.width}x{picture.height} px; make it smaller")
+            picture.load()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
+        raise InputError(f"sticker {path} is no picture in PNG, WebP or JPEG") from exc
+    return data

@@ -1,0 +1,52 @@
+"""Text subtitles of a source: few enough bytes to travel whole in ``extras.json``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import av
+from av.stream import Stream
+
+from facepaint.jobs import Subtitles
+from uploader.media import nut_of
+
+MAX_BYTES = 4 * 2**20
+TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})
+
+
+class SubtitleReader:
+    """Gathers the packets of text subtitle tracks."""
+
+    def __init__(self) -> None:
+        self._tracks: dict[int, Subtitles] = {}
+        self._packets: dict[int, list[tuple[int, int, bytes]]] = {}
+        self._bytes = 0
+
+    def takes(self, stream: Stream) -> bool:
+        """Whether a track is text."""
+        context = stream.codec_context
+        return context is not None and context.codec.name in TEXT_CODECS
+
+    def add(self, packet: av.Packet[Any]) -> None:
+        """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are kept."""
+        stream = packet.stream
+        if packet.pts is None or self._bytes + packet.size > MAX_BYTES:
+            return
+        if stream.index not in self._tracks:
+            assert stream.time_base is not None
+            self._tracks[stream.index] = Subtitles(
+                codec=stream.codec_context.codec.name,
+                time_base=stream.time_base,
+                template=nut_of(stream, packet),
+                packets=(),
+                language=stream.metadata.get("language", ""),
+            )
+        self._bytes += packet.size
+        self._packets.setdefault(stream.index, []).append((packet.pts, packet.duration or 0, bytes(packet)))
+
+    def tracks(self) -> tuple[Subtitles, ...]:
+        """The tracks with what was gathered."""
+        return tuple(
+            Subtitles(track.codec, track.time_base, track.template, tuple(self._packets[index]), track.language)
+            for index, track in sorted(self._tracks.items())
+        )
