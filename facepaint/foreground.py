@@ -57,9 +57,18 @@ def run_foreground(
                 stack.wait_ready()
             _show(stack, console)
         except KeyboardInterrupt:
-            console.print("stopping; segments in work get some seconds to end (Ctrl-C again: at once)")
+            _stop(stack, console)
         finally:
             stack.stop()
+
+
+def _stop(stack: Stack, console: Console) -> None:
+    try:
+        console.print("stopping; segments in work get some seconds to end (Ctrl-C again: at once)")
+        stack.stop()
+    except KeyboardInterrupt:
+        stack.stop(gently=False)
+        raise
     console.print("stopped")
 
 

@@ -1,0 +1,119 @@
+"""Child processes: they end with their parent, with all they started, and what they said last is known."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from facepaint.errors import ServiceError
+from facepaint.processes import MAX_LOG_BYTES, Children, Recipe, identity, last_line, wait_until_ready
+from tests.helpers import eventually, living_in_group, needs_proc
+
+ROOT = Path(__file__).parents[2]
+
+STUBBORN = "trap '' HUP TERM; (sleep 600) & echo started; wait"
+"""A shell that leaves a grandchild, and is deaf to everything but SIGKILL."""
+
+
+def recipe(folder: Path, script: str, **options: object) -> Recipe:
+    return Recipe("helper", ("/bin/sh", "-c", script), folder / "helper.log", folder, dict(os.environ), **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def children() -> Iterator[Children]:
+    children = Children()
+    yield children
+    children.close()
+
+
+@needs_proc
+def test_the_children_of_children_end_with_a_killed_parent(tmp_path: Path) -> None:
+    script = f"""
+import os, time
+from pathlib import Path
+from facepaint.processes import Children, Recipe
+folder = Path({str(tmp_path)!r})
+child = Children().start(Recipe("helper", ("/bin/sh", "-c", {STUBBORN!r}), folder / "helper.log", folder, os.environ))
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    leader = int(parent.stdout.readline())
+    eventually(lambda: len(living_in_group(leader)) == 2)
+    parent.kill()
+    parent.communicate()
+    eventually(lambda: not living_in_group(leader))
+
+
+@needs_proc
+def test_who_does_not_stop_is_killed_with_all_it_started(children: Children, tmp_path: Path) -> None:
+    child = children.start(recipe(tmp_path, STUBBORN, stop_s=0.2, insist=signal.SIGKILL))
+    eventually(lambda: len(living_in_group(child.pid)) == 2)
+    children.stop([child])
+    assert not child.alive
+    assert not living_in_group(child.pid)
+
+
+def test_who_stops_in_time_is_not_insisted_upon(children: Children, tmp_path: Path) -> None:
+    script = "trap 'echo asked; exit 0' TERM; echo started; while :; do sleep 0.05; done"
+    child = children.start(recipe(tmp_path, script, stop_s=30.0, insist=signal.SIGKILL))
+    eventually(lambda: last_line(child.recipe.log) == "started")
+    children.stop([child])
+    assert child.returncode == 0
+    assert last_line(child.recipe.log) == "asked"
+
+
+def test_a_child_that_dies_before_it_is_ready_is_reported_with_its_last_words(
+    children: Children, tmp_path: Path
+) -> None:
+    child = children.start(recipe(tmp_path, "echo no port; echo; exit 7", answers=lambda: False))
+    with pytest.raises(ServiceError) as caught:
+        wait_until_ready(child, 10)
+    assert str(caught.value) == f"the helper ended with status 7: no port (log: {tmp_path / 'helper.log'})"
+
+
+def test_a_child_that_never_answers_is_reported(children: Children, tmp_path: Path) -> None:
+    child = children.start(recipe(tmp_path, "sleep 600", answers=lambda: False))
+    with pytest.raises(ServiceError, match=r"^the helper does not answer after 0\.2 s \(log: "):
+        wait_until_ready(child, 0.2)
+
+
+def test_the_pause_before_a_new_start_grows_with_every_death(children: Children, tmp_path: Path) -> None:
+    children.start(recipe(tmp_path, "exit 1"))
+    said: list[str] = []
+
+    def thrice() -> bool:
+        said.extend(children.tend())
+        return len(said) == 3
+
+    eventually(thrice, 20)
+    assert [line.partition("starting it again in ")[2].partition(" (")[0] for line in said] == ["0.5 s", "1 s", "2 s"]
+
+
+def test_a_long_log_is_put_aside_at_the_next_start(children: Children, tmp_path: Path) -> None:
+    log = tmp_path / "helper.log"
+    log.write_bytes(b"x" * (MAX_LOG_BYTES + 1))
+    child = children.start(recipe(tmp_path, "echo anew"))
+    eventually(lambda: not child.alive)
+    assert log.read_text() == "anew\n"
+    assert (tmp_path / "helper.log.1").stat().st_size == MAX_LOG_BYTES + 1
+
+
+def test_a_process_is_told_from_a_later_one_of_the_same_number(tmp_path: Path) -> None:
+    process = subprocess.Popen(["/bin/sh", "-c", "exec sleep 600"])
+    try:
+        before = identity(process.pid)
+        assert before
+        assert before == identity(process.pid)
+        assert before != identity(os.getpid())
+    finally:
+        process.kill()
+        process.wait()
+    assert identity(process.pid) == ""
