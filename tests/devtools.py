@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 import httpx
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from tests.helpers import eventually
@@ -90,9 +90,7 @@ class Page:
 
     def resize(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
         """Make the window this large, in px, and choose the colour scheme."""
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
 
@@ -130,7 +128,6 @@ def chromium() -> Iterator[Page]:
 
 
 def _first_page(port: int) -> Iterator[Page]:
-
 
     targets = httpx.get(f"http://127.0.0.1:{port}/json/list").json()
     url = next(target["webSocketDebuggerUrl"] for target in targets if target["type"] == "page")

@@ -243,9 +243,7 @@ def job_json(board: Board, job_id: str, look: str | None, windows_from: int, wai
         },
         "windows": {"from": windows_from, "times": [[round(start, 6), round(end, 6)] for start, end in windows]},
         "video": _video_json(board, status, chosen, painted),
-        "audio": [
-            {"language": track.language, "title": track.title, "mime": copy_mime(track)} for track in job.audio
-        ],
+        "audio": [{"language": track.language, "title": track.title, "mime": copy_mime(track)} for track in job.audio],
         "pictures": list(job.pictures),
         "workers": len(board.workers()),
         "waiting": why_waiting(status, board.workers(), chosen, waiting_for),

@@ -1,6 +1,7 @@
 """What every answer of the viewer gets: a check of the name it was asked under, and headers that keep pages ours."""
 
 import ipaddress
+import re
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -47,10 +48,9 @@ class Guard:
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header, without port and brackets."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0]
-    return header.rpartition(":")[0] if ":" in header else header
+    """The name in a Host header, without port and brackets; '' if it is malformed."""
+    match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", header)
+    return (match[1] or match[2] or "") if match else ""
 
 
 def is_loopback(host: str) -> bool:

@@ -3,19 +3,23 @@
 import hashlib
 import mimetypes
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.parse import quote
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from facepaint.boxes import init_length
-from facepaint.errors import InputError, ObjectMissing, UsageError
+from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
 from facepaint.jobs import Painted, Segment, check_job_id, keys
-from facepaint.status import JobStatus
+from facepaint.status import JobStatus, why_waiting
 from viewer import hls
 from viewer.audio import make_piece
 from viewer.board import Board
+from viewer.save import save
 
 LOOK_ID = re.compile(r"[0-9a-f]{12}")
 PLAYLIST = "application/vnd.apple.mpegurl"
@@ -27,6 +31,7 @@ HEADROOM = 1.5
 """How much more than the first painted segment the busiest one is taken to need."""
 
 SOUND_BITS_PER_S = 200_000
+CHUNK_BYTES = 1 << 20
 
 
 Part = Callable[[int, int], tuple[int, int]]
@@ -175,6 +180,33 @@ def _playlist_of(request: Request, init: str, name: str, *, gaps: bool) -> Respo
         for index, (start, end) in enumerate(windows)
     ]
     return _playlist(hls.media(init, entries, ended=status.total == ready))
+
+
+def download(request: Request) -> Response:
+    """The finished video as one file, joined for this answer."""
+    board, job_id = board_of(request), job_id_of(request)
+    look_id = check_look_id(request.query_params.get("look", ""))
+    status = board.status(job_id, look_id)
+    look = status.look(look_id)
+    if look is None or look.state != "complete":
+        raise JobError(f"job {job_id} is not complete yet: {why_waiting(status, board.workers(), look_id)}")
+    # Removed when the last byte is sent, or with the answer if the browser goes away before.
+    folder = TemporaryDirectory(prefix="facepaint-")
+    saved = save(board.store, job_id, look_id, Path(folder.name) / "video").path
+
+    def chunks() -> Iterator[bytes]:
+        with folder, saved.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
+
+    name = f"{Path(status.job.source.name).stem}-painted{saved.suffix}"
+    headers = {
+        "Content-Length": str(saved.stat().st_size),
+        "Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}",
+        "Cache-Control": "no-store",
+    }
+    mime = mimetypes.guess_type(saved.name)[0] or "application/octet-stream"
+    return StreamingResponse(chunks(), media_type=mime, headers=headers)
 
 
 def _playlist(text: str) -> Response:

@@ -18,6 +18,7 @@ from starlette.staticfiles import StaticFiles
 from facepaint.errors import (
     FacepaintError,
     InputError,
+    JobError,
     ObjectMissing,
     ServiceError,
     UnreadableMedia,
@@ -42,6 +43,7 @@ STATUS_OF: dict[type[FacepaintError], int] = {
     ObjectMissing: 404,
     UsageError: 404,
     ServiceError: 503,
+    JobError: 409,
 }
 """The first that fits; anything else of ours is a 500."""
 
@@ -62,6 +64,7 @@ def _routes() -> list[Route | Mount]:
         Route("/", index_page),
         Route("/healthz", healthz),
         Route("/jobs/{job}", job_page),
+        Route("/jobs/{job}/download", media.download),
         Route("/jobs/{job}/{look}/master.m3u8", media.playlist_master),
         Route("/jobs/{job}/{look}/video.m3u8", media.playlist_video),
         Route("/jobs/{job}/{look}/init.mp4", media.hls_init),

@@ -396,3 +396,25 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(settings: Settings, clien
     assert ended.returncode == 2
     assert "FACEPAINT_VIEWER_PORT" in ended.stderr
     assert ended.stderr.count("\n") == 1
+
+
+def test_a_complete_video_is_downloaded_as_one_file_under_its_name(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0, sounds=[sound("aac", 4.0)], name='fête "1".mov').complete()
+
+    answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''f%C3%AAte%20%221%22-painted.mp4"
+    with av.open(io.BytesIO(answer.content)) as container:
+        assert sum(1 for packet in container.demux(video=0) if packet.size) == 100
+        assert len(container.streams.audio) == 1
+
+
+def test_an_unfinished_video_is_not_downloaded_and_says_why(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0).begin()
+    made.upload(range(2))
+
+    answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
+
+    assert answer.status_code == 409
+    assert answer.json()["error"].startswith(f"job {made.id} is not complete yet: No worker is running")

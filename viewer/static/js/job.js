@@ -173,7 +173,7 @@ function blanks(look) {
 }
 
 function drawProgress() {
-  drawLegend(model, state.kind === 'pictures');
+  drawLegend(model, state.kind === 'pictures' ? 'picture' : 'segment');
   seekBar?.draw();
   gallery?.draw();
 }

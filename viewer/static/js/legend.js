@@ -1,21 +1,22 @@
-// How many segments stand at which stage.
+// How many segments stand at which stage: the key to the seek bar's colours.
 
 import { byId, make } from './dom.js';
+import { count } from './words.js';
 
-export function drawLegend(model, pictures) {
-  const all = model.segments;
+export function drawLegend(model, thing) {
   const rows = [
-    ['painted', 'painted', model.painted.size],
-    ['found', 'faces found', model.detected.size],
-    ['stored', 'stored', model.stored.size],
-    ['failed', 'given up', model.failed.size],
+    ['painted', 'Painted', model.painted.size],
+    ['found', 'Faces found', model.detected.size],
+    ['stored', 'Uploaded', model.stored.size],
   ];
-  const thing = pictures ? 'pictures' : 'segments';
-  byId('legend').replaceChildren(...rows.filter(([stage, , size]) => stage !== 'failed' || size).map(([stage, words, size]) => {
-    const row = make('li');
-    const text = make('span');
-    text.append(make('b', '', String(size)), ` of ${all} ${stage === 'painted' ? `${thing} ` : ''}${words}`);
-    row.append(make('i', stage), text);
-    return row;
-  }));
+  if (model.failed.size) rows.push(['failed', 'Given up', model.failed.size]);
+  const items = rows.map(([stage, words, size]) => {
+    const item = make('li');
+    const text = make('span', '', `${words} `);
+    text.append(make('b', '', String(size)));
+    item.append(make('i', stage), text);
+    return item;
+  });
+  const whole = `of ${count(model.segments, thing)}${model.total === null ? ' so far' : ''}`;
+  byId('legend').replaceChildren(...items, make('li', 'whole', whole));
 }

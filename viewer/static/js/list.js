@@ -2,7 +2,7 @@
 
 import { askJson, Poll } from './ask.js';
 import { byId, enableCopying, make, show } from './dom.js';
-import { ago, clock, count, STATES, workersRunning } from './words.js';
+import { ago, clock, STATES, workersRunning } from './words.js';
 
 function row(job) {
   const item = make('li');
@@ -27,22 +27,23 @@ function facts(job) {
   return [looks, length, ago(job.created)].filter(Boolean).join(' · ');
 }
 
-const wanted = (job) => Math.max(1, job.total ?? job.stored) * Math.max(1, job.looks.length);
+const wanted = (job) => (job.total ?? job.stored) * Math.max(1, job.looks.length);
 
 const painted = (job) => job.looks.reduce((sum, look) => sum + look.painted, 0);
 
 function share(job) {
   const failed = job.looks.reduce((sum, look) => sum + look.failed, 0);
-  if (failed) return `${count(failed, 'segment')} given up`;
   if (job.state === 'complete') return '';
-  if (job.total === null) return `${painted(job)} of ${job.stored} so far`;
-  return `${Math.floor((100 * painted(job)) / wanted(job))} %`;
+  const done = job.total === null
+    ? `${painted(job)} of ${wanted(job)} so far`
+    : `${Math.floor((100 * painted(job)) / wanted(job))} %`;
+  return failed ? `${done} · ${failed} given up` : done;
 }
 
 function bar(job) {
   const whole = make('span', 'bar');
   const all = Math.max(1, job.total ?? job.stored);
-  const parts = { stored: job.stored / all, found: job.detected / all, painted: painted(job) / wanted(job) };
+  const parts = { stored: job.stored / all, found: job.detected / all, painted: painted(job) / Math.max(1, wanted(job)) };
   for (const [name, part] of Object.entries(parts)) {
     const run = make('i', name);
     run.style.width = `${100 * part}%`;

@@ -1,6 +1,6 @@
 // The card on the picture that says what is waited for.
 
-import { byId, sentence, setText, show } from './dom.js';
+import { byId, make, sentence, show } from './dom.js';
 import { count, workersRunning } from './words.js';
 
 // Loading what is painted takes a moment; nobody needs to read of shorter ones.
@@ -19,14 +19,22 @@ export class Waiting {
     show(card, need !== null && (late || !card.hidden || !painted));
     if (need === null) return;
     sentence(byId('waiting-why'), painted ? `Loading segment ${need}.` : state.waiting);
-    setText(byId('waiting-more'), painted ? '' : this.#more(state));
+    say(byId('waiting-more'), painted ? [] : this.#more(state));
     card.classList.toggle('idle', !painted && state.workers === 0);
   }
 
   #more(state) {
-    if (state.state === 'abandoned') return '';
+    if (state.state === 'abandoned') return [];
     const [done, all] = [state.painted, state.total ?? state.stored];
-    const progress = all ? `${done} of ${count(all, 'segment')}${state.total === null ? ' so far' : ''} painted` : '';
-    return [progress, workersRunning(state.workers), 'goes on by itself'].filter(Boolean).join(' · ');
+    const progress = all && `${done} of ${count(all, 'segment')} painted${state.total === null ? ' so far' : ''}`;
+    const workers = state.workers ? workersRunning(state.workers) : '';
+    return [progress, workers, 'It goes on by itself'].filter(Boolean);
   }
+}
+
+// Short pieces of which none is torn at a line's end. Said once, so that it is not read out again and again.
+function say(node, pieces) {
+  const text = pieces.join(' · ');
+  if (node.textContent === text) return;
+  node.replaceChildren(...pieces.flatMap((piece, at) => (at ? [' · ', make('span', '', piece)] : [make('span', '', piece)])));
 }

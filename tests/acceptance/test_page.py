@@ -1,0 +1,294 @@
+"""The page in a real browser: it plays what is painted while the rest is being made, and says what it waits for."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tests.devtools import Page, chromium
+from tests.helpers import eventually
+from tests.live_viewer import live_viewer
+from tests.made_job import (
+    MadeJob,
+    heartbeat,
+    paint_picture,
+    pictures_job,
+    plain_job,
+    sound,
+    uneven_job,
+)
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """One Chromium for all tests here."""
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """A fresh page, which must not have complained in the end."""
+    browser.resize(1280, 800)
+    browser.call("Page.navigate", url="about:blank")
+    browser.complaints.clear()
+    yield browser
+    assert browser.complaints == []
+
+
+@pytest.fixture
+def url(settings: Settings, store: Store) -> Iterator[str]:
+    """Where the viewer is."""
+    with live_viewer(settings, store) as url:
+        yield url
+
+
+def video(page: Page) -> dict[str, Any]:
+    """How the video element stands. ``tracks`` maps a kind of sound or picture to its buffered ranges."""
+    found: dict[str, Any] = page.run(
+        """(() => {
+          const v = document.querySelector('video');
+          const ranges = [];
+          for (let n = 0; n < v.buffered.length; n += 1) ranges.push([v.buffered.start(n), v.buffered.end(n)]);
+          const { currentTime, videoWidth, videoHeight, paused, ended, duration, readyState } = v;
+          const frames = v.getVideoPlaybackQuality().totalVideoFrames;
+          const sound = v.webkitAudioDecodedByteCount;
+          const error = v.error && v.error.message;
+          return { currentTime, videoWidth, videoHeight, paused, ended, duration, readyState, frames, ranges, sound, error };
+        })()"""
+    )
+    assert found["error"] is None
+    return found
+
+
+def seen(page: Page, selector: str) -> str:
+    """The text of an element as it is seen, '' while it is hidden."""
+    text: str = page.run(f"(n => n && n.checkVisibility() ? n.innerText : '')(document.querySelector('{selector}'))")
+    return text
+
+
+def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload(range(3))
+    made.detect(range(3))
+    made.paint([0])
+
+    page.open(f"{url}jobs/{made.id}?look={made.look.id}")
+
+    assert eventually(lambda: video(page)["currentTime"] > 0.5, 20)
+    early = video(page)
+    assert (early["videoWidth"], early["videoHeight"]) == (320, 180)
+    assert early["frames"] > 5
+    assert early["sound"] > 0
+    assert early["ranges"][0][1] == pytest.approx(2.0, abs=0.03)
+    assert seen(page, "#state") == "Uploading"
+
+    eventually(lambda: "No worker is running" in seen(page, "#waiting"), 20)
+    assert video(page)["currentTime"] < 2.1
+
+    made.upload([3])
+    made.seal()
+    made.detect([3])
+    made.paint([1, 2, 3])
+
+    eventually(lambda: video(page)["ended"], 40)
+    late = video(page)
+    assert late["duration"] == pytest.approx(8.0, abs=0.05)
+    assert len(late["ranges"]) == 1
+    assert late["ranges"][0] == [pytest.approx(0, abs=0.03), pytest.approx(8.0, abs=0.05)]
+    assert late["frames"] >= 190
+    assert seen(page, "#waiting") == ""
+    eventually(lambda: seen(page, "#state") == "Complete", 20)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac", "pcm_s16le"])
+def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
+    page: Page, url: str, store: Store, codec: str
+) -> None:
+    made = plain_job(store, 4.0, sounds=[sound(codec, 4.0)]).complete()
+
+    page.open(f"{url}jobs/{made.id}")
+
+    eventually(lambda: video(page)["currentTime"] > 2.5, 30)
+    state = video(page)
+    assert state["sound"] > 0
+    assert state["ranges"][0][0] == pytest.approx(0, abs=0.03)
+
+
+def test_sound_that_begins_late_holds_nothing_up(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, 4.0, sounds=[sound("aac", 1.0, Fraction(5, 2))]).complete()
+
+    page.open(f"{url}jobs/{made.id}")
+
+    eventually(lambda: video(page)["ended"], 30)
+
+
+def test_uneven_frame_times_play_to_the_end(page: Page, url: str, store: Store) -> None:
+    made = uneven_job(store).complete()
+
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: video(page)["currentTime"] > 0.3, 20)
+    page.run("document.querySelector('video').playbackRate = 8")
+
+    eventually(lambda: video(page)["ended"], 30)
+    assert video(page)["duration"] == pytest.approx(float((made.cuts[-1] - made.times[0]) * made.time_base), abs=0.05)
+
+
+def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload(range(4))
+    made.seal()
+    made.detect(range(4))
+    made.paint([0])
+    heartbeat(store)
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: video(page)["currentTime"] > 0.2, 20)
+
+    page.run("document.querySelector('video').currentTime = 6.5")
+
+    eventually(lambda: "Segment 3 is ready and waits for a worker" in seen(page, "#waiting"), 20)
+    assert "1 of 4 segments painted" in seen(page, "#waiting")
+    made.paint([3])
+    eventually(lambda: video(page)["currentTime"] > 7, 20)
+    page.run("document.querySelector('video').currentTime = 0.5")
+    eventually(lambda: 0.6 < video(page)["currentTime"] < 2, 20)
+
+
+def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()]).begin()
+    made.upload(range(4))
+    made.seal()
+    made.detect(range(4))
+    made.paint([0, 2, 3])
+    made.give_up(1)
+
+    page.open(f"{url}jobs/{made.id}")
+
+    eventually(lambda: video(page)["currentTime"] > 4.2, 30)
+    assert runs(page) == [["painted", 0, 25], ["failed", 25, 25], ["painted", 50, 50]]
+    assert "Given up 1" in seen(page, "#legend")
+    assert "Segment 1 was given up (the worker crashed 3 times)" in seen(page, "#status") or "given up" in seen(
+        page, "#status"
+    )
+
+
+def runs(page: Page) -> list[list[Any]]:
+    """The seek bar: stage, left edge and width in percent."""
+    found: list[list[Any]] = page.run(
+        "[...document.querySelectorAll('#runs i')]"
+        ".map(n => [n.className, Math.round(parseFloat(n.style.left)), Math.round(parseFloat(n.style.width))])"
+    )
+    return found
+
+
+def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(3))
+    made.detect(range(2))
+    made.paint([0])
+
+    page.open(f"{url}jobs/{made.id}")
+
+    assert eventually(lambda: runs(page), 20) == [["painted", 0, 25], ["found", 25, 25], ["stored", 50, 25]]
+    made.paint([1])
+    eventually(lambda: runs(page)[0] == ["painted", 0, 50], 20)
+
+
+def test_keys_play_pause_jump_and_mute(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, sounds=[sound()]).complete()
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: video(page)["currentTime"] > 0.2, 20)
+
+    page.press(" ")
+    eventually(lambda: video(page)["paused"])
+    assert page.run("document.querySelector('#play').getAttribute('aria-label')") == "Play"
+    before = video(page)["currentTime"]
+    page.press("ArrowRight")
+    eventually(lambda: video(page)["currentTime"] == pytest.approx(before + 5, abs=0.01))
+    page.press("ArrowLeft")
+    eventually(lambda: video(page)["currentTime"] == pytest.approx(before, abs=0.01))
+    page.press("m")
+    assert page.run("document.querySelector('video').muted") is True
+    page.press(" ")
+    eventually(lambda: not video(page)["paused"])
+
+
+def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, 120.0).complete()
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: video(page)["currentTime"] > 0.2, 30)
+
+    page.run("document.querySelector('video').currentTime = 90")
+    eventually(lambda: video(page)["currentTime"] > 90.3, 30)
+    eventually(lambda: video(page)["ranges"][0][0] > 30, 30)
+    page.run("document.querySelector('video').currentTime = 1")
+
+    eventually(lambda: 1.2 < video(page)["currentTime"] < 20, 30)
+
+
+def test_names_of_strangers_are_text_and_nothing_else(page: Page, url: str, store: Store) -> None:
+    name = '<img src=x onerror="document.title=1">.mp4'
+    made = plain_job(store, 4.0, name=name).complete()
+
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: seen(page, "#name") == name, 20)
+    page.open(url)
+
+    eventually(lambda: name in seen(page, "#jobs"), 20)
+    assert page.run("document.querySelectorAll('#jobs img').length") == 0
+
+
+def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, url: str, store: Store) -> None:
+    page.open(url)
+    eventually(lambda: "facepaint upload" in seen(page, "#empty"), 20)
+
+    made = plain_job(store, 4.0).begin()
+    made.upload(range(2))
+    made.seal()
+    made.detect(range(2))
+    made.paint([0])
+
+    eventually(lambda: "holiday.mp4" in seen(page, "#jobs"), 20)
+    assert "50 %" in seen(page, "#jobs")
+    assert seen(page, "#empty") == ""
+
+
+def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, url: str, store: Store) -> None:
+    job, look = pictures_job(store, ["one.png", "two.png"])
+    paint_picture(store, job, look, 0)
+    page.open(f"{url}jobs/{job.id}")
+    loaded = "[...document.querySelectorAll('#pictures img')].filter(n => n.naturalWidth).length"
+    eventually(lambda: page.run(loaded) == 1, 20)
+    assert seen(page, "#player") == ""
+
+    paint_picture(store, job, look, 1)
+    eventually(lambda: page.run(loaded) == 2, 20)
+    page.run("document.querySelector('#pictures button').click()")
+    page.press("ArrowRight")
+
+    eventually(lambda: seen(page, "#large-name") == "two.png")
+
+
+def test_an_unknown_job_is_told_in_a_sentence(browser: Page, url: str) -> None:
+    browser.open(f"{url}jobs/20260101T000000-aaaaaaaa")
+
+    eventually(lambda: "there is no job 20260101T000000-aaaaaaaa" in seen(browser, "#lost"), 20)
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_nothing_sticks_out_at_any_width(page: Page, url: str, store: Store, width: int) -> None:
+    long_name = "a_very_long_file_name_without_a_single_space_in_it_" * 3 + ".mp4"
+    made: MadeJob = plain_job(
+        store, 4.0, name=long_name, filters=("sunglasses", "party-hat", "dog", "crown")
+    ).complete()
+    page.resize(width, 800, phone=width < 800)
+    for path in ("", f"jobs/{made.id}"):
+        page.open(f"{url}{path}")
+        eventually(lambda: long_name in page.run("document.body.innerText"), 20)
+        page.run("document.querySelectorAll('details').forEach(n => { n.open = true; })")
+        assert page.run("document.documentElement.scrollWidth") <= width
