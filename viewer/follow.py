@@ -8,7 +8,7 @@ import hashlib
 import math
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -101,7 +101,7 @@ def follow(
     try:
         index = start
         while not waiter.ends_before(index) and not waiter.stopped:
-            window.ask(index)
+            window.ask(n for n in range(index, index + patience.ahead) if not waiter.ends_before(n))
             item = waiter.attempt(partial(window.take, index))
             if item is None:
                 waiter.wait_for(index, revive)
@@ -172,13 +172,13 @@ class _Window:
         self._futures: dict[int, Future[PaintedSegment | Gap | None]] = {}
         self._damaged: dict[int, int] = {}
 
-    def ask(self, index: int) -> None:
-        """Start to fetch the segments from ``index`` on that are not on their way; each at most once a second."""
+    def ask(self, indexes: Iterable[int]) -> None:
+        """Start to fetch those segments that are not on their way, each at most once in ``poll_s``."""
         now = time.monotonic()
-        for ahead in range(index, index + self._patience.ahead):
-            if not self._is_coming(ahead) and now - self._asked.get(ahead, -math.inf) >= self._patience.poll_s:
-                self._asked[ahead] = now
-                self._futures[ahead] = self._pool.submit(self._fetch, ahead)
+        for index in indexes:
+            if not self._is_coming(index) and now - self._asked.get(index, -math.inf) >= self._patience.poll_s:
+                self._asked[index] = now
+                self._futures[index] = self._pool.submit(self._fetch, index)
 
     def _is_coming(self, index: int) -> bool:
         future = self._futures.get(index)

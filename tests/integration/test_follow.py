@@ -1,0 +1,283 @@
+"""`follow` gives painted segments in order while they are being made, and lives through what goes wrong."""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from facepaint.errors import (
+    InputError,
+    JobDeleted,
+    JobError,
+    QueueUnreachable,
+    StoreUnreachable,
+    UnknownJob,
+)
+from facepaint.jobs import Failed, Painted, keys
+from facepaint.settings import Settings
+from facepaint.store import ObjectInfo, Store
+from tests.helpers import eventually
+from tests.made_job import MadeJob, plain_job
+from viewer.follow import Gap, PaintedSegment, Patience, follow, wait_until_sealed
+
+QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1)
+
+
+class WatchedStore(Store):
+    """Notes when each key was asked for, and can be cut off."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self.asked: dict[str, list[float]] = defaultdict(list)
+        self.listed = False
+        self.away = threading.Event()
+
+    def list(self, prefix: str, *, folders: bool = False, start_after: str = "") -> Iterator[ObjectInfo]:
+        self.listed = True
+        return super().list(prefix, folders=folders, start_after=start_after)
+
+    def _call(self, key: str, method: Any, **arguments: Any) -> Any:
+        if self.away.is_set():
+            raise StoreUnreachable("the object storage is away")
+        self.asked[key].append(time.monotonic())
+        return super()._call(key, method, **arguments)
+
+
+class Following:
+    """A `follow` running in a thread, and what it has given so far."""
+
+    def __init__(self, made: MadeJob, store: Store | None = None, **options: Any) -> None:
+        self.items: list[PaintedSegment | Gap] = []
+        self.error: Exception | None = None
+        self.troubles: list[str] = []
+        self.stop = threading.Event()
+        options = {"patience": QUICK, "on_trouble": self.troubles.append, "stop": self.stop, **options}
+        self._items = follow(store or made.store, made.id, made.look.id, **options)
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            self.items.extend(iter(self._items))
+        except Exception as exc:  # noqa: BLE001 - for the test to look at
+            self.error = exc
+
+    @property
+    def indexes(self) -> list[int]:
+        return [item.index for item in self.items]
+
+    def end(self) -> "Following":
+        self.thread.join(30)
+        assert not self.thread.is_alive()
+        return self
+
+
+@pytest.fixture
+def watched(settings: Settings, store: Store) -> WatchedStore:
+    return WatchedStore(settings)
+
+
+@pytest.fixture
+def made(store: Store) -> MadeJob:
+    """A sealed job of four segments, none painted."""
+    made = plain_job(store).begin()
+    made.upload(range(4))
+    made.seal()
+    return made
+
+
+def data_key(made: MadeJob, index: int) -> str:
+    record = made.store.get_record(keys.painted(made.id, made.look.id, index), Painted)
+    return keys.painted_data(made.id, made.look.id, record.name)
+
+
+def test_segments_come_in_order_while_later_ones_are_made(made: MadeJob) -> None:
+    following = Following(made)
+    made.paint([2])
+    made.paint([0])
+    eventually(lambda: following.indexes == [0])
+    made.paint([1])
+    eventually(lambda: following.indexes == [0, 1, 2])
+    assert following.thread.is_alive()
+    made.paint([3])
+    assert following.end().indexes == [0, 1, 2, 3]
+    assert following.error is None
+    for item in following.items:
+        assert isinstance(item, PaintedSegment)
+        assert len(item.data) == item.record.bytes
+
+
+def test_the_end_comes_with_the_seal(store: Store) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(4))
+    made.paint(range(4))
+    following = Following(made)
+    eventually(lambda: following.indexes == [0, 1, 2, 3])
+    assert following.thread.is_alive(), "a fifth segment may still come"
+    made.seal()
+    assert following.end().error is None
+
+
+def test_nothing_is_listed_and_no_key_asked_for_too_often(made: MadeJob, watched: WatchedStore) -> None:
+    following = Following(made, watched, patience=Patience(poll_s=0.2, slowest_poll_s=0.4))
+    eventually(lambda: watched.asked[keys.sealed(made.id)])
+    made.paint([1])
+    first = keys.painted(made.id, made.look.id, 0)
+    eventually(lambda: len(watched.asked[first]) >= 4)
+    made.paint([0, 2, 3])
+    following.end()
+    assert following.indexes == [0, 1, 2, 3]
+    assert not watched.listed
+    painted = {key: times for key, times in watched.asked.items() if "/painted/" in key and key.endswith(".json")}
+    for key, times in painted.items():
+        assert len(times) - 2 <= (times[-1] - times[0]) / 0.2, key
+    assert max(painted) < keys.painted_data(made.id, made.look.id, "000004"), "a sealed job's end is known"
+
+
+def test_a_segment_given_up_is_a_gap_and_a_result_beats_the_mark(made: MadeJob) -> None:
+    made.paint([0, 1, 3])
+    made.give_up(1, "crashed")
+    made.give_up(2, "crashed 3 times")
+    following = Following(made, start=1).end()
+    assert following.indexes == [1, 2, 3]
+    assert isinstance(following.items[0], PaintedSegment)
+    assert following.items[1] == Gap(2, "crashed 3 times")
+
+
+def test_the_storage_may_be_away_for_a_while(made: MadeJob, watched: WatchedStore) -> None:
+    following = Following(made, watched)
+    made.paint([0])
+    eventually(lambda: following.indexes == [0])
+    watched.away.set()
+    eventually(lambda: len(following.troubles) >= 2)
+    made.paint([1, 2, 3])
+    watched.away.clear()
+    following.end()
+    assert following.indexes == [0, 1, 2, 3]
+    assert following.troubles[0] == "the object storage is away; trying again"
+
+
+def test_a_storage_that_stays_away_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
+    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, unreachable_s=0.3)
+    following = Following(made, watched, patience=patience)
+    watched.away.set()
+    assert isinstance(following.end().error, StoreUnreachable)
+
+
+def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> None:
+    """The record that was read names bytes that its writer took away: a later record has come."""
+    made.paint(range(4))
+    key = data_key(made, 0)
+    data = made.store.get(key)
+    made.store.delete(key)
+    following = Following(made, patience=Patience(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000))
+    record = made.store.get_record(keys.painted(made.id, made.look.id, 0), Painted)
+    later = Painted(**{**{name: getattr(record, name) for name in record.__slots__}, "name": "000000-later.mp4"})
+    made.store.put(keys.painted_data(made.id, made.look.id, later.name), data)
+    made.store.put_record(keys.painted(made.id, made.look.id, 0), later)
+    following.end()
+    assert following.indexes == [0, 1, 2, 3]
+    assert isinstance(following.items[0], PaintedSegment)
+    assert following.items[0].record.name == "000000-later.mp4"
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_bytes_that_stay_damaged_are_an_error_that_names_them(damage: str, made: MadeJob) -> None:
+    made.paint(range(4))
+    key = data_key(made, 1)
+    if damage == "gone":
+        made.store.delete(key)
+    else:
+        made.store.put(key, made.store.get(key)[:-1])
+    following = Following(made).end()
+    assert following.indexes == [0]
+    assert isinstance(following.error, JobError)
+    assert key in str(following.error)
+    assert f"`facepaint resume {made.id}` makes it again" in str(following.error)
+
+
+def test_a_deleted_job_ends_the_waiting(made: MadeJob) -> None:
+    following = Following(made)
+    made.paint([0])
+    eventually(lambda: following.indexes == [0])
+    made.store.put(keys.deleted(made.id), b"")
+    assert isinstance(following.end().error, JobDeleted)
+
+
+def test_an_abandoned_upload_ends_the_waiting(store: Store) -> None:
+    made = plain_job(store).begin()
+    made.upload([0])
+    made.paint([0])
+    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.3)
+    following = Following(made, patience=patience).end()
+    assert following.indexes == [0]
+    assert f"`facepaint resume {made.id} --seal`" in str(following.error)
+    with pytest.raises(JobError, match="stopped before its end"):
+        wait_until_sealed(store, made.id, patience=patience)
+
+
+def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> None:
+    """The awaited segment is stored, so the upload has done its part."""
+    made = plain_job(store).begin()
+    made.upload(range(2))
+    revived = threading.Event()
+    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.2, revive_s=0.8)
+    following = Following(made, patience=patience, revive=lambda index: revived.set())
+    assert revived.wait(20), "that comes well after the upload is taken to be abandoned"
+    made.upload([2, 3])
+    made.paint(range(4))
+    made.seal()
+    assert following.end().indexes == [0, 1, 2, 3]
+
+
+def test_the_awaited_segment_is_revived_whatever_the_broker_does(made: MadeJob) -> None:
+    revived: list[int] = []
+
+    def revive(index: int) -> None:
+        revived.append(index)
+        if len(revived) == 1:
+            raise QueueUnreachable("the broker is away")
+        made.paint([index])
+
+    made.paint([0, 2, 3])
+    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, revive_s=0.2)
+    following = Following(made, patience=patience, revive=revive).end()
+    assert following.indexes == [0, 1, 2, 3]
+    assert revived == [1, 1]
+    assert following.troubles == ["the broker is away; trying again"]
+
+
+def test_stopping_ends_the_iteration(made: MadeJob) -> None:
+    following = Following(made)
+    following.stop.set()
+    assert following.end().error is None
+    assert following.items == []
+
+
+def test_what_is_not_there_cannot_be_followed(made: MadeJob) -> None:
+    with pytest.raises(UnknownJob, match="`facepaint jobs` lists them"):
+        next(follow(made.store, "20260101T000000-aaaaaaaa", made.look.id))
+    with pytest.raises(InputError, match=f"`facepaint status {made.id}` lists them"):
+        next(follow(made.store, made.id, "0" * 12))
+
+
+def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: WatchedStore) -> None:
+    """Between asking for the record and finding the mark, the result came in."""
+    made.store.put_record(keys.painted_failed(made.id, made.look.id, 0), Failed(0, "crashed", 3))
+    made.paint(range(1, 4))
+    record = keys.painted(made.id, made.look.id, 0)
+    once = iter([True])
+    original = watched._call
+
+    def late(key: str, method: Any, **arguments: Any) -> Any:
+        if key.endswith("000000.failed.json") and next(once, False):
+            made.paint([0])
+        return original(key, method, **arguments)
+
+    watched._call = late  # type: ignore[method-assign]
+    following = Following(made, watched).end()
+    assert [type(item) for item in following.items] == [PaintedSegment] * 4
+    assert watched.asked[record]
