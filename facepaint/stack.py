@@ -220,6 +220,11 @@ def running_connection(home: Path) -> Settings | None:
     return Settings.load(**facts, home=home, found_in=str(home / CONNECTION_NAME))
 
 
+def is_left_behind(home: Path) -> bool:
+    """Whether the folder's connection file was written by a stack that is gone."""
+    return (home / CONNECTION_NAME).exists() and running_connection(home) is None
+
+
 @contextlib.contextmanager
 def private_stack(settings: Settings, workers: int | None = None) -> Iterator[Stack]:
     """A stack of its own for one command, without a viewer, in a folder below ``settings.home`` that goes with it.
