@@ -12,13 +12,17 @@ from fractions import Fraction
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.jobs import REACH_S, Faces, FrameFaces
+from facepaint.jobs import REACH_S, Box, Faces, FrameFaces
 from filters.face import Face
 
 CUT = 0.06
 """A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
 
 LINK_IOU = 0.25
+
+SAME_HEAD = 0.6
+"""Two faces are on one head if this much of the smaller one's box lies in the other's."""
+
 GAP_S = 0.4
 """Longest stretch without a detection that is bridged by interpolation."""
 
@@ -105,6 +109,8 @@ class Tracks:
         if row is None:
             return []
         faces = [self._face(track, row) for track in self._tracks if self._shows(track, row)]
+        if not self._point.hold_s:
+            faces = _one_a_head(faces)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
         return sorted(faces, key=lambda face: (round(face.box[2] - face.box[0], 1), face.box[0]))
 
@@ -141,6 +147,23 @@ class Tracks:
             mean[:2], mean[2:4] = np.minimum(mean[:2], seen[:2]), np.maximum(mean[2:4], seen[2:4])
         x1, y1, x2, y2, *landmarks = mean.tolist()
         return Face((x1, y1, x2, y2), tuple(landmarks), track.best_score(self._times[row]))
+
+
+def _one_a_head(faces: list[Face]) -> list[Face]:
+    """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_shared(face.box, other.box) < SAME_HEAD for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _shared(a: Box, b: Box) -> float:
+    """The part of the smaller of two boxes that lies in the other."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
 
 
 def _within(times: Vector, now: float, seconds: float) -> slice:
