@@ -263,7 +263,8 @@ def _retry(status: JobStatus) -> str:
 def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
     given_up = len(status.keys.unpainted.get(look, ()))
     if status.keys.sealed and given_up:
-        return f"All but {given_up} segments that were given up are painted: {_retry(status)}."
+        which = "1 segment, which was" if given_up == 1 else f"{given_up} segments, which were"
+        return f"Everything is painted but {which} given up: {_retry(status)}."
     if status.keys.sealed:
         return "Everything is painted."
     if status.state == "abandoned":

@@ -1,0 +1,239 @@
+"""What is said of a job: its counts, its list, and in one sentence why it waits."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from facepaint.errors import UnknownJob, UsageError
+from facepaint.jobs import Claim, Failed, JobKeys, Painted, WorkerInfo, keys, new_job_id
+from facepaint.status import (
+    JobStatus,
+    Known,
+    LookStatus,
+    alive_workers,
+    find_job,
+    job_status,
+    list_jobs,
+    why_waiting,
+)
+from facepaint.store import Store
+from tests.made_job import MadeJob, heartbeat, plain_job
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+LOOK = "0123456789ab"
+
+
+def worker(*queues: str) -> WorkerInfo:
+    return WorkerInfo("worker-1", NOW, "host", "cpu", "libx264", queues or ("detect", "paint"))
+
+
+def begun(store: Store, **changes: object) -> MadeJob:
+    """Four segments stored, two with faces, the first painted; nothing sealed."""
+    made = plain_job(store, **changes).begin()  # type: ignore[arg-type]
+    made.upload(range(4))
+    made.detect(range(2))
+    made.paint([0])
+    return made
+
+
+def test_counts_follow_the_keys(store: Store) -> None:
+    made = begun(store)
+    store.put_record(keys.faces_failed(made.id, 2), Failed(2, "crashed", 3))
+    store.put_record(keys.claim(made.id, "detect", 3), Claim("w", 1, NOW))
+    made.give_up(1, "no memory")
+    status = job_status(store, made.id)
+    assert (status.state, status.stored, status.total) == ("uploading", 4, None)
+    assert (status.detected, status.undetected, status.at_work) == (2, 1, frozenset({"detect-000003"}))
+    look = status.look(made.look.id)
+    assert look is not None
+    assert look.look == made.look
+    assert (look.painted, look.failed, look.blank, look.reasons) == (1, 1, 0, {1: "no memory"})
+    assert 0 <= status.idle_s < 60
+
+
+def test_a_sealed_job_goes_from_working_to_complete(store: Store) -> None:
+    made = begun(store)
+    made.seal()
+    status = job_status(store, made.id)
+    assert (status.state, status.total) == ("working", 4)
+    made.paint(range(1, 4))
+    assert job_status(store, made.id).state == "complete"
+
+
+def test_a_quiet_upload_is_abandoned_whatever_the_workers_still_do(store: Store) -> None:
+    made = begun(store)
+    later = datetime.now(UTC) + timedelta(minutes=11)
+    status = job_status(store, made.id, now=later)
+    assert status.state == "abandoned"
+    assert status.idle_s == pytest.approx(660, abs=60)
+
+
+def test_blank_segments_are_counted_once_read(store: Store) -> None:
+    made = begun(store, filters=("blur",))
+    made.paint([1])
+    key = keys.painted(made.id, made.look.id, 1)
+    store.put_record(key, replace(store.get_record(key, Painted), blank=True))
+    known: Known = {}
+    for _ in range(2):
+        look = job_status(store, made.id, known=known).looks[0]
+        assert (look.painted, look.blank) == (2, 1)
+    assert sorted(known.values()) == [False, True]
+
+
+def test_what_is_not_there_is_unknown(store: Store) -> None:
+    made = plain_job(store)
+    with pytest.raises(UnknownJob, match=rf"^there is no job {made.id}; `facepaint jobs` lists them$"):
+        job_status(store, made.id)
+    made.begin()
+    assert find_job(store, made.id).source.name == "holiday.mp4"
+    store.put(keys.deleted(made.id), b"")
+    with pytest.raises(UnknownJob):
+        find_job(store, made.id)
+    with pytest.raises(UsageError, match=r"'\.\./x' is no job id"):
+        find_job(store, "../x")
+
+
+def test_jobs_are_listed_newest_first(store: Store) -> None:
+    ids = [new_job_id(NOW - timedelta(days=age)) for age in range(5)]
+    for job_id in ids:
+        plain_job(store, id=job_id).begin()
+    store.put(keys.deleted(ids[1]), b"")
+    store.put(keys.job(ids[2]), b'{"schema": 99}')
+    store.delete(keys.job(ids[3]))
+    listed = list_jobs(store, with_state=True)
+    assert [row.id for row in listed] == [ids[0], ids[2], ids[4]]
+    assert [row.state for row in listed] == ["uploading", None, "uploading"]
+    assert listed[1].job is None
+    assert listed[1].fault.startswith(f"jobs/{ids[2]}/job.json is not a Job record")
+    assert [row.id for row in list_jobs(store, limit=1)] == [ids[0]]
+
+
+def test_a_worker_is_alive_while_its_heart_beats(store: Store) -> None:
+    heartbeat(store, "young")
+    now = datetime.now(UTC)
+    store.put_record(keys.worker("old"), replace(worker(), name="old", at=now - timedelta(seconds=61)))
+    store.put(keys.worker("foreign"), b'{"schema": 2}')
+    assert [info.name for info in alive_workers(store)] == ["young"]
+    assert alive_workers(store, now + timedelta(minutes=2)) == []
+
+
+def status_of(
+    stored: int,
+    *,
+    detected: Iterable[int] = (),
+    undetected: Iterable[int] = (),
+    painted: Iterable[int] = (),
+    failed: Iterable[int] = (),
+    sealed: bool = True,
+    at_work: Iterable[str] = (),
+    idle_s: float = 1.0,
+) -> JobStatus:
+    """A status as `job_status` would make it of such keys."""
+    found = JobKeys(
+        frozenset(range(stored)),
+        frozenset(detected),
+        frozenset(undetected),
+        {LOOK: frozenset(painted)},
+        {LOOK: frozenset(failed)},
+        (LOOK,),
+        True,
+        sealed,
+    )
+    state = found.state(idle_s)
+    look = LookStatus(
+        LOOK, None, state, len(found.painted[LOOK]), len(found.unpainted[LOOK]), 0, dict.fromkeys(failed, "no memory")
+    )
+    return JobStatus(
+        job=plain_job(None, id="20261122T120000-aaaaaaaa").job,  # type: ignore[arg-type]
+        keys=found,
+        state=state,
+        looks=(look,),
+        stored=stored,
+        total=stored if sealed else None,
+        detected=len(found.detected),
+        undetected=len(found.undetected),
+        truncated="",
+        idle_s=idle_s,
+        at_work=frozenset(at_work),
+    )
+
+
+JOB = "20261122T120000-aaaaaaaa"
+BOTH = (worker(),)
+
+
+@pytest.mark.parametrize(
+    ("status", "workers", "sentence"),
+    [
+        (status_of(2, detected=(0, 1), painted=(0, 1)), (), "Everything is painted."),
+        (status_of(2), (), "No worker is running: `facepaint worker` starts one."),
+        (status_of(0, sealed=False), BOTH, "Segment 0 is still being uploaded."),
+        (status_of(2), BOTH, "Segment 0 waits for its faces, which no worker has looked for yet."),
+        (
+            status_of(2, at_work=("detect-000000",)),
+            BOTH,
+            "Segment 0 waits for its faces, which are being looked for.",
+        ),
+        (
+            status_of(3, detected=(1, 2), painted=(0,)),
+            BOTH,
+            "Segment 1 waits for the faces of the segment before it, which no worker has looked for yet.",
+        ),
+        (
+            status_of(3, detected=(0, 1), painted=(0,), at_work=("detect-000002",)),
+            BOTH,
+            "Segment 1 waits for the faces of the segment after it, which are being looked for.",
+        ),
+        (
+            status_of(2, detected=(0, 1), painted=(0,), sealed=False),
+            BOTH,
+            "Segment 1 can be painted once the segment after it is uploaded.",
+        ),
+        (
+            status_of(2, detected=(0,), undetected=(1,)),
+            BOTH,
+            "Segment 0 is ready and waits for a worker to paint it.",
+        ),
+        (status_of(1, detected=(0,), at_work=(f"paint-{LOOK}-000000",)), BOTH, "Segment 0 is being painted."),
+        (
+            status_of(1),
+            (worker("paint"),),
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both.",
+        ),
+        (
+            status_of(1, detected=(0,)),
+            (worker("detect"),),
+            "No running worker paints, they all look for faces only: `facepaint worker` starts one that does both.",
+        ),
+        (
+            status_of(3, detected=(0, 1, 2), painted=(0, 2), failed=(1,)),
+            BOTH,
+            f"Everything is painted but 1 segment, which was given up: `facepaint resume {JOB}` tries again.",
+        ),
+        (
+            status_of(2, detected=(0, 1), painted=(0, 1), sealed=False, idle_s=1200),
+            BOTH,
+            f"The upload stopped 20 minutes ago: `facepaint upload --resume {JOB} FILE` goes on, "
+            f"`facepaint resume {JOB} --seal` ends the job with what is stored.",
+        ),
+    ],
+)
+def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str) -> None:
+    assert why_waiting(status, workers) == sentence
+
+
+def test_why_one_segment_waits() -> None:
+    status = status_of(3, detected=(0, 1, 2), painted=(0,), failed=(1,))
+    assert why_waiting(status, BOTH, LOOK, 0) == "Segment 0 is painted."
+    assert why_waiting(status, BOTH, LOOK, 1) == (
+        f"Segment 1 was given up (no memory): `facepaint resume {JOB}` tries again."
+    )
+    assert why_waiting(replace(status, looks=()), BOTH) == "No look has been asked for yet."
+
+
+def test_pictures_wait_for_no_neighbour() -> None:
+    status = status_of(3, detected=(1,), painted=(0,), sealed=False)
+    pictures = replace(status, job=replace(status.job, kind="pictures", video=None, pictures=("a", "b", "c")))
+    assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waits for a worker to paint it."
