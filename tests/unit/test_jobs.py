@@ -1,0 +1,192 @@
+"""Records survive storing, keys are what the design says, and a job's state follows from its keys alone."""
+
+import itertools
+import json
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from facepaint.errors import RecordInvalid, UsageError
+from facepaint.jobs import (
+    ABANDONED_AFTER_S,
+    Candidate,
+    Claim,
+    Extras,
+    Faces,
+    Failed,
+    FrameFaces,
+    Job,
+    JobKeys,
+    Packet,
+    Painted,
+    Sealed,
+    Segment,
+    VideoStream,
+    WorkerInfo,
+    check_job_id,
+    decode,
+    encode,
+    keys,
+    new_job_id,
+)
+
+RECORDS = (Job, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
+NOW = datetime(2026, 11, 22, 13, 14, 15, tzinfo=UTC)
+JOB = "20261122T131415-abcdefgh"
+LOOK, OTHER = "0123456789ab", "ba9876543210"
+
+st.register_type_strategy(Fraction, st.fractions(max_denominator=10**6))
+st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
+st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
+st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
+
+
+@pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(data=st.data())
+def test_any_record_reads_back_as_it_was_written(cls: Any, data: st.DataObject) -> None:
+    record = data.draw(st.from_type(cls))
+    assert decode(cls, encode(record), "key") == record
+
+
+@pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
+@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_record_of_another_schema_is_refused_in_one_line(cls: Any, data: st.DataObject) -> None:
+    body = json.loads(encode(data.draw(st.from_type(cls))))
+    with pytest.raises(RecordInvalid) as caught:
+        decode(cls, json.dumps({**body, "schema": 2}).encode(), "jobs/x/record.json")
+    assert str(caught.value) == f"jobs/x/record.json is not a {cls.__name__} record: schema: Input should be 1"
+
+
+def test_what_is_no_record_is_refused_with_its_first_fault() -> None:
+    with pytest.raises(RecordInvalid, match=r"^k is not a Sealed record: segments: Field required$"):
+        decode(Sealed, b"{}", "k")
+    with pytest.raises(RecordInvalid, match=r"^k is not a Sealed record: the record: Invalid JSON"):
+        decode(Sealed, b"\xff\xfe not json", "k")
+
+
+@pytest.mark.parametrize("record", [Segment(0, 0, 1, (), ""), Faces(0, (), "d", "cpu"), Sealed(1), Failed(1, "x", 3)])
+def test_every_record_says_its_schema(record: Any) -> None:
+    assert json.loads(encode(record))["schema"] == 1
+
+
+def test_bulky_records_leave_defaults_out() -> None:
+    segment = Segment(3, 0, 90, tuple(Packet(100, n, n, 1) for n in range(1000)), "0" * 64)
+    assert len(encode(segment)) < 60 * 1000
+    assert b"discard" not in encode(segment)
+    face = Candidate(0.9, (1.0, 2.0, 3.0, 4.0), tuple(map(float, range(10))))
+    faces = Faces(0, (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))), "facepaint-0", "cpu")
+    assert decode(Faces, encode(faces), "k") == faces
+
+
+def test_the_overlap_is_no_packet_of_the_segments_own() -> None:
+    segment = Segment(0, 0, 2, (Packet(10, 0, 0), Packet(20, 1, 1), Packet(30, 2, 2)), "", overlap=1)
+    assert [packet.size for packet in segment.own_packets] == [10, 20]
+    assert segment.bytes == 60
+
+
+@pytest.mark.parametrize(
+    ("rotation", "size"), [(0, (640, 360)), (90, (360, 640)), (180, (640, 360)), (270, (360, 640))]
+)
+def test_upright_size(rotation: int, size: tuple[int, int]) -> None:
+    video = VideoStream("h264", "avc1", b"\0\xff", 640, 360, "yuv420p", Fraction(1, 15_360), rotation=rotation)
+    assert video.upright_size == size
+
+
+def test_job_ids_sort_by_time_and_are_told_from_anything_else() -> None:
+    east = timezone(timedelta(hours=9))
+    ids = [new_job_id(NOW.astimezone(east) + timedelta(seconds=seconds)) for seconds in range(3)]
+    assert ids == sorted(ids)
+    assert all(re.fullmatch(r"20261122T1314\d\d-[a-z2-7]{8}", job_id) for job_id in ids)
+    assert len({new_job_id(NOW) for _ in range(100)}) == 100
+    assert check_job_id(ids[0]) == ids[0]
+    for text in ("", "..", f"{JOB}/", f"{JOB}\n", JOB.upper(), "jobs/" + JOB):
+        with pytest.raises(UsageError, match="is no job id; `facepaint jobs` lists them"):
+            check_job_id(text)
+
+
+def test_keys_are_those_of_the_design() -> None:
+    base = f"jobs/{JOB}/"
+    assert keys.prefix(JOB) == base
+    expected = {
+        keys.job(JOB): "job.json",
+        keys.looks(JOB): "looks/",
+        keys.look(JOB, LOOK): f"looks/{LOOK}.json",
+        keys.source(JOB, 7): "source/000007.bin",
+        keys.segment(JOB, 7): "source/000007.json",
+        keys.audio(JOB, 7): "audio/000007.bin",
+        keys.extras(JOB): "extras.json",
+        keys.sealed(JOB): "sealed.json",
+        keys.faces(JOB, 7): "faces/000007.json",
+        keys.faces_failed(JOB, 7): "faces/000007.failed.json",
+        keys.tracks(JOB): "tracks.json",
+        keys.painted(JOB, LOOK, 7): f"painted/{LOOK}/000007.json",
+        keys.painted_failed(JOB, LOOK, 7): f"painted/{LOOK}/000007.failed.json",
+        keys.painted_data(JOB, LOOK, "000007-abc.mp4"): f"painted/{LOOK}/000007-abc.mp4",
+        keys.claim(JOB, "detect", 7): "claims/detect-000007.json",
+        keys.claim(JOB, "paint", 7, LOOK): f"claims/paint-{LOOK}-000007.json",
+    }
+    for key, name in expected.items():
+        assert key == base + name
+    assert keys.sticker("ab" * 32) == "stickers/" + "ab" * 32
+    assert keys.worker("w-1") == "workers/w-1.json"
+    assert keys.deleted(JOB) == f"deleted/{JOB}"
+
+
+def test_a_listing_is_sorted_into_what_it_means() -> None:
+    listed = [
+        keys.job(JOB),
+        *(key(JOB, n) for n in (0, 1, 2) for key in (keys.source, keys.audio, keys.segment)),
+        keys.source(JOB, 3),  # its record is not there, so it is no segment
+        keys.faces(JOB, 0),
+        keys.faces_failed(JOB, 0),  # a result beats the mark
+        keys.faces_failed(JOB, 1),
+        keys.look(JOB, LOOK),
+        keys.look(JOB, OTHER),
+        keys.painted_data(JOB, LOOK, "000000-0123456789ab.mp4"),
+        keys.painted(JOB, LOOK, 0),
+        keys.painted_failed(JOB, LOOK, 0),
+        keys.painted_failed(JOB, LOOK, 2),
+        keys.painted_data(JOB, LOOK, "000001-0123456789ab.mp4"),
+        keys.claim(JOB, "paint", 1, LOOK),
+        keys.sealed(JOB),
+    ]
+    found = JobKeys.read(listed)
+    assert found == JobKeys.read(reversed([key.removeprefix(keys.prefix(JOB)) for key in listed]))
+    assert (found.has_job, found.sealed, found.looks) == (True, True, (LOOK, OTHER))
+    assert (found.stored, found.detected, found.undetected) == ({0, 1, 2}, {0}, {1})
+    assert found.painted == {LOOK: {0}, OTHER: set()}
+    assert found.unpainted == {LOOK: {2}, OTHER: set()}
+    assert JobKeys.read([]) == JobKeys()
+
+
+FATES = ("nothing", "painted", "given up", "both")
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("idle_s", [0.0, ABANDONED_AFTER_S, ABANDONED_AFTER_S + 1])
+@pytest.mark.parametrize("looks", [(), (LOOK,), (LOOK, OTHER)])
+def test_the_state_follows_from_the_keys_alone(sealed: bool, idle_s: float, looks: tuple[str, ...]) -> None:
+    """Two segments; each may be painted, given up, both or neither, in each look: every combination."""
+    for fates in itertools.product(FATES, repeat=2 * len(looks)):
+        fate = dict(zip(itertools.product(looks, (0, 1)), fates, strict=True))
+        listed = [keys.job(JOB), keys.segment(JOB, 0), keys.segment(JOB, 1)]
+        listed += [keys.look(JOB, look) for look in looks] + [keys.sealed(JOB)] * sealed
+        listed += [keys.painted(JOB, *at) for at, what in fate.items() if what in {"painted", "both"}]
+        listed += [keys.painted_failed(JOB, *at) for at, what in fate.items() if what in {"given up", "both"}]
+        found = JobKeys.read(listed)
+        for look in (None, *looks):
+            mine = {what for (name, _), what in fate.items() if look in {None, name}}
+            if not sealed:
+                expected = "abandoned" if idle_s > 600 else "uploading"
+            elif "nothing" in mine:
+                expected = "working"
+            else:
+                expected = "incomplete" if "given up" in mine else "complete"
+            assert found.state(idle_s, look) == expected, (fate, look)
