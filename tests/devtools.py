@@ -54,6 +54,7 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []
+        self.network_changed = False
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -71,8 +72,11 @@ class Page:
 
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""
-        self.call("Page.navigate", url=url)
-        eventually(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url)
+        self.network_changed = True
+        while self.network_changed:
+            self.network_changed = False
+            self.call("Page.navigate", url=url)
+            eventually(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url)
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""
@@ -102,6 +106,9 @@ class Page:
         params = message.get("params", {})
         if message.get("method") == "Runtime.exceptionThrown":
             self.complaints.append(str(params["exceptionDetails"].get("exception", {}).get("description")))
+        elif "ERR_NETWORK_CHANGED" in str(params):
+            # An interface of this machine came or went: Chromium drops what it is loading, loopback or not.
+            self.network_changed = True
         elif message.get("method") == "Log.entryAdded" and params["entry"]["level"] == "error":
             self.complaints.append(f"{params['entry']['text']} {params['entry'].get('url', '')}")
         elif message.get("method") == "Runtime.consoleAPICalled" and params["type"] == "error":

@@ -34,6 +34,8 @@ PREROLL_S = Fraction(1, 2)
 
 AAC_RATES = frozenset({8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000})
 
+AAC = 'audio/mp4; codecs="mp4a.40.2"'
+
 _BYTES = 4
 _LAYOUTS = {1: "mono", 2: "stereo"}
 
@@ -78,17 +80,21 @@ def make_piece(store: Store, job: Job, track: int, segment: Segment, *, encode: 
     try:
         if not encode and copy_mime(stream) and _covers(own, start_s, end_s):
             return Piece(copy_packets(stream, own), copy_mime(stream))
-        around = own
-        for neighbour in (segment.index - 1, segment.index + 1):
-            record = store.find_record(keys.segment(job.id, neighbour), Segment) if neighbour >= 0 else None
-            if record is not None:
-                around = [*around, *_load(store, job, track, record)]
-        around.sort(key=lambda packet: packet.start_s)
+        before, after = (_neighbour(store, job, track, segment.index + step) for step in (-1, 1))
+        around = sorted([*before, *own, *after], key=lambda packet: packet.start_s)
         if last and around:
             end_s = max(end_s, around[-1].end_s)
-        return Piece(encode_packets(stream, around, start_s, end_s), 'audio/mp4; codecs="mp4a.40.2"')
+        # Where the track begins, its encoder's delay is not played.
+        skip_s = Fraction(0 if before else stream.skip_samples, stream.sample_rate)
+        from_s = around[0].start_s + skip_s if around else start_s
+        return Piece(encode_packets(stream, around, start_s, end_s, from_s), AAC)
     except av.FFmpegError as exc:
         raise UnreadableMedia(f"the sound of segment {segment.index} of job {job.id} cannot be read: {exc}") from exc
+
+
+def _neighbour(store: Store, job: Job, track: int, index: int) -> list[Coded]:
+    record = store.find_record(keys.segment(job.id, index), Segment) if index >= 0 else None
+    return list(_load(store, job, track, record)) if record is not None else []
 
 
 def window_s(job: Job, segment: Segment) -> tuple[Fraction, Fraction]:
@@ -184,12 +190,17 @@ def _sample_times(stream: AudioStream, packets: Sequence[Coded]) -> list[int]:
     return [round((first + number * step) * rate) for number in range(len(packets))]
 
 
-def encode_packets(stream: AudioStream, packets: Iterable[Coded], start_s: Fraction, end_s: Fraction) -> bytes:
-    """AAC of exactly the frames of the grid that start in ``[start_s, end_s)``; silence where there are no packets."""
+def encode_packets(
+    stream: AudioStream, packets: Iterable[Coded], start_s: Fraction, end_s: Fraction, from_s: Fraction
+) -> bytes:
+    """AAC of exactly the frames of the grid that start in ``[start_s, end_s)``.
+
+    It is silent before ``from_s``, and where there are no packets.
+    """
     rate = stream.sample_rate if stream.sample_rate in AAC_RATES else 48000
     channels = 1 if stream.channels == 1 else 2
     first, stop = math.ceil(start_s * rate / FRAME), math.ceil(end_s * rate / FRAME)
-    sound = _Samples((first - LEAD_FRAMES) * FRAME, (stop + LEAD_FRAMES) * FRAME, channels)
+    sound = _Samples((first - LEAD_FRAMES) * FRAME, (stop + LEAD_FRAMES) * FRAME, channels, round(from_s * rate))
     earliest, latest = Fraction(sound.start, rate) - PREROLL_S, Fraction(sound.stop, rate)
     wanted = [packet for packet in packets if packet.end_s > earliest and packet.start_s < latest]
     for frame in _decode(stream, wanted, rate, _LAYOUTS[channels]):
@@ -232,10 +243,10 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
 
 
 class _Samples:
-    """A stretch ``[start, stop)`` of planar 32-bit float samples, silent where nothing was placed."""
+    """A stretch ``[start, stop)`` of planar 32-bit float samples; silent before ``loud`` and where nothing is placed."""
 
-    def __init__(self, start: int, stop: int, channels: int) -> None:
-        self.start, self.stop = start, stop
+    def __init__(self, start: int, stop: int, channels: int, loud: int) -> None:
+        self.start, self.stop, self._loud = start, stop, loud
         self._planes = [bytearray((stop - start) * _BYTES) for _ in range(channels)]
 
     def place(self, frame: av.AudioFrame) -> None:
@@ -243,7 +254,7 @@ class _Samples:
         assert frame.pts is not None
         assert frame.time_base is not None
         at = round(frame.pts * frame.time_base * frame.sample_rate) - self.start
-        begin, end = max(0, at), min(self.stop - self.start, at + frame.samples)
+        begin, end = max(0, at, self._loud - self.start), min(self.stop - self.start, at + frame.samples)
         if begin >= end:
             return
         for plane, source in zip(self._planes, frame.planes, strict=True):

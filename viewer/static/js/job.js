@@ -128,6 +128,7 @@ function updateWaiting() {
     stored: model.stored.size,
   });
   if (need !== null) show(byId('start'), false);
+  show(byId('status'), byId('waiting').hidden);
   if (need !== needed && need !== null && !model.painted.has(need)) poll.soon();
   needed = need;
 }

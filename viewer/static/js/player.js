@@ -97,17 +97,19 @@ export class Player {
   }
 
   async #fill(track) {
-    if (this.#loading.has(track)) return;
+    if (this.#loading.has(track) || track.resting) return;
     this.#loading.add(track);
     try {
       for (let index = this.#next(track); index !== null; index = this.#next(track)) {
         const data = await track.load(index);
         if (!this.#tracks.includes(track)) return;
-        await this.#append(track, data);
+        await this.#append(track, index, data);
         this.#finish();
       }
     } catch (error) {
-      if (error.name !== 'AbortError') this.#onTrouble(error);
+      if (error.name === 'AbortError') return;
+      track.failed();
+      this.#onTrouble(error);
     } finally {
       this.#loading.delete(track);
     }
@@ -128,18 +130,18 @@ export class Player {
     return null;
   }
 
-  async #append(track, data) {
+  async #append(track, index, data) {
     const now = this.#video.currentTime;
     const { buffered } = track;
     if (buffered.length && buffered.start(0) < now - 2 * BEHIND_S) await track.remove(0, now - BEHIND_S);
     try {
-      await track.append(data);
+      await track.append(index, data);
     } catch (error) {
       if (error.name !== 'QuotaExceededError') throw error;
       this.#ahead = Math.max(LEAST_AHEAD_S, this.#ahead / 2);
       await track.remove(0, Math.max(0, now - 1));
       if (now + this.#ahead < this.#source.duration) await track.remove(now + this.#ahead, Infinity);
-      await track.append(data);
+      await track.append(index, data);
     }
   }
 

@@ -3,6 +3,7 @@
 import { askBytes } from './ask.js';
 
 const TRIES = 3;
+const LONGEST_REST_MS = 15000;
 
 function ended(buffer) {
   return new Promise((resolve, reject) => {
@@ -17,6 +18,8 @@ export class Track {
   #mime;
   #tries = new Map();
   #abort = null;
+  #troubles = 0;
+  #restUntil = 0;
 
   constructor(source, mime, url) {
     this.#buffer = source.addSourceBuffer(mime);
@@ -42,13 +45,22 @@ export class Track {
     return false;
   }
 
-  // Whether a segment is worth loading: not there, and not tried in vain.
+  // Whether a segment is worth loading: not there, and not appended in vain before.
   wants(index, window) {
     return !this.holds(window) && (this.#tries.get(index) ?? 0) < TRIES;
   }
 
+  // Whether the last attempt failed so recently that the next one has to wait.
+  get resting() {
+    return performance.now() < this.#restUntil;
+  }
+
+  failed() {
+    this.#troubles += 1;
+    this.#restUntil = performance.now() + Math.min(LONGEST_REST_MS, 500 * 2 ** this.#troubles);
+  }
+
   async load(index) {
-    this.#tries.set(index, (this.#tries.get(index) ?? 0) + 1);
     this.#abort = new AbortController();
     const { data, mime } = await askBytes(this.#url(index), this.#abort.signal);
     if (mime !== this.#mime && mime.includes('codecs=')) {
@@ -58,11 +70,13 @@ export class Track {
     return data;
   }
 
-  async append(data) {
+  async append(index, data) {
+    this.#tries.set(index, (this.#tries.get(index) ?? 0) + 1);
     const done = ended(this.#buffer);
     done.catch(() => {});
     this.#buffer.appendBuffer(data);
     await done;
+    this.#troubles = 0;
   }
 
   async remove(start, end) {
@@ -76,5 +90,6 @@ export class Track {
   jumped() {
     this.#abort?.abort();
     this.#tries.clear();
+    this.#restUntil = 0;
   }
 }

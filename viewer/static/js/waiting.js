@@ -28,13 +28,12 @@ export class Waiting {
     const [done, all] = [state.painted, state.total ?? state.stored];
     const progress = all && `${done} of ${count(all, 'segment')} painted${state.total === null ? ' so far' : ''}`;
     const workers = state.workers ? workersRunning(state.workers) : '';
-    return [progress, workers, 'It goes on by itself'].filter(Boolean);
+    return [progress, workers, 'It goes on by itself'].filter(Boolean).map((words) => `${words}.`);
   }
 }
 
 // Short pieces of which none is torn at a line's end. Said once, so that it is not read out again and again.
 function say(node, pieces) {
-  const text = pieces.join(' · ');
-  if (node.textContent === text) return;
-  node.replaceChildren(...pieces.flatMap((piece, at) => (at ? [' · ', make('span', '', piece)] : [make('span', '', piece)])));
+  if (node.textContent.trim() === pieces.join(' ')) return;
+  node.replaceChildren(...pieces.flatMap((piece) => [make('span', '', piece), ' ']));
 }
