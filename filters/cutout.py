@@ -24,7 +24,7 @@ PLAIN_TOLERANCE = 10.0
 PLAIN_SHARE = 0.7
 """The share of the border that must have one colour for it to be a background: the subject may touch the rest."""
 
-EDGE_PX = 2
+EDGE_PX = 3
 """How far the mixed colours of an edge reach into the subject."""
 
 Mask = npt.NDArray[np.bool_]

@@ -7,18 +7,21 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from facepaint.errors import UsageError
 from facepaint.looks import CATALOGUE, FilterSpec, Look, parse_filter
 from filters.artwork import asset, svg_rgba
 from filters.face import Face
 from filters.planes import Pixels, Planes
 from filters.registry import make_painter
 
-TILE_PX = 384
+TILE_PX = 304
 COLUMNS = 5
-GAP_PX = 18
-LABEL_PX = 56
+GAP_PX = 16
+LABEL_PX = 46
 PAPER = (250, 248, 245)
 INK = (38, 40, 48)
+
+WRITTEN = (".png", ".jpg", ".jpeg", ".webp")
 
 DRAWN_PX = 480
 """The portrait's own size, in which its face is measured."""
@@ -93,10 +96,19 @@ def draw_gallery() -> Pixels:
 
 
 def save_gallery(path: Path) -> None:
-    """Write the gallery as a picture; the path's ending says which kind."""
-    written, data = cv2.imencode(path.suffix or ".png", cv2.cvtColor(draw_gallery(), cv2.COLOR_RGB2BGR))
-    assert written, "OpenCV writes every kind the command line lets through"
-    path.write_bytes(data.tobytes())
+    """Write the gallery as a picture; the path's ending says which kind, none says PNG.
+
+    Raises:
+        UsageError: the ending is of no kind of picture, or the path cannot be written.
+    """
+    suffix = path.suffix.lower() or ".png"
+    if suffix not in WRITTEN:
+        raise UsageError(f"{path}: the gallery is written as {', '.join(WRITTEN)}")
+    data = cv2.imencode(suffix, cv2.cvtColor(draw_gallery(), cv2.COLOR_RGB2BGR))[1].tobytes()
+    try:
+        path.write_bytes(data)
+    except OSError as exc:
+        raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
 def _example(name: str, person: int) -> Pixels:
@@ -136,7 +148,7 @@ def _label(name: str) -> Pixels:
     """A name below its tile, drawn with OpenCV's own letters: a bare machine has no fonts."""
     large = 4
     canvas = np.full((LABEL_PX * large, TILE_PX * large, 3), PAPER, np.uint8)
-    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.85 * large, 1 * large
+    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.7 * large, 1 * large
     (width, height), _ = cv2.getTextSize(name, font, size, thickness)
     at = ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2)
     cv2.putText(canvas, name, at, font, size, INK, thickness, cv2.LINE_AA)

@@ -117,7 +117,7 @@ class Area:
         xy = 2 * sin * cos * (across - along)
         rows = np.column_stack([np.ones_like(y), y, y * y * np.float32(yy)])
         columns = np.vstack([x * x * np.float32(xx), x * np.float32(xy), np.ones_like(x)])
-        radius = cv2.sqrt(cv2.max(rows @ columns, 0.0))  # type: ignore[call-overload]  # a number is an array to OpenCV
+        radius = cv2.sqrt(np.maximum(rows @ columns, np.float32(0)))
         short = min(self.half_width, self.half_height)
         return np.asarray(cv2.addWeighted(radius, short, radius, 0.0, -short), np.float32)
 
@@ -128,7 +128,8 @@ def covered_area(face: Face, scale: float, shape: str) -> Area:
     The ellipse is as wide and high as the face is along its own axes, and just so large that it reaches the corners
     of the box, whatever the roll, at `CORNERS_COVERED`.
     """
-    width, height = face.width / 2, face.height / 2
+    # The px that the box only touches are covered too: the centre of one may lie half a px outside.
+    width, height = face.width / 2 + 0.5, face.height / 2 + 0.5
     soft = max(1.0, SOFT_EDGE * face.width)
     if shape == "box":
         return Area(face.centre, width * scale, height * scale, 0.0, soft, ellipse=False)

@@ -40,7 +40,7 @@ class Part:
 
 STICKERS: Mapping[str, tuple[Part, ...]] = {
     "sunglasses": (Part("sunglasses", (150, 54), "eyes"),),
-    "moustache": (Part("moustache", (130, 54), "lip"),),
+    "moustache": (Part("moustache", (140, 54), "lip"),),
     "party-hat": (Part("party-hat", (110, 236), "head", (0.0, -1.05), flat=0.3),),
     "dog": (
         Part("dog-ear", (60, 150), "head", (-0.9, -0.95), flat=0.3),

@@ -1,0 +1,69 @@
+"""The page about filters, `docs/filters.md`, from the catalogue."""
+
+from facepaint.looks import CATALOGUE, FilterKind, Option
+
+INTRODUCTION = """# Filters
+
+![Every filter on a drawn face](pictures/filters.png)
+
+A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to paint several, in that
+order: `--filter blur --filter sunglasses` puts sunglasses on a blurred face. `name@2` is for the second face of the
+video only. `facepaint filters --preview filters.png` draws the picture above.
+
+```
+facepaint run party.mp4 --filter party-hat --filter moustache:scale=1.2
+facepaint run street.mp4 --filter mosaic:size=5,shape=box
+facepaint run talk.mp4 --filter sticker:logo.png
+facepaint run talk.mp4 --filter sticker:path=logo.png,scale=1.3,opacity=0.9
+```
+"""
+
+NOTES = """## Stickers
+
+Stickers follow the head: its place, size, tilt, and how far it is turned away. Near faces are painted over far ones.
+
+Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's box; one much
+wider or higher than a face is not enlarged all the way, use `scale`. A picture without transparency on a plain
+background loses this background, from its border inwards; inside it nothing is touched. One whose border has many
+colours stays whole. Of an animation the first picture is taken.
+
+## Hiding
+
+`blur`, `mosaic` and `fill` replace what they cover, brightness and colour, by a few averages or by one colour: it
+cannot be won back. Cells are at least 4 px wide, however small the face. At the default scale of 1.3 every pixel of
+the detector's box is covered; the soft edge lies outside of it. `fill` leaves nothing at all of the face: choose it,
+or fewer tiles (`mosaic:size=4`), where much depends on it.
+
+With a filter that hides, what is in doubt is hidden: a face that `name@2` cannot tell apart yet is covered too, and a
+frame whose faces could not be looked for is covered as a whole.
+"""
+
+
+def filters_page() -> str:
+    """The whole page, in Markdown."""
+    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES}"
+
+
+def options_table() -> str:
+    """A row for each option of each filter, in Markdown."""
+    rows = ["| filter | what it does | option | default | values | |", "|---|---|---|---|---|---|"]
+    for kind in CATALOGUE.values():
+        rows += _rows(kind)
+    return "\n".join(rows) + "\n"
+
+
+def _rows(kind: FilterKind) -> list[str]:
+    # The hash of a stored sticker is filled in by the client, not by people.
+    options = [option for option in kind.options if option.type != "sha256"]
+    rows = []
+    for number, option in enumerate(options):
+        name, summary = (f"`{kind.name}`", kind.summary) if number == 0 else ("", "")
+        default = f"{option.default:g}" if isinstance(option.default, float) else option.default
+        rows.append(f"| {name} | {summary} | `{option.name}` | `{default}` | {_values(option)} | {option.help} |")
+    return rows
+
+
+def _values(option: Option) -> str:
+    if option.type == "number":
+        return f"{option.minimum:g} to {option.maximum:g}"
+    return " or ".join(f"`{choice}`" for choice in option.choices) or "a colour"

@@ -1,0 +1,184 @@
+"""What every filter of the catalogue promises: it paints, in its regions only, on any planes, at any border."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from facepaint.errors import InputError
+from facepaint.looks import CATALOGUE, Look, parse_filter, parse_look
+from filters.face import Face
+from filters.gallery import PORTRAIT_FACE, sample_picture
+from filters.hiding import HIDING
+from filters.planes import Planes, Region, rgb_to_yuv
+from filters.registry import FILTERS, make_painter
+from tests.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
+
+
+def changed_outside(before: Planes, after: Planes, regions: list[Region]) -> bool:
+    """Whether any sample that belongs to no px of the regions differs."""
+    luma = before.y != after.y
+    chroma = (before.u != after.u) | (before.v != after.v)
+    step_x, step_y = 1 << before.chroma_shift_x, 1 << before.chroma_shift_y
+    for region in regions:
+        luma[region.slices] = False
+        chroma[region.y1 // step_y : -(-region.y2 // step_y), region.x1 // step_x : -(-region.x2 // step_x)] = False
+    return bool(luma.any() or chroma.any())
+
+
+def test_every_filter_of_the_catalogue_has_its_painter() -> None:
+    assert set(FILTERS) == set(CATALOGUE)
+    assert set(HIDING) == {name for name, kind in CATALOGUE.items() if kind.hides}
+
+
+@pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_paints_in_its_regions_only(name: str, shifts: tuple[int, int]) -> None:
+    frame = noise(201, 151, shifts)
+    before = copy(frame)
+    regions = painter_of(name).paint(frame, [face_at(100, 90, 47)])
+    assert regions
+    assert all(
+        0 <= region.x1 < region.x2 <= frame.width and 0 <= region.y1 < region.y2 <= frame.height for region in regions
+    )
+    for samples, old in ((frame.y, before.y), (frame.u, before.u), (frame.v, before.v)):
+        assert np.count_nonzero(samples != old) > 50
+    assert not changed_outside(before, frame, regions)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_a_face_outside_of_the_frame_changes_nothing(name: str) -> None:
+    frame = noise(120, 90)
+    before = copy(frame)
+    far = [face_at(x, y, 40) for x, y in ((-400, 45), (60, -400), (600, 45), (60, 600), (1e9, -1e9))]
+    assert painter_of(name).paint(frame, far) == []
+    assert same(frame, before)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in ("blur", "mosaic")])
+@pytest.mark.parametrize("at", [(2, 50), (130, 50), (66, 3), (66, 97), (0, 0), (131, 99), (66, 50)], ids=str)
+def test_borders_only_crop(name: str, at: tuple[float, float]) -> None:
+    """A frame cut out of a larger one is painted as the larger one is. (Averages at a border see less and differ.)"""
+    large = noise(332, 300)
+    part, chroma = (slice(100, 201), slice(100, 233)), (slice(50, 101), slice(50, 117))
+    frame = Planes(large.y[part].copy(), large.u[chroma].copy(), large.v[chroma].copy(), 1, 1)
+    painter = painter_of(name)
+    painter.paint(large, [face_at(at[0] + 100, at[1] + 100, 50)])
+    painter.paint(frame, [face_at(*at, 50)])
+    # Interpolation is in fixed point from the region's corner: the last bits may differ.
+    for small, whole in ((frame.y, large.y[part]), (frame.u, large.u[chroma])):
+        assert np.abs(small.astype(int) - whole).max() <= 8
+        assert np.mean(np.abs(small.astype(int) - whole)) < 0.5
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+@pytest.mark.parametrize("size", [(1, 1), (2, 3), (7, 5), (33, 1)], ids=str)
+def test_tiny_frames(name: str, size: tuple[int, int]) -> None:
+    for shifts in FORMATS.values():
+        frame = noise(*size, shifts)
+        painter = painter_of(name)
+        painter.paint(frame, [face_at(1, 1, 8), face_at(1, 1, 500)])
+        painter.cover(frame)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_views_of_any_strides(name: str) -> None:
+    """A frame turned upright is a view: of a plane read backwards, or by columns."""
+    plain = noise(121, 80)
+    stored = [np.ascontiguousarray(samples.T[::-1]) for samples in (plain.y, plain.u, plain.v)]
+    turned = Planes(*(samples[::-1].T for samples in stored), 1, 1)
+    assert same(plain, turned)
+    painter = painter_of(name)
+    assert painter.paint(plain, [face_at(60, 41, 30)]) == painter.paint(turned, [face_at(60, 41, 30)])
+    assert same(plain, turned)
+    assert np.shares_memory(turned.y, stored[0])
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_landmarks_that_make_no_sense_fall_back_to_the_box(name: str) -> None:
+    box = (40.0, 30.0, 80.0, 82.0)
+    painter = painter_of(name)
+    painted = []
+    for landmarks in ((60.0, 50.0) * 5, (float("nan"),) * 10, (0.0,) * 10, (5000.0, 1.0) * 5):
+        frame = noise(120, 120)
+        assert painter.paint(frame, [Face(box, landmarks, 0.5)])
+        painted.append(frame)
+    assert all(same(painted[0], other) for other in painted[1:])
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_number_chooses_the_face(name: str) -> None:
+    spec = parse_filter("sticker:any.png" if name == "sticker" else name)
+    data = sample_picture()
+    sha256 = hashlib.sha256(data).hexdigest()
+    stored = spec.stored_as(sha256) if name == "sticker" else spec
+    painter = make_painter(
+        Look((type(spec)(stored.name, stored.options, face=2),)),
+        {sha256: data},
+    )
+    first, second, unknown = (
+        Face(PORTRAIT_FACE.box, PORTRAIT_FACE.landmarks, 0.9, identity) for identity in (1, 2, None)
+    )
+    assert not painter.touches([first])
+    assert painter.touches([first, second])
+    frame = noise(480, 480)
+    before = copy(frame)
+    assert painter.paint(frame, [first]) == []
+    assert same(frame, before)
+    # Who is not known may be the one to hide, but nobody else's sticker lands on him.
+    assert painter.touches([unknown]) == CATALOGUE[name].hides
+    assert bool(painter.paint(frame, [unknown])) == CATALOGUE[name].hides
+
+
+def test_no_faces_no_touch() -> None:
+    assert not painter_of("blur").touches([])
+    assert painter_of("sunglasses").paint(noise(64, 64), []) == []
+
+
+def test_filters_are_painted_in_the_order_given() -> None:
+    under, over = noise(200, 200), noise(200, 200)
+    face = face_at(100, 100, 80)
+    make_painter(parse_look(["sunglasses", "fill"]), {}).paint(under, [face])
+    make_painter(parse_look(["fill", "sunglasses"]), {}).paint(over, [face])
+    box = (slice(70, 130), slice(70, 130))
+    assert np.ptp(under.y[box]) == 0
+    assert np.ptp(over.y[box]) > 50
+
+
+def test_near_faces_are_painted_over_far_ones() -> None:
+    frame, other = noise(300, 300), noise(300, 300)
+    near, far = face_at(150, 150, 120), face_at(180, 150, 60)
+    painter = painter_of("me-gusta")
+    painter.paint(frame, [near, far])
+    painter.paint(other, [far, near])
+    assert same(frame, other)
+
+
+def test_a_sticker_that_was_never_stored_is_refused() -> None:
+    look = Look((parse_filter("sticker:any.png").stored_as("0" * 64),))
+    with pytest.raises(InputError, match="sticker 000000000000 is not stored"):
+        make_painter(look, {})
+
+
+@pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
+@pytest.mark.parametrize("full_range", [True, False])
+def test_colours_are_those_of_the_frames_own_matrix_and_range(matrix: str, full_range: bool) -> None:
+    planes = noise(64, 64, (0, 0))
+    frame = Planes(planes.y, planes.u, planes.v, 0, 0, full_range, matrix)  # type: ignore[arg-type]
+    make_painter(parse_look(["fill:colour=#e8410c,shape=box"]), {}).cover(frame)
+    assert np.abs(frame.to_rgb().astype(int) - (0xE8, 0x41, 0x0C)).max() <= 2
+
+
+def test_known_samples_of_known_colours() -> None:
+    """White, black and pure red of ITU-R BT.709 in limited range, and of JPEG."""
+    rgb = np.array([[255, 255, 255, 1], [0, 0, 0, 1], [255, 0, 0, 1]]).T
+    assert np.rint(rgb_to_yuv("bt709", False) @ rgb).T.tolist() == [[235, 128, 128], [16, 128, 128], [63, 102, 240]]
+    assert np.rint(rgb_to_yuv("bt601", True) @ rgb).T.tolist() == [[255, 128, 128], [0, 128, 128], [76, 85, 256]]
+
+
+def test_a_picture_survives_the_way_through_planes() -> None:
+    rgb = np.random.default_rng(3).integers(0, 256, (37, 53, 3), np.uint8)
+    planes = Planes.from_rgb(rgb)
+    assert np.abs(planes.to_rgb().astype(int) - rgb).max() <= 2
+    region = Region(5, 7, 31, 20)
+    assert np.array_equal(planes.to_rgb(region), planes.to_rgb()[region.slices])

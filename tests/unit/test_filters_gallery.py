@@ -1,0 +1,71 @@
+"""The gallery shows every filter, and the page about filters says what the catalogue says."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facepaint.errors import UsageError
+from facepaint.looks import CATALOGUE
+from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
+from filters.planes import Pixels
+from filters.reference import filters_page, options_table
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.fixture(scope="module")
+def page() -> Pixels:
+    """The gallery."""
+    return draw_gallery()
+
+
+def test_the_gallery_has_a_tile_for_every_filter(page: Pixels) -> None:
+    rows = -(-len(CATALOGUE) // COLUMNS)
+    tile = page.shape[1] // COLUMNS
+    assert page.shape[0] >= rows * tile
+    for place in range(len(CATALOGUE)):
+        y, x = place // COLUMNS * (page.shape[0] // rows), place % COLUMNS * tile
+        assert page[y : y + tile, x : x + tile].std() > 20
+
+
+@pytest.mark.parametrize("person", range(len(PEOPLE)))
+def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
+    """The eyes hold the darkest px around them, the mouth's corners lie on its line, the rest on skin."""
+    rgb, face = portrait(person, 480), portrait_face(480)
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    points = [(round(x), round(y)) for x, y in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)]
+    for x, y in points[:2]:
+        assert grey[y - 2 : y + 3, x - 2 : x + 3].mean() < 60
+        assert grey[y - 12 : y + 13, x - 20 : x + 21].max() > 200
+    x1, y1, x2, y2 = (round(side) for side in face.box)
+    assert np.ptp(grey[y1:y2, x1:x2]) > 150
+    assert not np.array_equal(rgb, portrait(person + 1, 480))
+
+
+@pytest.mark.parametrize("name", ["gallery.jpg", "gallery"])
+def test_the_gallery_is_written_as_the_ending_says(name: str, tmp_path: Path, page: Pixels) -> None:
+    save_gallery(tmp_path / name)
+    assert cv2.imread(str(tmp_path / name)).shape == page.shape
+    assert (tmp_path / name).read_bytes().startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
+
+
+def test_a_gallery_that_cannot_be_written_is_a_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"the gallery is written as \.png"):
+        save_gallery(tmp_path / "gallery.mp4")
+    with pytest.raises(UsageError, match="cannot be written: No such file"):
+        save_gallery(tmp_path / "nowhere" / "gallery.png")
+
+
+def test_the_page_about_filters_is_up_to_date() -> None:
+    assert (DOCS / "filters.md").read_text() == filters_page(), "run `make docs`"
+    for kind in CATALOGUE.values():
+        assert f"| `{kind.name}` | {kind.summary} |" in options_table()
+
+
+def test_the_pages_picture_is_the_gallery(page: Pixels) -> None:
+    kept = cv2.cvtColor(cv2.imread(str(DOCS / "pictures" / "filters.png")), cv2.COLOR_BGR2RGB)
+    assert kept.shape == page.shape
+    # Letters differ between versions of OpenCV, filters may not.
+    assert np.mean(np.abs(kept.astype(int) - page)) < 1

@@ -1,0 +1,166 @@
+"""Hiding: nothing of what was covered is left, and nothing else is touched."""
+
+import math
+
+import numpy as np
+import pytest
+
+from facepaint.looks import parse_look
+from filters.face import Face
+from filters.hiding import HIDING, covered_area
+from filters.planes import Planes, Region
+from filters.registry import make_painter
+from tests.filter_cases import FORMATS, copy, face_at, noise, painter_of
+
+SHAPES = ("ellipse", "box")
+
+
+def box_of(face: Face, frame: Planes) -> tuple[slice, slice]:
+    """The rows and columns of every px the face's box touches."""
+    x1, y1, x2, y2 = face.box
+    return (
+        slice(max(0, math.floor(y1)), min(frame.height, math.ceil(y2))),
+        slice(max(0, math.floor(x1)), min(frame.width, math.ceil(x2))),
+    )
+
+
+def rolled(face: Face, degrees: float) -> Face:
+    """The face with its landmarks turned about the box's centre, and a box that holds the turned one."""
+    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    x, y = face.centre
+    points = zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
+    turned = [(x + cos * (a - x) - sin * (b - y), y + sin * (a - x) + cos * (b - y)) for a, b in points]
+    width = abs(cos) * face.width / 2 + abs(sin) * face.height / 2
+    height = abs(sin) * face.width / 2 + abs(cos) * face.height / 2
+    return Face((x - width, y - height, x + width, y + height), tuple(n for point in turned for n in point), 0.9)
+
+
+@pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("degrees", [0, 20, -45, 90, 165])
+def test_fill_leaves_one_colour_in_the_whole_box(shape: str, shifts: tuple[int, int], degrees: float) -> None:
+    painter = make_painter(parse_look([f"fill:shape={shape},colour=#336699"]), {})
+    for x, y, width in ((100, 90, 61), (97.3, 81.9, 8), (3, 90, 40), (197, 88, 40), (100, 2, 40), (99, 148, 40)):
+        frame, face = noise(201, 151, shifts), rolled(face_at(x, y, width), degrees)
+        painter.paint(frame, [face])
+        rows, columns = box_of(face, frame)
+        assert np.ptp(frame.y[rows, columns]) == 0
+        chroma = (
+            slice(rows.start >> shifts[1], -(-rows.stop >> shifts[1])),
+            slice(columns.start >> shifts[0], -(-columns.stop >> shifts[0])),
+        )
+        assert np.ptp(frame.u[chroma]) == 0
+        assert np.ptp(frame.v[chroma]) == 0
+
+
+@pytest.mark.parametrize("corner", [(0, 0), (160, 0), (0, 120), (160, 120)], ids=str)
+@pytest.mark.parametrize("name", HIDING)
+def test_a_face_in_a_corner_is_hidden_up_to_the_border(name: str, corner: tuple[int, int]) -> None:
+    frame, face = noise(161, 121), face_at(*corner, 50)
+    before = copy(frame)
+    painter_of(name).paint(frame, [face])
+    box = box_of(face, frame)
+    assert np.mean(frame.y[box] == before.y[box]) < 0.05
+
+
+@pytest.mark.parametrize("size", [8, 11, 20, 45, 120, 300])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["blur", "mosaic"])
+def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: int) -> None:
+    """Of noise only the means of cells of many px are left: its spread falls by as much as that many px average out."""
+    painter = make_painter(parse_look([f"{name}:shape={shape}"]), {})
+    for plane, least in (("y", 2.5), ("u", 1.4), ("v", 1.4)):
+        hidden, original = [], []
+        for seed in range(1 if size > 100 else 12):
+            frame = noise(3 * size + 1, 3 * size + 11, seed=seed)
+            face = face_at(1.5 * size + 0.4, 1.5 * size + 3.7, size)
+            rows, columns = box_of(face, frame)
+            if plane != "y":
+                rows, columns = (slice(-(-part.start // 2), part.stop // 2) for part in (rows, columns))
+            samples = getattr(frame, plane)
+            original.append(samples[rows, columns].ravel().copy())
+            painter.paint(frame, [face])
+            hidden.append(samples[rows, columns].ravel())
+        now, then = np.concatenate(hidden), np.concatenate(original)
+        assert now.std() < then.std() / least
+        # No more samples than chance has it are what they were.
+        assert np.mean(now == then) < 0.04
+
+
+@pytest.mark.parametrize("name", ["blur", "mosaic"])
+def test_pictures_with_the_same_means_are_hidden_the_same(name: str) -> None:
+    """What is shown does not depend on anything finer than the cells: two opposite checkerboards come out alike."""
+    shown = []
+    for phase in (0, 1):
+        board = ((np.indices((240, 240)).sum(0) + phase) % 2 * 200 + 20).astype(np.uint8)
+        frame = Planes(board.copy(), board[::2, ::2].copy(), board[1::2, 1::2].copy(), 1, 1)
+        face = face_at(120, 120, 96)
+        painter_of(name).paint(frame, [face])
+        shown.append(frame.y[box_of(face, frame)].astype(int))
+    assert np.abs(shown[0] - shown[1]).max() <= 12
+
+
+@pytest.mark.parametrize("tiles", [2, 6, 12])
+def test_mosaic_has_the_tiles_asked_for(tiles: int) -> None:
+    frame = noise(400, 400)
+    frame.y[...] = np.arange(400) // 2
+    face = face_at(200, 200, 120)
+    make_painter(parse_look([f"mosaic:size={tiles},shape=box,scale=1"]), {}).paint(frame, [face])
+    rows, columns = box_of(face, frame)
+    row = frame.y[rows.start + 5, columns].astype(int)
+    assert np.count_nonzero(np.diff(row)) + 1 == pytest.approx(tiles, abs=1)
+
+
+def test_each_tile_is_the_mean_of_its_pixels() -> None:
+    frame = noise(64, 64, (0, 0))
+    before = copy(frame)
+    make_painter(parse_look(["mosaic:size=4"]), {}).cover(frame)
+    for y in range(0, 64, 16):
+        for x in range(0, 64, 16):
+            tile = Region(x, y, x + 16, y + 16).slices
+            assert np.ptp(frame.y[tile]) == 0
+            assert float(frame.y[tile][0, 0]) == pytest.approx(float(before.y[tile].mean()), abs=1.5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_soft_edge_is_outside_of_the_covered_area(shape: str) -> None:
+    face = rolled(face_at(100.3, 90.8, 60), 25)
+    area = covered_area(face, 1.3, shape)
+    block = noise(200, 200).block(*area.bounds)
+    assert block is not None
+    mask = area.mask(block)
+    box = box_of(face, noise(200, 200))
+    inside = mask[box[0].start - block.y1 : box[0].stop - block.y1, box[1].start - block.x1 : box[1].stop - block.x1]
+    assert inside.min() == 255
+    assert 0 < np.count_nonzero((mask > 0) & (mask < 255)) < mask.size / 4
+    edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
+    assert all(edge.min() < 40 for edge in edges)
+
+
+def test_scale_grows_the_covered_area() -> None:
+    face = face_at(200, 200, 60)
+    areas = []
+    for scale in (1.0, 1.3, 2.0, 3.0):
+        frame = noise(400, 400)
+        before = copy(frame)
+        make_painter(parse_look([f"fill:scale={scale}"]), {}).paint(frame, [face])
+        areas.append(np.count_nonzero(frame.y != before.y))
+    assert areas == sorted(areas)
+    assert areas[-1] / areas[0] == pytest.approx(9, rel=0.15)
+
+
+@pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("name", HIDING)
+def test_cover_hides_the_whole_frame(name: str, shifts: tuple[int, int]) -> None:
+    frame = noise(321, 181, shifts)
+    before = copy(frame)
+    painter_of(name).cover(frame)
+    for now, then in ((frame.y, before.y), (frame.u, before.u), (frame.v, before.v)):
+        assert now.std() < then.std() / 8
+        assert np.mean(now == then) < 0.05
+
+
+def test_cover_hides_even_with_a_look_that_does_not() -> None:
+    frame = noise(64, 48)
+    painter_of("sunglasses").cover(frame)
+    assert np.ptp(frame.y) == np.ptp(frame.u) == np.ptp(frame.v) == 0

@@ -1,0 +1,190 @@
+"""Stickers sit where they should: on the eyes, on the head, with the head's roll, size and turn."""
+
+import math
+
+import numpy as np
+import pytest
+
+from facepaint.looks import CATALOGUE, parse_look
+from filters.affine import Affine
+from filters.artwork import Artwork, asset, svg_artwork
+from filters.face import Face, Point, pose_of
+from filters.planes import Planes
+from filters.registry import make_painter
+from filters.stamp import stamp
+from filters.stickers import STICKERS, UNITS, placed
+from tests.filter_cases import copy, face_at, noise, painter_of, same
+
+FRONT = ((-50, 0), (50, 0), (0, 58), (-42, 102), (42, 102))
+"""A face from the front, its eyes 100 apart."""
+
+
+def seen(points: tuple[Point, ...], degrees: float = 0, scale: float = 1, turn: float = 1, nod: float = 1) -> Face:
+    """A face at (500, 500): narrowed by ``turn``, flattened by ``nod``, enlarged and rolled clockwise."""
+    cos, sin = scale * math.cos(math.radians(degrees)), scale * math.sin(math.radians(degrees))
+
+    def moved(x: float, y: float) -> Point:
+        x, y = x * turn, y * nod
+        return 500 + cos * x - sin * y, 500 + sin * x + cos * y
+
+    corners = [moved(x, y) for x in (-108, 108) for y in (-104, 178)]
+    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    return Face((min(xs), min(ys), max(xs), max(ys)), tuple(n for point in points for n in moved(*point)), 0.9)
+
+
+def test_a_face_from_the_front_has_its_eyes_distance_as_size() -> None:
+    pose = pose_of(seen(FRONT))
+    assert pose.size == pytest.approx(100, rel=0.02)
+    assert pose.turn == pytest.approx(1, abs=0.02)
+    assert pose.roll == pytest.approx(0, abs=1e-6)
+    assert pose.eyes == pytest.approx((500, 500))
+
+
+@pytest.mark.parametrize("degrees", range(-180, 180, 30))
+def test_stickers_turn_with_the_head(degrees: float) -> None:
+    pose = pose_of(seen(FRONT, degrees))
+    assert math.remainder(pose.roll - math.radians(degrees), math.tau) == pytest.approx(0, abs=0.01)
+    top = placed(STICKERS["party-hat"][0], pose).of(110, 20)
+    away = (top[0] - pose.head[0], top[1] - pose.head[1])
+    up = (math.sin(math.radians(degrees)), -math.cos(math.radians(degrees)))
+    assert away[0] * up[0] + away[1] * up[1] > 2.5 * pose.size
+
+
+@pytest.mark.parametrize("scale", [0.1, 0.5, 3])
+def test_stickers_grow_with_the_face(scale: float) -> None:
+    assert pose_of(seen(FRONT, scale=scale)).size == pytest.approx(scale * pose_of(seen(FRONT)).size, rel=1e-6)
+
+
+def test_the_size_holds_as_the_head_turns_or_nods() -> None:
+    """The distance of the eyes falls to a third, or that from eyes to mouth to two thirds: the head is no smaller."""
+    front = pose_of(seen(FRONT)).size
+    turned, nodding = pose_of(seen(FRONT, turn=0.33)), pose_of(seen(FRONT, nod=0.66))
+    assert turned.size > 0.8 * front
+    assert nodding.size > 0.85 * front
+    assert turned.turn == 0.5
+    assert nodding.turn == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", STICKERS)
+def test_nothing_jumps_when_a_landmark_trembles(name: str) -> None:
+    steady, trembling = seen(FRONT, 10), seen(((-49.5, 0.5), *FRONT[1:]), 10)
+    for part in STICKERS[name]:
+        a, b = placed(part, pose_of(steady)), placed(part, pose_of(trembling))
+        corner = (0.0, 0.0)
+        assert math.dist(a.of(*corner), b.of(*corner)) < 3
+
+
+def test_sunglasses_lie_on_the_eyes_and_a_hat_above_them() -> None:
+    pose = pose_of(seen(FRONT))
+    glasses = placed(STICKERS["sunglasses"][0], pose)
+    for lens in ((92.0, 54.0), (208.0, 54.0)):
+        eye = min((math.dist(glasses.of(*lens), (x, 500)) for x in (450, 550)), default=0)
+        assert eye < 12
+    for name in ("party-hat", "crown"):
+        part = STICKERS[name][0]
+        assert placed(part, pose).of(*part.origin)[1] < 500 - 0.9 * pose.size
+
+
+def test_a_dog_has_two_ears_side_by_side() -> None:
+    left, right, _ = (placed(part, pose_of(seen(FRONT))) for part in STICKERS["dog"])
+    inner = (126.0, 138.0)
+    assert left.of(*inner)[0] < 500 < right.of(*inner)[0]
+    assert left.of(*inner)[0] - 500 == pytest.approx(500 - right.of(*inner)[0])
+
+
+def test_the_scale_option_grows_about_the_spot() -> None:
+    part, pose = STICKERS["sunglasses"][0], pose_of(seen(FRONT))
+    assert placed(part, pose, 2.0).of(*part.origin) == pytest.approx(placed(part, pose).of(*part.origin))
+    assert placed(part, pose, 2.0).scale == pytest.approx(2 * placed(part, pose).scale)
+
+
+@pytest.mark.parametrize("name", [part.asset for parts in STICKERS.values() for part in parts])
+def test_every_drawing_starts_at_0_0_and_is_drawn_for_eyes_100_apart(name: str) -> None:
+    assert 'viewBox="0 0 ' in asset(name)
+    artwork = svg_artwork(name)
+    assert 0.3 * UNITS < artwork.width < 3 * UNITS
+    # Nothing is cut off by the view box.
+    assert artwork.left > 0
+    assert artwork.top >= 0
+
+
+def test_opacity() -> None:
+    face = face_at(100, 100, 90)
+    whole, half, none = noise(200, 200), noise(200, 200), noise(200, 200)
+    before = copy(none)
+    painter_of("me-gusta").paint(whole, [face])
+    painter_of("me-gusta:opacity=0.5").paint(half, [face])
+    painter_of("me-gusta:opacity=0").paint(none, [face])
+    assert same(none, before)
+    middle = (whole.y.astype(int) + before.y) / 2
+    assert np.abs(half.y - middle).max() <= 3
+
+
+def square(colour: tuple[int, int, int], side: int = 64) -> Artwork:
+    """An opaque square of one colour with a transparent rim; its units are px."""
+    rgba = np.zeros((side + 8, side + 8, 4), np.uint8)
+    rgba[4:-4, 4:-4] = (*colour, 255)
+    return Artwork(rgba)
+
+
+@pytest.mark.parametrize("x", [20.0, 21.0, 21.5])
+@pytest.mark.parametrize("y", [30.0, 31.0, 30.25])
+def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
+    """Chroma samples are shared by px: wherever a square lies, its own px and those around keep their colours."""
+    grey = np.full((120, 140), 100, np.uint8)
+    frame = Planes(grey, np.full((60, 70), 128, np.uint8), np.full((60, 70), 128, np.uint8), 1, 1)
+    stamp(frame, square((220, 30, 40)), Affine.shift(x, y))
+    rgb = frame.to_rgb().astype(int)
+    top, left = math.ceil(y + 4), math.ceil(x + 4)
+    inside = rgb[top + 2 : top + 60, left + 2 : left + 60]
+    assert np.abs(inside - (220, 30, 40)).max() <= 4
+    outside = np.ones((120, 140), bool)
+    outside[top - 3 : top + 67, left - 3 : left + 67] = False
+    assert np.ptp(rgb[outside], axis=0).max() == 0
+    weights = np.abs(frame.v.astype(float) - 128)
+    rows, columns = np.indices(frame.v.shape)
+    assert (weights * (2 * columns + 1)).sum() / weights.sum() == pytest.approx(x + 36, abs=0.35)
+    assert (weights * (2 * rows + 1)).sum() / weights.sum() == pytest.approx(y + 36, abs=0.35)
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.13, 0.4, 0.77, 1.9])
+def test_no_fringe_at_any_size(scale: float) -> None:
+    """A white square on white stays white along its edges, turned and shrunk: no dark rim, no colour."""
+    frame = Planes(np.full((200, 200), 235, np.uint8), *(np.full((100, 100), 128, np.uint8) for _ in "uv"), 1, 1)
+    turned = Affine.landing((scale * 0.8, scale * 0.6), (-scale * 0.6, scale * 0.8), (36, 36), (99.3, 101.8))
+    assert stamp(frame, square((255, 255, 255)), turned)
+    assert frame.y.min() >= 232
+    assert frame.y.max() <= 236
+    assert np.abs(frame.u.astype(int) - 128).max() <= 2
+
+
+def test_a_small_face_does_not_shimmer() -> None:
+    """Moved by less than a px, a sticker 30 px wide changes its brightness hardly at all."""
+    means = []
+    for step in range(8):
+        frame = Planes(np.full((90, 90), 128, np.uint8), *(np.full((45, 45), 128, np.uint8) for _ in "uv"), 1, 1)
+        painter_of("me-gusta").paint(frame, [face_at(45 + step / 8, 45 + step / 11, 28)])
+        means.append(frame.y.mean())
+    assert np.ptp(means) < 0.5
+
+
+def test_a_sticker_covers_the_box_and_a_banner_stays_bounded() -> None:
+    from filters.stickers import UserSticker
+
+    frame = noise(600, 600)
+    face = face_at(300, 300, 100)
+    rgba = np.full((50, 50, 4), 255, np.uint8)
+    (region,) = UserSticker(Artwork(rgba), 1.0).paint(frame, [face][0])
+    assert region.x1 <= face.box[0] <= face.box[2] <= region.x2
+    assert region.y1 <= face.box[1] <= face.box[3] <= region.y2
+    (banner,) = UserSticker(Artwork(np.full((50, 500, 4), 255, np.uint8)), 1.0).paint(frame, face)
+    assert banner.x2 - banner.x1 < 2 * face.width
+
+
+@pytest.mark.parametrize("name", [name for name, kind in CATALOGUE.items() if not kind.hides and name != "sticker"])
+def test_options_reach_the_painter(name: str) -> None:
+    frame, large = noise(400, 400), noise(400, 400)
+    face = face_at(200, 220, 60)
+    plain = painter_of(name).paint(frame, [face])
+    grown = make_painter(parse_look([f"{name}:scale=2"]), {}).paint(large, [face])
+    assert grown[0].size[0] > 1.6 * plain[0].size[0]
