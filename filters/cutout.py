@@ -25,7 +25,10 @@ PLAIN_SHARE = 0.7
 """The share of the border that must have one colour for it to be a background: the subject may touch the rest."""
 
 EDGE_PX = 3
-"""How far the mixed colours of an edge reach into the subject."""
+"""How far the mixed colours of an edge reach into the subject; in a JPEG they reach further than antialiasing does."""
+
+SPECK_SHARE = 5e-5
+"""Whatever stands alone in the background and is no larger than this share of the picture is dirt."""
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -88,7 +91,15 @@ def _background(rgba: Pixels) -> Mask | None:
     _, labels = cv2.connectedComponents(wide, connectivity=4)
     outer = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
     reached = np.isin(labels, outer[outer > 0]).astype(np.uint8)
-    return np.asarray((cv2.dilate(reached, square) > 0) & close)
+    return _without_specks((cv2.dilate(reached, square) > 0) & close)
+
+
+def _without_specks(background: Mask) -> Mask:
+    """The background with the few stray px in it that compression leaves."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((~background).astype(np.uint8), connectivity=8)
+    specks = stats[:, cv2.CC_STAT_AREA] <= SPECK_SHARE * background.size
+    specks[0] = False
+    return np.asarray(background | specks[labels])
 
 
 def _share(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:

@@ -27,8 +27,8 @@ DRAWN_PX = 480
 """The portrait's own size, in which its face is measured."""
 
 PORTRAIT_FACE = Face(
-    box=(153.0, 179.0, 327.0, 404.0),
-    landmarks=(201.0, 262.0, 279.0, 262.0, 240.0, 308.0, 207.0, 344.0, 273.0, 344.0),
+    box=(153.0, 193.0, 327.0, 418.0),
+    landmarks=(201.0, 276.0, 279.0, 276.0, 240.0, 322.0, 207.0, 358.0, 273.0, 358.0),
     score=1.0,
     identity=1,
 )

@@ -78,6 +78,15 @@ def test_the_subject_may_stand_on_the_border() -> None:
     assert rgba[:30, :, 3].max() == 0
 
 
+def test_specks_in_the_background_go() -> None:
+    picture = ring()
+    picture.putpixel((10, 10), (90, 90, 90))
+    ImageDraw.Draw(picture).rectangle((170, 10, 175, 15), fill=BLUE)
+    rgba = read_sticker(encoded(picture))
+    assert rgba[10, 10, 3] == 0
+    assert rgba[12, 172, 3] > 200
+
+
 def test_thin_lines_are_kept() -> None:
     picture = Image.new("RGB", (100, 100), WHITE)
     ImageDraw.Draw(picture).line((10, 50, 90, 50), fill=(0, 0, 0), width=2)

@@ -105,7 +105,7 @@ def test_every_drawing_starts_at_0_0_and_is_drawn_for_eyes_100_apart(name: str) 
     assert 0.3 * UNITS < artwork.width < 3 * UNITS
     # Nothing is cut off by the view box.
     assert artwork.left > 0
-    assert artwork.top >= 0
+    assert artwork.top > 0
 
 
 def test_opacity() -> None:
