@@ -9,6 +9,7 @@ import typer.cli
 
 from facepaint.cli import app
 from facepaint.settings import CONNECTION_FIELDS, Settings
+from filters.reference import filters_page
 
 DOCS = Path(__file__).parent
 
@@ -44,7 +45,7 @@ def settings_page() -> str:
     return "\n".join(rows) + "\n"
 
 
-PAGES = {"cli.md": cli_page, "settings.md": settings_page}
+PAGES = {"cli.md": cli_page, "filters.md": filters_page, "settings.md": settings_page}
 
 
 def main() -> int:
