@@ -35,7 +35,7 @@ def _cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
     cv2.ellipse(rough, (215, 440), (250, 290), 0, 0, 360, cv2.GC_PR_FGD, -1)
     cv2.ellipse(rough, (225, 100), (72, 88), 0, 0, 360, cv2.GC_PR_FGD, -1)
     cv2.ellipse(rough, (225, 115), (45, 60), 0, 0, 360, cv2.GC_FGD, -1)
-    cv2.ellipse(rough, (222, 232), (98, 56), 0, 0, 360, cv2.GC_FGD, -1)
+    cv2.ellipse(rough, (214, 236), (86, 50), 0, 0, 360, cv2.GC_FGD, -1)
     cv2.ellipse(rough, (215, 480), (170, 220), 0, 0, 360, cv2.GC_FGD, -1)
     cv2.setRNGSeed(1)
     models = np.zeros((1, 65)), np.zeros((1, 65))

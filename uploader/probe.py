@@ -66,7 +66,7 @@ def probe(path: Path) -> Probe:
         }
         return Probe(
             source=source_file(path),
-            video=_shown(described, first),
+            video=_shown(described, first, _orientation(path)),
             video_index=stream.index,
             audio=tuple(audio.values()),
             audio_indexes=tuple(audio),
@@ -126,9 +126,9 @@ def _describe(stream: InputVideo) -> VideoStream:
     )
 
 
-def _shown(video: VideoStream, first: av.VideoFrame) -> VideoStream:
+def _shown(video: VideoStream, first: av.VideoFrame, turned: tuple[int, bool]) -> VideoStream:
     """The description completed by what only a decoded frame tells."""
-    rotation, mirrored = orientation(first)
+    rotation, mirrored = turned
     # FFmpeg names full range by its JPEG formats too.
     full = first.format.name.startswith("yuvj")
     colour = Colour(
@@ -140,6 +140,15 @@ def _shown(video: VideoStream, first: av.VideoFrame) -> VideoStream:
     fields = {name: getattr(video, name) for name in video.__dataclass_fields__}
     changed = {"rotation": rotation, "mirrored": mirrored, "colour": colour, "pixel_format": first.format.name}
     return VideoStream(**{**fields, **changed})
+
+
+def _orientation(path: Path) -> tuple[int, bool]:
+    """`orientation` of a file: the container tells only its own decoder of the display matrix."""
+    with open_media(path) as container:
+        try:
+            return orientation(next(container.decode(main_video(container, path))))
+        except (av.error.FFmpegError, StopIteration):
+            return 0, False
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
