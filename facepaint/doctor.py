@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from facepaint import __version__
@@ -184,7 +184,9 @@ def _storage(settings: Settings) -> Iterator[Check]:
     started = time.monotonic()
     try:
         store.make_bucket()
+        before = datetime.now(UTC)
         store.put(key, b"facepaint doctor")
+        after = datetime.now(UTC)
         try:
             read = store.get(key)
             stored = next(store.list(key)).modified
@@ -203,10 +205,17 @@ def _storage(settings: Settings) -> Iterator[Check]:
         return
     yield Check("storage", True, f"{where}: put, get, list, delete in {took_ms:.0f} ms")
     if stored is not None:
-        skew = (datetime.now(UTC) - stored).total_seconds()
-        differs = f"differs by {skew:+.0f} s from" if abs(skew) > 1.5 else "agrees with"
-        detail = f"this machine's {differs} the storage's"
-        yield Check("clock", abs(skew) <= MOST_SKEW_S, detail, "let both set their clocks by NTP")
+        yield _clock(before, stored, after)
+
+
+def _clock(before: datetime, stored: datetime, after: datetime) -> Check:
+    """Compare clocks by the time under which the storage filed an object put between two looks at ours."""
+    second = timedelta(seconds=1)  # what a storage tells times by
+    if before - second <= stored <= after + second:
+        return Check("clock", True, "this machine's agrees with the storage's")
+    skew_s = ((before if stored < before else after) - stored).total_seconds()
+    detail = f"this machine's differs by {skew_s:+.0f} s from the storage's"
+    return Check("clock", abs(skew_s) <= MOST_SKEW_S, detail, "let both set their clocks by NTP")
 
 
 def _broker(settings: Settings) -> Check:

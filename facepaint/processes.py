@@ -66,13 +66,22 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """Exit status, negative for a signal; None while it lives."""
-        return self._process.poll() if self._process else None
+        """Exit status, negative for a signal; None while it lives.
+
+        Looking does not reap it: until `kill` has ended its group, no other group can have its number.
+        """
+        process = self._process
+        if process is None or process.returncode is not None or not hasattr(os, "waitid"):
+            return process.poll() if process else None
+        ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if ended is None:
+            return None
+        return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     @property
     def alive(self) -> bool:
         """Whether it runs."""
-        return self._process is not None and self._process.poll() is None
+        return self._process is not None and self.returncode is None
 
     def start(self) -> None:
         """Start it, with its output appended to its log."""
@@ -96,22 +105,19 @@ class Child:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process itself."""
-        if self._process is not None and self.alive:
-            self._process.send_signal(number)
+        if self.alive:
+            os.kill(self.pid, number)
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for its end; whether it has ended."""
-        if self._process is None:
-            return True
-        try:
-            self._process.wait(timeout_s)
-        except subprocess.TimeoutExpired:
-            return False
-        return True
+        deadline = time.monotonic() + timeout_s
+        while self.alive and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+        return not self.alive
 
     def kill(self) -> None:
         """Kill it and what it started, now, and wait for it."""
-        if self._process is None:
+        if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)

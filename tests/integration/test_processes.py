@@ -93,7 +93,7 @@ def test_the_pause_before_a_new_start_grows_with_every_death(children: Children,
         said.extend(children.tend())
         return len(said) == 3
 
-    eventually(thrice, 20)
+    eventually(thrice, 60)
     assert [line.partition("starting it again in ")[2].partition(" (")[0] for line in said] == ["0.5 s", "1 s", "2 s"]
 
 
