@@ -12,8 +12,8 @@ import resvg_py
 from filters.affine import Affine
 from filters.planes import Matrix, Pixels, rgb_to_yuv
 
-RENDERED_PX = 1024
-"""Longest side at which SVG artwork is rendered: enough for a face that fills a 1080p frame."""
+PX_PER_UNIT = 2.5
+"""How finely SVG artwork is rendered: its own size for a face 540 px wide. Twice that costs a worker a second."""
 
 SMALLEST_LEVEL_PX = 12
 """The smallest size kept; a face that needs less is a few px wide."""
@@ -88,8 +88,8 @@ def _rendered(name: str) -> tuple[Pixels, float]:
     svg = asset(name)
     # Our own file, not one from outside.
     view_box = ElementTree.fromstring(svg).attrib["viewBox"].split()  # noqa: S314
-    width, height = float(view_box[2]), float(view_box[3])
-    rgba = svg_rgba(svg, round(RENDERED_PX * width / max(width, height)))
+    width = float(view_box[2])
+    rgba = svg_rgba(svg, round(PX_PER_UNIT * width))
     return rgba, width / rgba.shape[1]
 
 

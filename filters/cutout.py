@@ -16,7 +16,7 @@ MOST_PIXELS = 40_000_000
 """A picture claiming more is refused before it is decoded."""
 
 KEPT_PX = 1024
-"""Longest side a picture is kept at: as large as our own artwork."""
+"""Longest side a picture is kept at: about that of our own artwork."""
 
 PLAIN_TOLERANCE = 10.0
 """How far (CIE76, where 2 is just visible) a colour may be from the background's and still belong to it."""

@@ -63,7 +63,8 @@ class Sticker:
     @classmethod
     def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
-        artwork = {part.asset: svg_artwork(part.asset, spec.number("opacity")) for part in STICKERS[spec.name]}
+        names = {part.asset for part in STICKERS[spec.name]}
+        artwork = {name: svg_artwork(name, spec.number("opacity")) for name in names}
         parts = tuple((part, artwork[part.asset]) for part in STICKERS[spec.name])
         return cls(parts, spec.number("scale"))
 
