@@ -54,7 +54,7 @@ def find_connection_file() -> Path | None:
 class _ConnectionFileSource(PydanticBaseSettingsSource):
     """Reads the connection file, unless the environment already names a broker and a store."""
 
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
         return None, field_name, False
 
     def __call__(self) -> dict[str, Any]:
@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     max_tries: int = Field(3, ge=1, description="crashes of a task before it is given up")
 
     viewer_host: str = Field("127.0.0.1", description="address the viewer listens on")
+    viewer_published_on: str | None = Field(
+        None, description="address a container's viewer is published on, where it listens on another"
+    )
     viewer_port: int = Field(8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one")
 
     @classmethod

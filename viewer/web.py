@@ -25,10 +25,10 @@ from facepaint.errors import (
     UsageError,
 )
 from facepaint.settings import Settings
-from facepaint.status import in_parallel
 from facepaint.store import Store
 from viewer import media
-from viewer.board import Board, job_json, job_row
+from viewer.answers import job_json, jobs_json
+from viewer.board import Board
 from viewer.guard import Guard
 from viewer.media import board_of, check_look_id, job_id_of
 
@@ -49,10 +49,10 @@ STATUS_OF: dict[type[FacepaintError], int] = {
 
 
 def make_app(settings: Settings, store: Store | None = None) -> Starlette:
-    """The ASGI app. Listening on a loopback address it answers under loopback names only."""
+    """The ASGI app. Listening or published on a loopback address it answers under loopback names only."""
     app = Starlette(
         routes=_routes(),
-        middleware=[Middleware(Guard, host=settings.viewer_host)],
+        middleware=[Middleware(Guard, host=settings.viewer_published_on or settings.viewer_host)],
         exception_handlers={FacepaintError: our_error, HTTPException: http_error},
     )
     app.state.board = Board(store or Store(settings))
@@ -115,13 +115,11 @@ def healthz(request: Request) -> Response:
 
 def api_jobs(request: Request) -> Response:
     """The newest jobs."""
-    board = board_of(request)
-    rows = in_parallel(lambda summary: job_row(board, summary), board.jobs())
-    return _state({"jobs": rows, "workers": len(board.workers())})
+    return _state(jobs_json(board_of(request)))
 
 
 def api_job(request: Request) -> Response:
-    """All that the page of one job needs: see `viewer.board.job_json`."""
+    """All that the page of one job needs: see `viewer.answers.job_json`."""
     look = request.query_params.get("look")
     state = job_json(
         board_of(request),
