@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from facepaint.client import Client, Snapshot
 from facepaint.display import Display, make_display
 from facepaint.errors import FacepaintError, JobError, UsageError
 from facepaint.looks import Look
+from facepaint.status import find_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,22 @@ class Batch:
             items.append(Item(tuple(pictures), pictures=True))
         return cls(items, list(problems))
 
-    def targets(self, out: Path | None) -> list[Path]:
-        """Where each item's result goes; nothing is overwritten but a file named by ``out``.
+    def targets(self, out: Path | None, *, overwrite: bool = False) -> list[Path]:
+        """Where each item's result goes, known before any work is done.
 
         Raises:
-            UsageError: one file was named for several results.
+            UsageError: one file was named for several results, a file is there already, or two would have one name.
         """
+        targets = self._targets(out)
+        files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
+        there = next((file for file in files if file.exists()), None)
+        if there is not None and not overwrite:
+            raise UsageError(f"{there} is already there: name another file with --out, or add --overwrite")
+        if len(set(files)) < len(files):
+            raise UsageError("two of the inputs have one name: paint them one after another, into two folders")
+        return targets
+
+    def _targets(self, out: Path | None) -> list[Path]:
         if out is None:
             return [_beside(item) for item in self.items]
         several = len(self.items) > 1
@@ -118,14 +129,26 @@ def wait_item(client: Client, job_id: str, display: Display, tend: Callable[[], 
         )
 
 
-def save_item(
-    client: Client, job_id: str, out: Path, display: Display, *, look: str | None = None, allow_gaps: bool = False
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """How a result is saved."""
+
+    look: str | None = None
+    allow_gaps: bool = False
+    overwrite: bool = False
+
+
+def save_item(client: Client, job_id: str, out: Path, display: Display, saving: Saving) -> dict[str, Any]:
     """Save a job and return what to tell of it."""
-    if client.status(job_id).job.kind == "pictures":
-        files = client.save_pictures(job_id, out, look=look)
+    options: dict[str, Any] = {
+        **asdict(saving),
+        "on_progress": display.saved,
+        "on_trouble": lambda why: display.say(f"facepaint: {why}"),
+    }
+    if find_job(client.store, job_id).kind == "pictures":
+        files = client.save_pictures(job_id, out, **options)
         return {"job": job_id, "saved": [str(file) for file in files]}
-    report = client.save(job_id, out, look=look, allow_gaps=allow_gaps, on_progress=display.saved)
+    report = client.save(job_id, out, **options)
     for note in report.notes:
         display.say(f"facepaint: {note}")
     return {"job": job_id, "saved": str(report.path), "frames": report.frames, "notes": list(report.notes)}
@@ -138,7 +161,7 @@ def run_item(
     look: Look,
     *,
     as_json: bool,
-    allow_gaps: bool = False,
+    saving: Saving,
     tend: Callable[[], object] | None = None,
 ) -> None:
     """Upload, wait, save and tidy up one item; the original stays where it is."""
@@ -147,9 +170,9 @@ def run_item(
         try:
             wait_item(client, job_id, display, tend)
         except JobError:
-            if not allow_gaps:
+            if not saving.allow_gaps:
                 raise
-        said = save_item(client, job_id, out, display, allow_gaps=allow_gaps)
+        said = save_item(client, job_id, out, display, saving)
         client.delete(job_id)
     if as_json:
         print(json.dumps({"input": [str(path) for path in item.inputs], **said}), flush=True)

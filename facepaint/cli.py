@@ -13,11 +13,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from facepaint import __version__
-from facepaint.batch import Batch, Item, run_item, save_item, upload_item, wait_item
+from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
 from facepaint.display import make_display
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
@@ -25,7 +23,8 @@ from facepaint.jobs import check_job_id, keys
 from facepaint.looks import CATALOGUE, parse_look
 from facepaint.queue import QUEUES
 from facepaint.settings import Settings
-from facepaint.status import JobStatus, alive_workers, find_job, why_waiting
+from facepaint.status import alive_workers, find_job, why_waiting
+from facepaint.tables import print_filters, print_jobs, print_status, status_facts
 
 app = typer.Typer(
     name="facepaint",
@@ -44,7 +43,9 @@ class Device(StrEnum):
     cuda = "cuda"
 
 
-Inputs = Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")]
+Inputs = Annotated[
+    list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")
+]
 Filters = Annotated[
     list[str],
     typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),
@@ -61,6 +62,8 @@ Quality = Annotated[int | None, typer.Option("--quality", help="x264 CRF: lower 
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]")
 ]
+AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")]
 
 
@@ -87,7 +90,8 @@ def run(
     quality: Quality = None,
     workers: Workers = None,
     device: DeviceOption = None,
-    allow_gaps: Annotated[bool, typer.Option(help="Save even if a segment was given up.")] = False,
+    allow_gaps: AllowGaps = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Do everything on this machine: start the parts, paint, save, stop them."""
@@ -96,13 +100,12 @@ def run(
     look = parse_look(filters)
     settings = Settings.load(detector=detector, min_face=min_face, crf=quality, device=device and device.value)
     batch = Batch.sort(inputs)
-    targets = batch.targets(out)
+    targets = batch.targets(out, overwrite=overwrite)
+    saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
 
     def work(client: Client, tend: Callable[[], object] | None = None) -> None:
         batch.each(
-            lambda index, item: run_item(
-                client, item, targets[index], look, as_json=as_json, allow_gaps=allow_gaps, tend=tend
-            )
+            lambda index, item: run_item(client, item, targets[index], look, as_json=as_json, saving=saving, tend=tend)
         )
 
     living = running_connection(settings.home) if workers is None and device is None else None
@@ -194,7 +197,8 @@ def view(
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
     look: LookId = None,
-    allow_gaps: Annotated[bool, typer.Option(help="Save even if a segment was given up.")] = False,
+    allow_gaps: AllowGaps = False,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a job while it is being made, or save it as one file."""
@@ -203,7 +207,7 @@ def view(
         open_viewer(client, check_job_id(job), browser=browser, look=look)
         return
     with make_display(json=as_json) as display:
-        said = save_item(client, job, save, display, look=look, allow_gaps=allow_gaps)
+        said = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
     print(json.dumps(said) if as_json else said["saved"] if isinstance(said["saved"], str) else save)
 
 
@@ -215,17 +219,10 @@ def jobs(as_json: AsJson = False) -> None:
         rows = [{"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None} for s in summaries]
         print(json.dumps(rows))
         return
-    if not summaries:
+    if summaries:
+        print_jobs(summaries)
+    else:
         print("No jobs yet. Start one with: facepaint upload VIDEO", file=sys.stderr)
-        return
-    table = Table("job", "state", "input", "uploaded", box=None, pad_edge=False)
-    for summary in summaries:
-        if summary.job is None:
-            table.add_row(summary.id, "unreadable", summary.fault, "")
-        else:
-            when = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
-            table.add_row(summary.id, summary.state or "", summary.job.source.name, when)
-    Console().print(table)
 
 
 @app.command()
@@ -235,9 +232,9 @@ def status(job: JobId, as_json: AsJson = False) -> None:
     now = client.status(job)
     why = why_waiting(now, alive_workers(client.store))
     if as_json:
-        print(json.dumps(_status_facts(now, why)))
+        print(json.dumps(status_facts(now, why)))
     else:
-        _print_status(now, why)
+        print_status(now, why)
     if now.state == "incomplete":
         raise typer.Exit(JobError.exit_code)
 
@@ -255,9 +252,9 @@ def resume(
     now = client.resume(job, seal=seal)
     why = why_waiting(now, alive_workers(client.store))
     if as_json:
-        print(json.dumps(_status_facts(now, why)))
+        print(json.dumps(status_facts(now, why)))
     else:
-        _print_status(now, why)
+        print_status(now, why)
 
 
 @app.command()
@@ -292,11 +289,7 @@ def filters(
     if as_json:
         print(json.dumps([asdict(kind) for kind in CATALOGUE.values()]))
         return
-    table = Table("filter", "what it does", "options", box=None, pad_edge=False)
-    for kind in CATALOGUE.values():
-        options = " ".join(f"{o.name}={o.default}" for o in kind.options if o.type != "sha256")
-        table.add_row(kind.name, kind.summary, options)
-    Console().print(table)
+    print_filters()
 
 
 @app.command()
@@ -324,7 +317,7 @@ def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None 
     if url is None:
         from viewer.serve import serve
 
-        serve(client.settings, on_ready=lambda base: _show_page(f"{base}{path}", browser))
+        serve(client.settings, on_ready=lambda base: _show_page(f"{base.rstrip('/')}{path}", browser))
     else:
         _show_page(f"{url.rstrip('/')}{path}", browser)
 
@@ -333,46 +326,6 @@ def _show_page(url: str, browser: bool) -> None:
     print(url, flush=True)
     if browser and not webbrowser.open(url):
         print("No browser could be opened: open the page by hand.", file=sys.stderr)
-
-
-def _status_facts(now: JobStatus, why: str) -> dict[str, object]:
-    return {
-        "job": now.job.id,
-        "input": now.job.source.name,
-        "state": now.state,
-        "segments": now.total,
-        "stored": now.stored,
-        "detected": now.detected,
-        "undetected": now.undetected,
-        "truncated": now.truncated,
-        "looks": [
-            {
-                "look": look.id,
-                "filters": str(look.look) if look.look else None,
-                "state": look.state,
-                "painted": look.painted,
-                "failed": look.failed,
-                "blank": look.blank,
-                "reasons": look.reasons,
-            }
-            for look in now.looks
-        ],
-        "waiting": why,
-    }
-
-
-def _print_status(now: JobStatus, why: str) -> None:
-    of = f" of {now.total}" if now.total is not None else ""
-    print(f"{now.job.id}  {now.job.source.name}  {now.state}")
-    print(f"  stored {now.stored}{of}, faces found in {now.detected}, given up {now.undetected}")
-    for look in now.looks:
-        extra = f", {look.failed} given up" if look.failed else ""
-        extra += f", {look.blank} blank" if look.blank else ""
-        print(f"  look {look.id} ({look.look}): {look.painted}{of} painted{extra}")
-    if now.truncated:
-        print(f"  the source ended early: {now.truncated}")
-    if now.state != "complete":
-        print(f"  {why}")
 
 
 def main() -> None:

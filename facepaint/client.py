@@ -7,6 +7,7 @@
 The rooms (uploader, viewer) are imported where they are needed, so that `facepaint jobs` starts quickly.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -131,7 +132,8 @@ class Client:
                 last_change = now
             elif now - last_change > 2 * self.settings.visibility_timeout_s:
                 last_change = now
-                self._revive(job_id, look_id, status)
+                missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
+                self._revive(job_id, look_id, min(missing, default=0))
             time.sleep(poll_s)
 
     def save(
@@ -141,25 +143,55 @@ class Client:
         *,
         look: str | None = None,
         allow_gaps: bool = False,
-        on_progress: Callable[[int, int | None], None] | None = None,
+        overwrite: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+        on_trouble: Callable[[str], None] | None = None,
     ) -> "SaveReport":
-        """Save a job's painted video as one file, waiting for what is still being made."""
+        """Save a job's painted video as one file, waiting for what is still being made.
+
+        ``on_trouble`` is told, in one line, what is being waited out. Raises as `viewer.save.save`.
+        """
         from viewer.save import save
 
+        look_id = self.look_of(job_id, look)
         return save(
             self.store,
             job_id,
-            self.look_of(job_id, look),
+            look_id,
             Path(out),
             allow_gaps=allow_gaps,
+            overwrite=overwrite,
             on_progress=on_progress,
+            on_trouble=on_trouble,
+            revive=lambda index: self._revive(job_id, look_id, index),
         )
 
-    def save_pictures(self, job_id: str, folder: str | Path, *, look: str | None = None) -> list[Path]:
-        """Save a job's painted pictures under their names."""
+    def save_pictures(
+        self,
+        job_id: str,
+        folder: str | Path,
+        *,
+        look: str | None = None,
+        allow_gaps: bool = False,
+        overwrite: bool = False,
+        on_progress: Callable[[int, int], None] | None = None,
+        on_trouble: Callable[[str], None] | None = None,
+    ) -> list[Path]:
+        """Save a job's painted pictures under their names into a folder. Raises as `viewer.pictures.save_pictures`."""
         from viewer.pictures import save_pictures
 
-        return save_pictures(self.store, job_id, self.look_of(job_id, look), Path(folder))
+        look_id = self.look_of(job_id, look)
+        return save_pictures(
+            self.store,
+            job_id,
+            look_id,
+            Path(folder),
+            allow_gaps=allow_gaps,
+            overwrite=overwrite,
+            on_progress=on_progress,
+            on_trouble=on_trouble,
+            revive=lambda index: self._revive(job_id, look_id, index),
+        )
 
     def status(self, job_id: str) -> JobStatus:
         """A job's status."""
@@ -177,9 +209,7 @@ class Client:
         """Remove a job; returns how many objects were removed."""
         return delete_job(self.store, job_id)
 
-    def _revive(self, job_id: str, look_id: str, status: JobStatus) -> None:
-        missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
-        try:
-            revive(self.store, self.queue, job_id, look_id, min(missing, default=0))
-        except ServiceError:
-            return  # the next round tries again
+    def _revive(self, job_id: str, look_id: str, index: int) -> None:
+        """Queue again what is waited for too long; with a service away, the next round tries again."""
+        with contextlib.suppress(ServiceError):
+            revive(self.store, self.queue, job_id, look_id, index)

@@ -28,7 +28,7 @@ class Display(Protocol):
     def job(self, snapshot: Snapshot) -> None:
         """The workers have come this far."""
 
-    def saved(self, done: int, total: int | None) -> None:
+    def saved(self, done: int, total: int) -> None:
         """This many segments are in the saved file."""
 
     def say(self, text: str) -> None:
@@ -59,7 +59,7 @@ class Silent:
     def job(self, snapshot: Snapshot) -> None:
         return
 
-    def saved(self, done: int, total: int | None) -> None:
+    def saved(self, done: int, total: int) -> None:
         return
 
     def say(self, text: str) -> None:
@@ -119,7 +119,7 @@ class Bars(Silent):
         painted = max((look.painted + look.failed for look in status.looks), default=0)
         self._show("painted", painted, total, f"{rate:.0f} frames/s" if rate else "")
 
-    def saved(self, done: int, total: int | None) -> None:
+    def saved(self, done: int, total: int) -> None:
         self._show("saved", done, total)
 
     def say(self, text: str) -> None:
@@ -151,8 +151,8 @@ class Lines(Silent):
         text = f"detected {status.detected + status.undetected}{of}, painted {painted}{of}"
         self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
 
-    def saved(self, done: int, total: int | None) -> None:
-        self._line(f"saved {done}{f'/{total}' if total is not None else ''} segments", last=done == total)
+    def saved(self, done: int, total: int) -> None:
+        self._line(f"saved {done}/{total} segments", last=done == total)
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)

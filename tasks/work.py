@@ -57,48 +57,59 @@ class Workbench:
         return self._timelines[job_id]
 
 
-def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> None:
-    """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped."""
+def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> Faces | None:
+    """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped.
+
+    Returns the record if one was made.
+    """
     known = bench.job(job_id)
     if known is None:
-        return
+        return None
+    faces = None
     job, timeline = known
     store = bench.store
     done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     if not store.exists(done) and not store.exists(failed):
         with _claimed(bench, job_id, "detect", index, None, redelivered) as claim:
             if claim is None:
-                return
+                return None
             faces = _attempt(bench, claim, failed, index, lambda: _detect(bench, job, timeline, index))
             if faces is not None:
                 store.put_record(done, faces)
     if not _removed_if_deleted(bench, job_id, [done, failed]):
         wake(store, bench.queue, job, [index], timeline=timeline)
+    return faces
 
 
-def run_paint(bench: Workbench, job_id: str, index: int, look_id: str, redelivered: bool = False) -> None:
-    """The paint task: one segment with one look, unless it is painted, given up, or not ready (then it is woken)."""
+def run_paint(bench: Workbench, job_id: str, index: int, look_id: str, redelivered: bool = False) -> Painted | None:
+    """The paint task: one segment with one look, unless it is painted, given up, or not ready (then it is woken).
+
+    Returns the record if one was made.
+    """
     known = bench.job(job_id)
     if known is None:
-        return
+        return None
     job, timeline = known
     store = bench.store
     done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
     if store.exists(done) or store.exists(failed) or not is_ready(store, timeline, job_id, index):
-        return
+        return None
     look = store.find_record(keys.look(job_id, look_id), Look)
     if look is None:
-        return
+        return None
     with _claimed(bench, job_id, "paint", index, look_id, redelivered) as claim:
         if claim is None:
-            return
+            return None
         # Giving up on a hiding look must still show something for these times, and never the source.
         give_up = (lambda: _blank(bench, job, timeline, index)) if look.hides and job.video else None
         result = _attempt(bench, claim, failed, index, lambda: _paint(bench, job, timeline, look, index), give_up)
         if result is not None:
             _store_painted(store, job_id, look_id, index, result)
-    data = [keys.painted_data(job_id, look_id, result.record.name)] if result is not None else []
-    _removed_if_deleted(bench, job_id, [done, failed, *data])
+    if result is None:
+        _removed_if_deleted(bench, job_id, [done, failed])
+        return None
+    _removed_if_deleted(bench, job_id, [done, failed, keys.painted_data(job_id, look_id, result.record.name)])
+    return result.record
 
 
 def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: Result) -> None:

@@ -1,9 +1,11 @@
 """The Celery app with its tasks: each parses the message, calls `tasks.work`, and maps errors to retry or give up."""
 
+import contextlib
 import logging
 import socket
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +14,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_process_init, worker_ready, worker_shutting_down
 
-from facepaint.errors import FacepaintError, ServiceError
+from facepaint.errors import FacepaintError, RecordInvalid, ServiceError
 from facepaint.jobs import JOB_ID, WorkerInfo, keys
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
@@ -73,19 +75,39 @@ class SegmentTask(Task):  # type: ignore[type-arg]
 def detect(self: SegmentTask, job: str, index: int) -> None:
     """Find the faces of one segment."""
     if _sound(job, index):
-        run_detect(bench(), job, index, self.redelivered)
+        made = run_detect(bench(), job, index, self.redelivered)
+        if made is not None:
+            report_speed("detect", len(made.frames), sum(made.times_s.values()), made.device)
 
 
 @app.task(name=PAINT, base=SegmentTask, bind=True)
 def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
     """Paint one segment with one look."""
     if _sound(job, index) and len(look) == 12 and look.isalnum():
-        run_paint(bench(), job, index, look, self.redelivered)
+        made = run_paint(bench(), job, index, look, self.redelivered)
+        if made is not None:
+            report_speed("paint", made.frames, sum(made.times_s.values()))
 
 
 def _sound(job: str, index: int) -> bool:
     """Whether a message names a segment; a stranger's message must not become a key."""
     return bool(JOB_ID.fullmatch(job)) and isinstance(index, int) and 0 <= index < 1_000_000
+
+
+_reported: dict[str, float] = {}
+
+
+def report_speed(task: str, frames: int, seconds: float, device: str | None = None) -> None:
+    """Tell the storage how fast a process of this worker is, now and then; a lost report is no loss."""
+    now = time.monotonic()
+    if not seconds or now - _reported.get(task, -HEARTBEAT_S) < HEARTBEAT_S:
+        return
+    _reported[task] = now
+    store, key = bench().store, keys.worker(settings.worker_name)
+    with contextlib.suppress(ServiceError, RecordInvalid):
+        known = store.find_record(key, WorkerInfo) or _worker_info()
+        speeds = {**known.frames_per_s, task: round(frames / seconds, 1)}
+        store.put_record(key, replace(known, at=datetime.now(UTC), device=device or known.device, frames_per_s=speeds))
 
 
 class Heartbeat(threading.Thread):
@@ -100,7 +122,8 @@ class Heartbeat(threading.Thread):
         key = keys.worker(settings.worker_name)
         while True:
             try:
-                store.put_record(key, _worker_info())
+                before = store.find_record(key, WorkerInfo)
+                store.put_record(key, replace(before or _worker_info(), at=datetime.now(UTC)))
                 if self._ended.wait(HEARTBEAT_S):
                     store.delete(key)
                     return

@@ -9,7 +9,7 @@ import uvicorn
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.helpers import eventually
-from viewer.__main__ import listen, server_of, url_of
+from viewer.serve import listen, server_of, url_of
 from viewer.web import make_app
 
 

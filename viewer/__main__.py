@@ -1,73 +1,7 @@
 """``python -m viewer``: serve the pages until stopped."""
 
-import signal
-import socket
 import sys
-from types import FrameType
 
-import uvicorn
-from starlette.applications import Starlette
+from viewer.serve import main
 
-from facepaint.errors import FacepaintError, UsageError
-from facepaint.settings import Settings
-from viewer.web import make_app
-
-
-def main() -> int:
-    """Serve, print the address first, return the exit code."""
-    # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a failure.
-    signal.signal(signal.SIGTERM, _stop)
-    try:
-        settings = Settings.load()
-        listener = listen(settings)
-        app = make_app(settings)
-    except FacepaintError as exc:
-        print(f"facepaint viewer: {exc}", file=sys.stderr)
-        return exc.exit_code
-    print(f"facepaint viewer at {url_of(listener)}", flush=True)
-    try:
-        server_of(app).run(sockets=[listener])
-    except KeyboardInterrupt:
-        return 130
-    return 0
-
-
-def server_of(app: Starlette) -> uvicorn.Server:
-    """The server, quiet but for what goes wrong."""
-    return uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="off"
-        )
-    )
-
-
-def listen(settings: Settings) -> socket.socket:
-    """A socket on the settings' address.
-
-    Raises:
-        UsageError: the address or port cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in settings.viewer_host else socket.AF_INET
-    try:
-        return socket.create_server((settings.viewer_host, settings.viewer_port), family=family, backlog=128)
-    except OSError as exc:
-        raise UsageError(
-            f"cannot listen on {settings.viewer_host} port {settings.viewer_port} ({exc.strerror}); "
-            "set FACEPAINT_VIEWER_PORT to another port, or to 0 for a free one"
-        ) from exc
-
-
-def url_of(listener: socket.socket) -> str:
-    """The URL under which a browser on this machine finds the server."""
-    host, port = listener.getsockname()[:2]
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - named to be replaced
-        host = "127.0.0.1"
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-
-
-def _stop(_: int, __: FrameType | None) -> None:
-    raise SystemExit(0)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+sys.exit(main())
