@@ -208,7 +208,8 @@ class Chapter:
 class Subtitles:
     """One subtitle track, small enough to travel whole.
 
-    ``template`` as in `AudioStream`; ``packets`` are (pts, duration, data).
+    ``template`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which NUT cannot hold and
+    which needs none; ``packets`` are (pts, duration, data).
     """
 
     codec: str

@@ -97,7 +97,7 @@ def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:
         raise UsageError(f"{folder} is a file: pictures are saved into a folder")
     there = [target.name for target in targets if target.exists() or target.is_symlink()]
     if there and not overwrite:
-        raise UsageError(f"{folder} already has {there[0]}: name another folder, or allow it to be overwritten")
+        raise UsageError(f"{folder} already has {there[0]}: name another folder, or use --overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

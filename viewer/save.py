@@ -24,7 +24,7 @@ from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abando
 from viewer.hear import Heard, hear
 from viewer.mux import CONTAINERS, Muxer, Plan, Timed, can_hold, codec_name
 
-PLAYED_IN_MP4 = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "flac", "alac"})
+PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio that players expect in MP4. The muxer takes more, which few of them play."""
 
 Progress = Callable[[int, int], None]
@@ -136,7 +136,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is already there: name another file, or allow it to be overwritten")
+        raise UsageError(f"{target} is already there: name another file, or use --overwrite")
 
 
 def _check_hope(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:

@@ -31,6 +31,8 @@ def fragmented(frames: int = 12, gop: int = 4) -> bytes:
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(frames):
             frame = av.VideoFrame(64, 48, "yuv420p")
+            for plane in frame.planes:
+                plane.update(bytes([128]) * plane.buffer_size)
             frame.pts, frame.time_base = number * 512, Fraction(1, 12_800)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
