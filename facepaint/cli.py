@@ -147,6 +147,9 @@ def worker(
     if not names or not set(names) <= set(QUEUES):
         raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
     settings = Settings.load(device=device and device.value).require_services()
+    from models.detector import check_device
+
+    check_device(settings.device)
     command = worker_command(settings, queues=names, processes=workers)
     environment = worker_environment(settings)
     os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals

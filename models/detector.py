@@ -142,6 +142,11 @@ def _open_session(model: DetectorModel, device: Device, threads: int) -> tuple[o
     return session, used
 
 
+def check_device(device: Device) -> None:
+    """Raise `DeviceError` if a device asked for by name is not offered here."""
+    _providers(device)
+
+
 def _providers(device: Device) -> list[str]:
     available = ort.get_available_providers()
     if "CUDAExecutionProvider" in available and device != "cpu":

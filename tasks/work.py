@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 from facepaint.errors import DeviceError, FacepaintError, ObjectMissing, ServiceError, UnreadableMedia
-from facepaint.jobs import Claim, Faces, Failed, Job, Segment, Task, keys
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Segment, Task, keys
 from facepaint.looks import Look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

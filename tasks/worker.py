@@ -12,13 +12,14 @@ from typing import Any
 import cv2
 from celery import Celery, Task
 from celery.exceptions import Reject
-from celery.signals import worker_process_init, worker_ready, worker_shutting_down
+from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from facepaint.errors import FacepaintError, RecordInvalid, ServiceError
+from facepaint.errors import DeviceError, FacepaintError, RecordInvalid, ServiceError
 from facepaint.jobs import JOB_ID, WorkerInfo, keys
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store
+from models.detector import check_device
 from tasks.work import Workbench, run_detect, run_paint
 
 log = logging.getLogger(__name__)
@@ -147,6 +148,15 @@ def _worker_info() -> WorkerInfo:
         encoder="libx264",
         queues=QUEUES,
     )
+
+
+@worker_init.connect
+def _check_device(**_: Any) -> None:
+    try:
+        check_device(settings.device)
+    except DeviceError as exc:
+        # Celery logs what a signal's receiver raises and goes on; a worker on the wrong device must not.
+        raise SystemExit(f"facepaint worker: {exc}") from exc
 
 
 _heartbeat = Heartbeat()
