@@ -243,7 +243,7 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
 
 
 class _Samples:
-    """A stretch ``[start, stop)`` of planar 32-bit float samples; silent before ``loud`` and where nothing is placed."""
+    """A stretch ``[start, stop)`` of planar floats, 32 bits each; silent before ``loud`` and where none is placed."""
 
     def __init__(self, start: int, stop: int, channels: int, loud: int) -> None:
         self.start, self.stop, self._loud = start, stop, loud

@@ -18,7 +18,7 @@ from facepaint.jobs import Painted, Segment, check_job_id, keys
 from facepaint.status import JobStatus, why_waiting
 from viewer import hls
 from viewer.audio import make_piece
-from viewer.board import Board
+from viewer.board import Board, first_missing
 from viewer.save import save
 
 LOOK_ID = re.compile(r"[0-9a-f]{12}")
@@ -170,10 +170,9 @@ def playlist_audio(request: Request) -> Response:
 def _playlist_of(request: Request, init: str, name: str, *, gaps: bool) -> Response:
     board, status = board_of(request), _status(request)
     look = request.path_params["look"]
-    painted, failed = status.keys.painted[look], status.keys.unpainted[look]
-    ready = 0
-    while ready in painted or ready in failed:
-        ready += 1
+    failed = status.keys.unpainted[look]
+    listed = first_missing(status.keys.painted[look] | failed)
+    ready = first_missing(board.painted_segments(status, look, listed) | failed)
     windows = board.windows(status.job, range(ready))
     entries = [
         hls.Entry(name.format(index), end - start, gap=gaps and index in failed)

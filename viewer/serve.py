@@ -56,7 +56,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
     """The server, quiet but for what goes wrong."""
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="off"
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="on"
         )
     )
 

@@ -4,6 +4,8 @@ Endpoints are plain functions, which Starlette runs in its thread pool: the stor
 """
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +52,20 @@ STATUS_OF: dict[type[FacepaintError], int] = {
 
 def make_app(settings: Settings, store: Store | None = None) -> Starlette:
     """The ASGI app. Listening or published on a loopback address it answers under loopback names only."""
+    board = Board(store or Store(settings))
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        board.close()
+
     app = Starlette(
         routes=_routes(),
+        lifespan=lifespan,
         middleware=[Middleware(Guard, host=settings.viewer_published_on or settings.viewer_host)],
         exception_handlers={FacepaintError: our_error, HTTPException: http_error},
     )
-    app.state.board = Board(store or Store(settings))
+    app.state.board = board
     return app
 
 

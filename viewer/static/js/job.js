@@ -29,9 +29,11 @@ const segmentUrl = (index) => `${api}/looks/${state.look}/segments/${index}`;
 async function step() {
   const query = new URLSearchParams({ from: model.known });
   if (asked) query.set('look', asked);
-  const need = player?.opened ? player.need : 0;
-  if (need !== null) query.set('wait', need);
+  const lacking = player ? player.lacking : 0;
+  if (lacking !== null) query.set('wait', lacking);
   const answer = await askJson(`${api}?${query}`);
+  show(byId('loading'), false);
+  if (answer.look === null) throw new Error(answer.waiting);
   const first = state === null;
   state = answer;
   const changed = model.take(answer);
@@ -50,6 +52,7 @@ function pause() {
 }
 
 function failed(error, wait) {
+  show(byId('loading'), false);
   if (error.status === 404) {
     show(byId('found'), false);
     sentence(byId('lost-why'), error.message);

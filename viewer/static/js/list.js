@@ -14,9 +14,11 @@ function row(job) {
     return item;
   }
   link.href = `/jobs/${job.id}`;
+  link.append(make('span', 'facts', facts(job)));
+  if (job.state === null) return item;
   const pill = make('span', 'pill', STATES[job.state]);
   pill.dataset.state = job.state;
-  link.append(pill, make('span', 'facts', facts(job)), make('span', 'share', share(job)));
+  link.append(pill, make('span', 'share', share(job)));
   if (job.state !== 'complete') link.append(bar(job));
   return item;
 }
@@ -70,12 +72,15 @@ const poll = new Poll({
   step: async () => {
     const answer = await askJson('/api/jobs');
     show(byId('notice'), false);
+    show(byId('loading'), false);
     const text = JSON.stringify(answer);
     if (text !== shown) draw(answer);
     shown = text;
+    if (answer.jobs.some((job) => job.state === null)) return 500;
     return answer.jobs.some((job) => job.state === 'uploading' || job.state === 'working') ? 2000 : 5000;
   },
   failed: (error, pause) => {
+    show(byId('loading'), false);
     byId('notice').textContent = `${error.message} Trying again in ${Math.round(pause / 1000)} s.`;
     show(byId('notice'));
   },

@@ -83,6 +83,14 @@ export class Player {
     return model.total !== null && index >= model.total ? null : index;
   }
 
+  // The next segment from the playhead on that is still to be painted, or null.
+  get lacking() {
+    const model = this.#model;
+    let index = model.at(this.#video.currentTime);
+    while (model.painted.has(index) || model.failed.has(index)) index += 1;
+    return model.total !== null && index >= model.total ? null : index;
+  }
+
   #held(index) {
     const window = this.#model.window(index);
     return window !== undefined && this.#tracks.every((track) => track.holds(window));
