@@ -151,6 +151,8 @@ def save_item(client: Client, job_id: str, out: Path, display: Display, saving: 
     report = client.save(job_id, out, **options)
     for note in report.notes:
         display.say(f"facepaint: {note}")
+    if not report.check.passed:
+        raise JobError(f"{report.path} is saved but not what was painted: {'; '.join(report.check.problems)}")
     return {"job": job_id, "saved": str(report.path), "frames": report.frames, "notes": list(report.notes)}
 
 

@@ -14,9 +14,11 @@ from models.detector import Detector, Device, Size, size_for
 from tasks.decode import decode_window
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import cut_score
-from tasks.upright import Plane, plane_views
+from tasks.upright import FULL, Plane, plane_views
 
 SIGNATURE_SIZE = (16, 9)
+
+PLANAR_8_BIT = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"})
 
 
 @lru_cache(maxsize=4)
@@ -77,15 +79,32 @@ def _pictures(
 ) -> Iterator[_Bgr]:
     """Each frame small, upright and as B, G, R planes; its time and signature are appended on the way."""
     sideways = bool(video.rotation % 180)
-    width, height = (size.height, size.width) if sideways else (size.width, size.height)
+    small_size = (size.height, size.width) if sideways else (size.width, size.height)
+    full_range = video.colour.range == FULL
     for frame in frames:
         assert frame.pts is not None
-        small = frame.reformat(width, height, "gbrp", interpolation="AREA")
-        green, blue, red = (_upright(plane, video) for plane in plane_views(small))
+        y, u, v = _small_planes(frame, small_size, full_range)
         times.append(frame.pts)
-        grid = cv2.resize(green, SIGNATURE_SIZE, interpolation=cv2.INTER_AREA)
+        grid = cv2.resize(_upright(y, video), SIGNATURE_SIZE, interpolation=cv2.INTER_AREA)
         signatures.append(tuple(int(value) for value in grid.ravel()))
+        bgr = cv2.cvtColor(cv2.merge((y, v, u)), cv2.COLOR_YCrCb2BGR)
+        blue, green, red = (_upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr))
         yield blue, green, red
+
+
+def _small_planes(frame: av.VideoFrame, size: tuple[int, int], full_range: bool) -> tuple[Plane, Plane, Plane]:
+    """Y, U and V at one small size, full range. Each plane is scaled by itself: a fifth of the time swscale takes."""
+    if frame.format.name not in PLANAR_8_BIT:
+        frame = frame.reformat(*size, "yuvj444p", interpolation="AREA")
+        full_range = True
+    y, u, v = (
+        plane if plane.shape == size[::-1] else cv2.resize(plane, size, interpolation=cv2.INTER_AREA)
+        for plane in plane_views(frame)
+    )
+    if not full_range:
+        y = cv2.convertScaleAbs(y, alpha=255 / 219, beta=-16 * 255 / 219)
+        u, v = (cv2.convertScaleAbs(plane, alpha=255 / 224, beta=128 - 128 * 255 / 224) for plane in (u, v))
+    return np.asarray(y, np.uint8), np.asarray(u, np.uint8), np.asarray(v, np.uint8)
 
 
 def _upright(plane: Plane, video: VideoStream) -> Plane:

@@ -13,6 +13,9 @@ from uploader.media import nut_of
 MAX_BYTES = 4 * 2**20
 TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})
 
+STYLED = frozenset({"ass", "ssa"})
+"""Only these have a header that a muxer needs; plain text needs no template."""
+
 
 class SubtitleReader:
     """Gathers the packets of text subtitle tracks."""
@@ -25,7 +28,7 @@ class SubtitleReader:
     def takes(self, stream: Stream) -> bool:
         """Whether a track is text."""
         context = stream.codec_context
-        return context is not None and context.codec.name in TEXT_CODECS
+        return context is not None and context.codec.canonical_name in TEXT_CODECS
 
     def add(self, packet: av.Packet[Any]) -> None:
         """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are kept."""
@@ -34,10 +37,11 @@ class SubtitleReader:
             return
         if stream.index not in self._tracks:
             assert stream.time_base is not None
+            codec = stream.codec_context.codec.canonical_name
             self._tracks[stream.index] = Subtitles(
-                codec=stream.codec_context.codec.name,
+                codec=codec,
                 time_base=stream.time_base,
-                template=nut_of(stream, packet),
+                template=nut_of(stream, packet) if codec in STYLED else b"",
                 packets=(),
                 language=stream.metadata.get("language", ""),
             )
