@@ -1,4 +1,8 @@
-"""A video decoder made from stream parameters alone, without a container: the one place that makes it."""
+"""A video decoder made from stream parameters alone, without a container, and the packets to feed it."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import av
 import av.error
@@ -29,3 +33,15 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
     except (av.error.FFmpegError, ValueError) as exc:
         raise UnreadableMedia(f"no decoder for {video.codec}: {exc}") from exc
     return context
+
+
+def packet_of(data: bytes) -> av.Packet[Any]:
+    """A packet of these bytes, safe to decode.
+
+    Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's bytes, behind which
+    anything may lie: damaged pictures that come and go with what else is in memory.
+    """
+    packet: av.Packet[Any] = av.Packet(len(data))
+    if data:
+        packet.update(data)
+    return packet

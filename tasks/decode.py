@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import av
 import av.error
 
-from facepaint.decoder import open_decoder
+from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import Packet, Segment, VideoStream
 
@@ -88,7 +88,7 @@ def _feed(
     packet = None
     if piece is not None:
         description, data = piece
-        packet = av.Packet(data)
+        packet = packet_of(data)
         packet.pts, packet.dts, packet.time_base = description.pts, description.dts, video.time_base
         packet.duration = description.duration
         packet.is_keyframe = description.keyframe

@@ -15,7 +15,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.decoder import open_decoder
+from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
 from uploader.media import nut_of, open_media
@@ -194,7 +194,7 @@ def _first_frame(
 def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
     bare = None
     if packet is not None and packet.size:
-        bare = av.Packet(bytes(packet))
+        bare = packet_of(bytes(packet))
         bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
     try:
         return decoder.decode(bare)

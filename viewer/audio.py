@@ -16,6 +16,7 @@ import av
 from av.audio.stream import AudioStream as AvAudioStream
 
 from facepaint.boxes import shift_tfdt
+from facepaint.decoder import packet_of
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.jobs import AudioPacket, AudioStream, Job, Segment, keys
 from facepaint.store import Store
@@ -227,7 +228,7 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
     with _template(stream) as template:
         decoder = template.streams.audio[0].codec_context
         for source in packets:
-            packet = av.Packet(source.data)
+            packet = packet_of(source.data)
             packet.time_base = tick
             packet.pts = packet.dts = round(source.start_s / tick)
             try:
