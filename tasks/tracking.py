@@ -173,7 +173,7 @@ def _within(times: Vector, now: float, seconds: float) -> slice:
 
 def faces_of_picture(record: Faces, hides: bool) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
-    lowest = HIDING.keep if hides else PICTURE_SCORE
+    lowest = HIDING.seed if hides else PICTURE_SCORE
     return [
         Face(face.box, face.landmarks, face.score)
         for frame in record.frames

@@ -1,0 +1,242 @@
+"""Detect and paint as tasks: readiness, waking, claims, giving up, deletion; with the real storage and broker."""
+
+import base64
+import io
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import redis
+import skimage.data
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.client import Client
+from facepaint.errors import StoreUnreachable
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, keys
+from facepaint.looks import Look, parse_look
+from facepaint.queue import PRIORITIES, QUEUES, Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from facepaint.wake import Timeline
+from tasks.work import Workbench, run_detect, run_paint
+
+SEGMENTS = 4
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, size=(320, 180), gop=30)
+
+
+@pytest.fixture
+def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
+    return Workbench(store, queue, settings.model_copy(update={"segment_s": 1.0}))
+
+
+@pytest.fixture
+def uploaded(clip: Path, bench: Workbench) -> str:
+    """A job of four segments of a second, nothing of it done; its messages are thrown away."""
+    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    drain(bench)
+    return job_id
+
+
+LOOK = parse_look(["sunglasses"])
+
+
+def drain(bench: Workbench) -> list[tuple[str, int]]:
+    """Take every waiting message off the broker: task and segment, in no order."""
+    assert bench.settings.broker_url is not None
+    found = []
+    with redis.Redis.from_url(bench.settings.broker_url.get_secret_value()) as broker:
+        for queue in QUEUES:
+            for step in range(PRIORITIES):
+                name = queue if step == 0 else f"{queue}:{step}"
+                while (raw := broker.rpop(name)) is not None:
+                    message = json.loads(raw)  # type: ignore[arg-type]
+                    body = json.loads(base64.b64decode(message["body"]))
+                    found.append((message["headers"]["task"].removeprefix("facepaint."), body[1]["index"]))
+    return sorted(found)
+
+
+def painted(bench: Workbench, job_id: str, index: int, look: Look = LOOK) -> Painted | None:
+    return bench.store.find_record(keys.painted(job_id, look.id, index), Painted)
+
+
+def test_a_segment_is_painted_once_its_neighbours_have_faces(bench: Workbench, uploaded: str) -> None:
+    run_detect(bench, uploaded, 0)
+    assert drain(bench) == []
+    run_paint(bench, uploaded, 0, LOOK.id)
+    assert painted(bench, uploaded, 0) is None, "its neighbour has no faces yet"
+    run_detect(bench, uploaded, 1)
+    assert drain(bench) == [("paint", 0)], "the second waits for the third"
+    run_paint(bench, uploaded, 0, LOOK.id)
+    record = painted(bench, uploaded, 0)
+    assert record is not None
+    assert (record.frames, record.blank) == (30, False)
+    assert record.faces >= 30
+    assert bench.store.exists(keys.painted_data(uploaded, LOOK.id, record.name))
+
+
+def test_detecting_everything_wakes_everything(bench: Workbench, uploaded: str) -> None:
+    for index in (3, 1, 0, 2):
+        run_detect(bench, uploaded, index)
+    assert sorted(set(drain(bench))) == [("paint", index) for index in range(SEGMENTS)]
+
+
+def test_what_is_done_is_not_done_again_but_still_wakes(bench: Workbench, uploaded: str) -> None:
+    for index in range(SEGMENTS):
+        run_detect(bench, uploaded, index)
+    drain(bench)
+    before = bench.store.get(keys.faces(uploaded, 1))
+    assert run_detect(bench, uploaded, 1) is None
+    assert bench.store.get(keys.faces(uploaded, 1)) == before
+    assert drain(bench) == [("paint", 0), ("paint", 1), ("paint", 2)]
+
+
+def test_painting_twice_changes_nothing(bench: Workbench, uploaded: str) -> None:
+    for index in range(SEGMENTS):
+        run_detect(bench, uploaded, index)
+    run_paint(bench, uploaded, 2, LOOK.id)
+    first = painted(bench, uploaded, 2)
+    assert run_paint(bench, uploaded, 2, LOOK.id) is None
+    assert painted(bench, uploaded, 2) == first
+
+
+def test_a_claim_is_gone_after_an_orderly_end(bench: Workbench, uploaded: str) -> None:
+    run_detect(bench, uploaded, 0)
+    assert not list(bench.store.list(f"{keys.prefix(uploaded)}claims/"))
+
+
+def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(bench: Workbench, uploaded: str) -> None:
+    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("other", 1, datetime.now(UTC)))
+    run_detect(bench, uploaded, 0)
+    assert not bench.store.exists(keys.faces(uploaded, 0))
+
+
+@pytest.mark.parametrize("old", [False, True], ids=["handed out again", "the owner is long gone"])
+def test_a_claim_whose_owner_died_counts_as_a_try(bench: Workbench, uploaded: str, old: bool) -> None:
+    at = datetime.now(UTC) - timedelta(seconds=1000 if old else 1)
+    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
+    run_detect(bench, uploaded, 0, redelivered=not old)
+    assert bench.store.exists(keys.faces(uploaded, 0)), "the third try is still made"
+    bench.store.put_record(keys.claim(uploaded, "detect", 1), Claim("dead", 3, at))
+    run_detect(bench, uploaded, 1, redelivered=not old)
+    failed = bench.store.get_record(keys.faces_failed(uploaded, 1), Failed)
+    assert failed.reason == "its worker died or hung 3 times"
+
+
+def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(bench: Workbench, uploaded: str) -> None:
+    garbage = b"\0" * bench.store.get_record(keys.segment(uploaded, 1), Segment).bytes
+    bench.store.put(keys.source(uploaded, 1), garbage)
+    run_detect(bench, uploaded, 1)
+    assert "sha256 differs" in bench.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
+    run_detect(bench, uploaded, 0)
+    assert ("paint", 0) in drain(bench), "the rest goes on"
+
+
+def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, bench: Workbench) -> None:
+    for filters, hides in ((["sunglasses"], False), (["blur"], True)):
+        job_id = Client(bench.settings).upload(clip, filters).job_id
+        look = parse_look(filters)
+        for index in range(SEGMENTS):
+            run_detect(bench, job_id, index)
+        bench.store.put(keys.source(job_id, 2), b"damaged")
+        run_paint(bench, job_id, 2, look.id)
+        record = painted(bench, job_id, 2, look)
+        assert (record is not None and record.blank) == hides
+        assert bench.store.exists(keys.painted_failed(job_id, look.id, 2)) == (not hides)
+        if record is not None:
+            assert record.frames == 30
+
+
+def test_a_deleted_job_is_left_alone(bench: Workbench, uploaded: str) -> None:
+    Client(bench.settings).delete(uploaded)
+    run_detect(bench, uploaded, 0)
+    run_paint(bench, uploaded, 0, LOOK.id)
+    assert not list(bench.store.list(keys.prefix(uploaded)))
+
+
+class DeletesMeanwhile(Store):
+    """A store whose job is deleted by somebody else right before the first result is put."""
+
+    def put_record(self, key: str, record: object) -> None:
+        super().put_record(key, record)
+        if isinstance(record, Faces):
+            super().put(keys.deleted(key.split("/")[1]), b"deleted")
+
+
+def test_a_job_deleted_under_way_leaves_nothing_behind(bench: Workbench, uploaded: str) -> None:
+    store = DeletesMeanwhile(bench.settings)
+    run_detect(replace(bench, store=store), uploaded, 0)
+    assert not store.exists(keys.faces(uploaded, 0))
+    assert drain(bench) == []
+
+
+def test_a_service_that_is_away_gives_nothing_up(bench: Workbench, uploaded: str) -> None:
+    class Away(Store):
+        def put_record(self, key: str, record: object) -> None:
+            if isinstance(record, Faces):
+                raise StoreUnreachable("the storage went away")
+            super().put_record(key, record)
+
+    with pytest.raises(StoreUnreachable):
+        run_detect(replace(bench, store=Away(bench.settings)), uploaded, 0)
+    assert not bench.store.exists(keys.faces_failed(uploaded, 0))
+    assert not list(bench.store.list(f"{keys.prefix(uploaded)}claims/")), "an orderly end"
+    run_detect(bench, uploaded, 0)
+    assert bench.store.exists(keys.faces(uploaded, 0))
+
+
+def test_another_look_is_painted_without_detecting_again(bench: Workbench, uploaded: str) -> None:
+    for index in range(SEGMENTS):
+        run_detect(bench, uploaded, index)
+    other = parse_look(["crown", "moustache"])
+    bench.store.put_record(keys.look(uploaded, other.id), other)
+    for index in range(SEGMENTS):
+        run_paint(bench, uploaded, index, other.id)
+    assert all(painted(bench, uploaded, index, other) for index in range(SEGMENTS))
+
+
+def test_reach_is_a_second_and_ends_with_the_sealed_job(bench: Workbench, uploaded: str) -> None:
+    job = bench.store.get_record(keys.job(uploaded), Job)
+    timeline = Timeline(bench.store, job)
+
+    def reach(index: int) -> list[int] | None:
+        found = timeline.reach(index)
+        return None if found is None else [segment.index for segment in found]
+
+    assert reach(0) == [0, 1]
+    assert reach(2) == [1, 2, 3]
+    assert reach(3) == [2, 3]
+    bench.store.delete(keys.sealed(uploaded))
+    unsealed = Timeline(bench.store, job)
+    assert unsealed.reach(3) is None, "there may be a next one"
+    bench.store.put_record(keys.sealed(uploaded), Sealed(SEGMENTS))
+    assert unsealed.reach(3) is not None
+
+
+@pytest.fixture
+def portrait(tmp_path: Path) -> Path:
+    path = tmp_path / "portrait.png"
+    Image.fromarray(skimage.data.astronaut()).save(path)
+    return path
+
+
+def test_pictures_are_painted_and_keep_every_other_pixel(bench: Workbench, portrait: Path) -> None:
+    job_id = Client(bench.settings).upload_pictures([portrait], ["fill:colour=#00ff00"]).job_id
+    look = parse_look(["fill:colour=#00ff00"])
+    run_detect(bench, job_id, 0)
+    record = run_paint(bench, job_id, 0, look.id)
+    assert record is not None
+    assert record.name.endswith(".png")
+    data = bench.store.get(keys.painted_data(job_id, look.id, record.name))
+    after = np.asarray(Image.open(io.BytesIO(data)))
+    before = np.asarray(Image.open(portrait))
+    assert np.abs(after[120, 225].astype(int) - (0, 255, 0)).max() < 6, "the face is covered"
+    assert (after[400:] == before[400:]).all(), "nothing else is touched"
+    assert (after[:, :100] == before[:, :100]).all()

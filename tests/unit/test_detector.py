@@ -1,0 +1,107 @@
+"""The detector finds the public-domain portrait's face where it is, at every size and shape of frame."""
+
+import numpy as np
+import pytest
+import skimage.data
+
+from facepaint.errors import DeviceError, UsageError
+from models import DETECTORS, find_model
+from models.detector import Detector, Pixels, Size, check_device, size_for, suppress
+
+FACE = (178, 60, 272, 180)
+"""About where the face is in the portrait of 512 x 512 px."""
+
+
+def planes_of(picture: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    return picture[..., 2], picture[..., 1], picture[..., 0]
+
+
+def whole(width: int, height: int) -> Size:
+    return Size(width, height, -(-width // 32) * 32, -(-height // 32) * 32, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+class TestEveryDetector:
+    """What every detector of the registry must do."""
+
+    def test_finds_the_face_of_the_portrait(self, name: str) -> None:
+        portrait = skimage.data.astronaut()
+        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        (found,) = detector.detect([planes_of(portrait)])
+        best = found[0]
+        assert best.score > 0.6
+        for side, expected in zip(best.box, FACE, strict=True):
+            assert side == pytest.approx(expected, abs=25)
+        right_eye, left_eye, nose, right_mouth, left_mouth = np.array(best.landmarks).reshape(5, 2)
+        assert right_eye[0] < nose[0] < left_eye[0], "the subject's right eye is on the left"
+        assert right_mouth[0] < left_mouth[0]
+        assert right_eye[1] < nose[1] < right_mouth[1]
+
+    def test_scores_fall_and_none_is_below_the_floor(self, name: str) -> None:
+        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        (found,) = detector.detect([planes_of(skimage.data.astronaut())])
+        scores = [face.score for face in found]
+        assert scores == sorted(scores, reverse=True)
+        assert min(scores) >= 0.15
+
+    def test_nothing_in_plain_grey(self, name: str) -> None:
+        detector = Detector(find_model(name), whole(320, 192), "cpu")
+        grey = np.full((192, 320), 128, np.uint8)
+        assert detector.detect([(grey, grey, grey)]) == [()]
+
+    def test_a_batch_gives_what_single_pictures_give(self, name: str) -> None:
+        portrait = skimage.data.astronaut()
+        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        both = detector.detect([planes_of(portrait), planes_of(portrait[:, ::-1])])
+        assert both[0] == detector.detect([planes_of(portrait)])[0]
+        assert both[1] == detector.detect([planes_of(portrait[:, ::-1])])[0]
+
+    def test_boxes_are_in_px_of_the_frame(self, name: str) -> None:
+        portrait = skimage.data.astronaut()
+        model = find_model(name)
+        size = size_for(model, 512, 512, 0.06)
+        step = 512 / size.width
+        rows = (np.arange(size.height) * step).astype(int)
+        small = portrait[rows][:, rows]
+        (found,) = Detector(model, size, "cpu").detect([planes_of(small)])
+        for side, expected in zip(found[0].box, FACE, strict=True):
+            assert side == pytest.approx(expected, abs=30)
+
+
+def test_a_smaller_face_to_find_asks_for_a_larger_picture() -> None:
+    model = find_model("facepaint-0")
+    coarse, fine = size_for(model, 1280, 720, 0.1), size_for(model, 1280, 720, 0.02)
+    assert coarse.width < fine.width <= 1280
+    assert (coarse.input_width % 32, coarse.input_height % 32) == (0, 0)
+
+
+def test_a_picture_is_never_enlarged() -> None:
+    size = size_for(find_model("facepaint-0"), 160, 90, 0.01)
+    assert (size.width, size.height) == (160, 90)
+    assert (size.input_width, size.input_height) == (160, 96)
+
+
+def test_suppression_keeps_the_best_of_each_heap() -> None:
+    boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60], [0, 0, 10, 9]], np.float32)
+    assert suppress(boxes) == [0, 2]
+    assert suppress(np.zeros((0, 4), np.float32)) == []
+
+
+def test_an_unknown_detector_lists_what_there_is() -> None:
+    with pytest.raises(UsageError, match="unknown detector 'yolo'; there are facepaint-0"):
+        find_model("yolo")
+
+
+def test_a_device_that_is_not_there_is_an_error() -> None:
+    import onnxruntime
+
+    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        pytest.skip("this ONNX Runtime offers CUDA")
+    with pytest.raises(DeviceError, match="offers only the CPU"):
+        check_device("cuda")
+    with pytest.raises(DeviceError, match="--device cpu"):
+        Detector(find_model("facepaint-0"), whole(64, 64), "cuda")
+
+
+def test_the_device_that_is_used_is_told() -> None:
+    assert Detector(find_model("facepaint-0"), whole(64, 64), "cpu").device == "cpu"
