@@ -1,10 +1,10 @@
 """``facepaint up``: the embedded stack in the foreground, with a status of what runs, until it is asked to stop."""
 
-import contextlib
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,19 +16,37 @@ from facepaint.settings import Settings
 from facepaint.stack import TEND_S, Stack
 
 
-@contextlib.contextmanager
-def interrupted_by_signals() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does, so that every way to stop is an orderly one.
+class Interrupts:
+    """Lets SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does, so that every way to stop is an orderly one.
 
-    What is ignored (``nohup``) stays ignored. For the main thread.
+    A context manager, for the main thread. What is ignored (``nohup``) stays ignored. Python drops an exception that
+    comes up while it finalizes an object, so loops ask `check` too: no request to stop is lost.
     """
-    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, signal.default_int_handler)) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in before:
+
+    def __init__(self) -> None:
+        self._asked = False
+        self._before: list[tuple[int, Any]] = []
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before.append((number, signal.signal(number, self._interrupt)))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before:
             signal.signal(number, handler)
+
+    def check(self) -> None:
+        """Raise ``KeyboardInterrupt`` if one of the signals came."""
+        if self._asked:
+            raise KeyboardInterrupt
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        self._asked = True
+        raise KeyboardInterrupt
 
 
 def run_foreground(
@@ -50,12 +68,12 @@ def run_foreground(
     """
     console = console or Console()
     stack = Stack(settings.home, settings, workers, viewer, viewer_port)
-    with interrupted_by_signals():
+    with Interrupts() as interrupts:
         try:
             with console.status("starting ..."):
                 stack.__enter__()
                 stack.wait_ready()
-            _show(stack, console)
+            _show(stack, console, interrupts)
         except KeyboardInterrupt:
             _stop(stack, console)
         finally:
@@ -72,21 +90,21 @@ def _stop(stack: Stack, console: Console) -> None:
     console.print("stopped")
 
 
-def _show(stack: Stack, console: Console) -> None:
+def _show(stack: Stack, console: Console, interrupts: Interrupts) -> None:
     """Tend the stack and show its state, until interrupted."""
     if not console.is_terminal:
         console.print(status(stack))
-        while True:
-            _tend(stack, console)
+        _tend(stack, console, interrupts)
     with Live(console=console, refresh_per_second=2, get_renderable=lambda: status(stack)):
-        while True:
-            _tend(stack, console)
+        _tend(stack, console, interrupts)
 
 
-def _tend(stack: Stack, console: Console) -> None:
-    for line in stack.tend():
-        console.print(line, style="yellow", markup=False, highlight=False)
-    time.sleep(TEND_S)
+def _tend(stack: Stack, console: Console, interrupts: Interrupts) -> NoReturn:
+    while True:
+        interrupts.check()
+        for line in stack.tend():
+            console.print(line, style="yellow", markup=False, highlight=False)
+        time.sleep(TEND_S)
 
 
 def status(stack: Stack) -> Group:

@@ -89,7 +89,7 @@ class Stack:
             _clear_leftovers(self.home)
             self._start()
         except BaseException:
-            self.stop()
+            self.stop(gently=False)
             raise
         return self
 

@@ -234,14 +234,17 @@ def test_a_signal_while_it_starts_stops_it_too(home: Path, up: Up) -> None:
 def test_a_second_signal_ends_what_does_not_stop(home: Path, up: Up) -> None:
     process = up()
     leaders = groups(home)
+    assert process.stdout is not None
+    said = iter(process.stdout)
+    assert any("stop with Ctrl-C" in line for line in said)
     for pid in living_in_group(leaders[-1]):
         os.kill(pid, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    assert process.stdout is not None
-    eventually(lambda: "Ctrl-C again" in process.stdout.readline())  # type: ignore[union-attr]
+    assert any("Ctrl-C again" in line for line in said)
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=5)
+    rest, _ = process.communicate(timeout=60)
     assert process.returncode != 0
+    assert "stopped" not in rest
     assert not [pid for leader in leaders for pid in living_in_group(leader)]
     with make_stack(home):
         pass
