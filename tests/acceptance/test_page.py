@@ -304,7 +304,7 @@ def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, url: str
 def test_an_unknown_job_is_told_in_a_sentence(browser: Page, url: str) -> None:
     browser.open(f"{url}jobs/20260101T000000-aaaaaaaa")
 
-    eventually(lambda: "there is no job 20260101T000000-aaaaaaaa" in seen(browser, "#lost"), 20)
+    eventually(lambda: "There is no job 20260101T000000-aaaaaaaa" in seen(browser, "#lost"), 20)
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])

@@ -6,6 +6,7 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -210,6 +211,19 @@ def test_sound_that_begins_late_and_ends_early_becomes_silence_there(client: htt
     assert loud[0] / RATE == pytest.approx(2.5, abs=0.03)
     assert loud[-1] / RATE == pytest.approx(2.5 + 2.1, abs=0.03)
     assert len(heard) / RATE == pytest.approx(8.0, abs=0.05)
+
+
+def test_what_an_encoder_put_before_a_late_track_is_not_played(client: httpx.Client, store: Store) -> None:
+    late = sound("aac", 3.0, Fraction(5, 2))
+    cut = replace(late, stream=replace(late.stream, skip_samples=RATE // 2))
+    made = plain_job(store, sounds=[cut]).complete()
+
+    joined, _ = joined_sound(client, made)
+
+    with av.open(io.BytesIO(joined)) as container:
+        heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
+    # The first beep lies in the half second that is skipped, the second a second after it.
+    assert np.flatnonzero(np.abs(heard) > 0.2)[0] / RATE == pytest.approx(3.5, abs=0.03)
 
 
 def test_sound_is_not_served_before_the_segment_after_it_is_stored(client: httpx.Client, store: Store) -> None:

@@ -13,8 +13,9 @@ export function show(node, visible = true) {
   node.hidden = !visible;
 }
 
-// A sentence of the server's: what it puts between backticks is a command.
-export function sentence(node, text) {
+// A sentence of the server's: what it puts between backticks is a command. Said once, as screen readers read it out.
+export function sentence(node, said) {
+  const text = said.charAt(0).toUpperCase() + said.slice(1);
   if (node.dataset.said === text) return;
   node.dataset.said = text;
   node.replaceChildren(...text.split('`').map((part, at) => (at % 2 ? make('code', '', part) : part)));

@@ -9,7 +9,7 @@ import { Model } from './model.js';
 import { Player } from './player.js';
 import { SeekBar } from './seekbar.js';
 import { Waiting } from './waiting.js';
-import { ago, STATES, workersRunning } from './words.js';
+import { ago, STATES, tryingAgain, workersRunning } from './words.js';
 
 const id = location.pathname.split('/')[2];
 const asked = new URLSearchParams(location.search).get('look');
@@ -60,8 +60,7 @@ function failed(error, wait) {
     document.title = 'No such job – facepaint';
     return false;
   }
-  show(byId('found'));
-  sentence(byId('notice'), `${error.message} Trying again in ${Math.round(wait / 1000)} s.`);
+  sentence(byId('notice'), tryingAgain(error.message, wait));
   show(byId('notice'));
   return true;
 }
@@ -99,7 +98,7 @@ function beginVideo() {
 }
 
 function trouble(error) {
-  setText(byId('notice'), error.message);
+  sentence(byId('notice'), error.message);
   show(byId('notice'));
   poll.soon();
 }

@@ -1,8 +1,8 @@
 // The list of jobs.
 
 import { askJson, Poll } from './ask.js';
-import { byId, enableCopying, make, show } from './dom.js';
-import { ago, clock, STATES, workersRunning } from './words.js';
+import { byId, enableCopying, make, sentence, show } from './dom.js';
+import { ago, clock, STATES, tryingAgain, workersRunning } from './words.js';
 
 function row(job) {
   const item = make('li');
@@ -81,7 +81,7 @@ const poll = new Poll({
   },
   failed: (error, pause) => {
     show(byId('loading'), false);
-    byId('notice').textContent = `${error.message} Trying again in ${Math.round(pause / 1000)} s.`;
+    sentence(byId('notice'), tryingAgain(error.message, pause));
     show(byId('notice'));
   },
 });

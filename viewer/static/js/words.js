@@ -19,6 +19,11 @@ export function count(number, one, many = `${one}s`) {
   return `${number} ${number === 1 ? one : many}`;
 }
 
+// What is said when asking failed and will be tried again.
+export function tryingAgain(message, pauseMs) {
+  return `${message}${/[.!?]$/.test(message) ? '' : '.'} Trying again in ${Math.round(pauseMs / 1000)} s.`;
+}
+
 export function workersRunning(number) {
   return number ? `${count(number, 'worker')} running` : 'No worker running';
 }
