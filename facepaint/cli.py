@@ -95,6 +95,7 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """Do everything on this machine: start the parts, paint, save, stop them."""
+    from facepaint.foreground import Interrupts
     from facepaint.stack import private_stack, running_connection
 
     look = parse_look(filters)
@@ -114,7 +115,7 @@ def run(
     elif living is not None:
         work(Client(living))
     else:
-        with private_stack(settings, workers) as stack:
+        with Interrupts(), private_stack(settings, workers) as stack:
             work(Client(stack.settings), lambda: stack.tend(give_up=True))
     batch.finish()
 
@@ -152,6 +153,7 @@ def worker(
     check_device(settings.device)
     command = worker_command(settings, queues=names, processes=workers)
     environment = worker_environment(settings)
+    os.chdir("/")  # else a tasks.py in the user's folder would shadow ours
     os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals
 
 

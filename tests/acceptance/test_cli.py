@@ -1,0 +1,146 @@
+"""The commands as a person or a script uses them: what they print, and their exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.processes import Child
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tests.helpers import eventually
+
+StartWorker = Callable[..., Child]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+COMMAND = [sys.executable, "-m", "facepaint"]
+
+
+@pytest.fixture
+def facepaint(settings: Settings, store: Store, tmp_path: Path) -> Command:
+    def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            cwd=tmp_path,
+            env={**os.environ, **settings.environment()},
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    return make_portrait_clip(tmp_path / "party.mp4", seconds=3, size=(320, 180))
+
+
+def test_a_job_from_upload_to_delete(facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path) -> None:
+    start_worker()
+    job = facepaint("upload", clip, "--filter", "sunglasses", "--wait").stdout.strip()
+    row = json.loads(facepaint("jobs", "--json").stdout)
+    assert row == [{"job": job, "state": "complete", "name": "party.mp4"}]
+    assert job in facepaint("jobs").stdout
+    status = json.loads(facepaint("status", job, "--json").stdout)
+    assert status["state"] == "complete"
+    assert status["looks"][0]["filters"] == "sunglasses"
+    assert "painted" in facepaint("status", job).stdout
+    saved = json.loads(facepaint("view", job, "--save", tmp_path / "out.mp4", "--json").stdout)
+    assert saved["frames"] == 90
+    refused = facepaint("view", job, "--save", tmp_path / "out.mp4", code=2)
+    assert "--overwrite" in refused.stderr
+    facepaint("view", job, "--save", tmp_path / "out.mp4", "--overwrite")
+    assert "deleted" in facepaint("delete", job, "--yes").stdout
+    assert facepaint("status", job, code=3).stderr.startswith(f"facepaint: there is no job {job}")
+    assert json.loads(facepaint("jobs", "--json").stdout) == []
+
+
+def test_pictures_come_back_under_their_names(facepaint: Command, start_worker: StartWorker, tmp_path: Path) -> None:
+    start_worker()
+    names = ["one.png", "two.jpg", "three.webp"]
+    for name in names:
+        Image.new("RGB", (160, 120), "teal").save(tmp_path / name)
+    job = json.loads(facepaint("upload", *names, "-f", "fill", "--wait", "--json").stdout)["job"]
+    facepaint("view", job, "--save", tmp_path / "painted")
+    assert sorted(path.name for path in (tmp_path / "painted").iterdir()) == sorted(names)
+
+
+def test_a_resumed_job_says_what_it_waits_for(facepaint: Command, clip: Path) -> None:
+    job = facepaint("upload", clip).stdout.strip()
+    assert "No worker is running" in facepaint("status", job).stdout
+    assert json.loads(facepaint("resume", job, "--json").stdout)["state"] == "working"
+
+
+def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> None:
+    listed = {row["name"] for row in json.loads(facepaint("filters", "--json").stdout)}
+    assert {"sunglasses", "me-gusta", "blur", "sticker"} <= listed
+    assert "moustache" in facepaint("filters").stdout
+    facepaint("filters", "--preview", tmp_path / "gallery.png")
+    with Image.open(tmp_path / "gallery.png") as picture:
+        assert picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("status", "nonsense"), 2, "no job id"),
+        (("status", "20260101T000000-aaaaaaaa"), 3, "facepaint jobs"),
+        (("delete", "20260101T000000-aaaaaaaa", "--yes"), 3, "facepaint jobs"),
+        (("view", "20260101T000000-aaaaaaaa", "--save", "x.mp4"), 3, "facepaint jobs"),
+        (("worker", "--queues", "paint,draw"), 2, "paint, detect"),
+        (("upload", "--filter", "blur:shape=star", "party.mp4"), 2, "ellipse, box"),
+        (("nonsense",), 2, "nonsense"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_wrong_usage_says_what_to_do(facepaint: Command, arguments: tuple[str, ...], code: int, words: str) -> None:
+    assert words in facepaint(*arguments, code=code).stderr
+
+
+def test_a_bug_is_called_one(clip: Path) -> None:
+    broken = "import facepaint.cli as c; c.parse_look = None; c.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", broken, "run", str(clip)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "this is a bug" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_an_interrupted_run_stops_everything(number: signal.Signals, clip: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(clip), "-o", str(tmp_path / "out.mp4")],
+        env={**os.environ, "FACEPAINT_HOME": str(home)},
+        stderr=subprocess.PIPE,
+    )
+    states = eventually(lambda: list(home.glob("runs/*/connection.json")), 60)
+    children = [child["pid"] for child in json.loads((states[0].parent / "stack.json").read_text())["children"]]
+    assert children
+    process.send_signal(number)
+    assert process.wait(60) == 130
+    assert process.stderr is not None
+    process.stderr.close()
+    assert not list(home.glob("runs/*"))
+    assert not [pid for pid in children if Path(f"/proc/{pid}").exists()]
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_help_and_version_need_no_services() -> None:
+    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    assert "upload" in shown.stdout
+    version = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    assert version.stdout == "facepaint 0.1.0\n"
