@@ -24,6 +24,8 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
         context.width, context.height = video.width, video.height
         if video.pixel_format:
             context.pix_fmt = video.pixel_format
+        if video.bits_per_coded_sample:
+            context.bits_per_coded_sample = video.bits_per_coded_sample
         if video.codec_tag:
             context.codec_tag = video.codec_tag
         context.thread_count = threads

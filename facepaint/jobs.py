@@ -51,7 +51,8 @@ class VideoStream:
     """What a decoder needs besides the packets, and how its frames are to be shown.
 
     ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame upright; ``mirrored``
-    says it must be flipped left to right before that turn. ``width`` and ``height`` are of the decoded frame.
+    says it must be flipped left to right before that turn. ``width`` and ``height`` are of the decoded frame;
+    ``bits_per_coded_sample`` is needed by some older decoders alone.
     """
 
     codec: str
@@ -66,6 +67,7 @@ class VideoStream:
     mirrored: bool = False
     sample_aspect_ratio: Fraction = Fraction(1)
     colour: Colour = Colour()
+    bits_per_coded_sample: int = 0
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -77,7 +79,7 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``template`` is a NUT file of its first packet: a muxer takes codec parameters from it.
+    """One audio track. ``template`` carries its codec parameters to a muxer: see `facepaint.templates`.
 
     ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
     """
@@ -96,10 +98,15 @@ class AudioStream:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """Which detector a job uses; ``min_face`` is the smallest face to find as a share of the picture's height."""
+    """Which detector a job uses, and on what.
+
+    ``min_face`` is the smallest face to find as a share of the picture's height. ``every`` n-th frame is detected and
+    the faces of those between are interpolated; a job begun with a hiding look has 1.
+    """
 
     name: str = "facepaint-0"
     min_face: float = 0.06
+    every: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +215,8 @@ class Chapter:
 class Subtitles:
     """One subtitle track, small enough to travel whole.
 
-    ``template`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which NUT cannot hold and
-    which needs none; ``packets`` are (pts, duration, data).
+    ``template`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which
+    needs none; ``packets`` are (pts, duration, data).
     """
 
     codec: str

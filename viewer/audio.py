@@ -20,6 +20,7 @@ from facepaint.decoder import packet_of
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.jobs import AudioPacket, AudioStream, Job, Segment, keys
 from facepaint.store import Store
+from facepaint.templates import open_template
 
 FRAME = 1024
 """Samples of an AAC frame."""
@@ -150,7 +151,7 @@ def _covers(packets: Sequence[Coded], start_s: Fraction, end_s: Fraction) -> boo
 def copy_mime(stream: AudioStream) -> str:
     """The MIME type of the track copied into MP4, or '' if no browser plays that."""
     if stream.codec == "aac":
-        with _template(stream) as container:
+        with open_template(stream.template) as container:
             extradata = container.streams.audio[0].codec_context.extradata or b"\x10"
         # The first five bits of the AudioSpecificConfig are the object type: 2 is AAC-LC, 5 HE-AAC.
         codec = f"mp4a.40.{extradata[0] >> 3}"
@@ -169,7 +170,7 @@ def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
     rate = stream.sample_rate
     times = _sample_times(stream, packets)
     buffer = io.BytesIO()
-    with _template(stream) as template, _open_output(buffer) as output:
+    with open_template(stream.template) as template, _open_output(buffer) as output:
         target = output.add_stream_from_template(template.streams.audio[0])
         for packet, time, until in zip(packets, times, [*times[1:], None], strict=True):
             copied = av.Packet(packet.data)
@@ -225,7 +226,7 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
     """Frames of planar 32-bit float at ``rate``, pts in samples from the first picture."""
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     tick = Fraction(1, 1_000_000)
-    with _template(stream) as template:
+    with open_template(stream.template) as template:
         decoder = template.streams.audio[0].codec_context
         for source in packets:
             packet = packet_of(source.data)
@@ -270,10 +271,6 @@ class _Samples:
             for plane, source in zip(frame.planes, self._planes, strict=True):
                 plane.update(bytes(source[offset : offset + FRAME * _BYTES]))
             yield frame
-
-
-def _template(stream: AudioStream) -> av.container.InputContainer:
-    return av.open(io.BytesIO(stream.template), "r", format="nut")
 
 
 def _open_output(buffer: io.BytesIO) -> av.container.OutputContainer:

@@ -12,10 +12,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.container import InputContainer
 
 from facepaint.boxes import delay_edit, read_moov
 from facepaint.jobs import AudioStream, Extras, Job
+from facepaint.templates import open_template
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
@@ -67,11 +67,6 @@ class Plan:
     audio: tuple[AudioStream, ...]
     extras: Extras
     shift_s: Fraction = Fraction(0)
-
-
-def open_template(template: bytes) -> InputContainer:
-    """The NUT file of one packet that a track's codec parameters travel in."""
-    return av.open(io.BytesIO(template), "r", format="nut")
 
 
 def codec_name(template: bytes) -> str:
