@@ -8,7 +8,7 @@ segments grow, since each is decoded from the run's beginning.
 import hashlib
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from facepaint.jobs import AudioPacket, Packet, Segment
@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 2**20
 """A segment ends at any packet before it grows over this, and the uploader's memory with it."""
 
 LOOKAHEAD = 64
-"""Packets after which a border is taken as settled where there are no dts to tell: more than any codec reorders."""
+"""Packets after which a border is taken as settled whatever the dts say: more than any codec reorders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,8 @@ class _Held:
 class Cutter:
     """Feed it packets in the order of the file; it gives segments as soon as their borders are settled.
 
-    It holds one segment and the packets looked ahead at, whatever the file's length.
+    It holds one segment and the packets looked ahead at, whatever the file's length. ``late`` counts the frames that
+    come too late in the file for the time they are to be shown at, and are in no segment.
     """
 
     def __init__(self, time_base: Fraction, pixels: int, segment_s: float) -> None:
@@ -80,18 +81,21 @@ class Cutter:
         self._border: _Border | None = None
         self._index = 0
         self._run_start = 0
+        self.late = 0
         self._start: int | None = None
-        self._last_dts: int | None = None
+        self._end: int | None = None
+        self._sound_size = 0
 
     def video(self, packet: Packet, data: bytes) -> Iterator[CutSegment]:
-        """Take the next video packet; gives the segments it completes. A packet needs a pts or a dts."""
+        """Take the next video packet; gives the segments it completes. A packet needs a pts."""
+        if not packet.discard:
+            # The frame shown last may be decoded long before the file ends.
+            self._end = max(_time(packet) + max(1, packet.duration), self._end or _time(packet))
+            self.late += self._start is not None and _time(packet) < self._start
         waiting = deque([(packet, data)])
         while waiting:
-            following, body = waiting.popleft()
-            if self._border is None:
-                self._border = self._border_before(following)
-            self._held.add(following, body)
-            if self._border is not None and self._is_settled(following):
+            self._take(*waiting.popleft())
+            if self._border is not None and self._is_settled():
                 cut, rest = self._cut()
                 yield cut
                 waiting.extendleft(reversed(rest))
@@ -100,6 +104,7 @@ class Cutter:
         """Take the next packet of a sound track; it goes with the segment of its time, or the next to be cut."""
         time = None if packet.pts is None else packet.pts * time_base
         self._sounds.append(_Sound(packet, data, time))
+        self._sound_size += packet.size
 
     def finish(self) -> Iterator[CutSegment]:
         """The file has ended: gives what is left."""
@@ -107,41 +112,65 @@ class Cutter:
             cut, rest = self._cut()
             yield cut
             for packet, data in rest:
-                if self._border is None:
-                    self._border = self._border_before(packet)
-                self._held.add(packet, data)
-        if any(not packet.discard for packet in self._held.packets):
-            last = max(_time(packet) + max(1, packet.duration) for packet in self._held.packets if not packet.discard)
-            yield self._make(len(self._held.packets), len(self._held.packets), last, None)
+                self._take(packet, data)
+        if self._end is not None and self._held.packets:
+            yield self._make(len(self._held.packets), len(self._held.packets), self._end, None)
+
+    def _take(self, packet: Packet, data: bytes) -> None:
+        if self._border is None:
+            self._border = self._border_before(packet)
+        self._held.add(packet, data)
+        border = self._border
+        if border is None or packet.discard:
+            return
+        if not border.at_keyframe:
+            border.pts = min(border.pts, _time(packet))
+        if border.pts <= self._window_start(border.position):
+            # What the segment was to begin with comes behind the border: it must end later.
+            self._border = None
+
+    def _window_start(self, own: int) -> int:
+        """Where the window of a segment of so many packets begins."""
+        if self._start is not None:
+            return self._start
+        return min(_time(packet) for packet in self._held.packets[:own] if not packet.discard)
 
     def _border_before(self, packet: Packet) -> _Border | None:
         """A border before this packet, or at one already held, if the segment is to end here."""
         held = self._held.packets
-        if not any(not earlier.discard for earlier in held):
+        first = next((earlier for earlier in held if not earlier.discard), None)
+        # Behind a border there is always a frame to show.
+        if first is None or packet.discard:
             return None
-        first = next(earlier for earlier in held if not earlier.discard)
-        if packet.keyframe and not packet.discard and _time(packet) - _time(first) >= self._segment:
+        position = self._index - self._run_start
+        long_enough = _time(packet) - _time(first) >= self._segment
+        full = len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.size > MAX_BYTES
+        # In a run the next keyframe ends it, however soon it comes: what follows is decoded from there.
+        wanted = packet.keyframe and (long_enough or full or position > 0)
+        if wanted and _time(packet) > max(map(_time, held)):
             return _Border(len(held), _time(packet), at_keyframe=True)
         elapsed = _order(packet) - _order(first)
-        position = self._index - self._run_start
         if position == 0 and elapsed >= 2 * self._segment:
             # No keyframe came in time: the run's first segment is no longer for having waited.
-            back = next(n for n, p in enumerate(held) if n and _order(p) - _order(first) >= self._segment)
-            return _Border(back, min(_time(p) for p in [*held[back:], packet]), at_keyframe=False)
-        if position > 0 and elapsed >= GROWTH[min(position, len(GROWTH) - 1)] * self._segment:
-            return _Border(len(held), _time(packet), at_keyframe=False)
-        if len(held) * self._pixels >= MAX_WORK_PX or self._held.size + packet.size > MAX_BYTES:
-            return _Border(len(held), _time(packet), at_keyframe=packet.keyframe)
-        return None
+            back = next((n for n, p in enumerate(held) if n and self._may_end(first, p)), len(held))
+            return _Border(back, min(map(_time, [*held[back:], packet])), at_keyframe=False)
+        grown = position > 0 and elapsed >= GROWTH[min(position, len(GROWTH) - 1)] * self._segment
+        return _Border(len(held), _time(packet), at_keyframe=False) if grown or full else None
 
-    def _is_settled(self, newest: Packet) -> bool:
+    @property
+    def _size(self) -> int:
+        """Bytes in memory."""
+        return self._held.size + self._sound_size
+
+    def _may_end(self, first: Packet, packet: Packet) -> bool:
+        return not packet.discard and _order(packet) - _order(first) >= self._segment
+
+    def _is_settled(self) -> bool:
         """Whether no packet to come can be shown before the border; a packet's pts is never below its dts."""
-        border = self._border
+        border, newest = self._border, self._held.packets[-1]
         assert border is not None
-        if not border.at_keyframe:
-            border.pts = min(border.pts, _time(newest))
-        if newest.dts is not None:
-            return newest.dts >= border.pts
+        if newest.dts is not None and newest.dts >= border.pts:
+            return True
         return len(self._held.packets) - border.position >= LOOKAHEAD
 
     def _cut(self) -> tuple[CutSegment, list[tuple[Packet, bytes]]]:
@@ -151,7 +180,8 @@ class Cutter:
         after = held.packets[border.position :]
         overlap = 0
         if border.at_keyframe:
-            overlap = max((n + 1 for n, packet in enumerate(after) if _time(packet) < border.pts), default=0)
+            earlier = (n + 1 for n, packet in enumerate(after) if not packet.discard and _time(packet) < border.pts)
+            overlap = max(earlier, default=0)
         cut = self._make(border.position, border.position + overlap, border.pts, border.pts * self._time_base)
         rest = list(zip(after, held.data[border.position :], strict=True))
         self._held = _Held()
@@ -164,14 +194,11 @@ class Cutter:
 
     def _make(self, own: int, stored: int, end: int, until: Fraction | None) -> CutSegment:
         packets, data = self._held.packets[:stored], b"".join(self._held.data[:stored])
-        start = self._start
-        if start is None:
-            start = min(_time(packet) for packet in packets[:own] if not packet.discard)
         sounds = self._sounds_until(until)
         audio = b"".join(sound.data for sound in sounds)
         record = Segment(
             index=self._index,
-            start=start,
+            start=self._window_start(own),
             end=end,
             packets=tuple(packets),
             sha256=hashlib.sha256(data).hexdigest(),
@@ -183,7 +210,12 @@ class Cutter:
         return CutSegment(record, data, audio)
 
     def _sounds_until(self, until: Fraction | None) -> list[_Sound]:
-        """The sound before a time, in the order of the file, each track's packets in their order."""
+        """The sound before a time, in the order of the file, each track's packets in their order.
+
+        Sound that runs far ahead of the pictures is taken earlier than its time: memory is bounded.
+        """
+        if self._sound_size > MAX_BYTES // 2:
+            until = None
         taken: list[_Sound] = []
         kept: deque[_Sound] = deque()
         later: set[int] = set()
@@ -195,16 +227,8 @@ class Cutter:
             else:
                 taken.append(sound)
         self._sounds = kept
+        self._sound_size = sum(sound.packet.size for sound in kept)
         return taken
-
-
-def with_times(packet: Packet, last_dts: int | None) -> Packet:
-    """The packet with a pts and a dts where one of them can stand for the other."""
-    dts = packet.dts if packet.dts is not None else packet.pts
-    pts = packet.pts if packet.pts is not None else dts
-    if pts is None and last_dts is not None:
-        pts = dts = last_dts + max(1, packet.duration)
-    return replace(packet, pts=pts, dts=dts)
 
 
 def _time(packet: Packet) -> int:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
 from av.container import InputContainer
-from av.stream import Stream
 
 from facepaint.errors import InputError, UnreadableMedia
 
@@ -79,20 +76,6 @@ def check_file(path: Path) -> None:
         raise InputError(f"{path} cannot be read: {exc.strerror}") from exc
     if size == 0:
         raise InputError(f"{path} is empty; copy it again from where it came from")
-
-
-def nut_of(stream: Stream, packet: av.Packet[Any]) -> bytes:
-    """A NUT file in memory of one packet: carries a stream's codec parameters to a muxer elsewhere."""
-    buffer = io.BytesIO()
-    with av.open(buffer, "w", format="nut") as out:
-        target = out.add_stream_from_template(stream)
-        copy = av.Packet(bytes(packet))
-        copy.pts = copy.dts = 0
-        copy.time_base = packet.time_base
-        copy.is_keyframe = True
-        copy.stream = target
-        out.mux(copy)
-    return buffer.getvalue()
 
 
 def _reason(exc: Exception) -> str:

@@ -16,7 +16,6 @@ from facepaint.jobs import (
     Sealed,
     Segment,
     SourceFile,
-    keys,
     new_job_id,
 )
 from facepaint.looks import Look
@@ -69,8 +68,7 @@ def upload_pictures(
             done += len(data)
             show(UploadProgress(done, total, storer.stored))
         storer.drain()
-        store.put_record(keys.extras(job.id), Extras())
-        unqueued = storer.seal(Sealed(storer.stored))
+        unqueued = storer.seal(Extras(), Sealed(storer.stored))
     warning = f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
     return UploadResult(job.id, storer.stored, warnings=(warning,) if unqueued else ())
 

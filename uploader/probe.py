@@ -18,12 +18,16 @@ from av.video.stream import VideoStream as InputVideo
 from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from uploader.media import nut_of, open_media
+from facepaint.templates import make_template
+from uploader.media import open_media
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
 FIRST_PACKETS = 5_000
-"""How far into the file the first frame, and the first packet of each audio track, are looked for."""
+"""How far into the file the first frames, and the first packet of each audio track, are looked for."""
+
+FIRST_FRAMES = 8
+"""Frames decoded of a video whose frames are reordered, to see if their times are."""
 
 MIB = 2**20
 FULL_RANGE = 2
@@ -33,8 +37,8 @@ FULL_RANGE = 2
 class Probe:
     """What is known of a video before it is cut.
 
-    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order; a track that brings no packet
-    among the first is not in it.
+    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``left_out`` counts the sound
+    tracks that are in neither: no packet among the first, or in a coding that nothing here can copy.
     """
 
     source: SourceFile
@@ -45,6 +49,7 @@ class Probe:
     duration_s: float | None
     tags: dict[str, str]
     chapters: tuple[Chapter, ...]
+    left_out: int = 0
 
 
 def probe(path: Path) -> Probe:
@@ -52,18 +57,16 @@ def probe(path: Path) -> Probe:
 
     Raises:
         InputError: there is nothing to read.
-        UnreadableMedia: no video in it, an absurd size, or no first frame comes out of the decoder.
+        UnreadableMedia: no video in it, an absurd size, no first frame comes out of the decoder, or its frames carry
+            no usable times.
     """
     with open_media(path) as container:
         stream = main_video(container, path)
         _check_size(stream, path)
         described = _describe(stream)
         first, packets = _first_frame(container, stream, described, path)
-        audio = {
-            index: _describe_audio(container, index, packets[index])
-            for index in packets
-            if container.streams[index].type == "audio"
-        }
+        tracks = {index: _describe_audio(container, index, packets.get(index)) for index in _audio_indexes(container)}
+        audio = {index: track for index, track in tracks.items() if track is not None}
         return Probe(
             source=source_file(path),
             video=_shown(described, first, _orientation(path)),
@@ -73,6 +76,7 @@ def probe(path: Path) -> Probe:
             duration_s=container.duration / av.time_base if container.duration else None,
             tags=dict(container.metadata),
             chapters=tuple(_chapters(container)),
+            left_out=len(tracks) - len(audio),
         )
 
 
@@ -112,10 +116,9 @@ def _check_size(stream: InputVideo, path: Path) -> None:
 def _describe(stream: InputVideo) -> VideoStream:
     context = stream.codec_context
     assert stream.time_base is not None
-    tag = context.codec_tag
     return VideoStream(
         codec=context.codec.name,
-        codec_tag=tag if tag.isascii() and tag.isprintable() and "[" not in tag else "",
+        codec_tag=_codec_tag(stream),
         extradata=bytes(context.extradata or b""),
         width=context.width,
         height=context.height,
@@ -123,7 +126,16 @@ def _describe(stream: InputVideo) -> VideoStream:
         time_base=stream.time_base,
         frame_rate=stream.average_rate or stream.guessed_rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
+        bits_per_coded_sample=context.bits_per_coded_sample,
     )
+
+
+def _codec_tag(stream: InputVideo) -> str:
+    try:
+        tag = stream.codec_context.codec_tag
+    except UnicodeDecodeError:  # a number, not four letters; such tags only repeat the codec's name
+        return ""
+    return tag if tag.isprintable() and "[" not in tag else ""
 
 
 def _shown(video: VideoStream, first: av.VideoFrame, turned: tuple[int, bool]) -> VideoStream:
@@ -169,26 +181,35 @@ def _first_frame(
     container: InputContainer, stream: InputVideo, video: VideoStream, path: Path
 ) -> tuple[av.VideoFrame, dict[int, av.Packet[Any]]]:
     """The first frame out of a decoder like the workers', and the first packet of each audio track near it."""
-    decoder = open_decoder(video)
-    wanted = {stream.index, *(audio.index for audio in container.streams.audio)}
-    first: av.VideoFrame | None = None
+    try:
+        decoder = open_decoder(video)
+    except UnreadableMedia as exc:
+        raise UnreadableMedia(f"{path}: {exc}; convert it to H.264 first") from exc
+    wanted = {stream.index, *_audio_indexes(container)}
+    reordered = bool(stream.codec_context.has_b_frames)
+    enough = FIRST_FRAMES if reordered else 1
+    frames: list[av.VideoFrame] = []
     packets: dict[int, av.Packet[Any]] = {}
     try:
         for count, packet in enumerate(container.demux([container.streams[index] for index in sorted(wanted)])):
             if packet.size:
                 packets.setdefault(packet.stream.index, packet)
-            if packet.stream.index == stream.index and first is None:
-                first = next(iter(_decoded(decoder, packet)), None)
-            if (first is not None and packets.keys() >= wanted) or count > FIRST_PACKETS:
+            if packet.stream.index == stream.index and len(frames) < enough:
+                frames += _decoded(decoder, packet)
+            if (len(frames) >= enough and packets.keys() >= wanted) or count > FIRST_PACKETS:
                 break
     except av.error.FFmpegError:
         pass  # data that ends early: what came decides
-    first = first or next(iter(_decoded(decoder, None)), None)
-    if first is None:
+    if not frames:
+        frames = _decoded(decoder, None)
+    if not frames:
         raise UnreadableMedia(
             f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
         )
-    return first, packets
+    times = [frame.pts for frame in frames]
+    if reordered and (None in times or times != sorted(times, key=lambda time: time or 0)):
+        raise UnreadableMedia(f"{path}: its frames carry no times that can be relied on; convert it to MP4 first")
+    return frames[0], packets
 
 
 def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
@@ -202,17 +223,27 @@ def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> li
         return []
 
 
-def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any]) -> AudioStream:
+def _audio_indexes(container: InputContainer) -> list[int]:
+    return [stream.index for stream in container.streams.audio]
+
+
+def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any] | None) -> AudioStream | None:
+    """A sound track by its first packet; None if there is none, or nothing here can copy its coding."""
     stream = container.streams[index]
     assert isinstance(stream, av.AudioStream)
     context = stream.codec_context
-    assert stream.time_base is not None
+    if packet is None or context is None or stream.time_base is None:
+        return None
+    try:
+        template = make_template(stream, packet)
+    except UnreadableMedia:
+        return None
     return AudioStream(
         codec=context.codec.name,
         time_base=stream.time_base,
         sample_rate=context.sample_rate,
         channels=context.channels,
-        template=nut_of(stream, packet),
+        template=template,
         skip_samples=_skip_samples(packet),
         language=stream.metadata.get("language", ""),
         title=stream.metadata.get("title", ""),

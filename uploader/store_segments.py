@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from facepaint.errors import QueueUnreachable, StoreUnreachable
-from facepaint.jobs import Job, JobKeys, Sealed, keys
+from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
 from facepaint.looks import Look
 from facepaint.queue import Queue
 from facepaint.store import Store
@@ -74,8 +74,12 @@ class SegmentStorer:
         """Wait until every segment is stored."""
         self._reap(0)
 
-    def seal(self, sealed: Sealed) -> bool:
-        """Write the job's end and wake its last segments; whether something is left that the broker did not get."""
+    def seal(self, extras: Extras, sealed: Sealed) -> bool:
+        """Write what else is in the file and the job's end, and wake its last segments.
+
+        Returns whether something is left that the broker did not get.
+        """
+        self._patiently(lambda: self._store.put_record(keys.extras(self.job.id), extras))
         self._patiently(lambda: self._store.put_record(keys.sealed(self.job.id), sealed))
         deadline = time.monotonic() + BROKER_AWAY_S
         while True:

@@ -8,7 +8,7 @@ import av
 from av.stream import Stream
 
 from facepaint.jobs import Subtitles
-from uploader.media import nut_of
+from facepaint.templates import make_template
 
 MAX_BYTES = 4 * 2**20
 TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})
@@ -41,7 +41,7 @@ class SubtitleReader:
             self._tracks[stream.index] = Subtitles(
                 codec=codec,
                 time_base=stream.time_base,
-                template=nut_of(stream, packet) if codec in STYLED else b"",
+                template=make_template(stream, packet) if codec in STYLED else b"",
                 packets=(),
                 language=stream.metadata.get("language", ""),
             )
