@@ -1,8 +1,9 @@
 """Find the faces in a segment: decode, scale down, detect. The plain function behind the detect task."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
-from itertools import pairwise
 
 import av
 import cv2
@@ -13,7 +14,7 @@ from models import find_model
 from models.detector import Detector, Device, Size, size_for
 from tasks.decode import decode_window
 from tasks.stopwatch import Stopwatch
-from tasks.tracking import cut_score
+from tasks.tracking import CUT, cut_score
 from tasks.upright import FULL, Plane, plane_views
 
 SIGNATURE_SIZE = (16, 9)
@@ -31,7 +32,9 @@ def load_detector(spec: DetectorSpec, width: int, height: int, device: Device, t
 def detect_segment(
     job: Job, run: Sequence[Segment], bins: Iterable[bytes], device: Device, threads: int = 1, worker: str = ""
 ) -> Faces:
-    """Find the faces in every frame of a segment's window.
+    """Find the faces in a segment's window: in every frame, or in as many of them as the job's detector is told to.
+
+    Whatever that is, the first and last frame of the window and those on either side of a cut are detected.
 
     Args:
         run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
@@ -44,52 +47,101 @@ def detect_segment(
     clock = Stopwatch()
     with clock.stage("load"):
         detector = load_detector(job.detector, *job.video.upright_size, device, threads)
-    times: list[int] = []
-    found = []
-    signatures: list[tuple[int, ...]] = []
+    findings = _Findings(detector, clock)
     frames = clock.each("decode", decode_window(job.video, run, bins, threads))
-    pictures = clock.each("scale", _pictures(job.video, detector.size, frames, times, signatures))
-    for batch in _batches(pictures, detector.batch):
-        with clock.stage("detect"):
-            found += detector.detect(batch)
-    cuts = [0.0, *(round(cut_score(a, b), 4) for a, b in pairwise(signatures))]
+    for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):
+        findings.add(picture, due=_is_due(job, picture.pts))
+    findings.finish()
     seconds = clock.times_s
     seconds["scale"] = round(seconds["scale"] - seconds["decode"], 4)
     return Faces(
         index=run[-1].index,
-        frames=tuple(FrameFaces(pts, cut=cut, faces=faces) for pts, cut, faces in zip(times, cuts, found, strict=True)),
+        frames=tuple(findings.frames),
         detector=detector.name,
         device=detector.device,
-        first_signature=signatures[0] if signatures else (),
-        last_signature=signatures[-1] if signatures else (),
+        first_signature=findings.first_signature,
+        last_signature=findings.last_signature,
         worker=worker,
         times_s=seconds,
     )
 
 
-_Bgr = tuple[Plane, Plane, Plane]
+def _is_due(job: Job, pts: int) -> bool:
+    """Whether a frame is one of those detected. It follows from its time alone, not from where the video was cut."""
+    assert job.video is not None
+    rate = job.video.frame_rate
+    if job.detector.every <= 1 or not rate:
+        return True
+    number = (pts - job.start_pts) * job.video.time_base * rate + Fraction(1, 4)
+    return number // job.detector.every != (number - 1) // job.detector.every
 
 
-def _pictures(
-    video: VideoStream,
-    size: Size,
-    frames: Iterable[av.VideoFrame],
-    times: list[int],
-    signatures: list[tuple[int, ...]],
-) -> Iterator[_Bgr]:
-    """Each frame small, upright and as B, G, R planes; its time and signature are appended on the way."""
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    """A frame as the detector sees it: small, upright, B, G and R planes, with its time and signature."""
+
+    pts: int
+    planes: tuple[Plane, Plane, Plane]
+    signature: tuple[int, ...]
+
+
+class _Findings:
+    """Gathers the pictures of a segment, detects those that are to be detected in batches, keeps what was found."""
+
+    def __init__(self, detector: Detector, clock: Stopwatch) -> None:
+        self._detector, self._clock = detector, clock
+        self._waiting: list[tuple[int, _Picture]] = []
+        self._skipped: _Picture | None = None
+        self.frames: list[FrameFaces] = []
+        self.first_signature: tuple[int, ...] = ()
+        self.last_signature: tuple[int, ...] = ()
+
+    def add(self, picture: _Picture, *, due: bool) -> None:
+        """Take the next frame."""
+        first = not self.frames
+        cut = 0.0 if first else round(cut_score(self.last_signature, picture.signature), 4)
+        if cut >= CUT and self._skipped is not None:
+            self._detect(len(self.frames) - 1, self._skipped)
+        self.frames.append(FrameFaces(picture.pts, "skipped", cut))
+        self._skipped = picture
+        if first or due or cut >= CUT:
+            self._detect(len(self.frames) - 1, picture)
+        if first:
+            self.first_signature = picture.signature
+        self.last_signature = picture.signature
+
+    def finish(self) -> None:
+        """The window has ended."""
+        if self._skipped is not None:
+            self._detect(len(self.frames) - 1, self._skipped)
+        self._run()
+
+    def _detect(self, row: int, picture: _Picture) -> None:
+        self._skipped = None
+        self._waiting.append((row, picture))
+        if len(self._waiting) == self._detector.batch:
+            self._run()
+
+    def _run(self) -> None:
+        with self._clock.stage("detect"):
+            found = self._detector.detect([picture.planes for _, picture in self._waiting])
+        for (row, _), faces in zip(self._waiting, found, strict=True):
+            self.frames[row] = replace(self.frames[row], status="detected", faces=faces)
+        self._waiting.clear()
+
+
+def _pictures(video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]) -> Iterator[_Picture]:
+    """Each frame as the detector sees it."""
     sideways = bool(video.rotation % 180)
     small_size = (size.height, size.width) if sideways else (size.width, size.height)
     full_range = video.colour.range == FULL
     for frame in frames:
         assert frame.pts is not None
         y, u, v = _small_planes(frame, small_size, full_range)
-        times.append(frame.pts)
         grid = cv2.resize(_upright(y, video), SIGNATURE_SIZE, interpolation=cv2.INTER_AREA)
-        signatures.append(tuple(int(value) for value in grid.ravel()))
         bgr = cv2.cvtColor(cv2.merge((y, v, u)), cv2.COLOR_YCrCb2BGR)
         blue, green, red = (_upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr))
-        yield blue, green, red
+        yield _Picture(frame.pts, (blue, green, red), tuple(int(value) for value in grid.ravel()))
 
 
 def _small_planes(frame: av.VideoFrame, size: tuple[int, int], full_range: bool) -> tuple[Plane, Plane, Plane]:
@@ -111,14 +163,3 @@ def _upright(plane: Plane, video: VideoStream) -> Plane:
     if video.mirrored:
         plane = plane[:, ::-1]
     return np.ascontiguousarray(np.rot90(plane, -video.rotation // 90)) if video.rotation or video.mirrored else plane
-
-
-def _batches(pictures: Iterable[_Bgr], size: int) -> Iterator[list[_Bgr]]:
-    batch: list[_Bgr] = []
-    for picture in pictures:
-        batch.append(picture)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

@@ -58,7 +58,7 @@ def paint_segment(
     upright = Upright(job.video)
     with clock.stage("link"):
         tracks = Tracks([faces[index] for index in sorted(faces)], job.video.time_base, point)
-    known = {frame.pts for frame in faces[target.index].frames} if target.index in faces else set()
+    known = _looked_at(faces.get(target.index))
     painted_faces = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
         for frame in clock.each("decode", map(upright, decode_window(job.video, run, bins, threads, report))):
@@ -79,6 +79,13 @@ def paint_segment(
     if report.refused_packets:
         notes.append(f"{report.refused_packets} packets refused by the decoder: {'; '.join(report.reasons)}")
     return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=tuple(notes))
+
+
+def _looked_at(record: Faces | None) -> set[int]:
+    """The times of the frames whose faces are known; a hiding look covers the others whole."""
+    if record is None:
+        return set()
+    return {frame.pts for frame in record.frames if frame.status != "failed"}
 
 
 def blank_segment(job: Job, run: Sequence[Segment], threads: int = 1, worker: str = "") -> Result:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fractions import Fraction
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
@@ -19,6 +20,8 @@ from uploader.probe import Probe, probe, source_file
 from uploader.read import Reader
 from uploader.stickers import store_stickers
 from uploader.store_segments import SegmentStorer
+
+DETECTIONS_PER_S = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +70,7 @@ def upload(
     store.make_bucket()
     if resume is None:
         look = store_stickers(look, store)
-        job = _new_job(probed, settings)
+        job = _new_job(probed, look, settings)
     else:
         job = _same_job(store, resume, path)
     show = on_progress or (lambda _: None)
@@ -102,14 +105,24 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
 
 
-def _new_job(probed: Probe, settings: Settings) -> Job:
+def detected_every(look: Look, frame_rate: Fraction | None) -> int:
+    """Every how many-th frame is looked at for faces.
+
+    A sticker follows a face well from `DETECTIONS_PER_S` a second on; a look that hides must see every frame.
+    """
+    if look.hides or frame_rate is None:
+        return 1
+    return max(1, int(frame_rate // DETECTIONS_PER_S))
+
+
+def _new_job(probed: Probe, look: Look, settings: Settings) -> Job:
     now = datetime.now(UTC)
     return Job(
         id=new_job_id(now),
         kind="video",
         source=probed.source,
         created=now,
-        detector=DetectorSpec(settings.detector, settings.min_face),
+        detector=DetectorSpec(settings.detector, settings.min_face, detected_every(look, probed.video.frame_rate)),
         output=OutputProfile("libx264", settings.crf, settings.preset),
         video=probed.video,
         audio=probed.audio,
