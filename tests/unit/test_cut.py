@@ -1,0 +1,349 @@
+"""The cutter on made-up packets: every frame shown once, nothing lost or doubled, decodable, within bounds."""
+
+import hashlib
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import uploader.cut
+from facepaint.jobs import AudioPacket, Packet, Segment
+from uploader.cut import LOOKAHEAD, CutSegment, Cutter
+
+TICKS = 100
+"""A second in the time base of these tests."""
+
+FPS = 10
+STEP = TICKS // FPS
+
+
+def body(packet: Packet) -> bytes:
+    """Bytes that no other packet of a test has."""
+    return f"{packet.pts}/{packet.dts}/{packet.size}".encode().ljust(packet.size, b".")[: packet.size]
+
+
+def cut(
+    packets: list[Packet], *, segment_s: float = 2, pixels: int = 100, sounds: list[AudioPacket] | None = None
+) -> list[CutSegment]:
+    """Feed packets, and sound in the order of time, as a demuxer would."""
+    cutter = Cutter(Fraction(1, TICKS), pixels, segment_s)
+    found: list[CutSegment] = []
+    waiting = list(sounds or [])
+    for packet in packets:
+        at = packet.dts if packet.dts is not None else packet.pts
+        while waiting and at is not None and (waiting[0].dts or 0) * Fraction(1, 1000) <= Fraction(at, TICKS):
+            cutter.audio(waiting[0], body_of(waiting[0]), Fraction(1, 1000))
+            waiting.pop(0)
+        found += cutter.video(packet, body(packet))
+    for sound in waiting:
+        cutter.audio(sound, body_of(sound), Fraction(1, 1000))
+    return [*found, *cutter.finish()]
+
+
+def body_of(sound: AudioPacket) -> bytes:
+    return f"{sound.stream}:{sound.pts}".encode().ljust(sound.size, b"~")
+
+
+def records(found: list[CutSegment]) -> list[Segment]:
+    return [segment.record for segment in found]
+
+
+def windows_s(found: list[CutSegment]) -> list[tuple[float, float]]:
+    return [(record.start / TICKS, record.end / TICKS) for record in records(found)]
+
+
+def stream(
+    types: str, *, step: int = STEP, start: int = 0, size: int = 40, with_dts: bool = True, delay: int = 2
+) -> list[Packet]:
+    """Packets in decoding order from pictures in presentation order: I opens a group, P and B follow.
+
+    A B is decoded behind the next picture that is none, as encoders write it; dts lag ``delay`` pictures behind.
+    """
+    order: list[int] = []
+    held: list[int] = []
+    for number, kind in enumerate(types):
+        if kind == "B":
+            held.append(number)
+        else:
+            order += [number, *held]
+            held = []
+    order += held
+    packets = []
+    for place, number in enumerate(order):
+        dts = start + (place - delay) * step if with_dts else None
+        packets.append(Packet(size, start + number * step, dts, step, keyframe=types[number] == "I"))
+    return packets
+
+
+def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
+    """What must be true of any cutting: windows in a row, packets once and in order, bytes where the record says."""
+    segments = records(found)
+    shown = [packet for packet in packets if not packet.discard]
+    assert [segment.index for segment in segments] == list(range(len(segments)))
+    assert segments[0].start == min(packet.pts or 0 for packet in shown)
+    assert segments[-1].end > max(packet.pts or 0 for packet in shown)
+    for before, after in zip(segments, segments[1:], strict=False):
+        assert before.end == after.start
+    assert [packet for segment in segments for packet in segment.own_packets] == packets
+    for segment, stored in zip(segments, found, strict=True):
+        assert segment.start < segment.end
+        assert b"".join(map(body, segment.packets)) == stored.data
+        assert hashlib.sha256(stored.data).hexdigest() == segment.sha256
+        assert any(segment.start <= (packet.pts or 0) < segment.end for packet in shown), "a window without a frame"
+        assert_decodable(segments, segment, shown)
+
+
+def assert_decodable(segments: list[Segment], segment: Segment, shown: list[Packet]) -> None:
+    """The frames of the window are in what a worker feeds, and that begins with a keyframe that they may refer to."""
+    run = segments[segment.decode_from : segment.index + 1]
+    assert {other.decode_from for other in run} == {segment.decode_from}
+    fed = [packet for other in run[:-1] for packet in other.own_packets] + list(segment.packets)
+    assert fed[0].keyframe or segment.decode_from == 0
+    times = [packet.pts for packet in shown if segment.start <= (packet.pts or 0) < segment.end]
+    assert sorted(times) == sorted(
+        packet.pts for packet in fed if not packet.discard and segment.start <= (packet.pts or 0) < segment.end
+    )
+
+
+def test_a_segment_ends_at_the_first_keyframe_at_or_after_its_length() -> None:
+    packets = stream(("I" + "P" * 8) * 6)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert windows_s(found) == [(0, 2.7), (2.7, 5.4)]
+    assert [record.decode_from for record in records(found)] == [0, 1]
+    assert [record.overlap for record in records(found)] == [0, 0]
+
+
+def test_without_keyframes_windows_grow() -> None:
+    packets = stream("I" + "P" * 399)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert windows_s(found) == [(0, 2), (2, 4), (4, 8), (8, 16), (16, 24), (24, 32), (32, 40)]
+    assert {record.decode_from for record in records(found)} == {0}
+
+
+def test_a_keyframe_ends_a_run() -> None:
+    packets = stream("I" + "P" * 99 + "I" + "P" * 49)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert windows_s(found) == [(0, 2), (2, 4), (4, 8), (8, 10), (10, 12), (12, 14), (14, 15)]
+    assert [record.decode_from for record in records(found)] == [0, 0, 0, 0, 4, 4, 4]
+
+
+def test_a_keyframe_within_twice_the_length_is_waited_for() -> None:
+    packets = stream("I" + "P" * 38 + "I" + "P" * 38)
+    assert windows_s(cut(packets)) == [(0, 3.9), (3.9, 7.8)]
+
+
+def test_a_border_between_reordered_frames_is_the_smallest_time_from_the_cut_on() -> None:
+    packets = stream("I" + "BBP" * 40)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert len(found) > 3
+    for before, after in zip(records(found), records(found)[1:], strict=False):
+        rest = [packet.pts for packet in packets[packets.index(after.packets[0]) :]]
+        assert before.end == min(pts for pts in rest if pts is not None)
+        assert before.overlap == 0
+
+
+def test_an_open_group_is_stored_with_the_packets_that_its_last_frames_need() -> None:
+    packets = stream(("I" + "BBP" * 7 + "BB") * 3 + "I")
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert [record.overlap for record in records(found)] == [3, 3, 3, 0]
+    first, second = records(found)[:2]
+    keyframe, *leading = first.packets[-3:]
+    assert keyframe.keyframe
+    assert keyframe.pts == first.end
+    assert all(packet.pts is not None and packet.pts < first.end for packet in leading)
+    assert second.packets[:3] == first.packets[-3:]
+
+
+def test_a_closed_group_needs_no_overlap() -> None:
+    packets = stream(("I" + "BBP" * 8) * 3)
+    assert {record.overlap for record in records(cut(packets))} == {0}
+
+
+def test_a_keyframe_shown_before_what_precedes_it_cannot_begin_a_segment() -> None:
+    packets = stream("I" + "P" * 60)
+    wrong = replace(packets[30], keyframe=True)
+    late = replace(packets[29], pts=packets[30].pts)
+    packets = [*packets[:29], late, replace(wrong, pts=packets[29].pts), *packets[31:]]
+    assert_whole(cut(packets), packets)
+
+
+def test_a_long_still_picture_does_not_stop_the_cutting() -> None:
+    packets = [Packet(10, pts, pts, 1, keyframe=not pts) for pts in (0, 10 * TICKS, 11 * TICKS, 40 * TICKS)]
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert windows_s(found)[0] == (0, 10)
+
+
+def test_a_few_frames_a_second_with_reordering() -> None:
+    """A segment never ends so early that what it begins with comes behind its end."""
+    packets = stream("I" + "BBBP" * 8, step=TICKS)
+    assert_whole(cut(packets, segment_s=0.5), packets)
+
+
+def test_discarded_packets_are_stored_and_end_no_segment() -> None:
+    packets = stream("I" + "P" * 99)
+    packets = [replace(packet, discard=n < 15 or 40 <= n < 45 or n >= 95) for n, packet in enumerate(packets)]
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert found[0].record.start == 150
+    assert found[-1].record.end == 950
+
+
+def test_times_before_zero() -> None:
+    packets = stream("I" + "P" * 99, start=-500)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert windows_s(found)[0] == (-5, -3)
+
+
+def test_nothing_to_show_gives_no_segment() -> None:
+    assert cut([]) == []
+    assert cut([replace(packet, discard=True) for packet in stream("IPP")]) == []
+
+
+def test_one_frame() -> None:
+    packets = [Packet(7, 42, None, 0, keyframe=True)]
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert (found[0].record.start, found[0].record.end) == (42, 43)
+
+
+def test_without_dts_a_border_is_settled_by_looking_ahead() -> None:
+    types = ("I" + "BBP" * 7 + "BB") * 8
+    with_dts, without = stream(types), stream(types, with_dts=False)
+    found = cut(without)
+    assert_whole(found, without)
+    assert windows_s(found) == windows_s(cut(with_dts))
+
+
+def test_dts_that_stand_still_do_not_fill_the_memory() -> None:
+    """Memory is bounded by what may be looked ahead at, whatever the times say."""
+    cutter = Cutter(Fraction(1, TICKS), 100, 2)
+    given_at = [
+        n for n in range(2000) for _ in cutter.video(Packet(1, n * STEP, -1000, STEP, keyframe=n % 10 == 0), b"x")
+    ]
+    assert given_at[0] <= 20 + LOOKAHEAD
+    assert all(later - earlier <= 20 + LOOKAHEAD for earlier, later in zip(given_at, given_at[1:], strict=False))
+
+
+def test_a_segment_is_bounded_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploader.cut, "MAX_WORK_PX", 12 * 100)
+    packets = stream("I" + "P" * 99)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert max(len(record.own_packets) for record in records(found)) <= 13
+
+
+def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploader.cut, "MAX_BYTES", 400)
+    packets = stream("I" + "BBP" * 33)
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert max(record.bytes for record in records(found)) <= 400
+
+
+def test_a_packet_larger_than_a_segment_may_be_is_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploader.cut, "MAX_BYTES", 30)
+    packets = stream("IPPPP")
+    found = cut(packets)
+    assert_whole(found, packets)
+    assert len(found) == 5
+
+
+def test_sound_goes_with_the_segment_of_its_time() -> None:
+    packets = stream(("I" + "P" * 19) * 3)
+    sounds = [AudioPacket(0, 8, ms, ms, 100) for ms in range(-200, 6500, 100)]
+    found = cut(packets, sounds=sounds)
+    assert [sound for record in records(found) for sound in record.audio] == sounds
+    first, second, third = records(found)
+    assert (first.audio[0].pts, first.audio[-1].pts) == (-200, 1900)
+    assert (second.audio[0].pts, second.audio[-1].pts) == (2000, 3900)
+    assert third.audio[-1].pts == 6400, "sound behind the last picture goes with the last segment"
+    for segment in found:
+        assert segment.audio == b"".join(map(body_of, segment.record.audio))
+        assert segment.record.audio_sha256 == hashlib.sha256(segment.audio).hexdigest()
+
+
+def test_a_silent_segment_says_so() -> None:
+    assert {record.audio_sha256 for record in records(cut(stream("I" + "P" * 50)))} == {""}
+
+
+def test_sound_without_times_is_kept() -> None:
+    packets = stream(("I" + "P" * 19) * 3)
+    sounds = [AudioPacket(0, 8, None, None, 100) for _ in range(9)]
+    found = cut(packets, sounds=sounds)
+    assert [sound for record in records(found) for sound in record.audio] == sounds
+
+
+def test_sound_is_kept_when_the_last_packets_show_nothing() -> None:
+    packets = stream("I" + "P" * 50)
+    packets = [replace(packet, discard=n >= 40) for n, packet in enumerate(packets)]
+    sounds = [AudioPacket(0, 8, ms, ms, 100) for ms in range(0, 6000, 100)]
+    found = cut(packets, sounds=sounds)
+    assert_whole(found, packets)
+    assert [sound for record in records(found) for sound in record.audio] == sounds
+
+
+def test_the_cutter_gives_what_it_has_cut_and_keeps_only_the_rest() -> None:
+    """What it holds is bounded by a segment and the look-ahead, however long the file."""
+    packets = stream(("I" + "BBP" * 10) * 40)
+    cutter = Cutter(Fraction(1, TICKS), 100, 2)
+    fed = stored = 0
+    for packet in packets:
+        fed += 1
+        stored += sum(len(segment.record.own_packets) for segment in cutter.video(packet, body(packet)))
+        assert fed - stored <= 31 + 5
+
+
+group = st.builds(
+    lambda runs, leading: "I" + "".join("B" * b + "P" for b in runs) + "B" * leading,
+    st.lists(st.integers(0, 3), max_size=14),
+    st.integers(0, 2),
+)
+
+
+@st.composite
+def any_stream(draw: st.DrawFn) -> list[Packet]:
+    """Groups of any length, open or closed, reordered or not, with or without dts, of uneven pace, partly discarded."""
+    types = "".join(draw(st.lists(group, min_size=1, max_size=8))).rstrip("B")
+    packets = stream(types, with_dts=draw(st.booleans()), delay=draw(st.integers(4, 8)))
+    gaps = draw(st.lists(st.integers(1, 60), min_size=len(types), max_size=len(types)))
+    times = [sum(gaps[:n]) for n in range(len(types))]
+    lag = 8 * 60
+
+    def moved(packet: Packet) -> Packet:
+        place = (packet.dts or 0) // STEP
+        dts = None if packet.dts is None else (times[place] if place >= 0 else place) - lag
+        return replace(packet, pts=times[(packet.pts or 0) // STEP], dts=dts)
+
+    packets = [moved(packet) for packet in packets] if draw(st.booleans()) else packets
+    first = min(draw(st.integers(0, 3)), len(packets) - 1)
+    kept = range(first, max(first + 1, len(packets) - draw(st.integers(0, 3))))
+    return [replace(packet, discard=n not in kept) for n, packet in enumerate(packets)]
+
+
+@given(any_stream(), st.sampled_from([0.1, 0.5, 1, 2, 7]), st.sampled_from([100, 100_000_000]))
+def test_any_stream_is_cut_whole(packets: list[Packet], segment_s: float, pixels: int) -> None:
+    found = cut(packets, segment_s=segment_s, pixels=pixels)
+    assert_whole(found, packets)
+    assert records(cut(packets, segment_s=segment_s, pixels=pixels)) == records(found), "the same every time"
+
+
+sound_times: Any = st.lists(st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(-500, 9000))), max_size=40)
+
+
+@given(any_stream(), sound_times)
+def test_sound_is_stored_once_and_in_order(packets: list[Packet], times: list[tuple[int, int | None]]) -> None:
+    sounds = [AudioPacket(track, 12, ms, ms, 20) for track, ms in times]
+    found = cut(packets, segment_s=0.5, sounds=sounds)
+    for track in (0, 1):
+        stored = [sound for record in records(found) for sound in record.audio if sound.stream == track]
+        assert stored == [sound for sound in sounds if sound.stream == track]
