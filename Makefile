@@ -16,16 +16,17 @@ setup: $(READY)
 
 # uv installs the locked packages in seconds; where it finds no index that pip is set up for, pip does the same slower.
 $(READY): requirements/dev.lock requirements/uv.lock.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facepaint needs Python 3.11 or newer: make PYTHON=python3.12")'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facepaint needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock \
 	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
-	touch $@
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
 
 demo: $(READY)
-	$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
+	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 -m "not slow"

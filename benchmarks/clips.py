@@ -135,7 +135,9 @@ def make_portrait_clip(
         start: presentation time of the first frame, in seconds; the sound starts with it.
     """
     rate = Fraction(fps)
-    chosen = {"preset": "veryfast", "crf": "20", **(options or {})} if codec.startswith("libx26") else dict(options or {})
+    chosen = (
+        {"preset": "veryfast", "crf": "20", **(options or {})} if codec.startswith("libx26") else dict(options or {})
+    )
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options={"g": str(gop), **chosen})
         sideways = bool(rotation % 180)

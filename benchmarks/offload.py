@@ -52,7 +52,9 @@ def offloaded(client: Client, clip: Path, look: Look) -> tuple[Timing, str]:
     job_id = client.upload(clip, look).job_id
     client.wait(job_id, poll_s=0.05)
     seconds = time.perf_counter() - start
-    return Timing("facepaint, offloaded", seconds, sum(record.frames for record in painted(client, job_id, look))), job_id
+    return Timing(
+        "facepaint, offloaded", seconds, sum(record.frames for record in painted(client, job_id, look))
+    ), job_id
 
 
 def painted(client: Client, job_id: str, look: Look) -> list[Painted]:
