@@ -5,6 +5,7 @@
     │   └── MissingExtra      a part of the installation is missing: install it
     ├── InputError            the file, picture or job named is no good          exit 3
     │   ├── UnreadableMedia   the bytes cannot be decoded: give up, never retry
+    │   │   └── NoPicture     it is no still picture at all
     │   └── UnknownJob
     ├── ServiceError          storage or broker out of reach: wait and retry     exit 4
     │   ├── StoreUnreachable
@@ -51,6 +52,10 @@ class InputError(FacepaintError):
 
 class UnreadableMedia(InputError):
     """The bytes cannot be decoded; trying again would not help."""
+
+
+class NoPicture(UnreadableMedia):
+    """The bytes are in none of the picture formats."""
 
 
 class UnknownJob(InputError):

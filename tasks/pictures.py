@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from facepaint.errors import UnreadableMedia
 from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
+from facepaint.pictures import open_picture, picture_format
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
@@ -21,8 +21,6 @@ from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import faces_of_picture
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_PIXELS = 134_000_000
 JPEG_QUALITY = 92
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 
@@ -108,16 +106,11 @@ def _paint_regions(rgb: npt.NDArray[np.uint8], painter: Painter, faces: list[Fac
 
 def _open(data: bytes, index: int) -> Image.Image:
     """The picture upright, as RGB or RGBA; ``info`` keeps its format as "kind"."""
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as opened:
-            if opened.width * opened.height > MAX_PIXELS:
-                raise UnreadableMedia(f"picture {index} has {opened.width}x{opened.height} px, more than is painted")
-            kind = opened.format
-            upright = ImageOps.exif_transpose(opened)
-            has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-            converted = upright.convert("RGBA" if has_alpha else "RGB")
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise UnreadableMedia(f"picture {index} cannot be decoded: {exc}") from exc
+    with open_picture(data, f"picture {index}") as opened:
+        kind = picture_format(opened)
+        upright = ImageOps.exif_transpose(opened)
+        has_alpha = "A" in upright.getbands() or "transparency" in upright.info
+        converted = upright.convert("RGBA" if has_alpha else "RGB")
     converted.info = {**upright.info, "kind": kind}
     return converted
 

@@ -3,19 +3,17 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from facepaint.errors import InputError
+from facepaint.errors import InputError, NoPicture, UnreadableMedia
+from facepaint.pictures import is_animated, open_picture, picture_format
 from uploader.media import check_file
 from uploader.probe import probe
 
-PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
-MAX_SIDE_PX = 16_384
-MAX_PIXELS = 134_000_000
-
 
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
-    """Sort files into videos and pictures by what is in them, and say what is wrong with the others."""
+    """Sort files into videos and pictures by what is in them, whatever their names, and say what is wrong with others.
+
+    A GIF, and a PNG that moves, are videos.
+    """
     videos: list[Path] = []
     pictures: list[Path] = []
     problems: list[InputError] = []
@@ -33,25 +31,21 @@ def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputE
 
 
 def is_still_picture(path: Path) -> bool:
-    """Whether a file is a picture with one frame.
+    """Whether a file is a picture that does not move.
 
     Raises:
-        InputError: it is a picture that cannot be painted: damaged, or too large.
+        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or an animation that FFmpeg does
+            not read.
     """
     try:
-        # Only the header is read here; an absurd size is refused before any pixel is made.
-        with Image.open(path, formats=PICTURE_FORMATS) as picture:
-            width, height = picture.size
-            if max(width, height) > MAX_SIDE_PX or width * height > MAX_PIXELS:
-                raise InputError(f"{path} claims {width}x{height} px, more than can be painted")
-            if getattr(picture, "n_frames", 1) > 1 and picture.format != "JPEG":
+        with open_picture(path, str(path)) as picture:
+            if is_animated(picture):
+                if picture_format(picture) == "WEBP":
+                    raise UnreadableMedia(f"{path} is an animated WebP, which is not read; make it a GIF or MP4 first")
                 return False
+            # A JPEG is decoded small: this is only to see whether all of it is there.
             picture.draft("RGB", (64, 64))
             picture.load()
-    except Image.DecompressionBombError as exc:
-        raise InputError(f"{path} claims more pixels than can be painted") from exc
-    except UnidentifiedImageError:
+    except NoPicture:
         return False
-    except (OSError, ValueError, SyntaxError) as exc:
-        raise InputError(f"{path} is a damaged picture ({exc}); open it to see if it is whole") from exc
     return True

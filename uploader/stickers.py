@@ -1,19 +1,16 @@
 """A user's sticker pictures: checked before anything is stored, and stored under their sha256."""
 
 import hashlib
-import io
 from dataclasses import replace
 from pathlib import Path
-
-from PIL import Image
 
 from facepaint.errors import InputError
 from facepaint.jobs import keys
 from facepaint.looks import FilterSpec, Look
+from facepaint.pictures import open_picture
 from facepaint.store import Store
 from uploader.media import check_file
 
-FORMATS = ("PNG", "JPEG", "WEBP")
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 32 * 2**20
 
@@ -50,11 +47,6 @@ def _read(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"sticker {path} has more than {MAX_BYTES >> 20} MiB; make it smaller")
     data = path.read_bytes()
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise InputError(f"sticker {path} has {picture.width}x{picture.height} px; make it smaller")
-            picture.load()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as exc:
-        raise InputError(f"sticker {path} is no picture in PNG, WebP or JPEG") from exc
+    with open_picture(data, f"sticker {path}", MAX_PIXELS) as picture:
+        picture.load()
     return data
