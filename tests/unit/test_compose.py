@@ -1,322 +1,23 @@
-"""Compose: what its init service writes and keeps, the worker's health check, and what the compose file promises."""
+"""What the compose file and the images promise, and the worker's health check."""
 
-import json
-import os
 import re
 import socket
-import stat
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
-from facepaint import compose_init
-from facepaint.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints, Folders, Owner, Secrets, prepare
-from facepaint.errors import UsageError
+from facepaint.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints
 from facepaint.health import worker_answers_here
-from facepaint.parts import write_private
-from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
+from facepaint.settings import CONNECTION_FIELDS, Settings
 from facepaint.store import Store
+from tests.live_viewer import live_viewer
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-ME = (os.getuid(), os.getgid())
-OURS = {"broker": ME, "object-store": ME, "clients": ME}
-SERVICE_FILES = {"broker.conf", "connection.json", "store-access-key", "store-secret-key"}
-
-StartCompose = Callable[..., None]
-
-
-@pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    """What compose mounts, as the first start finds it."""
-    found = Folders(
-        project=tmp_path / "project",
-        host=tmp_path / "project" / ".facepaint",
-        secrets=tmp_path / "secrets",
-        broker_data=tmp_path / "broker",
-        store_data=tmp_path / "objects",
-    )
-    for folder in (found.host, found.secrets, found.broker_data, found.store_data):
-        folder.mkdir(parents=True)
-    return found
-
-
-@pytest.fixture
-def start(folders: Folders) -> StartCompose:
-    """What the init service does, as the user who runs the tests."""
-    return lambda **endpoints: prepare(folders, Endpoints(**endpoints), OURS)
-
-
-def facts(folder: Path) -> dict[str, str]:
-    return dict(json.loads((folder / CONNECTION_NAME).read_text()))
-
-
-def secrets_of(folders: Folders) -> Secrets:
-    """The secrets, which must be the same wherever they stand."""
-    inside = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
-    assert inside is not None
-    assert Secrets.read(folders.host / CONNECTION_NAME, "host") == inside
-    assert (folders.secrets / "broker.conf").read_text() == f"requirepass {inside.broker_password}\n"
-    assert (folders.secrets / "store-access-key").read_text() == inside.s3_access_key
-    assert (folders.secrets / "store-secret-key").read_text() == inside.s3_secret_key
-    return inside
-
-
-def empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-
-
-def test_the_first_start_makes_secrets_that_only_their_owners_read(folders: Folders, start: StartCompose) -> None:
-    start()
-    made = secrets_of(folders)
-    assert len({made.broker_password, made.s3_access_key, made.s3_secret_key}) == 3
-    for secret in (made.broker_password, made.s3_access_key, made.s3_secret_key):
-        assert re.fullmatch("[0-9a-f]{40}", secret)
-    files = [folders.secrets / name for name in SERVICE_FILES] + [folders.host / CONNECTION_NAME]
-    assert [stat.S_IMODE(path.stat().st_mode) for path in files] == [0o600] * 5
-    assert {path.name for path in folders.secrets.iterdir()} == SERVICE_FILES | {".lock"}
-    assert [path.name for path in folders.host.iterdir()] == [CONNECTION_NAME]
-    private = (folders.host, folders.broker_data, folders.store_data)
-    assert [stat.S_IMODE(folder.stat().st_mode) for folder in private] == [0o700] * 3
-
-
-def test_host_and_containers_find_the_services_under_their_own_names(folders: Folders, start: StartCompose) -> None:
-    start(broker_port=1001, store_port=1002, viewer_port=1003)
-    made, host, inside = secrets_of(folders), facts(folders.host), facts(folders.secrets)
-    assert set(host) == set(inside)
-    assert set(host) <= CONNECTION_FIELDS
-    assert host["broker_url"] == f"redis://:{made.broker_password}@127.0.0.1:1001/0"
-    assert host["s3_endpoint"] == "http://127.0.0.1:1002"
-    assert host["viewer_url"] == inside["viewer_url"] == "http://127.0.0.1:1003"
-    assert inside["broker_url"] == f"redis://:{made.broker_password}@broker:6379/0"
-    assert inside["s3_endpoint"] == "http://object-store:9000"
-
-
-def test_the_host_finds_the_connection_file_by_itself(
-    folders: Folders, start: StartCompose, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start()
-    below = folders.project / "clips"
-    below.mkdir()
-    monkeypatch.chdir(below)
-    settings = Settings.load().require_services()
-    assert settings.found_in == str(folders.host / CONNECTION_NAME)
-    assert settings.s3_endpoint == "http://127.0.0.1:8473"
-
-
-def test_a_later_start_touches_nothing(folders: Folders, start: StartCompose) -> None:
-    def state() -> dict[Path, tuple[int, int, bytes]]:
-        files = [folders.secrets / name for name in SERVICE_FILES] + [folders.host / CONNECTION_NAME]
-        return {path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in files}
-
-    start()
-    before = state()
-    start()
-    assert state() == before
-
-
-def test_changed_ports_change_the_connection_and_no_secret(folders: Folders, start: StartCompose) -> None:
-    start()
-    before = secrets_of(folders)
-    start(broker_port=2001, store_port=2002, viewer_port=2003, address="10.1.2.3")
-    assert secrets_of(folders) == before
-    host = facts(folders.host)
-    assert host["broker_url"].endswith("@10.1.2.3:2001/0")
-    assert host["s3_endpoint"] == host["s3_public_endpoint"] == "http://10.1.2.3:2002"
-    assert host["viewer_url"] == "http://127.0.0.1:2003", "the viewer asks for no password: it stays on this machine"
-
-
-def test_an_ipv6_address_is_bracketed(folders: Folders, start: StartCompose) -> None:
-    start(address="fd00::5")
-    assert facts(folders.host)["s3_endpoint"] == "http://[fd00::5]:8473"
-    start(address="fd00::5")
-
-
-def test_secrets_outlive_the_volumes(folders: Folders, start: StartCompose) -> None:
-    start()
-    before = secrets_of(folders)
-    empty(folders.secrets)
-    start(store_port=2002)
-    assert secrets_of(folders) == before
-
-
-def test_secrets_outlive_the_host_file(folders: Folders, start: StartCompose) -> None:
-    start()
-    before = secrets_of(folders)
-    empty(folders.host)
-    start()
-    assert secrets_of(folders) == before
-
-
-def test_with_both_gone_there_are_new_secrets(folders: Folders, start: StartCompose) -> None:
-    start()
-    before = secrets_of(folders)
-    empty(folders.secrets)
-    empty(folders.host)
-    start()
-    assert secrets_of(folders) != before
-
-
-def test_a_wrong_mode_is_put_right(folders: Folders, start: StartCompose) -> None:
-    start()
-    (folders.host / CONNECTION_NAME).chmod(0o644)
-    folders.host.chmod(0o755)
-    start()
-    assert stat.S_IMODE((folders.host / CONNECTION_NAME).stat().st_mode) == 0o600
-    assert stat.S_IMODE(folders.host.stat().st_mode) == 0o700
-
-
-@pytest.mark.parametrize("volume_is_there", [True, False])
-def test_a_connection_file_of_other_services_is_not_overwritten(
-    folders: Folders, start: StartCompose, volume_is_there: bool
-) -> None:
-    if volume_is_there:
-        start()
-    other = facts(folders.host) if volume_is_there else {}
-    other |= {
-        "broker_url": f"redis://:{'a' * 40}@10.9.9.9:8472/0",
-        "s3_endpoint": "http://10.9.9.9:8473",
-        "s3_access_key": "b" * 40,
-        "s3_secret_key": "c" * 40,
-    }
-    (folders.host / CONNECTION_NAME).write_text(json.dumps(other))
-    with pytest.raises(UsageError, match=r"\.facepaint/connection\.json names other services .* move it away"):
-        start()
-    assert facts(folders.host) == other
-
-
-@pytest.mark.parametrize(
-    ("text", "why"),
-    [
-        ("", "holds no secrets of facepaint"),
-        ("[]", "holds no secrets of facepaint"),
-        ("{}", "holds no secrets of facepaint"),
-        (
-            json.dumps({"broker_url": "redis://127.0.0.1/0", "s3_access_key": "", "s3_secret_key": ""}),
-            "holds secrets that were not made here",
-        ),
-        (
-            json.dumps({"broker_url": "redis://:x y@h/0", "s3_access_key": "a" * 40, "s3_secret_key": "b" * 40}),
-            "holds secrets that were not made here",
-        ),
-    ],
-)
-def test_a_damaged_connection_file_is_named(folders: Folders, start: StartCompose, text: str, why: str) -> None:
-    (folders.host / CONNECTION_NAME).write_text(text)
-    with pytest.raises(UsageError, match=rf"^\.facepaint/connection\.json {why}.*: move it away and start again$"):
-        start()
-    assert {path.name for path in folders.secrets.iterdir()} == {".lock"}
-
-
-def test_a_start_that_was_cut_short_is_finished_by_the_next(
-    folders: Folders, start: StartCompose, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[Path] = []
-
-    def write_one(path: Path, text: str, owner: Owner) -> None:
-        if written:
-            raise KeyboardInterrupt
-        written.append(path)
-        write_private(path, text, owner)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(compose_init, "write_private", write_one)
-        with pytest.raises(KeyboardInterrupt):
-            start()
-    first = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
-    start()
-    assert secrets_of(folders) == first
-
-
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "file"
-    write_private(path, "old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_private(path, "new")
-    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file", "old")]
-
-
-def test_starts_at_the_same_time_agree(folders: Folders) -> None:
-    code = (
-        "import sys; from pathlib import Path; from facepaint.compose_init import *; "
-        "prepare(Folders(*map(Path, sys.argv[1:6])), Endpoints(), "
-        "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), int(sys.argv[7]))))"
-    )
-    paths = (folders.project, folders.host, folders.secrets, folders.broker_data, folders.store_data)
-    command = [sys.executable, "-c", code, *map(str, (*paths, *ME))]
-    started = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
-    assert [process.wait(60) for process in started] == [0] * 4
-    secrets_of(folders)
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="only root can give files away")
-def test_every_file_is_given_to_its_user(folders: Folders) -> None:
-    os.chown(folders.project, 4321, 8765)
-    prepare(folders, Endpoints())
-
-    def owner(path: Path) -> Owner:
-        return path.stat().st_uid, path.stat().st_gid
-
-    assert owner(folders.host) == owner(folders.host / CONNECTION_NAME) == (4321, 8765)
-    assert owner(folders.secrets / "broker.conf") == owner(folders.broker_data) == BROKER
-    assert owner(folders.secrets / "connection.json") == CLIENTS
-    assert owner(folders.store_data) == OBJECT_STORE
-    assert owner(folders.secrets / "store-access-key") == owner(folders.secrets / "store-secret-key") == OBJECT_STORE
-    assert len({BROKER, CLIENTS, OBJECT_STORE}) == 3, "users of their own keep each other's files closed"
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"address": "0.0.0.0"}, "FACEPAINT_ADDRESS=0.0.0.0: give the one address under which others reach you"),
-        ({"address": "example.org"}, "FACEPAINT_ADDRESS=example.org: give an IP address of this machine"),
-        ({"viewer_port": 0}, "FACEPAINT_VIEWER_PORT=0: give a port from 1 to 65535"),
-        ({"broker_port": 70000}, "FACEPAINT_BROKER_PORT=70000: give a port from 1 to 65535"),
-        ({"store_port": 8472}, "give three different ports"),
-    ],
-)
-def test_endpoints_nobody_could_reach_are_refused(given: dict[str, Any], message: str) -> None:
-    with pytest.raises(UsageError, match=re.escape(message)):
-        Endpoints(**given)
-
-
-def test_a_folder_that_is_not_mounted_is_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    gone = tmp_path / "gone"
-    monkeypatch.setattr(compose_init, "Folders", lambda: Folders(gone, gone, gone, gone, gone))
-    assert compose_init.main([]) == 2
-    assert capsys.readouterr().err == f"facepaint: {gone} cannot be prepared: No such file or directory\n"
-
-
-def test_the_bucket_is_made_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
-    assert compose_init.main(["bucket"]) == 0
-    Store(settings).put("kept", b"x")
-    assert compose_init.main(["bucket"]) == 0
-    assert Store(settings).get("kept") == b"x"
-
-
-def test_a_refused_bucket_is_one_line(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in settings.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("FACEPAINT_S3_SECRET_KEY", "wrong")
-    assert compose_init.main(["bucket"]) == 4
-    assert capsys.readouterr().err.startswith(f"facepaint: the object storage at {settings.s3_endpoint} refused (")
 
 
 def test_a_worker_is_healthy_while_it_answers(settings: Settings, start_worker: Callable[..., Any]) -> None:
@@ -386,6 +87,18 @@ def test_nothing_is_published_beyond_this_machine_unless_asked(composed: dict[st
     }
 
 
+def test_the_viewer_refuses_names_that_a_stranger_lets_point_at_it(
+    settings: Settings, store: Store, composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in composed["viewer"]["environment"].items():
+        monkeypatch.setenv(name, value if "$" not in value else "")
+    inside = Settings.load(**{name: getattr(settings, name) for name in settings.model_fields_set & CONNECTION_FIELDS})
+    assert inside.viewer_host == "0.0.0.0"
+    with live_viewer(inside.model_copy(update={"viewer_port": 0}), store) as url:
+        assert httpx.get(f"{url}healthz").status_code == 200
+        assert httpx.get(f"{url}healthz", headers={"Host": "evil.example:8471"}).status_code == 421
+
+
 def test_workers_reach_nothing_but_broker_and_storage(compose: dict[str, Any]) -> None:
     assert compose["networks"]["backplane"] == {"internal": True}
     for name in ("worker", "worker-gpu", "bucket"):
@@ -409,6 +122,14 @@ def test_workers_may_finish_what_they_began(composed: dict[str, Any]) -> None:
     for name in ("worker", "worker-gpu"):
         grace = composed[name]["stop_grace_period"]
         assert int(grace.removesuffix("s")) > Settings.model_fields["task_time_limit_s"].default, name
+
+
+def test_workers_are_the_same_on_other_machines(composed: dict[str, Any]) -> None:
+    alone = yaml.safe_load((ROOT / "deploy" / "worker.yml").read_text())["services"]["worker"]
+    place = {"build", "depends_on", "networks", "volumes", "user"}
+    assert {key: value for key, value in alone.items() if key not in place} == {
+        key: value for key, value in composed["worker"].items() if key not in place
+    }
 
 
 def test_images_are_pinned(composed: dict[str, Any]) -> None:
