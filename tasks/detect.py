@@ -50,7 +50,7 @@ def detect_segment(
     findings = _Findings(detector, clock)
     frames = clock.each("decode", decode_window(job.video, run, bins, threads))
     for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):
-        findings.add(picture, due=_is_due(job, picture.pts))
+        findings.add(picture, _slot(job, picture.pts))
     findings.finish()
     seconds = clock.times_s
     seconds["scale"] = round(seconds["scale"] - seconds["decode"], 4)
@@ -66,14 +66,19 @@ def detect_segment(
     )
 
 
-def _is_due(job: Job, pts: int) -> bool:
-    """Whether a frame is one of those detected. It follows from its time alone, not from where the video was cut."""
+def _slot(job: Job, pts: int) -> int:
+    """Which stretch of `DetectorSpec.every` nominal frames a time lies in; one frame of each is detected.
+
+    It follows from the times alone, not from where the video was cut. Counting the frames that came would do so no
+    less, but not in a stream that shows fewer or more of them than its rate says.
+    """
     assert job.video is not None
     rate = job.video.frame_rate
     if job.detector.every <= 1 or not rate:
-        return True
+        return pts
+    # A quarter of a frame keeps times that were rounded down in the stretch that they are meant for.
     number = (pts - job.start_pts) * job.video.time_base * rate + Fraction(1, 4)
-    return number // job.detector.every != (number - 1) // job.detector.every
+    return int(number // job.detector.every)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +97,25 @@ class _Findings:
         self._detector, self._clock = detector, clock
         self._waiting: list[tuple[int, _Picture]] = []
         self._skipped: _Picture | None = None
+        self._slot: int | None = None
         self.frames: list[FrameFaces] = []
         self.first_signature: tuple[int, ...] = ()
         self.last_signature: tuple[int, ...] = ()
 
-    def add(self, picture: _Picture, *, due: bool) -> None:
-        """Take the next frame."""
+    def add(self, picture: _Picture, slot: int) -> None:
+        """Take the next frame; the first one in each slot is detected."""
         first = not self.frames
         cut = 0.0 if first else round(cut_score(self.last_signature, picture.signature), 4)
         if cut >= CUT and self._skipped is not None:
             self._detect(len(self.frames) - 1, self._skipped)
         self.frames.append(FrameFaces(picture.pts, "skipped", cut))
         self._skipped = picture
-        if first or due or cut >= CUT:
+        if slot != self._slot or cut >= CUT:
             self._detect(len(self.frames) - 1, picture)
         if first:
             self.first_signature = picture.signature
         self.last_signature = picture.signature
+        self._slot = slot
 
     def finish(self) -> None:
         """The window has ended."""
