@@ -42,10 +42,14 @@ class Upright:
         self.size = (width + width % 2, height + height % 2)
         full = video.colour.range == FULL or video.pixel_format.startswith("yuvj")
         self.colour: Colour = replace(video.colour, range=FULL if full else video.colour.range)
-        self._from_rgb = video.colour.matrix == RGB_MATRIX
+        # By its pixels: few streams of RGB say so in their description.
+        source = av.VideoFormat(video.pixel_format) if video.pixel_format else None
+        self._from_rgb = source is not None and (source.is_rgb or source.has_palette)
         if self._from_rgb:
             full = False
             self.colour = replace(video.colour, matrix=BT709, range=LIMITED)
+        elif video.colour.matrix == RGB_MATRIX:
+            self.colour = replace(self.colour, matrix=UNSPECIFIED)
         self.format = "yuvj420p" if full else "yuv420p"
         # Where the source does not say, the matrix is taken by its size, as players do.
         unknown: Matrix = "bt709" if video.height >= 720 else "bt601"
@@ -55,16 +59,22 @@ class Upright:
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame in the common form; its pts is kept. The same object where nothing had to change."""
         video = self._video
-        plain = frame
-        if (frame.width, frame.height) != (video.width, video.height):
+        resized = (frame.width, frame.height) != (video.width, video.height)
+        if resized:
             self._note(f"frames of {frame.width}x{frame.height} scaled to {video.width}x{video.height}")
-            plain = frame.reformat(video.width, video.height, self.format, interpolation="BICUBIC")
-        elif self._from_rgb:
-            self._note(f"{frame.format.name} converted to 8-bit 4:2:0, BT.709")
-            plain = frame.reformat(format=self.format, dst_colorspace="ITU709", dst_color_range="MPEG")
-        elif frame.format.name != self.format:
-            self._note(f"{frame.format.name} converted to 8-bit 4:2:0")
-            plain = frame.reformat(format=self.format)
+        if frame.format.name != self.format:
+            bt709 = ", BT.709" if self._from_rgb else ""
+            self._note(f"{frame.format.name} converted to 8-bit 4:2:0{bt709}")
+        plain = frame
+        if resized or frame.format.name != self.format:
+            plain = frame.reformat(
+                video.width,
+                video.height,
+                self.format,
+                dst_colorspace="ITU709" if self._from_rgb else None,
+                interpolation="BICUBIC" if resized else None,
+                dst_color_range="MPEG" if self._from_rgb else None,
+            )
         if video.rotation or video.mirrored or plain.width % 2 or plain.height % 2:
             plain = self._turned(plain)
         plain.pts = frame.pts
