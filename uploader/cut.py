@@ -7,7 +7,7 @@ segments grow, since each is decoded from the run's beginning.
 
 import hashlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -87,7 +87,7 @@ class Cutter:
         self._sound_size = 0
 
     def video(self, packet: Packet, data: bytes) -> Iterator[CutSegment]:
-        """Take the next video packet; gives the segments it completes. A packet needs a pts."""
+        """Take the next video packet; gives the segments it completes. One that is shown needs a pts."""
         if not packet.discard:
             # The frame shown last may be decoded long before the file ends.
             self._end = max(_time(packet) + max(1, packet.duration), self._end or _time(packet))
@@ -133,7 +133,7 @@ class Cutter:
         """Where the window of a segment of so many packets begins."""
         if self._start is not None:
             return self._start
-        return min(_time(packet) for packet in self._held.packets[:own] if not packet.discard)
+        return min(_times(self._held.packets[:own]))
 
     def _border_before(self, packet: Packet) -> _Border | None:
         """A border before this packet, or at one already held, if the segment is to end here."""
@@ -147,13 +147,13 @@ class Cutter:
         full = len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.size > MAX_BYTES
         # In a run the next keyframe ends it, however soon it comes: what follows is decoded from there.
         wanted = packet.keyframe and (long_enough or full or position > 0)
-        if wanted and _time(packet) > max(map(_time, held)):
+        if wanted and _time(packet) > max(_times(held)):
             return _Border(len(held), _time(packet), at_keyframe=True)
         elapsed = _order(packet) - _order(first)
         if position == 0 and elapsed >= 2 * self._segment:
             # No keyframe came in time: the run's first segment is no longer for having waited.
             back = next((n for n, p in enumerate(held) if n and self._may_end(first, p)), len(held))
-            return _Border(back, min(map(_time, [*held[back:], packet])), at_keyframe=False)
+            return _Border(back, min(_times([*held[back:], packet])), at_keyframe=False)
         grown = position > 0 and elapsed >= GROWTH[min(position, len(GROWTH) - 1)] * self._segment
         return _Border(len(held), _time(packet), at_keyframe=False) if grown or full else None
 
@@ -235,6 +235,11 @@ def _time(packet: Packet) -> int:
     """When the packet's frame is shown."""
     assert packet.pts is not None
     return packet.pts
+
+
+def _times(packets: Iterable[Packet]) -> list[int]:
+    """When frames are shown; packets that are not shown may have no time."""
+    return [_time(packet) for packet in packets if not packet.discard]
 
 
 def _order(packet: Packet) -> int:

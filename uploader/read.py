@@ -34,19 +34,22 @@ class Reader:
     """One pass over a video file, by which memory does not grow.
 
     ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it did not), ``late``
-    how many frames came too late in the file to be shown, and ``extras`` what else is in it. ``bytes`` grows while it
-    is read.
+    how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound tracks whose times
+    jump back, and ``extras`` what else is in it. ``bytes`` grows while it is read.
     """
 
     def __init__(self, path: Path, probed: Probe, segment_s: float) -> None:
         self._path, self._probed = path, probed
         self._cutter = Cutter(probed.video.time_base, probed.video.width * probed.video.height, segment_s)
         self._subtitles = SubtitleReader()
+        self._begun = False
         self._last: Packet | None = None
+        self._times_s: dict[int, Fraction] = {}
         self._corrupt = False
         self._ends_s = Fraction(0)
         self.bytes = 0
         self.truncated = ""
+        self.lost_sounds = 0
 
     @property
     def late(self) -> int:
@@ -79,31 +82,48 @@ class Reader:
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         index = packet.stream.index
-        if packet.pts is not None and packet.stream.type != "subtitle":
-            self._ends_s = max(self._ends_s, (packet.pts + (packet.duration or 0)) * packet.time_base)
-        if index == self._probed.video_index:
+        is_video = index == self._probed.video_index
+        if packet.stream.type == "subtitle":
+            self._subtitles.add(packet)
+        elif self._jumps_back(packet):
+            if is_video:
+                self.truncated = f"its times jump back after {float(self._times_s[index]):.1f} s"
+            else:
+                self.lost_sounds += 1
+        elif is_video:
             yield from self._video(packet)
-        elif index in self._probed.audio_indexes:
+        else:
             track = self._probed.audio_indexes.index(index)
             described = AudioPacket(track, packet.size, packet.pts, packet.dts, packet.duration or 0)
             self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
-        else:
-            self._subtitles.add(packet)
+
+    def _jumps_back(self, packet: av.Packet[Any]) -> bool:
+        """Whether times begin anew here, as between recordings put one behind the other."""
+        time = packet.pts if packet.dts is None else packet.dts
+        if time is None or packet.is_discard:
+            return False
+        now = time * packet.time_base
+        if self._times_s.setdefault(packet.stream.index, now) - now > JUMP_S:
+            return True
+        self._times_s[packet.stream.index] = now
+        end = time if packet.pts is None else packet.pts
+        self._ends_s = max(self._ends_s, (end + (packet.duration or 0)) * packet.time_base)
+        return False
 
     def _video(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         data = bytes(packet)
         video = self._probed.video
         keyframe = packet.is_keyframe and begins_cleanly(video.codec, video.extradata, data)
-        described = _with_pts(
-            Packet(len(data), packet.pts, packet.dts, packet.duration or 0, keyframe, packet.is_discard), self._last
-        )
-        before, now = _decoded_at(self._last), _decoded_at(described)
-        if before is not None and now is not None and (before - now) * video.time_base > JUMP_S:
-            there, here = (float(time * video.time_base) for time in (before, now))
-            self.truncated = f"its times jump back from {there:.1f} s to {here:.1f} s"
-            return
-        self._last = described
+        self._begun = self._begun or packet.is_keyframe
+        if not self._begun:
+            return  # no player shows what comes before the first keyframe
         self._corrupt = packet.is_corrupt
+        described = Packet(len(data), packet.pts, packet.dts, packet.duration or 0, keyframe, packet.is_discard)
+        if described.discard:
+            # An edit list gives such packets the times of others, which are shown.
+            described = replace(described, pts=None, dts=None)
+        else:
+            described = self._last = _with_pts(described, self._last)
         yield from self._cutter.video(described, data)
 
     def _check_end(self, container: InputContainer) -> None:
@@ -129,8 +149,3 @@ def _with_pts(packet: Packet, last: Packet | None) -> Packet:
     if last is None or last.pts is None:
         return replace(packet, pts=0)
     return replace(packet, pts=last.pts + max(1, last.duration))
-
-
-def _decoded_at(packet: Packet | None) -> int | None:
-    """When a packet is decoded, as far as it is told."""
-    return None if packet is None else packet.dts
