@@ -146,7 +146,7 @@ def make_portrait_clip(
         video.codec_context.time_base = 1 / rate
         if rotation:
             video.set_display_rotation(-rotation)
-        sound = container.add_stream(audio, rate=SAMPLE_RATE) if audio else None
+        sound = _sound_stream(container, audio) if audio else None
         tones = _tones(seconds, sound, start) if sound else iter(())
         for number, picture in enumerate(scenes(seconds, size, rate)):
             turned = np.ascontiguousarray(np.rot90(picture, rotation // 90))
@@ -163,11 +163,18 @@ def make_portrait_clip(
     return path
 
 
+def _sound_stream(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
+    """A stereo track; its encoder is open, since it must be before the first picture is written."""
+    # FFmpeg's own Vorbis encoder must be asked for so.
+    stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"})
+    assert isinstance(stream, av.AudioStream)
+    stream.codec_context.open()
+    return stream
+
+
 def _tones(seconds: float, stream: av.AudioStream, start: Fraction) -> Iterator[list[av.Packet]]:
     """Packets of a melody that changes every half second."""
     context = stream.codec_context
-    context.layout = "stereo"
-    context.open()
     step = context.frame_size or 1024
     scale = (261.63, 293.66, 329.63, 392.0, 440.0)
     resampler = av.AudioResampler(format=context.format, layout="stereo", rate=SAMPLE_RATE, frame_size=step)

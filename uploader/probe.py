@@ -29,6 +29,9 @@ FIRST_PACKETS = 5_000
 FIRST_FRAMES = 8
 """Frames decoded of a video whose frames are reordered, to see if their times are."""
 
+PICTURE_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
+"""Brands of MP4's cousins that hold a photograph, often in tiles that FFmpeg takes for videos."""
+
 MIB = 2**20
 FULL_RANGE = 2
 
@@ -61,6 +64,8 @@ def probe(path: Path) -> Probe:
             no usable times.
     """
     with open_media(path) as container:
+        if container.metadata.get("major_brand") in PICTURE_BRANDS:
+            raise UnreadableMedia(f"{path} is a HEIC or AVIF picture; save it as JPEG, PNG or WebP first")
         stream = main_video(container, path)
         _check_size(stream, path)
         described = _describe(stream)

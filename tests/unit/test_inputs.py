@@ -1,0 +1,92 @@
+"""What a file is follows from what is in it, not from its name; one bad file does not stop the others."""
+
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.errors import UnreadableMedia
+from uploader.inputs import classify, is_still_picture
+
+
+def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:
+    """A picture of 80x60 px, moving if there are several colours."""
+    first, *more = (Image.new("RGB", (80, 60), colour) for colour in colours)
+    first.save(path, format=kind, **({"save_all": True, "append_images": more} if more else {}), **options)
+    return path
+
+
+def png_of_size(path: Path, width: int, height: int) -> Path:
+    """A PNG whose header says it is large, with next to no data."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+    return path
+
+
+def test_videos_and_pictures_are_told_apart_by_what_is_in_them(tmp_path: Path) -> None:
+    clip = make_portrait_clip(tmp_path / "clip.jpg.mp4", seconds=0.5, size=(64, 64))
+    misnamed = clip.rename(tmp_path / "clip.jpg")
+    stills = [picture(tmp_path / f"{kind}.dat", kind) for kind in ("JPEG", "PNG", "WEBP")]
+    videos, pictures, problems = classify([misnamed, *stills])
+    assert (videos, pictures, problems) == ([misnamed], stills, [])
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG"])
+def test_what_moves_is_a_video(kind: str, tmp_path: Path) -> None:
+    moving = picture(tmp_path / "moving", kind, ("red", "green", "blue"), duration=100)
+    assert classify([moving]) == ([moving], [], [])
+
+
+def test_an_animated_webp_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    moving = picture(tmp_path / "moving.webp", "WEBP", ("red", "green", "blue"))
+    with pytest.raises(UnreadableMedia, match=r"moving\.webp is an animated WebP.*GIF or MP4"):
+        is_still_picture(moving)
+
+
+def test_a_photograph_with_further_pictures_in_it_is_a_picture(tmp_path: Path) -> None:
+    """As phones write them: a gain map, the view of a second lens."""
+    photograph = picture(tmp_path / "photograph.jpg", "MPO", ("red", "green"))
+    assert is_still_picture(photograph)
+
+
+def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    good = picture(tmp_path / "good.png", "PNG")
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    videos, pictures, problems = classify([empty, good, tmp_path / "nowhere.mp4", tmp_path])
+    assert (videos, pictures) == ([], [good])
+    assert [str(problem) for problem in problems] == [
+        f"{empty} is empty; copy it again from where it came from",
+        f"{tmp_path / 'nowhere.mp4'} does not exist; check the name",
+        f"{tmp_path} is a folder; name the files in it",
+    ]
+
+
+@pytest.mark.parametrize("size", [(60_000, 60_000), (17_000, 10), (16_000, 9_000)])
+def test_an_absurd_size_is_refused_by_the_header(size: tuple[int, int], tmp_path: Path) -> None:
+    with pytest.raises(UnreadableMedia, match=r"large\.png .*make it smaller"):
+        is_still_picture(png_of_size(tmp_path / "large.png", *size))
+
+
+def test_a_large_picture_is_taken_without_a_warning(tmp_path: Path) -> None:
+    """Pillow warns from 89 megapixels on, which here would be an error."""
+    Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")
+    assert is_still_picture(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_cut_off_is_damaged(kind: str, tmp_path: Path) -> None:
+    noise = Image.effect_noise((200, 200), 80).convert("RGB")
+    noise.save(tmp_path / "whole", format=kind)
+    data = (tmp_path / "whole").read_bytes()
+    cut = tmp_path / "cut"
+    cut.write_bytes(data[: len(data) // 2])
+    with pytest.raises(UnreadableMedia, match="cut is a damaged picture"):
+        is_still_picture(cut)
