@@ -46,11 +46,12 @@ def decode_window(
     hidden = {packet.pts for segment in run for packet in segment.packets if packet.discard}
     context = open_decoder(video, threads)
     report = report if report is not None else DecodeReport()
-    shown = 0
+    shown, last = 0, target.start - 1
     for packet in _packets(run, bins, target):
         for frame in _feed(context, video, packet, report):
-            if frame.pts is not None and target.start <= frame.pts < target.end and frame.pts not in hidden:
-                shown += 1
+            # Of frames with one time a player shows one, and no encoder takes the other.
+            if frame.pts is not None and last < frame.pts < target.end and frame.pts not in hidden:
+                shown, last = shown + 1, frame.pts
                 yield frame
     if not shown and any(not packet.discard for packet in target.own_packets):
         why = "; ".join(report.reasons) or "the decoder gave no frame"

@@ -126,6 +126,24 @@ def test_workers_see_what_a_player_sees(clip: Path, segment_s: float) -> None:
     assert len(cut.segments) > (1 if segment_s < 1 else 0)
 
 
+def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
+    """No player shows both, and no encoder takes both."""
+    path = tmp_path / "doubled.mkv"
+    times = [0, 40, 80, 80, 120, 160, 160, 160, 200]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuvj420p"
+        for time, picture in zip(times, scenes(len(times) / 25, (160, 90), Fraction(25)), strict=True):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            for packet in stream.encode(frame):
+                packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), time, time
+                container.mux(packet)
+    ordinary = decode_ordinarily(path)
+    assert [time for time, _ in ordinary] == times
+    first = {time: (time, picture) for time, picture in reversed(ordinary)}
+    assert cut_clip(path, 2).all_frames() == [first[time] for time in sorted(set(times))]
+
+
 @pytest.mark.slow
 @pytest.mark.clips
 @pytest.mark.parametrize("segment_s", LENGTHS_S)

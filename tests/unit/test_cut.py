@@ -1,8 +1,8 @@
 """The cutter on made-up packets: every frame shown once, nothing lost or doubled, decodable, within bounds."""
 
 import hashlib
-from collections.abc import Callable
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
