@@ -58,8 +58,8 @@ def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> N
     video = stream("yuv420p", 65, 33, rotation=rotation, mirrored=mirrored)
     source = av.VideoFrame(65, 33, "yuv420p")
     luma = np.random.default_rng(1).integers(0, 256, (33, 65), np.uint8)
-    for plane, samples in zip(plane_views(source), (luma, 90, 160), strict=True):
-        plane[:] = samples
+    y, u, v = plane_views(source)
+    y[:], u[:], v[:] = luma, 90, 160
     frame = Upright(video)(source)
     turned = np.rot90(luma[:, ::-1] if mirrored else luma, -rotation // 90)
     assert (frame.width, frame.height) == (turned.shape[1] + 1, turned.shape[0] + 1)
