@@ -38,7 +38,8 @@ class WorkingPoint:
     """When a chain of candidates counts as a face.
 
     A chain is kept if one member within reach scores ``seed`` or more; members below ``keep`` are not used at all.
-    ``hold_s`` prolongs each chain to both sides, the face standing still.
+    ``hold_s`` prolongs each chain to both sides, the face standing still: by a frame at least, where one comes within
+    reach, and past cuts too, because a flash of light looks like one.
     """
 
     seed: float
@@ -51,6 +52,9 @@ HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3)
 
 PICTURE_SCORE = 0.55
 """Lowest score of a face that gets a sticker in a still picture."""
+
+ROUNDING_S = 1e-6
+"""Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
 
 Vector = npt.NDArray[np.float64]
 
@@ -69,12 +73,10 @@ class _Node:
 class _Track:
     """A chain of nodes: where the face was seen, and by interpolation where it was in the frames between."""
 
-    def __init__(self, first: _Node, times: Vector, scene: int) -> None:
+    def __init__(self, first: _Node, times: Vector) -> None:
         nodes = [first]
         while nodes[-1].after is not None:
             nodes.append(nodes[-1].after)
-        self.scene = scene
-        self.seen = {node.row: node.vector for node in nodes}
         self.first_row, self.last_row = nodes[0].row, nodes[-1].row
         self.times = times[[node.row for node in nodes]]
         self.scores = np.array([node.score for node in nodes])
@@ -86,6 +88,10 @@ class _Track:
         """The best score within `CHAIN_S` of a time."""
         near = self.scores[_within(self.times, now, CHAIN_S)]
         return float(near.max(initial=0.0))
+
+    def nearest_row(self, row: int) -> int:
+        """The row of the track that is nearest to any row: itself where the track spans it."""
+        return min(max(row, self.first_row), self.last_row)
 
 
 class Tracks:
@@ -99,9 +105,7 @@ class Tracks:
         self._scene = np.cumsum([cut >= CUT for cut in _cuts(records)])
         nodes = [_nodes(row, frame, point.keep) for row, frame in enumerate(frames)]
         self._link(nodes)
-        self._tracks = [
-            _Track(node, self._times, int(self._scene[node.row])) for row in nodes for node in row if not node.before
-        ]
+        self._tracks = [_Track(node, self._times) for row in nodes for node in row if not node.before]
 
     def faces_at(self, pts: int) -> list[Face]:
         """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
@@ -117,11 +121,14 @@ class Tracks:
     def _link(self, nodes: list[list[_Node]]) -> None:
         """Link neighbours first, then over growing gaps what is still loose on both sides."""
         rows = len(nodes)
-        within_gap = np.searchsorted(self._times, self._times + GAP_S, "right") - np.arange(rows) - 1
+        within_gap = np.searchsorted(self._times, self._times + GAP_S + ROUNDING_S, "right") - np.arange(rows) - 1
         for step in range(1, max(1, int(within_gap.max(initial=0))) + 1):
             for row in range(rows - step):
                 apart = self._times[row + step] - self._times[row]
-                if self._scene[row] != self._scene[row + step] or apart > (REACH_S if step == 1 else GAP_S):
+                if (
+                    self._scene[row] != self._scene[row + step]
+                    or apart > (REACH_S if step == 1 else GAP_S) + ROUNDING_S
+                ):
                     continue
                 loose = [node for node in nodes[row] if node.after is None]
                 waiting = [node for node in nodes[row + step] if node.before is None]
@@ -129,21 +136,25 @@ class Tracks:
 
     def _shows(self, track: _Track, row: int) -> bool:
         """Whether a track is to be painted in a frame: it spans it (or is held over it), and is sure enough nearby."""
-        now, hold = self._times[row], self._point.hold_s
-        if track.scene != self._scene[row] or not track.times[0] - hold <= now <= track.times[-1] + hold:
-            return False
-        return track.best_score(now) >= self._point.seed
+        nearest, hold = track.nearest_row(row), self._point.hold_s
+        score = track.best_score(self._times[row])
+        if nearest != row:
+            apart = abs(self._times[row] - self._times[nearest])
+            if not hold or apart > (REACH_S if abs(row - nearest) == 1 else hold) + ROUNDING_S:
+                return False
+            score = max(score, track.scores[0 if row < nearest else -1])
+        return bool(score >= self._point.seed)
 
     def _face(self, track: _Track, row: int) -> Face:
         """A track's box and landmarks at a frame, averaged over the frames around it."""
-        nearest = min(max(row, track.first_row), track.last_row)
+        nearest = track.nearest_row(row)
         around = _within(self._times, self._times[nearest], 3 * SMOOTH_S)
         first, last = max(around.start, track.first_row), min(around.stop, track.last_row + 1)
         weights = np.exp(-0.5 * ((self._times[first:last] - self._times[nearest]) / SMOOTH_S) ** 2)
         mean = weights @ track.sampled[first - track.first_row : last - track.first_row] / weights.sum()
-        if self._point.hold_s and row in track.seen:
+        if self._point.hold_s:
             # What is to be hidden is hidden where it was seen as well as where the average puts it.
-            seen = track.seen[row]
+            seen = track.sampled[nearest - track.first_row]
             mean[:2], mean[2:4] = np.minimum(mean[:2], seen[:2]), np.maximum(mean[2:4], seen[2:4])
         x1, y1, x2, y2, *landmarks = mean.tolist()
         return Face((x1, y1, x2, y2), tuple(landmarks), track.best_score(self._times[row]))
@@ -167,7 +178,7 @@ def _shared(a: Box, b: Box) -> float:
 
 
 def _within(times: Vector, now: float, seconds: float) -> slice:
-    first, last = np.searchsorted(times, [now - seconds, now + seconds + 1e-9])
+    first, last = np.searchsorted(times, [now - seconds - ROUNDING_S, now + seconds + ROUNDING_S])
     return slice(int(first), int(last))
 
 
