@@ -384,6 +384,7 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
 
 
 JOB_ID = re.compile(r"\d{8}T\d{6}-[a-z2-7]{8}")
+LOOK_ID = re.compile(r"[0-9a-f]{12}")
 
 Task = Literal["detect", "paint", "link"]
 

@@ -133,20 +133,26 @@ def _attempt(
 ) -> T | None:
     """Do the work, or give up: at once on an error of ours that another try would not mend, else after many crashes.
 
-    Giving up gives ``instead``'s result where there is one, else leaves a failed mark and None.
+    Giving up gives ``instead``'s result where there is one that can be made, else leaves a failed mark and None.
     """
-    if claim.tries > bench.settings.max_tries:
-        reason = f"its worker died or hung {claim.tries - 1} times"
-    else:
-        try:
+    most = bench.settings.max_tries
+    try:
+        if claim.tries <= most:
             return work()
-        except (ServiceError, DeviceError):
+        reason = f"its worker died or hung {claim.tries - 1} times"
+    except (ServiceError, DeviceError):
+        raise
+    except FacepaintError as exc:
+        reason = str(exc)
+    log.error("segment %d given up: %s", index, reason)
+    # Should what is made instead kill its worker too, that must end as well.
+    if instead is not None and claim.tries <= 2 * most:
+        try:
+            return instead()
+        except ServiceError:
             raise
         except FacepaintError as exc:
-            reason = str(exc)
-    log.error("segment %d given up: %s", index, reason)
-    if instead is not None:
-        return instead()
+            reason = f"{reason}; {exc}"
     bench.store.put_record(failed_key, Failed(index, reason, claim.tries))
     return None
 
@@ -157,7 +163,8 @@ def _claimed(
 ) -> Iterator[Claim | None]:
     """Claim a segment for a task; None if a living owner has it.
 
-    The claim stays behind if the process dies, and on errors nobody foresaw: both count as crashes.
+    The claim stays behind if the process dies, takes too long, or meets an error nobody foresaw: all count as crashes.
+    A process that is told to stop meanwhile leaves things as they were before.
     """
     store, settings = bench.store, bench.settings
     key = keys.claim(job_id, task, index, look)
@@ -172,6 +179,11 @@ def _claimed(
         yield claim
     except FacepaintError:
         store.delete(key)
+        raise
+    except (SystemExit, KeyboardInterrupt):
+        # Whoever exceeds the time limit is told to stop in the same way.
+        if datetime.now(UTC) - now < timedelta(seconds=settings.task_time_limit_s):
+            store.put_record(key, before) if before else store.delete(key)
         raise
     store.delete(key)
 

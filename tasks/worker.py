@@ -15,7 +15,7 @@ from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 from facepaint.errors import DeviceError, FacepaintError, RecordInvalid, ServiceError
-from facepaint.jobs import JOB_ID, WorkerInfo, keys
+from facepaint.jobs import JOB_ID, LOOK_ID, WorkerInfo, keys
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -25,8 +25,8 @@ from tasks.work import Workbench, run_detect, run_paint
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
-SERVICE_PAUSE_S = 3.0
-"""Rest before a message goes back because a service is away, beside the retries of the storage client itself."""
+PAUSE_S = 3.0
+"""Rest before a message goes back, beside the retries of the storage client itself: it may come straight here again."""
 
 settings = Settings.load()
 app: Celery = make_app(settings)
@@ -50,20 +50,21 @@ def _forget_bench(**_: Any) -> None:
 
 
 class SegmentTask(Task):  # type: ignore[type-arg]
-    """Sends a message back when a service is away or something nobody foresaw happened; see `tasks.work` on claims."""
+    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.work`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:
             super().__call__(*args, **kwargs)
-        except ServiceError as exc:
+        except (ServiceError, DeviceError) as exc:
             log.warning("%s; the task goes back to the queue", exc)
-            time.sleep(SERVICE_PAUSE_S)
+            time.sleep(PAUSE_S)
             raise Reject(str(exc), requeue=True) from exc
         except FacepaintError as exc:
             log.exception("task ended")
             raise Reject(str(exc), requeue=False) from exc
         except Exception as exc:  # a bug: tried again elsewhere, and given up by its claims
             log.exception("unforeseen")
+            time.sleep(PAUSE_S)
             raise Reject(repr(exc), requeue=True) from exc
 
     @property
@@ -84,15 +85,19 @@ def detect(self: SegmentTask, job: str, index: int) -> None:
 @app.task(name=PAINT, base=SegmentTask, bind=True)
 def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
     """Paint one segment with one look."""
-    if _sound(job, index) and len(look) == 12 and look.isalnum():
+    if _sound(job, index, look):
         made = run_paint(bench(), job, index, look, self.redelivered)
         if made is not None:
             report_speed("paint", made.frames, sum(made.times_s.values()))
 
 
-def _sound(job: str, index: int) -> bool:
-    """Whether a message names a segment; a stranger's message must not become a key."""
-    return bool(JOB_ID.fullmatch(job)) and isinstance(index, int) and 0 <= index < 1_000_000
+def _sound(job: object, index: object, look: object = "0" * 12) -> bool:
+    """Whether a message names a segment and a look; a stranger's message must not become a key."""
+    return (
+        (isinstance(job, str) and bool(JOB_ID.fullmatch(job)))
+        and (isinstance(index, int) and 0 <= index < 1_000_000)
+        and (isinstance(look, str) and bool(LOOK_ID.fullmatch(look)))
+    )
 
 
 _reported: dict[str, float] = {}

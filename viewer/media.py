@@ -14,14 +14,13 @@ from starlette.responses import Response, StreamingResponse
 
 from facepaint.boxes import init_length
 from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
-from facepaint.jobs import Painted, Segment, check_job_id, keys
+from facepaint.jobs import LOOK_ID, Painted, Segment, check_job_id, keys
 from facepaint.status import JobStatus, why_waiting
 from viewer import hls
 from viewer.audio import make_piece
 from viewer.board import Board, first_missing
 from viewer.save import save
 
-LOOK_ID = re.compile(r"[0-9a-f]{12}")
 PLAYLIST = "application/vnd.apple.mpegurl"
 
 LASTING = "private, max-age=86400, immutable"

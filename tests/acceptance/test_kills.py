@@ -49,8 +49,8 @@ def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]
     children = Children()
     (tmp_path / "poisoned" / "logs").mkdir(parents=True)
 
-    def start(poison: str) -> Child:
-        recipe = parts.worker(tmp_path / "poisoned", impatient, "poisoned", processes=1)
+    def start(poison: str, settings: Settings = impatient) -> Child:
+        recipe = parts.worker(tmp_path / "poisoned", settings, "poisoned", processes=1)
         command = tuple("tests.poison" if word == "tasks" else word for word in recipe.command)
         child = children.start(replace(recipe, command=command, environment={**recipe.environment, "POISON": poison}))
         wait_until_ready(child, 60)
@@ -154,4 +154,20 @@ def test_a_stopped_worker_hands_its_work_on(
     os.kill(worker.pid, signal.SIGTERM)
     assert worker.wait(40)
     start_worker(impatient, name="second")
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
+
+
+def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
+    clip: Path, client: Client, impatient: Settings, start_worker: StartWorker, start_poisoned: StartWorker
+) -> None:
+    patient = impatient.model_copy(update={"task_time_limit_s": 60, "visibility_timeout_s": 70})
+    worker = start_poisoned("detect-0-hang", patient)
+    job_id = client.upload(clip, ["fill"]).job_id
+    claim = keys.claim(job_id, "detect", 0)
+    eventually(lambda: client.store.exists(claim), 30)
+    os.kill(worker.pid, signal.SIGTERM)
+    os.kill(worker.pid, signal.SIGQUIT)
+    assert worker.wait(20)
+    assert not client.store.exists(claim)
+    start_worker(patient, name="second")
     assert client.wait(job_id, poll_s=0.2).state == "complete"

@@ -154,6 +154,17 @@ def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, bench: Workbench) -
             assert record.frames == 30
 
 
+def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(clip: Path, bench: Workbench) -> None:
+    job_id = Client(bench.settings).upload(clip, ["blur"]).job_id
+    look = parse_look(["blur"])
+    for index in range(SEGMENTS):
+        run_detect(bench, job_id, index)
+    claim = keys.claim(job_id, "paint", 2, look.id)
+    bench.store.put_record(claim, Claim("dead", 2 * bench.settings.max_tries, datetime.now(UTC)))
+    assert run_paint(bench, job_id, 2, look.id, redelivered=True) is None
+    assert bench.store.exists(keys.painted_failed(job_id, look.id, 2))
+
+
 def test_a_deleted_job_is_left_alone(bench: Workbench, uploaded: str) -> None:
     Client(bench.settings).delete(uploaded)
     run_detect(bench, uploaded, 0)

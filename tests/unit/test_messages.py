@@ -1,0 +1,44 @@
+"""Messages as a worker gets them: a stranger's must neither become a key nor go round for ever."""
+
+import pytest
+from celery.exceptions import Reject
+
+import tasks.worker
+from facepaint.errors import DeviceError, RecordInvalid
+
+JOB = "20260101T000000-aaaaaaaa"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"job": "../../secrets", "index": 0, "look": "0123456789ab"},
+        {"job": 5, "index": 0, "look": "0123456789ab"},
+        {"job": JOB, "index": "0", "look": "0123456789ab"},
+        {"job": JOB, "index": -1, "look": "0123456789ab"},
+        {"job": JOB, "index": 0, "look": "../../../abc"},
+        {"job": JOB, "index": 0, "look": ["0"] * 12},
+    ],
+)
+def test_a_message_that_names_no_segment_is_dropped(
+    message: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.worker, "bench", lambda: pytest.fail("it was worked on"))
+    tasks.worker.paint.run(**message)
+
+
+@pytest.mark.parametrize(
+    ("error", "comes_back"),
+    [(DeviceError("the GPU is gone"), True), (ZeroDivisionError(), True), (RecordInvalid("no record"), False)],
+)
+def test_errors_say_whether_a_message_comes_back(
+    error: Exception, comes_back: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(tasks.worker, "bench", fail)
+    monkeypatch.setattr(tasks.worker, "PAUSE_S", 0.0)
+    with pytest.raises(Reject) as raised:
+        tasks.worker.paint(job=JOB, index=0, look="0123456789ab")
+    assert raised.value.requeue is comes_back
