@@ -8,6 +8,9 @@ from facepaint.pictures import is_animated, open_picture, picture_format
 from uploader.media import check_file
 from uploader.probe import probe
 
+MOTION_JPEG = (".mjpeg", ".mjpg")
+"""Names of bare JPEGs one behind the other, which look like the first of them."""
+
 
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
     """Sort files into videos and pictures by what is in them, whatever their names, and say what is wrong with others.
@@ -37,6 +40,8 @@ def is_still_picture(path: Path) -> bool:
         UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or an animation that FFmpeg does
             not read.
     """
+    if path.suffix.lower() in MOTION_JPEG:
+        return False
     try:
         with open_picture(path, str(path)) as picture:
             if is_animated(picture):

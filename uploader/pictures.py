@@ -1,6 +1,7 @@
 """Upload still pictures: one job for the list, each picture one segment of one packet, the file as it is."""
 
 import hashlib
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from uploader.cut import CutSegment
+from uploader.probe import name_of
 from uploader.stickers import store_stickers
 from uploader.store_segments import SegmentStorer
 from uploader.upload import OnProgress, UploadProgress, UploadResult
@@ -77,10 +79,11 @@ def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """The pictures' file names, those that repeat told apart by a number."""
     names: list[str] = []
     for path in paths:
-        name, number = path.name, 1
+        whole = name_of(path)
+        name, number = whole, 1
         while name.casefold() in (taken.casefold() for taken in names):
             number += 1
-            name = f"{PurePath(path.name).stem}-{number}{path.suffix}"
+            name = f"{PurePath(whole).stem}-{number}{PurePath(whole).suffix}"
         names.append(name)
     return tuple(names)
 
@@ -89,8 +92,9 @@ def _new_job(paths: Sequence[Path], total: int, settings: Settings) -> Job:
     now = datetime.now(UTC)
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.name.encode())
-    name = paths[0].name if len(paths) == 1 else f"{paths[0].name} and {len(paths) - 1} more"
+        digest.update(os.fsencode(path.name))
+    first = name_of(paths[0])
+    name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
     return Job(
         id=new_job_id(now),
         kind="pictures",

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import math
-import struct
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
-import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
 from facepaint.templates import make_template
+from uploader.beginning import Beginning, decode_beginning
 from uploader.media import open_media
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
-FIRST_PACKETS = 5_000
-"""How far into the file the first frames, and the first packet of each audio track, are looked for."""
-
-FIRST_FRAMES = 8
-"""Frames decoded of a video whose frames are reordered, to see if their times are."""
-
 PICTURE_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 """Brands of MP4's cousins that hold a photograph, often in tiles that FFmpeg takes for videos."""
 
@@ -69,12 +61,13 @@ def probe(path: Path) -> Probe:
         stream = main_video(container, path)
         _check_size(stream, path)
         described = _describe(stream)
-        first, packets = _first_frame(container, stream, described, path)
-        tracks = {index: _describe_audio(container, index, packets.get(index)) for index in _audio_indexes(container)}
+        beginning = decode_beginning(container, stream, described, path)
+        indexes = [audio.index for audio in container.streams.audio]
+        tracks = {index: _describe_audio(container, index, beginning.packets.get(index)) for index in indexes}
         audio = {index: track for index, track in tracks.items() if track is not None}
         return Probe(
             source=source_file(path),
-            video=_shown(described, first, _orientation(path)),
+            video=_shown(described, beginning),
             video_index=stream.index,
             audio=tuple(audio.values()),
             audio_indexes=tuple(audio),
@@ -107,7 +100,12 @@ def source_file(path: Path) -> SourceFile:
         digest.update(file.read(MIB))
         file.seek(max(0, size - MIB))
         digest.update(file.read(MIB))
-    return SourceFile(path.name, size, digest.hexdigest())
+    return SourceFile(name_of(path), size, digest.hexdigest())
+
+
+def name_of(path: Path) -> str:
+    """A file's name; bytes in it that are no UTF-8 are replaced, so that it can stand in a record."""
+    return os.fsencode(path.name).decode(errors="replace")
 
 
 def _check_size(stream: InputVideo, path: Path) -> None:
@@ -143,9 +141,9 @@ def _codec_tag(stream: InputVideo) -> str:
     return tag if tag.isprintable() and "[" not in tag else ""
 
 
-def _shown(video: VideoStream, first: av.VideoFrame, turned: tuple[int, bool]) -> VideoStream:
+def _shown(video: VideoStream, beginning: Beginning) -> VideoStream:
     """The description completed by what only a decoded frame tells."""
-    rotation, mirrored = turned
+    first = beginning.first
     # FFmpeg names full range by its JPEG formats too.
     full = first.format.name.startswith("yuvj")
     colour = Colour(
@@ -154,82 +152,13 @@ def _shown(video: VideoStream, first: av.VideoFrame, turned: tuple[int, bool]) -
         matrix=int(first.colorspace),
         range=FULL_RANGE if full else int(first.color_range),
     )
-    fields = {name: getattr(video, name) for name in video.__dataclass_fields__}
-    changed = {"rotation": rotation, "mirrored": mirrored, "colour": colour, "pixel_format": first.format.name}
-    return VideoStream(**{**fields, **changed})
-
-
-def _orientation(path: Path) -> tuple[int, bool]:
-    """`orientation` of a file: the container tells only its own decoder of the display matrix."""
-    with open_media(path) as container:
-        try:
-            return orientation(next(container.decode(main_video(container, path))))
-        except (av.error.FFmpegError, StopIteration):
-            return 0, False
-
-
-def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is flipped before that.
-
-    From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
-    """
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":  # type: ignore[attr-defined]  # the stub says str
-            a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])  # type: ignore[arg-type]
-            mirrored = a * d - b * c < 0
-            angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
-            return round(angle / 90) * 90 % 360, mirrored
-    return 0, False
-
-
-def _first_frame(
-    container: InputContainer, stream: InputVideo, video: VideoStream, path: Path
-) -> tuple[av.VideoFrame, dict[int, av.Packet[Any]]]:
-    """The first frame out of a decoder like the workers', and the first packet of each audio track near it."""
-    try:
-        decoder = open_decoder(video)
-    except UnreadableMedia as exc:
-        raise UnreadableMedia(f"{path}: {exc}; convert it to H.264 first") from exc
-    wanted = {stream.index, *_audio_indexes(container)}
-    reordered = bool(stream.codec_context.has_b_frames)
-    enough = FIRST_FRAMES if reordered else 1
-    frames: list[av.VideoFrame] = []
-    packets: dict[int, av.Packet[Any]] = {}
-    try:
-        for count, packet in enumerate(container.demux([container.streams[index] for index in sorted(wanted)])):
-            if packet.size:
-                packets.setdefault(packet.stream.index, packet)
-            if packet.stream.index == stream.index and len(frames) < enough:
-                frames += _decoded(decoder, packet)
-            if (len(frames) >= enough and packets.keys() >= wanted) or count > FIRST_PACKETS:
-                break
-    except av.error.FFmpegError:
-        pass  # data that ends early: what came decides
-    if not frames:
-        frames = _decoded(decoder, None)
-    if not frames:
-        raise UnreadableMedia(
-            f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
-        )
-    times = [frame.pts for frame in frames]
-    if reordered and (None in times or times != sorted(times, key=lambda time: time or 0)):
-        raise UnreadableMedia(f"{path}: its frames carry no times that can be relied on; convert it to MP4 first")
-    return frames[0], packets
-
-
-def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:
-    bare = None
-    if packet is not None and packet.size:
-        bare = packet_of(bytes(packet))
-        bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
-    try:
-        return decoder.decode(bare)
-    except av.error.FFmpegError:
-        return []
-
-
-def _audio_indexes(container: InputContainer) -> list[int]:
-    return [stream.index for stream in container.streams.audio]
+    return replace(
+        video,
+        rotation=beginning.rotation,
+        mirrored=beginning.mirrored,
+        colour=colour,
+        pixel_format=first.format.name,
+    )
 
 
 def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any] | None) -> AudioStream | None:

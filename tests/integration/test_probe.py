@@ -1,0 +1,244 @@
+"""What is known of a video before it is cut, and what is refused before anything is stored."""
+
+import io
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.errors import UnreadableMedia
+from facepaint.jobs import Colour
+from facepaint.templates import open_template
+from uploader.probe import probe
+
+Picture = npt.NDArray[np.uint8]
+
+SMALL: dict[str, Any] = {"seconds": 1, "size": (160, 96)}
+
+
+def quarters() -> Picture:
+    """96x64 px whose quarters differ, so that every way to turn and flip it looks different."""
+    picture = np.zeros((64, 96, 3), np.uint8)
+    picture[:32, :48], picture[:32, 48:], picture[32:, :48] = (255, 255, 255), (255, 0, 0), (0, 0, 255)
+    return picture
+
+
+def write(path: Path, picture: Picture, codec: str = "mpeg4", frames: int = 5, **attributes: Any) -> Path:
+    """A short clip of one picture; the attributes are set on its stream, ``options`` and ``shown`` are special."""
+    options, shown = attributes.pop("options", {}), attributes.pop("shown", None)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = picture.shape[:2]
+        stream.pix_fmt = attributes.pop("pix_fmt", "yuv420p")
+        for name, value in attributes.items():
+            setattr(stream.codec_context, name, value)
+        if shown:
+            stream.set_display_rotation(shown[0], hflip=shown[1])
+        for number in range(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
+    path = make_portrait_clip(tmp_path / "clip.mp4", **SMALL)
+    found = probe(path)
+    video, (audio,) = found.video, found.audio
+    assert (video.codec, video.codec_tag, video.width, video.height) == ("h264", "avc1", 160, 96)
+    assert (video.pixel_format, video.time_base, video.frame_rate) == ("yuv420p", Fraction(1, 15360), 30)
+    assert (video.rotation, video.mirrored, video.sample_aspect_ratio) == (0, False, 1)
+    assert video.extradata.startswith(b"\1"), "as MP4 has it"
+    assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 48_000, 2)
+    assert (found.source.name, found.source.bytes) == ("clip.mp4", path.stat().st_size)
+    assert found.duration_s == pytest.approx(1, abs=0.1)
+    with open_template(audio.template) as template:
+        assert template.streams.audio[0].codec_context.extradata
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(degrees: int, mirrored: bool, tmp_path: Path) -> None:
+    """The muxer's words are: turned counter-clockwise, then flipped."""
+    path = write(tmp_path / "turned.mov", quarters(), options={"qmin": "1", "qmax": "2"}, shown=(degrees, mirrored))
+    with av.open(str(path)) as container:
+        decoded = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    turned = np.rot90(decoded, degrees // 90)
+    shown = turned[:, ::-1] if mirrored else turned
+    video = probe(path).video
+    upright = np.rot90(decoded[:, ::-1] if video.mirrored else decoded, -video.rotation // 90)
+    assert (upright == shown).all()
+    assert video.upright_size == shown.shape[1::-1]
+
+
+def test_colour_and_shape_of_pixels_are_told(tmp_path: Path) -> None:
+    options = {"colorprim": "bt2020", "transfer": "smpte2084", "colormatrix": "bt2020nc", "range": "tv"}
+    spec = ":".join(f"{name}={value}" for name, value in options.items())
+    path = write(
+        tmp_path / "hdr.mp4",
+        quarters(),
+        "libx264",
+        options={"x264-params": spec},
+        sample_aspect_ratio=Fraction(4, 3),
+        pix_fmt="yuv420p10le",
+    )
+    video = probe(path).video
+    assert video.colour == Colour(primaries=9, transfer=16, matrix=9, range=1)
+    assert video.sample_aspect_ratio == Fraction(4, 3)
+    assert video.pixel_format == "yuv420p10le"
+
+
+def test_full_range_is_told_where_only_the_format_says_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "webcam.avi", quarters(), "mjpeg", pix_fmt="yuvj420p")
+    assert probe(path).video.colour.range == 2
+
+
+def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path:
+    """A Matroska file with sound tracks, the last ``silent`` of which bring no packet, a chapter and a title."""
+    with av.open(str(path), "w") as container:
+        container.metadata["title"] = "Birthday"
+        container.set_chapters(
+            [{"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "Cake"}}]
+        )
+        video = container.add_stream("mpeg4", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
+        tracks = [container.add_stream("flac", rate=8000, layout="mono") for _ in languages]
+        for track, language in zip(tracks, languages, strict=True):
+            track.metadata.update({"language": language, "title": f"In {language}"})
+        for number in range(10):
+            frame = av.VideoFrame(64, 64, "yuv420p")
+            frame.pts = number
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for track in tracks[: len(tracks) - silent]:
+            sound = av.AudioFrame(format="s16", layout="mono", samples=800)
+            sound.sample_rate, sound.pts = 8000, 0
+            container.mux([*track.encode(sound), *track.encode(None)])
+    return path
+
+
+def test_every_sound_track_is_described(tmp_path: Path) -> None:
+    found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra")))
+    assert [(track.language, track.title) for track in found.audio] == [("deu", "In deu"), ("fra", "In fra")]
+    assert found.audio_indexes == (1, 2)
+    assert found.left_out == 0
+    assert found.tags["title"] == "Birthday"
+    (chapter,) = found.chapters
+    assert (chapter.start_s, chapter.end_s, chapter.title) == (0, Fraction(1, 2), "Cake")
+
+
+def test_a_track_without_a_packet_is_counted_as_left_out(tmp_path: Path) -> None:
+    found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra"), silent=1))
+    assert [track.language for track in found.audio] == ["deu"]
+    assert found.audio_indexes == (1,)
+    assert found.left_out == 1
+
+
+def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    cover = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(cover, "JPEG")
+    path = tmp_path / "song.mkv"
+    with av.open(str(path), "w") as container:
+        track = container.add_stream("flac", rate=8000, layout="mono")
+        container.add_attachment("cover.jpg", "image/jpeg", cover.getvalue())
+        sound = av.AudioFrame(format="s16", layout="mono", samples=8000)
+        sound.sample_rate, sound.pts = 8000, 0
+        container.mux([*track.encode(sound), *track.encode(None)])
+    with pytest.raises(UnreadableMedia, match=r"song\.mkv holds only sound"):
+        probe(path)
+
+
+def test_a_name_that_is_no_utf_8_can_stand_in_a_record(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    try:
+        make_portrait_clip(tmp_path / "clip.mp4", **SMALL).rename(path)
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    assert probe(path).source.name == "caf\N{REPLACEMENT CHARACTER}.mp4"
+
+
+@pytest.mark.parametrize("name", ["concat:a.mp4|b.mp4", "pipe:0", "http:clip.mp4", "100%d.mp4", "-y.mp4"])
+def test_a_name_is_a_name_and_no_protocol(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_portrait_clip(tmp_path / "clip.mp4", **SMALL).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert probe(Path(name)).source.name == name
+
+
+def claiming_to_be_huge(folder: Path) -> Path:
+    path = folder / "huge.y4m"
+    path.write_bytes(b"YUV4MPEG2 W17000 H16 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(17000 * 16 * 3 // 2))
+    return path
+
+
+def without_a_frame(folder: Path) -> Path:
+    path = folder / "noise.mp4"
+    data = bytearray(make_portrait_clip(folder / "clip.mp4", **SMALL, audio=None).read_bytes())
+    start, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[start:end] = bytes(end - start)
+    path.write_bytes(data)
+    return path
+
+
+def reordered_without_times(folder: Path) -> Path:
+    return make_portrait_clip(folder / "bare.h264", **SMALL, options={"bf": "3"}, audio=None)
+
+
+def reordered_with_wrong_times(folder: Path) -> Path:
+    """AVI has no times of its own; FFmpeg gives frames those of decoding."""
+    return make_portrait_clip(folder / "old.avi", **SMALL, options={"bf": "2"}, audio=None)
+
+
+def photograph(folder: Path) -> Path:
+    data = make_portrait_clip(folder / "clip.mp4", **SMALL).read_bytes()
+    path = folder / "photograph.heic"
+    path.write_bytes(data.replace(b"ftypisom", b"ftypheic", 1))
+    return path
+
+
+def with_a_palette(folder: Path) -> Path:
+    path = folder / "palette.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 64, "pal8"
+        for number in range(3):
+            palette = np.zeros((256, 4), np.uint8)
+            palette[1] = (255, 200, 30, 30)
+            frame = av.VideoFrame.from_ndarray((np.ones((64, 64), np.uint8), palette), format="pal8")
+            frame.pts = number
+            container.mux(stream.encode(frame))
+    return path
+
+
+REFUSED = {
+    claiming_to_be_huge: r"huge\.y4m claims 17000x16 px",
+    without_a_frame: r"noise\.mp4: not one frame of its h264 video can be decoded",
+    reordered_without_times: r"bare\.h264: its frames carry no times that can be relied on; convert it to MP4",
+    reordered_with_wrong_times: r"old\.avi: its frames carry no times that can be relied on; convert it to MP4",
+    photograph: r"photograph\.heic is a HEIC or AVIF picture; save it as JPEG",
+    with_a_palette: r"palette\.avi: the palette of its rawvideo video is not read",
+}
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Damaged data makes FFmpeg talk."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)
+    yield
+    av.logging.set_level(level)
+
+
+@pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
+def test_what_cannot_be_painted_is_refused_in_one_line(make: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableMedia, match=REFUSED[make]) as refused:
+        probe(make(tmp_path))
+    assert "\n" not in str(refused.value)
