@@ -50,13 +50,17 @@ class Batch:
         """Where each item's result goes, known before any work is done.
 
         Raises:
-            UsageError: one file was named for several results, a file is there already, or two would have one name.
+            UsageError: one file was named for several results, a file is there already, its folder is not, or two would
+                have one name.
         """
         targets = self._targets(out)
         files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
         there = next((file for file in files if file.exists()), None)
         if there is not None and not overwrite:
             raise UsageError(f"{there} is already there: name another file with --out, or add --overwrite")
+        nowhere = next((file for file in files if not file.parent.is_dir()), None)
+        if nowhere is not None:
+            raise UsageError(f"{nowhere} cannot be written: there is no folder {nowhere.parent}")
         if len(set(files)) < len(files):
             raise UsageError("two of the inputs have one name: paint them one after another, into two folders")
         return targets

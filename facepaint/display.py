@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from facepaint.client import Snapshot
 
@@ -90,7 +90,7 @@ class Bars(Silent):
         self._progress = Progress(
             TextColumn("{task.description:9}"),
             BarColumn(bar_width=32),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[amount]}", justify="right"),
             TextColumn("{task.fields[note]}", style="dim"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
@@ -109,7 +109,8 @@ class Bars(Silent):
         self._progress.stop()
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
-        self._show("uploaded", done_bytes // 2**20, max(1, total_bytes // 2**20), note or "MiB")
+        amount = f"{done_bytes / 1e6:.1f}/{total_bytes / 1e6:.1f} MB"
+        self._show("uploaded", done_bytes, total_bytes, note, amount)
 
     def job(self, snapshot: Snapshot) -> None:
         status = snapshot.status
@@ -125,10 +126,11 @@ class Bars(Silent):
     def say(self, text: str) -> None:
         self._progress.console.print(text, highlight=False)
 
-    def _show(self, name: str, done: int, total: int | None, note: str = "") -> None:
+    def _show(self, name: str, done: int, total: int | None, note: str = "", amount: str = "") -> None:
+        amount = amount or f"{done}/{'?' if total is None else total}"
         if name not in self._tasks:
-            self._tasks[name] = self._progress.add_task(name, total=None, note="")
-        self._progress.update(self._tasks[name], completed=done, total=total, note=note)
+            self._tasks[name] = self._progress.add_task(name, total=None, note="", amount="")
+        self._progress.update(self._tasks[name], completed=done, total=total, note=note, amount=amount)
 
 
 class Lines(Silent):

@@ -41,4 +41,4 @@ def test_errors_say_whether_a_message_comes_back(
     monkeypatch.setattr(tasks.worker, "PAUSE_S", 0.0)
     with pytest.raises(Reject) as raised:
         tasks.worker.paint(job=JOB, index=0, look="0123456789ab")
-    assert raised.value.requeue is comes_back
+    assert raised.value.args[1] is comes_back

@@ -1,0 +1,33 @@
+"""Where results go is known, and refused, before any work is done."""
+
+from pathlib import Path
+
+import pytest
+
+from facepaint.batch import Batch, Item
+from facepaint.errors import UsageError
+
+
+def videos(*names: str) -> Batch:
+    return Batch([Item((Path(name),), pictures=False) for name in names])
+
+
+def test_one_result_goes_where_it_is_told(tmp_path: Path) -> None:
+    assert videos("a.mp4").targets(tmp_path / "out.mp4") == [tmp_path / "out.mp4"]
+    (in_folder,) = videos("a.mp4").targets(tmp_path)
+    assert in_folder.parent == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("names", "out", "said"),
+    [
+        (("a.mp4",), "there.mp4", "add --overwrite"),
+        (("a.mp4",), "no/such/out.mp4", "there is no folder"),
+        (("a.mp4", "b.mp4"), "out.mp4", "do not fit in one file"),
+        (("x/a.mp4", "y/a.mp4"), ".", "one name"),
+    ],
+)
+def test_what_could_not_be_saved_is_refused(tmp_path: Path, names: tuple[str, ...], out: str, said: str) -> None:
+    (tmp_path / "there.mp4").touch()
+    with pytest.raises(UsageError, match=said):
+        videos(*names).targets(tmp_path / out)
