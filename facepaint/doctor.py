@@ -102,6 +102,8 @@ def _ffmpeg() -> Check:
 
 _ASK_PROVIDERS = """
 import json, sys
+import os
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime as ort
 listed = ort.get_available_providers()
 wanted = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in listed]

@@ -1,11 +1,16 @@
 """Detect faces in pictures: one class over an ONNX Runtime session."""
 
+import os
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime as ort
+
+# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+import onnxruntime as ort  # noqa: E402
 
 from facepaint.errors import DeviceError, UsageError
 from facepaint.jobs import Candidate
