@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 
-from facepaint.errors import UsageError
+from facepaint.errors import InputError, UsageError
 from facepaint.jobs import (
     DetectorSpec,
     Extras,
@@ -42,7 +42,7 @@ def upload_pictures(
 
     Raises:
         UsageError: there are none.
-        InputError: a sticker is no picture.
+        InputError: a sticker is no picture, or a picture has gone meanwhile.
         StoreUnreachable: the storage refuses, or stays away for too long.
     """
     if not paths:
@@ -57,7 +57,7 @@ def upload_pictures(
         storer.on_wait = lambda why: show(UploadProgress(done, total, storer.stored, why))
         storer.begin(look, start_pts=0)
         for index, path in enumerate(paths):
-            data = path.read_bytes()
+            data = _read(path)
             record = Segment(
                 index=index,
                 start=index,
@@ -78,14 +78,23 @@ def upload_pictures(
 def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """The pictures' file names, those that repeat told apart by a number."""
     names: list[str] = []
+    taken: set[str] = set()
     for path in paths:
         whole = name_of(path)
         name, number = whole, 1
-        while name.casefold() in (taken.casefold() for taken in names):
+        while name.casefold() in taken:
             number += 1
             name = f"{PurePath(whole).stem}-{number}{PurePath(whole).suffix}"
         names.append(name)
+        taken.add(name.casefold())
     return tuple(names)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"{path} cannot be read any more: {exc.strerror}; upload the pictures again") from exc
 
 
 def _new_job(paths: Sequence[Path], total: int, settings: Settings) -> Job:

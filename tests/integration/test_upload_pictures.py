@@ -1,0 +1,106 @@
+"""A list of pictures becomes one job: each file a segment as it is, stored and queued one after the other."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facepaint.errors import InputError, UsageError
+from facepaint.jobs import Job, JobKeys, Sealed, Segment, keys
+from facepaint.looks import Look, parse_look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from uploader.pictures import unique_names, upload_pictures
+from uploader.upload import UploadProgress, UploadResult
+
+LOOK = parse_look(["sunglasses"])
+
+Upload = Callable[..., UploadResult]
+
+
+@pytest.fixture
+def upload(store: Store, queue: Queue, settings: Settings) -> Upload:
+    def upload(paths: list[Path], look: Look = LOOK, **options: object) -> UploadResult:
+        return upload_pictures(paths, look, store, queue, settings, **options)
+
+    return upload
+
+
+def pictures(folder: Path, *names: str) -> list[Path]:
+    paths = [folder / name for name in names]
+    for number, path in enumerate(paths):
+        path.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (60 + number, 40), (9 * number, 80, 120)).save(path)
+    return paths
+
+
+def test_each_picture_is_a_segment_holding_the_file(tmp_path: Path, upload: Upload, store: Store, queue: Queue) -> None:
+    paths = pictures(tmp_path, "one.jpg", "two.png", "three.webp")
+    result = upload(paths)
+    job = store.get_record(keys.job(result.job_id), Job)
+    assert (job.kind, job.video, job.audio) == ("pictures", None, ())
+    assert job.pictures == ("one.jpg", "two.png", "three.webp")
+    assert job.source.name == "one.jpg and 2 more"
+    assert store.get_record(keys.look(job.id, LOOK.id), Look) == LOOK
+    for index, path in enumerate(paths):
+        segment = store.get_record(keys.segment(job.id, index), Segment)
+        assert (segment.start, segment.end, segment.decode_from) == (index, index + 1, index)
+        assert [packet.size for packet in segment.packets] == [path.stat().st_size]
+        assert store.get(keys.source(job.id, index)) == path.read_bytes()
+    assert store.get_record(keys.sealed(job.id), Sealed) == Sealed(3)
+    assert (result.segments, result.truncated, result.warnings) == (3, "", ())
+    assert queue.length() == 3
+
+
+def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> None:
+    seen: list[UploadProgress] = []
+    paths = pictures(tmp_path, "one.png", "two.png")
+    upload(paths, on_progress=seen.append)
+    assert [progress.bytes for progress in seen] == [paths[0].stat().st_size, sum(p.stat().st_size for p in paths)]
+    assert all(progress.total_bytes == seen[-1].bytes for progress in seen)
+
+
+def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
+    names = ("a/face.jpg", "b/face.jpg", "c/FACE.jpg", "face-2.jpg", "d/other.png")
+    assert unique_names([tmp_path / name for name in names]) == (
+        "face.jpg",
+        "face-2.jpg",
+        "FACE-3.jpg",
+        "face-2-2.jpg",
+        "other.png",
+    )
+
+
+def test_a_sticker_is_stored_before_it_is_named(tmp_path: Path, upload: Upload, store: Store) -> None:
+    paths = pictures(tmp_path, "one.png", "sticker.png")
+    result = upload(paths[:1], parse_look([f"sticker:{paths[1]}"]))
+    (row,) = store.list(f"{keys.prefix(result.job_id)}looks/")
+    (sha256,) = store.get_record(row.key, Look).stickers
+    assert store.get(keys.sticker(sha256)) == paths[1].read_bytes()
+
+
+def test_a_bad_sticker_leaves_no_job(tmp_path: Path, upload: Upload, store: Store) -> None:
+    (tmp_path / "sticker.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"sticker\.png"):
+        upload(pictures(tmp_path, "one.png"), parse_look([f"sticker:{tmp_path / 'sticker.png'}"]))
+    assert not list(store.list(keys.JOBS))
+
+
+def test_no_picture_is_a_wrong_command(upload: Upload, store: Store) -> None:
+    with pytest.raises(UsageError, match="no picture given"):
+        upload([])
+    assert not list(store.list(keys.JOBS))
+
+
+def test_a_picture_that_goes_away_meanwhile_is_named(tmp_path: Path, upload: Upload, store: Store) -> None:
+    paths = pictures(tmp_path, "one.png", "two.png")
+
+    def remove_the_second(_: UploadProgress) -> None:
+        paths[1].unlink(missing_ok=True)
+
+    with pytest.raises(InputError, match=r"two\.png cannot be read any more.*upload the pictures again"):
+        upload(paths, on_progress=remove_the_second)
+    (job,) = store.list(keys.JOBS, folders=True)
+    assert not JobKeys.read(row.key for row in store.list(job.key)).sealed
