@@ -21,7 +21,6 @@ from facepaint.display import make_display
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
 from facepaint.jobs import check_job_id, keys
 from facepaint.looks import CATALOGUE, parse_look
-from facepaint.queue import QUEUES
 from facepaint.settings import Settings
 from facepaint.status import alive_workers, find_job, why_waiting
 from facepaint.tables import print_filters, print_jobs, print_status, status_facts
@@ -142,6 +141,7 @@ def worker(
 ) -> None:
     """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
     from facepaint.parts import require_worker_extra, worker_command, worker_environment
+    from facepaint.queue import QUEUES
 
     require_worker_extra()
     names = [name.strip() for name in queues.split(",") if name.strip()]

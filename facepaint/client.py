@@ -11,13 +11,13 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facepaint.errors import InputError, JobError, ServiceError
 from facepaint.jobs import Painted, keys
 from facepaint.looks import Look, parse_look
-from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs
 from facepaint.store import Store
@@ -25,6 +25,7 @@ from facepaint.upkeep import delete_job, resume_job, revive
 from facepaint.wake import looks_of
 
 if TYPE_CHECKING:
+    from facepaint.queue import Queue
     from uploader.upload import UploadProgress, UploadResult
     from viewer.save import SaveReport
 
@@ -45,7 +46,13 @@ class Client:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings.require_services()
         self.store = Store(settings)
-        self.queue = Queue(settings)
+
+    @cached_property
+    def queue(self) -> "Queue":
+        """The queue, for what sends tasks; Celery is slow to import, and most commands send none."""
+        from facepaint.queue import Queue
+
+        return Queue(self.settings)
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> "Client":

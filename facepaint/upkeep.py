@@ -2,13 +2,17 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from facepaint.errors import JobError, UnknownJob, UsageError
 from facepaint.jobs import ABANDONED_AFTER_S, JobKeys, Sealed, check_job_id, keys
-from facepaint.queue import Queue
 from facepaint.status import JobStatus, blank_segments, find_job, in_parallel, job_status
 from facepaint.store import ObjectInfo, Store
 from facepaint.wake import Timeline, has_faces, wake
+
+if TYPE_CHECKING:
+    # Only named here: Celery is slow to import, and most commands send nothing.
+    from facepaint.queue import Queue
 
 
 def delete_job(store: Store, job_id: str) -> int:
@@ -33,7 +37,7 @@ def delete_job(store: Store, job_id: str) -> int:
     return removed
 
 
-def resume_job(store: Store, queue: Queue, job_id: str, seal: bool = False, now: datetime | None = None) -> JobStatus:
+def resume_job(store: Store, queue: "Queue", job_id: str, seal: bool = False, now: datetime | None = None) -> JobStatus:
     """Try again what was given up, and queue whatever is missing; returns the status after that.
 
     Removes the marks of what was given up, blank pictures among them, and the claims of tasks that died. With ``seal``
@@ -52,7 +56,7 @@ def resume_job(store: Store, queue: Queue, job_id: str, seal: bool = False, now:
     return job_status(store, job_id, now)
 
 
-def queue_missing(store: Store, queue: Queue, job_id: str) -> int:
+def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
     """Queue every detection and painting that is missing and possible now; returns the number of messages sent."""
     job = find_job(store, job_id)
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
@@ -63,7 +67,7 @@ def queue_missing(store: Store, queue: Queue, job_id: str) -> int:
     return len(without_faces) + wake(store, queue, job, sorted(unpainted - set(without_faces)), found.looks)
 
 
-def revive(store: Store, queue: Queue, job_id: str, look_id: str, index: int) -> None:
+def revive(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
     """Queue again the one segment that a viewer waits for; everything missing if the queues are empty.
 
     Raises:

@@ -7,11 +7,15 @@ Waking twice is harmless; painting what is not ready is not, so the paint task a
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from facepaint.errors import ObjectMissing
 from facepaint.jobs import REACH_S, Job, Sealed, Segment, keys
-from facepaint.queue import Queue
 from facepaint.store import Store
+
+if TYPE_CHECKING:
+    # Only named here: Celery is slow to import, and most commands send nothing.
+    from facepaint.queue import Queue
 
 
 class Timeline:
@@ -115,7 +119,7 @@ def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict
 
 def wake(
     store: Store,
-    queue: Queue,
+    queue: "Queue",
     job: Job,
     indexes: Iterable[int],
     looks: Iterable[str] | None = None,
