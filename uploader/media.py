@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,7 +26,6 @@ FORMATS = (
     "ogg",
     "gif",
     "apng",
-    "webp_anim",
     "nut",
     "mxf",
     "h264",
@@ -65,16 +64,20 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 
 def check_file(path: Path) -> None:
     """Raise `InputError` in words of the user's unless the path is a readable file with something in it."""
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; name the files in it")
     try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise InputError(f"{path} is a folder; name the files in it")
+        if not stat.S_ISREG(kind):
+            # It is read several times, and opening a pipe that nobody writes to would wait for ever.
+            raise InputError(f"{path} is no file but a pipe or device; save what comes out of it as a file first")
         with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-    except FileNotFoundError:
+            something = file.read(1)
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist; check the name") from None
-    except OSError as exc:
-        raise InputError(f"{path} cannot be read: {exc.strerror}") from exc
-    if size == 0:
+    except (OSError, ValueError) as exc:
+        raise InputError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    if not something:
         raise InputError(f"{path} is empty; copy it again from where it came from")
 
 

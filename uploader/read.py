@@ -29,6 +29,9 @@ MISSING_S = 1
 CLAIMING = ("matroska", "flv")
 """Formats that claim the length of the whole, not of a track, and do not notice that they were cut off."""
 
+TRANSPORT_PACKETS = (188, 192, 204)
+"""Sizes of the packets that an MPEG transport stream is made of, as broadcast, on Blu-ray, with error correction."""
+
 
 class Reader:
     """One pass over a video file, by which memory does not grow.
@@ -136,8 +139,13 @@ class Reader:
             claimed = Fraction(container.duration, av.time_base)
         if claimed is not None and claimed - self._ends_s > MISSING_S:
             self.truncated = f"its data ends at {float(self._ends_s):.1f} s of {float(claimed):.1f} s"
-        elif self._corrupt:
+        elif self._corrupt or self._breaks_off(container.format.name):
             self.truncated = f"its data ends in the middle of a frame at {float(self._ends_s):.1f} s"
+
+    def _breaks_off(self, format_name: str) -> bool:
+        """Whether the last unit of a format made of units of one size is not whole."""
+        sizes = TRANSPORT_PACKETS if format_name == "mpegts" else ()
+        return bool(sizes) and all(self._probed.source.bytes % size for size in sizes)
 
 
 def _with_pts(packet: Packet, last: Packet | None) -> Packet:

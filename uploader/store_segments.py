@@ -2,12 +2,14 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
-from facepaint.errors import QueueUnreachable, StoreUnreachable
+from facepaint.errors import JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
 from facepaint.looks import Look
 from facepaint.queue import Queue
@@ -36,26 +38,22 @@ class SegmentStorer:
     def __init__(self, store: Store, queue: Queue, job: Job, parallel: int) -> None:
         self._store, self._queue, self.job = store, queue, job
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
-        self._limit = parallel + 1
+        self._parallel = parallel
         self._pending: set[Future[None]] = set()
         self._there: frozenset[int] = frozenset()
         self._lock = threading.Lock()
-        self._unqueued: list[int] = []
-        self._broker_tried = -BROKER_PAUSE_S
+        self._unqueued: deque[int] = deque()
+        self._queueing = False
+        self._try_broker_at = 0.0
         self._closed = threading.Event()
-        self._look: Look | None = None
         self.stored = 0
         self.on_wait: Callable[[str], None] = lambda _: None
 
-    def begin(self, look: Look | None, start_pts: int | None = None) -> None:
+    def begin(self, look: Look, start_pts: int) -> None:
         """Store the look and the job's record, which must stand before the first segment's."""
-        if look is not None:
-            self._look = look
-            key = keys.look(self.job.id, look.id)
-            self._patiently(lambda: self._store.put_record(key, look))
-        if start_pts is not None:
-            self.job = replace(self.job, start_pts=start_pts)
-            self._patiently(lambda: self._store.put_record(keys.job(self.job.id), self.job))
+        self.job = replace(self.job, start_pts=start_pts)
+        self._patiently(lambda: self._store.put_record(keys.look(self.job.id, look.id), look))
+        self._patiently(lambda: self._store.put_record(keys.job(self.job.id), self.job))
 
     def skip_stored(self) -> None:
         """Leave out the segments whose record stands already."""
@@ -64,11 +62,11 @@ class SegmentStorer:
 
     def add(self, cut: CutSegment) -> None:
         """Store a segment in the background; waits while too many are under way, raises what went wrong with one."""
-        self._reap(self._limit - 1)
+        self._reap(self._parallel)
         if cut.record.index in self._there:
-            self.stored += 1
-            return
-        self._pending.add(self._pool.submit(self._store_segment, cut))
+            self._count()
+        else:
+            self._pending.add(self._pool.submit(self._store_segment, cut))
 
     def drain(self) -> None:
         """Wait until every segment is stored."""
@@ -79,12 +77,14 @@ class SegmentStorer:
 
         Returns whether something is left that the broker did not get.
         """
-        self._patiently(lambda: self._store.put_record(keys.extras(self.job.id), extras))
-        self._patiently(lambda: self._store.put_record(keys.sealed(self.job.id), sealed))
+        ends = {keys.extras(self.job.id): extras, keys.sealed(self.job.id): sealed}
+        for key, record in ends.items():
+            self._patiently(partial(self._store.put_record, key, record))
+        self._stop_if_deleted(ends)
         deadline = time.monotonic() + BROKER_AWAY_S
         while True:
             try:
-                self._queue_rest(sealed)
+                self._patiently(lambda: self._queue_rest(sealed))
             except QueueUnreachable as exc:
                 if time.monotonic() > deadline:
                     return True
@@ -102,34 +102,56 @@ class SegmentStorer:
         if self._there:
             queue_missing(self._store, self._queue, self.job.id)
             return
-        while self._unqueued:
-            self._queue.detect(self.job.id, self._unqueued[0])
-            self._unqueued.pop(0)
+        self._send_unqueued()
         wake(self._store, self._queue, self.job, [sealed.segments - 1])
 
     def _store_segment(self, cut: CutSegment) -> None:
         job_id, index = self.job.id, cut.record.index
-        self._patiently(lambda: self._store.put(keys.source(job_id, index), cut.data))
+        objects = [keys.source(job_id, index), keys.audio(job_id, index), keys.segment(job_id, index)]
+        self._patiently(lambda: self._store.put(objects[0], cut.data))
         if cut.audio:
-            self._patiently(lambda: self._store.put(keys.audio(job_id, index), cut.audio))
-        self._patiently(lambda: self._store.put_record(keys.segment(job_id, index), cut.record))
+            self._patiently(lambda: self._store.put(objects[1], cut.audio))
+        self._patiently(lambda: self._store.put_record(objects[2], cut.record))
+        self._stop_if_deleted(objects)
         self._queue_segment(index)
+        self._count()
+
+    def _count(self) -> None:
         with self._lock:
             self.stored += 1
 
+    def _stop_if_deleted(self, written: Iterable[str]) -> None:
+        """Remove what was written if the job was deleted meanwhile: who deletes it has listed its objects by then."""
+        if self._patiently(lambda: self._store.exists(keys.deleted(self.job.id))):
+            for key in written:
+                self._store.delete(key)
+            raise JobDeleted(f"job {self.job.id} was deleted while it was being uploaded")
+
     def _queue_segment(self, index: int) -> None:
-        """Queue the segment's detection, and what the broker did not take before; never holds up the storing."""
+        """Queue the segment's detection. One thread at a time speaks to the broker; the others go on storing."""
         with self._lock:
             self._unqueued.append(index)
-            if time.monotonic() - self._broker_tried < BROKER_PAUSE_S and len(self._unqueued) > 1:
+            if self._queueing or time.monotonic() < self._try_broker_at:
                 return
-            try:
-                while self._unqueued:
-                    self._queue.detect(self.job.id, self._unqueued[0])
-                    self._unqueued.pop(0)
-            except QueueUnreachable as exc:
-                self._broker_tried = time.monotonic()
-                self.on_wait(str(exc))
+            self._queueing = True
+        try:
+            self._send_unqueued()
+        except QueueUnreachable as exc:
+            self.on_wait(str(exc))
+            with self._lock:
+                self._queueing = False
+                self._try_broker_at = time.monotonic() + BROKER_PAUSE_S
+
+    def _send_unqueued(self) -> None:
+        """Queue what the broker did not get yet. What it refuses stays, to be sent later."""
+        while True:
+            with self._lock:
+                if not self._unqueued:
+                    self._queueing = False
+                    return
+                index = self._unqueued[0]
+            self._queue.detect(self.job.id, index)
+            self._unqueued.popleft()
 
     def _reap(self, allowed: int) -> None:
         while len(self._pending) > allowed:

@@ -65,6 +65,7 @@ def upload(
         InputError: the file is no video that can be painted, a sticker is no picture, or the file is not the one the
             job was begun with.
         StoreUnreachable: the storage refuses, or stays away for too long.
+        JobDeleted: somebody deleted the job meanwhile.
     """
     probed = probe(path)
     store.make_bucket()
@@ -79,11 +80,10 @@ def upload(
     with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
         storer.on_wait = lambda why: show(UploadProgress(min(reader.bytes, total), total, storer.stored, why))
         if resume is not None:
-            storer.begin(None)
             storer.skip_stored()
         for cut in reader.segments():
             if cut.record.index == 0 and resume is None:
-                storer.begin(look, start_pts=cut.record.start)
+                storer.begin(look, cut.record.start)
             storer.add(cut)
             show(UploadProgress(min(reader.bytes, total), total, storer.stored))
         storer.drain()

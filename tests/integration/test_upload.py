@@ -1,0 +1,348 @@
+"""Uploading: what is stored and queued in which order, and what happens when a service or the file is not well."""
+
+import hashlib
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+from PIL import Image
+from pydantic import SecretStr
+
+import uploader.store_segments
+from benchmarks.clips import make_portrait_clip
+from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
+from facepaint.jobs import Extras, Job, Sealed, Segment, keys
+from facepaint.looks import Look, parse_look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.status import job_status
+from facepaint.store import Store
+from facepaint.upkeep import delete_job, resume_job
+from tests.watched import WatchedQueue, WatchedStore
+from uploader.upload import UploadProgress, UploadResult, upload
+
+SEGMENTS = 12
+
+BLUR = parse_look(["blur"])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve segments of half a second, with sound."""
+    path = tmp_path_factory.mktemp("clip") / "party.mp4"
+    return make_portrait_clip(path, seconds=6, size=(320, 180), fps=20, gop=10, options={"bf": "2"})
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The broker is given up sooner than a user would want."""
+    monkeypatch.setattr(uploader.store_segments, "BROKER_AWAY_S", 0.5)
+    monkeypatch.setattr(uploader.store_segments, "BROKER_PAUSE_S", 0.1)
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"segment_s": 0.5})
+
+
+@pytest.fixture
+def heard(settings: Settings, store: Store) -> Iterator[tuple[WatchedStore, WatchedQueue, list[str]]]:
+    """A store and a queue, and what went into them in order, keys without the job's prefix."""
+    events: list[str] = []
+    watched = WatchedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
+    queue = WatchedQueue(settings, events.append)
+    yield watched, queue, events
+    queue.app.close()
+
+
+def segments_of(store: Store, job_id: str) -> list[Segment]:
+    stored = sorted(job_status(store, job_id).keys.stored)
+    return [store.get_record(keys.segment(job_id, index), Segment) for index in stored]
+
+
+def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS) -> None:
+    """Everything a worker needs stands in the storage, and its bytes are what the records say."""
+    job = store.get_record(keys.job(result.job_id), Job)
+    records = segments_of(store, result.job_id)
+    assert [record.index for record in records] == list(range(segments))
+    assert job.start_pts == records[0].start
+    assert store.get_record(keys.sealed(result.job_id), Sealed).segments == segments == result.segments
+    assert store.get_record(keys.extras(result.job_id), Extras)
+    for record in records:
+        data = store.get(keys.source(result.job_id, record.index))
+        assert hashlib.sha256(data).hexdigest() == record.sha256
+        if record.audio:
+            sound = store.get(keys.audio(result.job_id, record.index))
+            assert hashlib.sha256(sound).hexdigest() == record.audio_sha256
+
+
+def test_everything_is_stored_and_queued(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+    shown: list[UploadProgress] = []
+    result = upload(clip, BLUR, store, queue, settings, shown.append)
+    assert_complete(store, result)
+    assert result.warnings == ()
+    assert queue.length() == SEGMENTS
+    assert store.get_record(keys.look(result.job_id, BLUR.id), Look) == BLUR
+    assert shown[-1] == UploadProgress(clip.stat().st_size, clip.stat().st_size, SEGMENTS)
+    assert [progress.bytes for progress in shown] == sorted(progress.bytes for progress in shown)
+    assert not any(progress.waiting for progress in shown)
+
+
+def test_the_order_of_writing(
+    clip: Path, heard: tuple[WatchedStore, WatchedQueue, list[str]], settings: Settings
+) -> None:
+    """What a reader finds first promises what stands already."""
+    store, queue, events = heard
+    upload(clip, BLUR, store, queue, settings)
+    at = {event: place for place, event in enumerate(events)}
+    assert len(at) == len(events), "nothing twice"
+    assert events[:2] == [f"looks/{BLUR.id}.json", "job.json"]
+    for n in range(SEGMENTS):
+        name = f"{n:06d}"
+        assert at[f"source/{name}.bin"] < at[f"source/{name}.json"] < at[f"facepaint.detect {n}"]
+        assert at[f"audio/{name}.bin"] < at[f"source/{name}.json"]
+    assert [event for event in events if not event.startswith("facepaint.")][-2:] == ["extras.json", "sealed.json"]
+
+
+def test_the_first_segment_is_queued_while_the_file_is_being_read(clip: Path, store: Store, settings: Settings) -> None:
+    """No other segment may be stored before: reading must stop and wait, with a few segments in memory."""
+    queued = threading.Event()
+    read: list[int] = []
+
+    def hold(key: str) -> None:
+        if key.endswith(".bin") and not key.endswith("000000.bin"):
+            assert queued.wait(30)
+
+    def send(what: str) -> None:
+        if what == "facepaint.detect 0":
+            seen.append(read[-1] if read else 0)
+            queued.set()
+
+    seen: list[int] = []
+    queue = WatchedQueue(settings, send)
+    result = upload(clip, BLUR, WatchedStore(settings, hold), queue, settings, lambda p: read.append(p.bytes))
+    queue.app.close()
+    assert_complete(store, result)
+    assert seen[0] < 0.7 * clip.stat().st_size
+
+
+def test_a_sticker_is_stored_under_its_sha256(
+    clip: Path, store: Store, queue: Queue, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "my sticker.png"
+    Image.new("RGBA", (40, 30), "gold").save(path)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    result = upload(clip, parse_look([f"sticker:{path}"]), store, queue, settings)
+    assert store.get(keys.sticker(sha256)) == path.read_bytes()
+    (look,) = job_status(store, result.job_id).looks
+    assert look.look is not None
+    assert look.look.stickers == (sha256,)
+    assert str(tmp_path) not in store.get(keys.look(result.job_id, look.id)).decode(), "no name of the user's folders"
+
+
+def test_a_broker_that_stays_away(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+    """Everything is stored; `resume` queues it later."""
+    shown: list[UploadProgress] = []
+    away = WatchedQueue(settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")}))
+    result = upload(clip, BLUR, store, away, settings, shown.append)
+    away.app.close()
+    assert_complete(store, result)
+    assert len(result.warnings) == 1
+    assert f"`facepaint resume {result.job_id}`" in result.warnings[0]
+    assert any("127.0.0.1:1" in progress.waiting for progress in shown)
+    assert queue.length() == 0
+    resume_job(store, queue, result.job_id)
+    assert queue.length() == SEGMENTS
+
+
+def test_a_broker_that_comes_back(clip: Path, store: Store, settings: Settings) -> None:
+    failures = iter(range(5))
+    sent: list[str] = []
+
+    def send(what: str) -> None:
+        if next(failures, None) is not None:
+            raise QueueUnreachable("the broker is being restarted")
+        sent.append(what)
+
+    queue = WatchedQueue(settings, send)
+    result = upload(clip, BLUR, store, queue, settings)
+    queue.app.close()
+    assert_complete(store, result)
+    assert result.warnings == ()
+    assert sorted(sent) == sorted(f"facepaint.detect {n}" for n in range(SEGMENTS)), "each once"
+
+
+def test_storage_that_goes_away_for_a_while(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+    """At the beginning, in the middle and at the end."""
+    outages = ["job.json", "source/000004.bin", "source/000006.json", "extras.json", "sealed.json"]
+    shown: list[UploadProgress] = []
+
+    def fail_once(key: str) -> None:
+        ending = next((ending for ending in outages if key.endswith(ending)), None)
+        if ending:
+            outages.remove(ending)
+            raise StoreUnreachable("the storage is being restarted")
+
+    result = upload(clip, BLUR, WatchedStore(settings, fail_once), queue, settings, shown.append)
+    assert outages == []
+    assert_complete(store, result)
+    assert result.warnings == ()
+    assert any(progress.waiting == "the storage is being restarted" for progress in shown)
+    assert shown[-1].waiting == ""
+
+
+def test_storage_that_is_away_at_the_start(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+    away = Store(settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1"}))
+    with pytest.raises(StoreUnreachable, match=r"does not answer.*`facepaint doctor` checks it"):
+        upload(clip, BLUR, away, queue, settings)
+    assert list(store.list("")) == []
+
+
+def test_what_goes_wrong_in_a_thread_reaches_the_caller(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
+    def fail(key: str) -> None:
+        if key.endswith("000003.json"):
+            raise RuntimeError("a fault nobody foresaw")
+
+    with pytest.raises(RuntimeError, match="nobody foresaw"):
+        upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("upload")]
+    assert not any(row.key.endswith("sealed.json") for row in store.list("jobs/"))
+
+
+def test_storage_that_stays_away_ends_the_upload(
+    clip: Path, queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploader.store_segments, "STORE_AWAY_S", 0.0)
+
+    def fail(key: str) -> None:
+        if key.endswith("000003.json"):
+            raise StoreUnreachable("the storage is gone")
+
+    with pytest.raises(StoreUnreachable, match="is gone"):
+        upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
+
+
+def test_an_interrupted_upload_can_be_resumed(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+    whole = upload(clip, BLUR, store, queue, settings)
+
+    def interrupt(progress: UploadProgress) -> None:
+        if progress.segments >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        upload(clip, BLUR, store, queue, settings, interrupt)
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("upload")]
+    (job_id,) = {row.key.split("/")[1] for row in store.list("jobs/", folders=True)} - {whole.job_id}
+    status = job_status(store, job_id)
+    assert status.state == "uploading"
+    assert 3 <= status.stored < SEGMENTS
+    resumed = upload(clip, BLUR, store, queue, settings, resume=job_id)
+    assert_complete(store, resumed)
+    assert segments_of(store, job_id) == segments_of(store, whole.job_id)
+
+
+def test_a_job_deleted_meanwhile_leaves_nothing_behind(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
+    def delete(key: str) -> None:
+        if key.endswith("000005.bin"):
+            delete_job(store, key.split("/")[1])
+
+    with pytest.raises(JobDeleted, match="deleted while it was being uploaded"):
+        upload(clip, BLUR, WatchedStore(settings, delete), queue, settings)
+    assert [row.key.split("/")[0] for row in store.list("")] == ["deleted"]
+
+
+def index_first(clip: Path, out: Path) -> Path:
+    """The same MP4 with its index before the data, so that its beginning can be read alone."""
+    with av.open(str(clip)) as source, av.open(str(out), "w", options={"movflags": "faststart"}) as target:
+        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
+            if packet.size:
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize("kind", ["mp4", "mkv", "flv", "ts", "avi"])
+def test_data_that_ends_early(kind: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+    recipe = {"codec": "mpeg4", "audio": None} if kind == "avi" else {}
+    whole = tmp_path / f"whole.{kind}"
+    make_portrait_clip(whole, seconds=4, size=(160, 90), fps=20, gop=10, **recipe)  # type: ignore[arg-type]
+    if kind == "mp4":
+        whole = index_first(whole, tmp_path / "first.mp4")
+    complete = upload(whole, BLUR, store, queue, settings)
+    assert (complete.truncated, complete.warnings) == ("", ())
+    cut = tmp_path / f"cut.{kind}"
+    cut.write_bytes(whole.read_bytes()[: int(whole.stat().st_size * 0.6)])
+    result = upload(cut, BLUR, store, queue, settings)
+    assert 1 <= result.segments < complete.segments
+    assert result.truncated
+    assert result.warnings == (f"the file ended early: {result.truncated}",)
+    assert_complete(store, result, result.segments)
+    assert job_status(store, result.job_id).truncated == result.truncated
+    kept, everything = (segments_of(store, job_id) for job_id in (result.job_id, complete.job_id))
+    assert [record.sha256 for record in kept[:-1]] == [record.sha256 for record in everything[: len(kept) - 1]]
+
+
+def test_times_that_begin_anew_end_the_job(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+    """Two recordings one behind the other: what came first is kept whole, and the rest is said to be missing."""
+    once = make_portrait_clip(tmp_path / "once.ts", seconds=2, size=(160, 90), fps=20, gop=10)
+    twice = tmp_path / "twice.ts"
+    twice.write_bytes(once.read_bytes() * 2)
+    first, both = (upload(path, BLUR, store, queue, settings) for path in (once, twice))
+    assert both.truncated.startswith("its times jump back after ")
+    assert [record.packets for record in segments_of(store, both.job_id)] == [
+        record.packets for record in segments_of(store, first.job_id)
+    ]
+
+
+NAMES = [
+    "a b.mp4",
+    "Fest Ä ö ß 🎉.mp4",
+    "-rf.mp4",
+    "file:x.mp4",
+    "concat:a|b.mp4",
+    "100%03d.mp4",
+    "what?*.mp4",
+    "noending",
+]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="such names are not allowed there")
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name(name: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path, clip: Path) -> None:
+    (tmp_path / name).symlink_to(clip)
+    result = upload(tmp_path / name, BLUR, store, queue, settings)
+    assert_complete(store, result)
+    assert store.get_record(keys.job(result.job_id), Job).source.name == name
+
+
+def test_a_name_relative_to_the_working_folder(
+    store: Store, queue: Queue, settings: Settings, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "-i.mp4").write_bytes(clip.read_bytes())
+    (tmp_path / "-i.mp4").chmod(0o400)
+    monkeypatch.chdir(tmp_path)
+    assert_complete(store, upload(Path("-i.mp4"), BLUR, store, queue, settings))
+
+
+def test_a_pipe_is_refused_at_once(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+    """Opening it would wait for a writer, and it cannot be read twice."""
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(InputError, match=r"pipe\.mp4 is no file but a pipe or device"):
+        upload(tmp_path / "pipe.mp4", BLUR, store, queue, settings)
+    with pytest.raises(InputError, match="/dev/null is no file"):
+        upload(Path("/dev/null"), BLUR, store, queue, settings)
+
+
+def test_a_dangling_link_is_missing(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "nowhere.mp4")
+    with pytest.raises(InputError, match=r"link\.mp4 does not exist"):
+        upload(tmp_path / "link.mp4", BLUR, store, queue, settings)

@@ -1,0 +1,39 @@
+"""The real store and queue with an ear on what is written: it may note, wait, or raise what an outage would."""
+
+from collections.abc import Callable
+from typing import Any
+
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+
+Ear = Callable[[str], None]
+
+
+def deaf(_: str) -> None:
+    """Hears nothing."""
+
+
+class WatchedStore(Store):
+    """``before_put`` and ``after_put`` are called with the key."""
+
+    def __init__(self, settings: Settings, before_put: Ear = deaf, after_put: Ear = deaf) -> None:
+        super().__init__(settings)
+        self.before_put, self.after_put = before_put, after_put
+
+    def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
+        self.before_put(key)
+        super().put(key, data, content_type)
+        self.after_put(key)
+
+
+class WatchedQueue(Queue):
+    """``before_send`` is called with the task and the segment, such as ``facepaint.detect 3``."""
+
+    def __init__(self, settings: Settings, before_send: Ear = deaf) -> None:
+        super().__init__(settings)
+        self.before_send = before_send
+
+    def _send(self, name: str, queue: str, message: dict[str, Any], priority: int) -> None:
+        self.before_send(f"{name} {message['index']}")
+        super()._send(name, queue, message, priority)
