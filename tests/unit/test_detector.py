@@ -105,3 +105,17 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
 
 def test_the_device_that_is_used_is_told() -> None:
     assert Detector(find_model("facepaint-0"), whole(64, 64), "cpu").device == "cpu"
+
+
+@pytest.mark.parametrize("name", DETECTORS)
+def test_cuda_finds_what_the_cpu_finds(name: str) -> None:
+    try:
+        check_device("cuda")
+    except DeviceError:
+        pytest.skip("no CUDA device that ONNX Runtime can use")
+    picture = planes_of(skimage.data.astronaut())
+    on_gpu = Detector(find_model(name), whole(512, 512), "cuda").detect([picture] * 3)
+    (on_cpu,) = Detector(find_model(name), whole(512, 512), "cpu").detect([picture])
+    for found in on_gpu:
+        assert found[0].score == pytest.approx(on_cpu[0].score, abs=0.02)
+        assert found[0].box == pytest.approx(on_cpu[0].box, abs=2)
