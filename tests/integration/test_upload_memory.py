@@ -1,0 +1,67 @@
+"""Cutting takes as much memory for an hour as for a minute."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import pytest
+
+from benchmarks.clips import make_portrait_clip
+
+MIB = 2**20
+
+CUT = """
+import resource, sys
+from pathlib import Path
+from uploader.probe import probe
+from uploader.read import Reader
+path = Path(sys.argv[1])
+sizes = [len(cut.data) + len(cut.audio) for cut in Reader(path, probe(path), 2).segments()]
+unit = 1 if sys.platform == "darwin" else 1024
+print(sum(sizes), max(sizes), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+"""
+
+
+def cut(path: Path) -> tuple[int, int, int]:
+    """Bytes of all segments, of the largest, and the most memory that a process held that did nothing else."""
+    done = subprocess.run([sys.executable, "-c", CUT, str(path)], capture_output=True, text=True, check=True)
+    total, largest, peak = map(int, done.stdout.split())
+    return total, largest, peak
+
+
+def repeat(clip: Path, out: Path, times: int, *, one_keyframe: bool) -> Path:
+    """The clip's packets again and again, one behind the other."""
+    with av.open(str(clip)) as source:
+        packets = [packet for packet in source.demux() if packet.size]
+        length = {
+            stream.index: max(p.pts + p.duration for p in packets if p.stream.index == stream.index)
+            for stream in source.streams
+        }
+        with av.open(str(out), "w") as target:
+            copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            for turn in range(times):
+                for packet in packets:
+                    copy = av.Packet(bytes(packet))
+                    shift = turn * length[packet.stream.index]
+                    copy.pts, copy.dts = packet.pts + shift, packet.dts + shift
+                    copy.duration, copy.time_base = packet.duration, packet.time_base
+                    copy.is_keyframe = packet.is_keyframe and not (one_keyframe and turn)
+                    copy.stream = copies[packet.stream.index]
+                    target.mux(copy)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("one_keyframe", [False, True], ids=["all keyframes", "one keyframe"])
+def test_memory_does_not_grow_with_the_file(one_keyframe: bool, tmp_path: Path) -> None:
+    options = {"qmin": "2", "qmax": "3"}
+    clip = make_portrait_clip(
+        tmp_path / "clip.mkv", seconds=2, codec="mjpeg", pixel_format="yuvj420p", options=options, audio="pcm_s16le"
+    )
+    short, long = (
+        cut(repeat(clip, tmp_path / f"{turns}.mkv", turns, one_keyframe=one_keyframe)) for turns in (10, 100)
+    )
+    assert long[0] > 9 * short[0] > 90 * MIB
+    assert long[1] <= 1.1 * short[1], "segments are no larger"
+    assert long[2] < short[2] + 24 * MIB
