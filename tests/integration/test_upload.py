@@ -34,7 +34,7 @@ BLUR = parse_look(["blur"])
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve segments of half a second, with sound."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
-    return make_portrait_clip(path, seconds=6, size=(320, 180), fps=20, gop=10, options={"bf": "2"})
+    return make_portrait_clip(path, seconds=6, size=(160, 90), fps=20, gop=10, options={"bf": "2"})
 
 
 @pytest.fixture(autouse=True)

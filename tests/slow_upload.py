@@ -1,0 +1,28 @@
+"""An uploader process for tests: every put takes its time, and ``HOLD_AT`` names an object that is never stored.
+
+``python -m tests.slow_upload FILE`` uploads with the services of the environment.
+"""
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+from facepaint.looks import parse_look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from tests.watched import WatchedStore
+from uploader.upload import upload
+
+PUT_S = 0.05
+
+
+def before_put(key: str) -> None:
+    """Wait a little, or for ever."""
+    hold = os.environ.get("HOLD_AT")
+    threading.Event().wait(None if hold and key.endswith(hold) else PUT_S)
+
+
+if __name__ == "__main__":
+    settings = Settings.load()
+    upload(Path(sys.argv[1]), parse_look(["blur"]), WatchedStore(settings, before_put), Queue(settings), settings)
