@@ -54,3 +54,10 @@ def picture_format(picture: Image.Image) -> str:
 def is_animated(picture: Image.Image) -> bool:
     """Whether a PNG or WebP moves."""
     return picture_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
+
+
+def in_8_bits(picture: Image.Image) -> Image.Image:
+    """The picture with 8 bits a sample: of grey in 16, Pillow's own conversion cuts everything over 255 off."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")

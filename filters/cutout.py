@@ -9,6 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from facepaint.errors import InputError
+from facepaint.pictures import in_8_bits
 from filters.artwork import premultiplied
 from filters.planes import Pixels
 
@@ -118,7 +119,7 @@ def _decoded(data: bytes) -> Pixels:
         try:
             with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as picture:
                 _check_size(*picture.size)
-                return _rgba(ImageOps.exif_transpose(picture))
+                return np.asarray(in_8_bits(ImageOps.exif_transpose(picture)).convert("RGBA"))
         except InputError:
             raise
         except Image.DecompressionBombError as exc:
@@ -132,14 +133,6 @@ def _check_size(width: int, height: int) -> None:
         raise InputError(
             f"the sticker claims {width}x{height} px: at most {MOST_PIXELS // 1_000_000} megapixels are read; shrink it"
         )
-
-
-def _rgba(picture: Image.Image) -> Pixels:
-    if picture.mode.startswith("I"):
-        # 16 bits a sample: Pillow's own conversion cuts everything over 255 off.
-        grey = (np.asarray(picture, np.float32) / 257).clip(0, 255).astype(np.uint8)
-        picture = Image.fromarray(grey)
-    return np.asarray(picture.convert("RGBA"))
 
 
 def _shrunk(rgba: Pixels) -> Pixels:

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
-from facepaint.pictures import open_picture, picture_format
+from facepaint.pictures import in_8_bits, open_picture, picture_format
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
@@ -110,8 +110,10 @@ def _open(data: bytes, index: int) -> Image.Image:
         kind = picture_format(opened)
         upright = ImageOps.exif_transpose(opened)
         has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-        converted = upright.convert("RGBA" if has_alpha else "RGB")
-    converted.info = {**upright.info, "kind": kind}
+        converted = in_8_bits(upright).convert("RGBA" if has_alpha else "RGB")
+        # The profile of grey or CMYK says nothing about the RGB that it became.
+        profile = upright.info.get("icc_profile") if upright.mode in {"RGB", "RGBA", "P", "PA"} else None
+    converted.info = {**upright.info, "icc_profile": profile, "kind": kind}
     return converted
 
 
