@@ -1,0 +1,124 @@
+"""The first painted segment can be seen long before a long upload ends: the storage is slow for the uploader alone."""
+
+import io
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+import httpx
+import pytest
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.jobs import keys
+from facepaint.looks import parse_look
+from facepaint.processes import Child
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.status import job_status, list_jobs
+from facepaint.store import Store
+from tests.devtools import chromium
+from tests.helpers import eventually
+from tests.live_viewer import live_viewer
+from tests.watched import WatchedStore
+from uploader.upload import UploadResult, upload
+
+SEGMENTS = 8
+
+PUT_S = 0.05
+"""What each object takes; three a segment, four at once."""
+
+HELD = 4
+"""From this segment on nothing is stored until the test has seen what it wants."""
+
+
+@dataclass
+class SlowUpload:
+    """An upload in the background: ``go_on`` lets it reach its end."""
+
+    job_id: str
+    go_on: threading.Event
+    result: "Future[UploadResult]"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    return settings.model_copy(update={"segment_s": 1.0})
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A second a segment, with sound."""
+    path = tmp_path_factory.mktemp("clip") / "party.mp4"
+    return make_portrait_clip(path, seconds=SEGMENTS, size=(320, 180), fps=20, gop=20)
+
+
+@pytest.fixture
+def slow_upload(
+    clip: Path, settings: Settings, store: Store, queue: Queue, start_worker: Callable[..., Child]
+) -> Iterator[SlowUpload]:
+    """The clip on its way through a slow storage, with a real worker at work on what has arrived."""
+    start_worker(settings)
+    go_on = threading.Event()
+
+    def take_time(key: str) -> None:
+        name = key.rpartition("/")[2].partition(".")[0]
+        if name.isdigit() and int(name) >= HELD:
+            go_on.wait(120)
+        time.sleep(PUT_S)  # the slowness itself: nothing is waited for here
+
+    slow = WatchedStore(settings, take_time)
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(upload, clip, parse_look(["sunglasses"]), slow, queue, settings)
+        try:
+            jobs = eventually(lambda: list_jobs(store), 30)
+            yield SlowUpload(jobs[0].id, go_on, result)
+        finally:
+            go_on.set()
+
+
+def assert_uploading(store: Store, slow: SlowUpload) -> None:
+    assert not slow.result.done()
+    assert not store.exists(keys.sealed(slow.job_id))
+    assert job_status(store, slow.job_id).stored <= HELD < SEGMENTS
+
+
+def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
+    slow_upload: SlowUpload, settings: Settings, store: Store
+) -> None:
+    with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as browser:
+
+        def state() -> dict[str, Any]:
+            answer: dict[str, Any] = browser.get(f"/api/jobs/{slow_upload.job_id}").raise_for_status().json()
+            return answer
+
+        eventually(lambda: state()["segments"]["painted"], 60)
+        assert state()["state"] == "uploading"
+        assert state()["total"] is None
+        assert browser.get(f"/jobs/{slow_upload.job_id}").status_code == 200
+        look = state()["look"]
+        data = browser.get(f"/api/jobs/{slow_upload.job_id}/looks/{look}/segments/0").raise_for_status().content
+        with av.open(io.BytesIO(data), "r") as container:
+            frames = [frame.time for frame in container.decode(video=0)]
+        assert len(frames) == 20
+        assert frames[0] == 0
+        assert_uploading(store, slow_upload)
+        slow_upload.go_on.set()
+        assert slow_upload.result.result(60).segments == SEGMENTS
+        eventually(lambda: state()["state"] == "complete", 60)
+
+
+@pytest.mark.browser
+def test_the_page_plays_while_the_upload_goes_on(slow_upload: SlowUpload, settings: Settings, store: Store) -> None:
+    with live_viewer(settings, store) as url, chromium() as page:
+        page.open(f"{url}jobs/{slow_upload.job_id}")
+        eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.5, 60)
+        assert page.run("document.querySelector('video').getVideoPlaybackQuality().totalVideoFrames") > 5
+        assert_uploading(store, slow_upload)
+        slow_upload.go_on.set()
+        eventually(lambda: page.run("document.querySelector('video').currentTime") > HELD + 0.5, 60)
+        assert page.complaints == []
