@@ -98,7 +98,9 @@ def run(
     from facepaint.stack import private_stack, running_connection
 
     look = parse_look(filters)
-    settings = Settings.load(detector=detector, min_face=min_face, crf=quality, device=device and device.value)
+    choices = {"detector": detector, "min_face": min_face, "crf": quality}
+    settings = Settings.load(**choices, device=device and device.value)
+    _check_detection(settings)
     batch = Batch.sort(inputs)
     targets = batch.targets(out, overwrite=overwrite)
     saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
@@ -108,7 +110,7 @@ def run(
             lambda index, item: run_item(client, item, targets[index], look, as_json=as_json, saving=saving, tend=tend)
         )
 
-    living = running_connection(settings.home) if workers is None and device is None else None
+    living = running_connection(settings.home, **choices) if workers is None and device is None else None
     if not batch.items:
         pass
     elif living is not None:
@@ -130,6 +132,7 @@ def up(
     from facepaint.foreground import run_foreground
 
     settings = Settings.load(device=device and device.value)
+    _check_detection(settings)
     run_foreground(settings, workers=workers, viewer=viewer, viewer_port=port)
 
 
@@ -140,21 +143,32 @@ def worker(
     device: DeviceOption = None,
 ) -> None:
     """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
-    from facepaint.parts import require_worker_extra, worker_command, worker_environment
+    from facepaint.parts import worker_command, worker_environment
     from facepaint.queue import QUEUES
 
-    require_worker_extra()
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
         raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
     settings = Settings.load(device=device and device.value).require_services()
-    from models.detector import check_device
-
-    check_device(settings.device)
+    _check_detection(settings)
     command = worker_command(settings, queues=names, processes=workers)
     environment = worker_environment(settings)
     os.chdir("/")  # else a tasks.py in the user's folder would shadow ours
     os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals
+
+
+def _check_detection(settings: Settings) -> None:
+    """Refuse, before any work is done, a detector or device that the workers would refuse."""
+    from facepaint.parts import require_worker_extra
+
+    require_worker_extra()
+    from models import find_model
+
+    find_model(settings.detector)
+    if settings.device == "cuda":
+        from models.detector import check_device  # slow to import
+
+        check_device(settings.device)
 
 
 @app.command()

@@ -17,6 +17,10 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from facepaint.errors import ServiceError, UsageError
 
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+
 CONNECTION_NAME = "connection.json"
 CONNECTION_FIELDS = frozenset(
     {
@@ -96,7 +100,7 @@ class Settings(BaseSettings):
     min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where a worker runs the detector")
     crf: int = Field(20, ge=0, le=51, description="x264 quality: lower is better and bigger")
-    preset: str = Field("superfast", description="x264 preset: slower is smaller")
+    preset: Preset = Field("superfast", description="x264 preset: slower is smaller")
 
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name")
     threads: int = Field(1, ge=1, le=64, description="threads of each worker process's detector and codecs")

@@ -211,13 +211,16 @@ class Stack:
             self._remembered = text
 
 
-def running_connection(home: Path) -> Settings | None:
-    """The settings by which to reach the stack that lives in a folder, or None if none does."""
+def running_connection(home: Path, **overrides: Any) -> Settings | None:
+    """The settings by which to reach the stack that lives in a folder, or None if none does.
+
+    ``overrides`` are as in `Settings.load`.
+    """
     state = _read(home / STATE_NAME)
     facts = _read(home / CONNECTION_NAME)
     if not facts or not state or not _lives(state):
         return None
-    return Settings.load(**facts, home=home, found_in=str(home / CONNECTION_NAME))
+    return Settings.load(**{**overrides, **facts}, home=home, found_in=str(home / CONNECTION_NAME))
 
 
 def is_left_behind(home: Path) -> bool:

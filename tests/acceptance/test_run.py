@@ -7,11 +7,16 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
+import onnxruntime
 import pytest
 from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from tests.media_compare import changed_share, read_audio, read_video
+
+needs_no_gpu = pytest.mark.skipif(
+    "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU would be used"
+)
 
 REAL_CLIPS = {
     "hall.mp4": True,
@@ -53,6 +58,22 @@ def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
         assert sum(share > 0.001 for share in shares) > 0.3 * len(shares), shares
     else:
         assert max(shares) < 0.001, shares
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--detector", "no-such"], "unknown detector 'no-such'"),
+        (["--out", "no/such/folder/out.mp4"], "there is no folder"),
+        pytest.param(["--device", "cuda"], "device 'cuda' was asked for", marks=needs_no_gpu),
+    ],
+)
+def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, options: list[str], said: str) -> None:
+    clip = make_portrait_clip(tmp_path / "party.mp4", seconds=1)
+    done = facepaint("run", clip, *options, home=tmp_path / "home")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 def test_a_video_comes_back_painted_with_its_sound(tmp_path: Path) -> None:

@@ -81,8 +81,9 @@ def test_clients_find_it_by_themselves(home: Path, monkeypatch: pytest.MonkeyPat
         Store(found).put("k", b"x")
         assert Store(stack.settings).get("k") == b"x"
         Queue(found).detect(JOB, 0)
-        living = running_connection(home)
+        living = running_connection(home, crf=33)
         assert living is not None
+        assert living.crf == 33, "what the user chose for this command counts"
         assert (living.broker_url, living.s3_secret_key) == (found.broker_url, found.s3_secret_key)
     assert running_connection(home) is None
     with pytest.raises(ServiceError, match="no facepaint services found"):
