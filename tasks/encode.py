@@ -2,15 +2,18 @@
 
 import io
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from types import TracebackType
 
 import av
+import av.error
 from av.video.stream import VideoStream as OutputStream
 
 from facepaint.boxes import codec_string, init_length, shift_tfdt
+from facepaint.errors import JobError
 from facepaint.jobs import Colour, OutputProfile
 
 KEYFRAME_EVERY_S = 2
@@ -41,8 +44,16 @@ class Encoded:
     frames: int
 
 
+@contextmanager
+def _mapped() -> Iterator[None]:
+    try:
+        yield
+    except av.error.FFmpegError as exc:
+        raise JobError(f"the segment cannot be encoded: {exc}") from exc
+
+
 class SegmentEncoder:
-    """Takes frames in order, gives one fragmented MP4.
+    """Takes frames in order, gives one fragmented MP4. What the encoder refuses is a `JobError`.
 
     There are no B-frames, so dts equals pts. ``origin`` is the job's start_pts; the file's ``tfdt`` counts from it.
     ``end`` is the window's end and gives the last frame its duration.
@@ -83,14 +94,18 @@ class SegmentEncoder:
         frame.pts = (frame.pts - self._times[0]) * self._ticks
         frame.time_base = Fraction(1, self._timescale)
         frame.pict_type = av.video.frame.PictureType.NONE
-        self._mux(self._stream.encode(frame))
+        with _mapped():
+            self._mux(self._stream.encode(frame))
 
     def finish(self) -> Encoded:
-        """Flush, close and give the segment, its times absolute."""
-        self._mux(self._stream.encode(None))
-        while self._packets:
-            self._mux_next(self._end)
-        self._container.close()
+        """Flush, close and give the segment, its times absolute; at least one frame must have been written."""
+        if not self._times:
+            raise JobError("there is no frame in this segment to encode")
+        with _mapped():
+            self._mux(self._stream.encode(None))
+            while self._packets:
+                self._mux_next(self._end)
+            self._container.close()
         first = (self._times[0] - self._origin) * self._ticks
         data = shift_tfdt(self._buffer.getvalue(), first)
         init_bytes = init_length(data)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from facepaint.boxes import first_decode_time
+from facepaint.errors import JobError
 from facepaint.jobs import Colour, OutputProfile
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 
@@ -103,3 +104,18 @@ def test_colour_and_shape_are_carried(full_range: bool) -> None:
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
     assert (frame.colorspace, frame.color_primaries, frame.color_trc) == (1, 1, 1)
     assert frame.color_range == (2 if full_range else 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "times", "said"),
+    [
+        ({"profile": OutputProfile(preset="no-such")}, [0, 3600], "cannot be encoded"),
+        ({"pixel_format": "gbrp"}, [0, 3600], "cannot be encoded"),
+        ({}, [], "no frame"),
+    ],
+    ids=["options", "format", "nothing"],
+)
+def test_what_cannot_be_encoded_is_an_error_of_ours(changes: dict[str, object], times: list[int], said: str) -> None:
+    """Else the segment would be tried again as if it had killed its worker, and the reason lost."""
+    with pytest.raises(JobError, match=said):
+        encode(spec(**changes), times, 0, 7200)  # type: ignore[arg-type]
