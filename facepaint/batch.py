@@ -110,8 +110,16 @@ def upload_item(client: Client, item: Item, look: Look, display: Display, resume
     return result.job_id
 
 
-def wait_item(client: Client, job_id: str, display: Display, tend: Callable[[], object] | None = None) -> None:
+def wait_item(
+    client: Client,
+    job_id: str,
+    display: Display,
+    tend: Callable[[], object] | None = None,
+    advice: str | None = None,
+) -> None:
     """Wait for a job, showing how far it is; ``tend`` looks after the workers meanwhile.
+
+    ``advice`` says what to do if it fails, where it cannot be resumed.
 
     Raises:
         JobError: a segment was given up.
@@ -129,7 +137,7 @@ def wait_item(client: Client, job_id: str, display: Display, tend: Callable[[], 
         failed = sum(look.failed for look in status.looks)
         raise JobError(
             f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
-            f"`facepaint resume {job_id}` tries again"
+            + (advice or f"`facepaint resume {job_id}` tries again")
         )
 
 
@@ -174,7 +182,9 @@ def run_item(
     with make_display(json=as_json) as display:
         job_id = upload_item(client, item, look, display)
         try:
-            wait_item(client, job_id, display, tend)
+            # With workers of our own, the job ends with this command.
+            advice = "--allow-gaps saves the rest" if tend is not None else None
+            wait_item(client, job_id, display, tend, advice)
         except JobError:
             if not saving.allow_gaps:
                 raise
