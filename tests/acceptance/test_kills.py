@@ -49,8 +49,8 @@ def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]
     children = Children()
     (tmp_path / "poisoned" / "logs").mkdir(parents=True)
 
-    def start(poison: str, settings: Settings = impatient) -> Child:
-        recipe = parts.worker(tmp_path / "poisoned", settings, "poisoned", processes=1)
+    def start(poison: str, settings: Settings = impatient, pool: parts.Pool = "prefork") -> Child:
+        recipe = parts.worker(tmp_path / "poisoned", settings, "poisoned", processes=1, pool=pool)
         command = tuple("tests.poison" if word == "tasks" else word for word in recipe.command)
         child = children.start(replace(recipe, command=command, environment={**recipe.environment, "POISON": poison}))
         wait_until_ready(child, 60)
@@ -97,6 +97,7 @@ def test_a_broker_that_forgets_everything_is_mended_by_resume(
     assert client.wait(job_id, poll_s=0.2).state == "complete"
 
 
+@pytest.mark.slow
 def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
     clip: Path, client: Client, start_poisoned: StartWorker
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
     assert look.reasons == {2: "its worker died or hung 3 times"}
 
 
+@pytest.mark.slow
 def test_a_segment_that_hangs_its_worker_is_given_up(clip: Path, client: Client, start_poisoned: StartWorker) -> None:
     start_poisoned("paint-1-hang")
     job_id = client.upload(clip, ["sunglasses"]).job_id
@@ -131,6 +133,7 @@ def test_a_hiding_look_shows_plain_pictures_where_it_was_given_up(
     assert blank == [60 <= n < 90 for n in range(len(blank))]
 
 
+@pytest.mark.slow
 def test_a_failed_detection_hides_the_whole_frame(
     clip: Path, client: Client, start_poisoned: StartWorker, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ def test_a_failed_detection_hides_the_whole_frame(
         assert detail[0] < 0.3 * detail[1], "the whole frame lost its detail"
 
 
+@pytest.mark.slow
 def test_a_stopped_worker_hands_its_work_on(
     clip: Path, client: Client, impatient: Settings, start_worker: StartWorker
 ) -> None:
@@ -170,4 +174,16 @@ def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
     assert worker.wait(20)
     assert not client.store.exists(claim)
     start_worker(patient, name="second")
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
+
+
+def test_a_worker_of_one_process_that_hangs_ends_so_that_it_can_be_started_again(
+    clip: Path, client: Client, start_worker: StartWorker, start_poisoned: StartWorker, impatient: Settings
+) -> None:
+    """As on a GPU, where there is no pool whose parent could kill it."""
+    worker = start_poisoned("detect-0-hang", pool="solo")
+    job_id = client.upload(clip, ["fill"]).job_id
+    assert worker.wait(60)
+    assert client.store.exists(keys.claim(job_id, "detect", 0)), "it counts as a crash"
+    start_worker(impatient, name="second")
     assert client.wait(job_id, poll_s=0.2).state == "complete"
