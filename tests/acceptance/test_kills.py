@@ -161,6 +161,7 @@ def test_a_stopped_worker_hands_its_work_on(
     assert client.wait(job_id, poll_s=0.2).state == "complete"
 
 
+@pytest.mark.slow
 def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
     clip: Path, client: Client, impatient: Settings, start_worker: StartWorker, start_poisoned: StartWorker
 ) -> None:

@@ -120,7 +120,10 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page
     eventually(lambda: seen(page, "#state") == "Complete", 20)
 
 
-@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "libopus", "flac", "pcm_s16le"])
+@pytest.mark.parametrize(
+    "codec",
+    ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("libmp3lame", "libopus", "flac", "pcm_s16le"))],
+)
 def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
     page: Page, url: str, store: Store, codec: str
 ) -> None:
@@ -245,6 +248,7 @@ def test_keys_play_pause_jump_and_mute(page: Page, url: str, store: Store) -> No
     eventually(lambda: not video(page)["paused"])
 
 
+@pytest.mark.slow
 def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, url: str, store: Store) -> None:
     made = plain_job(store, 120.0).complete()
     page.open(f"{url}jobs/{made.id}")

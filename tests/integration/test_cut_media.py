@@ -105,7 +105,26 @@ RECIPES: dict[str, Recipe] = {
 }
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+QUICK = frozenset(
+    {
+        "H.264, closed groups",
+        "H.264, open groups",
+        "H.264, one keyframe",
+        "H.264, uneven",
+        "H.264, trimmed",
+        "HEVC, as x265 makes it",
+        "MPEG-2 in MPEG-TS, starting late",
+        "MPEG-4 in AVI",
+        "GIF",
+    }
+)
+"""One of each way to be awkward; the others are for `make test-all`."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in RECIPES],
+)
 def clip(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return RECIPES[request.param](tmp_path_factory.mktemp("clip"))
 
