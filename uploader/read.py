@@ -19,9 +19,7 @@ from uploader.keyframes import begins_cleanly
 from uploader.media import open_media
 from uploader.probe import Probe
 from uploader.subtitles import SubtitleReader
-
-JUMP_S = 1
-"""Times that go back by more than this do not belong to the same recording any more."""
+from uploader.timeline import Timeline
 
 MISSING_S = 1
 """A file that ends this much before it says it does was cut off."""
@@ -37,8 +35,9 @@ class Reader:
     """One pass over a video file, by which memory does not grow.
 
     ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it did not), ``late``
-    how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound tracks whose times
-    jump back, and ``extras`` what else is in it. ``bytes`` grows while it is read.
+    how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound had times that fit
+    nowhere, ``parts`` how many recordings it is made of, and ``extras`` what else is in it. ``bytes`` grows while it is
+    read.
     """
 
     def __init__(self, path: Path, probed: Probe, segment_s: float) -> None:
@@ -47,9 +46,8 @@ class Reader:
         self._subtitles = SubtitleReader()
         self._begun = False
         self._last: Packet | None = None
-        self._times_s: dict[int, Fraction] = {}
         self._corrupt = False
-        self._ends_s = Fraction(0)
+        self._timeline = Timeline(probed.video_index)
         self.bytes = 0
         self.truncated = ""
         self.lost_sounds = 0
@@ -58,6 +56,11 @@ class Reader:
     def late(self) -> int:
         """Frames that come too late in the file for the time they are to be shown at."""
         return self._cutter.late
+
+    @property
+    def parts(self) -> int:
+        """Recordings put one behind the other, each with times of its own; 1 for most files."""
+        return self._timeline.parts
 
     def extras(self) -> Extras:
         """Tags, chapters and text subtitles."""
@@ -71,10 +74,7 @@ class Reader:
                     if packet.size:
                         self.bytes += packet.size
                         yield from self._sort(packet)
-                    if self.truncated:
-                        break
-                else:
-                    self._check_end(container)
+                self._check_end(container)
             except av.error.FFmpegError as exc:
                 self.truncated = f"{exc.strerror or exc}".lower()
         yield from self._cutter.finish()
@@ -84,36 +84,20 @@ class Reader:
         return [*copied, *(stream for stream in container.streams.subtitles if self._subtitles.takes(stream))]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
-        index = packet.stream.index
-        is_video = index == self._probed.video_index
         if packet.stream.type == "subtitle":
             self._subtitles.add(packet)
-        elif self._jumps_back(packet):
-            if is_video:
-                self.truncated = f"its times jump back after {float(self._times_s[index]):.1f} s"
-            else:
-                self.lost_sounds += 1
-        elif is_video:
-            yield from self._video(packet)
+            return
+        index, shift = packet.stream.index, self._timeline.shift(packet)
+        if shift is None:
+            self.lost_sounds += 1
+        elif index == self._probed.video_index:
+            yield from self._video(packet, shift)
         else:
             track = self._probed.audio_indexes.index(index)
-            described = AudioPacket(track, packet.size, packet.pts, packet.dts, packet.duration or 0)
+            described = AudioPacket(track, packet.size, *_times(packet, shift), packet.duration or 0)
             self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
 
-    def _jumps_back(self, packet: av.Packet[Any]) -> bool:
-        """Whether times begin anew here, as between recordings put one behind the other."""
-        time = packet.pts if packet.dts is None else packet.dts
-        if time is None or packet.is_discard:
-            return False
-        now = time * packet.time_base
-        if self._times_s.setdefault(packet.stream.index, now) - now > JUMP_S:
-            return True
-        self._times_s[packet.stream.index] = now
-        end = time if packet.pts is None else packet.pts
-        self._ends_s = max(self._ends_s, (end + (packet.duration or 0)) * packet.time_base)
-        return False
-
-    def _video(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
+    def _video(self, packet: av.Packet[Any], shift: int) -> Iterator[CutSegment]:
         data = bytes(packet)
         video = self._probed.video
         keyframe = packet.is_keyframe and begins_cleanly(video.codec, video.extradata, data)
@@ -121,7 +105,7 @@ class Reader:
         if not self._begun:
             return  # no player shows what comes before the first keyframe
         self._corrupt = packet.is_corrupt
-        described = Packet(len(data), packet.pts, packet.dts, packet.duration or 0, keyframe, packet.is_discard)
+        described = Packet(len(data), *_times(packet, shift), packet.duration or 0, keyframe, packet.is_discard)
         if described.discard:
             # An edit list gives such packets the times of others, which are shown.
             described = replace(described, pts=None, dts=None)
@@ -137,15 +121,22 @@ class Reader:
             claimed = (stream.duration + (stream.start_time or 0)) * stream.time_base
         elif container.duration and container.format.name.startswith(CLAIMING):
             claimed = Fraction(container.duration, av.time_base)
-        if claimed is not None and claimed - self._ends_s > MISSING_S:
-            self.truncated = f"its data ends at {float(self._ends_s):.1f} s of {float(claimed):.1f} s"
+        ends_s = self._timeline.ends_s
+        if claimed is not None and claimed - ends_s > MISSING_S:
+            self.truncated = f"its data ends at {float(ends_s):.1f} s of {float(claimed):.1f} s"
         elif self._corrupt or self._breaks_off(container.format.name):
-            self.truncated = f"its data ends in the middle of a frame at {float(self._ends_s):.1f} s"
+            self.truncated = f"its data ends in the middle of a frame at {float(ends_s):.1f} s"
 
     def _breaks_off(self, format_name: str) -> bool:
         """Whether the last unit of a format made of units of one size is not whole."""
         sizes = TRANSPORT_PACKETS if format_name == "mpegts" else ()
         return bool(sizes) and all(self._probed.source.bytes % size for size in sizes)
+
+
+def _times(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
+    """Its pts and dts, shifted."""
+    pts, dts = (None if time is None else time + shift for time in (packet.pts, packet.dts))
+    return pts, dts
 
 
 def _with_pts(packet: Packet, last: Packet | None) -> Packet:

@@ -99,7 +99,9 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield f"the file ended early: {reader.truncated}"
     if reader.late:
         yield f"{reader.late} frames are left out: they come too late in the file for their times"
-    if reader.lost_sounds:
+    if reader.parts > 1:
+        yield f"{reader.parts} recordings one behind the other, each with times of its own: shown as one"
+    elif reader.lost_sounds:
         yield f"{reader.lost_sounds} packets of sound are left out: their times jump back"
     if probed.left_out:
         yield f"{probed.left_out} of {probed.left_out + len(probed.audio)} sound tracks are left out: empty, or unknown"

@@ -1,5 +1,6 @@
 """Real files, cut and decoded as workers do: frames, times, pictures and sound are those of an ordinary decode."""
 
+import itertools
 from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
@@ -161,6 +162,27 @@ def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
     assert [time for time, _ in ordinary] == times
     first = {time: (time, picture) for time, picture in reversed(ordinary)}
     assert cut_clip(path, 2).all_frames() == [first[time] for time in sorted(set(times))]
+
+
+@pytest.mark.parametrize(("name", "codec", "sound"), [("a.ts", "libx264", "aac"), ("a.mpg", "mpeg2video", "mp2")])
+@pytest.mark.parametrize("segment_s", [0.5, 7])
+def test_recordings_one_behind_the_other(name: str, codec: str, sound: str, segment_s: float, tmp_path: Path) -> None:
+    """Broadcasts, cameras and DVDs leave such files: the times of each begin anew, a player shows them in a row."""
+    once = portrait(name, tmp_path, codec=codec, options={"bf": "2"}, audio=sound, seconds=2)
+    thrice = tmp_path / f"thrice-{name}"
+    thrice.write_bytes(once.read_bytes() * 3)
+    cut = cut_clip(thrice, segment_s)
+    frames = cut.all_frames()
+    assert [picture for _, picture in frames] == [picture for _, picture in decode_ordinarily(once)] * 3
+    times = [time for time, _ in frames if time is not None]
+    gaps = [(after - before) * cut.probed.video.time_base for before, after in itertools.pairwise(times)]
+    assert max(gaps) < 0.3
+    assert min(gaps) > 0
+    (sounds,) = cut.sounds()
+    heard = [packet.pts for packet, _ in sounds if packet.pts is not None]
+    assert all(before < after for before, after in itertools.pairwise(heard))
+    assert len(heard) >= 3 * len(audio_packets(once)[0]) - 6, "a few packets where the sound overlaps"
+    assert cut.truncated == ""
 
 
 @pytest.mark.slow
