@@ -1,6 +1,7 @@
 """The Celery app with its tasks: each parses the message, calls `tasks.work`, and maps errors to retry or give up."""
 
 import contextlib
+import faulthandler
 import logging
 import socket
 import threading
@@ -28,6 +29,12 @@ HEARTBEAT_S = 15.0
 PAUSE_S = 3.0
 """Rest before a message goes back, beside the retries of the storage client itself: it may come straight here again."""
 
+ALONE_S = 5
+"""What a task may take over its time limit before a worker without a parent ends itself."""
+
+STDERR = 2
+"""The real one: Celery puts its logger in the place of `sys.stderr`."""
+
 settings = Settings.load()
 app: Celery = make_app(settings)
 
@@ -53,6 +60,8 @@ class SegmentTask(Task):  # type: ignore[type-arg]
     """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.work`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
+        # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and ends itself.
+        faulthandler.dump_traceback_later(settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR)
         try:
             super().__call__(*args, **kwargs)
         except (ServiceError, DeviceError) as exc:
@@ -66,6 +75,8 @@ class SegmentTask(Task):  # type: ignore[type-arg]
             log.exception("unforeseen")
             time.sleep(PAUSE_S)
             raise Reject(repr(exc), requeue=True) from exc
+        finally:
+            faulthandler.cancel_dump_traceback_later()
 
     @property
     def redelivered(self) -> bool:
