@@ -74,7 +74,10 @@ class Reader:
                     if packet.size:
                         self.bytes += packet.size
                         yield from self._sort(packet)
-                self._check_end(container)
+                    if self.truncated:
+                        break
+                else:
+                    self._check_end(container)
             except av.error.FFmpegError as exc:
                 self.truncated = f"{exc.strerror or exc}".lower()
         yield from self._cutter.finish()
@@ -104,6 +107,10 @@ class Reader:
         self._begun = self._begun or packet.is_keyframe
         if not self._begun:
             return  # no player shows what comes before the first keyframe
+        if packet.has_sidedata("new_extradata") and bytes(packet.get_sidedata("new_extradata")) != video.extradata:
+            # Workers make their decoders from one set of parameters.
+            self.truncated = f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"
+            return
         self._corrupt = packet.is_corrupt
         described = Packet(len(data), *_times(packet, shift), packet.duration or 0, keyframe, packet.is_discard)
         if described.discard:

@@ -185,6 +185,20 @@ def test_recordings_one_behind_the_other(name: str, codec: str, sound: str, segm
     assert cut.truncated == ""
 
 
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path: Path) -> None:
+    """Recorded streams whose sender was restarted: the same settings go on, others end the job there, and are named."""
+    first = portrait("first.flv", tmp_path, options={"bf": "0"}, seconds=2)
+    second = portrait("second.flv", tmp_path, options={"bf": "2" if changed else "0"}, seconds=2)
+    both = tmp_path / "both.flv"
+    both.write_bytes(first.read_bytes() + second.read_bytes()[13:])
+    cut = cut_clip(both, 0.5)
+    pictures = [picture for _, picture in cut.all_frames()]
+    expected = decode_ordinarily(first) + ([] if changed else decode_ordinarily(second))
+    assert pictures == [picture for _, picture in expected]
+    assert cut.truncated == ("its video is coded in another way after 2.0 s" if changed else "")
+
+
 @pytest.mark.slow
 @pytest.mark.clips
 @pytest.mark.parametrize("segment_s", LENGTHS_S)
