@@ -181,8 +181,9 @@ def _claimed(
         store.delete(key)
         raise
     except (SystemExit, KeyboardInterrupt):
-        # Whoever exceeds the time limit is told to stop in the same way.
-        if datetime.now(UTC) - now < timedelta(seconds=settings.task_time_limit_s):
+        # Who exceeds the time limit is told to stop in the same way. The limit counts from before the claim: half of
+        # it is surely less.
+        if datetime.now(UTC) - now < timedelta(seconds=settings.task_time_limit_s / 2):
             store.put_record(key, before) if before else store.delete(key)
         raise
     store.delete(key)
