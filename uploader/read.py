@@ -62,6 +62,11 @@ class Reader:
         """Recordings put one behind the other, each with times of its own; 1 for most files."""
         return self._timeline.parts
 
+    @property
+    def lost_subtitles(self) -> int:
+        """Subtitles there was no room for."""
+        return self._subtitles.left_out
+
     def extras(self) -> Extras:
         """Tags, chapters and text subtitles."""
         return Extras(self._probed.tags, self._probed.chapters, self._subtitles.tracks())

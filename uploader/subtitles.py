@@ -18,12 +18,13 @@ STYLED = frozenset({"ass", "ssa"})
 
 
 class SubtitleReader:
-    """Gathers the packets of text subtitle tracks."""
+    """Gathers the packets of text subtitle tracks; ``left_out`` counts those past `MAX_BYTES`."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, Subtitles] = {}
         self._packets: dict[int, list[tuple[int, int, bytes]]] = {}
         self._bytes = 0
+        self.left_out = 0
 
     def takes(self, stream: Stream) -> bool:
         """Whether a track is text."""
@@ -33,7 +34,10 @@ class SubtitleReader:
     def add(self, packet: av.Packet[Any]) -> None:
         """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are kept."""
         stream = packet.stream
-        if packet.pts is None or self._bytes + packet.size > MAX_BYTES:
+        if packet.pts is None:
+            return
+        if self._bytes + packet.size > MAX_BYTES:
+            self.left_out += 1
             return
         if stream.index not in self._tracks:
             assert stream.time_base is not None

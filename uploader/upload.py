@@ -103,6 +103,8 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield f"{reader.parts} recordings one behind the other, each with times of its own: shown as one"
     elif reader.lost_sounds:
         yield f"{reader.lost_sounds} packets of sound are left out: their times jump back"
+    if reader.lost_subtitles:
+        yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
     if probed.left_out:
         yield f"{probed.left_out} of {probed.left_out + len(probed.audio)} sound tracks are left out: empty, or unknown"
     if unqueued:

@@ -13,6 +13,7 @@ from PIL import Image
 from pydantic import SecretStr
 
 import uploader.store_segments
+import uploader.subtitles
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs import Extras, Job, Sealed, Segment, keys
@@ -257,6 +258,42 @@ def test_a_job_deleted_meanwhile_leaves_nothing_behind(
     with pytest.raises(JobDeleted, match="deleted while it was being uploaded"):
         upload(clip, BLUR, WatchedStore(settings, delete), queue, settings)
     assert [row.key.split("/")[0] for row in store.list("")] == ["deleted"]
+
+
+def with_subtitles(clip: Path, folder: Path, lines: int) -> Path:
+    """The clip with a subtitle every tenth of a second, in Matroska."""
+    text = "".join(
+        f"{n + 1}\n00:00:0{n // 10},{n % 10}00 --> 00:00:0{n // 10},{n % 10}90\nGrüße {n}\n\n" for n in range(lines)
+    )
+    (folder / "words.srt").write_text(text, encoding="utf-8")
+    out = folder / "subtitled.mkv"
+    with av.open(str(clip)) as picture, av.open(str(folder / "words.srt")) as words, av.open(str(out), "w") as target:
+        sources = ((picture, picture.streams.video[0]), (words, words.streams.subtitles[0]))
+        copies = [target.add_stream_from_template(stream) for _, stream in sources]
+        for (source, stream), copy in zip(sources, copies, strict=True):
+            for packet in source.demux(stream):
+                if packet.size and packet.dts is not None:
+                    packet.stream = copy
+                    target.mux(packet)
+    return out
+
+
+@pytest.mark.parametrize(("room", "kept"), [(4 * 2**20, 30), (100, 11)])
+def test_subtitles_travel_whole_or_are_said_to_be_left_out(
+    room: int,
+    kept: int,
+    clip: Path,
+    store: Store,
+    queue: Queue,
+    settings: Settings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(uploader.subtitles, "MAX_BYTES", room)
+    result = upload(with_subtitles(clip, tmp_path, 30), BLUR, store, queue, settings)
+    (track,) = store.get_record(keys.extras(result.job_id), Extras).subtitles
+    assert [data.decode() for _, _, data in track.packets] == [f"Grüße {n}" for n in range(kept)]
+    assert result.warnings == ((f"{30 - kept} subtitles are left out: there are too many",) if kept < 30 else ())
 
 
 def index_first(clip: Path, out: Path) -> Path:
