@@ -2,6 +2,7 @@
 
 import contextlib
 import faulthandler
+import inspect
 import logging
 import socket
 import threading
@@ -60,6 +61,10 @@ class SegmentTask(Task):  # type: ignore[type-arg]
     """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.work`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            inspect.signature(self.run).bind(*args, **kwargs)
+        except TypeError as exc:  # no message of ours: it would come back for ever
+            raise Reject(f"not a message for {self.name}: {exc}", requeue=False) from exc
         # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and ends itself.
         faulthandler.dump_traceback_later(settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR)
         try:

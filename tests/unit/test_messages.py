@@ -42,3 +42,10 @@ def test_errors_say_whether_a_message_comes_back(
     with pytest.raises(Reject) as raised:
         tasks.worker.paint(job=JOB, index=0, look="0123456789ab")
     assert raised.value.args[1] is comes_back
+
+
+@pytest.mark.parametrize("message", [{}, {"job": JOB}, {"job": JOB, "index": 0, "look": "0123456789ab", "more": 1}])
+def test_a_message_of_another_shape_does_not_come_back(message: dict[str, object]) -> None:
+    with pytest.raises(Reject) as raised:
+        tasks.worker.paint(**message)
+    assert raised.value.args[1] is False
