@@ -10,7 +10,7 @@ import numpy.typing as npt
 # ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 
 from facepaint.errors import DeviceError, UsageError
 from facepaint.jobs import Candidate
