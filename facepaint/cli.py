@@ -354,6 +354,9 @@ def main() -> None:
     except FacepaintError as exc:
         print(f"facepaint: {exc}", file=sys.stderr)
         sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        # Typer turns the first one into this code; one more may come while things are being put away.
+        sys.exit(130)
     except Exception as exc:
         if os.environ.get("FACEPAINT_DEBUG"):
             raise

@@ -6,6 +6,7 @@ touched: the environment, home and working folder are replaced for the whole ses
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -28,6 +29,9 @@ _DATABASES = 15
 @pytest.fixture(scope="session", autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No variable, home folder or connection file of the developer is found."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Started in the background of a shell, which children would inherit: Ctrl-C is tested too.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = tmp_path_factory.mktemp("isolated")
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
