@@ -357,7 +357,7 @@ def main() -> None:
     except KeyboardInterrupt:
         # Typer turns the first one into this code; one more may come while things are being put away.
         sys.exit(130)
-    except Exception as exc:
+    except Exception as exc:  # whatever else comes up is a bug, and is called one
         if os.environ.get("FACEPAINT_DEBUG"):
             raise
         frame = traceback.extract_tb(exc.__traceback__)[-1]

@@ -244,7 +244,7 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
                 yield stack
             finally:
                 stack.stop(gently=False)
-    except Exception:
+    except Exception:  # whatever went wrong, the logs may tell why
         for name in ("objects", "valkey", KEYS_NAME):
             _remove(home / name)
         raise

@@ -136,7 +136,7 @@ def _open_session(model: DetectorModel, device: Device, threads: int) -> tuple[o
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         session = ort.InferenceSession(str(model.weights), options, providers=wanted)
-    except Exception as exc:
+    except Exception as exc:  # the runtime has types of its own for every kind of bad file
         raise UsageError(f"the weights of detector '{model.name}' at {model.weights} do not load: {exc}") from exc
     # A provider can be listed and still fail to load, without a word.
     used = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
