@@ -149,8 +149,9 @@ def worker(
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
         raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
-    settings = Settings.load(device=device and device.value).require_services()
+    settings = Settings.load(device=device and device.value)
     _check_detection(settings)
+    settings.require_services()
     command = worker_command(settings, queues=names, processes=workers)
     environment = worker_environment(settings)
     os.chdir("/")  # else a tasks.py in the user's folder would shadow ours
