@@ -236,14 +236,14 @@ def test_keys_play_pause_jump_and_mute(page: Page, url: str, store: Store) -> No
 
     page.press(" ")
     eventually(lambda: video(page)["paused"])
-    assert page.run("document.querySelector('#play').getAttribute('aria-label')") == "Play"
+    eventually(lambda: page.run("document.querySelector('#play').getAttribute('aria-label')") == "Play")
     before = video(page)["currentTime"]
     page.press("ArrowRight")
     eventually(lambda: video(page)["currentTime"] == pytest.approx(before + 5, abs=0.01))
     page.press("ArrowLeft")
     eventually(lambda: video(page)["currentTime"] == pytest.approx(before, abs=0.01))
     page.press("m")
-    assert page.run("document.querySelector('video').muted") is True
+    eventually(lambda: page.run("document.querySelector('video').muted") is True)
     page.press(" ")
     eventually(lambda: not video(page)["paused"])
 
