@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -24,6 +24,8 @@ from facepaint.looks import CATALOGUE, parse_look
 from facepaint.settings import Settings
 from facepaint.status import alive_workers, find_job, why_waiting
 from facepaint.tables import print_filters, print_jobs, print_status, status_facts
+
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="facepaint",
@@ -348,6 +350,17 @@ def _show_page(url: str, browser: bool) -> None:
         print("No browser could be opened: open the page by hand.", file=sys.stderr)
 
 
+def _end_interrupted() -> NoReturn:
+    """End with the code for it; everything has been put away by now.
+
+    CPython kills itself by SIGINT, however well the interrupt was handled, if it came while a string was executed, as
+    is done to make a dataclass at import. This leaves it no time to.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
+
+
 def main() -> None:
     """Run the command line; errors of ours are one line on standard error and an exit code."""
     try:
@@ -355,9 +368,12 @@ def main() -> None:
     except FacepaintError as exc:
         print(f"facepaint: {exc}", file=sys.stderr)
         sys.exit(exc.exit_code)
-    except KeyboardInterrupt:
-        # Typer turns the first one into this code; one more may come while things are being put away.
-        sys.exit(130)
+    except SystemExit as exc:
+        if exc.code == INTERRUPTED:
+            _end_interrupted()
+        raise
+    except KeyboardInterrupt:  # Typer handles the first one; one more may come while things are being put away
+        _end_interrupted()
     except Exception as exc:  # whatever else comes up is a bug, and is called one
         if os.environ.get("FACEPAINT_DEBUG"):
             raise
