@@ -178,6 +178,7 @@ def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
     assert client.wait(job_id, poll_s=0.2).state == "complete"
 
 
+@pytest.mark.slow
 def test_a_worker_of_one_process_that_hangs_ends_so_that_it_can_be_started_again(
     clip: Path, client: Client, start_worker: StartWorker, start_poisoned: StartWorker, impatient: Settings
 ) -> None:

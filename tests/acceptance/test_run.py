@@ -87,6 +87,7 @@ def test_a_video_comes_back_painted_with_its_sound(tmp_path: Path) -> None:
     assert not list((tmp_path / "home" / "runs").glob("*")), "the private folder goes with the command"
 
 
+@pytest.mark.slow
 def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "good.mp4", seconds=2)
     bad = tmp_path / "bad.mp4"

@@ -79,7 +79,10 @@ def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Setti
 
 
 @pytest.mark.timeout(30)
-@pytest.mark.parametrize("method", ["detect", "length", "check", "hand_out_again"])
+@pytest.mark.parametrize(
+    "method",
+    ["detect", "check", *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "hand_out_again"))],
+)
 def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, method: str) -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     queue = Queue(settings.model_copy(update={"broker_url": Settings.load(broker_url=url).broker_url}))

@@ -159,7 +159,9 @@ def test_queued_messages_objects_and_secrets_outlive_a_restart(home: Path) -> No
 
 
 @needs_proc
-@pytest.mark.parametrize("guarded", [True, False], ids=["with its guard", "after its guard"])
+@pytest.mark.parametrize(
+    "guarded", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["with its guard", "after its guard"]
+)
 def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(home: Path, up: Up, guarded: bool) -> None:
     process = up(workers=2)
     leaders = groups(home)
@@ -208,7 +210,10 @@ def test_leftovers_are_ended_and_strangers_are_not(home: Path) -> None:
 
 
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
+)
 def test_a_signal_stops_everything_in_order(home: Path, up: Up, number: signal.Signals) -> None:
     process = up()
     leaders = groups(home)
@@ -232,6 +237,7 @@ def test_a_signal_while_it_starts_stops_it_too(home: Path, up: Up) -> None:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_second_signal_ends_what_does_not_stop(home: Path, up: Up) -> None:
     process = up()
     leaders = groups(home)
