@@ -101,7 +101,7 @@ BAD = [
     random_bytes,
     text,
     script_naming_a_neighbour,
-    playlist_naming_a_neighbour,
+    pytest.param(playlist_naming_a_neighbour, marks=pytest.mark.slow),
     audio_only,
     without_its_index,
     missing,

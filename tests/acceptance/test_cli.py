@@ -77,6 +77,7 @@ def test_pictures_come_back_under_their_names(facepaint: Command, start_worker: 
     assert sorted(path.name for path in (tmp_path / "painted").iterdir()) == sorted(names)
 
 
+@pytest.mark.slow
 def test_a_resumed_job_says_what_it_waits_for(facepaint: Command, clip: Path) -> None:
     job = facepaint("upload", clip).stdout.strip()
     assert "No worker is running" in facepaint("status", job).stdout
@@ -119,7 +120,9 @@ def test_a_bug_is_called_one(clip: Path) -> None:
     assert "this is a bug" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+)
 def test_an_interrupted_run_stops_everything(number: signal.Signals, clip: Path, tmp_path: Path) -> None:
     home = tmp_path / "home"
     process = subprocess.Popen(

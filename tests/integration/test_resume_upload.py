@@ -136,6 +136,7 @@ def test_killed_before_the_first_segment(
     assert job_status(store, job_id).total == SEGMENTS
 
 
+@pytest.mark.slow
 def test_killed_before_the_job_had_a_record(clip: Path, killed: Killed, store: Store, settings: Settings) -> None:
     """There is no job then: none is listed, none can be resumed, and what was written can be deleted."""
     job_id = killed(f"{BLUR.id}.json", hold_at="job.json")

@@ -426,6 +426,7 @@ def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -
     assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.sounds[0])
 
 
+@pytest.mark.slow
 def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: Path) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload([0])
