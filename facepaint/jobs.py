@@ -46,6 +46,21 @@ class Colour:
     range: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class LightLevels:
+    """How bright an HDR video was mastered: SMPTE ST 2086 and CTA-861.3; 0 or empty is unknown.
+
+    ``primaries`` are the CIE 1931 x, y of red, green, blue and white; luminances are in cd/m2. ``max_content`` and
+    ``max_average`` are MaxCLL and MaxFALL, the brightest pixel and the brightest picture's mean.
+    """
+
+    primaries: tuple[float, ...] = ()
+    min_luminance: float = 0.0
+    max_luminance: float = 0.0
+    max_content: int = 0
+    max_average: int = 0
+
+
 @dataclass(frozen=True)
 class VideoStream:
     """What a decoder needs besides the packets, and how its frames are to be shown.
@@ -67,6 +82,7 @@ class VideoStream:
     mirrored: bool = False
     sample_aspect_ratio: Fraction = Fraction(1)
     colour: Colour = Colour()
+    light: LightLevels = LightLevels()
     bits_per_coded_sample: int = 0
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -111,11 +127,15 @@ class DetectorSpec:
 
 @dataclass(frozen=True, slots=True)
 class OutputProfile:
-    """How every painted segment of a job is encoded: one profile a job, so that its segments join."""
+    """How every painted segment of a job is encoded: one profile a job, so that its segments join.
+
+    ``keep_format`` keeps the source's bit depth, chroma and HDR instead of making 8-bit 4:2:0 of it.
+    """
 
     encoder: str = "libx264"
     crf: int = 20
     preset: str = "superfast"
+    keep_format: bool = False
 
 
 @dataclass(frozen=True, slots=True)
