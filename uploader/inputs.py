@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facepaint.errors import InputError, NoPicture, UnreadableMedia
+from facepaint.media import check_file
 from facepaint.pictures import is_animated, open_picture, picture_format
-from uploader.media import check_file
 from uploader.probe import probe
 
 MOTION_JPEG = (".mjpeg", ".mjpg")

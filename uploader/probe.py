@@ -15,9 +15,9 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
+from facepaint.media import main_video, open_media
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, decode_beginning
-from uploader.media import open_media
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
@@ -76,19 +76,6 @@ def probe(path: Path) -> Probe:
             chapters=tuple(_chapters(container)),
             left_out=len(tracks) - len(audio),
         )
-
-
-def main_video(container: InputContainer, path: Path) -> InputVideo:
-    """The first real video stream: a cover picture is none.
-
-    Raises:
-        UnreadableMedia: there is none.
-    """
-    for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
-            return stream
-    what = "only sound" if container.streams.audio else "no video"
-    raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
 
 
 def source_file(path: Path) -> SourceFile:

@@ -14,9 +14,9 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.jobs import AudioPacket, Extras, Packet
+from facepaint.media import open_media
 from uploader.cut import CutSegment, Cutter
 from uploader.keyframes import begins_cleanly
-from uploader.media import open_media
 from uploader.probe import Probe
 from uploader.subtitles import SubtitleReader
 from uploader.timeline import Timeline

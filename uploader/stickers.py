@@ -7,9 +7,9 @@ from pathlib import Path
 from facepaint.errors import InputError
 from facepaint.jobs import keys
 from facepaint.looks import FilterSpec, Look
+from facepaint.media import check_file
 from facepaint.pictures import open_picture
 from facepaint.store import Store
-from uploader.media import check_file
 
 MAX_PIXELS = 40_000_000
 MAX_BYTES = 32 * 2**20

@@ -1,4 +1,4 @@
-"""Opening a file as media, and only as media: the one place where the uploader lets FFmpeg near a user's file."""
+"""Opening a file as media, and only as media: the one place where FFmpeg is let near a user's file."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
+from av.video.stream import VideoStream
 
 from facepaint.errors import InputError, UnreadableMedia
 
@@ -60,6 +61,19 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         ) from exc
     with container:
         yield container
+
+
+def main_video(container: InputContainer, path: Path) -> VideoStream:
+    """The first real video stream: a cover picture is none.
+
+    Raises:
+        UnreadableMedia: there is none.
+    """
+    for stream in container.streams.video:
+        if not stream.disposition & av.stream.Disposition.attached_pic:
+            return stream
+    what = "only sound" if container.streams.audio else "no video"
+    raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
 
 
 def check_file(path: Path) -> None:
