@@ -1,0 +1,39 @@
+"""The options and arguments that several commands share, each with its unit and default."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Device(StrEnum):
+    """Where a worker runs the detector."""
+
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+Inputs = Annotated[
+    list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")
+]
+Filters = Annotated[
+    list[str],
+    typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),
+]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")]
+LookId = Annotated[str | None, typer.Option("--look", help="Which look, where a job has several: its id's beginning.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts and nothing else.")]
+Detector = Annotated[str | None, typer.Option("--detector", help="Face detector.  [default: facepaint-0]")]
+MinFace = Annotated[
+    float | None,
+    typer.Option("--min-face", help="Smallest face to find, as a share of the picture's height.  [default: 0.06]"),
+]
+Quality = Annotated[int | None, typer.Option("--quality", help="x264 CRF: lower is better and bigger.  [default: 20]")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]")
+]
+AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
+DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")]
