@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +76,20 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             return stream
     what = "only sound" if container.streams.audio else "no video"
     raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
+
+
+def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is flipped before that.
+
+    From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
+    """
+    for data in frame.side_data:
+        if data.type.name == "DISPLAYMATRIX":  # type: ignore[attr-defined]  # the stub says str
+            a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])  # type: ignore[arg-type]
+            mirrored = a * d - b * c < 0
+            angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
+            return round(angle / 90) * 90 % 360, mirrored
+    return 0, False
 
 
 def check_file(path: Path) -> None:

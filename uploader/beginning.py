@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from av.video.stream import VideoStream as InputVideo
 from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import VideoStream
+from facepaint.media import orientation
 
 MAX_BYTES = 64 * 2**20
 """How far into the file the first frames, and the first packet of each sound track, are looked for."""
@@ -69,20 +68,6 @@ def decode_beginning(container: InputContainer, stream: InputVideo, video: Video
     if seen.packets[stream.index].has_sidedata("palette"):
         raise UnreadableMedia(f"{path}: the palette of its {video.codec} video is not read; convert it to H.264 first")
     return Beginning(seen.frames[0], seen.packets, *orientation(seen.own or seen.frames[0]))
-
-
-def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is flipped before that.
-
-    From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
-    """
-    for data in frame.side_data:
-        if data.type.name == "DISPLAYMATRIX":  # type: ignore[attr-defined]  # the stub says str
-            a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])  # type: ignore[arg-type]
-            mirrored = a * d - b * c < 0
-            angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
-            return round(angle / 90) * 90 % 360, mirrored
-    return 0, False
 
 
 def _read(container: InputContainer, stream: InputVideo, decoder: av.VideoCodecContext, enough: int) -> _Seen:
