@@ -296,6 +296,22 @@ def filters(
 
 
 @app.command()
+def verify(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The video that was painted.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="What was saved of it.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check that RESULT is SOURCE with painted faces and nothing else changed: frames, times, sound, colours, tags."""
+    from viewer.verify import verify as compare
+
+    found = compare(source, result)
+    print(json.dumps(found.facts()) if as_json else "\n".join(found.report()))
+    if not found.passed:
+        wrong = [promise.name for promise in found.guarantees if not promise.kept]
+        raise JobError(f"{result} is more than {source} with painted faces: it differs in {', '.join(wrong)}")
+
+
+@app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation and the services, and say what to do about what is wrong."""
     from facepaint.doctor import checks

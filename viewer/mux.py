@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
 """The muxer for each suffix a result may have."""
 
+LATE_S = 5
+"""What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's picture a little
+after its sound; what starts later has a clock that ran long before, and players would show nothing until then."""
+
 LARGEST_TIMESCALE = 2**31 - 1
 
 PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
@@ -33,7 +37,7 @@ STYLED_TEXT = frozenset({"ass", "ssa"})
 
 _MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
-_OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
 """Tags that describe the source's container, not what is in it."""
 
 
@@ -100,7 +104,7 @@ class Muxer:
         self._out = av.open(f"file:{path}", "w", format=plan.container, options=_options(plan))
         try:
             tags = plan.extras.tags.items()
-            self._out.metadata.update({name: text for name, text in tags if name.lower() not in _OF_THE_CONTAINER})
+            self._out.metadata.update({name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER})
             with av.open(io.BytesIO(first), format="mp4") as painted:
                 self.video = Track(self._out.add_stream_from_template(painted.streams.video[0]))
             if plan.container != "matroska":
@@ -184,7 +188,7 @@ class Muxer:
             for pts, duration, data in subtitles.packets:
                 body = data if not as_text else _text(subtitles.codec, data)
                 if as_text and not into_matroska:
-                    body = _timed_text(body)
+                    body = _timed_text(plain_text(subtitles.codec, data))
                 if body:
                     yield Timed(track, body, pts * subtitles.time_base, duration * subtitles.time_base)
 
@@ -205,9 +209,14 @@ def _text(codec: str, data: bytes) -> bytes:
     return data
 
 
+def plain_text(codec: str, data: bytes) -> bytes:
+    """The lines of a text subtitle in UTF-8, without marks of style; empty where nothing is shown."""
+    return _MARKS.sub("", _text(codec, data).decode("utf-8", "replace")).strip().encode()
+
+
 def _timed_text(text: bytes) -> bytes:
-    """A sample of MP4 timed text: its length in two bytes, then UTF-8 without marks."""
-    plain = _MARKS.sub("", text.decode("utf-8", "replace")).strip().encode()[:65535]
+    """A sample of MP4 timed text: its length in two bytes, then its lines."""
+    plain = text[:65535]
     return len(plain).to_bytes(2) + plain if plain else b""
 
 

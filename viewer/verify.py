@@ -1,0 +1,203 @@
+"""Verify that a result is its source with painted faces and nothing else changed, by decoding both side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from av.container import InputContainer
+
+from facepaint.media import main_video, open_media
+from viewer.guarantee import Guarantee, counted, seconds
+from viewer.mux import LATE_S, PLAIN_TEXT, STYLED_TEXT
+from viewer.verify_frames import FrameMatch, FrameReader, match_frames
+from viewer.verify_rest import chapters_guarantee, colour_guarantee, size_guarantee, tags_guarantee
+from viewer.verify_tracks import MATROSKA_S, compare_sound, compare_text, spoken_tracks
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """The outcome of `verify`.
+
+    ``frames`` were found in both. ``refused`` counts the source's packets that FFmpeg does not decode, ``concealed``
+    the frames that it decodes with errors; ``notes`` name them, and whatever else is no difference and worth a
+    sentence. ``shift_s`` is how much later everything is in the result, in seconds.
+    """
+
+    source: Path
+    result: Path
+    guarantees: tuple[Guarantee, ...]
+    frames: int
+    refused: int
+    concealed: int
+    shift_s: Fraction
+
+    @property
+    def differences(self) -> tuple[str, ...]:
+        """Every difference, with the name of its guarantee before it."""
+        return tuple(f"{promise.name}: {text}" for promise in self.guarantees for text in promise.differences)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Everything else there is to say."""
+        return tuple(text for promise in self.guarantees for text in promise.notes)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every guarantee is kept."""
+        return not self.differences
+
+    def report(self) -> Iterator[str]:
+        """A line a guarantee, with what differs and what else is to say under it."""
+        for promise in self.guarantees:
+            yield f"{'ok  ' if promise.kept else 'FAIL'} {promise.name}: {promise.found}"
+            yield from (f"     {text}" for text in (*promise.differences, *promise.notes))
+
+    def facts(self) -> dict[str, object]:
+        """The report for scripts."""
+        return {
+            "source": str(self.source),
+            "result": str(self.result),
+            "passed": self.passed,
+            "frames": self.frames,
+            "refused": self.refused,
+            "concealed": self.concealed,
+            "shift_s": float(self.shift_s),
+            "guarantees": [{**asdict(promise), "kept": promise.kept} for promise in self.guarantees],
+        }
+
+
+def verify(source: Path, result: Path) -> Verification:
+    """Compare a result with its source: frames and their times, sound, size, colours, tags, chapters, subtitles.
+
+    Both are decoded whole, one frame in memory at a time, whatever their length.
+
+    Raises:
+        InputError: there is no such file.
+        UnreadableMedia: one of them holds no video.
+    """
+    with open_media(source) as there, open_media(result) as here:
+        wanted = FrameReader(there, main_video(there, source))
+        found = FrameReader(here, main_video(here, result))
+        slack_s = MATROSKA_S if "matroska" in here.format.name else Fraction(0)
+        tolerance_s = max(wanted.tick, found.tick)
+        match = match_frames(wanted.times(), found.times(), tolerance_s, may_shift=_may_shift(there))
+        shifts_s = match.shifts_s or [Fraction(0)]
+        said = [tags_guarantee(there, here), chapters_guarantee(there, here, shifts_s[0])]
+    frames = [_frames(match, wanted, found), _times(match, wanted, tolerance_s)]
+    pictures = list(_pictures(wanted, found))
+    tracks = [_sound(source, result, shifts_s, slack_s), _subtitles(source, result, shifts_s[0], slack_s)]
+    return Verification(
+        source=source,
+        result=result,
+        guarantees=(*frames, tracks[0], *pictures, *said, tracks[1]),
+        frames=match.matched,
+        refused=wanted.refused.count,
+        concealed=wanted.concealed.count,
+        shift_s=shifts_s[0],
+    )
+
+
+def _may_shift(source: InputContainer) -> bool:
+    """Whether saving moves everything: what starts below 0, or too late to be waited for."""
+    starts_s = [
+        stream.start_time * stream.time_base
+        for stream in source.streams
+        if stream.start_time is not None and stream.time_base is not None
+    ]
+    return any(start_s < 0 for start_s in starts_s) or min(starts_s, default=0) > LATE_S
+
+
+def _frames(match: FrameMatch, wanted: FrameReader, found: FrameReader) -> Guarantee:
+    differences = [
+        f"{counted(seen.count, what)}: {seen}"
+        for seen, what in (
+            (match.missing, "frame of the source missing"),
+            (match.extra, "frame not in the source"),
+            (found.refused, "packet not decodable"),
+            (found.concealed, "frame decoded with errors"),
+            (found.hidden, "frame without a time of its own"),
+        )
+        if seen.count
+    ]
+    notes = [
+        f"{counted(seen.count, what)}: {seen}"
+        for seen, what in (
+            (wanted.refused, "packet of the source not decodable"),
+            (wanted.concealed, "frame of the source decoded with errors"),
+            (wanted.hidden, "frame of the source without a time of its own"),
+        )
+        if seen.count
+    ]
+    if found.ends_early:
+        differences.append(f"reading it stops: {found.ends_early}")
+    if wanted.ends_early:
+        notes.append(f"reading the source stops: {wanted.ends_early}")
+    return Guarantee("frames", f"{match.matched} of {wanted.count}", tuple(differences), tuple(notes))
+
+
+def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Guarantee:
+    differences, notes = [], []
+    if match.wrong.count:
+        differences.append(f"{counted(match.wrong.count, 'frame')} at another time: {match.wrong}")
+    shifts = [seconds(shift_s) for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
+    if wanted.parts > 1:
+        notes.append(f"{wanted.parts} recordings one behind the other, shown as one")
+    elif shifts:
+        notes.append(f"everything is {shifts[0]} later than in the source")
+    return Guarantee("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
+
+
+def _pictures(wanted: FrameReader, found: FrameReader) -> Iterator[Guarantee]:
+    if wanted.first is None or found.first is None:
+        return
+    yield size_guarantee(wanted, found)
+    yield colour_guarantee(wanted.first, found.first)
+
+
+def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fraction) -> Guarantee:
+    there, here = spoken_tracks(source), spoken_tracks(result)
+    if len(there) != len(here):
+        return Guarantee("sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",))
+    differences, notes, packets = [], [], []
+    for number, indexes in enumerate(zip(there, here, strict=True), 1):
+        match = compare_sound(source, result, indexes, shifts_s, slack_s)
+        differences += [f"track {number}: {text}" for text in match.differences()]
+        packets.append(f"{match.packets} packets")
+        if match.adts:
+            notes.append(f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it")
+        if match.left_out:
+            notes.append(f"track {number}: {match.left_out} packets that do not fit at a seam are left out")
+    found = f"{counted(len(here), 'track')}: {', '.join(packets)}" if here else "none"
+    return Guarantee("sound", found, tuple(differences), tuple(notes))
+
+
+def _subtitles(source: Path, result: Path, shift_s: Fraction, slack_s: Fraction) -> Guarantee:
+    there, pictures = _text_tracks(source)
+    here, _ = _text_tracks(result)
+    notes = (f"{counted(pictures, 'track')} of pictures left out",) if pictures else ()
+    if len(there) != len(here):
+        return Guarantee("subtitles", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), notes)
+    differences, lines = [], []
+    for number, ((index, language), (copy, copied)) in enumerate(zip(there, here, strict=True), 1):
+        match = compare_text(source, result, (index, copy), shift_s, slack_s)
+        differences += [f"track {number}: {text}" for text in match.differences()]
+        lines.append(f"{match.packets} lines")
+        if language != copied:
+            differences.append(f"track {number} is in {copied or 'no language'} instead of {language}")
+    found = f"{counted(len(here), 'track')}: {', '.join(lines)}" if here else "none"
+    return Guarantee("subtitles", found, tuple(differences), notes)
+
+
+def _text_tracks(path: Path) -> tuple[list[tuple[int, str]], int]:
+    """Number and language of each track of text, and how many tracks there are of something else."""
+    texts = []
+    with open_media(path) as container:
+        for stream in container.streams.subtitles:
+            context = stream.codec_context
+            if context is not None and context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT:
+                language = stream.metadata.get("language", "")
+                texts.append((stream.index, "" if language == "und" else language))
+        return texts, len(container.streams.subtitles) - len(texts)

@@ -1,0 +1,160 @@
+"""Compare what is said about the pictures of two videos, their tags and their chapters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from facepaint.media import orientation
+from viewer.guarantee import Guarantee, seconds
+from viewer.mux import OF_THE_CONTAINER
+from viewer.verify_frames import FrameReader
+
+BT709 = (1, 1, 1)
+UNSPECIFIED = 2
+RGB_MATRIX = 0
+HDR = frozenset({16, 18})
+"""The transfers PQ and HLG."""
+
+FULL = 2
+
+CHAPTER_S = Fraction(1, 1000)
+"""Chapters are counted in thousandths of a second."""
+
+
+def size_guarantee(source: FrameReader, result: FrameReader) -> Guarantee:
+    """The upright size and the aspect of a pixel; an odd side may be longer by a line."""
+    assert source.first is not None
+    assert result.first is not None
+    width, height, aspect = _upright(source.stream, source.first)
+    found = _upright(result.stream, result.first)
+    differences, notes = [], []
+    padded = (width + width % 2, height + height % 2)
+    if found[:2] not in {(width, height), padded}:
+        differences.append(f"{found[0]}x{found[1]} instead of {width}x{height}")
+    elif found[:2] != (width, height):
+        notes.append(f"an odd side is longer by a line: {width}x{height} became {found[0]}x{found[1]}")
+    if found[2] != aspect:
+        differences.append(f"pixels are shown {found[2]} wide instead of {aspect}")
+    if len(source.sizes) > 1:
+        notes.append(f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first")
+    if len(result.sizes) > 1:
+        differences.append(f"there are frames of {len(result.sizes)} sizes")
+    shown = Fraction(width, height) * aspect
+    return Guarantee("picture", f"{found[0]}x{found[1]}, shown {float(shown):.3f}:1", tuple(differences), tuple(notes))
+
+
+def _upright(stream: VideoStream, frame: av.VideoFrame) -> tuple[int, int, Fraction]:
+    """Width, height and pixel aspect as players show them, turned by the display matrix."""
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if orientation(frame)[0] % 180:
+        return frame.height, frame.width, 1 / aspect
+    return frame.width, frame.height, aspect
+
+
+def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
+    """The colour description, by the code points of ITU-T H.273, and the range."""
+    wanted, found = _colour(first), _colour(copied)
+    full, copied_full = _is_full(first), _is_full(copied)
+    bits = copied.format.components[0].bits
+    notes, differences = [], []
+    if first.format.is_rgb or first.format.has_palette:
+        notes.append("RGB became BT.709")
+        wanted, full = (wanted[0], wanted[1], BT709[2]), False
+    elif wanted[1] in HDR and bits == 8:
+        notes.append("HDR became BT.709")
+        wanted, full = BT709, False
+    elif wanted[2] == RGB_MATRIX:
+        wanted = (wanted[0], wanted[1], UNSPECIFIED)
+    for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
+        if there != here:
+            differences.append(f"{name} {here} instead of {there}")
+    if full != copied_full:
+        differences.append(f"{'full' if copied_full else 'limited'} range instead of {'full' if full else 'limited'}")
+    if first.format.components[0].bits > bits:
+        notes.append(f"{first.format.name} became {copied.format.name}")
+    tags = "/".join(str(code) for code in found)
+    return Guarantee("colour", f"{tags} {'full' if copied_full else 'limited'} range", tuple(differences), tuple(notes))
+
+
+def _colour(frame: av.VideoFrame) -> tuple[int, int, int]:
+    return int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
+
+
+def _is_full(frame: av.VideoFrame) -> bool:
+    # FFmpeg names full range by its JPEG formats too; what is not said is limited.
+    return int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
+
+
+def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
+    """The file's tags, and language and title of each sound track.
+
+    A look that hides leaves every tag and title out, so one that is not there is no difference; languages stay.
+    """
+    wanted, found = _tags(source.metadata), _tags(result.metadata)
+    differences = [
+        f"{name} is {found[name]!r} instead of {text!r}"
+        for name, text in wanted.items()
+        if name in found and not _alike(found[name], text)
+    ]
+    left_out = [name for name in wanted if name not in found]
+    kept = [name for name in wanted if name in found]
+    for number, (there, here) in enumerate(zip(source.streams.audio, result.streams.audio, strict=False), 1):
+        language, copied = _language(there.metadata), _language(here.metadata)
+        if language != copied:
+            differences.append(f"the language of sound track {number} is {copied or 'not said'} instead of {language}")
+        title, copied = there.metadata.get("title", ""), here.metadata.get("title", "")
+        if title and copied not in {"", title}:
+            differences.append(f"the title of sound track {number} is {copied!r} instead of {title!r}")
+        elif title and not copied:
+            left_out.append(f"title of sound track {number}")
+    if kept and "title" in left_out:
+        differences.append("the title is missing, though other tags are kept")
+    notes = (f"left out: {', '.join(left_out)}",) if left_out else ()
+    return Guarantee("tags", ", ".join(kept) or "none", tuple(differences), notes)
+
+
+def _tags(metadata: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): text for name, text in metadata.items() if name.lower() not in OF_THE_CONTAINER}
+
+
+def _language(metadata: dict[str, str]) -> str:
+    language = metadata.get("language", "")
+    return "" if language == "und" else language
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether two values are the same text, or the same moment."""
+    if one.strip() == other.strip():
+        return True
+    try:
+        return datetime.fromisoformat(one) == datetime.fromisoformat(other)
+    except (TypeError, ValueError):
+        return False
+
+
+def chapters_guarantee(source: InputContainer, result: InputContainer, shift_s: Fraction) -> Guarantee:
+    """The chapters: begin, end and title of each."""
+    wanted = [(start + shift_s, end + shift_s, title) for start, end, title in _chapters(source)]
+    found = list(_chapters(result))
+    differences = []
+    if len(found) != len(wanted):
+        differences.append(f"{len(found)} instead of {len(wanted)}")
+    for number, (there, here) in enumerate(zip(wanted, found, strict=False), 1):
+        if there[2] != here[2]:
+            differences.append(f"chapter {number} is called {here[2]!r} instead of {there[2]!r}")
+        for what, time_s, copied_s in zip(("begins", "ends"), there[:2], here[:2], strict=True):
+            if abs(time_s - copied_s) > CHAPTER_S:
+                differences.append(f"chapter {number} {what} at {seconds(copied_s)} instead of {seconds(time_s)}")
+    return Guarantee("chapters", str(len(found)) if found else "none", tuple(differences))
+
+
+def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, str]]:
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1)
+        yield chapter["start"] * base, chapter["end"] * base, chapter.get("metadata", {}).get("title", "")
