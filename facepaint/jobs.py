@@ -67,7 +67,7 @@ class VideoStream:
 
     ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame upright; ``mirrored``
     says it must be flipped left to right before that turn. ``width`` and ``height`` are of the decoded frame;
-    ``bits_per_coded_sample`` is needed by some older decoders alone.
+    ``bits_per_coded_sample`` is needed by some older decoders alone. ``language`` and ``title`` are the track's.
     """
 
     codec: str
@@ -84,6 +84,8 @@ class VideoStream:
     colour: Colour = Colour()
     light: LightLevels = LightLevels()
     bits_per_coded_sample: int = 0
+    language: str = ""
+    title: str = ""
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
@@ -98,6 +100,7 @@ class AudioStream:
     """One audio track. ``template`` carries its codec parameters to a muxer: see `facepaint.templates`.
 
     ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
+    ``disposition`` has FFmpeg's names for what the track is for: default, forced, comment ...
     """
 
     codec: str
@@ -107,6 +110,7 @@ class AudioStream:
     template: bytes
     language: str = ""
     title: str = ""
+    disposition: tuple[str, ...] = ()
     skip_samples: int = 0
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -236,7 +240,7 @@ class Subtitles:
     """One subtitle track, small enough to travel whole.
 
     ``template`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which
-    needs none; ``packets`` are (pts, duration, data).
+    needs none; ``packets`` are (pts, duration, data), ``disposition`` as in `AudioStream`.
     """
 
     codec: str
@@ -244,6 +248,8 @@ class Subtitles:
     template: bytes
     packets: tuple[tuple[int, int, bytes], ...]
     language: str = ""
+    title: str = ""
+    disposition: tuple[str, ...] = ()
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from facepaint.errors import InputError, UnreadableMedia
@@ -72,7 +73,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
         UnreadableMedia: there is none.
     """
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
+        if not stream.disposition & Disposition.attached_pic:
             return stream
     what = "only sound" if container.streams.audio else "no video"
     raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
@@ -90,6 +91,11 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
             angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
             return round(angle / 90) * 90 % 360, mirrored
     return 0, False
+
+
+def dispositions(stream: Stream) -> tuple[str, ...]:
+    """FFmpeg's names for what a track is for: default, forced, comment, hearing_impaired ..."""
+    return tuple(flag.name for flag in Disposition if stream.disposition & flag and flag.name)
 
 
 def check_file(path: Path) -> None:

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import main_video, open_media
+from facepaint.media import dispositions, main_video, open_media
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, decode_beginning
 
@@ -117,6 +117,8 @@ def _describe(stream: InputVideo) -> VideoStream:
         frame_rate=stream.average_rate or stream.guessed_rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         bits_per_coded_sample=context.bits_per_coded_sample,
+        language=stream.metadata.get("language", ""),
+        title=stream.metadata.get("title", ""),
     )
 
 
@@ -168,6 +170,7 @@ def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any
         skip_samples=_skip_samples(packet),
         language=stream.metadata.get("language", ""),
         title=stream.metadata.get("title", ""),
+        disposition=dispositions(stream),
     )
 
 

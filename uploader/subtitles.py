@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import av
 from av.stream import Stream
 
 from facepaint.jobs import Subtitles
+from facepaint.media import dispositions
 from facepaint.templates import make_template
 
 MAX_BYTES = 4 * 2**20
@@ -48,6 +50,8 @@ class SubtitleReader:
                 template=make_template(stream, packet) if codec in STYLED else b"",
                 packets=(),
                 language=stream.metadata.get("language", ""),
+                title=stream.metadata.get("title", ""),
+                disposition=dispositions(stream),
             )
         self._bytes += packet.size
         self._packets.setdefault(stream.index, []).append((packet.pts, packet.duration or 0, bytes(packet)))
@@ -55,6 +59,6 @@ class SubtitleReader:
     def tracks(self) -> tuple[Subtitles, ...]:
         """The tracks with what was gathered."""
         return tuple(
-            Subtitles(track.codec, track.time_base, track.template, tuple(self._packets[index]), track.language)
+            replace(track, packets=tuple(self._packets[index]))
             for index, track in sorted(self._tracks.items())
         )
