@@ -13,6 +13,9 @@ from PIL import Image, UnidentifiedImageError
 from facepaint.errors import NoPicture, UnreadableMedia
 
 FORMATS = ("JPEG", "PNG", "WEBP")
+STILLS = (*FORMATS, "GIF")
+"""What a picture to be painted may be; a GIF is no sticker."""
+
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
 
@@ -21,18 +24,20 @@ _DAMAGED = (OSError, EOFError, ValueError, SyntaxError, LookupError, ArithmeticE
 
 
 @contextmanager
-def open_picture(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) -> Iterator[Image.Image]:
-    """Open a JPEG, PNG or WebP; only its header is read yet. ``name`` is what messages call it.
+def open_picture(
+    source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
+) -> Iterator[Image.Image]:
+    """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages call it.
 
     Raises:
-        NoPicture: it is none of the three.
+        NoPicture: it is in none of them.
         UnreadableMedia: it is too large, or damaged; also if that shows while the caller decodes it.
     """
     try:
         with warnings.catch_warnings():
-            # Pillow warns of what is large; what is too large is decided here, by the header.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+            # Of what is large, which is decided here, by the header; of odd things beside the pixels, left out anyway.
+            warnings.simplefilter("ignore")
+            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
         with opened as picture:
             width, height = picture.size
             if max(width, height) > MAX_SIDE_PX or width * height > max_pixels:
@@ -47,12 +52,12 @@ def open_picture(source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS) 
 
 
 def picture_format(picture: Image.Image) -> str:
-    """One of `FORMATS`. Phones write JPEGs that hold further pictures (MPO); the first is the photograph."""
+    """One of `STILLS`. Phones write JPEGs that hold further pictures (MPO); the first is the photograph."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)
 
 
 def is_animated(picture: Image.Image) -> bool:
-    """Whether a PNG or WebP moves."""
+    """Whether a GIF, PNG or WebP moves."""
     return picture_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
 
 
@@ -61,3 +66,14 @@ def in_8_bits(picture: Image.Image) -> Image.Image:
     if not picture.mode.startswith("I"):
         return picture
     return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+
+
+def is_lossless_webp(data: bytes) -> bool:
+    """Whether the pixels of a WebP are in its lossless coding (RFC 9649)."""
+    at = 12
+    while at + 8 <= len(data):
+        name, size = struct.unpack_from("<4sI", data, at)
+        if name in {b"VP8 ", b"VP8L"}:
+            return bool(name == b"VP8L")
+        at += 8 + size + size % 2
+    return False

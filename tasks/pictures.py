@@ -3,37 +3,77 @@
 import hashlib
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageOps
+from PIL import Image, ImageCms
+from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
-from facepaint.pictures import in_8_bits, open_picture, picture_format
+from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
 from models.detector import Device
 from tasks.detect import load_detector
+from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import faces_of_picture
 
 JPEG_QUALITY = 92
+"""Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""
+
+WEBP_QUALITY = 90
+
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
+"""By the format of the result: see `result_format`."""
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture upright, by its EXIF orientation; 5 and above swap its sides."""
+
+GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16"})
+"""Pillow's names for pictures without colours."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+@dataclass(slots=True)
+class Opened:
+    """A picture and its pixels, upright: ``rgb`` of shape (height, width, 3), ``alpha`` (height, width) if it has any.
+
+    ``file`` is closed and keeps what its header told. ``converted`` says that its colour profile does not hold for
+    ``rgb``, which is sRGB.
+    """
+
+    file: Image.Image
+    rgb: Pixels
+    alpha: Pixels | None
+    orientation: int
+    converted: bool
 
 
 def detect_picture(job: Job, index: int, data: bytes, device: Device, threads: int = 1, worker: str = "") -> Faces:
     """Find the faces in a picture file; its one frame has pts ``index``.
 
     Raises:
-        UnreadableMedia: it is no JPEG, PNG or WebP, or too large.
+        UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
     with clock.stage("decode"):
-        rgb = np.asarray(_open(data, index).convert("RGB"))
+        rgb = _open(data, index).rgb
     with clock.stage("load"):
         detector = load_detector(job.detector, rgb.shape[1], rgb.shape[0], device, threads)
     with clock.stage("scale"):
@@ -53,84 +93,154 @@ def paint_picture(
     stickers: Mapping[str, bytes],
     worker: str = "",
 ) -> Result:
-    """Paint a picture file, upright, in its own format; without faces known, a hiding look covers all of it.
+    """Paint a picture file, upright, in its own format (a GIF becomes a PNG).
 
-    With a hiding look nothing of the file's metadata survives but its colour profile.
+    A look that does not hide gives a picture that there is nothing to paint on back as it came. One that hides covers
+    all of a picture whose faces are not known, and lets nothing of the file's metadata through but what its colours
+    mean.
 
     Raises:
-        UnreadableMedia: it is no JPEG, PNG or WebP, or too large.
+        UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
-    with clock.stage("decode"):
-        picture = _open(data, index)
-        alpha = picture.getchannel("A") if picture.mode == "RGBA" else None
-        rgb = np.array(picture.convert("RGB"))
     painter = painter_for(look, stickers)
     here = faces_of_picture(faces, look.hides) if faces else []
-    with clock.stage("paint"):
-        if faces is None and look.hides:
-            planes = Planes.from_rgb(rgb)
-            painter.cover(planes)
-            rgb = planes.to_rgb()
-            alpha = None
-        elif painter.touches(here):
-            _paint_regions(rgb, painter, here)
-    with clock.stage("encode"):
-        encoded = _save(rgb, alpha, picture, keep_exif=not look.hides)
-    sha256 = hashlib.sha256(encoded).hexdigest()
-    kind = str(picture.info["kind"])
+    with clock.stage("decode"):
+        picture = _open(data, index)
+    kind = result_format(picture.file)
+    as_it_came = not look.hides and not painter.touches(here) and kind == picture_format(picture.file)
+    if not as_it_came:
+        with clock.stage("paint"):
+            _paint(picture, look, painter, here, known=faces is not None)
+        with clock.stage("encode"):
+            data = _encode(picture, data, kind, hides=look.hides)
+    sha256 = hashlib.sha256(data).hexdigest()
     record = Painted(
         index=index,
         name=f"{index:06d}-{sha256[:12]}.{SUFFIXES[kind]}",
         frames=1,
-        bytes=len(encoded),
+        bytes=len(data),
         sha256=sha256,
         init_bytes=0,
         start=index,
         end=index + 1,
         codec=f"image/{kind.lower()}",
-        encoder="pillow",
+        encoder="copied" if as_it_came else "pillow",
         worker=worker,
         faces=len(here),
         times_s=clock.times_s,
     )
-    return Result(encoded, record)
+    return Result(data, record)
 
 
-def _paint_regions(rgb: npt.NDArray[np.uint8], painter: Painter, faces: list[Face]) -> None:
+def result_format(picture: Image.Image) -> str:
+    """One of `SUFFIXES`: the picture's own, and PNG for a GIF, whose 256 colours have no room for paint."""
+    kind = picture_format(picture)
+    return "PNG" if kind == "GIF" else kind
+
+
+def _open(data: bytes, index: int) -> Opened:
+    with open_picture(data, f"picture {index}", formats=STILLS) as file:
+        file.load()
+        has_alpha = "A" in file.getbands() or "transparency" in file.info
+        inks = file.mode == "CMYK"
+        plain = _from_cmyk(file) if inks else in_8_bits(file).convert("RGBA" if has_alpha else "RGB")
+        file.close()  # a large picture's pixels are held once less
+    turn = orientation(file.info.get("exif", b""))
+    upright = np.asarray(plain.transpose(TURNS[turn]) if turn in TURNS else plain)
+    del plain
+    # Copies: they are painted on, and taken up by OpenCV, which wants them in one piece.
+    alpha = upright[..., 3].copy() if has_alpha else None
+    return Opened(file, upright[..., :3].copy(), alpha, turn, converted=inks)
+
+
+def _from_cmyk(file: Image.Image) -> Image.Image:
+    """A picture in inks as sRGB, by its profile if there is one that can be read."""
+    profile = file.info.get("icc_profile")
+    if profile:
+        try:
+            inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            converted = ImageCms.profileToProfile(file, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        except (ImageCms.PyCMSError, OSError):
+            pass
+        else:
+            assert converted is not None
+            return converted
+    return file.convert("RGB")
+
+
+def _paint(picture: Opened, look: Look, painter: Painter, faces: list[Face], *, known: bool) -> None:
+    if look.hides and not known:
+        planes = Planes.from_rgb(picture.rgb)
+        painter.cover(planes)
+        picture.rgb, picture.alpha = planes.to_rgb(), None
+    elif painter.touches(faces):
+        _paint_regions(picture, painter, faces)
+    if look.hides and picture.alpha is not None:
+        # Nobody sees these colours, and a program that drops the transparency would show them.
+        picture.rgb[picture.alpha == 0] = 0
+
+
+def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None:
     """Paint on a 4:4:4 copy and take back only what was painted: every other pixel stays as it was decoded."""
-    planes = Planes.from_rgb(rgb)
-    for region in painter.paint(planes, faces):
-        rgb[region.slices] = planes.to_rgb(region)
+    planes = Planes.from_rgb(picture.rgb)
+    regions = painter.paint(planes, faces)
+    if picture.alpha is None:
+        for region in regions:
+            picture.rgb[region.slices] = planes.to_rgb(region)
+        return
+    # What the paint lets through shows in how it differs on black and on white.
+    black, white = (Planes.from_rgb(np.full_like(picture.rgb, level)) for level in (0, 255))
+    for ground in (black, white):
+        painter.paint(ground, faces)
+    before = picture.alpha.copy()
+    for region in regions:
+        painted, on_black = planes.to_rgb(region), black.to_rgb(region)
+        opaque = 255 - cv2.subtract(white.luma(region), black.luma(region)).astype(np.float32)
+        alpha = before[region.slices].astype(np.float32) / 255
+        whole = opaque / 255 + alpha * (1 - opaque / 255)
+        sum_of_both = on_black + (painted.astype(np.float32) - on_black) * alpha[..., None]
+        colours = sum_of_both / np.maximum(whole, 1 / 255)[..., None]
+        shown = np.clip(np.rint(colours), 0, 255)
+        picture.rgb[region.slices] = np.where(whole[..., None] > 0, shown, painted)
+        picture.alpha[region.slices] = np.rint(whole * 255)
 
 
-def _open(data: bytes, index: int) -> Image.Image:
-    """The picture upright, as RGB or RGBA; ``info`` keeps its format as "kind"."""
-    with open_picture(data, f"picture {index}") as opened:
-        kind = picture_format(opened)
-        upright = ImageOps.exif_transpose(opened)
-        has_alpha = "A" in upright.getbands() or "transparency" in upright.info
-        converted = in_8_bits(upright).convert("RGBA" if has_alpha else "RGB")
-        # The profile of grey or CMYK says nothing about the RGB that it became.
-        profile = upright.info.get("icc_profile") if upright.mode in {"RGB", "RGBA", "P", "PA"} else None
-    converted.info = {**upright.info, "icc_profile": profile, "kind": kind}
-    return converted
-
-
-def _save(rgb: npt.NDArray[np.uint8], alpha: Image.Image | None, source: Image.Image, *, keep_exif: bool) -> bytes:
-    picture = Image.fromarray(rgb)
-    if alpha is not None:
-        picture.putalpha(alpha)
-    options: dict[str, object] = {}
-    if source.info.get("icc_profile"):
-        options["icc_profile"] = source.info["icc_profile"]
-    if keep_exif and source.info.get("exif"):
-        options["exif"] = source.info["exif"]
-    kind = source.info["kind"]
+def _encode(picture: Opened, data: bytes, kind: str, *, hides: bool) -> bytes:
+    file, rgb = picture.file, picture.rgb
+    options = save_options(file, data, hides=hides)
+    grey = file.mode in GREY_MODES and bool((rgb == rgb[..., :1]).all())
+    if picture.converted or (file.mode in GREY_MODES and not grey):
+        options.pop("icc_profile", None)  # the profile of grey or of inks says nothing about RGB
+    pixels = rgb[..., 0] if grey else rgb
+    result = Image.fromarray(np.ascontiguousarray(pixels))
+    if picture.alpha is not None:
+        result.putalpha(Image.fromarray(picture.alpha))
     if kind == "JPEG":
-        options |= {"quality": JPEG_QUALITY, "subsampling": "4:2:0" if rgb.size > 3_000_000 else "4:4:4"}
+        options |= _quantisation(picture)
     elif kind == "WEBP":
-        options |= {"quality": JPEG_QUALITY, "method": 4}
+        lossless = is_lossless_webp(data)
+        options |= {"lossless": lossless, "exact": lossless and not hides, "quality": 80 if lossless else WEBP_QUALITY}
     out = io.BytesIO()
-    picture.save(out, kind, **options)
+    result.save(out, kind, **options)
     return out.getvalue()
+
+
+def _quantisation(picture: Opened) -> dict[str, Any]:
+    """Options that encode a JPEG as its source was: what is not painted on then hardly changes, nor does the size."""
+    file: Any = picture.file
+    options: dict[str, Any] = {"optimize": True, "progressive": bool(file.info.get("progressive"))}
+    if not _is_ycbcr(file):
+        return options | {"quality": JPEG_QUALITY, "subsampling": "4:4:4"}
+    tables = [file.quantization[layer[3]] for layer in file.layer[:2]]
+    sampling = max(0, get_sampling(file))
+    if picture.orientation >= 5:
+        tables = [[table[8 * (at % 8) + at // 8] for at in range(64)] for table in tables]
+        sampling = 0 if sampling == 1 else sampling  # Pillow has 4:2:2 but not 4:4:0
+    return options | {"qtables": tables, "subsampling": sampling}
+
+
+def _is_ycbcr(file: Any) -> bool:
+    """Whether a JPEG is grey or YCbCr as those that are written here, not RGB or inks (rules as in libjpeg)."""
+    as_rgb = file.info.get("adobe_transform") == 0 or [layer[0] for layer in file.layer] == list(b"RGB")
+    return len(file.layer) == 1 or (len(file.layer) == 3 and ("jfif" in file.info or not as_rgb))

@@ -1,37 +1,202 @@
-"""Still pictures in all the kinds that cameras and programs write."""
+"""Still pictures in all the kinds that cameras and programs write: their pixels before and after."""
 
 import io
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageDraw
+from PIL.JpegImagePlugin import get_sampling
 
+from facepaint.errors import UnreadableMedia
+from facepaint.jobs import Faces
 from facepaint.looks import parse_look
-from tasks.pictures import paint_picture
+from facepaint.pictures import is_lossless_webp
+from tasks.pictures import TURNS, paint_picture
+from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile
 
-RAMP = np.linspace(0, 255, 64).round().astype(np.uint8)[None].repeat(64, 0)
-
-
-def painted(picture: Image.Image, kind: str, **options: Any) -> Image.Image:
-    """The picture after a look that finds no faces."""
-    file = io.BytesIO()
-    picture.save(file, kind, **options)
-    result = paint_picture(parse_look(["sunglasses"]), 0, file.getvalue(), None, {})
-    return Image.open(io.BytesIO(result.data))
+RAMP = np.linspace(0, 255, 256).round().astype(np.uint8)[None].repeat(256, 0)
+FAR = (slice(160, None), slice(None))
+"""Rows that no paint on the face reaches."""
 
 
-@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA", "P", "I;16"])
-def test_brightness_is_kept(mode: str) -> None:
+def painted(data: bytes, look: str = "sunglasses", faces: Faces | None = None) -> bytes:
+    return paint_picture(parse_look([look]), 0, data, faces or face_of(256, 256), {}).data
+
+
+def opened(data: bytes) -> Image.Image:
+    picture = Image.open(io.BytesIO(data))
+    picture.load()
+    return picture
+
+
+def psnr_db(one: Image.Image, other: Image.Image, where: tuple[slice, slice] = FAR) -> float:
+    difference = np.asarray(one.convert("RGB"), float)[where] - np.asarray(other.convert("RGB"), float)[where]
+    return float(10 * np.log10(255**2 / max(1e-9, (difference**2).mean())))
+
+
+@pytest.mark.parametrize("look", ["sunglasses", "blur"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "I;16"])
+def test_brightness_is_kept(mode: str, look: str) -> None:
     grey = Image.fromarray(RAMP)
-    picture = Image.fromarray(RAMP.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
-    after = painted(picture, "PNG")
-    assert after.mode == ("RGBA" if "A" in mode else "RGB")
-    assert np.abs(np.asarray(after.convert("L")).astype(int) - RAMP).max() <= 1
+    source = Image.fromarray(RAMP.astype(np.uint16) * 257) if mode == "I;16" else grey.convert(mode)
+    after = opened(painted(encoded(source, "PNG"), look))
+    grey_stays = mode in {"1", "L", "LA", "I;16"} and look == "blur"
+    assert after.mode == ("L" if grey_stays else "RGB") + ("A" if "A" in mode else "")
+    before = RAMP if mode != "1" else np.asarray(source.convert("L"))
+    assert np.abs(np.asarray(after.convert("L"))[FAR].astype(int) - before[FAR]).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("turn", range(1, 9))
+def test_every_exif_orientation_is_applied(turn: int, kind: str) -> None:
+    """The picture is stored turned, and comes back upright, said to be upright, and painted where its face is."""
+    upright = astronaut((256, 192))
+    back = {6: 8, 8: 6}.get(turn, turn)
+    stored = upright.transpose(TURNS[back]) if back in TURNS else upright
+    options: dict[str, Any] = {"quality": 90} if kind == "JPEG" else {"lossless": True}
+    source = encoded(stored, kind, exif=exif(turn), **options)
+    for look in ("sunglasses", "blur"):
+        after = opened(painted(source, look, face_of(256, 192)))
+        assert after.size == (256, 192)
+        assert after.getexif().get(0x0112, 1) == 1
+        assert psnr_db(after, upright, (slice(130, None), slice(None))) > 30
+        eyes = np.asarray(after.convert("RGB"), int)[38:44, 104:120] - np.asarray(upright)[38:44, 104:120]
+        assert np.abs(eyes).mean() > 10
+
+
+def test_only_exif_turns_a_picture() -> None:
+    """As in browsers: XMP repeats the orientation of what a program has turned long ago."""
+    source = encoded(astronaut((256, 192)), "JPEG", xmp=b"<tiff:Orientation>6</tiff:Orientation>")
+    assert opened(painted(source, faces=face_of(256, 192))).size == (256, 192)
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("RGB", True), ("L", False), ("CMYK", False)])
 def test_a_colour_profile_is_kept_where_it_still_fits(mode: str, kept: bool) -> None:
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    after = painted(Image.fromarray(RAMP).convert(mode), "JPEG", icc_profile=profile)
-    assert after.info.get("icc_profile") == (profile if kept else None)
+    after = opened(painted(encoded(Image.fromarray(RAMP).convert(mode), "JPEG", icc_profile=PROFILE)))
+    assert after.info.get("icc_profile") == (PROFILE if kept else None)
+    grey = opened(painted(encoded(Image.fromarray(RAMP), "JPEG", icc_profile=PROFILE), "blur"))
+    assert (grey.mode, grey.info.get("icc_profile")) == ("L", PROFILE)
+
+
+@pytest.mark.parametrize("profile", [None, b"no profile" * 20, PROFILE], ids=["none", "broken", "of RGB"])
+def test_inks_become_colours(profile: bytes | None) -> None:
+    source = encoded(Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=profile)
+    assert np.asarray(opened(painted(source)))[200, 200] == pytest.approx((255, 0, 0), abs=3)
+
+
+def test_inks_become_the_colours_their_profile_tells() -> None:
+    source = encoded(Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=ink_profile())
+    after = opened(painted(source))
+    assert np.asarray(after)[200, 200] == pytest.approx((116, 0, 11), abs=3)
+    assert "icc_profile" not in after.info
+
+
+@pytest.mark.parametrize("quality", [60, 85, 97])
+@pytest.mark.parametrize("sampling", [0, 1, 2])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_keeps_its_quality_and_size(quality: int, sampling: int, progressive: bool) -> None:
+    options = {"quality": quality, "subsampling": sampling, "progressive": progressive}
+    source = encoded(astronaut(), "JPEG", **options)
+    result = painted(source)
+    before, after = opened(source), opened(result)
+    assert get_sampling(after) == sampling
+    assert after.quantization == before.quantization
+    assert bool(after.info.get("progressive")) == progressive
+    assert psnr_db(after, before) > 42
+    assert 0.8 < len(result) / len(source) < 1.1
+
+
+def test_a_jpeg_on_its_side_keeps_its_quality() -> None:
+    stored = astronaut((256, 192)).transpose(TURNS[8])
+    source = encoded(stored, "JPEG", quality=90, subsampling=1, exif=exif(6))
+    after = opened(painted(source, faces=face_of(256, 192)))
+    tables = opened(source).quantization
+    assert [after.quantization[0][at] for at in (1, 2, 8)] == [tables[0][at] for at in (8, 16, 1)]
+    upright = opened(source).transpose(TURNS[6])
+    assert psnr_db(after, upright, (slice(130, None), slice(None))) > 44
+
+
+def test_jpegs_that_are_coded_in_rare_ways() -> None:
+    rgb = encoded(astronaut(), "JPEG", quality=90, keep_rgb=True)
+    inks = encoded(astronaut().convert("CMYK"), "JPEG", quality=90)
+    for source in (rgb, inks):
+        after = opened(painted(source))
+        assert after.mode == "RGB"
+        assert psnr_db(after, opened(source)) > 36
+
+
+def test_webp_stays_lossless_or_lossy() -> None:
+    lossless = encoded(astronaut(), "WEBP", lossless=True, exif=exif())
+    result = painted(lossless)
+    assert is_lossless_webp(result)
+    assert psnr_db(opened(result), opened(lossless)) > 80
+    lossy = encoded(astronaut(), "WEBP", quality=80)
+    result = painted(lossy)
+    assert not is_lossless_webp(result)
+    assert psnr_db(opened(result), opened(lossy)) > 38
+
+
+def test_a_gif_that_does_not_move_comes_back_as_png() -> None:
+    source = astronaut().quantize(64)
+    result = paint_picture(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {})
+    after = opened(result.data)
+    assert (after.format, result.record.name[-4:]) == ("PNG", ".png")
+    assert psnr_db(after, source) > 80
+    untouched = paint_picture(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), None, {})
+    assert opened(untouched.data).format == "PNG"
+
+
+def cut_out(around: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
+    """The portrait with everything but the face transparent."""
+    mask = Image.new("L", (256, 256))
+    ImageDraw.Draw(mask).ellipse((85, 25, 140, 95), fill=255)
+    pixels = np.array(astronaut())
+    pixels[np.asarray(mask) == 0] = around
+    return np.dstack([pixels, np.asarray(mask)])
+
+
+def test_transparency_is_kept_and_a_sticker_shows_over_it() -> None:
+    """A hat on a head cut out; what colours lie under the transparency makes no difference."""
+    shown = []
+    for around in ((0, 0, 0), (255, 255, 255)):
+        source = cut_out(around)
+        after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "crown")))
+        assert (after[FAR][..., 3] == 0).all()
+        shown.append(after[..., :3].astype(int) * after[..., 3:] / 255)
+        hat = after[:25, 90:140]
+        assert (hat[..., 3] == 255).sum() > 100
+        assert ((hat[..., 3] > 0) & (hat[..., 3] < 255)).any()
+    assert np.abs(shown[0] - shown[1]).max() < 4
+
+
+def test_a_look_that_hides_leaves_transparency() -> None:
+    source = cut_out((10, 200, 10))
+    after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "blur")))
+    assert (after[..., 3] == source[..., 3]).all()
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 300), (300, 1)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_tiny_pictures(size: tuple[int, int], kind: str) -> None:
+    source = encoded(Image.new("RGB", size, "orange"), kind)
+    for faces in (None, face_of(*size)):
+        result = paint_picture(parse_look(["blur"]), 0, source, faces, {})
+        assert opened(result.data).size == size
+
+
+@pytest.mark.slow
+def test_a_picture_of_many_megapixels() -> None:
+    source = encoded(astronaut().resize((8_000, 6_000), Image.Resampling.NEAREST), "JPEG", quality=80)
+    after = opened(painted(source, faces=face_of(8_000, 6_000)))
+    assert after.size == (8_000, 6_000)
+    corner = (0, 5_500, 500, 6_000)
+    assert psnr_db(after.crop(corner), opened(source).crop(corner), (slice(None), slice(None))) > 40
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+def test_damage_behind_the_header_is_told(kind: str) -> None:
+    source = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
+    with pytest.raises(UnreadableMedia, match="picture 7 is a damaged picture"):
+        paint_picture(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})
