@@ -19,6 +19,7 @@ from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.stack import Stack
 from facepaint.store import Store
+from tests.media import Media
 
 _numbers = itertools.count(1)
 
@@ -116,3 +117,12 @@ def clips() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("FACEPAINT_CLIPS does not name the folder of real clips")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Media:
+    """Makes clips of the torture set by name, each once for all processes of a test session."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    (shared / "media").mkdir(exist_ok=True)
+    return Media(shared / "media")

@@ -1,10 +1,13 @@
 """Cut a file as the uploader does and decode it as the workers do, beside an ordinary decode of the same file."""
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import av
+import av.error
 
 from facepaint.jobs import AudioPacket, Segment
 from tasks.decode import decode_window
@@ -59,9 +62,13 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
 
 
 def decode_ordinarily(path: Path) -> list[Frame]:
-    """The frames of the first video as a player sees them."""
+    """The frames of the first video as a player sees them, which goes on behind a packet that cannot be decoded."""
+    frames: list[Frame] = []
     with av.open(str(path)) as container:
-        return [(frame.pts, digest(frame)) for frame in container.decode(video=0)]
+        for packet in container.demux(video=0):
+            with contextlib.suppress(av.error.InvalidDataError):
+                frames += [(frame.pts, digest(frame)) for frame in packet.decode()]
+    return frames
 
 
 def audio_packets(path: Path) -> list[list[tuple[AudioPacket, str]]]:
@@ -78,5 +85,11 @@ def audio_packets(path: Path) -> list[list[tuple[AudioPacket, str]]]:
 
 
 def digest(frame: av.VideoFrame) -> str:
-    """The md5 of a picture."""
-    return hashlib.md5(frame.to_ndarray().tobytes()).hexdigest()
+    """The md5 of a picture, its planes without padding whatever its format."""
+    raw = av.CodecContext.create("rawvideo", "w")
+    assert isinstance(raw, av.VideoCodecContext)
+    raw.width, raw.height, raw.pix_fmt = frame.width, frame.height, frame.format.name
+    # Encoding counts a frame's time anew where it is counted otherwise.
+    raw.time_base = frame.time_base or Fraction(1, 1000)
+    (packet,) = raw.encode(frame)
+    return hashlib.md5(bytes(packet)).hexdigest()

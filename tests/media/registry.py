@@ -1,0 +1,89 @@
+"""What a clip of the torture set is, and the table of all of them."""
+
+import fcntl
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.media.write import MissingTool
+
+Recipe = Callable[[Path], None]
+"""Makes the clip under the path it is given."""
+
+GROUPS = {
+    "codecs": "Codecs and containers",
+    "times": "Times",
+    "geometry": "Shape",
+    "colour": "Colour and depth",
+    "sound": "Sound, subtitles, chapters",
+    "damage": "Damage",
+}
+"""The files of the recipes and what the table in docs/ calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One clip of the set.
+
+    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test` too. ``refused`` is
+    part of the line that refuses it, empty if it is taken; ``truncated`` is how the uploader says that it ends early.
+    ``untimed`` ones do not say when their frames are shown: pictures are compared, not their times.
+    """
+
+    name: str
+    title: str
+    group: str
+    make: Recipe
+    quick: bool = False
+    refused: str = ""
+    truncated: str = ""
+    untimed: bool = False
+
+
+CLIPS: dict[str, Clip] = {}
+
+
+def clip(name: str, title: str, **facts: Any) -> Callable[[Recipe], Recipe]:
+    """Put a recipe into the set; ``facts`` are the other fields of `Clip`."""
+
+    def add(make: Recipe) -> Recipe:
+        assert name not in CLIPS
+        assert make.__doc__
+        CLIPS[name] = Clip(name, title, GROUPS[make.__module__.rpartition(".")[2]], make, **facts)
+        return make
+
+    return add
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """Makes clips in a folder that the processes of a test session share; each is made once."""
+
+    folder: Path
+
+    def __call__(self, name: str) -> Path:
+        """The path of a clip. Where a tool it needs is missing the test is skipped; on CI it fails."""
+        path = self.folder / name
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                self._make(CLIPS[name], path)
+        return path
+
+    def _make(self, chosen: Clip, path: Path) -> None:
+        workshop = self.folder / f"{chosen.name}.workshop"
+        shutil.rmtree(workshop, ignore_errors=True)
+        workshop.mkdir()
+        try:
+            chosen.make(workshop / path.name)
+        except MissingTool as exc:
+            if os.environ.get("CI") == "true":
+                pytest.fail(f"{exc}: on CI it is part of the set-up")
+            pytest.skip(str(exc))
+        (workshop / path.name).replace(path)
+        shutil.rmtree(workshop)
