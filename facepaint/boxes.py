@@ -6,12 +6,23 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from facepaint.errors import UnreadableMedia
+from facepaint.jobs import LightLevels
 
 FULL_BOX = 4
 """Bytes of version and flags before the fields of a full box."""
 
+SAMPLE_DESCRIPTION = "moov/trak/mdia/minf/stbl/stsd"
+
+STSD_FIELDS = FULL_BOX + 4
+"""Bytes of a sample description before its entries."""
+
 SAMPLE_ENTRY = 78
 """Bytes of a visual sample entry before the boxes inside it."""
+
+VIDEO_ENTRIES = frozenset({b"avc1", b"avc3", b"hvc1", b"hev1", b"av01"})
+
+CHROMATICITIES, LUMINANCES = 50_000, 10_000
+"""Steps to 1, and to 1 cd/m2, that mastering displays are described in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +111,87 @@ def _tfdt_field(data: bytes, box: Box) -> slice:
 
 
 def codec_string(init: bytes) -> str:
-    """The RFC 6381 string of the H.264 track, ``avc1.PPCCLL``: profile, constraints and level in hexadecimal.
+    """The RFC 6381 string of the video track, by which a browser tells whether it can play it.
+
+    H.264 and HEVC as in ISO/IEC 14496-15 annex E, AV1 as in "AV1 Codec ISO Media File Format Binding".
 
     Raises:
-        UnreadableMedia: the init part has no H.264 track.
+        UnreadableMedia: the init part has no track of these.
     """
-    for stsd in find(init, "moov/trak/mdia/minf/stbl/stsd"):
-        for entry in walk(init, stsd.body + FULL_BOX + 4, stsd.end):
-            if entry.kind in {b"avc1", b"avc3"}:
-                for box in walk(init, entry.body + SAMPLE_ENTRY, entry.end):
-                    if box.kind == b"avcC":
-                        return f"{entry.kind.decode()}.{init[box.body + 1 : box.body + 4].hex()}"
-    raise UnreadableMedia("the init part of the MP4 describes no H.264 track")
+    for entry in _sample_entries(init):
+        for box in walk(init, entry.body + SAMPLE_ENTRY, entry.end):
+            if box.kind in _CODEC_STRINGS:
+                return f"{entry.kind.decode()}.{_CODEC_STRINGS[box.kind](init[box.body : box.end])}"
+    raise UnreadableMedia("the init part of the MP4 describes no H.264, HEVC or AV1 track")
+
+
+def _sample_entries(init: bytes) -> Iterator[Box]:
+    for stsd in find(init, SAMPLE_DESCRIPTION):
+        yield from (entry for entry in walk(init, stsd.body + STSD_FIELDS, stsd.end) if entry.kind in VIDEO_ENTRIES)
+
+
+def _avc(record: bytes) -> str:
+    """Profile, constraints and level in hexadecimal, from an AVCDecoderConfigurationRecord."""
+    return record[1:4].hex()
+
+
+def _hevc(record: bytes) -> str:
+    """From an HEVCDecoderConfigurationRecord: profile, the compatible ones, tier and level, constraints."""
+    space, high_tier, profile = record[1] >> 6, record[1] >> 5 & 1, record[1] & 31
+    compatible = int(f"{int.from_bytes(record[2:6]):032b}"[::-1], 2)
+    parts = [
+        f"{' ABC'[space].strip()}{profile}",
+        f"{compatible:X}",
+        f"{'LH'[high_tier]}{record[12]}",
+        *(f"{byte:X}" for byte in record[6:12].rstrip(b"\0")),
+    ]
+    return ".".join(parts)
+
+
+def _av1(record: bytes) -> str:
+    """From an AV1CodecConfigurationRecord: profile, level and tier, bit depth."""
+    profile, level, high_tier = record[1] >> 5, record[1] & 31, record[2] >> 7
+    depth = 8 if not record[2] & 0x40 else 12 if record[2] & 0x20 else 10
+    return f"{profile}.{level:02}{'MH'[high_tier]}.{depth:02}"
+
+
+_CODEC_STRINGS = {b"avcC": _avc, b"hvcC": _hevc, b"av1C": _av1}
+
+
+def add_light(data: bytes, light: LightLevels) -> bytes:
+    """The same MP4 with ``mdcv`` and ``clli`` boxes (ISO/IEC 14496-12) in the video's sample entry.
+
+    Levels that are unknown are left out. For a fragmented MP4: the offsets in another would no longer fit.
+    """
+    boxes = b""
+    if len(light.primaries) == 8 and light.max_luminance:
+        red, green, blue, white = zip(*[iter(light.primaries)] * 2, strict=True)
+        steps = [round(share * CHROMATICITIES).to_bytes(2) for share in (*green, *blue, *red, *white)]
+        levels = [round(level * LUMINANCES).to_bytes(4) for level in (light.max_luminance, light.min_luminance)]
+        boxes += _box(b"mdcv", b"".join([*steps, *levels]))
+    if light.max_content or light.max_average:
+        boxes += _box(b"clli", light.max_content.to_bytes(2) + light.max_average.to_bytes(2))
+    entry = next(_sample_entries(data), None)
+    if not boxes or entry is None:
+        return data
+    grown = bytearray(data)
+    for box in _around(data, entry):
+        grown[box.start : box.start + 4] = (box.end - box.start + len(boxes)).to_bytes(4)
+    grown[entry.end : entry.end] = boxes
+    return bytes(grown)
+
+
+def _around(data: bytes, entry: Box) -> Iterator[Box]:
+    """A sample entry and every box that holds it."""
+    yield entry
+    kinds = SAMPLE_DESCRIPTION.split("/")
+    for depth in range(len(kinds)):
+        holders = find(data, "/".join(kinds[: depth + 1]))
+        yield next(box for box in holders if box.start < entry.start < box.end)
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4) + kind + body
 
 
 def read_moov(file: BinaryIO) -> tuple[int, bytes]:

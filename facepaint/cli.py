@@ -25,14 +25,17 @@ from facepaint.options import (
     AsJson,
     Detector,
     DeviceOption,
+    EncoderOption,
     Filters,
     Inputs,
     JobId,
+    KeepFormat,
     LookId,
     MinFace,
     Overwrite,
     Quality,
     Workers,
+    output_choices,
 )
 from facepaint.settings import Settings
 from facepaint.status import alive_workers, find_job, why_waiting
@@ -70,6 +73,8 @@ def run(
     detector: Detector = None,
     min_face: MinFace = None,
     quality: Quality = None,
+    encoder: EncoderOption = None,
+    keep_format: KeepFormat = False,
     workers: Workers = None,
     device: DeviceOption = None,
     allow_gaps: AllowGaps = False,
@@ -81,9 +86,10 @@ def run(
     from facepaint.stack import private_stack, running_connection
 
     look = parse_look(filters)
-    choices = {"detector": detector, "min_face": min_face, "crf": quality}
+    choices = {"detector": detector, "min_face": min_face, **output_choices(quality, encoder, keep_format)}
     settings = Settings.load(**choices, device=device and device.value)
     _check_detection(settings)
+    _check_encoder(settings)
     batch = Batch.sort(inputs)
     targets = batch.targets(out, overwrite=overwrite)
     saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
@@ -155,6 +161,13 @@ def _check_detection(settings: Settings) -> None:
         check_device(settings.device)
 
 
+def _check_encoder(settings: Settings) -> None:
+    if settings.encoder is not None:
+        from tasks.encoders import require_encoder
+
+        require_encoder(settings.encoder)
+
+
 @app.command()
 def upload(
     inputs: Inputs,
@@ -165,11 +178,13 @@ def upload(
     detector: Detector = None,
     min_face: MinFace = None,
     quality: Quality = None,
+    encoder: EncoderOption = None,
+    keep_format: KeepFormat = False,
     as_json: AsJson = False,
 ) -> None:
     """Upload videos or pictures and queue the work for the workers."""
     look = parse_look(filters)
-    settings = Settings.load(detector=detector, min_face=min_face, crf=quality)
+    settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
     client = Client.connect(settings)
     if resume and len(inputs) != 1:
         raise UsageError("--resume goes on with one job: give the one file it was uploaded from")

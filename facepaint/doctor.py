@@ -252,4 +252,6 @@ def _workers(settings: Settings) -> Check:
 
 def _described(record: WorkerInfo) -> str:
     speed = [f"{task} {rate:.0f} frames/s" for task, rate in sorted(record.frames_per_s.items())]
-    return ", ".join([f"{record.name}: {'+'.join(record.queues)}", f"on {record.device}", record.encoder, *speed])
+    return ", ".join(
+        [f"{record.name}: {'+'.join(record.queues)}", f"on {record.device}", "+".join(record.encoders), *speed]
+    )

@@ -1,14 +1,12 @@
 """The video encoders a result may be made with: what each needs and can hold, and which one a job gets.
 
-How each is told what to do is in `tasks.encoder_options`.
+How each is told what to do is in `tasks.encoders`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal, get_args
-
-import av
 
 from facepaint.errors import UsageError
 
@@ -75,6 +73,8 @@ def kept_format(pixel_format: str) -> str:
     What has more than 12 bits is kept with 12, RGB as 4:4:4, grey as 4:2:0; alpha is not kept. The range (yuvj420p)
     is no matter of the format.
     """
+    import av  # slow to import, and commands that ask for no format start without
+
     source = av.VideoFormat(pixel_format, 64, 64)
     colours = [component for component in source.components if not component.is_alpha]
     if source.is_rgb or source.has_palette:

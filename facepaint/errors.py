@@ -15,6 +15,7 @@
     ├── ObjectMissing         no object under that key (callers decide what it means)
     ├── RecordInvalid         a JSON record that does not read as what its key promises
     └── DeviceError           the compute device asked for is not there          exit 2
+        └── EncoderMissing    the encoder of a job is not on this machine
 
 A message is one line: what failed, on which file or key, what to do next.
 """
@@ -42,6 +43,14 @@ class MissingExtra(UsageError):
 
 class DeviceError(UsageError):
     """A compute device was asked for by name and is not there."""
+
+
+class EncoderMissing(DeviceError):
+    """A job's encoder is not on this machine."""
+
+    def __init__(self, encoder: str, why: str) -> None:
+        self.encoder = encoder
+        super().__init__(f"this machine cannot encode with {encoder}, {why}")
 
 
 class InputError(FacepaintError):

@@ -367,13 +367,13 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """``workers/<name>.json``: a worker's heartbeat; ``frames_per_s`` is measured on its last segments, by task."""
+    """``workers/<name>.json``: a worker's heartbeat. ``frames_per_s`` is measured on its last segments, by task."""
 
     name: str
     at: datetime
     host: str
     device: str
-    encoder: str
+    encoders: tuple[str, ...]
     queues: tuple[str, ...]
     frames_per_s: dict[str, float] = field(default_factory=dict)
     schema: Schema = 1

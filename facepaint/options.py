@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from facepaint.encoders import EncoderName
+
 
 class Device(StrEnum):
     """Where a worker runs the detector."""
@@ -30,10 +32,32 @@ MinFace = Annotated[
     float | None,
     typer.Option("--min-face", help="Smallest face to find, as a share of the picture's height.  [default: 0.06]"),
 ]
-Quality = Annotated[int | None, typer.Option("--quality", help="x264 CRF: lower is better and bigger.  [default: 20]")]
+Quality = Annotated[
+    int | None,
+    typer.Option("--quality", help="CRF on x264's scale, 0 to 51: lower is better and bigger.  [default: 20]"),
+]
+EncoderOption = Annotated[
+    EncoderName | None,
+    typer.Option(
+        "--encoder", help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are kept]"
+    ),
+]
+KeepFormat = Annotated[
+    bool,
+    typer.Option(
+        "--keep-format",
+        help="Keep bit depth, chroma and HDR: in HEVC, which not every browser plays.",
+        show_default=False,
+    ),
+]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]")
 ]
 AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
 DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")]
+
+
+def output_choices(quality: int | None, encoder: str | None, keep_format: bool) -> dict[str, object]:
+    """The settings of the result that were chosen; None leaves a setting as it is."""
+    return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}

@@ -15,6 +15,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from facepaint.encoders import EncoderName
 from facepaint.errors import ServiceError, UsageError
 
 Preset = Literal[
@@ -99,8 +100,14 @@ class Settings(BaseSettings):
     detector: str = Field("facepaint-0", description="face detector, by its name in the registry")
     min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where a worker runs the detector")
-    crf: int = Field(20, ge=0, le=51, description="x264 quality: lower is better and bigger")
-    preset: Preset = Field("superfast", description="x264 preset: slower is smaller")
+    encoder: EncoderName | None = Field(
+        None, description="encoder of the results; unset: libx264, or libx265 where more than 8 bits are kept"
+    )
+    crf: int = Field(
+        20, ge=0, le=51, description="quality on x264's scale, for every encoder: lower is better and bigger"
+    )
+    preset: Preset = Field("superfast", description="preset by x264's names, for every encoder: slower is smaller")
+    keep_format: bool = Field(False, description="keep the source's bit depth, chroma and HDR")
 
     worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name")
     threads: int = Field(1, ge=1, le=64, description="threads of each worker process's detector and codecs")

@@ -10,19 +10,28 @@ from types import TracebackType
 
 import av
 import av.error
+from av.video.frame import PictureType
 from av.video.stream import VideoStream as OutputStream
 
-from facepaint.boxes import codec_string, init_length, shift_tfdt
+from facepaint.boxes import add_light, codec_string, init_length, shift_tfdt
+from facepaint.encoders import ENCODERS
 from facepaint.errors import JobError
-from facepaint.jobs import Colour, OutputProfile
+from facepaint.jobs import Colour, LightLevels, OutputProfile
+from tasks.encoders import UNKNOWN, Wish, encoder_options, frames_as, plausible_rate, require_encoder
+
+FULL_RANGE = 2
 
 KEYFRAME_EVERY_S = 2
-"""Longest stretch without a keyframe: a player can seek to each."""
+"""About how far keyframes lie apart, which a player can seek to: a window is parted into even stretches."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeSpec:
-    """What is the same for every segment of a job, so that all have one init part."""
+    """What is the same for every segment of a job, so that all have one init part.
+
+    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of `facepaint.encoders.kept_format`. ``light`` is told
+    to players of HDR.
+    """
 
     size: tuple[int, int]
     pixel_format: str
@@ -32,6 +41,12 @@ class EncodeSpec:
     colour: Colour
     profile: OutputProfile
     threads: int = 1
+    light: LightLevels = UNKNOWN
+
+    @property
+    def full_range(self) -> bool:
+        """Whether the frames use all code values, as JPEG does."""
+        return self.colour.range == FULL_RANGE or self.pixel_format.startswith("yuvj")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +63,7 @@ class Encoded:
 def _mapped() -> Iterator[None]:
     try:
         yield
-    except av.error.FFmpegError as exc:
+    except (av.error.FFmpegError, ValueError) as exc:
         raise JobError(f"the segment cannot be encoded: {exc}") from exc
 
 
@@ -57,11 +72,19 @@ class SegmentEncoder:
 
     There are no B-frames, so dts equals pts. ``origin`` is the job's start_pts; the file's ``tfdt`` counts from it.
     ``end`` is the window's end and gives the last frame its duration.
+
+    Raises:
+        EncoderMissing: the encoder is not on this machine.
     """
 
     def __init__(self, spec: EncodeSpec, origin: int, end: int) -> None:
+        require_encoder(spec.profile.encoder)
         self._spec, self._origin, self._end = spec, origin, end
+        self._encoder = ENCODERS[spec.profile.encoder]
+        self._format = frames_as(self._encoder, spec.pixel_format)
         self._times: list[int] = []
+        self._keyframes: Iterator[Fraction] = iter(())
+        self._next_keyframe: Fraction | None = None
         self._packets: deque[av.Packet[OutputStream]] = deque()
         self._muxed = 0
         self._buffer = io.BytesIO()
@@ -74,7 +97,13 @@ class SegmentEncoder:
             format="mp4",
             options={"movflags": "cmaf+frag_keyframe", "video_track_timescale": str(self._timescale)},
         )
-        self._stream = self._add_stream()
+        try:
+            with _mapped():
+                self._stream = self._add_stream()
+                self._container.start_encoding()
+        except BaseException:
+            self._container.close()
+            raise
 
     def __enter__(self) -> "SegmentEncoder":
         return self
@@ -90,11 +119,14 @@ class SegmentEncoder:
         The frame is handed over: it must not be written to afterwards.
         """
         assert frame.pts is not None
-        self._times.append(frame.pts)
-        frame.pts = (frame.pts - self._times[0]) * self._ticks
-        frame.time_base = Fraction(1, self._timescale)
-        frame.pict_type = av.video.frame.PictureType.NONE
+        pts = frame.pts
+        self._times.append(pts)
         with _mapped():
+            if frame.format.name != self._format:
+                frame = frame.reformat(format=self._format, src_color_range=self._range, dst_color_range=self._range)
+            frame.pts = (pts - self._times[0]) * self._ticks
+            frame.time_base = Fraction(1, self._timescale)
+            frame.pict_type = PictureType.I if self._is_keyframe(pts) else PictureType.NONE
             self._mux(self._stream.encode(frame))
 
     def finish(self) -> Encoded:
@@ -106,10 +138,30 @@ class SegmentEncoder:
             while self._packets:
                 self._mux_next(self._end)
             self._container.close()
+        if self._muxed != len(self._times):
+            raise JobError(f"{self._encoder.name} made {self._muxed} pictures of {len(self._times)} frames")
         first = (self._times[0] - self._origin) * self._ticks
-        data = shift_tfdt(self._buffer.getvalue(), first)
+        data = add_light(shift_tfdt(self._buffer.getvalue(), first), self._spec.light)
         init_bytes = init_length(data)
         return Encoded(data, init_bytes, codec_string(data[:init_bytes]), len(self._times))
+
+    @property
+    def _range(self) -> str:
+        return "JPEG" if self._spec.full_range else "MPEG"
+
+    def _is_keyframe(self, pts: int) -> bool:
+        """Whether a frame is to be a keyframe: the first, and those that part the window into even stretches."""
+        if len(self._times) == 1:
+            ticks = self._end - pts
+            stretches = max(1, round(ticks * self._spec.time_base / KEYFRAME_EVERY_S))
+            self._keyframes = (pts + Fraction(ticks * n, stretches) for n in range(1, stretches))
+            self._next_keyframe = next(self._keyframes, None)
+            return True
+        if self._next_keyframe is None or pts < self._next_keyframe:
+            return False
+        while self._next_keyframe is not None and self._next_keyframe <= pts:
+            self._next_keyframe = next(self._keyframes, None)
+        return True
 
     def _mux(self, packets: "Iterable[av.Packet[OutputStream]]") -> None:
         """Write the packets whose frame's duration is known: those of every frame but the newest."""
@@ -119,27 +171,28 @@ class SegmentEncoder:
 
     def _mux_next(self, until: int) -> None:
         packet = self._packets.popleft()
+        if self._muxed == len(self._times) or packet.pts != (self._times[self._muxed] - self._times[0]) * self._ticks:
+            raise JobError(
+                f"{self._encoder.name} gives pictures out of order: paint the job again with another encoder"
+            )
+        packet.dts = packet.pts
         packet.duration = max(1, until - self._times[self._muxed]) * self._ticks
         self._container.mux(packet)
         self._muxed += 1
 
     def _add_stream(self) -> OutputStream:
-        spec = self._spec
-        stream = self._container.add_stream(spec.profile.encoder, rate=spec.frame_rate)
+        spec, encoder = self._spec, self._encoder
+        stream = self._container.add_stream(encoder.name, rate=plausible_rate(spec.frame_rate))
         assert isinstance(stream, OutputStream)
+        # HEVC would be tagged hev1, which Apple's players refuse.
+        stream.codec_tag = encoder.tag
         context = stream.codec_context
         context.width, context.height = spec.size
-        context.pix_fmt = spec.pixel_format
+        context.pix_fmt = self._format
         context.time_base = Fraction(1, self._timescale)
         context.sample_aspect_ratio = spec.sample_aspect_ratio
         context.color_primaries, context.color_trc = spec.colour.primaries, spec.colour.transfer
         context.colorspace, context.color_range = spec.colour.matrix, spec.colour.range
         context.thread_count = spec.threads
-        context.options = {
-            "preset": spec.profile.preset,
-            "crf": str(spec.profile.crf),
-            "bf": "0",
-            "g": str(max(1, round(spec.frame_rate * KEYFRAME_EVERY_S))),
-            "flags": "+cgop",
-        }
+        context.options = encoder_options(Wish(spec.profile, spec.threads, spec.full_range, spec.light))
         return stream

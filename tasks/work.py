@@ -14,14 +14,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from facepaint.errors import DeviceError, FacepaintError, ObjectMissing, ServiceError, UnreadableMedia
+from facepaint.errors import (
+    DeviceError,
+    EncoderMissing,
+    FacepaintError,
+    ObjectMissing,
+    ServiceError,
+    UnreadableMedia,
+)
 from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Segment, Task, keys
 from facepaint.looks import Look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
+from facepaint.status import alive_workers
 from facepaint.store import Store
 from facepaint.wake import Timeline, is_ready, load_job, wake
 from tasks.detect import detect_segment
+from tasks.encoders import require_encoder
 from tasks.paint import Result, blank_segment, paint_segment
 from tasks.pictures import detect_picture, paint_picture
 
@@ -140,6 +149,10 @@ def _attempt(
         if claim.tries <= most:
             return work()
         reason = f"its worker died or hung {claim.tries - 1} times"
+    except EncoderMissing as exc:
+        if _another_has(bench, exc.encoder):
+            raise
+        reason = f"no worker that runs can encode with {exc.encoder}"
     except (ServiceError, DeviceError):
         raise
     except FacepaintError as exc:
@@ -155,6 +168,12 @@ def _attempt(
             reason = f"{reason}; {exc}"
     bench.store.put_record(failed_key, Failed(index, reason, claim.tries))
     return None
+
+
+def _another_has(bench: Workbench, encoder: str) -> bool:
+    """Whether another living worker has the encoder: then the message goes back to the queue, for that one to take."""
+    others = (worker for worker in alive_workers(bench.store) if worker.name != bench.settings.worker_name)
+    return any(encoder in worker.encoders for worker in others)
 
 
 @contextmanager
@@ -226,6 +245,8 @@ def _detect(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Faces
 
 def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: int) -> Result:
     store, settings = bench.store, bench.settings
+    if job.video is not None:
+        require_encoder(job.output.encoder)
     run = _run_of(timeline, index)
     reach = timeline.reach(index) or []
     found = {segment.index: store.find_record(keys.faces(job.id, segment.index), Faces) for segment in reach}

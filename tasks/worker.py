@@ -22,6 +22,7 @@ from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models.detector import check_device
+from tasks.encoders import encoders_here
 from tasks.work import Workbench, run_detect, run_paint
 
 log = logging.getLogger(__name__)
@@ -166,7 +167,7 @@ def _worker_info() -> WorkerInfo:
         at=datetime.now(UTC),
         host=socket.gethostname(),
         device=settings.device,
-        encoder="libx264",
+        encoders=encoders_here(),
         queues=QUEUES,
     )
 

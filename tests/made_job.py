@@ -304,5 +304,5 @@ def paint_picture(store: Store, job: Job, look: Look, index: int) -> None:
 
 def heartbeat(store: Store, name: str = "worker-1") -> None:
     """Store that a worker is alive now."""
-    info = WorkerInfo(name, datetime.now(UTC), "host", "cpu", "libx264", ("detect", "paint"), {"detect": 120.0})
+    info = WorkerInfo(name, datetime.now(UTC), "host", "cpu", ("libx264",), ("detect", "paint"), {"detect": 120.0})
     store.put_record(keys.worker(name), info)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
+from facepaint.encoders import choose_encoder
 from facepaint.errors import InputError, UsageError
 from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, new_job_id
 from facepaint.looks import Look
@@ -125,11 +126,12 @@ def _new_job(probed: Probe, look: Look, settings: Settings) -> Job:
     now = datetime.now(UTC)
     return Job(
         id=new_job_id(now),
+    encoder = choose_encoder(probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format)
         kind="video",
         source=probed.source,
         created=now,
         detector=DetectorSpec(settings.detector, settings.min_face, detected_every(look, probed.video.frame_rate)),
-        output=OutputProfile("libx264", settings.crf, settings.preset),
+        output=OutputProfile(encoder, settings.crf, settings.preset, settings.keep_format),
         video=probed.video,
         audio=probed.audio,
         duration_s=probed.duration_s,

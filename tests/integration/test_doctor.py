@@ -90,7 +90,7 @@ def test_a_worker_that_fell_silent_is_not_called_alive(settings: Settings, store
 
 def _info(name: str, age_s: float) -> WorkerInfo:
     at = datetime.now(UTC) - timedelta(seconds=age_s)
-    return WorkerInfo(name, at, "host", "cuda", "libx264", ("detect",), {"detect": 812.4})
+    return WorkerInfo(name, at, "host", "cuda", ("libx264",), ("detect",), {"detect": 812.4})
 
 
 @pytest.mark.parametrize(("off_s", "says"), [(-5000, r"\+50\d\d"), (5000, r"-(49\d\d|5000)")])

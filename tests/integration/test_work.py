@@ -15,13 +15,15 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
-from facepaint.errors import StoreUnreachable
-from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, keys
+from facepaint.encoders import ENCODERS
+from facepaint.errors import EncoderMissing, StoreUnreachable
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo, keys
 from facepaint.looks import Look, parse_look
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from facepaint.wake import Timeline
+from tasks.encoders import is_here
 from tasks.work import Workbench, run_detect, run_paint
 
 SEGMENTS = 4
@@ -272,3 +274,22 @@ def test_a_hiding_look_has_every_frame_detected(clip: Path, bench: Workbench) ->
     run_detect(bench, job_id, 0)
     faces = bench.store.get_record(keys.faces(job_id, 0), Faces)
     assert {frame.status for frame in faces.frames} == {"detected"}
+
+
+def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, bench: Workbench) -> None:
+    """Another encoder would make segments that do not join with those of the workers that have the one asked for."""
+    lacking = next(name for name in ENCODERS if not is_here(name))
+    bench = Workbench(bench.store, bench.queue, bench.settings.model_copy(update={"encoder": lacking}))
+    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    for index in range(SEGMENTS):
+        run_detect(bench, job_id, index)
+    able = WorkerInfo("able", datetime.now(UTC), "host", "cpu", ("libx264", lacking), QUEUES)
+    bench.store.put_record(keys.worker("able"), able)
+    with pytest.raises(EncoderMissing, match=f"cannot encode with {lacking}"):
+        run_paint(bench, job_id, 0, LOOK.id)
+    assert not bench.store.exists(keys.painted_failed(job_id, LOOK.id, 0))
+    assert not bench.store.exists(keys.claim(job_id, "paint", 0, LOOK.id)), "or three tries would be counted"
+    bench.store.delete(keys.worker("able"))
+    assert run_paint(bench, job_id, 0, LOOK.id) is None
+    failed = bench.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
+    assert failed.reason == f"no worker that runs can encode with {lacking}"

@@ -78,7 +78,7 @@ def test_the_init_part_ends_before_the_first_fragment() -> None:
     for other in (b"", init, data[len(init) :], b"\0\0\0\x08free"):
         with pytest.raises(UnreadableMedia, match="no fragmented MP4"):
             init_length(other)
-    with pytest.raises(UnreadableMedia, match=r"no H\.264 track"):
+    with pytest.raises(UnreadableMedia, match=r"no H\.264, HEVC or AV1 track"):
         codec_string(box(b"moov"))
 
 

@@ -26,7 +26,7 @@ LOOK = "0123456789ab"
 
 
 def worker(*queues: str) -> WorkerInfo:
-    return WorkerInfo("worker-1", NOW, "host", "cpu", "libx264", queues or ("detect", "paint"))
+    return WorkerInfo("worker-1", NOW, "host", "cpu", ("libx264",), queues or ("detect", "paint"))
 
 
 def begun(store: Store, **changes: object) -> MadeJob:
