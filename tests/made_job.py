@@ -231,7 +231,8 @@ def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction
                 if len(found) == 1:
                     output.mux(packet)
     name = {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
-    return Sound(AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main"), tuple(found))
+    before = round(origin_s * RATE) - (found[0][0].pts or 0)
+    return Sound(AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main", before), tuple(found))
 
 
 def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":

@@ -1,16 +1,17 @@
 """A segment's sound as fragmented MP4 that a browser plays beside the painted picture.
 
 What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them,
-become AAC. That is for playing only: the saved file has the source's own packets. Times count from the job's first
-picture; sound from before it is not played. Encoded pieces lie on one grid of 1,024 samples for the whole job: each is
-encoded with a lead-in and a look ahead which are then thrown away, so pieces made apart join without gap or shift.
+become AAC. That is for playing only: the saved file has the source's own packets. Times are those of `viewer.clock`.
+Encoded pieces lie on one grid of 1,024 samples for the whole job: each is encoded with a lead-in and a look ahead which
+are then thrown away, so pieces made apart join without gap or shift.
 """
 
 import io
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 
 import av
 from av.audio.stream import AudioStream as AvAudioStream
@@ -21,6 +22,7 @@ from facepaint.errors import InputError, UnreadableMedia
 from facepaint.jobs import AudioPacket, AudioStream, Job, Segment, keys
 from facepaint.store import Store
 from facepaint.templates import open_template
+from viewer.clock import Clock
 
 FRAME = 1024
 """Samples of an AAC frame."""
@@ -52,7 +54,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A compressed packet, its presentation time and duration in seconds from the job's first picture."""
+    """A compressed packet, its presentation time and duration in seconds of the job's clock."""
 
     start_s: Fraction
     duration_s: Fraction
@@ -64,7 +66,9 @@ class Coded:
         return self.start_s + self.duration_s
 
 
-def make_piece(store: Store, job: Job, track: int, segment: Segment, *, encode: bool, last: bool) -> Piece:
+def make_piece(
+    store: Store, job: Job, clock: Clock, track: int, segment: Segment, *, encode: bool, last: bool
+) -> Piece:
     """The sound of a segment's window.
 
     ``encode`` asks for AAC whatever the source has. ``last`` says that no segment follows: sound after the last picture
@@ -77,12 +81,13 @@ def make_piece(store: Store, job: Job, track: int, segment: Segment, *, encode: 
     if not 0 <= track < len(job.audio) or job.video is None:
         raise InputError(f"job {job.id} has no audio track {track}; it has {len(job.audio)}")
     stream = job.audio[track]
-    start_s, end_s = window_s(job, segment)
-    own = list(_load(store, job, track, segment))
+    start_s, end_s = clock.window_s(segment)
+    own = list(_load(store, job, clock, track, segment))
     try:
+        stream = without_adts(stream)
         if not encode and copy_mime(stream) and _covers(own, start_s, end_s):
             return Piece(copy_packets(stream, own), copy_mime(stream))
-        before, after = (_neighbour(store, job, track, segment.index + step) for step in (-1, 1))
+        before, after = (_neighbour(store, job, clock, track, segment.index + step) for step in (-1, 1))
         around = sorted([*before, *own, *after], key=lambda packet: packet.start_s)
         if last and around:
             end_s = max(end_s, around[-1].end_s)
@@ -94,29 +99,32 @@ def make_piece(store: Store, job: Job, track: int, segment: Segment, *, encode: 
         raise UnreadableMedia(f"the sound of segment {segment.index} of job {job.id} cannot be read: {exc}") from exc
 
 
-def _neighbour(store: Store, job: Job, track: int, index: int) -> list[Coded]:
+def _neighbour(store: Store, job: Job, clock: Clock, track: int, index: int) -> list[Coded]:
     record = store.find_record(keys.segment(job.id, index), Segment) if index >= 0 else None
-    return list(_load(store, job, track, record)) if record is not None else []
+    return list(_load(store, job, clock, track, record)) if record is not None else []
 
 
-def window_s(job: Job, segment: Segment) -> tuple[Fraction, Fraction]:
-    """A segment's window in seconds from the job's first picture."""
-    assert job.video is not None
-    tick = job.video.time_base
-    return (segment.start - job.start_pts) * tick, (segment.end - job.start_pts) * tick
+def sound_ends_s(job: Job, clock: Clock, segment: Segment) -> Fraction:
+    """When the last sound of a segment ends, 0 if it has none."""
+    ends = [Fraction(0)]
+    for number, track in enumerate(job.audio):
+        own = [row for row in _with_duration(segment.audio, number) if row[0].stream == number]
+        ends += [(p.pts + lasts) * track.time_base - clock.origin_s for p, lasts in own[-1:] if p.pts is not None]
+    return max(ends)
 
 
-def _load(store: Store, job: Job, track: int, segment: Segment) -> Iterator[Coded]:
+def _load(store: Store, job: Job, clock: Clock, track: int, segment: Segment) -> Iterator[Coded]:
     if not any(packet.stream == track for packet in segment.audio):
         return
-    assert job.video is not None
-    origin_s = job.start_pts * job.video.time_base
     tick = job.audio[track].time_base
+    in_adts = job.audio[track].codec == "aac"
     data = store.get(keys.audio(job.id, segment.index))
     position = 0
     for packet, until in _with_duration(segment.audio, track):
         if packet.stream == track and packet.pts is not None:
-            yield Coded(packet.pts * tick - origin_s, until * tick, data[position : position + packet.size])
+            body = data[position : position + packet.size]
+            begins = _adts_header(body) if in_adts else 0
+            yield Coded(packet.pts * tick - clock.origin_s, until * tick, body[begins:])
         position += packet.size
 
 
@@ -148,6 +156,27 @@ def _covers(packets: Sequence[Coded], start_s: Fraction, end_s: Fraction) -> boo
     return end_s - reached <= HOLE_S
 
 
+def _adts_header(packet: bytes) -> int:
+    """Length of the ADTS header (ISO/IEC 13818-7) that AAC in a transport stream has before each packet, else 0."""
+    if int.from_bytes(packet[:2]) & 0xFFF6 != 0xFFF0:
+        return 0
+    return 7 if packet[1] & 1 else 9
+
+
+@lru_cache(64)
+def without_adts(stream: AudioStream) -> AudioStream:
+    """The track with what its ADTS headers say in its parameters instead; any other track as it is."""
+    with open_template(stream.template) as source:
+        first = next(packet for packet in source.demux(audio=0) if packet.size)
+        if stream.codec != "aac" or not _adts_header(bytes(first)):
+            return stream
+        buffer = io.BytesIO()
+        with av.open(buffer, "w", format="matroska") as output:
+            first.stream = output.add_stream_from_template(source.streams.audio[0])
+            output.mux(first)
+    return replace(stream, template=buffer.getvalue())
+
+
 def copy_mime(stream: AudioStream) -> str:
     """The MIME type of the track copied into MP4, or '' if no browser plays that."""
     if stream.codec == "aac":
@@ -155,13 +184,25 @@ def copy_mime(stream: AudioStream) -> str:
             extradata = container.streams.audio[0].codec_context.extradata or b"\x10"
         # The first five bits of the AudioSpecificConfig are the object type: 2 is AAC-LC, 5 HE-AAC.
         codec = f"mp4a.40.{extradata[0] >> 3}"
-    elif stream.codec.startswith("mp3"):
+    elif stream.codec.startswith("mp3") and _is_layer_3(stream):
         codec = "mp4a.6B" if stream.sample_rate >= 32000 else "mp4a.69"
     elif stream.codec in {"opus", "flac"}:
         codec = stream.codec
     else:
         return ""
     return f'audio/mp4; codecs="{codec}"'
+
+
+def _is_layer_3(stream: AudioStream) -> bool:
+    """Whether what is called MP3 is: some files hold Layer II under that name, which browsers do not play."""
+    with open_template(stream.template) as source:
+        header = next(bytes(packet) for packet in source.demux(audio=0) if packet.size)
+    return header[1] & 0b110 == 0b010
+
+
+def plain_aac(stream: AudioStream) -> bool:
+    """Whether the track is such AAC as `encode_packets` makes: copied and encoded pieces then share an init part."""
+    return copy_mime(stream) == AAC and stream.channels <= len(_LAYOUTS) and stream.sample_rate in AAC_RATES
 
 
 def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:

@@ -12,6 +12,8 @@ from facepaint.errors import FacepaintError, InputError, ObjectMissing
 from facepaint.jobs import Job, Painted, Segment, WorkerInfo, keys
 from facepaint.status import JobStatus, JobSummary, Known, alive_workers, in_parallel, job_status, list_jobs
 from facepaint.store import Store
+from viewer.audio import sound_ends_s
+from viewer.clock import Clock, clock_of
 
 FRESH_S = 1.0
 """What is younger than this is not read again."""
@@ -120,8 +122,13 @@ class _Recent(Generic[K, T]):
             self._values.pop(key, None)
 
 
-Window = tuple[float, float]
-"""Start and end of a segment in seconds from the job's first picture."""
+@dataclass(frozen=True, slots=True)
+class Window:
+    """When a segment's pictures begin and end and its last sound ends (0 without any), in seconds of the clock."""
+
+    start_s: float
+    end_s: float
+    heard_s: float
 
 
 @dataclass(slots=True)
@@ -132,6 +139,7 @@ class _Followed:
     """
 
     status: _Fresh[JobStatus]
+    clock: Clock | None = None
     windows: dict[int, Window] = field(default_factory=dict)
     painted: dict[str, set[int]] = field(default_factory=dict)
 
@@ -218,19 +226,39 @@ class Board:
         """Read that record anew when it is next asked for."""
         self._records.forget((job_id, look, index))
 
+    def clock(self, job: Job) -> Clock:
+        """What a video's players count time by.
+
+        Raises:
+            ObjectMissing: its first segment is not stored yet.
+        """
+        followed = self._follow(job.id)
+        if followed.clock is None:
+            followed.clock = clock_of(job, self.store.get_record(keys.segment(job.id, 0), Segment))
+        return followed.clock
+
+    def ends_s(self, status: JobStatus) -> float | None:
+        """When picture and sound of a video have both ended; None while that is not known."""
+        if not status.total:
+            return None
+        last = self.windows(status.job, [status.total - 1])[0]
+        return max(last.end_s, last.heard_s)
+
     def windows(self, job: Job, indexes: Sequence[int], limit: int | None = None) -> list[Window]:
         """The windows of stored segments, as many as are known after reading at most ``limit`` records more."""
         if job.video is None:
             return []
         known = self._follow(job.id).windows
         unread = [index for index in indexes if index not in known][:limit]
-        origin, tick = job.start_pts, job.video.time_base
+        if unread:
+            clock = self.clock(job)
 
-        def read(index: int) -> None:
-            record = self.store.get_record(keys.segment(job.id, index), Segment)
-            known[index] = (float((record.start - origin) * tick), float((record.end - origin) * tick))
+            def read(index: int) -> None:
+                record = self.store.get_record(keys.segment(job.id, index), Segment)
+                start_s, end_s = clock.window_s(record)
+                known[index] = Window(float(start_s), float(end_s), float(sound_ends_s(job, clock, record)))
 
-        in_parallel(read, unread)
+            in_parallel(read, unread)
         found = []
         for index in indexes:
             if index not in known:

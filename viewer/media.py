@@ -5,6 +5,7 @@ import mimetypes
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from urllib.parse import quote
@@ -17,8 +18,9 @@ from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
 from facepaint.jobs import LOOK_ID, Painted, Segment, check_job_id, keys
 from facepaint.status import JobStatus, why_waiting
 from viewer import hls
-from viewer.audio import make_piece
+from viewer.audio import make_piece, plain_aac
 from viewer.board import Board, first_missing
+from viewer.clock import on_clock
 from viewer.save import save
 
 PLAYLIST = "application/vnd.apple.mpegurl"
@@ -37,12 +39,16 @@ Part = Callable[[int, int], tuple[int, int]]
 """Which bytes of a fragmented MP4 to send, from the length of its init part and its whole length."""
 
 
+Read = Callable[[int, int], bytes]
+"""Gives the bytes ``[first, last)``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """Bytes to send: ``read`` gives ``[first, last)`` of them; ``lasting`` ones never change."""
 
     size: int
-    read: Callable[[int, int], bytes]
+    read: Read
     etag: str
     mime: str
     lasting: bool = True
@@ -87,17 +93,24 @@ def _painted(request: Request, part: Part) -> Response:
     board, job_id = board_of(request), job_id_of(request)
     look, index = check_look_id(request.path_params["look"]), int(request.path_params["index"])
     try:
-        return _stored(request, board, board.painted(job_id, look, index), keys.painted_data(job_id, look, ""), part)
+        return _stored(request, look, board.painted(job_id, look, index), part)
     except ObjectMissing:  # painted once more under another name: the record tells
         board.forget_painted(job_id, look, index)
-        return _stored(request, board, board.painted(job_id, look, index), keys.painted_data(job_id, look, ""), part)
+        return _stored(request, look, board.painted(job_id, look, index), part)
 
 
-def _stored(request: Request, board: Board, record: Painted, folder: str, part: Part) -> Response:
-    start, end = part(record.init_bytes, record.bytes)
+def _stored(request: Request, look: str, record: Painted, part: Part) -> Response:
+    board, job_id = board_of(request), job_id_of(request)
+    job = board.status(job_id).job
+    key = keys.painted_data(job_id, look, record.name)
+    read: Read = partial(board.store.get, key)
+    size = record.bytes
+    if job.video is not None and (clock := board.clock(job)).lead:
+        read, size = _reader(on_clock(clock, record.index, board.store.get(key)))
+    start, end = part(record.init_bytes, size)
     body = Body(
         size=end - start,
-        read=lambda first, last: board.store.get(folder + record.name, start + first, start + last),
+        read=lambda first, last: read(start + first, start + last),
         etag=f"{record.sha256[:24]}-{start}",
         mime=mimetypes.guess_type(record.name)[0] or "application/octet-stream",
         # A blank one was given up: `facepaint resume` may still replace it.
@@ -112,14 +125,21 @@ def audio(request: Request) -> Response:
 
 
 def hls_audio_init(request: Request) -> Response:
-    """What comes before the fragment of every encoded piece of sound."""
+    """What comes before the fragment of every piece of sound."""
     request.path_params["index"] = 0
-    return _sound(request, _init, encode=True)
+    return _hls_sound(request, _init)
 
 
 def hls_audio(request: Request) -> Response:
-    """An encoded piece of sound without what `hls_audio_init` gives."""
-    return _sound(request, _rest, encode=True)
+    """A piece of sound without what `hls_audio_init` gives."""
+    return _hls_sound(request, _rest)
+
+
+def _hls_sound(request: Request, part: Part) -> Response:
+    """AAC, which every player of HLS plays: copied from a source that has it, else encoded."""
+    tracks = board_of(request).status(job_id_of(request)).job.audio
+    track = int(request.path_params["track"])
+    return _sound(request, part, encode=not (track < len(tracks) and plain_aac(tracks[track])))
 
 
 def _sound(request: Request, part: Part, *, encode: bool) -> Response:
@@ -130,10 +150,12 @@ def _sound(request: Request, part: Part, *, encode: bool) -> Response:
     last = not board.store.exists(keys.segment(job_id, index + 1))
     if last and not board.store.exists(keys.sealed(job_id)):
         raise ObjectMissing(keys.segment(job_id, index + 1))
-    piece = make_piece(board.store, job, track, record, encode=encode, last=last)
+    if job.video is None:
+        raise InputError(f"job {job_id} is of pictures; they have no sound")
+    piece = make_piece(board.store, job, board.clock(job), track, record, encode=encode, last=last)
     start, end = part(init_length(piece.data), len(piece.data))
-    digest = hashlib.sha256(piece.data).hexdigest()
-    body = Body(end - start, lambda first, until: piece.data[start + first : start + until], digest[:24], piece.mime)
+    read, size = _reader(piece.data[start:end])
+    body = Body(size, read, hashlib.sha256(piece.data).hexdigest()[:24], piece.mime)
     return send(request, body)
 
 
@@ -174,8 +196,8 @@ def _playlist_of(request: Request, init: str, name: str, *, gaps: bool) -> Respo
     ready = first_missing(board.painted_segments(status, look, listed) | failed)
     windows = board.windows(status.job, range(ready))
     entries = [
-        hls.Entry(name.format(index), end - start, gap=gaps and index in failed)
-        for index, (start, end) in enumerate(windows)
+        hls.Entry(name.format(index), window.end_s - window.start_s, gap=gaps and index in failed)
+        for index, window in enumerate(windows)
     ]
     return _playlist(hls.media(init, entries, ended=status.total == ready))
 
@@ -224,6 +246,11 @@ def _first_painted(status: JobStatus, look: str) -> int:
     if not painted:
         raise ObjectMissing(keys.painted(status.job.id, look, 0))
     return min(painted)
+
+
+def _reader(data: bytes) -> tuple[Read, int]:
+    """What reads bytes at hand as `Body` wants it, and how many there are."""
+    return lambda first, last: data[first:last], len(data)
 
 
 def _whole(_: int, size: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ export class Model {
   total = null;
   #windows = [];
   #saidLength = 0;
+  #ends = null;
 
   // Takes in an answer of the server. Returns whether something changed.
   take(state) {
@@ -26,6 +27,7 @@ export class Model {
     this.failed = expand(state.segments.failed);
     this.total = state.total;
     this.#saidLength = state.duration_s ?? 0;
+    this.#ends = state.ends_s;
     const { from, times } = state.windows;
     times.forEach((window, at) => { this.#windows[from + at] = window; });
     return before !== JSON.stringify([this.total, this.#windows.length, ...this.#sizes()]);
@@ -45,9 +47,9 @@ export class Model {
     return this.total ?? this.stored.size;
   }
 
+  // Until when there is picture or sound, as far as one can tell.
   get length() {
-    const end = this.#windows.at(-1)?.[1] ?? 0;
-    return this.total !== null && this.known === this.total ? end : Math.max(this.#saidLength, end);
+    return this.#ends ?? Math.max(this.#saidLength, this.#windows.at(-1)?.[1] ?? 0);
   }
 
   window(index) {
@@ -95,6 +97,7 @@ export class Model {
       if (before && before[0] === stage) before[2] = end;
       else runs.push([stage, start, end]);
     });
+    if (runs.length && this.known === this.total) runs.at(-1)[2] = this.length;
     return runs;
   }
 }
