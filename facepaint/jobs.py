@@ -110,8 +110,8 @@ class AudioStream:
     template: bytes
     language: str = ""
     title: str = ""
-    disposition: tuple[str, ...] = ()
     skip_samples: int = 0
+    disposition: tuple[str, ...] = ()
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 

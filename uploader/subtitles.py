@@ -59,6 +59,5 @@ class SubtitleReader:
     def tracks(self) -> tuple[Subtitles, ...]:
         """The tracks with what was gathered."""
         return tuple(
-            replace(track, packets=tuple(self._packets[index]))
-            for index, track in sorted(self._tracks.items())
+            replace(track, packets=tuple(self._packets[index])) for index, track in sorted(self._tracks.items())
         )
