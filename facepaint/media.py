@@ -15,6 +15,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
+from facepaint.animation import AnimationFile, is_animated_webp
 from facepaint.errors import InputError, UnreadableMedia
 
 # Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are not listed.
@@ -56,8 +57,11 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     check_file(path)
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
     try:
-        # The prefix keeps a name such as "concat:x" from being taken for another protocol.
-        container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        if is_animated_webp(path):
+            container = av.open(AnimationFile(path), "r", format="mov")
+        else:
+            # The prefix keeps a name such as "concat:x" from being taken for another protocol.
+            container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as exc:
         raise UnreadableMedia(
             f"{path} is no video that can be read ({_reason(exc)}); play it to see if it is whole"

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from facepaint.errors import InputError, NoPicture, UnreadableMedia
+from facepaint.errors import InputError, NoPicture
 from facepaint.media import check_file
-from facepaint.pictures import is_animated, open_picture, picture_format
+from facepaint.pictures import STILLS, is_animated, open_picture
 from uploader.probe import probe
 
 MOTION_JPEG = (".mjpeg", ".mjpg")
@@ -15,7 +15,7 @@ MOTION_JPEG = (".mjpeg", ".mjpg")
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
     """Sort files into videos and pictures by what is in them, whatever their names, and say what is wrong with others.
 
-    A GIF, and a PNG that moves, are videos.
+    A GIF, PNG or WebP that moves is a video.
     """
     videos: list[Path] = []
     pictures: list[Path] = []
@@ -37,16 +37,13 @@ def is_still_picture(path: Path) -> bool:
     """Whether a file is a picture that does not move.
 
     Raises:
-        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or an animation that FFmpeg does
-            not read.
+        UnreadableMedia: it is a picture that cannot be painted: damaged, or too large.
     """
     if path.suffix.lower() in MOTION_JPEG:
         return False
     try:
-        with open_picture(path, str(path)) as picture:
+        with open_picture(path, str(path), formats=STILLS) as picture:
             if is_animated(picture):
-                if picture_format(picture) == "WEBP":
-                    raise UnreadableMedia(f"{path} is an animated WebP, which is not read; make it a GIF or MP4 first")
                 return False
             # A JPEG is decoded small: this is only to see whether all of it is there.
             picture.draft("RGB", (64, 64))

@@ -29,6 +29,9 @@ from uploader.stickers import store_stickers
 from uploader.store_segments import SegmentStorer
 from uploader.upload import OnProgress, UploadProgress, UploadResult
 
+GIF = b"GIF8"
+"""How every GIF begins."""
+
 
 def upload_pictures(
     paths: Sequence[Path],
@@ -76,11 +79,14 @@ def upload_pictures(
 
 
 def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The pictures' file names, those that repeat told apart by a number."""
+    """The names of the painted pictures: the files' own, those that repeat told apart by a number.
+
+    A GIF comes back as PNG, since its 256 colours have no room for paint.
+    """
     names: list[str] = []
     taken: set[str] = set()
     for path in paths:
-        whole = name_of(path)
+        whole = name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path)
         name, number = whole, 1
         while name.casefold() in taken:
             number += 1
@@ -90,9 +96,10 @@ def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, most: int = -1) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(most)
     except OSError as exc:
         raise InputError(f"{path} cannot be read any more: {exc.strerror}; upload the pictures again") from exc
 

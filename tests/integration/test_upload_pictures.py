@@ -63,13 +63,14 @@ def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> N
 
 
 def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
-    names = ("a/face.jpg", "b/face.jpg", "c/FACE.jpg", "face-2.jpg", "d/other.png")
-    assert unique_names([tmp_path / name for name in names]) == (
+    paths = pictures(tmp_path, "a/face.jpg", "b/face.jpg", "c/FACE.jpg", "face-2.jpg", "d/other.png", "e/other.gif")
+    assert unique_names(paths) == (
         "face.jpg",
         "face-2.jpg",
         "FACE-3.jpg",
         "face-2-2.jpg",
         "other.png",
+        "other-2.png",
     )
 
 
