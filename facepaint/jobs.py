@@ -168,7 +168,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One compressed packet of a segment. ``discard`` packets are decoded and not shown (edit lists)."""
+    """One compressed packet of a segment. ``discard`` packets are decoded and not shown (edit lists, hidden frames).
+
+    ``side_data`` is what a decoder needs besides: FFmpeg's name and the size of each piece. In the ``.bin`` the pieces
+    lie behind the packet's ``size`` bytes.
+    """
 
     size: int
     pts: int | None
@@ -176,6 +180,12 @@ class Packet:
     duration: int = 0
     keyframe: bool = False
     discard: bool = False
+    side_data: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes of the ``.bin``."""
+        return self.size + sum(size for _, size in self.side_data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +223,7 @@ class Segment:
     @property
     def bytes(self) -> int:
         """Size of the ``.bin``."""
-        return sum(packet.size for packet in self.packets)
+        return sum(packet.stored_bytes for packet in self.packets)
 
     @property
     def audio_bytes(self) -> int:

@@ -78,8 +78,8 @@ def _packets(run: Sequence[Segment], bins: Iterable[bytes], target: Segment) -> 
     for segment, data in zip(run, bins, strict=True):
         position = 0
         for packet in segment.packets if segment is target else segment.own_packets:
-            yield packet, data[position : position + packet.size]
-            position += packet.size
+            yield packet, data[position : position + packet.stored_bytes]
+            position += packet.stored_bytes
     yield None
 
 
@@ -89,7 +89,7 @@ def _feed(
     packet = None
     if piece is not None:
         description, data = piece
-        packet = packet_of(data)
+        packet = packet_of(data[: description.size], _side_data(description, data))
         packet.pts, packet.dts, packet.time_base = description.pts, description.dts, video.time_base
         packet.duration = description.duration
         packet.is_keyframe = description.keyframe
@@ -98,3 +98,12 @@ def _feed(
     except av.error.FFmpegError as exc:
         report.refuse(exc)
         return []
+
+
+def _side_data(packet: Packet, data: bytes) -> dict[str, bytes]:
+    """The pieces that lie behind the packet."""
+    pieces, position = {}, packet.size
+    for name, size in packet.side_data:
+        pieces[name] = data[position : position + size]
+        position += size
+    return pieces

@@ -62,7 +62,7 @@ class _Held:
     def add(self, packet: Packet, data: bytes) -> None:
         self.packets.append(packet)
         self.data.append(data)
-        self.size += packet.size
+        self.size += len(data)
 
 
 class Cutter:
@@ -144,7 +144,7 @@ class Cutter:
             return None
         position = self._index - self._run_start
         long_enough = _time(packet) - _time(first) >= self._segment
-        full = len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.size > MAX_BYTES
+        full = len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
         # In a run the next keyframe ends it, however soon it comes: what follows is decoded from there.
         wanted = packet.keyframe and (long_enough or full or position > 0)
         if wanted and _time(packet) > max(_times(held)):

@@ -1,4 +1,4 @@
-"""Which packets that a container calls keyframes can really begin a segment."""
+"""Which packets that a container calls keyframes can really begin a segment, and which show no frame."""
 
 from __future__ import annotations
 
@@ -26,6 +26,14 @@ def begins_cleanly(codec: str, extradata: bytes, data: bytes) -> bool:
             if frames is not None:
                 return frames == 0
     return True
+
+
+def shows_nothing(codec: str, data: bytes) -> bool:
+    """Whether a packet holds only a hidden frame, which later ones refer to (RFC 6386, 9.1).
+
+    VP9 and AV1 pack such frames together with one that is shown.
+    """
+    return codec in ("vp8", "libvpx") and bool(data) and not data[0] & 0x10
 
 
 def _units(extradata: bytes, data: bytes) -> Iterator[bytes]:
