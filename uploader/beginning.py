@@ -15,6 +15,8 @@ from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import VideoStream
 from facepaint.media import orientation
+from uploader.restored_times import RestoredTimes, can_restore
+from uploader.side_data import needed_side_data
 
 MAX_BYTES = 64 * 2**20
 """How far into the file the first frames, and the first packet of each sound track, are looked for."""
@@ -23,14 +25,20 @@ REORDERED_FRAMES = 8
 """Frames decoded of a video whose frames are reordered, to see if their times are too."""
 
 
+class UnorderedTimes(UnreadableMedia):
+    """Frames come out of the decoder in another order than their times say."""
+
+
 @dataclass(slots=True)
 class Beginning:
     """The first frame as a worker's decoder gives it, and the first packet of every track, by stream number.
 
+    ``told`` is the first frame with all that the container tells of its colours and light, which no worker sees.
     ``rotation`` and ``mirrored`` as in `facepaint.jobs.VideoStream`.
     """
 
     first: av.VideoFrame
+    told: av.VideoFrame
     packets: dict[int, av.Packet[Any]]
     rotation: int
     mirrored: bool
@@ -46,31 +54,46 @@ class _Seen:
     bytes: int = 0
 
 
-def decode_beginning(container: InputContainer, stream: InputVideo, video: VideoStream, path: Path) -> Beginning:
+def decode_beginning(
+    container: InputContainer, stream: InputVideo, video: VideoStream, path: Path, restored: bool
+) -> Beginning:
     """Decode until there is a frame, and read until each sound track has brought a packet.
 
+    Args:
+        restored: the packets' times are to be told from the order of showing, see `uploader.restored_times`.
+
     Raises:
-        UnreadableMedia: not one frame can be decoded from packets alone, or the frames carry no usable times.
+        UnorderedTimes: the frames carry no usable times.
+        UnreadableMedia: not one frame can be decoded from packets alone.
     """
     try:
         decoder = open_decoder(video)
     except UnreadableMedia as exc:
         raise UnreadableMedia(f"{path}: {exc}; convert it to H.264 first") from exc
+    untimed = f"{path}: its frames carry no times that can be relied on; convert it to MP4 first"
+    if restored and not can_restore(video.codec):
+        raise UnreadableMedia(untimed)
     reordered = bool(stream.codec_context.has_b_frames)
-    seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1)
+    times = RestoredTimes(stream) if restored else None
+    seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1, times)
     if not seen.frames:
         raise UnreadableMedia(
             f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
         )
-    times = [frame.pts for frame in seen.frames]
-    if reordered and (None in times or times != sorted(times, key=lambda time: time or 0)):
-        raise UnreadableMedia(f"{path}: its frames carry no times that can be relied on; convert it to MP4 first")
-    if seen.packets[stream.index].has_sidedata("palette"):
-        raise UnreadableMedia(f"{path}: the palette of its {video.codec} video is not read; convert it to H.264 first")
-    return Beginning(seen.frames[0], seen.packets, *orientation(seen.own or seen.frames[0]))
+    shown = [frame.pts for frame in seen.frames]
+    if reordered and (None in shown or shown != sorted(shown, key=lambda time: time or 0)):
+        raise UnorderedTimes(untimed)
+    told = seen.own or seen.frames[0]
+    return Beginning(seen.frames[0], told, seen.packets, *orientation(told))
 
 
-def _read(container: InputContainer, stream: InputVideo, decoder: av.VideoCodecContext, enough: int) -> _Seen:
+def _read(
+    container: InputContainer,
+    stream: InputVideo,
+    decoder: av.VideoCodecContext,
+    enough: int,
+    times: RestoredTimes | None,
+) -> _Seen:
     wanted = {stream.index, *(audio.index for audio in container.streams.audio)}
     seen = _Seen()
     try:
@@ -79,9 +102,10 @@ def _read(container: InputContainer, stream: InputVideo, decoder: av.VideoCodecC
             if packet.size:
                 seen.packets.setdefault(packet.stream.index, packet)
             if packet.stream.index == stream.index and len(seen.frames) < enough:
-                seen.frames += _decoded(decoder, _bare(packet))
-                # The container tells only its own decoder of the display matrix.
+                # The container tells only its own decoder of the display matrix, colours and light.
                 seen.own = seen.own or next(iter(_decoded(stream.codec_context, packet)), None)
+                for timed in times.of(packet) if times else [packet]:
+                    seen.frames += _decoded(decoder, _bare(timed))
             if (len(seen.frames) >= enough and seen.packets.keys() >= wanted) or seen.bytes > MAX_BYTES:
                 break
     except av.error.FFmpegError:
@@ -92,10 +116,10 @@ def _read(container: InputContainer, stream: InputVideo, decoder: av.VideoCodecC
 
 
 def _bare(packet: av.Packet[Any]) -> av.Packet[Any] | None:
-    """A packet as a worker gets it: bytes and times."""
+    """A packet as a worker gets it: bytes, times and the side data that is needed."""
     if not packet.size:
         return None
-    bare = packet_of(bytes(packet))
+    bare = packet_of(bytes(packet), needed_side_data(packet))
     bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
     return bare
 

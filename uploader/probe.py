@@ -6,6 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import dispositions, main_video, open_media
+from facepaint.media import check_file, dispositions, main_video, open_media
 from facepaint.templates import make_template
-from uploader.beginning import Beginning, decode_beginning
+from uploader.beginning import Beginning, UnorderedTimes, decode_beginning
+from uploader.light import dynamic_metadata, light_levels
+from uploader.restored_times import carries_no_times
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
@@ -27,13 +30,18 @@ PICTURE_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 MIB = 2**20
 FULL_RANGE = 2
 
+WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""FFmpeg's own decoders leave out the transparency of these, which comes as side data."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What is known of a video before it is cut.
 
     ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``left_out`` counts the sound
-    tracks that are in neither: no packet among the first, or in a coding that nothing here can copy.
+    tracks that are in neither: no packet among the first, or in a coding that nothing here can copy. ``restored``: the
+    times of its packets are to be told from the order of showing, see `uploader.restored_times`.
+    ``dynamic`` names the metadata of single pictures that is not carried on.
     """
 
     source: SourceFile
@@ -45,23 +53,43 @@ class Probe:
     tags: dict[str, str]
     chapters: tuple[Chapter, ...]
     left_out: int = 0
+    restored: bool = False
+    dynamic: tuple[str, ...] = ()
 
 
 def probe(path: Path) -> Probe:
-    """Probe a video file.
+    """Probe a video file; asked again for the same file, it does not look again.
 
     Raises:
         InputError: there is nothing to read.
         UnreadableMedia: no video in it, an absurd size, no first frame comes out of the decoder, or its frames carry
             no usable times.
     """
+    check_file(path)
+    state = path.stat()
+    return _probe_state(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _probe_state(path: Path, *_state: int) -> Probe:
+    """The probe of a file in a certain state: sorting the inputs and uploading them ask for the same."""
+    try:
+        return _probe(path, restored=False)
+    except UnorderedTimes:
+        return _probe(path, restored=True)
+
+
+def _probe(path: Path, restored: bool) -> Probe:
     with open_media(path) as container:
         if container.metadata.get("major_brand") in PICTURE_BRANDS:
             raise UnreadableMedia(f"{path} is a HEIC or AVIF picture; save it as JPEG, PNG or WebP first")
         stream = main_video(container, path)
         _check_size(stream, path)
         described = _describe(stream)
-        beginning = decode_beginning(container, stream, described, path)
+        restored = restored or carries_no_times(container.format.name, described.codec, described.extradata)
+        if restored:  # bare streams are said to have 25 frames a second whatever is written in them
+            described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
+        beginning = decode_beginning(container, stream, described, path, restored)
         indexes = [audio.index for audio in container.streams.audio]
         tracks = {index: _describe_audio(container, index, beginning.packets.get(index)) for index in indexes}
         audio = {index: track for index, track in tracks.items() if track is not None}
@@ -75,6 +103,8 @@ def probe(path: Path) -> Probe:
             tags=dict(container.metadata),
             chapters=tuple(_chapters(container)),
             left_out=len(tracks) - len(audio),
+            restored=restored,
+            dynamic=dynamic_metadata(beginning.told),
         )
 
 
@@ -106,8 +136,11 @@ def _check_size(stream: InputVideo, path: Path) -> None:
 def _describe(stream: InputVideo) -> VideoStream:
     context = stream.codec_context
     assert stream.time_base is not None
+    codec = context.codec.name
+    if stream.metadata.get("alpha_mode") == "1":
+        codec = WITH_ALPHA.get(codec, codec)
     return VideoStream(
-        codec=context.codec.name,
+        codec=codec,
         codec_tag=_codec_tag(stream),
         extradata=bytes(context.extradata or b""),
         width=context.width,
@@ -132,20 +165,21 @@ def _codec_tag(stream: InputVideo) -> str:
 
 def _shown(video: VideoStream, beginning: Beginning) -> VideoStream:
     """The description completed by what only a decoded frame tells."""
-    first = beginning.first
+    first, told = beginning.first, beginning.told
     # FFmpeg names full range by its JPEG formats too.
     full = first.format.name.startswith("yuvj")
     colour = Colour(
-        primaries=int(first.color_primaries),
-        transfer=int(first.color_trc),
-        matrix=int(first.colorspace),
-        range=FULL_RANGE if full else int(first.color_range),
+        primaries=int(told.color_primaries),
+        transfer=int(told.color_trc),
+        matrix=int(told.colorspace),
+        range=FULL_RANGE if full else int(told.color_range),
     )
     return replace(
         video,
         rotation=beginning.rotation,
         mirrored=beginning.mirrored,
         colour=colour,
+        light=light_levels(told),
         pixel_format=first.format.name,
     )
 

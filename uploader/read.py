@@ -16,8 +16,10 @@ from av.stream import Stream
 from facepaint.jobs import AudioPacket, Extras, Packet
 from facepaint.media import open_media
 from uploader.cut import CutSegment, Cutter
-from uploader.keyframes import begins_cleanly
+from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
+from uploader.restored_times import RestoredTimes
+from uploader.side_data import SideData
 from uploader.subtitles import SubtitleReader
 from uploader.timeline import Timeline
 
@@ -26,6 +28,9 @@ MISSING_S = 1
 
 CLAIMING = ("matroska", "flv")
 """Formats that claim the length of the whole, not of a track, and do not notice that they were cut off."""
+
+ONE_SET = ("mpeg4", "vc1", "wmv3")
+"""Codecs whose decoders take parameters once, when they are made; others take new ones or need none."""
 
 TRANSPORT_PACKETS = (188, 192, 204)
 """Sizes of the packets that an MPEG transport stream is made of, as broadcast, on Blu-ray, with error correction."""
@@ -36,8 +41,8 @@ class Reader:
 
     ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it did not), ``late``
     how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound had times that fit
-    nowhere, ``parts`` how many recordings it is made of, and ``extras`` what else is in it. ``bytes`` grows while it is
-    read.
+    nowhere, ``unplaced`` how many frames have no place in the order of showing, ``parts`` how many recordings it is
+    made of, and ``extras`` what else is in it. ``bytes`` grows while it is read.
     """
 
     def __init__(self, path: Path, probed: Probe, segment_s: float) -> None:
@@ -48,6 +53,8 @@ class Reader:
         self._last: Packet | None = None
         self._corrupt = False
         self._timeline = Timeline(probed.video_index)
+        self._side_data = SideData(probed.video.extradata)
+        self._restored: RestoredTimes | None = None
         self.bytes = 0
         self.truncated = ""
         self.lost_sounds = 0
@@ -56,6 +63,11 @@ class Reader:
     def late(self) -> int:
         """Frames that come too late in the file for the time they are to be shown at."""
         return self._cutter.late
+
+    @property
+    def unplaced(self) -> int:
+        """Frames that carry no time, and that could not be told from the order of showing."""
+        return self._restored.lost if self._restored else 0
 
     @property
     def parts(self) -> int:
@@ -74,6 +86,9 @@ class Reader:
     def segments(self) -> Iterator[CutSegment]:
         """Cut the file. Data that ends early, or cannot be read on, ends the segments."""
         with open_media(self._path) as container:
+            stream = container.streams[self._probed.video_index]
+            if self._probed.restored and isinstance(stream, av.VideoStream):
+                self._restored = RestoredTimes(stream)
             try:
                 for packet in container.demux(self._wanted(container)):
                     if packet.size:
@@ -81,10 +96,12 @@ class Reader:
                         yield from self._sort(packet)
                     if self.truncated:
                         break
-                else:
-                    self._check_end(container)
             except av.error.FFmpegError as exc:
                 self.truncated = f"{exc.strerror or exc}".lower()
+            if self._restored is not None:
+                yield from self._timed(av.Packet(), self._restored)
+            if not self.truncated:
+                self._check_end(container)
         yield from self._cutter.finish()
 
     def _wanted(self, container: InputContainer) -> list[Stream]:
@@ -92,38 +109,54 @@ class Reader:
         return [*copied, *(stream for stream in container.streams.subtitles if self._subtitles.takes(stream))]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
+        index = packet.stream.index
         if packet.stream.type == "subtitle":
             self._subtitles.add(packet)
-            return
-        index, shift = packet.stream.index, self._timeline.shift(packet)
+        elif index != self._probed.video_index:
+            self._audio(packet, self._probed.audio_indexes.index(index))
+        elif self._restored is None:
+            yield from self._video(packet)
+        else:
+            yield from self._timed(packet, self._restored)
+
+    def _timed(self, packet: av.Packet[Any], restored: RestoredTimes) -> Iterator[CutSegment]:
+        for timed in restored.of(packet):
+            yield from self._video(timed)
+
+    def _audio(self, packet: av.Packet[Any], track: int) -> None:
+        shift = self._timeline.shift(packet)
         if shift is None:
             self.lost_sounds += 1
-        elif index == self._probed.video_index:
-            yield from self._video(packet, shift)
-        else:
-            track = self._probed.audio_indexes.index(index)
-            described = AudioPacket(track, packet.size, *_times(packet, shift), packet.duration or 0)
-            self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
+            return
+        described = AudioPacket(track, packet.size, *_times(packet, shift), packet.duration or 0)
+        self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
 
-    def _video(self, packet: av.Packet[Any], shift: int) -> Iterator[CutSegment]:
-        data = bytes(packet)
-        video = self._probed.video
-        keyframe = packet.is_keyframe and begins_cleanly(video.codec, video.extradata, data)
+    def _video(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
+        shift = self._timeline.shift(packet)
+        data, codec = bytes(packet), self._probed.video.codec
         self._begun = self._begun or packet.is_keyframe
-        if not self._begun:
+        if shift is None or not self._begun:
             return  # no player shows what comes before the first keyframe
-        if packet.has_sidedata("new_extradata") and bytes(packet.get_sidedata("new_extradata")) != video.extradata:
-            # Workers make their decoders from one set of parameters.
+        side_data = self._side_data.of(packet)
+        if "new_extradata" in side_data and codec in ONE_SET:
             self.truncated = f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"
             return
         self._corrupt = packet.is_corrupt
-        described = Packet(len(data), *_times(packet, shift), packet.duration or 0, keyframe, packet.is_discard)
+        described = Packet(
+            size=len(data),
+            pts=None if packet.pts is None else packet.pts + shift,
+            dts=None if packet.dts is None else packet.dts + shift,
+            duration=packet.duration or 0,
+            keyframe=packet.is_keyframe and begins_cleanly(codec, self._side_data.extradata, data),
+            discard=packet.is_discard or shows_nothing(codec, data),
+            side_data=tuple((name, len(piece)) for name, piece in side_data.items()),
+        )
         if described.discard:
             # An edit list gives such packets the times of others, which are shown.
             described = replace(described, pts=None, dts=None)
         else:
             described = self._last = _with_pts(described, self._last)
-        yield from self._cutter.video(described, data)
+        yield from self._cutter.video(described, b"".join((data, *side_data.values())))
 
     def _check_end(self, container: InputContainer) -> None:
         """Note it if the data ends before the file says it does: most demuxers just stop there."""

@@ -100,6 +100,8 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield f"the file ended early: {reader.truncated}"
     if reader.late:
         yield f"{reader.late} frames are left out: they come too late in the file for their times"
+    if reader.unplaced:
+        yield f"{reader.unplaced} frames are left out: they carry no time, and it cannot be told"
     if reader.parts > 1:
         yield f"{reader.parts} recordings one behind the other, each with times of its own: shown as one"
     elif reader.lost_sounds:
@@ -124,9 +126,9 @@ def detected_every(look: Look, frame_rate: Fraction | None) -> int:
 
 def _new_job(probed: Probe, look: Look, settings: Settings) -> Job:
     now = datetime.now(UTC)
+    encoder = choose_encoder(probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format)
     return Job(
         id=new_job_id(now),
-    encoder = choose_encoder(probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format)
         kind="video",
         source=probed.source,
         created=now,

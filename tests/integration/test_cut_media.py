@@ -112,7 +112,7 @@ def test_recordings_one_behind_the_other(name: str, codec: str, sound: str, segm
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path: Path) -> None:
-    """Recorded streams whose sender was restarted: the same settings go on, others end the job there, and are named."""
+    """Recorded streams whose sender was restarted: with the same settings, or with others sent along."""
     first, second = tmp_path / "first.flv", tmp_path / "second.flv"
     write_clip(first, portrait(2), Video(options={"bf": "0"}))
     write_clip(second, portrait(2), Video(options={"bf": "2" if changed else "0"}))
@@ -120,9 +120,9 @@ def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path:
     both.write_bytes(first.read_bytes() + second.read_bytes()[13:])
     cut = cut_clip(both, 0.5)
     pictures = [picture for _, picture in cut.all_frames()]
-    expected = decode_ordinarily(first) + ([] if changed else decode_ordinarily(second))
+    expected = decode_ordinarily(first) + decode_ordinarily(second)
     assert pictures == [picture for _, picture in expected]
-    assert cut.truncated == ("its video is coded in another way after 2.0 s" if changed else "")
+    assert cut.truncated == ""
 
 
 @pytest.mark.slow

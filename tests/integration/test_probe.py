@@ -188,13 +188,17 @@ def without_a_frame(folder: Path) -> Path:
     return path
 
 
-def reordered_without_times(folder: Path) -> Path:
-    return make_portrait_clip(folder / "bare.h264", **SMALL, options={"bf": "3"}, audio=None)
-
-
 def reordered_with_wrong_times(folder: Path) -> Path:
-    """AVI has no times of its own; FFmpeg gives frames those of decoding."""
-    return make_portrait_clip(folder / "old.avi", **SMALL, options={"bf": "2"}, audio=None)
+    """Every frame shown at the time of its decoding, and in a coding whose order of showing nothing here can tell."""
+    whole = make_portrait_clip(folder / "right.mkv", **SMALL, codec="mpeg2video", options={"bf": "2"}, audio=None)
+    path = folder / "wrong.mkv"
+    with av.open(str(whole)) as source, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.pts, packet.stream = packet.dts, stream
+                container.mux(packet)
+    return path
 
 
 def photograph(folder: Path) -> Path:
@@ -204,27 +208,11 @@ def photograph(folder: Path) -> Path:
     return path
 
 
-def with_a_palette(folder: Path) -> Path:
-    path = folder / "palette.avi"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("rawvideo", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 64, 64, "pal8"
-        for number in range(3):
-            palette = np.zeros((256, 4), np.uint8)
-            palette[1] = (255, 200, 30, 30)
-            frame = av.VideoFrame.from_ndarray((np.ones((64, 64), np.uint8), palette), format="pal8")
-            frame.pts = number
-            container.mux(stream.encode(frame))
-    return path
-
-
 REFUSED = {
     claiming_to_be_huge: r"huge\.y4m claims 17000x16 px",
     without_a_frame: r"noise\.mp4: not one frame of its h264 video can be decoded",
-    reordered_without_times: r"bare\.h264: its frames carry no times that can be relied on; convert it to MP4",
-    reordered_with_wrong_times: r"old\.avi: its frames carry no times that can be relied on; convert it to MP4",
+    reordered_with_wrong_times: r"wrong\.mkv: its frames carry no times that can be relied on; convert it to MP4",
     photograph: r"photograph\.heic is a HEIC or AVIF picture; save it as JPEG",
-    with_a_palette: r"palette\.avi: the palette of its rawvideo video is not read",
 }
 
 

@@ -1,0 +1,84 @@
+"""Videos whose packets do not say when their frames are shown: each frame takes its turn in the order of showing."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.clips import make_portrait_clip
+from tests.cut_clip import cut_clip, decode_ordinarily
+from tests.media.write import MissingTool, debian_ffmpeg
+from uploader.probe import probe
+
+X265 = "log-level=none:keyint=16"
+
+TIMELESS: dict[str, dict[str, Any]] = {
+    "reordered.avi": {"options": {"bf": "3"}},
+    "pyramid.h264": {"options": {"bf": "5", "x264-params": "open-gop=1:b-pyramid=normal"}},
+    "interlaced.avi": {"options": {"bf": "3", "x264-params": "tff=1"}, "size": (160, 96)},
+    "one-keyframe.h264": {"options": {"bf": "2"}, "gop": 999},
+    "in-order.avi": {"options": {"bf": "0"}},
+    "open.hevc": {"codec": "libx265", "options": {"x265-params": X265}},
+    "leading.hevc": {"codec": "libx265", "options": {"x265-params": f"{X265}:open-gop=0:radl=2"}},
+}
+
+QUICK = ("reordered.avi", "open.hevc")
+
+
+def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
+    """Every frame is there, as a player shows it, at one of the equally spaced times of the packets."""
+    cut = cut_clip(path, segment_s)
+    seen = cut.all_frames()
+    assert cut.probed.restored
+    assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
+    step = 1 / (cut.probed.video.frame_rate or 1) / cut.probed.video.time_base
+    assert [time for time, _ in seen] == [number * step for number in range(frames)]
+    assert cut.truncated == ""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TIMELESS]
+)
+def test_frames_take_the_times_of_the_packets_in_turn(name: str, tmp_path: Path) -> None:
+    recipe = {"seconds": 4, "size": (160, 90), "fps": 20, "gop": 16, "audio": None, **TIMELESS[name]}
+    path = make_portrait_clip(tmp_path / name, **recipe)
+    for segment_s in (0.5, 7):
+        assert_in_order(path, segment_s, 80)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_a_few_frames_without_times(frames: int, tmp_path: Path) -> None:
+    path = make_portrait_clip(
+        tmp_path / "short.h264", seconds=frames / 20, size=(160, 90), fps=20, options={"bf": "2"}, audio=None
+    )
+    assert_in_order(path, 2, frames)
+
+
+def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
+    """Its last frame was decoded before others that are missing; half a packet is made up for as the decoder likes."""
+    path = make_portrait_clip(
+        tmp_path / "whole.h264", seconds=4, size=(160, 90), fps=20, options={"bf": "2"}, audio=None
+    )
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    seen = cut_clip(path, 0.5).all_frames()
+    expected = decode_ordinarily(path)
+    assert len(seen) == len(expected) > 20
+    assert [picture for _, picture in seen][:-4] == [picture for _, picture in expected][:-4]
+
+
+@pytest.mark.slow
+def test_two_frames_to_a_packet_are_taken_apart(tmp_path: Path) -> None:
+    """Xvid and DivX wrote AVI so: a packet with a frame and the B-frame behind it, then one that holds nothing."""
+    path = tmp_path / "packed.avi"
+    try:
+        debian_ffmpeg(path, "-c:v", "libxvid", "-bf", "2", "-q:v", "4", encoder="libxvid")
+    except MissingTool as exc:
+        pytest.skip(str(exc))
+    cut = cut_clip(path, 0.5)
+    seen = cut.all_frames()
+    assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
+    times = [time for time, _ in seen if time is not None]
+    assert times == sorted(set(times))
+    # The encoder leaves the places of the first packets empty: the first frame stands there.
+    assert times[1:] == list(range(times[-1] - len(times) + 2, times[-1] + 1))
+    assert probe(path).restored
