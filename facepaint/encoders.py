@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from facepaint.errors import UsageError
+from facepaint.jobs import OutputProfile
 
 EncoderName = Literal[
     "libx264",
@@ -112,3 +113,12 @@ def choose_encoder(pixel_format: str, asked: str | None = None, *, keep_format: 
         able = ", ".join(name for name, encoder in ENCODERS.items() if kept in encoder.formats)
         raise UsageError(f"{asked} cannot keep {described(kept)}: choose {able}, or leave --keep-format out")
     return asked
+
+
+def kept_note(profile: OutputProfile, pixel_format: str) -> str:
+    """What to tell of a job that keeps its source's format; nothing where every player plays it."""
+    kept = kept_format(pixel_format or "yuv420p")
+    codec = ENCODERS[profile.encoder].codec
+    if not profile.keep_format or (kept, codec) == ("yuv420p", "H.264"):
+        return ""
+    return f"kept as {described(kept)} {codec}, which not every browser and player plays"

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import av
 
-from facepaint.jobs import Faces, Job, Painted, Segment
+from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
 from facepaint.looks import Look
 from filters.planes import Planes
 from filters.registry import Painter, make_painter
@@ -122,6 +122,7 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
         colour=upright.colour,
         profile=job.output,
         threads=threads,
+        light=job.video.light if job.output.keep_format else LightLevels(),
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from facepaint.encoders import kept_note
 from facepaint.errors import JobError, UnreadableMedia, UsageError
 from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
 from facepaint.looks import Look
@@ -201,6 +202,10 @@ def _put_in_place(part: Path, target: Path) -> None:
 
 def _ignore(saved: int, total: int) -> None:
     """Takes progress nobody asked for."""
+    assert plan.job.video is not None
+    kept = kept_note(plan.job.output, plan.job.video.pixel_format)
+    if kept:
+        yield kept
 
 
 @dataclass(slots=True)
