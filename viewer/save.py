@@ -179,6 +179,10 @@ def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
         yield f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, which no file can"
     if plan.container == "matroska":
         yield "times are rounded to the 1 ms that Matroska counts in"
+    assert plan.job.video is not None
+    kept = kept_note(plan.job.output, plan.job.video.pixel_format)
+    if kept:
+        yield kept
 
 
 def _without_gaps(job_id: str, items: Iterable[PaintedSegment | Gap]) -> Iterator[PaintedSegment]:
@@ -202,10 +206,6 @@ def _put_in_place(part: Path, target: Path) -> None:
 
 def _ignore(saved: int, total: int) -> None:
     """Takes progress nobody asked for."""
-    assert plan.job.video is not None
-    kept = kept_note(plan.job.output, plan.job.video.pixel_format)
-    if kept:
-        yield kept
 
 
 @dataclass(slots=True)
