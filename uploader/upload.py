@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
-from facepaint.encoders import choose_encoder
+from facepaint.encoders import choose_encoder, kept_note
 from facepaint.errors import InputError, UsageError
 from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, new_job_id
 from facepaint.looks import Look
@@ -110,6 +110,11 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
     if probed.left_out:
         yield f"{probed.left_out} of {probed.left_out + len(probed.audio)} sound tracks are left out: empty, or unknown"
+    kept = kept_note(job.output, probed.video.pixel_format)
+    if kept:
+        yield kept
+    if job.output.keep_format and probed.dynamic:
+        yield f"{' and '.join(probed.dynamic)} is not kept: players show the picture beneath it"
     if unqueued:
         yield f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
 
