@@ -27,6 +27,11 @@ _DATABASES = 15
 """Valkey has databases 0 to 15; 0 is the stack's own."""
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Options of our own."""
+    parser.addoption("--update-fidelity", action="store_true", help="write docs/fidelity.md instead of comparing")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """No variable, home folder or connection file of the developer is found."""

@@ -61,13 +61,18 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
     return CutClip(probed, segments, reader.truncated)
 
 
-def decode_ordinarily(path: Path) -> list[Frame]:
-    """The frames of the first video as a player sees them, which goes on behind a packet that cannot be decoded."""
+def decode_ordinarily(path: Path, decoder: str = "") -> list[Frame]:
+    """The frames of the first video as a player sees them, which goes on behind a packet that cannot be decoded.
+
+    ``decoder`` is the one to use where FFmpeg's first choice is not.
+    """
     frames: list[Frame] = []
     with av.open(str(path)) as container:
+        context = av.CodecContext.create(decoder, "r") if decoder else container.streams.video[0].codec_context
+        assert isinstance(context, av.VideoCodecContext)
         for packet in container.demux(video=0):
             with contextlib.suppress(av.error.InvalidDataError):
-                frames += [(frame.pts, digest(frame)) for frame in packet.decode()]
+                frames += [(frame.pts, digest(frame)) for frame in context.decode(packet if packet.size else None)]
     return frames
 
 

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import av
+import numpy as np
 from PIL import Image
 
+from tests.cut_clip import Frame, digest
 from tests.media.registry import clip
-from tests.media.write import FPS, Extras, Sound, Video, debian_ffmpeg, portrait, write_clip
+from tests.media.write import FPS, SIZE, Extras, Sound, Video, debian_ffmpeg, portrait, write_clip
 
 LIVE_WEBM = Extras(options={"live": "1"})
 """As browsers record: clusters of unknown length, no duration, no cues."""
@@ -111,7 +113,7 @@ def mpeg4_avi(path: Path) -> None:
     write_clip(path, video=Video("mpeg4", {"bf": "2", "b": "1M"}), sounds=[Sound("libmp3lame")])
 
 
-@clip("mpeg4-packed.avi", "MPEG-4 ASP, packed B-frames, AVI")
+@clip("mpeg4-packed.avi", "MPEG-4 ASP, packed B-frames, AVI", untimed=True)
 def mpeg4_packed(path: Path) -> None:
     """Xvid as DVD rips have it: two frames in one packet, then an empty one. By the libxvid of Debian's ffmpeg."""
     debian_ffmpeg(path, "-c:v", "libxvid", "-bf", "2", "-g", "16", "-b:v", "1M", encoder="libxvid")
@@ -130,7 +132,7 @@ def prores_mov(path: Path) -> None:
     write_clip(path, portrait(fps=10), video, sounds=[Sound("pcm_s24le")])
 
 
-@clip("wmv2.wmv", "Windows Media Video 8")
+@clip("wmv2.wmv", "Windows Media Video 8", unheard=True)
 def wmv2(path: Path) -> None:
     """FFmpeg's wmv2 and wmav2, as Movie Maker saved it."""
     write_clip(path, video=Video("wmv2", {"b": "1M"}), sounds=[Sound("wmav2", options={"b": "128k"})])
@@ -156,11 +158,27 @@ def gif(path: Path) -> None:
     write_clip(path, portrait(fps=10), Video("gif", pixel_format="rgb8", fps=10))
 
 
-@clip("moving.webp", "animated WebP")
+def shown_by_pillow(path: Path) -> list[Frame]:
+    """The pictures of an animation, times in ms."""
+    frames: list[Frame] = []
+    with Image.open(path) as animation:
+        at = 0
+        for number in range(animation.n_frames):  # type: ignore[attr-defined]  # of those that move
+            animation.seek(number)
+            animation.load()
+            frames.append((at, digest(av.VideoFrame.from_ndarray(np.asarray(animation), format="rgba"))))
+            at += int(animation.info["duration"])
+    return frames
+
+
+@clip("moving.webp", "animated WebP", decode=shown_by_pillow)
 def webp(path: Path) -> None:
-    """By Pillow at 10 frames a second."""
-    first, *others = [Image.fromarray(picture) for picture in portrait(1.5, fps=10)]
-    first.save(path, save_all=True, append_images=others, duration=100, quality=70, method=0)
+    """By Pillow at 10 frames a second, half of it transparent."""
+    opaque = [Image.fromarray(picture) for picture in portrait(1.5, fps=10)]
+    mask = Image.linear_gradient("L").resize(SIZE)
+    for picture in opaque:
+        picture.putalpha(mask)
+    opaque[0].save(path, save_all=True, append_images=opaque[1:], duration=100, quality=70, method=0)
 
 
 @clip("raw.h264", "H.264 without a container", untimed=True)
@@ -169,7 +187,7 @@ def raw_h264(path: Path) -> None:
     write_clip(path, video=Video(options={"bf": "0"}))
 
 
-@clip("raw-reordered.h264", "H.264 without a container, B-frames", refused="carry no times that can be relied on")
+@clip("raw-reordered.h264", "H.264 without a container, B-frames", untimed=True)
 def raw_reordered(path: Path) -> None:
     """A bare stream whose frames are reordered: what comes when can only be guessed."""
     write_clip(path, video=Video(options={"bf": "3"}))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.cut_clip import Frame, decode_ordinarily
 from tests.media.write import MissingTool
 
 Recipe = Callable[[Path], None]
@@ -32,7 +33,8 @@ class Clip:
 
     ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test` too. ``refused`` is
     part of the line that refuses it, empty if it is taken; ``truncated`` is how the uploader says that it ends early.
-    ``untimed`` ones do not say when their frames are shown: pictures are compared, not their times.
+    ``untimed`` ones do not say when each frame is shown: pictures are compared, not their times. ``unheard`` ones have
+    sound that no result can hold. ``decode`` gives the frames that a player shows.
     """
 
     name: str
@@ -43,6 +45,8 @@ class Clip:
     refused: str = ""
     truncated: str = ""
     untimed: bool = False
+    unheard: bool = False
+    decode: Callable[[Path], list[Frame]] = decode_ordinarily
 
 
 CLIPS: dict[str, Clip] = {}

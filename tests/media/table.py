@@ -1,0 +1,72 @@
+"""The page docs/fidelity.md: what became of each clip of the set, guarantee by guarantee."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tests.media.registry import CLIPS, GROUPS, Clip
+
+GUARANTEES = ("frames", "times", "sound", "picture", "colour", "tags", "chapters", "subtitles")
+
+KEPT, NONE, DIFFERS = "✓", "-", "✗"
+
+INTRODUCTION = f"""\
+# Fidelity
+
+What comes back is the source with painted faces and nothing else changed. Each clip below is made on the spot
+(`tests/media/`), uploaded, painted by real workers in segments of about a second, saved, and compared with its source
+by the function behind `facepaint verify SOURCE RESULT`. {KEPT}: as in the source. {NONE}: the source has none.
+{DIFFERS}: it differs, and the last column says why; there too is what had to be changed.
+
+| column | what is promised |
+|---|---|
+| frames | as many as an ordinary decode of the source gives |
+| times | each within one tick of the source's time base |
+| sound | every packet identical, at its time |
+| picture | upright size and aspect |
+| colour | primaries, transfer, matrix and range |
+| tags | title and other tags; language and title of each sound track |
+| chapters, subtitles | begin, end and text of each |
+
+The seams between segments: every clip is cut at 0.5, 2 and 7 s, and its segments are decoded as workers do. The frames
+on either side of each border are those of the source, none twice, none missing, the same pixel for pixel
+(`tests/integration/test_cut_media.py`).
+
+This page is written by `pytest tests/acceptance/test_fidelity.py --update-fidelity`; without the option the test fails
+where the page is no longer true.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of a clip: a cell for each guarantee, none if there is no result, and remarks in a line."""
+
+    title: str
+    cells: Mapping[str, str]
+    remarks: str
+
+    def __str__(self) -> str:
+        cells = [self.cells.get(name, "") for name in GUARANTEES]
+        return f"| {' | '.join([self.title, *cells, self.remarks])} |"
+
+
+def clips_of(group: str) -> list[Clip]:
+    """The clips of a group in the order of the set."""
+    return [clip for clip in CLIPS.values() if clip.group == group]
+
+
+def section(group: str, rows: Sequence[Row]) -> str:
+    """The part of the page about one group."""
+    head = f"| | {' | '.join(GUARANTEES)} | |\n|---|{':-:|' * len(GUARANTEES)}---|"
+    return "\n".join([f"## {group}", "", head, *map(str, rows), ""])
+
+
+def sections(page: str) -> dict[str, str]:
+    """The parts of a page by group, as `section` makes them."""
+    parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]
+    return {part.splitlines()[0][3:]: part.rstrip() + "\n" for part in parts}
+
+
+def page_of(parts: Mapping[str, str]) -> str:
+    """The page of these parts."""
+    return "\n".join([INTRODUCTION, *(parts[group] for group in GROUPS.values() if group in parts)])
