@@ -9,7 +9,7 @@ from typing import Any
 
 from facepaint.client import Client, Snapshot
 from facepaint.display import Display, make_display
-from facepaint.errors import FacepaintError, JobError, UsageError
+from facepaint.errors import FacepaintError, InputError, JobError, UsageError
 from facepaint.looks import Look
 from facepaint.status import find_job
 
@@ -53,7 +53,10 @@ class Batch:
             UsageError: one file was named for several results, a file is there already, its folder is not, or two would
                 have one name.
         """
-        targets = self._targets(out)
+        targets = [
+            path if item.pictures else _container_for(item.inputs[0], path, any_container=named_by_us)
+            for item, (path, named_by_us) in zip(self.items, self._targets(out), strict=True)
+        ]
         files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
         there = next((file for file in files if file.exists()), None)
         if there is not None and not overwrite:
@@ -65,16 +68,17 @@ class Batch:
             raise UsageError("two of the inputs have one name: paint them one after another, into two folders")
         return targets
 
-    def _targets(self, out: Path | None) -> list[Path]:
+    def _targets(self, out: Path | None) -> list[tuple[Path, bool]]:
+        """Each item's path, and whether its name is of our making."""
         if out is None:
-            return [_beside(item) for item in self.items]
+            return [(_beside(item), True) for item in self.items]
         several = len(self.items) > 1
         if several and out.suffix and not out.is_dir():
             raise UsageError(f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}")
         if several or out.is_dir():
             out.mkdir(parents=True, exist_ok=True)
-            return [out if item.pictures else out / _painted_name(item.inputs[0]) for item in self.items]
-        return [out]
+            return [(out if item.pictures else out / _painted_name(item.inputs[0]), True) for item in self.items]
+        return [(out, False)]
 
     def each(self, work: Callable[[int, Item], None]) -> None:
         """Do the work for each item; what fails with an error of ours is kept, the others go on."""
@@ -194,6 +198,22 @@ def run_item(
         print(json.dumps({"input": [str(path) for path in item.inputs], **said}), flush=True)
     else:
         print(f"{item.name} -> {said['saved'] if not item.pictures else out}", flush=True)
+
+
+def _container_for(source: Path, path: Path, *, any_container: bool) -> Path:
+    """The path with the suffix of the container that its sound needs; a change is said."""
+    from uploader.probe import probe
+    from viewer.save import choose_target
+
+    try:
+        audio = probe(source).audio
+    except InputError:
+        return path  # what is wrong with it is said when its turn comes
+    target, _, notes = choose_target(audio, path, any_container=any_container)
+    if target != path:
+        for note in notes:
+            print(f"facepaint: {source.name}: {note}", file=sys.stderr)
+    return target
 
 
 def _painted_name(source: Path) -> str:

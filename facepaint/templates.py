@@ -15,6 +15,9 @@ from av.stream import Stream
 
 from facepaint.errors import UnreadableMedia
 
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska", ".mov": "mov"}
+"""The muxer for each suffix a result may have."""
+
 EBML = b"\x1a\x45\xdf\xa3"
 """How every Matroska file begins."""
 
@@ -23,14 +26,15 @@ def make_template(stream: Stream, packet: av.Packet[Any]) -> bytes:
     """The template of a stream and its first packet.
 
     Raises:
-        UnreadableMedia: no container used for templates can hold that codec.
+        UnreadableMedia: no container used for templates can hold that codec, or none that results are written in.
     """
     for format_name in ("nut", "matroska"):
         try:
             template = _write(stream, packet, format_name)
             with open_template(template) as container:
-                if _same_parameters(container.streams[0], stream):
-                    return template
+                kept = _same_parameters(container.streams[0], stream)
+            if kept and any(can_hold(name, template) for name in ("matroska", "mov")):
+                return template
         except (av.error.FFmpegError, ValueError):
             continue
     raise UnreadableMedia(f"a track in {stream.codec_context.name} cannot be copied")
@@ -40,6 +44,24 @@ def open_template(template: bytes) -> InputContainer:
     """Open a template: the first of its ``streams`` is for `add_stream_from_template`, or to decode with."""
     format_name = "matroska" if template.startswith(EBML) else "nut"
     return av.open(io.BytesIO(template), "r", format=format_name, metadata_errors="replace")
+
+
+def can_hold(container: str, template: bytes) -> bool:
+    """Whether a container can hold the track of a template: the muxer itself is asked."""
+    with open_template(template) as source:
+        try:
+            with av.open(io.BytesIO(), "w", format=container) as out:
+                out.add_stream_from_template(source.streams[0])
+                out.start_encoding()
+        except (av.error.FFmpegError, ValueError):
+            return False
+    return True
+
+
+def codec_name(template: bytes) -> str:
+    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called mp3float."""
+    with open_template(template) as container:
+        return str(container.streams[0].codec_context.codec.canonical_name)
 
 
 def _write(stream: Stream, packet: av.Packet[Any], format_name: str) -> bytes:

@@ -12,16 +12,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import av
+from av.stream import Disposition
 
 from facepaint.boxes import delay_edit, read_moov
-from facepaint.jobs import AudioStream, Extras, Job
-from facepaint.templates import open_template
+from facepaint.jobs import AudioStream, Extras, Job, Subtitles, VideoStream
+from facepaint.templates import can_hold, open_template
 
 if TYPE_CHECKING:
     from av.container.core import Chapter
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska"}
-"""The muxer for each suffix a result may have."""
 
 LATE_S = 5
 """What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's picture a little
@@ -64,31 +62,12 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the file is to be. ``shift_s`` is added to every time, since no container shows a picture before 0."""
+    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.shift_of`."""
 
     container: str
     job: Job
-    audio: tuple[AudioStream, ...]
     extras: Extras
     shift_s: Fraction = Fraction(0)
-
-
-def codec_name(template: bytes) -> str:
-    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called mp3float."""
-    with open_template(template) as container:
-        return str(container.streams[0].codec_context.codec.canonical_name)
-
-
-def can_hold(container: str, template: bytes) -> bool:
-    """Whether a container can hold the track of a template: the muxer itself is asked."""
-    with open_template(template) as source:
-        try:
-            with av.open(io.BytesIO(), "w", format=container) as out:
-                out.add_stream_from_template(source.streams[0])
-                out.start_encoding()
-        except (av.FFmpegError, ValueError):
-            return False
-    return True
 
 
 class Muxer:
@@ -107,9 +86,8 @@ class Muxer:
             self._out.metadata.update({name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER})
             with av.open(io.BytesIO(first), format="mp4") as painted:
                 self.video = Track(self._out.add_stream_from_template(painted.streams.video[0]))
-            if plan.container != "matroska":
-                self.video.stream.time_base = Fraction(1, _video_timescale(plan.job))
-            self.audio = [self._add_audio(track) for track in plan.audio]
+            self._describe_video()
+            self.audio = [self._add_audio(track) for track in plan.job.audio]
             self._texts = deque(sorted(self._add_subtitles(), key=lambda packet: packet.pts))
             self._out.set_chapters(list(_chapters(plan)))
             self._out.start_encoding()
@@ -152,10 +130,20 @@ class Muxer:
         packet.stream = track.stream
         self._out.mux_one(packet)
 
+    def _describe_video(self) -> None:
+        video, stream = self._plan.job.video, self.video.stream
+        assert video is not None
+        if self._plan.container == "matroska":
+            # Else a tick of the source's clock would be told as the length of a frame.
+            stream.codec_context.framerate = video.frame_rate or 0
+        else:
+            stream.time_base = Fraction(1, _video_timescale(self._plan.job))
+        _name(stream, video)
+
     def _add_audio(self, audio: AudioStream) -> Track:
         with open_template(audio.template) as source:
             stream = self._out.add_stream_from_template(source.streams[0])
-        _name(stream, audio.language, audio.title)
+        _name(stream, audio, audio.disposition)
         return Track(stream, audio.skip_samples)
 
     def _skip_starts(self) -> None:
@@ -183,21 +171,25 @@ class Muxer:
             else:
                 self.notes.append(f"{subtitles.codec} subtitles are left out: save as .mkv to keep them")
                 continue
-            _name(stream, subtitles.language)
+            _name(stream, subtitles, subtitles.disposition)
             track = Track(stream)
             for pts, duration, data in subtitles.packets:
                 body = data if not as_text else _text(subtitles.codec, data)
                 if as_text and not into_matroska:
                     body = _timed_text(plain_text(subtitles.codec, data))
-                if body:
-                    yield Timed(track, body, pts * subtitles.time_base, duration * subtitles.time_base)
+                start_s = max(pts * subtitles.time_base, -self._plan.shift_s)
+                duration_s = (pts + duration) * subtitles.time_base - start_s
+                if body and duration_s >= 0:
+                    yield Timed(track, body, start_s, duration_s)
 
 
-def _name(stream: Any, language: str, title: str = "") -> None:
-    if language:
-        stream.metadata["language"] = language
-    if title:
-        stream.metadata["title"] = title
+def _name(stream: Any, track: VideoStream | AudioStream | Subtitles, disposition: Iterable[str] = ()) -> None:
+    """Give a track the language, the title and the purpose that it has in the source."""
+    if track.language:
+        stream.metadata["language"] = track.language
+    if track.title:
+        stream.metadata["title"] = track.title
+    stream.disposition = sum(Disposition[name] for name in disposition if name in Disposition.__members__)
 
 
 def _text(codec: str, data: bytes) -> bytes:
@@ -225,8 +217,8 @@ def _chapters(plan: Plan) -> Iterator["Chapter"]:
     for number, chapter in enumerate(plan.extras.chapters, 1):
         yield {
             "id": number,
-            "start": round((chapter.start_s + plan.shift_s) / tick),
-            "end": round((chapter.end_s + plan.shift_s) / tick),
+            "start": max(0, round((chapter.start_s + plan.shift_s) / tick)),
+            "end": max(0, round((chapter.end_s + plan.shift_s) / tick)),
             "time_base": tick,
             "metadata": {"title": chapter.title},
         }
@@ -250,5 +242,5 @@ def _video_timescale(job: Job) -> int:
 
 def _movie_timescale(plan: Plan) -> int:
     """MP4 says in this scale how late a track starts: one that all tracks' clocks divide keeps every start exact."""
-    exact = math.lcm(_video_timescale(plan.job), *(track.sample_rate for track in plan.audio))
+    exact = math.lcm(_video_timescale(plan.job), *(track.sample_rate for track in plan.job.audio))
     return exact if exact <= LARGEST_TIMESCALE else _video_timescale(plan.job)

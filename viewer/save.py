@@ -3,7 +3,7 @@
 import io
 import os
 import secrets
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -16,14 +16,15 @@ from av.container import InputContainer
 
 from facepaint.encoders import kept_note
 from facepaint.errors import JobError, UnreadableMedia, UsageError
-from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
+from facepaint.jobs import AudioStream, Extras, Job, JobKeys, Sealed, Segment, keys
 from facepaint.looks import Look
 from facepaint.status import find_job, idle_s
 from facepaint.store import Store
+from facepaint.templates import CONTAINERS, can_hold, codec_name
 from viewer.check import Check, check_saved
 from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
 from viewer.hear import Heard, hear
-from viewer.mux import CONTAINERS, Muxer, Plan, Timed, can_hold, codec_name
+from viewer.mux import LATE_S, Muxer, Plan, Timed
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio that players expect in MP4. The muxer takes more, which few of them play."""
@@ -61,9 +62,8 @@ def save(
 ) -> SaveReport:
     """Join a job's painted segments and its sound into ``out``, while they are still being made if need be.
 
-    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv. Without one it is MP4, or Matroska where
-    MP4 players do not expect the sound. The file appears under its name only once it is whole. `follow` tells of
-    ``revive`` and ``patience``.
+    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` tells when it is another. The file
+    appears under its name only once it is whole. `follow` tells of ``revive`` and ``patience``.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -76,7 +76,7 @@ def save(
     if job.video is None:
         raise UsageError(f"job {job_id} is a list of pictures: save it into a folder")
     look = store.find_record(keys.look(job_id, look_id), Look)
-    target, container, notes = choose_target(job, out)
+    target, container, notes = choose_target(job.audio, out)
     _check_target(target, overwrite)
     _check_hope(store, job_id, look_id, allow_gaps=allow_gaps)
     sealed = wait_until_sealed(store, job_id, patience=patience, on_trouble=on_trouble)
@@ -107,28 +107,38 @@ def save(
     )
 
 
-def choose_target(job: Job, out: Path) -> tuple[Path, str, list[str]]:
+def choose_target(
+    audio: Iterable[AudioStream], out: Path, *, any_container: bool = False
+) -> tuple[Path, str, list[str]]:
     """The file to write, its container by the muxer's name, and what to tell the user about that choice.
 
+    Where the container that ``out`` names cannot hold the sound, it is another. Without a suffix, or with
+    ``any_container``, it is another than MP4 already where MP4 players do not expect the sound.
+
     Raises:
-        UsageError: the suffix is of no container we write, or of one that cannot hold the sound.
+        UsageError: the suffix is of no container we write, or the tracks fit into none together.
     """
-    codecs = [codec_name(track.template) for track in job.audio]
-    rare = sorted({codec for codec in codecs if codec not in PLAYED_IN_MP4})
-    if not out.suffix:
-        if not rare:
-            return out.with_name(f"{out.name}.mp4"), "mp4", []
-        note = f"saved as Matroska, since MP4 players do not expect {' and '.join(rare)} sound"
-        return out.with_name(f"{out.name}.mkv"), "matroska", [note]
-    container = CONTAINERS.get(out.suffix.lower())
-    if container is None:
+    if out.suffix and out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the name must end in {', '.join(CONTAINERS)}, or in nothing")
-    unfit = [c for c, track in zip(codecs, job.audio, strict=True) if not can_hold(container, track.template)]
-    if unfit:
-        kind = out.suffix[1:].upper()
-        raise UsageError(f"{kind} cannot hold {unfit[0]} sound: name the file {out.with_suffix('.mkv').name}")
-    notes = [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if container == "mp4" and rare else []
-    return out, container, notes
+    suffix = out.suffix or ".mp4"
+    container = CONTAINERS[suffix.lower()]
+    tracks = {codec_name(track.template): track.template for track in audio}
+    unfit = _unfit(container, tracks)
+    rare = sorted(tracks.keys() - PLAYED_IN_MP4) if container == "mp4" else []
+    if not unfit and (not rare or (out.suffix and not any_container)):
+        notes = [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if rare else []
+        return out.with_name(f"{out.name.removesuffix(suffix)}{suffix}"), container, notes
+    others = [other for other in (".mkv", ".mov") if not _unfit(CONTAINERS[other], tracks)]
+    if not others:
+        raise UsageError(f"no file can hold {' and '.join(sorted(tracks))} sound together: convert it first")
+    target = out.with_name(out.name.removesuffix(out.suffix) + others[0])
+    why = f"{container} cannot hold {' and '.join(unfit)}" if unfit else f"few MP4 players play {' and '.join(rare)}"
+    return target, CONTAINERS[others[0]], [f"saved as {target.name}: {why} sound"]
+
+
+def _unfit(container: str, tracks: Mapping[str, bytes]) -> list[str]:
+    """The codings that a container cannot hold, of those given with a template each."""
+    return [codec for codec, template in tracks.items() if not can_hold(container, template)]
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -164,19 +174,39 @@ def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
     """With a look that hides, nothing of the source but sound, subtitles, chapters and languages goes along."""
     assert job.video is not None
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
-    audio = job.audio
     if hides:
-        extras = replace(extras, tags={})
-        audio = tuple(replace(track, title="") for track in audio)
-    start_s = job.start_pts * job.video.time_base
-    return Plan(container, job, audio, extras, shift_s=max(Fraction(0), -start_s))
+        subtitles = tuple(replace(track, title="") for track in extras.subtitles)
+        extras = replace(extras, tags={}, subtitles=subtitles)
+        audio = tuple(replace(track, title="") for track in job.audio)
+        job = replace(job, audio=audio, video=replace(job.video, title=""))
+    first = store.get_record(keys.segment(job.id, 0), Segment)
+    return Plan(container, job, extras, shift_of(job, first))
+
+
+def shift_of(job: Job, first: Segment) -> Fraction:
+    """How many seconds later everything is to be in the file than in the source, by the first segment's record.
+
+    No container shows a picture before 0. What starts later than `LATE_S`, as broadcasts do after hours, would be a
+    file that shows nothing until then: there the earliest packet of picture and sound comes at 0.
+    """
+    assert job.video is not None
+    tick = job.video.time_base
+    start_s = job.start_pts * tick
+    if start_s < 0:
+        return -start_s
+    sounds_s = (row.pts * job.audio[row.stream].time_base for row in first.audio if row.pts is not None)
+    earliest_s = min([start_s, *sounds_s])
+    # By whole ticks: the picture's times stay exact.
+    return -(earliest_s // tick * tick) if earliest_s > LATE_S else Fraction(0)
 
 
 def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
     if sealed.truncated:
         yield f"the source ends early: {sealed.truncated}"
-    if plan.shift_s:
+    if plan.shift_s > 0:
         yield f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, which no file can"
+    elif plan.shift_s < 0:
+        yield f"everything starts {-float(plan.shift_s):.3f} s earlier: the source's clock ran so long before its start"
     if plan.container == "matroska":
         yield "times are rounded to the 1 ms that Matroska counts in"
     assert plan.job.video is not None
