@@ -33,6 +33,7 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
             context.bits_per_coded_sample = video.bits_per_coded_sample
         if video.codec_tag:
             context.codec_tag = video.codec_tag
+        context.reorder_depth = video.reorder_depth
         context.thread_count = threads
         # Frame threads delay output and hold a frame a thread; the work is spread over processes instead.
         context.thread_type = "SLICE"

@@ -67,7 +67,9 @@ class VideoStream:
 
     ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame upright; ``mirrored``
     says it must be flipped left to right before that turn. ``width`` and ``height`` are of the decoded frame;
-    ``bits_per_coded_sample`` is needed by some older decoders alone. ``language`` and ``title`` are the track's.
+    ``bits_per_coded_sample`` is needed by some older decoders alone. ``reorder_depth`` is by how many frames showing
+    lags behind decoding: where a stream does not say so, a decoder that must find out loses frames at each beginning.
+    ``language`` and ``title`` are the track's.
     """
 
     codec: str
@@ -84,6 +86,7 @@ class VideoStream:
     colour: Colour = Colour()
     light: LightLevels = LightLevels()
     bits_per_coded_sample: int = 0
+    reorder_depth: int = 0
     language: str = ""
     title: str = ""
 

@@ -150,6 +150,7 @@ def _describe(stream: InputVideo) -> VideoStream:
         frame_rate=stream.average_rate or stream.guessed_rate,
         sample_aspect_ratio=stream.sample_aspect_ratio or Fraction(1),
         bits_per_coded_sample=context.bits_per_coded_sample,
+        reorder_depth=context.reorder_depth,
         language=stream.metadata.get("language", ""),
         title=stream.metadata.get("title", ""),
     )
