@@ -12,11 +12,13 @@ from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
 from facepaint.looks import Look
 from filters.planes import Planes
 from filters.registry import Painter, make_painter
+from tasks.bare import bare_frame
 from tasks.decode import DecodeReport, decode_window, window_times
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.samples import plane_views
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import HIDING, STICKERS, Tracks
-from tasks.upright import Upright, plane_views
+from tasks.upright import Upright
 
 BLANK_GREY = (40, 128, 128)
 """Y, U, V of the plain frame that stands for what could not be painted and must not be shown."""
@@ -61,7 +63,8 @@ def paint_segment(
     known = _looked_at(faces.get(target.index))
     painted_faces = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
-        for frame in clock.each("decode", map(upright, decode_window(job.video, run, bins, threads, report))):
+        decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
+        for frame in clock.each("decode", map(bare_frame, decoded) if look.hides else decoded):
             assert frame.pts is not None
             with clock.stage("link"):
                 here = tracks.faces_at(frame.pts)

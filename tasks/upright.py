@@ -1,107 +1,140 @@
-"""Bring decoded frames into the one form everything else works on: upright, 8-bit 4:2:0, even sides, one size."""
+"""Bring decoded frames into the one form everything else works on: upright, even sides, one size, one pixel format.
 
+That format is 8-bit 4:2:0, or the source's own where the job keeps it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from typing import Literal
+from fractions import Fraction
 
 import av
-import numpy as np
-import numpy.typing as npt
 
-from facepaint.jobs import Colour, VideoStream
+from facepaint.encoders import kept_format
+from facepaint.jobs import Colour, OutputProfile, VideoStream
+from filters.planes import Matrix
+from tasks.deinterlace import deinterlaced
+from tasks.hdr import PQ, is_hdr, peak_of
+from tasks.samples import FULL, LIMITED, PLANAR, SHIFTS, Samples, samples_of
+from tasks.samples import plane_views as plane_views
+from tasks.tonemap import in_sdr
 
-Plane = npt.NDArray[np.uint8]
+RGB_MATRIX, BT709, UNSPECIFIED, BT2020 = 0, 1, 2, 9
 
-RGB_MATRIX = 0
-BT709 = 1
-UNSPECIFIED = 2
-LIMITED, FULL = 1, 2
-
-Matrix = Literal["bt601", "bt709", "bt2020"]
 _MATRICES: dict[int, Matrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
 
 
-def plane_views(frame: av.VideoFrame) -> list[Plane]:
-    """The planes of an 8-bit planar frame as uint8 arrays over the frame's own memory, padding cut off."""
-    return [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        for plane in frame.planes
-    ]
-
-
 class Upright:
-    """Makes frames of a stream upright yuv420p of one size, at least of work: most frames pass untouched.
+    """Makes the frames of a stream upright frames of one size and format, at least of work: most pass untouched.
 
     ``size`` is (width, height) of what comes out: the stream's upright size, an odd side padded by one line.
-    ``format`` is its pixel format, ``colour`` its description: the stream's own, RGB turned to BT.709.
-    ``notes`` collects, once each, what had to be changed.
+    ``format`` is its pixel format: 8-bit 4:2:0, or what `kept_format` makes of the stream's own. ``colour`` is its
+    description: the stream's own, RGB turned to BT.709, and HDR too unless it is kept. ``matrix`` is that of its
+    samples. ``notes`` collects, once each, what had to be changed.
     """
 
-    def __init__(self, video: VideoStream) -> None:
+    def __init__(self, video: VideoStream, output: OutputProfile | None = None) -> None:
         self._video = video
+        self._keep = output is not None and output.keep_format
         width, height = video.upright_size
         self.size = (width + width % 2, height + height % 2)
-        full = video.colour.range == FULL or video.pixel_format.startswith("yuvj")
-        self.colour: Colour = replace(video.colour, range=FULL if full else video.colour.range)
-        # By its pixels: few streams of RGB say so in their description.
-        source = av.VideoFormat(video.pixel_format) if video.pixel_format else None
-        self._from_rgb = source is not None and (source.is_rgb or source.has_palette)
-        if self._from_rgb:
-            full = False
-            self.colour = replace(video.colour, matrix=BT709, range=LIMITED)
-        elif video.colour.matrix == RGB_MATRIX:
-            self.colour = replace(self.colour, matrix=UNSPECIFIED)
-        self.format = "yuvj420p" if full else "yuv420p"
-        # Where the source does not say, the matrix is taken by its size, as players do.
-        unknown: Matrix = "bt709" if video.height >= 720 else "bt601"
-        self.matrix = _MATRICES.get(self.colour.matrix, unknown if self.colour.matrix == UNSPECIFIED else "bt601")
+        self.source = source_colour(video)
+        self.hdr = is_hdr(self.source)
+        self.tone_mapped = self.hdr and not self._keep
+        self.colour = Colour(BT709, BT709, BT709, LIMITED) if self.tone_mapped else self.source
+        full = self.colour.range == FULL
+        self.format = kept_format(video.pixel_format or "yuv420p") if self._keep else f"yuv{'j' * full}420p"
+        match = PLANAR.fullmatch(self.format)
+        assert match is not None
+        self.bits, self.shifts = int(match[3] or 8), SHIFTS[match[2]]
+        self.matrix = _matrix(self.colour, video.height)
         self.notes: dict[str, None] = {}
+
+    def frames(self, decoded: Iterable[av.VideoFrame]) -> Iterator[av.VideoFrame]:
+        """Every decoded frame in the common form, those flagged interlaced deinterlaced before."""
+        return map(self, deinterlaced(decoded, self._note))
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
         """The frame in the common form; its pts is kept. The same object where nothing had to change."""
         video = self._video
-        resized = (frame.width, frame.height) != (video.width, video.height)
-        if resized:
-            self._note(f"frames of {frame.width}x{frame.height} scaled to {video.width}x{video.height}")
-        if frame.format.name != self.format:
-            bt709 = ", BT.709" if self._from_rgb else ""
-            self._note(f"{frame.format.name} converted to 8-bit 4:2:0{bt709}")
-        plain = frame
-        if resized or frame.format.name != self.format:
-            plain = frame.reformat(
-                video.width,
-                video.height,
-                self.format,
-                dst_colorspace="ITU709" if self._from_rgb else None,
-                interpolation="BICUBIC" if resized else None,
-                dst_color_range="MPEG" if self._from_rgb else None,
-            )
-        if video.rotation or video.mirrored or plain.width % 2 or plain.height % 2:
-            plain = self._turned(plain)
-        plain.pts = frame.pts
-        return plain
+        turned = bool(video.rotation) or video.mirrored
+        as_it_is = frame.format.name == self.format and not self.tone_mapped and not turned
+        if as_it_is and (frame.width, frame.height) == (video.width, video.height) == self.size:
+            return frame
+        samples = shown_samples(frame, video, self._note)
+        samples = self._kept(samples) if self._keep else self._plain(samples, frame.format.name)
+        made = samples.to_frame(self.format, *self.size)
+        made.pts = frame.pts
+        made.colorspace, made.color_range = self.colour.matrix, self.colour.range
+        made.color_primaries, made.color_trc = self.colour.primaries, self.colour.transfer
+        return made
 
-    def _turned(self, frame: av.VideoFrame) -> av.VideoFrame:
-        width, height = self.size
-        turned = av.VideoFrame(width, height, frame.format.name)
-        for source, target in zip(plane_views(frame), plane_views(turned), strict=True):
-            _copy_padded(self._turn(source), target)
-        turned.colorspace, turned.color_range = frame.colorspace, frame.color_range
-        return turned
+    def _plain(self, samples: Samples, name: str) -> Samples:
+        """In 8-bit 4:2:0 of SDR."""
+        if self.tone_mapped:
+            peak = peak_of(self.source, self._video.light)
+            kind = "PQ" if self.source.transfer == PQ else "HLG"
+            self._note(f"HDR ({kind}, up to {peak:.0f} cd/m2) tone-mapped to 8-bit BT.709")
+        elif name != self.format:
+            self._note(f"{name} converted to 8-bit 4:2:0{', BT.709' if _is_rgb(name) else ''}")
+        samples = samples.with_chroma(1, 1)
+        samples = in_sdr(samples, self.source, self._video.light) if self.tone_mapped else samples.with_bits(8)
+        return samples.turned(self._video.rotation, self._video.mirrored)
 
-    def _turn(self, plane: Plane) -> Plane:
-        if self._video.mirrored:
-            plane = plane[:, ::-1]
-        return np.rot90(plane, -self._video.rotation // 90)
+    def _kept(self, samples: Samples) -> Samples:
+        """In the source's own depth and chroma."""
+        turned = samples.turned(self._video.rotation, self._video.mirrored)
+        if (turned.shift_x, turned.shift_y, turned.bits) != (*self.shifts, self.bits):
+            self._note(f"{self._video.pixel_format} converted to {self.format}")
+        return turned.with_chroma(*self.shifts).with_bits(self.bits)
 
     def _note(self, text: str) -> None:
         self.notes[text] = None
 
 
-def _copy_padded(source: Plane, target: Plane) -> None:
-    """Copy into the upper left corner and repeat the last line and column into what is left, if anything."""
-    height, width = source.shape
-    target[:height, :width] = source
-    if target.shape[1] > width:
-        target[:height, width:] = source[:, -1:]
-    if target.shape[0] > height:
-        target[height:] = target[height - 1]
+def source_colour(video: VideoStream) -> Colour:
+    """The colour of a stream's `shown_samples`: as described, but for RGB, which becomes BT.709 of limited range."""
+    if _is_rgb(video.pixel_format):
+        return replace(video.colour, matrix=BT709, range=LIMITED)
+    full = video.colour.range == FULL or video.pixel_format.startswith("yuvj")
+    matrix = UNSPECIFIED if video.colour.matrix == RGB_MATRIX else video.colour.matrix
+    return replace(video.colour, matrix=matrix, range=FULL if full else video.colour.range)
+
+
+def shown_samples(frame: av.VideoFrame, video: VideoStream, note: Callable[[str], None] = lambda _: None) -> Samples:
+    """The samples of a decoded frame as the stream is shown before it is turned: on black, and of the stream's size.
+
+    A frame of another size is scaled to fit into it, its aspect kept, in the middle of black: nobody's face is
+    stretched. ``note`` is told what had to be changed.
+    """
+    samples = samples_of(frame, source_colour(video).range == FULL)
+    if samples.alpha is not None:
+        note("what is transparent shown on black")
+        samples = samples.on_black()
+    width, height = video.width, video.height
+    if (frame.width, frame.height) != (width, height):
+        note(f"frames of {frame.width}x{frame.height} scaled to {width}x{height}")
+        samples = samples.scaled(*fitting(frame.width, frame.height, width, height)).amid_black(width, height)
+    return samples
+
+
+def fitting(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int]:
+    """The size a picture is scaled to, to fit into another with its aspect kept; all of it where they hardly differ."""
+    scale = min(Fraction(into_width, width), Fraction(into_height, height))
+    fitted = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
+    if fitted[0] * 50 >= into_width * 49 and fitted[1] * 50 >= into_height * 49:
+        return into_width, into_height
+    return fitted
+
+
+def _matrix(colour: Colour, height: int) -> Matrix:
+    # Where the source does not say, the matrix is taken by its size, as players do.
+    unknown: Matrix = "bt709" if height >= 720 else "bt601"
+    return _MATRICES.get(colour.matrix, unknown if colour.matrix == UNSPECIFIED else "bt601")
+
+
+def _is_rgb(pixel_format: str) -> bool:
+    """By its pixels: few streams of RGB say so in their description."""
+    if not pixel_format:
+        return False
+    found = av.VideoFormat(pixel_format)
+    return found.is_rgb or found.has_palette or (len(found.components) == 2 and found.components[1].is_alpha)

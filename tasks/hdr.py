@@ -1,0 +1,215 @@
+"""The formulas of high dynamic range: from PQ and HLG to SDR and back. Plain NumPy in float64: exact, slow, for tables.
+
+Samples are Y'CbCr in the last axis, normalised: Y' of 0 to 1, Cb and Cr of -0.5 to 0.5. Light is relative to diffuse
+white, which lies at 203 cd/m2 (ITU-R BT.2408) and at the white of SDR.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from facepaint.jobs import Colour, LightLevels
+from filters.planes import Matrix, rgb_to_yuv
+
+Floats = npt.NDArray[np.float64]
+
+PQ, HLG = 16, 18
+"""TransferCharacteristics of ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67, both of ITU-R BT.2100."""
+
+WHITE = 203.0
+"""Diffuse white in cd/m2, by ITU-R BT.2408."""
+
+HLG_PEAK = 1000.0
+"""HLG is relative; this is the display in cd/m2 that BT.2408 puts diffuse white at 75 % of its signal for."""
+
+SDR_GAMMA = 2.4
+"""Of the SDR reference display (ITU-R BT.1886)."""
+
+CHROMATICITIES: dict[int, tuple[tuple[float, float], ...]] = {
+    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
+    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
+    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
+}
+"""CIE x, y of red, green, blue and white by ColourPrimaries of H.273: BT.709, BT.2020 and Display P3."""
+
+GAMUT_KNEE = 0.9
+"""Saturation, as a share of the most that BT.709 can show, above which wider colours are drawn in."""
+
+TOE = 0.003
+"""Share of the brightest channel below which the others are told apart more coarsely."""
+
+WHITENING = 0.45
+"""How far the brightest saturated lights are drawn towards white, as light does on film and to the eye."""
+
+
+def is_hdr(colour: Colour) -> bool:
+    """Whether samples are to be tone-mapped before an SDR screen can show them."""
+    return colour.transfer in (PQ, HLG)
+
+
+def peak_of(colour: Colour, light: LightLevels) -> float:
+    """The brightest light to expect in cd/m2: as the stream says, 1000 where it does not."""
+    if colour.transfer == HLG:
+        return HLG_PEAK
+    said = light.max_content or light.max_luminance or 1000.0
+    return min(10_000.0, max(WHITE, said))
+
+
+def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
+    """HDR samples tone-mapped to BT.709 ones of the same shape, in a way that depends on nothing but the sample.
+
+    The largest of R, G and B goes through the curve of `tone_curve` and the two others keep their ratio to it, so that
+    no hue turns and nothing clips; what BT.709 cannot show is drawn in softly, and lights far above white whiten.
+    """
+    primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
+    light = _hdr_light(_rgb(samples, _matrix(colour)), colour) @ _between(primaries, 1).T
+    brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
+    shown = tone_curve(peak)(brightest)
+    saturation = _saturation(light / brightest)
+    most = saturation.max(axis=-1, keepdims=True)
+    saturation *= drawn_in(most, primaries) / np.maximum(most, 1e-9)
+    saturation *= 1 - WHITENING * (1 - shown / brightest) ** 2
+    return _ycc((shown * _ratio(saturation)) ** (1 / SDR_GAMMA), "bt709")
+
+
+def from_sdr(samples: Floats, colour: Colour) -> Floats:
+    """BT.709 samples written as HDR of a colour description, to look as before: white at `WHITE` (BT.2408)."""
+    primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
+    light = _rgb(samples, "bt709") ** SDR_GAMMA @ _between(1, primaries).T
+    return _ycc(_hdr_signal(np.maximum(light, 0), colour), _matrix(colour))
+
+
+def tone_curve(peak: float) -> Callable[[Floats], Floats]:
+    """The curve of ITU-R BT.2390 (EETF) from light up to ``peak`` cd/m2 to light up to white, both relative to white.
+
+    It leaves what is below its knee as it is (0.43 of white for a peak of 1000) and bends the rest smoothly.
+    """
+    top = pq_signal(np.array(peak))
+    white = pq_signal(np.array(WHITE)) / top
+    knee = 1.5 * white - 0.5
+
+    def shown(light: Floats) -> Floats:
+        if peak <= WHITE:
+            return np.minimum(light, 1.0)
+        signal = np.minimum(pq_signal(light * WHITE) / top, 1.0)
+        t = np.maximum(signal - knee, 0) / (1 - knee)
+        spline = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
+        return np.where(signal < knee, light, pq_light(spline * top) / WHITE)
+
+    return shown
+
+
+def drawn_in(saturation: Floats, primaries: int) -> Floats:
+    """Saturation of a wider gamut drawn into 0 to 1: the same up to `GAMUT_KNEE`, then ever more slowly."""
+    widest = _widest(primaries)
+    if widest <= 1 + 1e-6:
+        return np.minimum(saturation, 1.0)
+    power, room = 1.2, 1 - GAMUT_KNEE
+    scale = (widest - GAMUT_KNEE) / (((widest - GAMUT_KNEE) / room) ** power - 1) ** (1 / power)
+    over = np.maximum(saturation - GAMUT_KNEE, 0)
+    drawn: Floats = np.minimum(saturation, GAMUT_KNEE) + over / (1 + (over / scale) ** power) ** (1 / power)
+    return drawn
+
+
+def _saturation(ratio: Floats) -> Floats:
+    """How far a channel lies below the brightest: 0 with it, 1 at nothing, more where it is negative.
+
+    In steps about as even as the eye's. The power of SDR itself would be infinitely steep at 0, where it would make
+    noise of what 10 bits leave uncertain.
+    """
+    low, high = TOE ** (1 / SDR_GAMMA), (1 + TOE) ** (1 / SDR_GAMMA)
+    steps: Floats = ((np.abs(ratio) + TOE) ** (1 / SDR_GAMMA) - low) / (high - low)
+    return 1 - np.sign(ratio) * steps
+
+
+def _ratio(saturation: Floats) -> Floats:
+    """The inverse of `_saturation`, of 0 to 1."""
+    low, high = TOE ** (1 / SDR_GAMMA), (1 + TOE) ** (1 / SDR_GAMMA)
+    ratio: Floats = (high - (high - low) * saturation) ** SDR_GAMMA - TOE
+    return np.maximum(ratio, 0)
+
+
+def pq_light(signal: Floats) -> Floats:
+    """The EOTF of SMPTE ST 2084: from a signal of 0 to 1 to cd/m2."""
+    root = np.maximum(signal, 0) ** (32 / 2523)
+    light: Floats = 10_000 * (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305)
+    return light
+
+
+def pq_signal(light: Floats) -> Floats:
+    """The inverse EOTF of SMPTE ST 2084: from cd/m2 to a signal of 0 to 1."""
+    root = (np.maximum(light, 0) / 10_000) ** (1305 / 8192)
+    signal: Floats = ((107 / 128 + 2413 / 128 * root) / (1 + 2392 / 128 * root)) ** (2523 / 32)
+    return signal
+
+
+_A = 0.17883277
+_B, _C = 1 - 4 * _A, 0.5 - _A * np.log(4 * _A)
+
+
+def hlg_scene(signal: Floats) -> Floats:
+    """The inverse OETF of HLG (BT.2100): from a signal of 0 to 1 to light of the scene, of 0 to 1."""
+    return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _C) / _A) + _B) / 12)
+
+
+def hlg_signal(scene: Floats) -> Floats:
+    """The OETF of HLG (BT.2100), the inverse of `hlg_scene`."""
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), _A * np.log(np.maximum(12 * scene - _B, 1e-9)) + _C)
+
+
+def _hdr_light(rgb: Floats, colour: Colour) -> Floats:
+    if colour.transfer == PQ:
+        return pq_light(rgb) / WHITE
+    scene = hlg_scene(rgb)
+    # The OOTF of BT.2100 for a display of 1000 cd/m2.
+    light: Floats = scene * _luminance(scene) ** 0.2 * HLG_PEAK / WHITE
+    return light
+
+
+def _hdr_signal(light: Floats, colour: Colour) -> Floats:
+    if colour.transfer == PQ:
+        return pq_signal(light * WHITE)
+    display = light * WHITE / HLG_PEAK
+    scene: Floats = display * np.maximum(_luminance(display), 1e-12) ** (1 / 1.2 - 1)
+    return hlg_signal(scene)
+
+
+def _luminance(rgb: Floats) -> Floats:
+    """Of BT.2020 light, as the OOTF takes it."""
+    return rgb @ np.array([[0.2627], [0.6780], [0.0593]])
+
+
+def _matrix(colour: Colour) -> Matrix:
+    return "bt709" if colour.matrix == 1 else "bt2020"
+
+
+def _ycc(rgb: Floats, matrix: Matrix) -> Floats:
+    return rgb @ (rgb_to_yuv(matrix, True)[:, :3]).T
+
+
+def _rgb(samples: Floats, matrix: Matrix) -> Floats:
+    return np.clip(samples @ np.linalg.inv(rgb_to_yuv(matrix, True)[:, :3]).T, 0, 1)
+
+
+@cache
+def _between(source: int, target: int) -> Floats:
+    """The matrix from light in one set of primaries to light in another; all have the same white."""
+    return np.linalg.inv(_to_xyz(target)) @ _to_xyz(source)
+
+
+def _to_xyz(primaries: int) -> Floats:
+    columns = np.array([(x / y, 1, (1 - x - y) / y) for x, y in CHROMATICITIES[primaries]]).T
+    return columns[:, :3] * np.linalg.solve(columns[:, :3], columns[:, 3])
+
+
+@cache
+def _widest(primaries: int) -> float:
+    """The largest saturation, as `to_sdr` reckons it, of the edges of a gamut."""
+    share = np.linspace(0, 1, 65)[:, None]
+    corners = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], float)
+    edges = np.vstack([a * (1 - share) + b * share for a, b in pairwise(corners)])
+    light = edges @ _between(primaries, 1).T
+    return float(_saturation(light / light.max(axis=1, keepdims=True)).max())

@@ -1,0 +1,133 @@
+"""Tables that apply the formulas of `tasks.hdr` to whole frames in a few milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from facepaint.jobs import Colour, LightLevels
+from tasks.hdr import Floats, from_sdr, peak_of, to_sdr
+from tasks.samples import FULL, AnyPlane, Samples, quantised
+
+NODES = 65
+"""Along Cb and Cr; between them is interpolated."""
+
+LEVELS = 256
+"""Of Y', in `_TILES` rows of as many tiles of `NODES` x `NODES`."""
+
+_TILES = 16
+
+_DEPTHS = (8, 10, 12)
+"""Bits that tables are made for."""
+
+LIFT = 0.03
+"""Added to Y' before ratios of it are taken, which would have no bounds at black."""
+
+Singles = npt.NDArray[np.float32]
+
+
+class ColourTable:
+    """A change of colour, tabulated: exact for greys, within about half a step of 8 bits for most colours.
+
+    At one Cb and Cr, Y' changes nearly as it does for greys, but for a factor; Cb and Cr do so as well. So a curve
+    for greys is looked up for each px, and the factors, which change slowly, for each chroma sample.
+
+    Args:
+        change: from Y'CbCr samples to others, normalised as `tasks.hdr` says.
+        bits, full_range: of the samples that come, and ``to_bits``, ``to_full_range`` of those that are given.
+    """
+
+    def __init__(
+        self, change: Callable[[Floats], Floats], bits: int, full_range: bool, to_bits: int, to_full_range: bool = False
+    ) -> None:
+        self._bits, self._to_bits, self._to_full_range = bits, to_bits, to_full_range
+        black, span, chroma_span = _scale(bits, full_range)
+        self._to_black, self._to_span, self._to_chroma_span = _scale(to_bits, to_full_range)
+        codes = np.arange(1 << bits)
+        grey = change(_samples((codes - black) / span, 0.0, 0.0))[:, 0] + LIFT
+        self._grey = grey.astype(np.float32)
+        step, cell = (1 << bits) // LEVELS, (1 << bits) // (NODES - 1)
+        # Every second level, and the others as the mean of two: in half the time, and no worse.
+        level = np.arange(0, LEVELS + 1, 2) * step + (step - 1) / 2
+        chroma = (np.arange(NODES) * cell - (1 << bits - 1)) / chroma_span
+        y, v, u = np.meshgrid((level - black) / span, chroma, chroma, indexing="ij", sparse=True)
+        changed = change(_samples(y, u, v))
+        changed[..., 0] += LIFT
+        changed /= np.interp(level, codes, grey)[:, None, None, None]
+        levels = np.stack([changed[:-1], (changed[:-1] + changed[1:]) / 2], axis=1).reshape(LEVELS, NODES, NODES, 3)
+        self._factors = [_tiled(levels[..., number]) for number in range(3)]
+
+    def __call__(self, samples: Samples) -> Samples:
+        """The samples changed; the chroma sampling stays. Alpha is dropped."""
+        assert samples.bits == self._bits, samples.bits
+        size = samples.u.shape[::-1]
+        subsampled = samples.u.shape != samples.y.shape
+        coarse = samples.y
+        if subsampled:
+            coarse = np.asarray(cv2.resize(samples.y, size, interpolation=cv2.INTER_AREA), samples.y.dtype)
+        at, between = self._places(coarse, samples.u, samples.v)
+        factors = [cv2.remap(table, at, between, cv2.INTER_LINEAR) for table in self._factors]
+        grey = self._grey.take(coarse, mode="clip")
+        neutral = 1 << self._to_bits - 1
+        u, v = (self._written(grey * factor, self._to_chroma_span, neutral) for factor in factors[1:])
+        luma = factors[0]
+        if subsampled:
+            grey = self._grey.take(samples.y, mode="clip")
+            luma = cv2.resize(luma, samples.y.shape[::-1], interpolation=cv2.INTER_LINEAR)
+        y = self._written(cv2.multiply(grey, luma), self._to_span, self._to_black - LIFT * self._to_span)
+        return Samples(y, u, v, None, self._to_bits, samples.shift_x, samples.shift_y, self._to_full_range)
+
+    def _places(self, y: AnyPlane, u: AnyPlane, v: AnyPlane) -> tuple[AnyPlane, AnyPlane]:
+        """Where in a table each sample is looked up: column and row in whole numbers, and in 32nds beyond them."""
+        level = (y >> (self._bits - 8)).astype(np.uint16)
+        u, v = u.astype(np.uint16), v.astype(np.uint16)
+        nodes = self._bits - 6
+        column = (level & (_TILES - 1)) * NODES + (u >> nodes)
+        row = (level // _TILES) * NODES + (v >> nodes)
+        rest = (1 << nodes) - 1
+        between = ((v & rest) << 5 >> nodes) << 5 | (u & rest) << 5 >> nodes
+        return cv2.merge((column.view(np.int16), row.view(np.int16))), between
+
+    def _written(self, samples: AnyPlane, scale: float, offset: float) -> AnyPlane:
+        return quantised(samples, scale, self._to_bits, offset)
+
+
+def in_sdr(samples: Samples, colour: Colour, light: LightLevels) -> Samples:
+    """HDR samples of a colour description tone-mapped to BT.709 of 8 bits, limited range; the chroma sampling stays."""
+    if samples.bits not in _DEPTHS:
+        samples = samples.with_bits(10 if samples.bits == 9 else 12)
+    return tone_map(colour, light, samples.bits)(samples)
+
+
+@lru_cache(maxsize=2)
+def tone_map(colour: Colour, light: LightLevels, bits: int) -> ColourTable:
+    """From HDR of ``bits`` to BT.709 of 8 bits, limited range."""
+    peak = peak_of(colour, light)
+    return ColourTable(lambda samples: to_sdr(samples, colour, peak), bits, colour.range == FULL, 8)
+
+
+@lru_cache(maxsize=2)
+def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
+    """From BT.709 of 8 bits, limited range, to HDR of ``bits``."""
+    return ColourTable(lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL)
+
+
+def _scale(bits: int, full_range: bool) -> tuple[int, int, int]:
+    """Black, and how many codes lie between black and white, and between the ends of Cb and Cr."""
+    if full_range:
+        return 0, (1 << bits) - 1, (1 << bits) - 1
+    return 16 << bits - 8, 219 << bits - 8, 224 << bits - 8
+
+
+def _samples(y: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> Floats:
+    return np.stack(np.broadcast_arrays(y, u, v), axis=-1).astype(np.float64)
+
+
+def _tiled(levels: Floats) -> Singles:
+    """The tables of all levels, of shape (levels, Cr, Cb), side by side in rows: what `cv2.remap` can look up in."""
+    rows = levels.reshape(LEVELS // _TILES, _TILES, NODES, NODES).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(rows.reshape(-1, _TILES * NODES), np.float32)
