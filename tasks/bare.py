@@ -1,0 +1,21 @@
+"""Frames freed from what decoders attach to them, which encoders write into the result: captions, words of programs."""
+
+import av
+import numpy as np
+
+
+def bare_frame(frame: av.VideoFrame) -> av.VideoFrame:
+    """A frame of the same pixels, colours and time, and nothing else: the same one where nothing is attached to it."""
+    if not len(frame.side_data):
+        return frame
+    bare = av.VideoFrame(frame.width, frame.height, frame.format.name)
+    for source, target in zip(frame.planes, bare.planes, strict=True):
+        before, after = (
+            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in (source, target)
+        )
+        shared = min(source.line_size, target.line_size)
+        after[:, :shared] = before[:, :shared]
+    bare.pts = frame.pts
+    bare.colorspace, bare.color_range = frame.colorspace, frame.color_range
+    bare.color_primaries, bare.color_trc = frame.color_primaries, frame.color_trc
+    return bare
