@@ -6,6 +6,7 @@ A template is a file in memory with the track's first packet, in NUT if that kee
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import av
@@ -47,12 +48,16 @@ def open_template(template: bytes) -> InputContainer:
 
 
 def can_hold(container: str, template: bytes) -> bool:
-    """Whether a container can hold the track of a template: the muxer itself is asked."""
+    """Whether a container can hold the track of a template: the muxer itself is asked, with the packet there is."""
     with open_template(template) as source:
+        stream = source.streams[0]
+        packet = next((packet for packet in source.demux(stream) if packet.size), None)
         try:
             with av.open(io.BytesIO(), "w", format=container) as out:
-                out.add_stream_from_template(source.streams[0])
-                out.start_encoding()
+                copy = out.add_stream_from_template(stream)
+                if packet is not None:
+                    packet.stream = copy
+                    out.mux_one(packet)
         except (av.error.FFmpegError, ValueError):
             return False
     return True
@@ -64,10 +69,21 @@ def codec_name(template: bytes) -> str:
         return str(container.streams[0].codec_context.codec.canonical_name)
 
 
-def _write(stream: Stream, packet: av.Packet[Any], format_name: str) -> bytes:
+def change_parameters(template: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The template of the same track with other extradata: ``change`` is given what it has."""
+    with open_template(template) as container:
+        stream = container.streams[0]
+        packet = next(container.demux(stream))
+        changed = change(stream.codec_context.extradata or b"")
+        return _write(stream, packet, "matroska" if template.startswith(EBML) else "nut", changed)
+
+
+def _write(stream: Stream, packet: av.Packet[Any], format_name: str, parameters: bytes | None = None) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=format_name) as out:
         target = out.add_stream_from_template(stream)
+        if parameters is not None:
+            target.codec_context.extradata = parameters
         copy = av.Packet(bytes(packet))
         copy.pts = copy.dts = 0
         copy.time_base = packet.time_base

@@ -9,14 +9,17 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
+from facepaint.animation import is_animation
 from facepaint.encoders import choose_encoder, kept_note
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, new_job_id
+from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, keys, new_job_id
 from facepaint.looks import Look
+from facepaint.privacy import private_extras, private_job
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.status import find_job
 from facepaint.store import Store
+from facepaint.wake import looks_of
 from uploader.probe import Probe, probe, source_file
 from uploader.read import Reader
 from uploader.stickers import store_stickers
@@ -60,7 +63,7 @@ def upload(
     """Upload a video as a job, or go on with the job ``resume`` that an earlier upload left unfinished.
 
     Segments go out while the file is still being read; memory holds a few of them. Interrupted at any point, the job
-    can be resumed.
+    can be resumed. Of a job begun with a look that hides, tags and titles stay here.
 
     Raises:
         InputError: the file is no video that can be painted, a sticker is no picture, or the file is not the one the
@@ -72,9 +75,11 @@ def upload(
     store.make_bucket()
     if resume is None:
         look = store_stickers(look, store)
-        job = _new_job(probed, look, settings)
+        job, hides = _new_job(probed, look, settings), look.hides
     else:
-        job = _same_job(store, resume, path)
+        job, hides = _same_job(store, resume, path), _begun_to_hide(store, resume)
+    if hides:
+        job = private_job(job)
     show = on_progress or (lambda _: None)
     reader = Reader(path, probed, job.segment_s)
     total = probed.source.bytes
@@ -90,12 +95,13 @@ def upload(
         storer.drain()
         if storer.stored == 0:
             raise InputError(f"{path} holds no frame to show; play it to see if it is whole")
-        unqueued = storer.seal(reader.extras(), Sealed(storer.stored, reader.truncated))
+        extras = private_extras(reader.extras()) if hides else reader.extras()
+        unqueued = storer.seal(extras, Sealed(storer.stored, reader.truncated))
     show(UploadProgress(total, total, storer.stored))
-    return UploadResult(job.id, storer.stored, reader.truncated, tuple(_warnings(job, probed, reader, unqueued)))
+    return UploadResult(job.id, storer.stored, reader.truncated, tuple(_warnings(path, job, probed, reader, unqueued)))
 
 
-def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
+def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
     if reader.truncated:
         yield f"the file ended early: {reader.truncated}"
     if reader.late:
@@ -115,6 +121,8 @@ def _warnings(job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterat
         yield kept
     if job.output.keep_format and probed.dynamic:
         yield f"{' and '.join(probed.dynamic)} is not kept: players show the picture beneath it"
+    if is_animation(path):
+        yield "the animation comes back as a video, in MP4 unless the result is named otherwise"
     if unqueued:
         yield f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
 
@@ -144,6 +152,12 @@ def _new_job(probed: Probe, look: Look, settings: Settings) -> Job:
         duration_s=probed.duration_s,
         segment_s=settings.segment_s,
     )
+
+
+def _begun_to_hide(store: Store, job_id: str) -> bool:
+    """Whether any of the looks a job has hides faces."""
+    looks = (store.find_record(keys.look(job_id, look), Look) for look in looks_of(store, job_id))
+    return any(look is None or look.hides for look in looks)
 
 
 def _same_job(store: Store, job_id: str, path: Path) -> Job:

@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import chain
@@ -18,6 +18,7 @@ from facepaint.encoders import kept_note
 from facepaint.errors import JobError, UnreadableMedia, UsageError
 from facepaint.jobs import AudioStream, Extras, Job, JobKeys, Sealed, Segment, keys
 from facepaint.looks import Look
+from facepaint.privacy import private_extras, private_job
 from facepaint.status import find_job, idle_s
 from facepaint.store import Store
 from facepaint.templates import CONTAINERS, can_hold, codec_name
@@ -175,10 +176,7 @@ def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
     assert job.video is not None
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if hides:
-        subtitles = tuple(replace(track, title="") for track in extras.subtitles)
-        extras = replace(extras, tags={}, subtitles=subtitles)
-        audio = tuple(replace(track, title="") for track in job.audio)
-        job = replace(job, audio=audio, video=replace(job.video, title=""))
+        job, extras = private_job(job), private_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
     return Plan(container, job, extras, shift_of(job, first))
 
