@@ -233,7 +233,8 @@ def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
     later = round(Fraction(ticks * movie, media))
     patched = bytearray(moov)
     for at, change in ((first, later), (second, -later), (second + width, ticks)):
-        patched[at : at + width] = (int.from_bytes(moov[at : at + width]) + change).to_bytes(width)
+        # A track may end before what is cut away does.
+        patched[at : at + width] = max(0, int.from_bytes(moov[at : at + width]) + change).to_bytes(width)
     return bytes(patched)
 
 
