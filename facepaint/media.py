@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import stat
 import struct
 from collections.abc import Iterator
@@ -44,6 +45,13 @@ FORMATS = (
     "mjpeg",
     "yuv4mpegpipe",
 )
+
+
+TIMELESS_FORMATS = ("avi", "h264", "hevc")
+"""Their packets never tell when a frame is shown; what FFmpeg says instead is a guess."""
+
+PACKED = re.compile(rb"DivX\d+(?:b|Build)\d+p")
+"""MPEG-4 with two frames to a packet says so in its user data, as VirtualDub's encoders began to write it."""
 
 
 @contextmanager
@@ -95,6 +103,13 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
             angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
             return round(angle / 90) * 90 % 360, mirrored
     return 0, False
+
+
+def carries_no_times(format_name: str, codec: str, extradata: bytes) -> bool:
+    """Whether packets of such a video are known to say nothing of when their frames are shown."""
+    return (codec in ("h264", "hevc") and format_name in TIMELESS_FORMATS) or (
+        codec == "mpeg4" and PACKED.search(extradata) is not None
+    )
 
 
 def dispositions(stream: Stream) -> tuple[str, ...]:

@@ -16,11 +16,10 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import check_file, dispositions, main_video, open_media
+from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, UnorderedTimes, decode_beginning
 from uploader.light import dynamic_metadata, light_levels
-from uploader.restored_times import carries_no_times
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000

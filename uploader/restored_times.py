@@ -6,7 +6,6 @@ n-th of these times; which one that is, is written in H.264 and HEVC, and follow
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +18,6 @@ from av.bitstream import BitStreamFilterContext
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.decoder import packet_of
-
-TIMELESS_FORMATS = ("avi", "h264", "hevc")
-"""Their packets never tell when a frame is shown; what FFmpeg says instead is a guess."""
-
-PACKED = re.compile(rb"DivX\d+(?:b|Build)\d+p")
-"""MPEG-4 with two frames to a packet says so in its user data, as VirtualDub's encoders began to write it."""
 
 VOP_START = b"\x00\x00\x01\xb6"
 B_TYPE = 2
@@ -65,13 +58,6 @@ class _Order(Protocol):
 
     def place(self, packet: av.Packet[Any] | None) -> list[_Placed]:
         """Take the next packet, None at the end; gives those whose numbers are known, in the order taken."""
-
-
-def carries_no_times(format_name: str, codec: str, extradata: bytes) -> bool:
-    """Whether packets of such a video are known to say nothing of when their frames are shown."""
-    return (codec in ("h264", "hevc") and format_name in TIMELESS_FORMATS) or (
-        codec == "mpeg4" and PACKED.search(extradata) is not None
-    )
 
 
 def can_restore(codec: str) -> bool:
