@@ -10,8 +10,9 @@ import pytest
 
 from benchmarks.clips import scenes
 from facepaint.errors import UnreadableMedia
-from tests.cut_clip import CutClip, Frame, audio_packets, cut_clip, decode_ordinarily
+from tests.cut_clip import CutClip, cut_clip
 from tests.media import CLIPS, Clip, Media
+from tests.media.ordinary import Frame, audio_packets, decode_ordinarily
 from tests.media.write import Sound, Video, portrait, write_clip
 
 LENGTHS_S = (0.5, 2, 7)

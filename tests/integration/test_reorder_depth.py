@@ -4,7 +4,8 @@ from pathlib import Path
 
 import av
 
-from tests.cut_clip import cut_clip, decode_ordinarily
+from tests.cut_clip import cut_clip
+from tests.media.ordinary import decode_ordinarily
 from tests.media.write import Extras, Video, portrait, write_clip
 
 SPS = 7

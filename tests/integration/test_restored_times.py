@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from tests.cut_clip import cut_clip, decode_ordinarily
+from tests.cut_clip import cut_clip
+from tests.media.ordinary import decode_ordinarily
 from tests.media.write import MissingTool, debian_ffmpeg
 from uploader.probe import probe
 

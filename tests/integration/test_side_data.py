@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pytest
 
 from tasks.decode import decode_window
-from tests.cut_clip import CutClip, cut_clip, decode_ordinarily
+from tests.cut_clip import CutClip, cut_clip
+from tests.media.ordinary import decode_ordinarily
 from tests.media.write import Video, portrait, write_clip
 
 Plane = npt.NDArray[np.uint8]
@@ -20,7 +21,7 @@ FRAMES = 30
 def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
     """A segment's frames; decoded alone, as a worker does that has seen none of the others."""
     first = cut.records[index].decode_from
-    bins = (segment.data for segment in cut.segments[first : index + 1])
+    bins = [segment.data for segment in cut.segments[first : index + 1]]
     return list(decode_window(cut.probed.video, cut.records[first : index + 1], bins))
 
 

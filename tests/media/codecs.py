@@ -6,7 +6,7 @@ import av
 import numpy as np
 from PIL import Image
 
-from tests.cut_clip import Frame, digest
+from tests.media.ordinary import Frame, digest
 from tests.media.registry import clip
 from tests.media.write import FPS, SIZE, Extras, Sound, Video, debian_ffmpeg, portrait, write_clip
 

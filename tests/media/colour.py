@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture
-from tests.cut_clip import Frame, decode_ordinarily
+from tests.media.ordinary import Frame, decode_ordinarily
 from tests.media.registry import clip
 from tests.media.write import FPS, Sound, Video, portrait, write_clip
 

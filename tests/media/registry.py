@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.cut_clip import Frame, decode_ordinarily
+from tests.media.ordinary import Frame, decode_ordinarily
 from tests.media.write import MissingTool
 
 Recipe = Callable[[Path], None]
@@ -72,22 +72,27 @@ class Media:
 
     def __call__(self, name: str) -> Path:
         """The path of a clip. Where a tool it needs is missing the test is skipped; on CI it fails."""
-        path = self.folder / name
-        with (self.folder / f"{name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not path.exists():
-                self._make(CLIPS[name], path)
-        return path
-
-    def _make(self, chosen: Clip, path: Path) -> None:
-        workshop = self.folder / f"{chosen.name}.workshop"
-        shutil.rmtree(workshop, ignore_errors=True)
-        workshop.mkdir()
         try:
-            chosen.make(workshop / path.name)
+            return self.make(name)
         except MissingTool as exc:
             if os.environ.get("CI") == "true":
                 pytest.fail(f"{exc}: on CI it is part of the set-up")
             pytest.skip(str(exc))
-        (workshop / path.name).replace(path)
-        shutil.rmtree(workshop)
+
+    def make(self, name: str) -> Path:
+        """The path of a clip.
+
+        Raises:
+            MissingTool: it cannot be made here.
+        """
+        path = self.folder / name
+        with (self.folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                workshop = self.folder / f"{name}.workshop"
+                shutil.rmtree(workshop, ignore_errors=True)
+                workshop.mkdir()
+                CLIPS[name].make(workshop / name)
+                (workshop / name).replace(path)
+                shutil.rmtree(workshop)
+        return path

@@ -38,35 +38,54 @@ where the page is no longer true.
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the page: its heading, its clips, and whether they are painted with ``--keep-format``."""
+
+    title: str
+    clips: tuple[Clip, ...]
+    keep_format: bool = False
+
+
+PARTS = (
+    *(Part(group, tuple(clip for clip in CLIPS.values() if clip.group == group)) for group in GROUPS.values()),
+    Part(
+        "With --keep-format",
+        tuple(CLIPS[name] for name in ("10bit.mp4", "10bit-422.mp4", "422.mp4", "444.mp4", "hlg.mp4", "pq.mp4")),
+        keep_format=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """What became of a clip: a cell for each guarantee, none if there is no result, and remarks in a line."""
 
-    title: str
+    clip: Clip
     cells: Mapping[str, str]
     remarks: str
 
     def __str__(self) -> str:
         cells = [self.cells.get(name, "") for name in GUARANTEES]
-        return f"| {' | '.join([self.title, *cells, self.remarks])} |"
+        return f"{begin_of(self.clip)} {' | '.join(cells)} | {self.remarks} |"
 
 
-def clips_of(group: str) -> list[Clip]:
-    """The clips of a group in the order of the set."""
-    return [clip for clip in CLIPS.values() if clip.group == group]
+def begin_of(clip: Clip) -> str:
+    """How the row of a clip begins."""
+    return f"| {clip.title} |"
 
 
-def section(group: str, rows: Sequence[Row]) -> str:
-    """The part of the page about one group."""
+def section(part: Part, rows: Sequence[Row | str]) -> str:
+    """The text of a part."""
     head = f"| | {' | '.join(GUARANTEES)} | |\n|---|{':-:|' * len(GUARANTEES)}---|"
-    return "\n".join([f"## {group}", "", head, *map(str, rows), ""])
+    return "\n".join([f"## {part.title}", "", head, *map(str, rows), ""])
 
 
 def sections(page: str) -> dict[str, str]:
-    """The parts of a page by group, as `section` makes them."""
+    """The parts of a page by title, as `section` makes them."""
     parts = re.split(r"^(?=## )", page, flags=re.MULTILINE)[1:]
     return {part.splitlines()[0][3:]: part.rstrip() + "\n" for part in parts}
 
 
-def page_of(parts: Mapping[str, str]) -> str:
+def page_of(told: Mapping[str, str]) -> str:
     """The page of these parts."""
-    return "\n".join([INTRODUCTION, *(parts[group] for group in GROUPS.values() if group in parts)])
+    return "\n".join([INTRODUCTION, *(told[part.title] for part in PARTS if part.title in told)])
