@@ -19,6 +19,7 @@ from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
 from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, UnorderedTimes, decode_beginning
+from uploader.left_out import left_out
 from uploader.light import dynamic_metadata, light_levels
 
 MAX_SIDE_PX = 16_384
@@ -40,7 +41,8 @@ class Probe:
     ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``left_out`` counts the sound
     tracks that are in neither: no packet among the first, or in a coding that nothing here can copy. ``restored``: the
     times of its packets are to be told from the order of showing, see `uploader.restored_times`.
-    ``dynamic`` names the metadata of single pictures that is not carried on.
+    ``dynamic`` names the metadata of single pictures that is not carried on, ``others`` the tracks that are not sound
+    and have no place in the result.
     """
 
     source: SourceFile
@@ -54,6 +56,7 @@ class Probe:
     left_out: int = 0
     restored: bool = False
     dynamic: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def probe(path: Path) -> Probe:
@@ -104,6 +107,7 @@ def _probe(path: Path, restored: bool) -> Probe:
             left_out=len(tracks) - len(audio),
             restored=restored,
             dynamic=dynamic_metadata(beginning.told),
+            others=left_out(container, {stream.index, *indexes}),
         )
 
 

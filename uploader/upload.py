@@ -116,6 +116,8 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
         yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
     if probed.left_out:
         yield f"{probed.left_out} of {probed.left_out + len(probed.audio)} sound tracks are left out: empty, or unknown"
+    if probed.others:
+        yield f"left out: {', '.join(probed.others)}"
     kept = kept_note(job.output, probed.video.pixel_format)
     if kept:
         yield kept

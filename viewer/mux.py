@@ -228,8 +228,10 @@ def _options(plan: Plan) -> dict[str, str]:
     if plan.container == "matroska":
         # Else everything would move so that the encoder delay of AAC, at a negative time, starts at 0.
         return {"avoid_negative_ts": "disabled", "cues_to_front": "1"}
+    # Phones give tags of their makers' own, which MP4 has room for only if all are written as QuickTime has them.
+    makers = any(name.startswith("com.") for name in plan.extras.tags)
     return {
-        "movflags": "faststart",
+        "movflags": "faststart+use_metadata_tags" if makers else "faststart",
         "video_track_timescale": str(_video_timescale(plan.job)),
         "movie_timescale": str(_movie_timescale(plan)),
     }
