@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from facepaint.looks import FilterSpec, parse_filter
 from filters.face import Face, pose_of
-from filters.planes import Pixels, Planes, Region, mix, rgb_to_yuv
+from filters.planes import Pixels, Planes, Region, rgb_to_yuv
 
 CORNERS_COVERED = 1.3
 """The scale at which an ellipse reaches the corners of the face's box."""
@@ -57,22 +57,30 @@ class Hiding:
         self._replace(planes, block, face.width, area.mask(block))
         return [planes.within(block)]
 
-    def cover(self, planes: Planes) -> None:
-        """Hide the whole frame in place, as if one face filled it."""
+    def cover(self, planes: Planes) -> list[Region]:
+        """Hide the whole frame in place, as if one face filled it; the region touched, which is all of it."""
         block = planes.block(0, 0, planes.width, planes.height)
-        if block is not None:
-            everything = np.full((block.y2 - block.y1, block.x2 - block.x1), 255, np.uint8)
-            self._replace(planes, block, min(planes.width, planes.height), everything)
+        if block is None:
+            return []
+        everything = np.full((block.y2 - block.y1, block.x2 - block.x1), 255, np.uint8)
+        self._replace(planes, block, min(planes.width, planes.height), everything)
+        return [planes.within(block)]
 
     def _replace(self, planes: Planes, block: Region, face_width: float, mask: Pixels) -> None:
         shown = HIDING[self.spec.name](self.spec, planes, block, face_width)
         luma = planes.luma(block)
-        mix(luma, shown(luma, 0), mask[: luma.shape[0], : luma.shape[1]])
+        height, width = luma.shape
+        _mix(planes, 0, block, shown(luma, 0), mask[:height, :width])
         # A chroma sample belongs to several px: it is hidden as much as the most hidden of them.
         step_x, step_y = 1 << planes.chroma_shift_x, 1 << planes.chroma_shift_y
         most = np.maximum.reduce([mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)])
         for number, chroma in enumerate(planes.chroma(block), start=1):
-            mix(chroma, shown(chroma, number), most)
+            _mix(planes, number, block, shown(chroma, number), most)
+
+
+def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels) -> None:
+    """Replace a plane's samples under a block: wholly where ``mask`` is 255, not at all where it is 0."""
+    planes.lay(number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,8 @@ class Planes:
 
     ``y`` is a writable uint8 array of shape (height, width) with any strides, ``u`` and ``v`` the same with each side
     halved, rounded up, where its ``chroma_shift`` is 1 (4:2:0 is 1, 1; 4:2:2 is 1, 0; 4:4:4 is 0, 0).
-    ``full_range`` and ``matrix`` tell how the artwork's sRGB colours are written in this frame.
+    ``full_range`` and ``matrix`` tell how the artwork's sRGB colours are written in this frame. ``remaining``, where
+    it is asked for, is kept for each sample: how much of what it was is left, of 255.
     """
 
     y: Pixels
@@ -56,6 +57,7 @@ class Planes:
     chroma_shift_y: int
     full_range: bool = False
     matrix: Matrix = "bt709"
+    remaining: tuple[Pixels, Pixels, Pixels] | None = None
 
     @property
     def width(self) -> int:
@@ -96,6 +98,22 @@ class Planes:
         columns = slice(block.x1 >> self.chroma_shift_x, block.x2 >> self.chroma_shift_x)
         return self.u[rows, columns], self.v[rows, columns]
 
+    def lay(self, number: int, block: Region, painted: Pixels, alpha: Pixels) -> None:
+        """Put premultiplied samples over those of a plane (0 Y, 1 U, 2 V) under a block, in place.
+
+        Everything that is painted comes through here. Both arrays have the block's size in that plane; what of them is
+        beyond the frame is left out.
+        """
+        samples = self.chroma(block)[number - 1] if number else self.luma(block)
+        height, width = samples.shape
+        kept = cv2.bitwise_not(alpha[:height, :width])
+        behind = cv2.multiply(np.ascontiguousarray(samples), kept, scale=1 / 255)
+        samples[...] = cv2.add(behind, painted[:height, :width])
+        if self.remaining is not None:
+            before = Planes(*self.remaining, self.chroma_shift_x, self.chroma_shift_y)
+            left = before.chroma(block)[number - 1] if number else before.luma(block)
+            left[...] = cv2.multiply(np.ascontiguousarray(left), kept, scale=1 / 255)
+
     @staticmethod
     def from_rgb(rgb: Pixels) -> "Planes":
         """Planes of a picture of shape (height, width, 3): 4:4:4, full range, BT.601 as JPEG has it."""
@@ -131,9 +149,3 @@ def rgb_to_yuv(matrix: Matrix, full_range: bool) -> npt.NDArray[np.float64]:
     luma_scale, chroma_scale, black = (1.0, 1.0, 0.0) if full_range else (219 / 255, 224 / 255, 16.0)
     rows = np.vstack([luma * luma_scale, u * chroma_scale, v * chroma_scale])
     return np.hstack([rows, [[black], [128.0], [128.0]]])
-
-
-def mix(samples: Pixels, over: Pixels, mask: Pixels) -> None:
-    """Replace samples in place by ``over``: wholly where ``mask`` is 255, not at all where it is 0."""
-    kept = cv2.multiply(np.ascontiguousarray(samples), cv2.bitwise_not(mask), scale=1 / 255)
-    samples[...] = cv2.add(kept, cv2.multiply(over, mask, scale=1 / 255))

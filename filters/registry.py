@@ -49,10 +49,10 @@ class Painter:
                     regions += painted.paint(planes, face)
         return regions
 
-    def cover(self, planes: Planes) -> None:
-        """Hide the whole frame, for when nobody knows where its faces are."""
+    def cover(self, planes: Planes) -> list[Region]:
+        """Hide the whole frame, for when nobody knows where its faces are; the region touched."""
         hiding = [painted for _, painted in self.filters if isinstance(painted, Hiding)]
-        (hiding[-1] if hiding else Hiding.plain()).cover(planes)
+        return (hiding[-1] if hiding else Hiding.plain()).cover(planes)
 
 
 def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:

@@ -28,24 +28,17 @@ def stamp(planes: Planes, artwork: Artwork, to_frame: Affine) -> list[Region]:
     source = artwork.coloured(level, planes.matrix, planes.full_range)
     warped = cv2.warpAffine(source, (to_block @ Affine.shift(0.5, 0.5)).matrix, block.size, flags=cv2.INTER_LINEAR)
     y, u, v, alpha = _split(warped)
-    _blend(planes.luma(block), y, alpha)
+    planes.lay(0, block, y, alpha)
     if planes.chroma_shift_x or planes.chroma_shift_y:
         size = (block.size[0] >> planes.chroma_shift_x, block.size[1] >> planes.chroma_shift_y)
         _, u, v, alpha = _split(cv2.resize(warped, size, interpolation=cv2.INTER_AREA))
-    for samples, painted in zip(planes.chroma(block), (u, v), strict=True):
-        _blend(samples, painted, alpha)
+    planes.lay(1, block, u, alpha)
+    planes.lay(2, block, v, alpha)
     return [planes.within(block)]
 
 
 def _split(warped: cv2.typing.MatLike) -> list[Pixels]:
     return [np.asarray(samples, np.uint8) for samples in cv2.split(warped)]
-
-
-def _blend(samples: Pixels, painted: Pixels, alpha: Pixels) -> None:
-    """Put premultiplied samples over those of a plane, in place; px beyond the plane are left out."""
-    height, width = samples.shape
-    behind = cv2.multiply(np.ascontiguousarray(samples), cv2.bitwise_not(alpha[:height, :width]), scale=1 / 255)
-    samples[...] = cv2.add(behind, painted[:height, :width])
 
 
 def _bounds(artwork: Artwork, to_frame: Affine) -> tuple[float, float, float, float]:

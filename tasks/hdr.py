@@ -179,7 +179,8 @@ def _hdr_signal(light: Floats, colour: Colour) -> Floats:
 
 def _luminance(rgb: Floats) -> Floats:
     """Of BT.2020 light, as the OOTF takes it."""
-    return rgb @ np.array([[0.2627], [0.6780], [0.0593]])
+    luminance: Floats = rgb @ np.array([[0.2627], [0.6780], [0.0593]])
+    return luminance
 
 
 def _matrix(colour: Colour) -> Matrix:

@@ -25,6 +25,13 @@ LIMITED, FULL = 1, 2
 """Ranges, as frames and `facepaint.jobs.Colour` name them."""
 
 
+def code_range(bits: int, full_range: bool) -> tuple[int, int, int]:
+    """The code of black, how many lie between it and white, and how many between the ends of Cb and Cr (H.273)."""
+    if full_range:
+        return 0, (1 << bits) - 1, (1 << bits) - 1
+    return 16 << bits - 8, 219 << bits - 8, 224 << bits - 8
+
+
 def planes_of(frame: av.VideoFrame) -> list[AnyPlane]:
     """The planes of a planar frame as arrays over the frame's own memory, padding cut off: uint8 up to 8 bits, else
     uint16."""
@@ -62,7 +69,7 @@ class Samples:
     @property
     def black(self) -> tuple[int, int, int]:
         """Y, Cb and Cr of black."""
-        return 0 if self.full_range else 16 << self.bits - 8, 1 << self.bits - 1, 1 << self.bits - 1
+        return code_range(self.bits, self.full_range)[0], 1 << self.bits - 1, 1 << self.bits - 1
 
     def on_black(self) -> Samples:
         """Without alpha: composited on black. Colours are taken to be straight, not premultiplied."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facepaint.jobs import Colour, LightLevels
 from tasks.hdr import Floats, from_sdr, peak_of, to_sdr
-from tasks.samples import FULL, AnyPlane, Samples, quantised
+from tasks.samples import FULL, AnyPlane, Samples, code_range, quantised
 
 NODES = 65
 """Along Cb and Cr; between them is interpolated."""
@@ -45,8 +45,8 @@ class ColourTable:
         self, change: Callable[[Floats], Floats], bits: int, full_range: bool, to_bits: int, to_full_range: bool = False
     ) -> None:
         self._bits, self._to_bits, self._to_full_range = bits, to_bits, to_full_range
-        black, span, chroma_span = _scale(bits, full_range)
-        self._to_black, self._to_span, self._to_chroma_span = _scale(to_bits, to_full_range)
+        black, span, chroma_span = code_range(bits, full_range)
+        self._to_black, self._to_span, self._to_chroma_span = code_range(to_bits, to_full_range)
         codes = np.arange(1 << bits)
         grey = change(_samples((codes - black) / span, 0.0, 0.0))[:, 0] + LIFT
         self._grey = grey.astype(np.float32)
@@ -114,13 +114,6 @@ def tone_map(colour: Colour, light: LightLevels, bits: int) -> ColourTable:
 def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
     """From BT.709 of 8 bits, limited range, to HDR of ``bits``."""
     return ColourTable(lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL)
-
-
-def _scale(bits: int, full_range: bool) -> tuple[int, int, int]:
-    """Black, and how many codes lie between black and white, and between the ends of Cb and Cr."""
-    if full_range:
-        return 0, (1 << bits) - 1, (1 << bits) - 1
-    return 16 << bits - 8, 219 << bits - 8, 224 << bits - 8
 
 
 def _samples(y: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> Floats:

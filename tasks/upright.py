@@ -29,7 +29,8 @@ class Upright:
     ``size`` is (width, height) of what comes out: the stream's upright size, an odd side padded by one line.
     ``format`` is its pixel format: 8-bit 4:2:0, or what `kept_format` makes of the stream's own. ``colour`` is its
     description: the stream's own, RGB turned to BT.709, and HDR too unless it is kept. ``matrix`` is that of its
-    samples. ``notes`` collects, once each, what had to be changed.
+    samples, which have ``bits`` and chroma halved where ``shifts`` (x, y) are 1. ``hdr`` says that the source is,
+    ``tone_mapped`` that what comes out is not. ``notes`` collects, once each, what had to be changed.
     """
 
     def __init__(self, video: VideoStream, output: OutputProfile | None = None) -> None:
@@ -37,6 +38,7 @@ class Upright:
         self._keep = output is not None and output.keep_format
         width, height = video.upright_size
         self.size = (width + width % 2, height + height % 2)
+        self.light = video.light
         self.source = source_colour(video)
         self.hdr = is_hdr(self.source)
         self.tone_mapped = self.hdr and not self._keep
@@ -62,6 +64,8 @@ class Upright:
             return frame
         samples = shown_samples(frame, video, self._note)
         samples = self._kept(samples) if self._keep else self._plain(samples, frame.format.name)
+        if self.size != video.upright_size:
+            self._note("odd sides padded by one line: {}x{} made {}x{}".format(*video.upright_size, *self.size))
         made = samples.to_frame(self.format, *self.size)
         made.pts = frame.pts
         made.colorspace, made.color_range = self.colour.matrix, self.colour.range
@@ -71,13 +75,13 @@ class Upright:
     def _plain(self, samples: Samples, name: str) -> Samples:
         """In 8-bit 4:2:0 of SDR."""
         if self.tone_mapped:
-            peak = peak_of(self.source, self._video.light)
+            peak = peak_of(self.source, self.light)
             kind = "PQ" if self.source.transfer == PQ else "HLG"
             self._note(f"HDR ({kind}, up to {peak:.0f} cd/m2) tone-mapped to 8-bit BT.709")
         elif name != self.format:
             self._note(f"{name} converted to 8-bit 4:2:0{', BT.709' if _is_rgb(name) else ''}")
         samples = samples.with_chroma(1, 1)
-        samples = in_sdr(samples, self.source, self._video.light) if self.tone_mapped else samples.with_bits(8)
+        samples = in_sdr(samples, self.source, self.light) if self.tone_mapped else samples.with_bits(8)
         return samples.turned(self._video.rotation, self._video.mirrored)
 
     def _kept(self, samples: Samples) -> Samples:
