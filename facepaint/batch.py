@@ -11,6 +11,7 @@ from facepaint.client import Client, Snapshot
 from facepaint.display import Display, make_display
 from facepaint.errors import FacepaintError, InputError, JobError, UsageError
 from facepaint.looks import Look
+from facepaint.names import told_apart
 from facepaint.status import find_job
 
 
@@ -47,16 +48,16 @@ class Batch:
         return cls(items, list(problems))
 
     def targets(self, out: Path | None, *, overwrite: bool = False) -> list[Path]:
-        """Where each item's result goes, known before any work is done.
+        """Where each item's result goes, known before any work is done; of two with one name the second gets a number.
 
         Raises:
-            UsageError: one file was named for several results, a file is there already, its folder is not, or two would
-                have one name.
+            UsageError: one file was named for several results, a file is there already, or its folder is not.
         """
-        targets = [
+        fitting = [
             path if item.pictures else _container_for(item.inputs[0], path, any_container=named_by_us)
             for item, (path, named_by_us) in zip(self.items, self._targets(out), strict=True)
         ]
+        targets = [Path(path) for path in told_apart(map(str, fitting))]
         files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
         there = next((file for file in files if file.exists()), None)
         if there is not None and not overwrite:
@@ -64,8 +65,6 @@ class Batch:
         nowhere = next((file for file in files if not file.parent.is_dir()), None)
         if nowhere is not None:
             raise UsageError(f"{nowhere} cannot be written: there is no folder {nowhere.parent}")
-        if len(set(files)) < len(files):
-            raise UsageError("two of the inputs have one name: paint them one after another, into two folders")
         return targets
 
     def _targets(self, out: Path | None) -> list[tuple[Path, bool]]:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Sequence
 from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
 from facepaint.jobs import (
@@ -20,6 +20,7 @@ from facepaint.jobs import (
     new_job_id,
 )
 from facepaint.looks import Look
+from facepaint.names import told_apart
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -83,17 +84,9 @@ def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
 
     A GIF comes back as PNG, since its 256 colours have no room for paint.
     """
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in paths:
-        whole = name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path)
-        name, number = whole, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{PurePath(whole).stem}-{number}{PurePath(whole).suffix}"
-        names.append(name)
-        taken.add(name.casefold())
-    return tuple(names)
+    return tuple(
+        told_apart(name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path) for path in paths)
+    )
 
 
 def _read(path: Path, most: int = -1) -> bytes:

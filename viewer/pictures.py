@@ -2,11 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from facepaint.errors import JobError, UsageError
 from facepaint.jobs import Job
+from facepaint.names import told_apart
 from facepaint.status import find_job
 from facepaint.store import Store
 from viewer.follow import PATIENT, Gap, Patience, Report, follow
@@ -63,14 +64,7 @@ def save_pictures(
 
 def safe_names(job: Job) -> list[str]:
     """A file name for each picture: no folders, nothing a file system refuses or hides, no two the same."""
-    taken: set[str] = set()
-    names = []
-    for number, given in enumerate(job.pictures):
-        name = _safe(given) or f"picture-{number + 1}"
-        name = next(choice for choice in _choices(name) if choice.lower() not in taken)
-        taken.add(name.lower())
-        names.append(name)
-    return names
+    return told_apart(_safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1))
 
 
 def _safe(given: str) -> str:
@@ -81,15 +75,6 @@ def _safe(given: str) -> str:
     while len((stem + suffix).encode()) > LONGEST_NAME_BYTES:
         stem, suffix = (stem[:-1], suffix) if stem else ("", suffix[:-1])
     return stem + suffix
-
-
-def _choices(name: str) -> Iterator[str]:
-    yield name
-    path = PurePosixPath(name)
-    number = 2
-    while True:
-        yield f"{path.stem}-{number}{path.suffix}"
-        number += 1
 
 
 def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:

@@ -18,13 +18,18 @@ def test_one_result_goes_where_it_is_told(tmp_path: Path) -> None:
     assert in_folder.parent == tmp_path
 
 
+def test_results_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    """Clips off two cameras, and one clip in two formats."""
+    names = [path.name for path in videos("x/a.mp4", "y/A.mp4", "y/a.mov", "b.mp4").targets(tmp_path)]
+    assert names == ["a-painted.mp4", "A-painted-2.mp4", "a-painted-3.mp4", "b-painted.mp4"]
+
+
 @pytest.mark.parametrize(
     ("names", "out", "said"),
     [
         (("a.mp4",), "there.mp4", "add --overwrite"),
         (("a.mp4",), "no/such/out.mp4", "there is no folder"),
         (("a.mp4", "b.mp4"), "out.mp4", "do not fit in one file"),
-        (("x/a.mp4", "y/a.mp4"), ".", "one name"),
     ],
 )
 def test_what_could_not_be_saved_is_refused(tmp_path: Path, names: tuple[str, ...], out: str, said: str) -> None:
