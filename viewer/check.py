@@ -1,15 +1,18 @@
 """Check a saved file against what the job's records say it must hold."""
 
+from __future__ import annotations
+
 import hashlib
 from collections import deque
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.container import InputContainer
 
-from facepaint.jobs import Job, Painted, Sealed, Segment, keys
+from facepaint.jobs import AudioPacket, Job, Painted, Sealed, Segment, keys
 from facepaint.status import find_job, in_parallel
 from facepaint.store import Store
 
@@ -63,13 +66,34 @@ def check_saved(store: Store, job_id: str, look_id: str, path: Path, shift_s: Fr
         return Check(0, (), (f"the file cannot be read back: {exc}",), ())
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A packet of the file: when it starts and how long it lasts in seconds, and its bytes if they are compared."""
+
+    start_s: Fraction
+    duration_s: Fraction
+    data: bytes
+
+    def joined(self, other: _Found) -> _Found:
+        """With what comes right behind it."""
+        return _Found(self.start_s, self.duration_s + other.duration_s, self.data + other.data)
+
+    def cut(self, size: int) -> tuple[_Found, _Found | None]:
+        """The first ``size`` bytes, and what is behind them."""
+        if size >= len(self.data):
+            return self, None
+        part_s = self.duration_s * Fraction(size, len(self.data))
+        behind = _Found(self.start_s + part_s, self.duration_s - part_s, self.data[size:])
+        return _Found(self.start_s, part_s, self.data[:size]), behind
+
+
 @dataclass(slots=True)
 class _Packets:
-    """The packets of one stream that were read and not yet compared: start in seconds, bytes, kept or cut away."""
+    """The packets of one stream that were read and not yet compared; ``due_s`` is when the last one was to start."""
 
-    waiting: deque[tuple[Fraction, bytes]] = field(default_factory=deque)
+    waiting: deque[_Found] = field(default_factory=deque)
     taken: int = 0
-    last_s: Fraction | None = None
+    due_s: Fraction | None = None
 
 
 class _Comparison:
@@ -99,7 +123,7 @@ class _Comparison:
         """Whatever is left was not promised."""
         for packet in self._demuxed:
             if packet.size:
-                self._streams[packet.stream_index].waiting.append((Fraction(0), b""))
+                self._streams[packet.stream_index].waiting.append(_Found(Fraction(0), Fraction(0), b""))
         for index, packets in self._streams.items():
             if packets.waiting:
                 kind = "pictures" if index == self._video.index else "audio packets"
@@ -129,11 +153,11 @@ class _Comparison:
             if found is None:
                 self._problem(f"segment {record.index} has {number} pictures instead of {record.frames}")
                 return
-            start_s, _ = found
-            wanted_s = times[number] * tick if exact else min(max(start_s, record.start * tick), record.end * tick)
-            if abs(start_s - wanted_s) > self._tolerance(self._video.index, tick):
+            near_s = min(max(found.start_s, record.start * tick), record.end * tick)
+            wanted_s = times[number] * tick if exact else near_s
+            if abs(found.start_s - wanted_s) > self._tolerance(self._video.index, tick):
                 self._problem(
-                    f"picture {number} of segment {record.index} is at {float(start_s):.6f} s instead of "
+                    f"picture {number} of segment {record.index} is at {float(found.start_s):.6f} s instead of "
                     f"{float(wanted_s):.6f} s"
                 )
 
@@ -141,41 +165,71 @@ class _Comparison:
         digest = hashlib.sha256()
         stripped = set()
         for packet in segment.audio:
-            found = self._take(self._audio[packet.stream])
+            track = self._job.audio[packet.stream]
+            # A container cuts samples into packets as it likes.
+            size = packet.size if track.codec.startswith("pcm_") else None
+            found = self._take(self._audio[packet.stream], size)
             if found is None:
                 self._problem(f"audio track {packet.stream + 1} ends before segment {segment.index} does")
                 return
-            start_s, data = found
-            digest.update(data)
-            tick = self._job.audio[packet.stream].time_base
-            if packet.pts is not None and abs(start_s - packet.pts * tick) > self._tolerance(
-                self._audio[packet.stream], tick
-            ):
-                self._problem(
-                    f"sound of segment {segment.index} is at {float(start_s):.6f} s instead of "
-                    f"{float(packet.pts * tick):.6f} s"
-                )
-            if packet.size - len(data) in ADTS_HEADERS and self._job.audio[packet.stream].codec == "aac":
+            digest.update(found.data)
+            self._check_start(segment.index, packet, found)
+            if packet.size - len(found.data) in ADTS_HEADERS and track.codec == "aac":
                 stripped.add(packet.stream)
         self._without_header |= stripped
         if segment.audio and not stripped and digest.hexdigest() != segment.audio_sha256:
             self._problem(f"the sound of segment {segment.index} is not the source's")
 
+    def _check_start(self, segment: int, packet: AudioPacket, found: _Found) -> None:
+        if packet.pts is None:
+            return
+        index, tick = self._audio[packet.stream], self._job.audio[packet.stream].time_base
+        packets = self._streams[index]
+        due_s = packet.pts * tick
+        if packets.due_s is not None:
+            # Damaged sources have packets at one time, and a file wants times that grow.
+            due_s = max(due_s, packets.due_s + self._ticks[index])
+        packets.due_s = due_s
+        if abs(found.start_s - due_s) > self._tolerance(index, tick):
+            self._problem(
+                f"sound of segment {segment} is at {float(found.start_s):.6f} s instead of {float(due_s):.6f} s"
+            )
+
     def _tolerance(self, index: int, tick: Fraction) -> Fraction:
         """One tick of the coarser of the two clocks; Matroska rounds a track's encoder delay on its own, too."""
         return max(self._ticks[index], tick) + self._slack_s
 
-    def _take(self, index: int) -> tuple[Fraction, bytes] | None:
+    def _take(self, index: int, size: int | None = None) -> _Found | None:
+        """The next packet of a stream, or so many bytes of it."""
         packets = self._streams[index]
+        if not self._fill(packets):
+            return None
+        packets.taken += 1
+        found = packets.waiting.popleft()
+        if size is None:
+            return found
+        while len(found.data) < size and self._fill(packets):
+            found = found.joined(packets.waiting.popleft())
+        found, behind = found.cut(size)
+        if behind is not None:
+            packets.waiting.appendleft(behind)
+        return found
+
+    def _fill(self, packets: _Packets) -> bool:
+        """Read until the stream has a packet waiting; False at the end."""
         while not packets.waiting:
             packet = next(self._demuxed, None)
             if packet is None:
-                return None
+                return False
             if packet.size and packet.pts is not None:
-                start_s = packet.pts * self._ticks[packet.stream_index] - self._shift_s
-                is_video = packet.stream_index == self._video.index
-                if is_video and packet.is_discard:
-                    self._problem(f"the picture at {float(start_s):.6f} s is cut away by the container")
-                self._streams[packet.stream_index].waiting.append((start_s, b"" if is_video else bytes(packet)))
-        packets.taken += 1
-        return packets.waiting.popleft()
+                self._add(packet)
+        return True
+
+    def _add(self, packet: av.Packet[Any]) -> None:
+        tick = self._ticks[packet.stream_index]
+        start_s = (packet.pts or 0) * tick - self._shift_s
+        is_video = packet.stream_index == self._video.index
+        if is_video and packet.is_discard:
+            self._problem(f"the picture at {float(start_s):.6f} s is cut away by the container")
+        found = _Found(start_s, (packet.duration or 0) * tick, b"" if is_video else bytes(packet))
+        self._streams[packet.stream_index].waiting.append(found)

@@ -94,6 +94,8 @@ def save(
         _put_in_place(part, target)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
+    except av.FFmpegError as exc:
+        raise JobError(f"{target} cannot be written in that format: {exc.strerror}; try one that ends in .mkv") from exc
     finally:
         part.unlink(missing_ok=True)
     return SaveReport(
@@ -133,7 +135,8 @@ def choose_target(
     if not others:
         raise UsageError(f"no file can hold {' and '.join(sorted(tracks))} sound together: convert it first")
     target = out.with_name(out.name.removesuffix(out.suffix) + others[0])
-    why = f"{container} cannot hold {' and '.join(unfit)}" if unfit else f"few MP4 players play {' and '.join(rare)}"
+    kind = suffix[1:].upper()
+    why = f"{kind} cannot hold {' and '.join(unfit)}" if unfit else f"few {kind} players play {' and '.join(rare)}"
     return target, CONTAINERS[others[0]], [f"saved as {target.name}: {why} sound"]
 
 

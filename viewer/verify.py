@@ -14,7 +14,7 @@ from viewer.guarantee import Guarantee, counted, seconds
 from viewer.mux import LATE_S, PLAIN_TEXT, STYLED_TEXT
 from viewer.verify_frames import FrameMatch, FrameReader, match_frames
 from viewer.verify_rest import chapters_guarantee, colour_guarantee, size_guarantee, tags_guarantee
-from viewer.verify_tracks import MATROSKA_S, compare_sound, compare_text, spoken_tracks
+from viewer.verify_tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +143,12 @@ def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Gua
     if match.wrong.count:
         differences.append(f"{counted(match.wrong.count, 'frame')} at another time: {match.wrong}")
     shifts = [seconds(shift_s) for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
+    if wanted.untimed:
+        notes.append("the source does not say when its frames are shown: the n-th is due at its n-th packet's time")
     if wanted.parts > 1:
         notes.append(f"{wanted.parts} recordings one behind the other, shown as one")
     elif shifts:
-        notes.append(f"everything is {shifts[0]} later than in the source")
+        notes.append(f"everything comes {shifts[0].removeprefix('-')} {'earlier' if shifts[0][0] == '-' else 'later'}")
     return Guarantee("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
 
 
@@ -158,13 +160,14 @@ def _pictures(wanted: FrameReader, found: FrameReader) -> Iterator[Guarantee]:
 
 
 def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fraction) -> Guarantee:
-    there, here = spoken_tracks(source), spoken_tracks(result)
+    (there, refused), (here, _) = sound_tracks(source), sound_tracks(result)
+    notes = [f"a track in {codec} is left out: no file can hold it" for codec in refused]
     if len(there) != len(here):
-        return Guarantee("sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",))
-    differences, notes, packets = [], [], []
+        return Guarantee("sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), tuple(notes))
+    differences, packets = [], []
     for number, indexes in enumerate(zip(there, here, strict=True), 1):
         match = compare_sound(source, result, indexes, shifts_s, slack_s)
-        differences += [f"track {number}: {text}" for text in match.differences()]
+        differences += [f"track {number}: {text}" for text in match.differences("packet")]
         packets.append(f"{match.packets} packets")
         if match.adts:
             notes.append(f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it")
@@ -183,7 +186,7 @@ def _subtitles(source: Path, result: Path, shift_s: Fraction, slack_s: Fraction)
     differences, lines = [], []
     for number, ((index, language), (copy, copied)) in enumerate(zip(there, here, strict=True), 1):
         match = compare_text(source, result, (index, copy), shift_s, slack_s)
-        differences += [f"track {number}: {text}" for text in match.differences()]
+        differences += [f"track {number}: {text}" for text in match.differences("line")]
         lines.append(f"{match.packets} lines")
         if language != copied:
             differences.append(f"track {number} is in {copied or 'no language'} instead of {language}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import chain, islice
 from typing import NamedTuple
 
 import av
@@ -12,7 +14,15 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from facepaint.media import carries_no_times
 from viewer.guarantee import Named, seconds
+from viewer.pairing import pair_nearest
+
+REORDERED_FRAMES = 8
+"""Frames by which a video with reordered frames shows whether its times can be relied on."""
+
+KEPT_TIMES = 128
+"""Times of packets kept until that is known."""
 
 JUMP_S = 1
 """Times that go back by more than this begin anew: one recording lies behind another."""
@@ -26,18 +36,22 @@ class Shown(NamedTuple):
 
 
 class FrameReader:
-    """The frames of a file's main video as an ordinary decode gives them, one in memory at a time.
+    """The frames of a file's main video as an ordinary decode gives them, a few in memory at a time.
 
     While `times` is iterated, ``first`` becomes the first frame, ``sizes`` the sizes met, ``refused`` the packets that
     the decoder refuses, ``concealed`` the frames decoded with errors, ``hidden`` those that have no time of their own
-    (players show one of two frames at one time), and ``ends_early`` says why reading stopped, if it did.
+    (players show one of two frames at one time), and ``ends_early`` says why reading stopped, if it did. Where a file
+    says nothing of when its frames are shown (``untimed``), the n-th is shown at the time of its n-th packet.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self.stream = container, stream
+        context = stream.codec_context
         # Else a refusal is told with a later packet.
-        stream.thread_type = "SLICE"
+        context.thread_type = "SLICE"
         self.tick = Fraction(stream.time_base or 1)
+        self.untimed = carries_no_times(container.format.name, context.name, bytes(context.extradata or b""))
+        self._told: deque[int] = deque()
         self.first: av.VideoFrame | None = None
         self.sizes: dict[tuple[int, int], None] = {}
         self.refused, self.concealed, self.hidden = Named(), Named(), Named()
@@ -64,9 +78,17 @@ class FrameReader:
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Frames with their times; one that carries none comes right after the one before."""
+        decoded = self._decoded()
+        beginning = list(islice(decoded, REORDERED_FRAMES))
+        times = [frame.pts for frame in beginning]
+        if self.stream.codec_context.has_b_frames and (None in times or times != sorted(times)):  # type: ignore[type-var]
+            self.untimed = True
         expected = 0
-        for frame in self._decoded():
-            pts = frame.pts if frame.pts is not None else frame.dts if frame.dts is not None else expected
+        for frame in chain(beginning, decoded):
+            pts = frame.pts if frame.pts is not None else frame.dts
+            if self.untimed:
+                pts = self._told.popleft() if self._told else None
+            pts = expected if pts is None else pts
             expected = pts + max(1, frame.duration or 0)
             yield frame, pts * self.tick
 
@@ -74,10 +96,18 @@ class FrameReader:
         try:
             for packet in self._container.demux(self.stream):
                 if packet.size:
+                    self._note_time(packet)
                     yield from self._decode(packet)
         except av.error.FFmpegError as exc:
             self.ends_early = (exc.strerror or str(exc)).lower()
         yield from self._decode(None)
+
+    def _note_time(self, packet: av.Packet[VideoStream]) -> None:
+        """Remember when a packet is decoded, for as long as it may be asked for."""
+        if packet.dts is not None:
+            self._told.append(packet.dts)
+        if not self.untimed and len(self._told) > KEPT_TIMES:
+            self._told.popleft()
 
     def _decode(self, packet: av.Packet[VideoStream] | None) -> list[av.VideoFrame]:
         try:
@@ -100,61 +130,24 @@ class FrameMatch:
     wrong: Named = field(default_factory=Named)
 
 
-class _Ahead:
-    """An iterator of frames with the next two to be seen."""
-
-    def __init__(self, frames: Iterator[Shown]) -> None:
-        self._frames = frames
-        self.now, self.next = next(frames, None), next(frames, None)
-
-    def step(self) -> None:
-        self.now, self.next = self.next, next(self._frames, None)
-
-
 def match_frames(
     source: Iterator[Shown], result: Iterator[Shown], tolerance_s: Fraction, *, may_shift: bool
 ) -> FrameMatch:
-    """Find for each frame of the source the frame of the result that is nearest to it in time.
+    """Compare when frames are shown. Where times begin anew in the source, the result tells where that part goes.
 
-    The first frame tells how much later everything is in the result, if ``may_shift``; where times begin anew in the
-    source, the next frame of the result does.
+    The first frames tell how much later everything is in the result only if ``may_shift``.
     """
-    match = FrameMatch()
-    there, here = _Ahead(source), _Ahead(result)
-    while there.now is not None or here.now is not None:
-        if there.now is None:
-            assert here.now is not None
-            match.extra.add(seconds(here.now.time_s))
-            here.step()
+    match = FrameMatch(shifts_s=[] if may_shift else [Fraction(0)])
+    for wanted, found in pair_nearest(source, result, match.shifts_s):
+        if found is None:
+            assert wanted is not None
+            match.missing.add(seconds(wanted.time_s))
             continue
-        if here.now is None:
-            match.missing.add(seconds(there.now.time_s))
-            there.step()
+        if wanted is None:
+            match.extra.add(seconds(found.time_s))
             continue
-        if there.now.part >= len(match.shifts_s):
-            known = there.now.part == 0 and not may_shift
-            match.shifts_s.append(Fraction(0) if known else here.now.time_s - there.now.time_s)
-        _step(match, there, here, tolerance_s)
+        match.matched += 1
+        late_s = found.time_s - wanted.time_s - match.shifts_s[wanted.part]
+        if abs(late_s) > tolerance_s:
+            match.wrong.add(f"{seconds(wanted.time_s)} ({float(late_s):+.6f} s)")
     return match
-
-
-def _step(match: FrameMatch, there: _Ahead, here: _Ahead, tolerance_s: Fraction) -> None:
-    """Pair the two frames at hand, or pass over the one that the other side lacks."""
-    assert there.now is not None
-    assert here.now is not None
-    shift_s = match.shifts_s[there.now.part]
-    late_s = here.now.time_s - there.now.time_s - shift_s
-    follows = there.next is not None and there.next.part == there.now.part
-    if follows and abs(here.now.time_s - there.next.time_s - shift_s) < abs(late_s):  # type: ignore[union-attr]
-        match.missing.add(seconds(there.now.time_s))
-        there.step()
-        return
-    if here.next is not None and abs(here.next.time_s - there.now.time_s - shift_s) < abs(late_s):
-        match.extra.add(seconds(here.now.time_s))
-        here.step()
-        return
-    if abs(late_s) > tolerance_s:
-        match.wrong.add(f"{seconds(there.now.time_s)} ({float(late_s):+.6f} s)")
-    match.matched += 1
-    there.step()
-    here.step()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +12,13 @@ import av.error
 from av.container import InputContainer
 from av.stream import Stream
 
+from facepaint.errors import UnreadableMedia
 from facepaint.media import open_media
+from facepaint.templates import make_template
 from viewer.check import ADTS_HEADERS
-from viewer.guarantee import Named, seconds
+from viewer.guarantee import Named, counted, seconds
 from viewer.mux import plain_text
+from viewer.pairing import Pair, pair_nearest
 from viewer.verify_frames import JUMP_S
 
 MATROSKA_S = Fraction(1, 1000)
@@ -29,6 +31,7 @@ class Piece(NamedTuple):
     time_s: Fraction | None
     data: bytes
     duration_s: Fraction
+    part: int = 0
 
 
 @dataclass(slots=True)
@@ -43,16 +46,12 @@ class TrackMatch:
     changed: Named = field(default_factory=Named)
     wrong: Named = field(default_factory=Named)
 
-    def differences(self) -> Iterator[str]:
-        """Each kind of difference in a sentence."""
-        if self.missing.count:
-            yield f"{self.missing.count} packets are missing: those at {self.missing}"
-        if self.extra.count:
-            yield f"{self.extra.count} packets are not the source's: those at {self.extra}"
-        if self.changed.count:
-            yield f"{self.changed.count} packets are changed: those at {self.changed}"
-        if self.wrong.count:
-            yield f"{self.wrong.count} packets are at another time: {self.wrong}"
+    def differences(self, what: str) -> Iterator[str]:
+        """Each kind of difference in a sentence; ``what`` is compared."""
+        kinds = {"missing": self.missing, "not the source's": self.extra, "changed": self.changed}
+        for kind, seen in {**kinds, "at another time": self.wrong}.items():
+            if seen.count:
+                yield f"{counted(seen.count, what)} {kind}: {seen}"
 
 
 def compare_sound(
@@ -62,10 +61,11 @@ def compare_sound(
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
-        wanted, found = _placed(_pieces(there, stream), shifts_s, match), _pieces(here, copy)
+        placed = _placed(_pieces(there, stream), shifts_s, match)
+        wanted, found = _growing(placed, Fraction(copy.time_base or 1)), _pieces(here, copy)
         # A container cuts samples into packets as it likes.
         as_samples = stream.codec_context.name.startswith("pcm_")
-        pairs = _cut_alike(wanted, found) if as_samples else zip_longest(wanted, found)
+        pairs = _cut_alike(wanted, found) if as_samples else pair_nearest(wanted, found, [Fraction(0)])
         _compare(match, pairs, _tolerance(stream, copy, slack_s))
     return match
 
@@ -77,14 +77,12 @@ def compare_text(
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
-        pairs = zip_longest(_lines(there, stream, shift_s), _lines(here, copy, Fraction(0)))
+        pairs = pair_nearest(_lines(there, stream, shift_s), _lines(here, copy, Fraction(0)), [Fraction(0)])
         _compare(match, pairs, _tolerance(stream, copy, slack_s), ends=True)
     return match
 
 
-def _compare(
-    match: TrackMatch, pairs: Iterable[tuple[Piece | None, Piece | None]], tolerance_s: Fraction, *, ends: bool = False
-) -> None:
+def _compare(match: TrackMatch, pairs: Iterable[Pair[Piece]], tolerance_s: Fraction, *, ends: bool = False) -> None:
     for wanted, found in pairs:
         if wanted is None or found is None:
             (match.extra if wanted is None else match.missing).add(_where(found or wanted))
@@ -103,17 +101,25 @@ def _compare(
             match.changed.add(_where(wanted))
 
 
-def spoken_tracks(path: Path) -> list[int]:
-    """The numbers of a file's sound tracks that hold a packet."""
+def sound_tracks(path: Path) -> tuple[list[int], list[str]]:
+    """The numbers of a file's sound tracks, and the codings of those that no file that we write can hold.
+
+    A track without a packet is none.
+    """
     with open_media(path) as container:
-        left = {stream.index for stream in container.streams.audio}
-        silent = set(left)
-        for packet in container.demux(*container.streams.audio) if left else ():
-            if packet.size:
-                silent.discard(packet.stream_index)
-            if not silent:
+        waiting = {stream.index for stream in container.streams.audio}
+        tracks, refused = [], []
+        for packet in container.demux(*container.streams.audio) if waiting else ():
+            if packet.size and packet.stream_index in waiting:
+                waiting.remove(packet.stream_index)
+                try:
+                    make_template(packet.stream, packet)
+                    tracks.append(packet.stream_index)
+                except UnreadableMedia:
+                    refused.append(packet.stream.codec_context.name)
+            if not waiting:
                 break
-        return sorted(left - silent)
+        return sorted(tracks), refused
 
 
 def _tolerance(stream: Stream, copy: Stream, slack_s: Fraction) -> Fraction:
@@ -153,7 +159,17 @@ def _placed(pieces: Iterator[Piece], shifts_s: Sequence[Fraction], match: TrackM
         yield piece._replace(time_s=time_s)
 
 
-def _cut_alike(there: Iterator[Piece], here: Iterator[Piece]) -> Iterator[tuple[Piece | None, Piece | None]]:
+def _growing(pieces: Iterator[Piece], tick: Fraction) -> Iterator[Piece]:
+    """The times as a file must have them: where two are the same, as damaged sources have it, one is a tick later."""
+    last_s: Fraction | None = None
+    for piece in pieces:
+        if piece.time_s is not None:
+            last_s = piece.time_s if last_s is None else max(piece.time_s, last_s + tick)
+            piece = piece._replace(time_s=last_s)
+        yield piece
+
+
+def _cut_alike(there: Iterator[Piece], here: Iterator[Piece]) -> Iterator[Pair[Piece]]:
     """The same samples in pieces of the same length, whatever packets they come in."""
     wanted, found = next(there, None), next(here, None)
     while wanted is not None and found is not None:
@@ -171,7 +187,7 @@ def _behind(piece: Piece, size: int) -> Piece | None:
         return None
     passed_s = piece.duration_s * Fraction(size, len(piece.data))
     time_s = None if piece.time_s is None else piece.time_s + passed_s
-    return Piece(time_s, piece.data[size:], piece.duration_s - passed_s)
+    return piece._replace(time_s=time_s, data=piece.data[size:], duration_s=piece.duration_s - passed_s)
 
 
 def _lines(container: InputContainer, stream: Stream, shift_s: Fraction) -> Iterator[Piece]:

@@ -248,7 +248,7 @@ def test_sound_that_mp4_cannot_hold_makes_it_another_container(store: Store, tmp
     report = save_job(made, tmp_path / "out.mp4")
     assert report.path == tmp_path / "out.mov", "nor does PyAV let Matroska hold it"
     assert report.check.passed, report.check.problems
-    assert "saved as out.mov: mp4 cannot hold pcm_mulaw sound" in report.notes
+    assert "saved as out.mov: MP4 cannot hold pcm_mulaw sound" in report.notes
     assert b"".join(data for _, data in audio_packets(report.path)) == b"".join(sound_bytes(tone))
 
 

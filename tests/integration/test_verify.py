@@ -1,0 +1,223 @@
+"""`verify` finds what differs between a source and its result, and nothing where nothing does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+import pytest
+
+from facepaint.errors import InputError, UnreadableMedia
+from tests.media.write import Extras, Sound, Video, portrait, write_clip
+from viewer.verify import Verification, verify
+
+if TYPE_CHECKING:
+    Packet = av.Packet[Any]
+
+SHOWN = Video(options={"bf": "2"}, colour=(1, 1, 1, 1))
+SOUNDS = (Sound(language="eng", title="Original"), Sound(language="deu", title="Synchronfassung", pitch_hz=220))
+EXTRAS = Extras(
+    options={"movflags": "faststart"},
+    tags={"title": "Eileen Collins", "comment": "STS-93"},
+    chapters=((0, 1, "Before the launch"), (1, 2.5, "Orbit")),
+    subtitles={"eng": ((0.2, 0.9, "We are go."), (1.3, 0.8, "Look at that!"))},
+)
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """50 frames with everything that a file may have besides."""
+    path = tmp_path_factory.mktemp("verify") / "source.mp4"
+    write_clip(path, video=SHOWN, sounds=SOUNDS, extras=EXTRAS)
+    return path
+
+
+def same(packet: Packet, number: int) -> Packet | None:
+    return packet
+
+
+def copy(
+    source: Path,
+    out: Path,
+    change: Callable[[Packet, int], Packet | None] = same,
+    *,
+    order: Sequence[int] | None = None,
+    chapters: int = 2,
+    **tags: str,
+) -> Path:
+    """Copy a file packet by packet. ``change`` gets each with its number in its track, and may drop it."""
+    with av.open(str(source)) as there, av.open(str(out), "w", options={"movflags": "faststart"}) as here:
+        here.metadata.update({**there.metadata, **tags})
+        here.set_chapters(there.chapters()[:chapters])
+        streams = {}
+        for index in order or range(4):
+            stream = there.streams[index]
+            streams[index] = here.add_stream_from_template(stream)
+            streams[index].metadata.update(stream.metadata)
+        numbers = dict.fromkeys(streams, -1)
+        for packet in there.demux(*(there.streams[index] for index in streams)):
+            if packet.size:
+                index = packet.stream.index
+                numbers[index] += 1
+                kept = change(packet, numbers[index])
+                if kept is not None:
+                    kept.stream = streams[index]
+                    here.mux_one(kept)
+    return out
+
+
+def kinds(found: Verification) -> list[str]:
+    """The names of the guarantees that are not kept."""
+    return [promise.name for promise in found.guarantees if not promise.kept]
+
+
+def test_a_copy_is_the_same(source: Path, tmp_path: Path) -> None:
+    found = verify(source, copy(source, tmp_path / "copy.mp4"))
+    assert found.passed, found.differences
+    assert (found.frames, found.refused, found.concealed) == (50, 0, 0)
+    assert [line for line in found.report() if line.startswith("ok  ")] == [
+        "ok   frames: 50 of 50",
+        "ok   times: within 1/10240 s",
+        "ok   sound: 2 tracks: 119 packets, 119 packets",
+        "ok   picture: 320x180, shown 1.778:1",
+        "ok   colour: 1/1/1 limited range",
+        "ok   tags: title, comment",
+        "ok   chapters: 2",
+        "ok   subtitles: 1 track: 2 lines",
+    ]
+
+
+def drop_frame(packet: Packet, number: int) -> Packet | None:
+    return None if packet.stream.type == "video" and number == 2 else packet
+
+
+def drop_first_second(packet: Packet, number: int) -> Packet | None:
+    return None if packet.stream.type == "video" and number < 16 else packet
+
+
+def late_frame(packet: Packet, number: int) -> Packet:
+    if packet.stream.type == "video" and number == 2:
+        assert packet.pts is not None
+        packet.pts += 2
+    return packet
+
+
+def all_late(packet: Packet, number: int) -> Packet:
+    if packet.stream.type == "video":
+        packet.pts, packet.dts = (packet.pts or 0) + 128, (packet.dts or 0) + 128
+    return packet
+
+
+def other_byte(packet: Packet, number: int) -> Packet:
+    if packet.stream.type == "audio" and number == 40:
+        data = bytearray(bytes(packet))
+        data[-1] ^= 1
+        packet.update(bytes(data))
+    return packet
+
+
+def drop_sound(packet: Packet, number: int) -> Packet | None:
+    return None if packet.stream.type == "audio" and number == 40 else packet
+
+
+def late_sound(packet: Packet, number: int) -> Packet:
+    if packet.stream.type == "audio" and number >= 40:
+        packet.pts, packet.dts = (packet.pts or 0) + 2, (packet.dts or 0) + 2
+    return packet
+
+
+def other_line(packet: Packet, number: int) -> Packet:
+    if packet.stream.type == "subtitle" and b"go" in bytes(packet):
+        packet.update(bytes(packet).replace(b"go", b"no"))
+    return packet
+
+
+@pytest.mark.parametrize(
+    ("change", "guarantee", "said"),
+    [
+        (drop_frame, "frames", "1 frame of the source missing: "),
+        (drop_first_second, "frames", "16 frames of the source missing: 0.000 s, 0.050 s"),
+        (late_frame, "times", "1 frame at another time: "),
+        (all_late, "times", "50 frames at another time: 0.000 s (+0.012012 s)"),
+        (other_byte, "sound", "track 1: 1 packet changed: 0.832 s"),
+        (drop_sound, "sound", "track 1: 1 packet missing: 0.832 s"),
+        (late_sound, "sound", "track 1: 79 packets at another time: 0.832 s (+0.000042 s)"),
+        (other_line, "subtitles", "track 1: 1 line changed: 0.200 s"),
+    ],
+)
+def test_each_difference_is_named(
+    source: Path, tmp_path: Path, change: Callable[[Packet, int], Packet | None], guarantee: str, said: str
+) -> None:
+    found = verify(source, copy(source, tmp_path / "copy.mp4", change))
+    assert kinds(found) == [guarantee]
+    assert any(said in text for text in found.differences), found.differences
+
+
+def test_another_order_of_tracks_is_found(source: Path, tmp_path: Path) -> None:
+    found = verify(source, copy(source, tmp_path / "copy.mp4", order=(0, 2, 1, 3)))
+    assert kinds(found) == ["sound", "tags"]
+    assert "tags: the language of sound track 1 is deu instead of eng" in found.differences
+
+
+def test_missing_tracks_are_found(source: Path, tmp_path: Path) -> None:
+    found = verify(source, copy(source, tmp_path / "copy.mp4", order=(0, 1)))
+    assert found.differences == ("sound: 1 track instead of 2", "subtitles: 0 tracks instead of 1")
+
+
+def test_a_lost_chapter_is_found(source: Path, tmp_path: Path) -> None:
+    assert verify(source, copy(source, tmp_path / "copy.mp4", chapters=1)).differences == ("chapters: 1 instead of 2",)
+
+
+def test_wrong_tags_are_found_and_lost_ones_named(source: Path, tmp_path: Path) -> None:
+    wrong = verify(source, copy(source, tmp_path / "wrong.mp4", title="Somebody"))
+    assert wrong.differences == ("tags: title is 'Somebody' instead of 'Eileen Collins'",)
+    bare = verify(source, copy(source, tmp_path / "bare.mp4", title="", comment=""))
+    assert bare.passed
+    assert bare.notes == ("left out: title, comment",)
+
+
+@pytest.mark.parametrize(
+    ("colour", "said"),
+    [((1, 1, 6, 1), "colour: matrix 6 instead of 1"), ((1, 1, 1, 2), "colour: full range instead of limited")],
+)
+def test_wrong_colour_tags_are_found(
+    source: Path, tmp_path: Path, colour: tuple[int, int, int, int], said: str
+) -> None:
+    write_clip(tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), sounds=SOUNDS, extras=EXTRAS)
+    assert verify(source, tmp_path / "other.mp4").differences == (said,)
+
+
+def test_wrong_size_and_aspect_are_found(source: Path, tmp_path: Path) -> None:
+    small = [picture[:176] for picture in portrait()]
+    write_clip(tmp_path / "small.mp4", small, replace(SHOWN, aspect=Fraction(4, 3)), sounds=SOUNDS, extras=EXTRAS)
+    assert verify(source, tmp_path / "small.mp4").differences == (
+        "picture: 320x176 instead of 320x180",
+        "picture: pixels are shown 4/3 wide instead of 1",
+    )
+
+
+def test_a_truncated_result_is_found(source: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.mp4"
+    cut.write_bytes(copy(source, tmp_path / "copy.mp4").read_bytes()[:-40_000])
+    found = verify(source, cut)
+    assert "frames" in kinds(found)
+    assert "sound" in kinds(found)
+
+
+def test_a_different_file_is_found(source: Path, tmp_path: Path) -> None:
+    write_clip(tmp_path / "other.mp4", portrait(1, (160, 90), 25), Video(fps=25))
+    assert {"frames", "sound", "picture", "colour", "chapters", "subtitles"} <= set(
+        kinds(verify(source, tmp_path / "other.mp4"))
+    )
+
+
+def test_what_is_no_video_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    with pytest.raises(UnreadableMedia, match=r"text\.mp4 is no video"):
+        verify(source, tmp_path / "text.mp4")
+    with pytest.raises(InputError, match="does not exist"):
+        verify(source, tmp_path / "none.mp4")
