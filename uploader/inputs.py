@@ -3,13 +3,24 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from facepaint.errors import InputError, NoPicture
+from facepaint.errors import InputError, NoPicture, UnreadableMedia
 from facepaint.media import check_file
 from facepaint.pictures import STILLS, is_animated, open_picture
 from uploader.probe import probe
 
 MOTION_JPEG = (".mjpeg", ".mjpg")
 """Names of bare JPEGs one behind the other, which look like the first of them."""
+
+OTHER_PICTURES = {
+    b"BM": "BMP",
+    b"II*\0": "TIFF or raw",
+    b"MM\0*": "TIFF or raw",
+    b"\0\0\0\x0cjP  ": "JPEG 2000",
+    b"\0\0\0\x0cJXL ": "JPEG XL",
+    b"\xff\x0a": "JPEG XL",
+    b"8BPS": "Photoshop",
+}
+"""How pictures begin in formats that are not read."""
 
 
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
@@ -37,7 +48,7 @@ def is_still_picture(path: Path) -> bool:
     """Whether a file is a picture that does not move.
 
     Raises:
-        UnreadableMedia: it is a picture that cannot be painted: damaged, or too large.
+        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or in a format that is not read.
     """
     if path.suffix.lower() in MOTION_JPEG:
         return False
@@ -49,5 +60,14 @@ def is_still_picture(path: Path) -> bool:
             picture.draft("RGB", (64, 64))
             picture.load()
     except NoPicture:
+        _refuse_other_pictures(path)
         return False
     return True
+
+
+def _refuse_other_pictures(path: Path) -> None:
+    with path.open("rb") as file:
+        head = file.read(8)
+    kind = next((kind for start, kind in OTHER_PICTURES.items() if head.startswith(start)), None)
+    if kind is not None:
+        raise UnreadableMedia(f"{path} is a {kind} picture; save it as JPEG, PNG or WebP first")

@@ -45,6 +45,16 @@ def test_what_moves_is_a_video_and_what_does_not_a_picture(kind: str, tmp_path: 
     assert classify([moving, still]) == ([moving], [still], [])
 
 
+@pytest.mark.parametrize(("kind", "called"), [("BMP", "BMP"), ("TIFF", "TIFF or raw"), ("JPEG2000", "JPEG 2000")])
+def test_a_picture_in_another_format_is_refused_with_what_to_do(kind: str, called: str, tmp_path: Path) -> None:
+    path = picture(tmp_path / "picture.jpg", kind)
+    videos, pictures, problems = classify([path])
+    assert (videos, pictures) == ([], [])
+    assert [str(problem) for problem in problems] == [
+        f"{path} is a {called} picture; save it as JPEG, PNG or WebP first"
+    ]
+
+
 def test_a_photograph_with_further_pictures_in_it_is_a_picture(tmp_path: Path) -> None:
     """As phones write them: a gain map, the view of a second lens."""
     photograph = picture(tmp_path / "photograph.jpg", "MPO", ("red", "green"))
