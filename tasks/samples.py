@@ -71,10 +71,15 @@ class Samples:
         """Y, Cb and Cr of black."""
         return code_range(self.bits, self.full_range)[0], 1 << self.bits - 1, 1 << self.bits - 1
 
+    @property
+    def transparent(self) -> bool:
+        """Whether anything shows through."""
+        return self.alpha is not None and int(self.alpha.min()) < (1 << self.bits) - 1
+
     def on_black(self) -> Samples:
         """Without alpha: composited on black. Colours are taken to be straight, not premultiplied."""
-        if self.alpha is None:
-            return self
+        if self.alpha is None or not self.transparent:
+            return replace(self, alpha=None)
         coarse = _halved(_halved(self.alpha, self.shift_x, 1, centred=True), self.shift_y, 0)
         black, most = self.black, (1 << self.bits) - 1
         y, u, v = (

@@ -14,7 +14,7 @@ from tasks.hdr import Floats, from_sdr, peak_of, to_sdr
 from tasks.samples import FULL, AnyPlane, Samples, code_range, quantised
 
 NODES = 65
-"""Along Cb and Cr; between them is interpolated."""
+"""Along Cb and Cr, closer to grey than far from it: see `_nodes`. Between them is interpolated."""
 
 LEVELS = 256
 """Of Y', in `_TILES` rows of as many tiles of `NODES` x `NODES`."""
@@ -50,10 +50,13 @@ class ColourTable:
         codes = np.arange(1 << bits)
         grey = change(_samples((codes - black) / span, 0.0, 0.0))[:, 0] + LIFT
         self._grey = grey.astype(np.float32)
-        step, cell = (1 << bits) // LEVELS, (1 << bits) // (NODES - 1)
+        step = (1 << bits) // LEVELS
+        nodes = _nodes(bits)
+        self._place = np.minimum(np.rint(np.interp(codes, nodes, np.arange(NODES)) * 32), 32 * NODES - 33)
+        self._place = self._place.astype(np.uint16)
         # Every second level, and the others as the mean of two: in half the time, and no worse.
         level = np.arange(0, LEVELS + 1, 2) * step + (step - 1) / 2
-        chroma = (np.arange(NODES) * cell - (1 << bits - 1)) / chroma_span
+        chroma = (nodes - (1 << bits - 1)) / chroma_span
         y, v, u = np.meshgrid((level - black) / span, chroma, chroma, indexing="ij", sparse=True)
         changed = change(_samples(y, u, v))
         changed[..., 0] += LIFT
@@ -83,14 +86,11 @@ class ColourTable:
 
     def _places(self, y: AnyPlane, u: AnyPlane, v: AnyPlane) -> tuple[AnyPlane, AnyPlane]:
         """Where in a table each sample is looked up: column and row in whole numbers, and in 32nds beyond them."""
-        level = (y >> (self._bits - 8)).astype(np.uint16)
-        u, v = u.astype(np.uint16), v.astype(np.uint16)
-        nodes = self._bits - 6
-        column = (level & (_TILES - 1)) * NODES + (u >> nodes)
-        row = (level // _TILES) * NODES + (v >> nodes)
-        rest = (1 << nodes) - 1
-        between = ((v & rest) << 5 >> nodes) << 5 | (u & rest) << 5 >> nodes
-        return cv2.merge((column.view(np.int16), row.view(np.int16))), between
+        level = (y >> (self._bits - 8)).astype(np.int16)
+        u, v = self._place.take(u, mode="clip"), self._place.take(v, mode="clip")
+        column = (level & (_TILES - 1)) * NODES + (u >> 5).view(np.int16)
+        row = (level // _TILES) * NODES + (v >> 5).view(np.int16)
+        return np.asarray(cv2.merge((column, row))), (v & 31) << 5 | u & 31
 
     def _written(self, samples: AnyPlane, scale: float, offset: float) -> AnyPlane:
         return quantised(samples, scale, self._to_bits, offset)
@@ -114,6 +114,12 @@ def tone_map(colour: Colour, light: LightLevels, bits: int) -> ColourTable:
 def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
     """From BT.709 of 8 bits, limited range, to HDR of ``bits``."""
     return ColourTable(lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL)
+
+
+def _nodes(bits: int) -> Floats:
+    """The codes of Cb and Cr that are tabulated: most colours lie near grey, in PQ and HLG even more so than in SDR."""
+    half = np.concatenate([np.arange(0, 144, 8), np.linspace(144, 512, 15)])
+    return np.concatenate([512 - half[:0:-1], 512 + half]) * (1 << bits) / 1024
 
 
 def _samples(y: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> Floats:

@@ -111,9 +111,9 @@ def shown_samples(frame: av.VideoFrame, video: VideoStream, note: Callable[[str]
     stretched. ``note`` is told what had to be changed.
     """
     samples = samples_of(frame, source_colour(video).range == FULL)
-    if samples.alpha is not None:
+    if samples.transparent:
         note("what is transparent shown on black")
-        samples = samples.on_black()
+    samples = samples.on_black()
     width, height = video.width, video.height
     if (frame.width, frame.height) != (width, height):
         note(f"frames of {frame.width}x{frame.height} scaled to {width}x{height}")
