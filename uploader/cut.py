@@ -84,13 +84,16 @@ class Cutter:
         self.late = 0
         self._start: int | None = None
         self._end: int | None = None
+        self._last: int | None = None
         self._sound_size = 0
 
     def video(self, packet: Packet, data: bytes) -> Iterator[CutSegment]:
         """Take the next video packet; gives the segments it completes. One that is shown needs a pts."""
         if not packet.discard:
-            # The frame shown last may be decoded long before the file ends.
-            self._end = max(_time(packet) + max(1, packet.duration), self._end or _time(packet))
+            # The frame shown last may be decoded long before the file ends. What others last says nothing: where frames
+            # are reordered, containers tell the time to the next one decoded.
+            if self._last is None or _time(packet) >= self._last:
+                self._last, self._end = _time(packet), _time(packet) + max(1, packet.duration)
             self.late += self._start is not None and _time(packet) < self._start
         waiting = deque([(packet, data)])
         while waiting:

@@ -128,7 +128,7 @@ class Reader:
         if shift is None:
             self.lost_sounds += 1
             return
-        described = AudioPacket(track, packet.size, *_times(packet, shift), packet.duration or 0)
+        described = AudioPacket(track, packet.size, *_times(packet, shift), _duration(packet))
         self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
 
     def _video(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
@@ -146,7 +146,7 @@ class Reader:
             size=len(data),
             pts=None if packet.pts is None else packet.pts + shift,
             dts=None if packet.dts is None else packet.dts + shift,
-            duration=packet.duration or 0,
+            duration=_duration(packet),
             keyframe=packet.is_keyframe and begins_cleanly(codec, self._side_data.extradata, data),
             discard=packet.is_discard or shows_nothing(codec, data),
             side_data=tuple((name, len(piece)) for name, piece in side_data.items()),
@@ -182,6 +182,15 @@ def _times(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
     """Its pts and dts, shifted."""
     pts, dts = (None if time is None else time + shift for time in (packet.pts, packet.dts))
     return pts, dts
+
+
+def _duration(packet: av.Packet[Any]) -> int:
+    """How long a packet lasts, in MP4 no longer than its track does: an edit list may end within the last one."""
+    stream, duration = packet.stream, packet.duration or 0
+    if packet.pts is None or not stream.duration or not stream.container.format.name.startswith("mov"):
+        return duration
+    left = (stream.start_time or 0) + stream.duration - packet.pts
+    return left if 0 < left < duration else duration
 
 
 def _with_pts(packet: Packet, last: Packet | None) -> Packet:
