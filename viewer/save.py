@@ -30,6 +30,9 @@ from viewer.mux import LATE_S, Muxer, Plan, Timed
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio that players expect in MP4. The muxer takes more, which few of them play."""
 
+MOST_NOTES = 20
+"""A file damaged all over says something of every segment."""
+
 Progress = Callable[[int, int], None]
 """Is told how many segments are saved, of how many."""
 
@@ -105,7 +108,7 @@ def save(
         frames=joined.frames,
         gaps=tuple(joined.gaps),
         blank=joined.blank,
-        notes=(*notes, *joined.notes, *check.notes),
+        notes=(*notes, *joined.all_notes(), *check.notes),
         check=check,
     )
 
@@ -247,7 +250,26 @@ class _Joined:
     frames: int = 0
     blank: int = 0
     gaps: list[Gap] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: dict[str, None] = field(default_factory=dict)
+    more_notes: int = 0
+
+    def note(self, texts: Iterable[str]) -> None:
+        """Keep what is new, as many as anybody reads."""
+        for text in texts:
+            if text not in self.notes and len(self.notes) == MOST_NOTES:
+                self.more_notes += 1
+            else:
+                self.notes[text] = None
+
+    def all_notes(self) -> Iterator[str]:
+        """What segments say of themselves, and which of them are not as they should be."""
+        yield from self.notes
+        if self.more_notes:
+            yield f"and {self.more_notes} more of the kind"
+        if self.blank:
+            yield f"{self.blank} segments show plain pictures, since they could not be painted"
+        if self.gaps:
+            yield f"{len(self.gaps)} segments were given up and are missing: {', '.join(str(g.index) for g in self.gaps)}"
 
 
 def _join(
@@ -268,7 +290,7 @@ def _join(
     else:
         raise _gap_error(plan.job.id, [gap.index for gap, _ in begin])
     with Muxer(part, plan, item.data) as muxer:
-        joined.notes.extend(muxer.notes)
+        joined.note(muxer.notes)
         for item, heard in chain(begin, stretches):
             muxer.write([*_heard(muxer, heard), *_seen(plan.job, muxer, item, joined)])
             on_progress(item.index + 1)
@@ -293,7 +315,7 @@ def _seen(job: Job, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined) -
         )
     joined.parameters = parameters
     joined.blank += item.record.blank
-    joined.notes.extend(note for note in item.record.notes if note not in joined.notes)
+    joined.note(item.record.notes)
     assert job.video is not None
     origin_s = job.start_pts * job.video.time_base
     with _open(item) as container:
