@@ -35,7 +35,8 @@ class Encoder:
     """An encoder of FFmpeg's. ``codec`` is H.264, HEVC or AV1; ``tag`` names it in an MP4.
 
     ``formats`` maps the pixel formats it can hold, of those that `kept_format` knows, to what it takes them as.
-    ``needs`` is the hardware it runs on, if it needs any.
+    ``needs`` is the hardware it runs on, if it needs any. ``work`` is what a painted pixel costs, x264's being 1:
+    segments are cut so that none takes too long.
     """
 
     name: EncoderName
@@ -43,6 +44,7 @@ class Encoder:
     tag: str
     formats: Mapping[str, str]
     needs: str = ""
+    work: float = 1.0
 
 
 _NVIDIA, _APPLE = "an NVIDIA GPU that encodes", "macOS"
@@ -53,8 +55,8 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         encoder.name: encoder
         for encoder in (
             Encoder("libx264", "H.264", "avc1", _EIGHT_BITS | _TEN_BITS),
-            Encoder("libx265", "HEVC", "hvc1", _EIGHT_BITS | _TEN_BITS | _TWELVE_BITS),
-            Encoder("libsvtav1", "AV1", "av01", {"yuv420p": "yuv420p", "yuv420p10le": "yuv420p10le"}),
+            Encoder("libx265", "HEVC", "hvc1", _EIGHT_BITS | _TEN_BITS | _TWELVE_BITS, work=4),
+            Encoder("libsvtav1", "AV1", "av01", {"yuv420p": "yuv420p", "yuv420p10le": "yuv420p10le"}, work=2),
             Encoder("h264_nvenc", "H.264", "avc1", {"yuv420p": "yuv420p", "yuv444p": "yuv444p"}, _NVIDIA),
             Encoder("hevc_nvenc", "HEVC", "hvc1", _P010 | {"yuv444p": "yuv444p"}, _NVIDIA),
             Encoder("av1_nvenc", "AV1", "av01", _P010, _NVIDIA),

@@ -43,11 +43,14 @@ class Reader:
     how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound had times that fit
     nowhere, ``unplaced`` how many frames have no place in the order of showing, ``parts`` how many recordings it is
     made of, and ``extras`` what else is in it. ``bytes`` grows while it is read.
+
+    ``work`` is what a pixel costs to encode, x264's being 1: the more, the shorter are the segments of large pictures.
     """
 
-    def __init__(self, path: Path, probed: Probe, segment_s: float) -> None:
+    def __init__(self, path: Path, probed: Probe, segment_s: float, work: float = 1.0) -> None:
         self._path, self._probed = path, probed
-        self._cutter = Cutter(probed.video.time_base, probed.video.width * probed.video.height, segment_s)
+        pixels = round(probed.video.width * probed.video.height * work)
+        self._cutter = Cutter(probed.video.time_base, pixels, segment_s)
         self._subtitles = SubtitleReader()
         self._begun = False
         self._last: Packet | None = None

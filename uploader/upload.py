@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from facepaint.animation import is_animation
-from facepaint.encoders import choose_encoder, kept_note
+from facepaint.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.errors import InputError, UsageError
 from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, keys, new_job_id
 from facepaint.looks import Look
@@ -81,7 +81,7 @@ def upload(
     if hides:
         job = private_job(job)
     show = on_progress or (lambda _: None)
-    reader = Reader(path, probed, job.segment_s)
+    reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].work)
     total = probed.source.bytes
     with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
         storer.on_wait = lambda why: show(UploadProgress(min(reader.bytes, total), total, storer.stored, why))
