@@ -1,0 +1,156 @@
+"""Painting at depth: nothing outside changes, nothing inside shines through, nothing glows."""
+
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from facepaint.jobs import Colour, OutputProfile, VideoStream
+from facepaint.looks import parse_look
+from filters.face import Face
+from filters.planes import Planes, Region
+from filters.registry import make_painter
+from tasks.canvas import BLANK_GREY, Canvas
+from tasks.hdr import HLG, PQ
+from tasks.samples import AnyPlane, code_range, planes_of
+from tasks.upright import Upright
+from tests.filter_cases import face_at, painter_of
+
+SIZE = (160, 96)
+SDR_10, PQ_10, HLG_10 = Colour(1, 1, 1, 1), Colour(9, PQ, 9, 1), Colour(9, HLG, 9, 1)
+KEPT = [
+    ("yuv420p", SDR_10),
+    ("yuv422p", SDR_10),
+    ("yuv420p10le", SDR_10),
+    ("yuv422p10le", SDR_10),
+    ("yuv444p12le", SDR_10),
+    ("yuv420p10le", Colour(1, 1, 1, 2)),
+    ("yuv420p10le", PQ_10),
+    ("yuv422p10le", HLG_10),
+]
+each_kept = pytest.mark.parametrize(
+    ("pixel_format", "colour"),
+    KEPT,
+    ids=lambda value: value if isinstance(value, str) else f"{value.transfer}-{value.range}",
+)
+
+
+def upright_of(pixel_format: str, colour: Colour) -> Upright:
+    video = VideoStream("rawvideo", "", b"", *SIZE, pixel_format, Fraction(1, 25), colour=colour)
+    return Upright(video, OutputProfile("libx265", keep_format=True))
+
+
+def noise(upright: Upright, seed: int = 1) -> av.VideoFrame:
+    """A frame of random samples about the middle, as no colour of HDR is far out."""
+    rng = np.random.default_rng(seed)
+    frame = av.VideoFrame(*upright.size, upright.format)
+    scale = 1 << upright.bits - 8
+    for number, plane in enumerate(planes_of(frame)):
+        low, high = (112 * scale, 144 * scale) if number else (60 * scale, 170 * scale)
+        plane[:] = rng.integers(low, high, plane.shape)
+    return frame
+
+
+def copies(frame: av.VideoFrame) -> list[AnyPlane]:
+    return [plane.copy() for plane in planes_of(frame)]
+
+
+@each_kept
+@pytest.mark.parametrize("look", ["sunglasses", "mosaic", "fill"])
+def test_outside_of_what_is_painted_every_sample_stays(look: str, pixel_format: str, colour: Colour) -> None:
+    upright = upright_of(pixel_format, colour)
+    frame = noise(upright)
+    before = copies(frame)
+    painter, face = painter_of(look), face_at(80, 48, 30)
+    regions: list[Region] = []
+
+    def paint(planes: Planes) -> list[Region]:
+        regions.extend(painter.paint(planes, [face]))
+        return regions
+
+    Canvas(upright).paint(frame, paint)
+    changed = [plane != old for plane, old in zip(planes_of(frame), before, strict=True)]
+    assert all(plane.any() for plane in changed)
+    shift_x, shift_y = upright.shifts
+    for region in regions:
+        changed[0][region.slices] = False
+        for plane in changed[1:]:
+            plane[region.y1 >> shift_y : -(-region.y2 >> shift_y), region.x1 >> shift_x : -(-region.x2 >> shift_x)] = (
+                False
+            )
+    assert not any(plane.any() for plane in changed)
+
+
+@each_kept
+@pytest.mark.parametrize("look", ["fill:shape=box", "fill"])
+def test_where_a_face_is_hidden_nothing_of_it_is_left(look: str, pixel_format: str, colour: Colour) -> None:
+    """Two faces that differ give the same picture where they are covered, to the last bit."""
+    upright = upright_of(pixel_format, colour)
+    painter = make_painter(parse_look([look]), {})
+    face = Face((60.0, 30.0, 100.0, 70.0), (70, 42, 90, 42, 80, 50, 72, 60, 88, 60), 0.9)
+    frames = [noise(upright, seed) for seed in (1, 2)]
+    for frame in frames:
+        Canvas(upright).paint(frame, lambda planes: painter.paint(planes, [face]))
+    one, other = (copies(frame) for frame in frames)
+    shift_x, shift_y = upright.shifts
+    for number, (a, b) in enumerate(zip(one, other, strict=True)):
+        x, y = (shift_x, shift_y) if number else (0, 0)
+        covered = (slice(30 >> y, 70 >> y), slice(60 >> x, 100 >> x))
+        assert (a[covered] == b[covered]).all()
+        assert (a != b).any()
+
+
+@each_kept
+def test_covering_leaves_nothing_of_the_frame(pixel_format: str, colour: Colour) -> None:
+    upright = upright_of(pixel_format, colour)
+    painter = painter_of("fill")
+    frames = [noise(upright, seed) for seed in (1, 2)]
+    for frame in frames:
+        Canvas(upright).paint(frame, painter.cover)
+    assert all((a == b).all() for a, b in zip(*(copies(frame) for frame in frames), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("colour", "white"), [(PQ_10, 0.5807), (HLG_10, 0.75), (SDR_10, 1.0)], ids=["PQ", "HLG", "SDR"]
+)
+def test_white_that_is_painted_is_as_bright_as_white_is(colour: Colour, white: float) -> None:
+    """58 % of PQ's signal, 75 % of HLG's (BT.2408): not the brightest the format can show."""
+    upright = upright_of("yuv420p10le", colour)
+    frame = noise(upright)
+    Canvas(upright).paint(frame, painter_of("fill:colour=#ffffff").cover)
+    black, span, _ = code_range(10, full_range=False)
+    y, u, v = planes_of(frame)
+    assert (y.mean() - black) / span == pytest.approx(white, abs=0.004)
+    assert np.abs(u.astype(int) - 512).max() <= 1
+    assert np.abs(v.astype(int) - 512).max() <= 1
+
+
+@each_kept
+def test_blank_frames_are_dark_grey(pixel_format: str, colour: Colour) -> None:
+    upright = upright_of(pixel_format, colour)
+    frame = Canvas(upright).blank()
+    assert (frame.width, frame.height, frame.format.name) == (*SIZE, upright.format)
+    y, u, v = (int(plane[5, 5]) for plane in planes_of(frame))
+    middle = 1 << upright.bits - 1
+    assert (u, v) == (middle, middle)
+    if not upright.hdr:
+        assert y == BLANK_GREY[0] << upright.bits - 8
+    else:
+        painted = noise(upright)
+        Canvas(upright).paint(painted, painter_of("fill:colour=#1c1c1c").cover)
+        assert y == pytest.approx(int(planes_of(painted)[0][5, 5]), abs=3)
+
+
+def test_what_overlaps_is_painted_once() -> None:
+    """Two stickers over each other, each with soft edges: what they leave is what both leave."""
+    upright = upright_of("yuv420p10le", SDR_10)
+    frame, flat = noise(upright), noise(upright_of("yuv420p", SDR_10))
+    for deep, shallow in zip(planes_of(frame), planes_of(flat), strict=True):
+        deep[:] = shallow.astype(np.uint16) << 2
+    faces = [face_at(70, 48, 40), face_at(90, 50, 36)]
+    painter = painter_of("me-gusta")
+    Canvas(upright).paint(frame, lambda planes: painter.paint(planes, faces))
+    Canvas(upright_of("yuv420p", SDR_10)).paint(flat, lambda planes: painter.paint(planes, faces))
+    for deep, shallow in zip(planes_of(frame), planes_of(flat), strict=True):
+        assert np.abs(deep.astype(int) - (shallow.astype(int) << 2)).max() <= 1
