@@ -4,24 +4,18 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
-
-import av
+from functools import lru_cache, partial
 
 from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
 from facepaint.looks import Look
-from filters.planes import Planes
 from filters.registry import Painter, make_painter
 from tasks.bare import bare_frame
+from tasks.canvas import Canvas
 from tasks.decode import DecodeReport, decode_window, window_times
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
-from tasks.samples import plane_views
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import HIDING, STICKERS, Tracks
 from tasks.upright import Upright
-
-BLANK_GREY = (40, 128, 128)
-"""Y, U, V of the plain frame that stands for what could not be painted and must not be shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +51,8 @@ def paint_segment(
     clock, report = Stopwatch(), DecodeReport()
     painter = painter_for(look, stickers)
     point = HIDING if look.hides else STICKERS
-    upright = Upright(job.video)
+    upright = Upright(job.video, job.output)
+    canvas = Canvas(upright)
     with clock.stage("link"):
         tracks = Tracks([faces[index] for index in sorted(faces)], job.video.time_base, point)
     known = _looked_at(faces.get(target.index))
@@ -70,9 +65,9 @@ def paint_segment(
                 here = tracks.faces_at(frame.pts)
             with clock.stage("paint"):
                 if look.hides and frame.pts not in known:
-                    painter.cover(_writable(frame, upright))
+                    canvas.paint(frame, painter.cover)
                 elif painter.touches(here):
-                    painter.paint(_writable(frame, upright), here)
+                    canvas.paint(frame, partial(painter.paint, faces=here))
                 painted_faces += len(here)
             with clock.stage("encode"):
                 encoder.write(frame)
@@ -96,16 +91,15 @@ def blank_segment(job: Job, run: Sequence[Segment], threads: int = 1, worker: st
     assert job.video is not None
     target = run[-1]
     clock = Stopwatch()
-    upright = Upright(job.video)
+    upright = Upright(job.video, job.output)
+    canvas = Canvas(upright)
     times = window_times(run) or [target.start]
     with (
         clock.stage("encode"),
         SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder,
     ):
         for pts in times:
-            frame = av.VideoFrame(*upright.size, upright.format)
-            for plane, value in zip(plane_views(frame), BLANK_GREY, strict=True):
-                plane[:] = value
+            frame = canvas.blank()
             frame.pts = pts
             encoder.write(frame)
         encoded = encoder.finish()
@@ -138,15 +132,6 @@ def painter_for(look: Look, stickers: Mapping[str, bytes]) -> Painter:
 def _painter(look: Look, stickers: tuple[tuple[str, bytes], ...]) -> Painter:
     """The painter of a look, remembered: its artwork is rendered once a process."""
     return make_painter(look, dict(stickers))
-
-
-def _writable(frame: av.VideoFrame, upright: Upright) -> Planes:
-    # The decoder still refers to the frame it gave: painting in place would spoil the frames after it.
-    frame.make_writable()
-    y, u, v = plane_views(frame)
-    return Planes(
-        y, u, v, chroma_shift_x=1, chroma_shift_y=1, full_range=upright.format == "yuvj420p", matrix=upright.matrix
-    )
 
 
 def _result(
