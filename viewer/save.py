@@ -269,7 +269,8 @@ class _Joined:
         if self.blank:
             yield f"{self.blank} segments show plain pictures, since they could not be painted"
         if self.gaps:
-            yield f"{len(self.gaps)} segments were given up and are missing: {', '.join(str(g.index) for g in self.gaps)}"
+            indexes = ", ".join(str(gap.index) for gap in self.gaps)
+            yield f"{len(self.gaps)} segments were given up and are missing: {indexes}"
 
 
 def _join(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from av.container import InputContainer
+from av.stream import Stream
 
 from facepaint.media import main_video, open_media
 from viewer.guarantee import Guarantee, counted, seconds
@@ -83,7 +84,8 @@ def verify(source: Path, result: Path) -> Verification:
         found = FrameReader(here, main_video(here, result))
         slack_s = MATROSKA_S if "matroska" in here.format.name else Fraction(0)
         tolerance_s = max(wanted.tick, found.tick)
-        match = match_frames(wanted.times(), found.times(), tolerance_s, may_shift=_may_shift(there))
+        moved = _may_shift(there, wanted.stream)
+        match = match_frames(wanted.times(), found.times(), tolerance_s, may_shift=moved, refused_at=wanted.refused_at)
         shifts_s = match.shifts_s or [Fraction(0)]
         said = [tags_guarantee(there, here), chapters_guarantee(there, here, shifts_s[0])]
     frames = [_frames(match, wanted, found), _times(match, wanted, tolerance_s)]
@@ -100,14 +102,14 @@ def verify(source: Path, result: Path) -> Verification:
     )
 
 
-def _may_shift(source: InputContainer) -> bool:
-    """Whether saving moves everything: what starts below 0, or too late to be waited for."""
+def _may_shift(source: InputContainer, video: Stream) -> bool:
+    """Whether saving moves everything: where the picture starts below 0, or all starts too late to be waited for."""
     starts_s = [
         stream.start_time * stream.time_base
-        for stream in source.streams
+        for stream in (video, *source.streams.audio)
         if stream.start_time is not None and stream.time_base is not None
     ]
-    return any(start_s < 0 for start_s in starts_s) or min(starts_s, default=0) > LATE_S
+    return bool(starts_s) and (starts_s[0] < 0 or min(starts_s) > LATE_S)
 
 
 def _frames(match: FrameMatch, wanted: FrameReader, found: FrameReader) -> Guarantee:
@@ -126,6 +128,7 @@ def _frames(match: FrameMatch, wanted: FrameReader, found: FrameReader) -> Guara
         f"{counted(seen.count, what)}: {seen}"
         for seen, what in (
             (wanted.refused, "packet of the source not decodable"),
+            (match.stand_ins, "frame stands for what is not decodable"),
             (wanted.concealed, "frame of the source decoded with errors"),
             (wanted.hidden, "frame of the source without a time of its own"),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import chain, islice
@@ -55,6 +55,7 @@ class FrameReader:
         self.first: av.VideoFrame | None = None
         self.sizes: dict[tuple[int, int], None] = {}
         self.refused, self.concealed, self.hidden = Named(), Named(), Named()
+        self.refused_at: deque[Fraction] = deque(maxlen=KEPT_TIMES)
         self.ends_early = ""
         self.parts = 1
         self.count = 0
@@ -114,6 +115,8 @@ class FrameReader:
             return self.stream.codec_context.decode(packet)
         except av.error.FFmpegError as exc:
             time = None if packet is None else packet.pts if packet.pts is not None else packet.dts
+            if time is not None:
+                self.refused_at.append(time * self.tick)
             where = "at the end" if time is None else f"at {seconds(time * self.tick)}"
             self.refused.add(f"{where} ({(exc.strerror or str(exc)).lower()})")
             return []
@@ -127,15 +130,22 @@ class FrameMatch:
     shifts_s: list[Fraction] = field(default_factory=list)
     missing: Named = field(default_factory=Named)
     extra: Named = field(default_factory=Named)
+    stand_ins: Named = field(default_factory=Named)
     wrong: Named = field(default_factory=Named)
 
 
 def match_frames(
-    source: Iterator[Shown], result: Iterator[Shown], tolerance_s: Fraction, *, may_shift: bool
+    source: Iterator[Shown],
+    result: Iterator[Shown],
+    tolerance_s: Fraction,
+    *,
+    may_shift: bool,
+    refused_at: Collection[Fraction] = (),
 ) -> FrameMatch:
     """Compare when frames are shown. Where times begin anew in the source, the result tells where that part goes.
 
-    The first frames tell how much later everything is in the result only if ``may_shift``.
+    The first frames tell how much later everything is in the result only if ``may_shift``. ``refused_at`` are the times
+    of the source's packets that the decoder has refused lately: a frame at one of them is a stand-in and not too much.
     """
     match = FrameMatch(shifts_s=[] if may_shift else [Fraction(0)])
     for wanted, found in pair_nearest(source, result, match.shifts_s):
@@ -144,7 +154,9 @@ def match_frames(
             match.missing.add(seconds(wanted.time_s))
             continue
         if wanted is None:
-            match.extra.add(seconds(found.time_s))
+            source_s = found.time_s - sum(match.shifts_s[-1:])
+            known = any(abs(source_s - lost_s) <= tolerance_s for lost_s in refused_at)
+            (match.stand_ins if known else match.extra).add(seconds(source_s))
             continue
         match.matched += 1
         late_s = found.time_s - wanted.time_s - match.shifts_s[wanted.part]
