@@ -62,12 +62,16 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.shift_of`."""
+    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.shift_of`.
+
+    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0.
+    """
 
     container: str
     job: Job
     extras: Extras
     shift_s: Fraction = Fraction(0)
+    late: frozenset[int] = frozenset()
 
 
 class Muxer:
@@ -137,7 +141,7 @@ class Muxer:
             # Else a tick of the source's clock would be told as the length of a frame.
             stream.codec_context.framerate = video.frame_rate or 0
         else:
-            stream.time_base = Fraction(1, _video_timescale(self._plan.job))
+            stream.time_base = Fraction(1, _timescales(self._plan)[0])
         _name(stream, video)
 
     def _add_audio(self, audio: AudioStream) -> Track:
@@ -228,21 +232,32 @@ def _options(plan: Plan) -> dict[str, str]:
     if plan.container == "matroska":
         # Else everything would move so that the encoder delay of AAC, at a negative time, starts at 0.
         return {"avoid_negative_ts": "disabled", "cues_to_front": "1"}
+    video_scale, movie_scale = _timescales(plan)
     # Phones give tags of their makers' own, which MP4 has room for only if all are written as QuickTime has them.
     makers = any(name.startswith("com.") for name in plan.extras.tags)
     return {
         "movflags": "faststart+use_metadata_tags" if makers else "faststart",
-        "video_track_timescale": str(_video_timescale(plan.job)),
-        "movie_timescale": str(_movie_timescale(plan)),
+        "video_track_timescale": str(video_scale),
+        "movie_timescale": str(movie_scale),
     }
 
 
-def _video_timescale(job: Job) -> int:
-    assert job.video is not None
-    return job.video.time_base.denominator
+def _timescales(plan: Plan) -> tuple[int, int]:
+    """Ticks a second of the video track, and of the movie, in which MP4 says how late a track begins.
 
-
-def _movie_timescale(plan: Plan) -> int:
-    """MP4 says in this scale how late a track starts: one that all tracks' clocks divide keeps every start exact."""
-    exact = math.lcm(_video_timescale(plan.job), *(track.sample_rate for track in plan.job.audio))
-    return exact if exact <= LARGEST_TIMESCALE else _video_timescale(plan.job)
+    Firefox takes that number for ticks of the late track itself, so the movie counts by that track's clock, which keeps
+    its start exact, too. Where picture and sound are late, the picture counts by the sound's clock if that moves no
+    frame by more than a tick of the source.
+    """
+    assert plan.job.video is not None
+    video = plan.job.video.time_base.denominator
+    if plan.late <= {video}:
+        return video, video
+    others = plan.late - {video}
+    sound = max(others)
+    if len(others) == 1 and video not in plan.late:
+        return video, sound
+    if len(others) == 1 and 2 * sound >= video:
+        return sound, sound
+    exact = math.lcm(video, *(track.sample_rate for track in plan.job.audio))
+    return video, exact if exact <= LARGEST_TIMESCALE else video

@@ -184,7 +184,19 @@ def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
     if hides:
         job, extras = private_job(job), private_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
-    return Plan(container, job, extras, shift_of(job, first))
+    shift_s = shift_of(job, first)
+    return Plan(container, job, extras, shift_s, _late_clocks(job, first, shift_s))
+
+
+def _late_clocks(job: Job, first: Segment, shift_s: Fraction) -> frozenset[int]:
+    """The clocks of the tracks that begin after 0, in ticks a second, by the first segment's record."""
+    assert job.video is not None
+    late = {job.video.time_base.denominator} if job.start_pts * job.video.time_base + shift_s > 0 else set()
+    for number, track in enumerate(job.audio):
+        starts = [row.pts for row in first.audio if row.stream == number and row.pts is not None]
+        if not starts or starts[0] * track.time_base + shift_s > 0:
+            late.add(track.sample_rate)
+    return frozenset(late)
 
 
 def shift_of(job: Job, first: Segment) -> Fraction:
