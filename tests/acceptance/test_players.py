@@ -1,0 +1,256 @@
+"""What is saved plays everywhere: in browsers and players, and by FFmpeg's strictest reading without a word."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from facepaint.boxes import codec_string, find, walk
+from facepaint.client import Client
+from facepaint.settings import Settings
+from facepaint.stack import Stack
+from tests.devtools import chromium
+from tests.firefox import firefox
+from tests.flashes import Beeps, every, make_flashing, unevenly
+from tests.helpers import eventually
+from viewer.serve import listen, server_of, url_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
+
+NTSC = Fraction(30_000, 1001)
+LATE_S = Fraction(852, 1000)
+
+SOURCES: dict[str, Callable[[Path], Path]] = {
+    "ntsc-late-picture.mp4": lambda path: make_flashing(
+        path, every(NTSC, 3, LATE_S), Beeps(start_s=Fraction(8, 1000), seconds=3.8), tick=Fraction(1, 30_000)
+    ),
+    "25fps-5.1.mp4": lambda path: make_flashing(path, every(25, 3), Beeps(layout="5.1", seconds=3)),
+    "60fps-mp3.mp4": lambda path: make_flashing(path, every(60, 3), Beeps("libmp3lame", seconds=3)),
+    "uneven-opus.mkv": lambda path: make_flashing(
+        path, unevenly(3), Beeps("libopus", seconds=3), tick=Fraction(1, 1000)
+    ),
+    "mono-flac.mkv": lambda path: make_flashing(path, every(25, 3), Beeps("flac", "mono", seconds=3)),
+    "late-sound.mp4": lambda path: make_flashing(path, every(25, 4), Beeps(start_s=Fraction(9, 4), seconds=1.7)),
+    "long-sound.mp4": lambda path: make_flashing(path, every(25, 2), Beeps(seconds=4)),
+    "silent.mp4": lambda path: make_flashing(path, every(NTSC, 3), None, tick=Fraction(1, 30_000)),
+    "everything-late.ts": lambda path: make_flashing(path, every(25, 3), Beeps(seconds=3)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A source painted and saved twice; times are those of the saved MP4's packets, ``begins_s`` the earliest."""
+
+    mp4: Path
+    mkv: Path
+    frames: int
+    sounds: int
+    begins_s: float
+    starts_s: float
+    ends_s: float
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a stack with a real worker."""
+    home = tmp_path_factory.mktemp("players")
+    with Stack(home, Settings.load(home=home), workers=1, viewer=False) as stack:
+        yield Client(stack.settings)
+
+
+@pytest.fixture(scope="module")
+def saved(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
+    """Paint and save a source, once for all tests."""
+    folder = tmp_path_factory.mktemp("saved")
+    made: dict[str, Saved] = {}
+
+    def make(name: str) -> Saved:
+        if name not in made:
+            source = SOURCES[name](folder / name)
+            job = client.upload(source, ["sunglasses"]).job_id
+            reports = [client.save(job, folder / f"{source.stem}-painted{suffix}") for suffix in (".mp4", ".mkv")]
+            assert [report.check.problems for report in reports] == [(), ()]
+            made[name] = measured(*(report.path for report in reports))
+        return made[name]
+
+    return make
+
+
+def measured(mp4: Path, mkv: Path) -> Saved:
+    with av.open(str(mp4)) as container:
+        counts = dict.fromkeys(("video", "audio"), 0)
+        times = []
+        for packet in container.demux():
+            if packet.size and packet.pts is not None:
+                counts[packet.stream.type] += 1
+                start = packet.pts * packet.time_base
+                times += [(start, packet.stream.type), (start + (packet.duration or 0) * packet.time_base, "end")]
+        first = min(time for time, kind in times if kind == "video")
+        begins = max(min(times)[0], Fraction(0))
+        return Saved(mp4, mkv, counts["video"], counts["audio"], *map(float, (begins, first, max(times)[0])))
+
+
+def run_silently(*command: object) -> str:
+    """Run a program that must have nothing to complain of; returns what it prints."""
+    name = str(command[0])
+    if shutil.which(name) is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_programs_read_and_play_every_frame_without_a_word(name: str, saved: Callable[[str], Saved]) -> None:
+    made = saved(name)
+    for path in (made.mp4, made.mkv):
+        shown = run_silently(
+            "ffprobe", "-v", "warning", "-count_frames", "-of", "json", "-show_streams", path
+        )  # fmt: skip
+        video, *sounds = sorted(json.loads(shown)["streams"], key=lambda stream: stream["codec_type"] != "video")
+        assert int(video["nb_read_frames"]) == made.frames
+        assert len(sounds) == bool(made.sounds)
+        strict = ("-nostdin", "-v", "warning", "-xerror", "-err_detect", "explode")
+        as_they_are = ("-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-")
+        assert not run_silently("ffmpeg", *strict, "-i", path, *as_they_are)
+        assert frames_in_mpv(path) == made.frames
+        run_silently("mpv", "--no-config", "--msg-level=all=warn", "--vo=null", "--ao=null", "--speed=4", path)
+
+
+def frames_in_mpv(path: Path) -> int:
+    """How many pictures mpv shows."""
+    folder = path.with_suffix(f"{path.suffix}.frames")
+    pictures = ("--vo=image", "--vo-image-format=jpg", f"--vo-image-outdir={folder}")
+    run_silently("mpv", "--no-config", "--msg-level=all=warn", "--no-audio", "--untimed", *pictures, path)
+    count = len(list(folder.glob("*.jpg")))
+    shutil.rmtree(folder)
+    return count
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_file_is_what_quicktime_and_phones_ask_for(name: str, saved: Callable[[str], Saved]) -> None:
+    made = saved(name)
+    data = made.mp4.read_bytes()
+    boxes = {box.kind: box for box in walk(data)}
+    assert list(boxes).index(b"moov") < list(boxes).index(b"mdat"), "it can be played before all of it is there"
+    brands = data[boxes[b"ftyp"].body : boxes[b"ftyp"].end]
+    assert brands[:4] == b"isom"
+    assert {b"isom", b"avc1", b"mp41"} <= {brands[at : at + 4] for at in range(8, len(brands), 4)}
+    profile, _, level = bytes.fromhex(codec_string(data).removeprefix("avc1."))
+    assert (profile, 9 < level <= 52) == (100, True), "High profile, a level that phones know"
+    with av.open(str(made.mp4)) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.pix_fmt, context.width % 2, context.height % 2) == ("yuv420p", 0, 0)
+    described = next(find(data, "moov/trak/mdia/minf/stbl/stsd"))
+    assert b"colrnclx\x00\x01\x00\x01\x00\x01" in data[described.body : described.end]
+
+
+def test_matroska_says_the_frame_rate_of_the_source(saved: Callable[[str], Saved]) -> None:
+    with av.open(str(saved("25fps-5.1.mp4").mkv)) as container:
+        assert container.streams.video[0].average_rate == 25
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """A page with a video element, and the folder's files by byte ranges; gives the URL, ending in a slash."""
+
+    def page(_: Request) -> HTMLResponse:
+        return HTMLResponse("<!doctype html><link rel=icon href=data:,><video></video>")
+
+    app = Starlette(routes=[Route("/", page), Mount("/files", StaticFiles(directory=folder))])
+    listener = listen(Settings.load(viewer_port=0))
+    server: uvicorn.Server = server_of(app)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        eventually(lambda: server.started)
+        yield url_of(listener)
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+PLAY = """(async (url) => {
+  const video = document.querySelector('video');
+  const happens = (name) => new Promise((done) => { video.addEventListener(name, () => done(name), { once: true }); });
+  const late = new Promise((done) => { setTimeout(() => done('still playing'), 40000); });
+  const seen = () => {
+    const canvas = document.createElement('canvas');
+    [canvas.width, canvas.height] = [64, 36];
+    const context = canvas.getContext('2d');
+    context.drawImage(video, 0, 0, 64, 36);
+    return [...context.getImageData(0, 0, 64, 36).data];
+  };
+  const firstTime = new Promise((done) => { video.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime)); });
+  const failed = happens('error');
+  video.src = url;
+  let how = await Promise.race([happens('loadeddata'), failed, late]);
+  if (how === 'error') return { how, error: video.error.message };
+  const first_s = await Promise.race([firstTime, late]);
+  const first = seen();
+  video.playbackRate = 4;
+  const ended = happens('ended');
+  await video.play();
+  how = await Promise.race([ended, failed, late]);
+  const { duration, currentTime, videoWidth, videoHeight } = video;
+  const { totalVideoFrames, corruptedVideoFrames } = video.getVideoPlaybackQuality();
+  const size = [videoWidth, videoHeight];
+  const frames = { total: totalVideoFrames, corrupted: corruptedVideoFrames ?? 0 };
+  return { how, first_s, first, duration, currentTime, size, frames };
+})"""
+
+
+class Browser(Protocol):
+    """What Chromium and Firefox are driven by."""
+
+    def open(self, url: str) -> None: ...
+
+    def run(self, expression: str) -> Any: ...
+
+
+@pytest.mark.parametrize("start", [chromium, firefox])
+def test_browsers_play_to_the_end_from_the_right_frame(start: Callable[[], Any], saved: Callable[[str], Saved]) -> None:
+    results = {name: saved(name) for name in SOURCES}
+    folder = next(iter(results.values())).mp4.parent
+    with served(folder) as url, start() as browser:
+        for name, made in results.items():
+            assert_plays(browser, url, name, made)
+
+
+def assert_plays(browser: Browser, url: str, name: str, made: Saved) -> None:
+    browser.open(url)
+    found = browser.run(f"{PLAY}('/files/{made.mp4.name}')")
+    assert found["how"] == "ended", (name, found)
+    assert found["frames"]["corrupted"] == 0, name
+    assert found["frames"]["total"] == made.frames, name
+    assert found["size"] == [320, 180], name
+    # Where nothing begins at 0 Firefox calls what comes first 0, Chromium does not.
+    moved_s = found["first_s"] - made.starts_s
+    assert min(abs(moved_s), abs(moved_s + made.begins_s)) < 0.001, (name, found["first_s"])
+    assert found["duration"] == pytest.approx(made.ends_s + moved_s, abs=0.05), name
+    assert found["currentTime"] == pytest.approx(made.ends_s + moved_s, abs=0.05), name
+    with av.open(str(made.mp4)) as container:
+        frame = next(container.decode(video=0)).reformat(64, 36, "rgba", interpolation="AREA")
+    there = frame.to_ndarray().reshape(-1)
+    error = sum(abs(int(a) - b) for a, b in zip(there, found["first"], strict=True)) / len(there)
+    assert error < 6, (name, error)
