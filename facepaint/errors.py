@@ -10,6 +10,7 @@
     ├── ServiceError          storage or broker out of reach: wait and retry     exit 4
     │   ├── StoreUnreachable
     │   └── QueueUnreachable
+    ├── NotYet                part of the work is done and kept: come again
     ├── JobError              the job failed or is incomplete                    exit 5
     │   └── JobDeleted        a tombstone stands: stop and remove what was written
     ├── ObjectMissing         no object under that key (callers decide what it means)
@@ -83,6 +84,10 @@ class StoreUnreachable(ServiceError):
 
 class QueueUnreachable(ServiceError):
     """The broker does not answer or refuses the credentials."""
+
+
+class NotYet(FacepaintError):
+    """A task did part of its work, kept what it has, and must be asked again."""
 
 
 class JobError(FacepaintError):

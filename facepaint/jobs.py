@@ -207,9 +207,10 @@ class Segment:
     """``source/<n>.json``: the record that makes a segment exist.
 
     The segment shows the frames of its window ``start <= pts < end``. Its ``.bin`` holds ``packets`` one after
-    another; the last ``overlap`` of them belong to the next segment too (open GOP: the next keyframe and the packets
-    with an earlier pts) and are fed only when this segment is the last one fed. To decode, the bins from
-    ``decode_from`` on are fed to one decoder, each without its overlap but the last.
+    another; the last ``overlap`` of them belong to the next segment too and are fed only when this segment is the last
+    one fed: with an open GOP the next keyframe and the packets with an earlier pts, within a run without keyframes
+    those that push the window's last frames out of the decoder. To decode, the bins from ``decode_from`` on are fed to
+    one decoder, each without its overlap but the last.
     """
 
     index: int

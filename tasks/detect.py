@@ -12,7 +12,7 @@ import numpy as np
 from facepaint.jobs import DetectorSpec, Faces, FrameFaces, Job, Segment, VideoStream
 from models import find_model
 from models.detector import Detector, Device, Size, size_for
-from tasks.decode import decode_window
+from tasks.decode import Bins, decode_window
 from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 from tasks.stopwatch import Stopwatch
@@ -31,7 +31,7 @@ def load_detector(spec: DetectorSpec, width: int, height: int, device: Device, t
 
 
 def detect_segment(
-    job: Job, run: Sequence[Segment], bins: Iterable[bytes], device: Device, threads: int = 1, worker: str = ""
+    job: Job, run: Sequence[Segment], bins: Bins, device: Device, threads: int = 1, worker: str = ""
 ) -> Faces:
     """Find the faces in a segment's window: in every frame, or in as many of them as the job's detector is told to.
 

@@ -1,7 +1,7 @@
 """Paint a segment: decode, draw the look on each frame's faces, encode. The plain functions behind the paint task."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache, partial
@@ -11,7 +11,7 @@ from facepaint.looks import Look
 from filters.registry import Painter, make_painter
 from tasks.bare import bare_frame
 from tasks.canvas import Canvas
-from tasks.decode import DecodeReport, decode_window, window_times
+from tasks.decode import Bins, DecodeReport, decode_window, window_times
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.stopwatch import Stopwatch
 from tasks.tracking import HIDING, STICKERS, Tracks
@@ -30,7 +30,7 @@ def paint_segment(
     job: Job,
     look: Look,
     run: Sequence[Segment],
-    bins: Iterable[bytes],
+    bins: Bins,
     faces: Mapping[int, Faces],
     stickers: Mapping[str, bytes],
     threads: int = 1,
@@ -56,7 +56,7 @@ def paint_segment(
     with clock.stage("link"):
         tracks = Tracks([faces[index] for index in sorted(faces)], job.video.time_base, point)
     known = _looked_at(faces.get(target.index))
-    painted_faces = 0
+    painted_faces = frames = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
         decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
         for frame in clock.each("decode", map(bare_frame, decoded) if look.hides else decoded):
@@ -71,12 +71,13 @@ def paint_segment(
                 painted_faces += len(here)
             with clock.stage("encode"):
                 encoder.write(frame)
+            frames += 1
         with clock.stage("encode"):
-            encoded = encoder.finish()
-    notes = [*upright.notes]
-    if report.refused_packets:
-        notes.append(f"{report.refused_packets} packets refused by the decoder: {'; '.join(report.reasons)}")
-    return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=tuple(notes))
+            encoded = encoder.finish() if frames else None
+    notes = (*upright.notes, *report.notes(job.video, job.start_pts, window_times(run)))
+    if encoded is None:  # the rest of the video is played on behind it
+        return blank_segment(job, run, threads, worker, notes)
+    return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=notes)
 
 
 def _looked_at(record: Faces | None) -> set[int]:
@@ -86,8 +87,13 @@ def _looked_at(record: Faces | None) -> set[int]:
     return {frame.pts for frame in record.frames if frame.status != "failed"}
 
 
-def blank_segment(job: Job, run: Sequence[Segment], threads: int = 1, worker: str = "") -> Result:
-    """A plain frame for each frame of the window, nothing decoded: what a hiding look shows when it is given up."""
+def blank_segment(
+    job: Job, run: Sequence[Segment], threads: int = 1, worker: str = "", notes: tuple[str, ...] = ()
+) -> Result:
+    """A plain frame for each frame of the window, nothing decoded.
+
+    It stands for what a hiding look has given up, and for windows of which not one frame can be decoded.
+    """
     assert job.video is not None
     target = run[-1]
     clock = Stopwatch()
@@ -103,7 +109,7 @@ def blank_segment(job: Job, run: Sequence[Segment], threads: int = 1, worker: st
             frame.pts = pts
             encoder.write(frame)
         encoded = encoder.finish()
-    return _result(job, target, encoded, clock, worker, blank=True)
+    return _result(job, target, encoded, clock, worker, blank=True, notes=notes)
 
 
 def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:

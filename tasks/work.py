@@ -18,6 +18,7 @@ from facepaint.errors import (
     DeviceError,
     EncoderMissing,
     FacepaintError,
+    NotYet,
     ObjectMissing,
     ServiceError,
     UnreadableMedia,
@@ -153,7 +154,7 @@ def _attempt(
         if _another_has(bench, exc.encoder):
             raise
         reason = f"no worker that runs can encode with {exc.encoder}"
-    except (ServiceError, DeviceError):
+    except (ServiceError, DeviceError, NotYet):
         raise
     except FacepaintError as exc:
         reason = str(exc)
@@ -226,20 +227,27 @@ def _run_of(timeline: Timeline, index: int) -> list[Segment]:
     return [*(segment for segment in run if segment is not None), target]
 
 
-def _bins(store: Store, job_id: str, run: Sequence[Segment]) -> Iterator[bytes]:
-    """The bytes of each segment of a run, one at a time, checked against their records."""
-    for segment in run:
-        data = store.get(keys.source(job_id, segment.index))
+@dataclass(frozen=True, slots=True)
+class _StoredBins:
+    """The bytes of each segment of a run, got when asked for and checked against their records."""
+
+    store: Store
+    job_id: str
+    run: Sequence[Segment]
+
+    def __getitem__(self, number: int) -> bytes:
+        segment = self.run[number]
+        data = self.store.get(keys.source(self.job_id, segment.index))
         if hashlib.sha256(data).hexdigest() != segment.sha256:
             raise UnreadableMedia(f"segment {segment.index} is damaged in the storage: its sha256 differs")
-        yield data
+        return data
 
 
 def _detect(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Faces:
     run, settings = _run_of(timeline, index), bench.settings
-    bins = _bins(bench.store, job.id, run)
+    bins = _StoredBins(bench.store, job.id, run)
     if job.video is None:
-        return detect_picture(job, index, next(bins), settings.device, settings.threads, settings.worker_name)
+        return detect_picture(job, index, bins[0], settings.device, settings.threads, settings.worker_name)
     return detect_segment(job, run, bins, settings.device, settings.threads, settings.worker_name)
 
 
@@ -252,9 +260,9 @@ def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: in
     found = {segment.index: store.find_record(keys.faces(job.id, segment.index), Faces) for segment in reach}
     faces = {number: record for number, record in found.items() if record is not None}
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
-    bins = _bins(store, job.id, run)
+    bins = _StoredBins(store, job.id, run)
     if job.video is None:
-        return paint_picture(look, index, next(bins), faces.get(index), stickers, settings.worker_name)
+        return paint_picture(look, index, bins[0], faces.get(index), stickers, settings.worker_name)
     return paint_segment(job, look, run, bins, faces, stickers, settings.threads, settings.worker_name)
 
 

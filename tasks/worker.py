@@ -16,7 +16,7 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from facepaint.errors import DeviceError, FacepaintError, RecordInvalid, ServiceError
+from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError
 from facepaint.jobs import JOB_ID, LOOK_ID, WorkerInfo, keys
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
@@ -70,6 +70,9 @@ class SegmentTask(Task):  # type: ignore[type-arg]
         faulthandler.dump_traceback_later(settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR)
         try:
             super().__call__(*args, **kwargs)
+        except NotYet as exc:
+            log.info("%s; the rest comes when the message comes back", exc)
+            raise Reject(str(exc), requeue=True) from exc
         except (ServiceError, DeviceError) as exc:
             log.warning("%s; the task goes back to the queue", exc)
             time.sleep(PAUSE_S)

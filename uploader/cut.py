@@ -7,7 +7,7 @@ segments grow, since each is decoded from the run's beginning.
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -110,8 +110,12 @@ class Cutter:
         self._sound_size += packet.size
 
     def finish(self) -> Iterator[CutSegment]:
-        """The file has ended: gives what is left."""
-        while self._border is not None:
+        """The file has ended: gives what is left.
+
+        A border in a run that is not settled yet is left out if there is room: too few packets are behind it to push
+        out what is before.
+        """
+        while self._border is not None and (self._border.at_keyframe or self._size > MAX_BYTES):
             cut, rest = self._cut()
             yield cut
             for packet, data in rest:
@@ -181,10 +185,11 @@ class Cutter:
         border, held = self._border, self._held
         assert border is not None
         after = held.packets[border.position :]
-        overlap = 0
         if border.at_keyframe:
             earlier = (n + 1 for n, packet in enumerate(after) if not packet.discard and _time(packet) < border.pts)
             overlap = max(earlier, default=0)
+        else:
+            overlap = _pushing(after, border.pts)
         cut = self._make(border.position, border.position + overlap, border.pts, border.pts * self._time_base)
         rest = list(zip(after, held.data[border.position :], strict=True))
         self._held = _Held()
@@ -232,6 +237,13 @@ class Cutter:
         self._sounds = kept
         self._sound_size = sum(sound.packet.size for sound in kept)
         return taken
+
+
+def _pushing(after: Sequence[Packet], border: int) -> int:
+    """How many packets behind a border push what comes before it out of a decoder that is to go on there."""
+    enough = (n + 1 for n, packet in enumerate(after) if packet.dts is not None and packet.dts >= border)
+    next_run = (n for n, packet in enumerate(after) if packet.keyframe)
+    return min(next(enough, len(after)), next(next_run, len(after)))
 
 
 def _time(packet: Packet) -> int:

@@ -8,7 +8,7 @@ import av
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from uploader.keyframes import begins_cleanly
+from uploader.keyframes import begins_cleanly, shows_nothing
 
 WAVE = {"bf": "0", "x264-params": "intra-refresh=1"}
 OPEN = {"bf": "3", "x264-params": "open-gop=1:b-adapt=0"}
@@ -55,3 +55,10 @@ def test_other_codecs_are_believed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("extradata", [b"", b"\1\x64\0\x1f\xff\xe1\0"], ids=["start codes", "lengths"])
 def test_what_cannot_be_understood_is_believed(data: bytes, extradata: bytes) -> None:
     assert begins_cleanly("h264", extradata, data)
+
+
+def test_a_hidden_frame_of_vp8_shows_nothing() -> None:
+    """RFC 6386, 9.1: the fifth bit of the first byte says whether the frame is shown."""
+    assert not shows_nothing("vp8", bytes((0b0001_0000,)))
+    assert shows_nothing("libvpx", bytes((0b0000_0001,)))
+    assert not shows_nothing("vp9", bytes((0b0000_0001,)))

@@ -1,0 +1,171 @@
+"""Decoding a window: with a decoder that was kept or without, and what is said of frames that are lost."""
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import av
+import pytest
+
+import tasks.decode
+from benchmarks.clips import make_portrait_clip
+from facepaint.errors import NotYet
+from tasks.decode import DecodeReport, RunDecoder, decode_window, window_times
+from tests.cut_clip import CutClip, cut_clip
+from tests.media.ordinary import Frame, digest
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """No decoder of another test; damaged data makes FFmpeg talk."""
+    level = av.logging.get_level()
+    av.logging.set_level(av.logging.PANIC)
+    tasks.decode._kept.clear()
+    yield
+    av.logging.set_level(level)
+
+
+@pytest.fixture
+def fed(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Grows by every packet that is decoded."""
+    packets: list[Any] = []
+    feed = RunDecoder._feed
+
+    def count(self: RunDecoder, *args: Any) -> Any:
+        packets.append(args)
+        return feed(self, *args)
+
+    monkeypatch.setattr(RunDecoder, "_feed", count)
+    return packets
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> CutClip:
+    """Six segments of a video with one keyframe and reordered frames."""
+    path = tmp_path_factory.mktemp("run") / "run.mp4"
+    options = {"bf": "3", "sc_threshold": "0"}
+    make_portrait_clip(path, seconds=8, size=(160, 90), fps=20, gop=9999, audio=None, options=options)
+    return cut_clip(path, 0.5)
+
+
+def decoded(cut: CutClip, index: int, report: DecodeReport | None = None) -> list[Frame]:
+    first = cut.records[index].decode_from
+    bins = [segment.data for segment in cut.segments[first : index + 1]]
+    frames = decode_window(cut.probed.video, cut.records[first : index + 1], bins, report=report)
+    return [(frame.pts, digest(frame)) for frame in frames]
+
+
+def test_a_run_is_decoded_once_by_who_goes_through_it(run: CutClip, fed: list[Any]) -> None:
+    packets = sum(len(record.own_packets) for record in run.records)
+    assert {record.decode_from for record in run.records} == {0}
+    for _ in ("detecting", "painting"):
+        fed.clear()
+        seen = [frame for index in range(len(run.records)) for frame in decoded(run, index)]
+        assert len(seen) == len({time for time, _ in seen}) == packets == len(fed)
+
+
+def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip) -> None:
+    alone = {}
+    for index in range(len(run.records)):
+        tasks.decode._kept.clear()
+        alone[index] = decoded(run, index)
+    assert [len(frames) for frames in alone.values()] == [len(window_times(run.records[: n + 1])) for n in alone]
+    order = [*alone, *alone]
+    random.Random(5).shuffle(order)
+    for index in order:
+        assert decoded(run, index) == alone[index]
+
+
+def test_a_decoder_of_another_run_is_left_alone(run: CutClip, fed: list[Any]) -> None:
+    """Two jobs whose segments have the same numbers."""
+    other = replace(run, probed=replace(run.probed, video=replace(run.probed.video, sample_aspect_ratio=Fraction(2))))
+    decoded(run, 0)
+    fed.clear()
+    decoded(other, 1)
+    assert len(fed) > len(run.records[1].packets)
+
+
+def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
+    run: CutClip, fed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = len(run.records) - 1
+    expected = decoded(run, last)
+    tasks.decode._kept.clear()
+    fed.clear()
+    clock = iter(range(100_000))
+    monkeypatch.setattr(tasks.decode, "LEAD_S", 50)
+    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    for _ in range(2):
+        with pytest.raises(NotYet, match=r"lies far behind its keyframe; decoded up to [0-9]"):
+            decoded(run, last)
+    assert decoded(run, last) == expected
+    assert len(fed) == sum(len(record.own_packets) for record in run.records), "no packet twice"
+
+
+def damaged(cut: CutClip, index: int, numbers: list[int]) -> CutClip:
+    """The same with these packets of a segment wiped out, wherever they are stored."""
+    record, data = cut.records[index], bytearray(cut.segments[index].data)
+    position = 0
+    for number, packet in enumerate(record.packets):
+        if number in numbers:
+            data[position : position + packet.size] = random.Random(number).randbytes(packet.size)
+        position += packet.stored_bytes
+    segments = list(cut.segments)
+    segments[index] = replace(segments[index], data=bytes(data), record=replace(record, sha256="wiped"))
+    return replace(cut, segments=segments)
+
+
+@pytest.fixture(scope="module")
+def groups(tmp_path_factory: pytest.TempPathFactory) -> CutClip:
+    """Segments of a second, each with its keyframe, frames in order."""
+    path = tmp_path_factory.mktemp("groups") / "groups.mp4"
+    make_portrait_clip(path, seconds=4, size=(160, 90), fps=20, gop=20, audio=None, options={"bf": "0"})
+    return cut_clip(path, 1)
+
+
+def notes(cut: CutClip, index: int, report: DecodeReport) -> list[str]:
+    first = cut.records[index].decode_from
+    return report.notes(cut.probed.video, cut.records[0].start, window_times(cut.records[first : index + 1]))
+
+
+def test_frames_that_are_lost_are_counted_and_named(groups: CutClip) -> None:
+    report = DecodeReport()
+    broken = damaged(groups, 2, [5, 6, 7, 12])
+    seen = decoded(broken, 2, report)
+    (note, *others) = notes(broken, 2, report)
+    assert note.startswith("4 frames could not be decoded, at 2.250-2.350, 2.600 s (")
+    assert "\n" not in note
+    assert len(seen) == 16
+    assert not others
+
+
+def test_nothing_is_said_where_nothing_is_lost(groups: CutClip) -> None:
+    report = DecodeReport()
+    assert len(decoded(groups, 1, report)) == 20
+    assert notes(groups, 1, report) == []
+
+
+def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(groups: CutClip) -> None:
+    report = DecodeReport()
+    broken = damaged(groups, 1, list(range(20)))
+    assert decoded(broken, 1, report) == []
+    assert notes(broken, 1, report)[0].startswith("20 frames could not be decoded, at 1.000-1.950 s")
+    assert len(decoded(broken, 2)) == 20
+
+
+def test_a_damaged_run_says_the_same_whoever_decodes_it(run: CutClip) -> None:
+    """Packets of the window are fed in part by who decodes the window before it."""
+    broken = damaged(run, 3, [0, 1, 4])
+    bins = [segment.data for segment in broken.segments]
+    reports = []
+    for warm in (False, True):
+        tasks.decode._kept.clear()
+        if warm:
+            decoded(broken, 2)
+        report = DecodeReport()
+        frames = decode_window(broken.probed.video, broken.records[:4], bins[:4], report=report)
+        reports.append(([(frame.pts, digest(frame)) for frame in frames], report.lost, report.reasons))
+    assert reports[0][1]
+    assert len(reports[0][1]) + len(reports[0][0]) == len(window_times(broken.records[:4]))
