@@ -43,7 +43,7 @@ def mirrored(path: Path) -> None:
 @clip("mirrored-90.mp4", "mirrored matrix, rotation 90")
 def mirrored_90(path: Path) -> None:
     """A front camera held upright: the matrix turns and flips."""
-    pictures = [np.ascontiguousarray(np.rot90(picture[:, ::-1])) for picture in portrait()]
+    pictures = [np.ascontiguousarray(np.rot90(picture[:, ::-1], -1)) for picture in portrait()]
     write_clip(path, pictures, Video(options=TURNED, shown=(90, True)))
 
 
