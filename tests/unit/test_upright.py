@@ -1,4 +1,4 @@
-"""Frames are brought into one form: sizes, formats and colours that streams come in."""
+"""Frames are brought into one form: sizes, formats and colours streams come in. Exact where nothing must change."""
 
 from fractions import Fraction
 from typing import Any
@@ -7,9 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from facepaint.jobs import Colour, VideoStream
+from facepaint.encoders import kept_format
+from facepaint.jobs import Colour, LightLevels, OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
-from tasks.upright import Upright, plane_views
+from tasks.hdr import HLG, PQ
+from tasks.samples import plane_views, planes_of, samples_of
+from tasks.upright import Upright, fitting
 
 RED = (200, 40, 90)
 
@@ -67,3 +70,144 @@ def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> N
     assert (y[:-1, :-1] == turned).all()
     assert (y[-1] == y[-2]).all()
     assert (y[:, -1] == y[:, -2]).all()
+
+
+KEEP = OutputProfile("libx265", keep_format=True)
+
+FORMATS = [
+    f"yuv{chroma}p{depth}" for chroma in ("420", "422", "440", "444") for depth in ("", "10le", "12le")
+] + ["yuvj420p", "yuvj422p", "yuvj444p", "yuv420p9le", "yuv422p16le"]  # fmt: skip
+
+
+def noise(pixel_format: str, width: int, height: int) -> av.VideoFrame:
+    frame = av.VideoFrame(width, height, pixel_format)
+    rng = np.random.default_rng(5)
+    for plane in planes_of(frame):
+        plane[:] = rng.integers(0, 1 << frame.format.components[0].bits, plane.shape)
+    frame.pts = 7
+    return frame
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
+    """Upright, of even sides, nothing to deinterlace: the very samples, whatever the depth and chroma."""
+    upright = Upright(stream(pixel_format, 64, 48), KEEP)
+    source = noise(pixel_format, 64, 48)
+    frame = upright(source)
+    assert frame.format.name == upright.format == kept_format(pixel_format)
+    if pixel_format == upright.format:
+        assert frame is source
+    if pixel_format.replace("j", "") == upright.format:
+        assert all((a == b).all() for a, b in zip(planes_of(frame), planes_of(source), strict=True))
+        assert not upright.notes
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "yuv444p12le"])
+@pytest.mark.parametrize("output", [KEEP, None], ids=["kept", "8 bit"])
+def test_turning_moves_samples_and_changes_none(
+    output: OutputProfile | None, pixel_format: str, rotation: int, mirrored: bool
+) -> None:
+    upright = Upright(stream(pixel_format, 64, 48, rotation=rotation, mirrored=mirrored), output)
+    source = noise(pixel_format, 64, 48)
+    frame = upright(source)
+    luma = planes_of(source)[0]
+    wanted = np.rot90(luma[:, ::-1] if mirrored else luma, -rotation // 90)
+    assert (frame.width, frame.height) == wanted.shape[::-1]
+    depth = source.format.components[0].bits - frame.format.components[0].bits
+    got = planes_of(frame)[0].astype(int)
+    assert np.abs(got - (wanted >> depth)).max() <= (1 if depth else 0)
+    if pixel_format == upright.format and not (rotation % 180 and "422" in pixel_format):
+        for plane, before in zip(planes_of(frame), planes_of(source), strict=True):
+            assert (plane == np.rot90(before[:, ::-1] if mirrored else before, -rotation // 90)).all()
+
+
+@pytest.mark.parametrize("pixel_format", FORMATS)
+def test_every_format_becomes_8_bit_420(pixel_format: str) -> None:
+    """As near as 8 bits and a quarter of the chroma come: a flat colour stays itself."""
+    full = pixel_format.startswith("yuvj")
+    upright = Upright(stream(pixel_format, 66, 50, colour=Colour(range=2 if full else 1)))
+    source = av.VideoFrame(66, 50, pixel_format)
+    shift = source.format.components[0].bits - 8
+    for plane, value in zip(planes_of(source), (77, 99, 166), strict=True):
+        plane[:] = value << shift
+    source.pts = 7
+    frame = upright(source)
+    assert (frame.format.name, frame.pts) == ("yuvj420p" if full else "yuv420p", 7)
+    assert [np.unique(plane).tolist() for plane in plane_views(frame)] == [[77], [99], [166]]
+    assert upright.colour.range == (2 if full else 1)
+
+
+@pytest.mark.parametrize("transfer", [PQ, HLG])
+def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
+    colour = Colour(9, transfer, 9, 1)
+    video = stream("yuv420p10le", 64, 48, colour=colour, light=LightLevels(max_content=600))
+    source = av.VideoFrame(64, 48, "yuv420p10le")
+    white = round(64 + 876 * (0.5807 if transfer == PQ else 0.75))
+    for plane, value in zip(planes_of(source), (white, 512, 512), strict=True):
+        plane[:] = value
+    mapped, kept = Upright(video), Upright(video, KEEP)
+    frame = mapped(source)
+    assert mapped.colour == Colour(1, 1, 1, 1)
+    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
+    assert frame.format.name == mapped.format == "yuv420p"
+    assert 205 < plane_views(frame)[0].mean() < 225, "white is near white, and leaves room for lights"
+    assert any("tone-mapped" in note for note in mapped.notes)
+    assert kept(source) is source
+    assert (kept.colour, kept.format, dict(kept.notes)) == (colour, "yuv420p10le", {})
+
+
+def test_a_frame_of_another_shape_is_not_stretched() -> None:
+    """A call that goes from a phone held upright to one held flat: faces keep their shape."""
+    upright = Upright(stream("yuv420p", 160, 120))
+    source = av.VideoFrame(60, 120, "yuv420p")
+    for plane, value in zip(plane_views(source), (200, 90, 170), strict=True):
+        plane[:] = value
+    y, u, _ = plane_views(upright(source))
+    assert (y[:, 50:110] == 200).all()
+    assert (y[:, :50] == 16).all()
+    assert (y[:, 110:] == 16).all()
+    assert (u[:, :25] == 128).all()
+    assert list(upright.notes) == ["frames of 60x120 scaled to 160x120"]
+
+
+@pytest.mark.parametrize(
+    ("size", "into", "wanted"),
+    [
+        ((640, 360), (1280, 720), (1280, 720)),
+        ((240, 136), (320, 180), (320, 180)),
+        ((360, 640), (1280, 720), (404, 720)),
+        ((1920, 800), (1280, 720), (1280, 534)),
+    ],
+    ids=["same shape", "nearly the same shape", "tall", "wide"],
+)
+def test_pictures_are_fitted(size: tuple[int, int], into: tuple[int, int], wanted: tuple[int, int]) -> None:
+    assert fitting(*size, *into) == wanted
+
+
+def test_a_padded_line_is_named() -> None:
+    upright = Upright(stream("yuv444p", 65, 33), KEEP)
+    frame = upright(noise("yuv444p", 65, 33))
+    assert (frame.width, frame.height) == (66, 34)
+    assert list(upright.notes) == ["odd sides padded by one line: 65x33 made 66x34"]
+
+
+def test_kept_rgb_keeps_its_chroma() -> None:
+    upright = Upright(stream("gbrp12le", 64, 48), KEEP)
+    frame = upright(red("gbrp12le", 64, 48))
+    assert frame.format.name == "yuv444p12le"
+    wanted = rgb_to_yuv("bt709", False) @ np.array([*RED, 1.0])
+    assert [int(plane[9, 9]) / 16 for plane in planes_of(frame)] == pytest.approx(wanted, abs=0.5)
+
+
+def test_transparent_parts_are_black_and_told() -> None:
+    upright = Upright(stream("yuva444p12le", 64, 48))
+    source = noise("yuva444p12le", 64, 48)
+    planes_of(source)[3][:, :32] = 0
+    y, u, v = plane_views(upright(source))
+    assert (y[:, :32] == 16).all()
+    assert (u[:, :15] == 128).all()
+    assert (v[:, :15] == 128).all()
+    assert "what is transparent shown on black" in upright.notes
+    assert samples_of(source, False).alpha is not None
