@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-LONGEST_S = 8
-"""What the target duration says at least: it may not change while a playlist grows, and later segments may be longer
-than the first ones. Windows are no longer than this unless the source shows one picture for longer."""
+LONGEST = 4
+"""How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe comes."""
 
 _HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
 
@@ -18,6 +17,7 @@ class Rendition:
     uri: str
     name: str
     language: str = ""
+    channels: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def master(uri: str, bits_per_s: int, codecs: Sequence[str], size: tuple[int, in
         language = f',LANGUAGE="{_quotable(sound.language)}"' if sound.language else ""
         lines.append(
             f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{_quotable(sound.name)}"{language}'
-            f',DEFAULT={"NO" if number else "YES"},AUTOSELECT=YES,CHANNELS="2",URI="{sound.uri}"'
+            f',DEFAULT={"NO" if number else "YES"},AUTOSELECT=YES,CHANNELS="{sound.channels}",URI="{sound.uri}"'
         )
     group = ',AUDIO="sound"' if sounds else ""
     lines.append(
@@ -45,13 +45,17 @@ def master(uri: str, bits_per_s: int, codecs: Sequence[str], size: tuple[int, in
     return "\n".join([*lines, uri, ""])
 
 
-def media(init_uri: str, entries: Iterable[Entry], *, ended: bool) -> str:
-    """The playlist of one stream: it only ever grows at its end, until ``ended``."""
+def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: bool) -> str:
+    """The playlist of one stream: it only ever grows at its end, until ``ended``.
+
+    The target duration must hold for entries to come, too, as it may not change: it is the longest that a job cut with
+    ``segment_s`` has, unless the source shows one picture for longer.
+    """
     entries = list(entries)
-    longest = max((math.ceil(entry.duration_s) for entry in entries), default=0)
+    longest_s = max([LONGEST * segment_s, *(entry.duration_s for entry in entries)])
     lines = [
         *_HEAD,
-        f"#EXT-X-TARGETDURATION:{max(LONGEST_S, longest)}",
+        f"#EXT-X-TARGETDURATION:{math.ceil(longest_s)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:EVENT",
         f'#EXT-X-MAP:URI="{init_uri}"',

@@ -169,7 +169,12 @@ def playlist_master(request: Request) -> Response:
     seconds = max(float((record.end - record.start) * job.video.time_base), 0.1)
     bits_per_s = round(record.bytes * 8 / seconds * HEADROOM) + SOUND_BITS_PER_S * bool(job.audio)
     sounds = [
-        hls.Rendition(f"audio-{number}.m3u8", track.title or track.language or f"Sound {number + 1}", track.language)
+        hls.Rendition(
+            uri=f"audio-{number}.m3u8",
+            name=track.title or track.language or f"Sound {number + 1}",
+            language=track.language,
+            channels=1 if track.channels == 1 else 2,
+        )
         for number, track in enumerate(job.audio)
     ]
     codecs = [record.codec, *(["mp4a.40.2"] if sounds else [])]
@@ -179,27 +184,39 @@ def playlist_master(request: Request) -> Response:
 
 def playlist_video(request: Request) -> Response:
     """The painted segments so far."""
-    return _playlist_of(request, "init.mp4", "{}.m4s", gaps=True)
+    status = _status(request)
+    ready, failed = _ready(request, status)
+    entries = [
+        hls.Entry(f"{index}.m4s", window.end_s - window.start_s, gap=index in failed)
+        for index, window in enumerate(board_of(request).windows(status.job, range(ready)))
+    ]
+    return _playlist(hls.media("init.mp4", entries, status.job.segment_s, ended=status.total == ready))
 
 
 def playlist_audio(request: Request) -> Response:
     """The pieces of sound that go with the painted segments so far."""
-    track = request.path_params["track"]
-    return _playlist_of(request, f"audio-{track}-init.mp4", f"audio-{track}-{{}}.m4s", gaps=False)
+    status, name = _status(request), f"audio-{request.path_params['track']}"
+    ready, _ = _ready(request, status)
+    if status.total is None:  # a piece is made with the sound that follows it
+        ready = min(ready, first_missing(status.keys.stored) - 1)
+    windows = board_of(request).windows(status.job, range(max(0, ready)))
+    ends_s = [window.end_s for window in windows]
+    ended = status.total == ready
+    if ended and windows:
+        ends_s[-1] = max(ends_s[-1], windows[-1].heard_s)
+    entries = [
+        hls.Entry(f"{name}-{index}.m4s", end_s - window.start_s)
+        for index, (window, end_s) in enumerate(zip(windows, ends_s, strict=True))
+    ]
+    return _playlist(hls.media(f"{name}-init.mp4", entries, status.job.segment_s, ended=ended))
 
 
-def _playlist_of(request: Request, init: str, name: str, *, gaps: bool) -> Response:
-    board, status = board_of(request), _status(request)
+def _ready(request: Request, status: JobStatus) -> tuple[int, frozenset[int]]:
+    """How many segments from the first on are painted or were given up, and which were given up."""
     look = request.path_params["look"]
     failed = status.keys.unpainted[look]
     listed = first_missing(status.keys.painted[look] | failed)
-    ready = first_missing(board.painted_segments(status, look, listed) | failed)
-    windows = board.windows(status.job, range(ready))
-    entries = [
-        hls.Entry(name.format(index), window.end_s - window.start_s, gap=gaps and index in failed)
-        for index, window in enumerate(windows)
-    ]
-    return _playlist(hls.media(init, entries, ended=status.total == ready))
+    return first_missing(board_of(request).painted_segments(status, look, listed) | failed), failed
 
 
 def download(request: Request) -> Response:

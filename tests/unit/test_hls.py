@@ -4,16 +4,17 @@ import itertools
 
 import pytest
 
+from uploader.cut import GROWTH
 from viewer.guard import host_name, is_loopback
-from viewer.hls import Entry, Rendition, master, media
+from viewer.hls import LONGEST, Entry, Rendition, master, media
 from viewer.media import parse_range
 
 
 def test_a_growing_playlist_only_gains_lines_at_its_end() -> None:
     entries = [Entry(f"{number}.m4s", 2.0) for number in range(4)]
 
-    playlists = [media("init.mp4", entries[:length], ended=False) for length in range(5)]
-    playlists.append(media("init.mp4", entries, ended=True))
+    playlists = [media("init.mp4", entries[:length], 2, ended=False) for length in range(5)]
+    playlists.append(media("init.mp4", entries, 2, ended=True))
 
     assert all(later.startswith(sooner) for sooner, later in itertools.pairwise(playlists))
     assert playlists[0].count("#EXTINF") == 0
@@ -22,18 +23,24 @@ def test_a_growing_playlist_only_gains_lines_at_its_end() -> None:
 
 
 def test_the_first_picture_is_where_players_start() -> None:
-    assert "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES" in media("init.mp4", [], ended=False)
+    assert "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES" in media("init.mp4", [], 2, ended=False)
 
 
-@pytest.mark.parametrize(("longest_s", "target"), [(2.0, 8), (8.0, 8), (8.4, 9), (31.0, 31)])
-def test_no_segment_is_longer_than_the_target_duration(longest_s: float, target: int) -> None:
-    text = media("init.mp4", [Entry("0.m4s", 1.0), Entry("1.m4s", longest_s)], ended=False)
+@pytest.mark.parametrize(
+    ("segment_s", "longest_s", "target"), [(2, 2.0, 8), (2, 8.0, 8), (2, 8.4, 9), (0.5, 2.0, 2), (7, 7.0, 28)]
+)
+def test_no_segment_is_longer_than_the_target_duration(segment_s: float, longest_s: float, target: int) -> None:
+    text = media("init.mp4", [Entry("0.m4s", 1.0), Entry("1.m4s", longest_s)], segment_s, ended=False)
 
     assert f"#EXT-X-TARGETDURATION:{target}\n" in text
 
 
+def test_the_target_duration_holds_for_the_longest_segments_of_the_uploader() -> None:
+    assert max(GROWTH) == LONGEST
+
+
 def test_times_are_exact_to_the_microsecond_and_gaps_are_named() -> None:
-    text = media("init.mp4", [Entry("0.m4s", 1.001), Entry("1.m4s", 1 / 3, gap=True)], ended=True)
+    text = media("init.mp4", [Entry("0.m4s", 1.001), Entry("1.m4s", 1 / 3, gap=True)], 2, ended=True)
 
     assert text.splitlines()[-7:] == [
         '#EXT-X-MAP:URI="init.mp4"',
