@@ -117,9 +117,7 @@ def measure(probed: Probe, segments: Sequence[CutSegment], kept: bool) -> tuple[
 def print_measured(seconds: float, limit_s: float) -> dict[str, float]:
     """Measure real runs; returns the seconds that a frame takes to decode, by size."""
     print(f"\nMeasured, {seconds:g} s with one keyframe, H.264 by x264's veryfast, one process\n")
-    print(
-        "| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | decoded in a task's time limit |"
-    )
+    print("| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | within the limit |")
     print("|---|---|---|---|---|---|")
     a_frame = {}
     for name, size in SIZES.items():
