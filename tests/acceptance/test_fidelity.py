@@ -67,7 +67,10 @@ class Machine:
         seen = (text for promise in promises if promise.name in {"frames", "tags"} for text in promise.notes)
         warnings = sent.warnings[bool(sent.truncated) :]
         remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *seen)
-        return Row(clip, {promise.name: cell(promise) for promise in promises}, "; ".join(dict.fromkeys(remarks)))
+        cells = {promise.name: cell(promise) for promise in promises}
+        if clip.unheard:
+            cells["sound"] = DIFFERS
+        return Row(clip, cells, "; ".join(dict.fromkeys(remarks)))
 
 
 def cell(promise: Guarantee) -> str:
