@@ -117,6 +117,11 @@ def dispositions(stream: Stream) -> tuple[str, ...]:
     return tuple(flag.name for flag in Disposition if stream.disposition & flag and flag.name)
 
 
+def track_title(stream: Stream) -> str:
+    """What a track is called; in MP4 it is its name."""
+    return stream.metadata.get("title") or stream.metadata.get("name", "")
+
+
 def check_file(path: Path) -> None:
     """Raise `InputError` in words of the user's unless the path is a readable file with something in it."""
     try:

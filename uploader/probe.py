@@ -16,7 +16,7 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media
+from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media, track_title
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, UnorderedTimes, decode_beginning
 from uploader.left_out import left_out
@@ -155,7 +155,7 @@ def _describe(stream: InputVideo) -> VideoStream:
         bits_per_coded_sample=context.bits_per_coded_sample,
         reorder_depth=context.reorder_depth,
         language=stream.metadata.get("language", ""),
-        title=stream.metadata.get("title", ""),
+        title=track_title(stream),
     )
 
 
@@ -207,7 +207,7 @@ def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any
         template=template,
         skip_samples=_skip_samples(packet),
         language=stream.metadata.get("language", ""),
-        title=stream.metadata.get("title", ""),
+        title=track_title(stream),
         disposition=dispositions(stream),
     )
 

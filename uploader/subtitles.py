@@ -9,7 +9,7 @@ import av
 from av.stream import Stream
 
 from facepaint.jobs import Subtitles
-from facepaint.media import dispositions
+from facepaint.media import dispositions, track_title
 from facepaint.templates import make_template
 
 MAX_BYTES = 4 * 2**20
@@ -50,7 +50,7 @@ class SubtitleReader:
                 template=make_template(stream, packet) if codec in STYLED else b"",
                 packets=(),
                 language=stream.metadata.get("language", ""),
-                title=stream.metadata.get("title", ""),
+                title=track_title(stream),
                 disposition=dispositions(stream),
             )
         self._bytes += packet.size

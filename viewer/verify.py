@@ -12,9 +12,9 @@ from av.stream import Stream
 
 from facepaint.media import main_video, open_media
 from viewer.guarantee import Guarantee, counted, seconds
-from viewer.mux import LATE_S, PLAIN_TEXT, STYLED_TEXT
+from viewer.mux import LATE_S
 from viewer.verify_frames import FrameMatch, FrameReader, match_frames
-from viewer.verify_rest import chapters_guarantee, colour_guarantee, size_guarantee, tags_guarantee
+from viewer.verify_rest import chapters_guarantee, colour_guarantee, size_guarantee, tags_guarantee, text_streams
 from viewer.verify_tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
 
 
@@ -187,23 +187,16 @@ def _subtitles(source: Path, result: Path, shift_s: Fraction, slack_s: Fraction)
     if len(there) != len(here):
         return Guarantee("subtitles", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), notes)
     differences, lines = [], []
-    for number, ((index, language), (copy, copied)) in enumerate(zip(there, here, strict=True), 1):
-        match = compare_text(source, result, (index, copy), shift_s, slack_s)
+    for number, indexes in enumerate(zip(there, here, strict=True), 1):
+        match = compare_text(source, result, indexes, shift_s, slack_s)
         differences += [f"track {number}: {text}" for text in match.differences("line")]
-        lines.append(f"{match.packets} lines")
-        if language != copied:
-            differences.append(f"track {number} is in {copied or 'no language'} instead of {language}")
+        lines.append(counted(match.packets, "line"))
     found = f"{counted(len(here), 'track')}: {', '.join(lines)}" if here else "none"
     return Guarantee("subtitles", found, tuple(differences), notes)
 
 
-def _text_tracks(path: Path) -> tuple[list[tuple[int, str]], int]:
-    """Number and language of each track of text, and how many tracks there are of something else."""
-    texts = []
+def _text_tracks(path: Path) -> tuple[list[int], int]:
+    """The numbers of the tracks of text, and how many tracks of subtitles are something else."""
     with open_media(path) as container:
-        for stream in container.streams.subtitles:
-            context = stream.codec_context
-            if context is not None and context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT:
-                language = stream.metadata.get("language", "")
-                texts.append((stream.index, "" if language == "und" else language))
+        texts = [stream.index for stream in text_streams(container)]
         return texts, len(container.streams.subtitles) - len(texts)

@@ -8,11 +8,12 @@ from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.stream import Stream
 from av.video.stream import VideoStream
 
-from facepaint.media import orientation
+from facepaint.media import orientation, track_title
 from viewer.guarantee import Guarantee, seconds
-from viewer.mux import OF_THE_CONTAINER
+from viewer.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT
 from viewer.verify_frames import FrameReader
 
 BT709 = (1, 1, 1)
@@ -22,6 +23,30 @@ HDR = frozenset({16, 18})
 """The transfers PQ and HLG."""
 
 FULL = 2
+
+TERMINOLOGICAL = {
+    "alb": "sqi",
+    "arm": "hye",
+    "baq": "eus",
+    "bur": "mya",
+    "chi": "zho",
+    "cze": "ces",
+    "dut": "nld",
+    "fre": "fra",
+    "geo": "kat",
+    "ger": "deu",
+    "gre": "ell",
+    "ice": "isl",
+    "mac": "mkd",
+    "mao": "mri",
+    "may": "msa",
+    "per": "fas",
+    "rum": "ron",
+    "slo": "slk",
+    "tib": "bod",
+    "wel": "cym",
+}
+"""ISO 639-2 has two codes for these languages; Matroska takes the former, others the latter."""
 
 CHAPTER_S = Fraction(1, 1000)
 """Chapters are counted in thousandths of a second."""
@@ -92,7 +117,7 @@ def _is_full(frame: av.VideoFrame) -> bool:
 
 
 def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
-    """The file's tags, and language and title of each sound track.
+    """The file's tags, and language and title of each track.
 
     A look that hides leaves every tag and title out, so one that is not there is no difference; languages stay.
     """
@@ -104,28 +129,43 @@ def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
     ]
     left_out = [name for name in wanted if name not in found]
     kept = [name for name in wanted if name in found]
-    for number, (there, here) in enumerate(zip(source.streams.audio, result.streams.audio, strict=False), 1):
-        language, copied = _language(there.metadata), _language(here.metadata)
-        if language != copied:
-            differences.append(f"the language of sound track {number} is {copied or 'not said'} instead of {language}")
-        title, copied = there.metadata.get("title", ""), here.metadata.get("title", "")
-        if title and copied not in {"", title}:
-            differences.append(f"the title of sound track {number} is {copied!r} instead of {title!r}")
-        elif title and not copied:
-            left_out.append(f"title of sound track {number}")
+    for kind, there, here in (
+        ("picture", source.streams.video[:1], result.streams.video[:1]),
+        ("sound", source.streams.audio, result.streams.audio),
+        ("text", text_streams(source), text_streams(result)),
+    ):
+        for number, (track, copy) in enumerate(zip(there, here, strict=False), 1):
+            name = f"{kind} track {number}"
+            language, copied = language_of(track), language_of(copy)
+            if language not in {"", copied}:
+                differences.append(f"the language of {name} is {copied or 'not said'} instead of {language}")
+            if track_title(copy) not in {"", track_title(track)}:
+                differences.append(f"the title of {name} is {track_title(copy)!r} instead of {track_title(track)!r}")
+            elif track_title(track) and not track_title(copy):
+                left_out.append(f"title of {name}")
     if kept and "title" in left_out:
         differences.append("the title is missing, though other tags are kept")
     notes = (f"left out: {', '.join(left_out)}",) if left_out else ()
     return Guarantee("tags", ", ".join(kept) or "none", tuple(differences), notes)
 
 
+def text_streams(container: InputContainer) -> list[Stream]:
+    """The tracks of subtitles that are text."""
+    return [
+        stream
+        for stream in container.streams.subtitles
+        if stream.codec_context is not None and stream.codec_context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT
+    ]
+
+
+def language_of(track: Stream) -> str:
+    """A track's language by its terminological code; empty where it is not said."""
+    language = track.metadata.get("language", "")
+    return "" if language == "und" else TERMINOLOGICAL.get(language, language)
+
+
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
     return {name.lower(): text for name, text in metadata.items() if name.lower() not in OF_THE_CONTAINER}
-
-
-def _language(metadata: dict[str, str]) -> str:
-    language = metadata.get("language", "")
-    return "" if language == "und" else language
 
 
 def _alike(one: str, other: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
+from facepaint.cli import main
 from facepaint.errors import InputError, UnreadableMedia
+from facepaint.media import track_title
 from tests.media.write import Extras, Sound, Video, portrait, write_clip
 from viewer.verify import Verification, verify
 
@@ -57,7 +60,7 @@ def copy(
         for index in order or range(4):
             stream = there.streams[index]
             streams[index] = here.add_stream_from_template(stream)
-            streams[index].metadata.update(stream.metadata)
+            streams[index].metadata.update({**stream.metadata, "title": track_title(stream)})
         numbers = dict.fromkeys(streams, -1)
         for packet in there.demux(*(there.streams[index] for index in streams)):
             if packet.size:
@@ -221,3 +224,22 @@ def test_what_is_no_video_is_refused(source: Path, tmp_path: Path) -> None:
         verify(source, tmp_path / "text.mp4")
     with pytest.raises(InputError, match="does not exist"):
         verify(source, tmp_path / "none.mp4")
+
+
+def test_the_command_prints_a_line_a_guarantee(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*arguments: str | Path) -> int:
+        monkeypatch.setattr("sys.argv", ["facepaint", "verify", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0)
+
+    assert run(source, copy(source, tmp_path / "same.mp4")) == 0
+    assert capsys.readouterr().out.startswith("ok   frames: 50 of 50\nok   times: ")
+    assert run(source, copy(source, tmp_path / "other.mp4", drop_frame), "--json") == 5
+    printed = capsys.readouterr()
+    facts = json.loads(printed.out)
+    assert (facts["passed"], facts["frames"]) == (False, 49)
+    assert printed.err.endswith("source.mp4 with painted faces: it differs in frames\n")
+    assert run(source, tmp_path / "none.mp4") == 3
