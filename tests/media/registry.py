@@ -31,10 +31,10 @@ GROUPS = {
 class Clip:
     """One clip of the set.
 
-    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test` too. ``refused`` is
-    part of the line that refuses it, empty if it is taken; ``truncated`` is how the uploader says that it ends early.
-    ``untimed`` ones do not say when each frame is shown: pictures are compared, not their times. ``unheard`` ones have
-    sound that no result can hold. ``decode`` gives the frames that a player shows.
+    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test` too. ``truncated`` is
+    how the uploader says that it ends early. ``untimed`` ones do not say when each frame is shown: pictures are
+    compared, not their times. ``unheard`` ones have sound that no result can hold. ``decode`` gives the frames that a
+    player shows.
     """
 
     name: str
@@ -42,7 +42,6 @@ class Clip:
     group: str
     make: Recipe
     quick: bool = False
-    refused: str = ""
     truncated: str = ""
     untimed: bool = False
     unheard: bool = False

@@ -42,7 +42,7 @@ class Video:
 
     ``shown`` is the counter-clockwise turn in degrees and the flip that the display matrix asks for. ``colour`` are
     the code points of ITU-T H.273 for primaries, transfer and matrix, and 1 or 2 for limited or full range.
-    ``container`` are options of the stream in its container, such as its tag.
+    ``tag`` is the coding's name in the container.
     """
 
     codec: str = "libx264"
@@ -55,7 +55,6 @@ class Video:
     shown: tuple[float, bool] | None = None
     colour: tuple[int, int, int, int] | None = None
     tag: str = ""
-    language: str = ""
 
     @property
     def tick(self) -> Fraction:
@@ -81,7 +80,6 @@ class Sound:
 class Extras:
     """What else is in the container. Subtitles are lines with their start and length in seconds, by language."""
 
-    format: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
     chapters: Sequence[tuple[float, float, str]] = ()
@@ -108,7 +106,7 @@ def write_clip(
         times: pts of each frame in ticks of ``video.time_base``; 0, 1, 2 ... unless given.
     """
     shown = list(portrait() if frames is None else frames)
-    with av.open(str(path), "w", format=extras.format, options=dict(extras.options)) as container:
+    with av.open(str(path), "w", options=dict(extras.options)) as container:
         container.metadata.update(extras.tags)
         if extras.chapters:
             container.set_chapters([_chapter(number, *row) for number, row in enumerate(extras.chapters, 1)])
