@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
+from av.stream import Discard
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import VideoStream
-from facepaint.media import orientation
+from facepaint.media import open_media, orientation
 from uploader.restored_times import RestoredTimes, can_restore
 from uploader.side_data import needed_side_data
 
 MAX_BYTES = 64 * 2**20
 """How far into the file the first frames, and the first packet of each sound track, are looked for."""
+
+INDEXED = "mov"
+"""The format whose tracks can be read without what lies between their packets."""
 
 REORDERED_FRAMES = 8
 """Frames decoded of a video whose frames are reordered, to see if their times are too."""
@@ -85,6 +90,24 @@ def decode_beginning(
         raise UnorderedTimes(untimed)
     told = seen.own or seen.frames[0]
     return Beginning(seen.frames[0], told, seen.packets, *orientation(told))
+
+
+def late_packets(path: Path, container: InputContainer, indexes: Iterable[int]) -> dict[int, av.Packet[Any]]:
+    """The first packets of sound tracks that begin far into the file, by stream number.
+
+    Only where an index leads to them: to look through the whole of a large file for a track that may be empty would
+    take a weak device long.
+    """
+    found = {}
+    for index in indexes if container.format.name.startswith(INDEXED) else ():
+        with open_media(path) as again:
+            for stream in again.streams:
+                stream.discard = Discard.default if stream.index == index else Discard.all
+            try:
+                found[index] = next(packet for packet in again.demux(again.streams[index]) if packet.size)
+            except (StopIteration, av.error.FFmpegError):
+                continue  # it is empty
+    return found
 
 
 def _read(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -18,7 +19,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
 from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media, track_title
 from facepaint.templates import make_template
-from uploader.beginning import Beginning, UnorderedTimes, decode_beginning
+from uploader.beginning import Beginning, UnorderedTimes, decode_beginning, late_packets
 from uploader.left_out import left_out
 from uploader.light import dynamic_metadata, light_levels
 
@@ -38,11 +39,9 @@ WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 class Probe:
     """What is known of a video before it is cut.
 
-    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``left_out`` counts the sound
-    tracks that are in neither: no packet among the first, or in a coding that nothing here can copy. ``restored``: the
-    times of its packets are to be told from the order of showing, see `uploader.restored_times`.
-    ``dynamic`` names the metadata of single pictures that is not carried on, ``others`` the tracks that are not sound
-    and have no place in the result.
+    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``restored``: the times of its
+    packets are to be told from the order of showing, see `uploader.restored_times`. ``dynamic`` names the metadata of
+    single pictures that is not carried on, ``others`` the tracks that have no place in the result.
     """
 
     source: SourceFile
@@ -53,7 +52,6 @@ class Probe:
     duration_s: float | None
     tags: dict[str, str]
     chapters: tuple[Chapter, ...]
-    left_out: int = 0
     restored: bool = False
     dynamic: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
@@ -93,8 +91,8 @@ def _probe(path: Path, restored: bool) -> Probe:
             described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
         beginning = decode_beginning(container, stream, described, path, restored)
         indexes = [audio.index for audio in container.streams.audio]
-        tracks = {index: _describe_audio(container, index, beginning.packets.get(index)) for index in indexes}
-        audio = {index: track for index, track in tracks.items() if track is not None}
+        beginning.packets |= late_packets(path, container, set(indexes) - beginning.packets.keys())
+        audio, unheard = _describe_sound(container, indexes, beginning.packets)
         return Probe(
             source=source_file(path),
             video=_shown(described, beginning),
@@ -104,10 +102,9 @@ def _probe(path: Path, restored: bool) -> Probe:
             duration_s=container.duration / av.time_base if container.duration else None,
             tags=dict(container.metadata),
             chapters=tuple(_chapters(container)),
-            left_out=len(tracks) - len(audio),
             restored=restored,
             dynamic=dynamic_metadata(beginning.told),
-            others=left_out(container, {stream.index, *indexes}),
+            others=(*unheard, *left_out(container, {stream.index, *indexes})),
         )
 
 
@@ -188,13 +185,29 @@ def _shown(video: VideoStream, beginning: Beginning) -> VideoStream:
     )
 
 
-def _describe_audio(container: InputContainer, index: int, packet: av.Packet[Any] | None) -> AudioStream | None:
-    """A sound track by its first packet; None if there is none, or nothing here can copy its coding."""
-    stream = container.streams[index]
-    assert isinstance(stream, av.AudioStream)
+def _describe_sound(
+    container: InputContainer, indexes: Iterable[int], packets: Mapping[int, av.Packet[Any]]
+) -> tuple[dict[int, AudioStream], list[str]]:
+    """The sound tracks by stream number, each by its first packet; in words, those that cannot be copied."""
+    tracks, unheard = {}, []
+    for index in indexes:
+        stream, packet = container.streams[index], packets.get(index)
+        assert isinstance(stream, av.AudioStream)
+        if packet is None or stream.codec_context is None or stream.time_base is None:
+            unheard.append("a sound track that is empty or unknown")
+            continue
+        track = _describe_audio(stream, packet)
+        if track is None:
+            unheard.append(f"a sound track in {stream.codec_context.name}, which no result can hold")
+        else:
+            tracks[index] = track
+    return tracks, unheard
+
+
+def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStream | None:
+    """A sound track by its first packet; None if nothing here can copy its coding."""
     context = stream.codec_context
-    if packet is None or context is None or stream.time_base is None:
-        return None
+    assert stream.time_base is not None
     try:
         template = make_template(stream, packet)
     except UnreadableMedia:

@@ -40,9 +40,10 @@ class Reader:
     """One pass over a video file, by which memory does not grow.
 
     ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it did not), ``late``
-    how many frames came too late in the file to be shown, ``lost_sounds`` how many packets of sound had times that fit
-    nowhere, ``unplaced`` how many frames have no place in the order of showing, ``parts`` how many recordings it is
-    made of, and ``extras`` what else is in it. ``bytes`` grows while it is read.
+    how many frames came too late in the file to be shown, ``headless`` how many come before the first keyframe,
+    ``unplaced`` how many have no place in the order of showing, ``lost_sounds`` how many packets of sound had times
+    that fit nowhere, ``parts`` how many recordings it is made of, and ``extras`` what else is in it. ``bytes`` grows
+    while it is read.
 
     ``work`` is what a pixel costs to encode, x264's being 1: the more, the shorter are the segments of large pictures.
     """
@@ -61,6 +62,7 @@ class Reader:
         self.bytes = 0
         self.truncated = ""
         self.lost_sounds = 0
+        self.headless = 0
 
     @property
     def late(self) -> int:
@@ -138,8 +140,10 @@ class Reader:
         shift = self._timeline.shift(packet)
         data, codec = bytes(packet), self._probed.video.codec
         self._begun = self._begun or packet.is_keyframe
+        if not self._begun:
+            self.headless += 1  # no player shows them
         if shift is None or not self._begun:
-            return  # no player shows what comes before the first keyframe
+            return
         side_data = self._side_data.of(packet)
         if "new_extradata" in side_data and codec in ONE_SET:
             self.truncated = f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"

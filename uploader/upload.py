@@ -104,6 +104,8 @@ def upload(
 def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
     if reader.truncated:
         yield f"the file ended early: {reader.truncated}"
+    if reader.headless:
+        yield f"{reader.headless} frames before the first keyframe are left out: they cannot be decoded"
     if reader.late:
         yield f"{reader.late} frames are left out: they come too late in the file for their times"
     if reader.unplaced:
@@ -114,8 +116,6 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
         yield f"{reader.lost_sounds} packets of sound are left out: their times jump back"
     if reader.lost_subtitles:
         yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
-    if probed.left_out:
-        yield f"{probed.left_out} of {probed.left_out + len(probed.audio)} sound tracks are left out: empty, or unknown"
     if probed.others:
         yield f"left out: {', '.join(probed.others)}"
     kept = kept_note(job.output, probed.video.pixel_format)

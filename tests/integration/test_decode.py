@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import av
@@ -14,7 +15,9 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.errors import NotYet
 from tasks.decode import DecodeReport, RunDecoder, decode_window, window_times
 from tests.cut_clip import CutClip, cut_clip
-from tests.media.ordinary import Frame, digest
+from tests.media.ordinary import Frame, decode_ordinarily, digest
+from uploader.probe import probe
+from uploader.read import Reader
 
 
 @pytest.fixture(autouse=True)
@@ -169,3 +172,15 @@ def test_a_damaged_run_says_the_same_whoever_decodes_it(run: CutClip) -> None:
         reports.append(([(frame.pts, digest(frame)) for frame in frames], report.lost, report.reasons))
     assert reports[0][1]
     assert len(reports[0][1]) + len(reports[0][0]) == len(window_times(broken.records[:4]))
+
+
+def test_frames_before_the_first_keyframe_are_counted(tmp_path: Path) -> None:
+    path = make_portrait_clip(tmp_path / "whole.ts", seconds=3, size=(160, 90), fps=20, gop=20, audio=None)
+    path.write_bytes(path.read_bytes()[188 * 40 :])
+    reader = Reader(path, probe(path), 0.5)
+    segments = list(reader.segments())
+    shown = sum(len(segment.record.own_packets) for segment in segments)
+    assert reader.headless > 0
+    assert shown == len(decode_ordinarily(path)) > 20
+    with av.open(str(path)) as container:
+        assert reader.headless + shown == sum(1 for packet in container.demux(video=0) if packet.size)

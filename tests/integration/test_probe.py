@@ -13,10 +13,15 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
+import uploader.beginning
+import uploader.probe
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import Colour
 from facepaint.templates import open_template
+from tests.cut_clip import cut_clip
+from tests.media.ordinary import audio_packets
+from tests.media.write import Sound, portrait, write_clip
 from uploader.probe import probe
 
 Picture = npt.NDArray[np.uint8]
@@ -130,7 +135,7 @@ def test_every_sound_track_is_described(tmp_path: Path) -> None:
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra")))
     assert [(track.language, track.title) for track in found.audio] == [("deu", "In deu"), ("fra", "In fra")]
     assert found.audio_indexes == (1, 2)
-    assert found.left_out == 0
+    assert found.others == ()
     assert found.tags["title"] == "Birthday"
     (chapter,) = found.chapters
     assert (chapter.start_s, chapter.end_s, chapter.title) == (0, Fraction(1, 2), "Cake")
@@ -140,7 +145,31 @@ def test_a_track_without_a_packet_is_counted_as_left_out(tmp_path: Path) -> None
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra"), silent=1))
     assert [track.language for track in found.audio] == ["deu"]
     assert found.audio_indexes == (1,)
-    assert found.left_out == 1
+    assert found.others == ("a sound track that is empty or unknown",)
+
+
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
+def test_sound_that_begins_far_into_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found where an index leads to it; of other files it is said that it is left out."""
+    monkeypatch.setattr(uploader.beginning, "MAX_BYTES", 20_000)
+    path = tmp_path / name
+    write_clip(path, portrait(2), sounds=[Sound(seconds=0.5, start_s=1.4)])
+    found = probe(path)
+    if path.suffix == ".mkv":
+        assert (found.audio, found.others) == ((), ("a sound track that is empty or unknown",))
+        return
+    assert [track.codec for track in found.audio] == ["aac"]
+    assert cut_clip(path, 0.5).sounds() == audio_packets(path)
+
+
+def test_a_file_is_decoded_once_however_often_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = make_portrait_clip(tmp_path / "clip.mp4", **SMALL)
+    first = probe(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(uploader.probe, "open_media", None)
+        assert probe(path) is first
+    make_portrait_clip(path, **{**SMALL, "size": (96, 64)})
+    assert (probe(path).video.width, first.video.width) == (96, 160)
 
 
 def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
