@@ -15,7 +15,6 @@ from filters.planes import Matrix
 from tasks.deinterlace import deinterlaced
 from tasks.hdr import PQ, is_hdr, peak_of
 from tasks.samples import FULL, LIMITED, PLANAR, SHIFTS, Samples, samples_of
-from tasks.samples import plane_views as plane_views
 from tasks.tonemap import in_sdr
 
 RGB_MATRIX, BT709, UNSPECIFIED, BT2020 = 0, 1, 2, 9

@@ -14,7 +14,7 @@ from facepaint.errors import EncoderMissing, UsageError
 from facepaint.jobs import Colour, LightLevels, OutputProfile
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.encoders import PRESETS, Wish, encoder_options, is_here, plausible_rate, require_encoder
-from tasks.upright import plane_views
+from tasks.samples import plane_views
 
 SIZE = (160, 96)
 TICKS = 3003
