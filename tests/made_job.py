@@ -39,6 +39,7 @@ from facepaint.jobs import (
 )
 from facepaint.looks import Look, parse_look
 from facepaint.store import Store
+from facepaint.templates import make_template, open_template
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 
 SIZE = (320, 180)
@@ -233,6 +234,24 @@ def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction
     name = {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
     before = round(origin_s * RATE) - (found[0][0].pts or 0)
     return Sound(AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main", before), tuple(found))
+
+
+def in_adts(plain: Sound) -> Sound:
+    """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no extradata."""
+    buffer = io.BytesIO()
+    with open_template(plain.stream.template) as source, av.open(buffer, "w", format="adts") as output:
+        stream = output.add_stream_from_template(source.streams[0])
+        for row, body in plain.packets:
+            packet = av.Packet(body)
+            packet.pts, packet.dts, packet.time_base, packet.stream = row.pts, row.dts, plain.stream.time_base, stream
+            output.mux(packet)
+    with av.open(buffer, format="aac") as container:
+        packets = [packet for packet in container.demux(audio=0) if packet.size]
+        template = make_template(container.streams[0], packets[0])
+    rows = (
+        (replace(row, size=packet.size), bytes(packet)) for (row, _), packet in zip(plain.packets, packets, strict=True)
+    )
+    return Sound(replace(plain.stream, template=template), tuple(rows))
 
 
 def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":

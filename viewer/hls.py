@@ -7,7 +7,7 @@ from dataclasses import dataclass
 LONGEST = 4
 """How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe comes."""
 
-_HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS", "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES")
+_HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,8 @@ def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: b
     longest_s = max([LONGEST * segment_s, *(entry.duration_s for entry in entries)])
     lines = [
         *_HEAD,
+        # Not in the master playlist: FFmpeg takes one that says so for a stream without segments.
+        "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES",
         f"#EXT-X-TARGETDURATION:{math.ceil(longest_s)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
         "#EXT-X-PLAYLIST-TYPE:EVENT",

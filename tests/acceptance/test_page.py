@@ -137,12 +137,12 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
     assert state["ranges"][0][0] == pytest.approx(0, abs=0.03)
 
 
-@pytest.mark.parametrize("start_s", [Fraction(0), Fraction(3, 50)])
+@pytest.mark.parametrize("start_s", [Fraction(0), Fraction(3, 50), Fraction(-844, 1000)])
 def test_sound_and_picture_stand_to_each_other_as_in_the_source(
     page: Page, url: str, store: Store, start_s: Fraction
 ) -> None:
     made = plain_job(store, 4.0, sounds=[sound("aac", 4.0, start_s)]).complete()
-    origin_s = made.times[0] * made.time_base
+    origin_s = made.times[0] * made.time_base + min(Fraction(0), start_s)
     times = [packet.pts * Fraction(1, RATE) - origin_s for packet, _ in made.sounds[0].packets if packet.pts]
     first_s = float(min(time for time in times if time >= 0))
 
@@ -152,12 +152,28 @@ def test_sound_and_picture_stand_to_each_other_as_in_the_source(
     assert video(page)["buffers"] == [pytest.approx(0, abs=1e-4), pytest.approx(first_s, abs=1e-4)]
 
 
-def test_sound_that_begins_late_holds_nothing_up(page: Page, url: str, store: Store) -> None:
-    made = plain_job(store, 4.0, sounds=[sound("aac", 1.0, Fraction(5, 2))]).complete()
+@pytest.mark.parametrize(
+    ("start_s", "seconds", "ends_s"),
+    [
+        (Fraction(5, 2), 1.0, 4.0),
+        pytest.param(Fraction(0), 6.0, 6.0, marks=pytest.mark.slow),
+        pytest.param(Fraction(-3), 6.0, 7.0, marks=pytest.mark.slow),
+    ],
+    ids=["begins late", "goes on after the last picture", "begins long before the first picture"],
+)
+def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
+    page: Page, url: str, store: Store, start_s: Fraction, seconds: float, ends_s: float
+) -> None:
+    made = plain_job(store, 4.0, sounds=[sound("aac", seconds, start_s)]).complete()
 
     page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: video(page)["currentTime"] > 0.1, 20)
+    page.run("document.querySelector('video').playbackRate = 3")
 
     eventually(lambda: video(page)["ended"], 30)
+    assert video(page)["duration"] == pytest.approx(ends_s, abs=0.05)
+    assert video(page)["frames"] == 100
+    assert len(video(page)["ranges"]) == 1
 
 
 def test_uneven_frame_times_play_to_the_end(page: Page, url: str, store: Store) -> None:

@@ -1,9 +1,7 @@
 """What is saved plays everywhere: in browsers and players, and by FFmpeg's strictest reading without a word."""
 
 import json
-import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +27,7 @@ from tests.devtools import chromium
 from tests.firefox import firefox
 from tests.flashes import Beeps, every, make_flashing, unevenly
 from tests.helpers import eventually
+from tests.programs import run_silently
 from viewer.serve import listen, server_of, url_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
@@ -104,19 +103,6 @@ def measured(mp4: Path, mkv: Path) -> Saved:
         first = min(time for time, kind in times if kind == "video")
         begins = max(min(times)[0], Fraction(0))
         return Saved(mp4, mkv, counts["video"], counts["audio"], *map(float, (begins, first, max(times)[0])))
-
-
-def run_silently(*command: object) -> str:
-    """Run a program that must have nothing to complain of; returns what it prints."""
-    name = str(command[0])
-    if shutil.which(name) is None:
-        missing = f"{name} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, check=False)
-    assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
-    return done.stdout
 
 
 @pytest.mark.parametrize("name", SOURCES)

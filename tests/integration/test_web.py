@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from tests.made_job import (
     RATE,
     MadeJob,
     heartbeat,
+    in_adts,
     paint_picture,
     pictures_job,
     plain_job,
@@ -32,6 +34,7 @@ from tests.made_job import (
     tone,
     uneven_job,
 )
+from viewer.audio import copy_mime
 
 
 @pytest.fixture
@@ -211,6 +214,64 @@ def test_sound_that_begins_late_and_ends_early_becomes_silence_there(client: htt
     assert loud[0] / RATE == pytest.approx(2.5, abs=0.03)
     assert loud[-1] / RATE == pytest.approx(2.5 + 2.1, abs=0.03)
     assert len(heard) / RATE == pytest.approx(8.0, abs=0.05)
+
+
+def beeps(joined: bytes) -> list[float]:
+    """When the beeps of a track begin, in seconds of the players' clock."""
+    found: list[float] = []
+    with av.open(io.BytesIO(joined)) as container:
+        for frame in container.decode(audio=0):
+            loud = np.flatnonzero(np.abs(frame.to_ndarray()[0]) > 0.2)
+            if loud.size:
+                time = float(frame.pts * frame.time_base) + int(loud[0]) / RATE
+                if not found or time - found[-1] > 0.5:
+                    found.append(time)
+    return found
+
+
+@pytest.mark.parametrize("query", ["", "?as=aac"])
+def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
+    client: httpx.Client, store: Store, query: str
+) -> None:
+    early = sound("aac", 5.0, Fraction(-844, 1000))
+    made = plain_job(store, 4.0, sounds=[early]).complete()
+    lead = float(math.ceil(Fraction(844, 1000) / made.time_base) * made.time_base)
+
+    state = state_of(client, made)
+    joined, _ = joined_sound(client, made, query)
+
+    assert state["windows"]["times"] == [[0, round(2 + lead, 6)], [round(2 + lead, 6), round(4 + lead, 6)]]
+    assert state["ends_s"] == pytest.approx(5.0, abs=0.03)
+    assert beeps(joined)[-4:] == pytest.approx([1, 2, 3, 4], abs=0.002)
+    segments = [client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/{n}").content for n in range(2)]
+    with av.open(io.BytesIO(segments[0] + segments[1][init_length(segments[1]) :])) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    times = [float(packet.pts * packet.time_base) for packet in packets]
+    assert times == pytest.approx([0, *(lead + number / 25 for number in range(1, 100))], abs=1e-6)
+    assert float(packets[0].duration * packets[0].time_base) == pytest.approx(lead + 0.04, abs=1e-6)
+
+
+@pytest.mark.parametrize("query", ["", "?as=aac"])
+def test_aac_from_a_transport_stream_is_played(client: httpx.Client, store: Store, query: str) -> None:
+    plain = sound("aac", 4.0)
+    made = plain_job(store, 4.0, sounds=[in_adts(plain)]).complete()
+
+    joined, mime = joined_sound(client, made, query)
+
+    assert mime == 'audio/mp4; codecs="mp4a.40.2"'
+    assert beeps(joined)[1:] == pytest.approx([1, 2, 3], abs=0.002)
+    if not query:
+        with av.open(io.BytesIO(joined)) as container:
+            found = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
+        assert found == [body for row, body in plain.packets][-len(found) :]
+        assert len(plain.packets) - len(found) <= 1
+
+
+def test_layer_2_under_the_name_of_mp3_is_not_copied(store: Store) -> None:
+    real, other = sound("libmp3lame", 1.0).stream, sound("mp2", 1.0).stream
+
+    assert copy_mime(replace(other, codec="mp3float")) == ""
+    assert copy_mime(real) == 'audio/mp4; codecs="mp4a.6B"'
 
 
 def test_what_an_encoder_put_before_a_late_track_is_not_played(client: httpx.Client, store: Store) -> None:

@@ -1,0 +1,26 @@
+"""Players and other programs that tests run: without one the test is skipped, on CI it fails, where they are set up."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+
+def find_program(name: str) -> str:
+    """The path of a program."""
+    found = shutil.which(name)
+    if found is None:
+        missing = f"{name} is not installed"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    return found
+
+
+def run_silently(name: str, *arguments: object) -> str:
+    """Run a program that must have nothing to complain of; returns what it prints."""
+    command = [find_program(name), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
+    return done.stdout
