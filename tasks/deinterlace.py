@@ -10,6 +10,9 @@ import av.filter
 
 _TICK = Fraction(1, 1000)
 
+_LEAST_PX = 8
+"""Sides of the smallest picture that bwdif takes."""
+
 
 def deinterlaced(
     frames: Iterable[av.VideoFrame], note: Callable[[str], None] = lambda _: None
@@ -24,7 +27,7 @@ def deinterlaced(
         if running is not None and not running.takes(frame):
             yield from running.finish()
             running = None
-        if running is None and not frame.interlaced_frame:
+        if running is None and not (frame.interlaced_frame and frame.height >= _LEAST_PX <= frame.width):
             yield frame
             continue
         if running is None:

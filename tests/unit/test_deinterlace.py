@@ -117,3 +117,8 @@ def test_a_change_of_size_in_mid_stream() -> None:
     large = clip(1.0)[3:]
     made = list(deinterlaced([*large, *small]))
     assert [frame.width for frame in made] == [WIDTH] * len(large) + [160] * 3
+
+
+def test_pictures_too_small_for_fields_pass_untouched() -> None:
+    tiny = [frame.reformat(6, 6) for frame in clip(0.0)[:2]]
+    assert list(deinterlaced(tiny)) == tiny
