@@ -8,6 +8,7 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -18,6 +19,7 @@ from av.video.stream import VideoStream
 
 from facepaint.animation import AnimationFile, is_animated_webp
 from facepaint.errors import InputError, UnreadableMedia
+from facepaint.jobs import Chapter
 
 # Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are not listed.
 FORMATS = (
@@ -120,6 +122,16 @@ def dispositions(stream: Stream) -> tuple[str, ...]:
 def track_title(stream: Stream) -> str:
     """What a track is called; in MP4 it is its name."""
     return stream.metadata.get("title") or stream.metadata.get("name", "")
+
+
+def chapters_of(container: InputContainer) -> list[Chapter]:
+    """The chapters of a file, on its clock."""
+    found = []
+    for chapter in container.chapters():
+        base = chapter["time_base"] or Fraction(1)
+        title = chapter.get("metadata", {}).get("title", "")
+        found.append(Chapter(chapter["start"] * base, chapter["end"] * base, title))
+    return found
 
 
 def check_file(path: Path) -> None:

@@ -17,7 +17,7 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
 from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import carries_no_times, check_file, dispositions, main_video, open_media, track_title
+from facepaint.media import carries_no_times, chapters_of, check_file, dispositions, main_video, open_media, track_title
 from facepaint.templates import make_template
 from uploader.beginning import Beginning, UnorderedTimes, decode_beginning, late_packets
 from uploader.left_out import left_out
@@ -101,7 +101,7 @@ def _probe(path: Path, restored: bool) -> Probe:
             audio_indexes=tuple(audio),
             duration_s=container.duration / av.time_base if container.duration else None,
             tags=dict(container.metadata),
-            chapters=tuple(_chapters(container)),
+            chapters=tuple(chapters_of(container)),
             restored=restored,
             dynamic=dynamic_metadata(beginning.told),
             others=(*unheard, *left_out(container, {stream.index, *indexes})),
@@ -230,12 +230,3 @@ def _skip_samples(packet: av.Packet[Any]) -> int:
     if not packet.has_sidedata("skip_samples"):
         return 0
     return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")
-
-
-def _chapters(container: InputContainer) -> list[Chapter]:
-    found = []
-    for chapter in container.chapters():
-        base = chapter["time_base"] or Fraction(1)
-        title = chapter.get("metadata", {}).get("title", "")
-        found.append(Chapter(chapter["start"] * base, chapter["end"] * base, title))
-    return found

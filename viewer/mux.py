@@ -4,7 +4,7 @@ import io
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,11 +15,11 @@ import av
 from av.stream import Disposition
 
 from facepaint.boxes import delay_edit, read_moov
-from facepaint.jobs import AudioStream, Extras, Job, Subtitles, VideoStream
+from facepaint.jobs import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
 from facepaint.templates import can_hold, open_template
 
 if TYPE_CHECKING:
-    from av.container.core import Chapter
+    from av.container.core import Chapter as ContainerChapter
 
 LATE_S = 5
 """What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's picture a little
@@ -216,13 +216,26 @@ def _timed_text(text: bytes) -> bytes:
     return len(plain).to_bytes(2) + plain if plain else b""
 
 
-def _chapters(plan: Plan) -> Iterator["Chapter"]:
+def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[Chapter]:
+    """The chapters on the clock of a file in which everything is that much later.
+
+    Where all would end before it begins, they count from its beginning already. What is before 0 is left out.
+    """
+    if not shift_s or all(chapter.end_s + shift_s <= 0 for chapter in chapters):
+        yield from chapters
+        return
+    for chapter in chapters:
+        if chapter.end_s + shift_s > 0:
+            yield Chapter(max(Fraction(0), chapter.start_s + shift_s), chapter.end_s + shift_s, chapter.title)
+
+
+def _chapters(plan: Plan) -> Iterator["ContainerChapter"]:
     tick = Fraction(1, 1000)
-    for number, chapter in enumerate(plan.extras.chapters, 1):
+    for number, chapter in enumerate(placed_chapters(plan.extras.chapters, plan.shift_s), 1):
         yield {
             "id": number,
-            "start": max(0, round((chapter.start_s + plan.shift_s) / tick)),
-            "end": max(0, round((chapter.end_s + plan.shift_s) / tick)),
+            "start": round(chapter.start_s / tick),
+            "end": round(chapter.end_s / tick),
             "time_base": tick,
             "metadata": {"title": chapter.title},
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
 
@@ -11,9 +10,9 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from facepaint.media import orientation, track_title
+from facepaint.media import chapters_of, orientation, track_title
 from viewer.guarantee import Guarantee, seconds
-from viewer.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT
+from viewer.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT, placed_chapters
 from viewer.verify_frames import FrameReader
 
 BT709 = (1, 1, 1)
@@ -180,21 +179,16 @@ def _alike(one: str, other: str) -> bool:
 
 def chapters_guarantee(source: InputContainer, result: InputContainer, shift_s: Fraction) -> Guarantee:
     """The chapters: begin, end and title of each."""
-    wanted = [(start + shift_s, end + shift_s, title) for start, end, title in _chapters(source)]
-    found = list(_chapters(result))
+    wanted = list(placed_chapters(chapters_of(source), shift_s))
+    found = chapters_of(result)
     differences = []
     if len(found) != len(wanted):
         differences.append(f"{len(found)} instead of {len(wanted)}")
     for number, (there, here) in enumerate(zip(wanted, found, strict=False), 1):
-        if there[2] != here[2]:
-            differences.append(f"chapter {number} is called {here[2]!r} instead of {there[2]!r}")
-        for what, time_s, copied_s in zip(("begins", "ends"), there[:2], here[:2], strict=True):
+        if there.title != here.title:
+            differences.append(f"chapter {number} is called {here.title!r} instead of {there.title!r}")
+        times = {"begins": (there.start_s, here.start_s), "ends": (there.end_s, here.end_s)}
+        for what, (time_s, copied_s) in times.items():
             if abs(time_s - copied_s) > CHAPTER_S:
                 differences.append(f"chapter {number} {what} at {seconds(copied_s)} instead of {seconds(time_s)}")
     return Guarantee("chapters", str(len(found)) if found else "none", tuple(differences))
-
-
-def _chapters(container: InputContainer) -> Iterator[tuple[Fraction, Fraction, str]]:
-    for chapter in container.chapters():
-        base = chapter["time_base"] or Fraction(1)
-        yield chapter["start"] * base, chapter["end"] * base, chapter.get("metadata", {}).get("title", "")
