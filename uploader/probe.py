@@ -30,6 +30,10 @@ PICTURE_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 
 MIB = 2**20
 FULL_RANGE = 2
+UNSPECIFIED = 2
+
+DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+"""Tags of video that is only right with Dolby Vision's own metadata, unless it says its colours as others do."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders leave out the transparency of these, which comes as side data."""
@@ -91,6 +95,10 @@ def _probe(path: Path, restored: bool) -> Probe:
             described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
         beginning = decode_beginning(container, stream, described, path, restored)
         indexes = [audio.index for audio in container.streams.audio]
+        if described.codec_tag in DOLBY_VISION and beginning.told.color_trc == UNSPECIFIED:
+            raise UnreadableMedia(
+                f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR first"
+            )
         beginning.packets |= late_packets(path, container, set(indexes) - beginning.packets.keys())
         audio, unheard = _describe_sound(container, indexes, beginning.packets)
         return Probe(

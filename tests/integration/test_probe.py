@@ -237,10 +237,20 @@ def photograph(folder: Path) -> Path:
     return path
 
 
+def dolby_vision(folder: Path) -> Path:
+    """Profile 5, by its tag: it says nothing of its colours that others understand."""
+    options = {"x265-params": "log-level=none"}
+    whole = make_portrait_clip(folder / "clip.mp4", **SMALL, codec="libx265", options=options, audio=None)
+    path = folder / "vision.mp4"
+    path.write_bytes(whole.read_bytes().replace(b"hev1", b"dvh1"))
+    return path
+
+
 REFUSED = {
     claiming_to_be_huge: r"huge\.y4m claims 17000x16 px",
     without_a_frame: r"noise\.mp4: not one frame of its h264 video can be decoded",
     reordered_with_wrong_times: r"wrong\.mkv: its frames carry no times that can be relied on; convert it to MP4",
+    dolby_vision: r"vision\.mp4 is Dolby Vision whose colours are not read; convert it to HDR10",
     photograph: r"photograph\.heic is a HEIC or AVIF picture; save it as JPEG",
 }
 

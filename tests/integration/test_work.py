@@ -1,6 +1,7 @@
 """Detect and paint as tasks: readiness, waking, claims, giving up, deletion; with the real storage and broker."""
 
 import base64
+import contextlib
 import io
 import json
 from dataclasses import replace
@@ -13,10 +14,11 @@ import redis
 import skimage.data
 from PIL import Image
 
+import tasks.decode
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.encoders import ENCODERS
-from facepaint.errors import EncoderMissing, StoreUnreachable
+from facepaint.errors import EncoderMissing, NotYet, StoreUnreachable
 from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo, keys
 from facepaint.looks import Look, parse_look
 from facepaint.queue import PRIORITIES, QUEUES, Queue
@@ -293,3 +295,24 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, be
     assert run_paint(bench, job_id, 0, LOOK.id) is None
     failed = bench.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
     assert failed.reason == f"no worker that runs can encode with {lacking}"
+
+
+def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that had to stop is no failure: it leaves no claim and no mark, and the next goes on from there."""
+    clip = make_portrait_clip(tmp_path / "run.mp4", seconds=6, size=(320, 180), gop=9999)
+    uploaded = Client(bench.settings).upload(clip, ["sunglasses"])
+    job_id, last = uploaded.job_id, uploaded.segments - 1
+    drain(bench)
+    clock = iter(range(100_000))
+    monkeypatch.setattr(tasks.decode, "LEAD_S", 40)
+    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    attempts = 0
+    while not bench.store.exists(keys.faces(job_id, last)):
+        attempts += 1
+        with contextlib.suppress(NotYet):
+            run_detect(bench, job_id, last)
+        assert not bench.store.exists(keys.claim(job_id, "detect", last))
+        assert not bench.store.exists(keys.faces_failed(job_id, last))
+    assert attempts > 1
