@@ -27,7 +27,7 @@ KEPT = [
     ("yuv444p12le", SDR_10),
     ("yuv420p10le", Colour(1, 1, 1, 2)),
     ("yuv420p10le", PQ_10),
-    ("yuv422p10le", HLG_10),
+    pytest.param("yuv422p10le", HLG_10, marks=pytest.mark.slow),
 ]
 each_kept = pytest.mark.parametrize(
     ("pixel_format", "colour"),
@@ -112,7 +112,9 @@ def test_covering_leaves_nothing_of_the_frame(pixel_format: str, colour: Colour)
 
 
 @pytest.mark.parametrize(
-    ("colour", "white"), [(PQ_10, 0.5807), (HLG_10, 0.75), (SDR_10, 1.0)], ids=["PQ", "HLG", "SDR"]
+    ("colour", "white"),
+    [(PQ_10, 0.5807), pytest.param(HLG_10, 0.75, marks=pytest.mark.slow), (SDR_10, 1.0)],
+    ids=["PQ", "HLG", "SDR"],
 )
 def test_white_that_is_painted_is_as_bright_as_white_is(colour: Colour, white: float) -> None:
     """58 % of PQ's signal, 75 % of HLG's (BT.2408): not the brightest the format can show."""

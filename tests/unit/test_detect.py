@@ -81,7 +81,11 @@ def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.Video
         ("yuv420p", {"rotation": 90}),
         ("yuv422p10le", {"colour": Colour(1, 1, 1, 1)}),
         ("yuv420p10le", {"colour": Colour(9, PQ, 9, 1)}),
-        ("yuv422p10le", {"colour": Colour(9, HLG, 9, 1), "rotation": 180, "mirrored": True}),
+        pytest.param(
+            "yuv422p10le",
+            {"colour": Colour(9, HLG, 9, 1), "rotation": 180, "mirrored": True},
+            marks=pytest.mark.slow,
+        ),
         ("yuva420p", {}),
         ("yuva444p12le", {}),
         ("gbrp", {}),

@@ -137,7 +137,11 @@ def test_colours_wider_than_bt709_stay_apart() -> None:
 
 
 @each_colour
-@pytest.mark.parametrize("light", [0.05, 1.0, 3.0], ids=["dark", "as it is", "bright"])
+@pytest.mark.parametrize(
+    "light",
+    [1.0, *(pytest.param(light, marks=pytest.mark.slow) for light in (0.05, 3.0))],
+    ids=["as it is", "dark", "bright"],
+)
 def test_tables_are_the_formulas(portrait: Floats, colour: Colour, light: float) -> None:
     """Rounded and dithered to 8 bits, which alone is 0.33 steps on average."""
     linear = np.maximum((portrait**2.4 * light) @ TO_2020.T, 0)
@@ -182,6 +186,7 @@ def test_greys_stay_grey_to_the_last_step(colour: Colour) -> None:
     assert (int(shown.y.min()), int(shown.y.max())) == (16, 235)
 
 
+@pytest.mark.slow
 def test_twelve_bits_look_as_ten_do() -> None:
     signal = ycc(np.array([[[0.5, 0.45, 0.4], [0.3, 0.35, 0.4]]]).repeat(8, 0), 9)
     shown = decoded(in_sdr(coded(signal, 12), COLOURS["PQ"], LightLevels()))
