@@ -4,6 +4,7 @@ import hashlib
 import mimetypes
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -227,12 +228,16 @@ def download(request: Request) -> Response:
     look = status.look(look_id)
     if look is None or look.state != "complete":
         raise JobError(f"job {job_id} is not complete yet: {why_waiting(status, board.workers(), look_id)}")
-    # Removed when the last byte is sent, or with the answer if the browser goes away before.
-    folder = TemporaryDirectory(prefix="facepaint-")
-    saved = save(board.store, job_id, look_id, Path(folder.name) / "video").path
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(TemporaryDirectory(prefix="facepaint-")))
+        report = save(board.store, job_id, look_id, folder / "video")
+        if not report.check.passed:
+            raise JobError(f"the file is not what was painted: {'; '.join(report.check.problems)}")
+        # Removed when the last byte is sent, or with the answer if the browser goes away before.
+        kept, saved = stack.pop_all(), report.path
 
     def chunks() -> Iterator[bytes]:
-        with folder, saved.open("rb") as file:
+        with kept, saved.open("rb") as file:
             while chunk := file.read(CHUNK_BYTES):
                 yield chunk
 

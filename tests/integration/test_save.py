@@ -238,7 +238,7 @@ def test_without_a_suffix_the_sound_chooses_the_container(
     assert report.path == tmp_path / f"out{suffix}"
     assert report.check.passed, report.check.problems
     assert [data for _, data in audio_packets(report.path)] == sound_bytes(tone)
-    told = "saved as out.mkv: few MP4 players play pcm_s16le sound" in report.notes
+    told = "saved as out.mkv: MP4 cannot hold pcm_s16le sound" in report.notes
     assert told == (suffix == ".mkv")
 
 

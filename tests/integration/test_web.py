@@ -493,3 +493,14 @@ def test_an_unfinished_video_is_not_downloaded_and_says_why(client: httpx.Client
 
     assert answer.status_code == 409
     assert answer.json()["error"].startswith(f"job {made.id} is not complete yet: No worker is running")
+
+
+def test_a_video_that_is_not_what_was_painted_is_not_downloaded(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0).complete()
+    key = keys.painted(made.id, made.look.id, 1)
+    store.put_record(key, replace(store.get_record(key, Painted), frames=51))
+
+    answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
+
+    assert answer.status_code == 409
+    assert "segment 1 has 50 pictures instead of 51" in answer.json()["error"]
