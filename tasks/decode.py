@@ -121,6 +121,8 @@ class RunDecoder:
         self._ahead = 0
         """How many packets behind those were fed as well."""
         self._waiting: list[av.VideoFrame] = []
+        self._complete_from: int | None = None
+        """Frames before this time are gone."""
         self.refused: dict[int, str] = {}
 
     @property
@@ -129,9 +131,10 @@ class RunDecoder:
         return len(self._fed), self._ahead
 
     def fits(self, video: VideoStream, run: Sequence[Segment], threads: int) -> bool:
-        """Whether it was fed the beginning of just this run, and not yet the last segment."""
+        """Whether it can go on to the last segment: it was fed the beginning of just this run, and no more."""
         fed = [segment.sha256 for segment in run[:-1]][: len(self._fed)]
-        return (self._video, self._threads, self._fed) == (video, threads, fed)
+        has_all = self._complete_from is None or self._complete_from <= run[-1].start
+        return has_all and (self._video, self._threads, self._fed) == (video, threads, fed)
 
     def decode(self, run: Sequence[Segment], bins: Bins, due: set[int]) -> Iterator[av.VideoFrame]:
         """The frames from here to the end of the last segment's window; those before it are perhaps left out.
@@ -140,6 +143,7 @@ class RunDecoder:
         decoder is kept for the next window; otherwise it is flushed and done with.
         """
         target, until = run[-1], monotonic() + LEAD_S
+        self._complete_from = target.start
         self.refused = {pts: why for pts, why in self.refused.items() if pts >= target.start}
         waiting, self._waiting = self._waiting, []
         yield from self._sorted_out(waiting, target)
@@ -157,6 +161,7 @@ class RunDecoder:
         if due - self.refused.keys() or not _goes_on_behind(target):
             yield from self._received(None)
         else:
+            self._complete_from = target.end
             _kept.keep(self)
 
     def _sorted_out(self, frames: Iterable[av.VideoFrame], target: Segment) -> Iterator[av.VideoFrame]:

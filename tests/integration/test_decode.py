@@ -103,8 +103,23 @@ def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
     for _ in range(2):
         with pytest.raises(NotYet, match=r"lies far behind its keyframe; decoded up to [0-9]"):
             decoded(run, last)
+    between = decoded(run, last - 2), decoded(run, last - 1)
     assert decoded(run, last) == expected
-    assert len(fed) == sum(len(record.own_packets) for record in run.records), "no packet twice"
+    tasks.decode._kept.clear()
+    assert between == (decoded(run, last - 2), decoded(run, last - 1)), "on the way to one window others are left out"
+
+
+def test_no_packet_is_decoded_twice_on_the_way_to_a_window(
+    run: CutClip, fed: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(100_000))
+    monkeypatch.setattr(tasks.decode, "LEAD_S", 50)
+    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    for _ in range(2):
+        with pytest.raises(NotYet):
+            decoded(run, len(run.records) - 1)
+    decoded(run, len(run.records) - 1)
+    assert len(fed) == sum(len(record.own_packets) for record in run.records)
 
 
 def damaged(cut: CutClip, index: int, numbers: list[int]) -> CutClip:
