@@ -191,6 +191,32 @@ def _tones(seconds: float, stream: av.AudioStream, start: Fraction) -> Iterator[
     yield list(stream.encode(None))
 
 
+def repeat_clip(clip: Path, out: Path, times: int) -> Path:
+    """The clip's packets again and again, one turn behind the other, nothing encoded anew; returns ``out``.
+
+    Turns are as long as the picture; sound that does not fit in before the next turn is left out.
+    """
+    with av.open(str(clip)) as source:
+        picture = source.streams.video[0]
+        assert picture.time_base is not None
+        packets = [packet for packet in source.demux() if packet.size]
+        turn_s = max((p.pts + p.duration) * p.time_base for p in packets if p.stream is picture)  # type: ignore[operator]
+        packets = [p for p in packets if p.stream is picture or (p.pts + p.duration) * p.time_base <= turn_s]  # type: ignore[operator]
+        bodies = [(packet, bytes(packet)) for packet in packets]
+        with av.open(str(out), "w") as target:
+            copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            for turn in range(times):
+                for packet, body in bodies:
+                    copy = av.Packet(body)
+                    shift = round(turn * turn_s / packet.time_base)
+                    copy.pts, copy.dts = packet.pts + shift, packet.dts + shift  # type: ignore[operator]
+                    copy.duration, copy.time_base = packet.duration, packet.time_base
+                    copy.is_keyframe = packet.is_keyframe
+                    copy.stream = copies[packet.stream.index]
+                    target.mux_one(copy)
+    return out
+
+
 def main() -> None:
     """Make one clip."""
     parser = argparse.ArgumentParser(description=__doc__)

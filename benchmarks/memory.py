@@ -1,0 +1,193 @@
+"""How much memory does it take? Peaks of the real processes over a long video, made on the spot.
+
+1. ``facepaint upload`` of the whole file.
+2. A worker over its first segments, detecting and painting: each of its processes, and all of them together.
+3. ``facepaint view --save`` of the whole job. To have it painted whole in less than a day, the segments that the
+   worker painted stand in for the others, which show the same pictures: their times are moved.
+
+A peak is the kernel's own (VmHWM in /proc/PID/status: the most that was resident), so this runs on Linux only.
+"""
+
+import argparse
+import hashlib
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import av
+
+from benchmarks.clips import make_portrait_clip, repeat_clip
+from facepaint import parts
+from facepaint.boxes import shift_tfdt
+from facepaint.client import Client
+from facepaint.jobs import Faces, Job, Painted, Segment, keys
+from facepaint.processes import Children, wait_until_ready
+from facepaint.settings import Settings
+from facepaint.stack import Stack
+
+MIB = 2**20
+POLL_S = 0.02
+
+CLIP_S = 20
+"""A whole number of segments, so that every turn of the clip is cut alike."""
+
+UPLOAD_LIMIT_MB = 150
+WORKER_LIMIT_MB = 700
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The most memory that something took, in MB (10^6 bytes)."""
+
+    name: str
+    peak_mb: float
+    limit_mb: float | None = None
+
+
+def peak_of(pid: int) -> int | None:
+    """The most bytes a living process was resident with; None if it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM")), None)
+
+
+def run(settings: Settings, *arguments: object) -> tuple[str, float]:
+    """Run a facepaint command to its end; what it prints, and its peak in MB."""
+    command = [sys.executable, "-m", "facepaint", *map(str, arguments)]
+    environment = {**os.environ, **settings.environment()}
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.DEVNULL) as process:
+            peak = 0
+            # The peak only grows: what the last look sees is short of it by what came in the moment after.
+            while process.poll() is None:
+                peak = max(peak, peak_of(process.pid) or 0)
+                time.sleep(POLL_S)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+        said.seek(0)
+        return said.read(), peak / 1e6
+
+
+def members(group: int) -> Iterator[int]:
+    """The processes of a process group."""
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = entry.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(fields[2]) == group:
+            yield int(entry.parent.name)
+
+
+def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> list[Peak]:
+    """A real worker of one process until so many segments are painted."""
+    children = Children()
+    try:
+        child = children.start(parts.worker(home, client.settings, processes=1))
+        wait_until_ready(child, 60)
+        wanted = [keys.painted(job_id, look, index) for index in range(segments)]
+        peaks: dict[int, int] = {}
+        while wanted:
+            peaks |= {pid: peak for pid in members(child.pid) if (peak := peak_of(pid))}
+            if client.store.exists(wanted[0]):
+                wanted.pop(0)
+            time.sleep(POLL_S)
+        names = {pid: "worker, the parent" if pid == child.pid else "worker, the process that works" for pid in peaks}
+    finally:
+        children.close()
+    each = [Peak(names[pid], peak / 1e6) for pid, peak in sorted(peaks.items())]
+    return [*each, Peak("worker, all its processes", sum(peaks.values()) / 1e6, WORKER_LIMIT_MB)]
+
+
+def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period: int) -> None:
+    """Store results for the segments not painted, from those of the clip's turn before, as much later."""
+    store = client.store
+    job = store.get_record(keys.job(job_id), Job)
+    assert job.video is not None
+    ticks = job.video.time_base.numerator
+
+    def stand_in(index: int) -> None:
+        model = index - ((index - painted) // period + 1) * period
+        record = store.get_record(keys.painted(job_id, look, model), Painted)
+        own, other = (store.get_record(keys.segment(job_id, n), Segment) for n in (index, model))
+        assert [p.pts and p.pts - own.start for p in own.packets] == [
+            p.pts and p.pts - other.start for p in other.packets
+        ]
+        data = store.get(keys.painted_data(job_id, look, record.name))
+        data = shift_tfdt(data, (own.start - other.start) * ticks)
+        sha256 = hashlib.sha256(data).hexdigest()
+        moved = replace(
+            record, index=index, name=f"{index:06d}-{sha256[:12]}.mp4", sha256=sha256, start=own.start, end=own.end
+        )
+        store.put(keys.painted_data(job_id, look, moved.name), data)
+        store.put_record(keys.faces(job_id, index), Faces(index, (), record.encoder, record.device))
+        store.put_record(keys.painted(job_id, look, index), moved)
+
+    total = client.status(job_id).stored
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(stand_in, range(painted, total)))
+
+
+def measure(folder: Path, hours: float, segments: int, size: tuple[int, int]) -> list[Peak]:
+    """All three, one after another."""
+    clip = make_portrait_clip(folder / "clip.mp4", seconds=CLIP_S, size=size, options={"crf": "32", "bf": "3"}, gop=30)
+    video = repeat_clip(clip, folder / "long.mp4", round(hours * 3600 / CLIP_S))
+    describe(video)
+    # The storage of a benchmark need not be large: quality is not what is measured.
+    with Stack(folder / "home", Settings.load(home=folder / "home", crf=36), workers=0, viewer=False) as stack:
+        client = Client(stack.settings)
+        job_id, upload_mb = run(stack.settings, "upload", video, "--filter", "sunglasses")
+        job_id = job_id.split()[-1]
+        peaks = [Peak("`facepaint upload` of the whole", upload_mb, UPLOAD_LIMIT_MB)]
+        video.unlink()
+        look = client.look_of(job_id)
+        print(f"uploaded: {client.status(job_id).stored} segments")
+        peaks += work(client, folder / "home", job_id, look, segments)
+        period = round(CLIP_S / stack.settings.segment_s)
+        paint_the_rest(client, job_id, look, segments, period)
+        _, save_mb = run(stack.settings, "view", job_id, "--save", folder / "saved.mp4")
+        describe(folder / "saved.mp4")
+        return [*peaks, Peak("`facepaint view --save` of the whole", save_mb)]
+
+
+def describe(path: Path) -> None:
+    """Say what a video is."""
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        seconds = (container.duration or 0) / av.time_base
+        print(
+            f"{path.name}: {seconds / 3600:.2f} h of {video.width}x{video.height}, {video.frames} frames, "
+            f"{path.stat().st_size / MIB:.0f} MiB, sound {[s.codec_context.name for s in container.streams.audio]}"
+        )
+
+
+def main() -> int:
+    """Measure and print the table; 1 if a limit is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=2, help="length of the video")
+    parser.add_argument("--segments", type=int, default=20, help="segments for the worker")
+    parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT of the video")
+    options = parser.parse_args()
+    width, height = map(int, options.size.split("x"))
+    with tempfile.TemporaryDirectory(prefix="facepaint-memory-") as name:
+        peaks = measure(Path(name), options.hours, options.segments, (width, height))
+    print(
+        f"\n{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PyAV {av.__version__}\n"
+    )
+    print("| what | peak, MB | limit, MB |\n|---|---|---|")
+    for peak in peaks:
+        print(f"| {peak.name} | {peak.peak_mb:.0f} | {peak.limit_mb or ''} |")
+    return int(any(peak.limit_mb and peak.peak_mb > peak.limit_mb for peak in peaks))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
