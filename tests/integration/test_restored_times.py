@@ -8,8 +8,7 @@ import pytest
 from benchmarks.clips import make_portrait_clip
 from tests.cut_clip import cut_clip
 from tests.media.ordinary import decode_ordinarily
-from tests.media.write import MissingTool, debian_ffmpeg
-from uploader.probe import probe
+from tests.media.registry import Media
 
 X265 = "log-level=none:keyint=16"
 
@@ -68,18 +67,14 @@ def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_frames_to_a_packet_are_taken_apart(tmp_path: Path) -> None:
+def test_two_frames_to_a_packet_are_taken_apart(media: Media) -> None:
     """Xvid and DivX wrote AVI so: a packet with a frame and the B-frame behind it, then one that holds nothing."""
-    path = tmp_path / "packed.avi"
-    try:
-        debian_ffmpeg(path, "-c:v", "libxvid", "-bf", "2", "-q:v", "4", encoder="libxvid")
-    except MissingTool as exc:
-        pytest.skip(str(exc))
+    path = media("mpeg4-packed.avi")
     cut = cut_clip(path, 0.5)
     seen = cut.all_frames()
+    assert cut.probed.restored
     assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
     times = [time for time, _ in seen if time is not None]
     assert times == sorted(set(times))
     # The encoder leaves the places of the first packets empty: the first frame stands there.
     assert times[1:] == list(range(times[-1] - len(times) + 2, times[-1] + 1))
-    assert probe(path).restored

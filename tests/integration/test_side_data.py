@@ -25,7 +25,7 @@ def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
     return list(decode_window(cut.probed.video, cut.records[first : index + 1], bins))
 
 
-@pytest.mark.parametrize("codec", ["libvpx", "libvpx-vp9"])
+@pytest.mark.parametrize("codec", [pytest.param("libvpx", marks=pytest.mark.slow), "libvpx-vp9"])
 def test_transparency_in_webm(codec: str, tmp_path: Path) -> None:
     """A window that wanders to the right is transparent; a decoder that is not told shows its pixels."""
     path = tmp_path / "alpha.webm"

@@ -297,6 +297,7 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, be
     assert failed.reason == f"no worker that runs can encode with {lacking}"
 
 
+@pytest.mark.slow
 def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
     bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
