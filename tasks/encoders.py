@@ -75,6 +75,8 @@ def _common(**more: object) -> dict[str, str]:
 def _x264(wish: Wish) -> dict[str, str]:
     options = {"preset": wish.profile.preset, "crf": wish.profile.crf, "forced-idr": 1}
     parameters = {
+        # Else the pictures say that their rate is that of the clock's ticks, which some tools take for frames.
+        "force-cfr": 1,
         # Rate control knows nothing yet of a segment's pictures but the costly first: the next few would look worse.
         "zones": "1,3,b=1.12",
         "mastering-display": _in_steps(wish.light),

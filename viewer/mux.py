@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from av.stream import Disposition
+from av.video.stream import VideoStream as InputVideo
 
 from facepaint.boxes import delay_edit, read_moov
 from facepaint.jobs import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
@@ -35,7 +36,7 @@ STYLED_TEXT = frozenset({"ass", "ssa"})
 
 _MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
-OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "duration"})
+OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
 """Tags that describe the source's container, not what is in it."""
 
 
@@ -88,8 +89,8 @@ class Muxer:
         try:
             tags = plan.extras.tags.items()
             self._out.metadata.update({name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER})
-            with av.open(io.BytesIO(first), format="mp4") as painted:
-                self.video = Track(self._out.add_stream_from_template(painted.streams.video[0]))
+            with av.open(io.BytesIO(first), "r", format="mp4") as painted:
+                self.video = self._add_video(painted.streams.video[0])
             self._describe_video()
             self.audio = [self._add_audio(track) for track in plan.job.audio]
             self._texts = deque(sorted(self._add_subtitles(), key=lambda packet: packet.pts))
@@ -143,6 +144,14 @@ class Muxer:
         else:
             stream.time_base = Fraction(1, _timescales(self._plan)[0])
         _name(stream, video)
+
+    def _add_video(self, painted: InputVideo) -> Track:
+        # Opaque: of AV1, PyAV would look for an encoder of the name that the decoder has.
+        stream = self._out.add_stream_from_template(painted, opaque=True)
+        if self._plan.container != "matroska":
+            # Else HEVC would be tagged hev1, which Apple's players refuse.
+            stream.codec_tag = painted.codec_context.codec_tag
+        return Track(stream)
 
     def _add_audio(self, audio: AudioStream) -> Track:
         with open_template(audio.template) as source:
