@@ -64,9 +64,9 @@ class Machine:
         promises = verify(source, saved.path).guarantees
         differences = (f"{promise.name}: {text}" for promise in promises for text in promise.differences)
         # What else verifying notes has been said on the way; that a file ends early, twice.
-        seen = (text for promise in promises if promise.name in {"frames", "tags"} for text in promise.notes)
+        left_out = (text for promise in promises if promise.name == "tags" for text in promise.notes)
         warnings = sent.warnings[bool(sent.truncated) :]
-        remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *seen)
+        remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *left_out)
         cells = {promise.name: cell(promise) for promise in promises}
         if clip.unheard:
             cells["sound"] = DIFFERS
