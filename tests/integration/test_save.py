@@ -260,6 +260,9 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
     assert report.check.passed, report.check.problems
     assert [data for _, data in audio_packets(report.path)] == [data[7:] for data in sound_bytes(tone)]
     assert any("ADTS" in note for note in report.notes)
+    made.store.put(keys.audio(made.id, 0), b"?" * len(made.store.get(keys.audio(made.id, 0))))
+    check = check_saved(made.store, made.id, made.look.id, report.path)
+    assert check.problems == ("the sound of segment 0 is not the source's",), "the rest of each packet is compared"
 
 
 def adts_sound(folder: Path) -> Sound:
