@@ -95,6 +95,8 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
         wanted, full = BT709, False
     elif wanted[2] == RGB_MATRIX:
         wanted = (wanted[0], wanted[1], UNSPECIFIED)
+    if wanted[1] in HDR and _brightness(first) - _brightness(copied):
+        differences.append("how bright it was mastered is not said")
     for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
         if there != here:
             differences.append(f"{name} {here} instead of {there}")
@@ -108,6 +110,12 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
 
 def _colour(frame: av.VideoFrame) -> tuple[int, int, int]:
     return int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
+
+
+def _brightness(frame: av.VideoFrame) -> set[str]:
+    """Which of SMPTE ST 2086 and CTA-861.3 a frame carries."""
+    kinds = {data.type.name for data in frame.side_data}  # type: ignore[attr-defined]  # the stub says str
+    return kinds & {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
 
 
 def _is_full(frame: av.VideoFrame) -> bool:
