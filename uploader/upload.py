@@ -75,7 +75,7 @@ def upload(
     store.make_bucket()
     if resume is None:
         look = store_stickers(look, store)
-        job, hides = _new_job(probed, look, settings), look.hides
+        job, hides = new_job(probed, look, settings), look.hides
     else:
         job, hides = _same_job(store, resume, path), _begun_to_hide(store, resume)
     if hides:
@@ -139,7 +139,12 @@ def detected_every(look: Look, frame_rate: Fraction | None) -> int:
     return max(1, int(frame_rate // DETECTIONS_PER_S))
 
 
-def _new_job(probed: Probe, look: Look, settings: Settings) -> Job:
+def new_job(probed: Probe, look: Look, settings: Settings) -> Job:
+    """The record of a job that begins now; ``start_pts`` is known once the first segment is cut.
+
+    Raises:
+        UsageError: the encoder chosen cannot keep the source's format.
+    """
     now = datetime.now(UTC)
     encoder = choose_encoder(probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format)
     return Job(
