@@ -43,6 +43,7 @@ from facepaint.templates import make_template, open_template
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 
 SIZE = (320, 180)
+ULTRAFAST = OutputProfile(preset="ultrafast")
 RATE = 48_000
 
 
@@ -58,6 +59,7 @@ class MadeJob:
     name: str = "holiday.mp4"
     filters: tuple[str, ...] = ("sunglasses",)
     size: tuple[int, int] = SIZE
+    output: OutputProfile = ULTRAFAST
     id: str = field(default_factory=lambda: new_job_id(datetime.now(UTC)))
 
     @property
@@ -79,7 +81,7 @@ class MadeJob:
             source=SourceFile(self.name, 1_000_000, "0" * 64),
             created=datetime.now(UTC),
             detector=DetectorSpec(),
-            output=OutputProfile(preset="ultrafast"),
+            output=self.output,
             video=VideoStream("h264", "avc1", b"", *self.size, "yuv420p", self.time_base, Fraction(25)),
             audio=tuple(sound.stream for sound in self.sounds),
             start_pts=self.times[0],
@@ -132,7 +134,7 @@ class MadeJob:
                 start=self.cuts[index],
                 end=self.cuts[index + 1],
                 codec=encoded.codec,
-                encoder="libx264",
+                encoder=self.output.encoder,
             )
             self.store.put(keys.painted_data(self.id, self.look.id, record.name), encoded.data)
             self.store.put_record(keys.painted(self.id, self.look.id, index), record)
@@ -172,9 +174,7 @@ class MadeJob:
         return tuple(rows), b"".join(data)
 
     def _encode(self, index: int) -> Encoded:
-        spec = EncodeSpec(
-            self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), OutputProfile(preset="ultrafast")
-        )
+        spec = EncodeSpec(self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), self.output)
         with SegmentEncoder(spec, self.times[0], self.cuts[index + 1]) as encoder:
             for pts in self._times_of(index):
                 frame = av.VideoFrame.from_ndarray(_picture(self.times.index(pts), self.size), "rgb24")

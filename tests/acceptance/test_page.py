@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from facepaint.jobs import OutputProfile, Painted, keys
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.devtools import Page, chromium
@@ -338,3 +339,30 @@ def test_nothing_sticks_out_at_any_width(page: Page, url: str, store: Store, wid
         eventually(lambda: long_name in page.run("document.body.innerText"), 20)
         page.run("document.querySelectorAll('details').forEach(n => { n.open = true; })")
         assert page.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.slow
+def test_a_result_the_browser_has_no_decoder_for_is_said_to_be_so(page: Page, url: str, store: Store) -> None:
+    """Chromium is built without HEVC on Linux; elsewhere it plays where the machine does."""
+    made = plain_job(store, 4.0, output=OutputProfile("libx265", preset="ultrafast")).complete()
+    codec = store.get_record(keys.painted(made.id, made.look.id, 0), Painted).codec
+    if page.run(f"MediaSource.isTypeSupported('video/mp4; codecs=\"{codec}\"')"):
+        pytest.skip("this Chromium plays HEVC")
+
+    page.open(f"{url}jobs/{made.id}")
+
+    eventually(lambda: "This browser cannot play the result's HEVC video" in seen(page, "#unplayable"), 20)
+    assert seen(page, "#player") == ""
+    assert f"facepaint view {made.id} --save painted.mp4" in seen(page, "#unplayable")
+    assert seen(page, "#unplayable-download") == "Download it."
+
+
+@pytest.mark.slow
+def test_av1_plays(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, 4.0, output=OutputProfile("libsvtav1", preset="ultrafast")).complete()
+
+    page.open(f"{url}jobs/{made.id}")
+
+    assert eventually(lambda: video(page)["currentTime"] > 2.5, 20)
+    assert video(page)["frames"] > 50
+    assert seen(page, "#unplayable") == ""

@@ -6,10 +6,10 @@ import { byId, enableCopying, sentence, setText, show } from './dom.js';
 import { Gallery } from './gallery.js';
 import { drawLegend } from './legend.js';
 import { Model } from './model.js';
-import { Player } from './player.js';
+import { canPlay, Player } from './player.js';
 import { SeekBar } from './seekbar.js';
 import { Waiting } from './waiting.js';
-import { ago, STATES, tryingAgain, workersRunning } from './words.js';
+import { ago, cannotPlay, STATES, tryingAgain, workersRunning } from './words.js';
 
 const id = location.pathname.split('/')[2];
 const asked = new URLSearchParams(location.search).get('look');
@@ -104,6 +104,13 @@ function trouble(error) {
 }
 
 async function play() {
+  const { mime } = state.video;
+  if (mime && !canPlay(video, mime)) {
+    sentence(byId('unplayable-why'), cannotPlay(mime, byId('save-command').textContent));
+    show(byId('unplayable'));
+    show(byId('player'), false);
+    return;
+  }
   if (!player.opened && state.video.mime && model.painted.size) await player.open(state, sound);
   player.tick();
   updateWaiting();
@@ -167,8 +174,10 @@ function drawFacts() {
   show(byId('workers'));
   const done = look?.state === 'complete';
   sentence(byId('status'), [done && !look.blank ? '' : state.waiting, blanks(look), state.truncated].filter(Boolean).join(' '));
-  byId('download').href = `/jobs/${id}/download?look=${state.look}`;
-  show(byId('download'), done && state.kind === 'video');
+  for (const link of [byId('download'), byId('unplayable-download')]) {
+    link.href = `/jobs/${id}/download?look=${state.look}`;
+    show(link, done && state.kind === 'video');
+  }
 }
 
 function blanks(look) {

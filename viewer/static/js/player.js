@@ -12,6 +12,11 @@ const TICK_MS = 250;
 const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
 const AAC = 'audio/mp4; codecs="mp4a.40.2"';
 
+// Whether this browser says it can play a stream; on some phones only the video element knows.
+export function canPlay(video, mime) {
+  return Boolean(Source?.isTypeSupported(mime) || video.canPlayType(mime));
+}
+
 export class Player {
   #video;
   #model;

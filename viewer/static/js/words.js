@@ -24,6 +24,15 @@ export function tryingAgain(message, pauseMs) {
   return `${message}${/[.!?]$/.test(message) ? '' : '.'} Trying again in ${Math.round(pauseMs / 1000)} s.`;
 }
 
+const CODECS = { avc1: 'H.264', hvc1: 'HEVC', av01: 'AV1' };
+
+// What is said instead of playing what the browser has no decoder for.
+export function cannotPlay(mime, saveCommand) {
+  const codec = mime.match(/codecs="([^".]+)/)?.[1];
+  return `This browser cannot play the result's ${CODECS[codec] ?? codec} video. `
+    + `Save it and play the file: \`${saveCommand}\`.`;
+}
+
 export function workersRunning(number) {
   return number ? `${count(number, 'worker')} running` : 'No worker running';
 }
