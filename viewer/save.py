@@ -24,6 +24,7 @@ from facepaint.store import Store
 from facepaint.templates import CONTAINERS, can_hold, codec_name
 from viewer.check import Check, check_saved
 from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
+from viewer.guarantee import counted
 from viewer.hear import Heard, hear
 from viewer.mux import LATE_S, Muxer, Plan, Timed
 
@@ -279,10 +280,10 @@ class _Joined:
         if self.more_notes:
             yield f"and {self.more_notes} more of the kind"
         if self.blank:
-            yield f"{self.blank} segments show plain pictures, since they could not be painted"
+            yield f"{counted(self.blank, 'segment')} of plain pictures, which stand for what could not be painted"
         if self.gaps:
             indexes = ", ".join(str(gap.index) for gap in self.gaps)
-            yield f"{len(self.gaps)} segments were given up and are missing: {indexes}"
+            yield f"{counted(len(self.gaps), 'segment')} missing, since given up: {indexes}"
 
 
 def _join(

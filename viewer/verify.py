@@ -171,11 +171,11 @@ def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fracti
     for number, indexes in enumerate(zip(there, here, strict=True), 1):
         match = compare_sound(source, result, indexes, shifts_s, slack_s)
         differences += [f"track {number}: {text}" for text in match.differences("packet")]
-        packets.append(f"{match.packets} packets")
+        packets.append(counted(match.packets, "packet"))
         if match.adts:
             notes.append(f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it")
         if match.left_out:
-            notes.append(f"track {number}: {match.left_out} packets that do not fit at a seam are left out")
+            notes.append(f"track {number}: {counted(match.left_out, 'packet')} left out at a seam: nothing tells their place")
     found = f"{counted(len(here), 'track')}: {', '.join(packets)}" if here else "none"
     return Guarantee("sound", found, tuple(differences), tuple(notes))
 

@@ -165,8 +165,8 @@ def test_what_is_plain_or_missing_is_said(store: Store, tmp_path: Path) -> None:
     report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
     assert report.notes == (
         "1 frame could not be decoded",
-        "1 segments show plain pictures, since they could not be painted",
-        "1 segments were given up and are missing: 2",
+        "1 segment of plain pictures, which stand for what could not be painted",
+        "1 segment missing, since given up: 2",
     )
 
 
