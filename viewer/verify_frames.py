@@ -24,6 +24,9 @@ REORDERED_FRAMES = 8
 KEPT_TIMES = 128
 """Times of packets kept until that is known."""
 
+KEPT_REFUSALS = 1000
+"""Times of refused packets kept: more than there are in a segment of which nothing can be decoded."""
+
 JUMP_S = 1
 """Times that go back by more than this begin anew: one recording lies behind another."""
 
@@ -55,7 +58,7 @@ class FrameReader:
         self.first: av.VideoFrame | None = None
         self.sizes: dict[tuple[int, int], None] = {}
         self.refused, self.concealed, self.hidden = Named(), Named(), Named()
-        self.refused_at: deque[Fraction] = deque(maxlen=KEPT_TIMES)
+        self.refused_at: deque[Fraction] = deque(maxlen=KEPT_REFUSALS)
         self.ends_early = ""
         self.parts = 1
         self.count = 0
