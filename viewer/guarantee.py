@@ -24,10 +24,11 @@ class Guarantee:
 
 @dataclass(slots=True)
 class Named:
-    """Things counted, the first few of them by name."""
+    """Things counted, the first few of them by name, and why they are so if that is known."""
 
     count: int = 0
     names: list[str] = field(default_factory=list)
+    reasons: dict[str, None] = field(default_factory=dict)
 
     def add(self, name: str) -> None:
         """Count one more."""
@@ -37,7 +38,8 @@ class Named:
 
     def __str__(self) -> str:
         more = [f"and {self.count - len(self.names)} more"] if self.count > len(self.names) else []
-        return ", ".join([*self.names, *more])
+        why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
+        return ", ".join([*self.names, *more]) + why
 
 
 def seconds(time_s: Fraction) -> str:

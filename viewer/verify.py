@@ -175,7 +175,8 @@ def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fracti
         if match.adts:
             notes.append(f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it")
         if match.left_out:
-            notes.append(f"track {number}: {counted(match.left_out, 'packet')} left out at a seam: nothing tells their place")
+            packets_lost = counted(match.left_out, "packet")
+            notes.append(f"track {number}: {packets_lost} left out at a seam: nothing tells their place")
     found = f"{counted(len(here), 'track')}: {', '.join(packets)}" if here else "none"
     return Guarantee("sound", found, tuple(differences), tuple(notes))
 

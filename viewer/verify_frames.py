@@ -120,8 +120,8 @@ class FrameReader:
             time = None if packet is None else packet.pts if packet.pts is not None else packet.dts
             if time is not None:
                 self.refused_at.append(time * self.tick)
-            where = "at the end" if time is None else f"at {seconds(time * self.tick)}"
-            self.refused.add(f"{where} ({(exc.strerror or str(exc)).lower()})")
+            self.refused.add("at the end" if time is None else seconds(time * self.tick))
+            self.refused.reasons[(exc.strerror or str(exc)).lower()] = None
             return []
 
 
