@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import av
@@ -31,7 +32,7 @@ from facepaint.settings import Settings
 from tasks.decode import decode_window
 from tasks.detect import detect_segment
 from tasks.encode import SegmentEncoder
-from tasks.encoders import Wish, encoder_options
+from tasks.encoders import ALLOWANCES, Wish, encoder_options
 from tasks.paint import paint_segment
 from tasks.samples import planes_of
 from tasks.upright import Upright
@@ -40,7 +41,7 @@ from uploader.probe import probe
 from uploader.read import Reader
 from uploader.upload import new_job
 
-Planes = list[npt.NDArray[np.generic]]
+Planes = list[npt.NDArray[Any]]
 Mask = npt.NDArray[np.bool_]
 
 AROUND_PX = 16
@@ -215,6 +216,7 @@ def _transcode(made: Cut) -> tuple[bytes, float]:
     assert video is not None
     rate = video.frame_rate or Fraction(25)
     chosen = encoder_options(Wish(profile))
+    crf = float(chosen["crf"]) + ALLOWANCES[profile.encoder]
     buffer, seconds = io.BytesIO(), 0.0
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream(profile.encoder, rate=rate)
@@ -226,10 +228,12 @@ def _transcode(made: Cut) -> tuple[bytes, float]:
         context.time_base, context.thread_count = video.time_base, 1
         context.options = {
             "preset": chosen["preset"],
-            "crf": chosen["crf"],
+            "crf": f"{crf:g}",
             "bf": "0",
             "g": str(max(1, round(2 * rate))),
         }
+        if profile.encoder == "libx265":
+            context.options |= {"x265-params": "log-level=error"}
         for index in range(len(made.segments)):
             for frame in made.frames(index):
                 frame.pts, frame.time_base = (frame.pts or 0) - made.job.start_pts, video.time_base

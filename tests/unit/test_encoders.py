@@ -168,7 +168,7 @@ def test_every_option_is_one_the_encoder_has(name: str) -> None:
         assert options.keys() <= found.keys()
         for option, value in options.items():
             choices = {choice.name for choice in found[option].choices}
-            if value.lstrip("-").isdigit():
+            if value.lstrip("-").replace(".", "").isdigit():
                 assert found[option].min <= float(value) <= found[option].max, (option, value)
             elif choices:
                 assert set(value.strip("+").split("+")) <= choices, (option, value)
