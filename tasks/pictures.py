@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -183,27 +183,31 @@ def _paint(picture: Opened, look: Look, painter: Painter, faces: list[Face], *, 
 
 def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None:
     """Paint on a 4:4:4 copy and take back only what was painted: every other pixel stays as it was decoded."""
-    planes = Planes.from_rgb(picture.rgb)
-    regions = painter.paint(planes, faces)
-    if picture.alpha is None:
-        for region in regions:
-            picture.rgb[region.slices] = planes.to_rgb(region)
+    if picture.alpha is not None:
+        _paint_transparent(picture, picture.alpha, painter, faces)
         return
-    # What the paint lets through shows in how it differs on black and on white.
-    black, white = (Planes.from_rgb(np.full_like(picture.rgb, level)) for level in (0, 255))
-    for ground in (black, white):
-        painter.paint(ground, faces)
-    before = picture.alpha.copy()
-    for region in regions:
-        painted, on_black = planes.to_rgb(region), black.to_rgb(region)
-        opaque = 255 - cv2.subtract(white.luma(region), black.luma(region)).astype(np.float32)
-        alpha = before[region.slices].astype(np.float32) / 255
-        whole = opaque / 255 + alpha * (1 - opaque / 255)
-        sum_of_both = on_black + (painted.astype(np.float32) - on_black) * alpha[..., None]
-        colours = sum_of_both / np.maximum(whole, 1 / 255)[..., None]
-        shown = np.clip(np.rint(colours), 0, 255)
-        picture.rgb[region.slices] = np.where(whole[..., None] > 0, shown, painted)
-        picture.alpha[region.slices] = np.rint(whole * 255)
+    planes = Planes.from_rgb(picture.rgb)
+    for region in painter.paint(planes, faces):
+        picture.rgb[region.slices] = planes.to_rgb(region)
+
+
+def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: list[Face]) -> None:
+    """Paint the picture as it shows on black and on white, and tell from how these differ what shows through.
+
+    So alpha is painted like a colour: a face may be in it, too.
+    """
+    opacity = cv2.merge((alpha, alpha, alpha))
+    shown = np.asarray(cv2.multiply(picture.rgb, opacity, scale=1 / 255), np.uint8)
+    untouched = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]
+    black = replace(Planes.from_rgb(shown), remaining=(untouched[0], untouched[1], untouched[2]))
+    white = Planes.from_rgb(np.asarray(cv2.add(shown, cv2.bitwise_not(opacity)), np.uint8))
+    painter.paint(white, faces)
+    for region in painter.paint(black, faces):
+        whole = 255 - cv2.subtract(white.luma(region), black.luma(region))
+        colours = black.to_rgb(region) * (255 / np.maximum(whole, 1).astype(np.float32))[..., None]
+        touched = untouched[0][region.slices] < 255
+        picture.rgb[region.slices][touched] = np.clip(np.rint(colours), 0, 255)[touched]
+        alpha[region.slices][touched] = whole[touched]
 
 
 def _encode(picture: Opened, data: bytes, kind: str, *, hides: bool) -> bytes:
@@ -221,6 +225,16 @@ def _encode(picture: Opened, data: bytes, kind: str, *, hides: bool) -> bytes:
     elif kind == "WEBP":
         lossless = is_lossless_webp(data)
         options |= {"lossless": lossless, "exact": lossless and not hides, "quality": 80 if lossless else WEBP_QUALITY}
+    try:
+        return _saved(result, kind, options)
+    except OSError:
+        if kind != "JPEG":
+            raise
+        # What libjpeg optimises it writes in one go, into a buffer that Pillow guesses at: too small for noise.
+        return _saved(result, kind, options | {"optimize": False, "progressive": False})
+
+
+def _saved(result: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     result.save(out, kind, **options)
     return out.getvalue()
@@ -230,7 +244,8 @@ def _quantisation(picture: Opened) -> dict[str, Any]:
     """Options that encode a JPEG as its source was: what is not painted on then hardly changes, nor does the size."""
     file: Any = picture.file
     options: dict[str, Any] = {"optimize": True, "progressive": bool(file.info.get("progressive"))}
-    if not _is_ycbcr(file):
+    # A table may come as late as the scan it is for, where Pillow does not see it.
+    if not _is_ycbcr(file) or any(layer[3] not in file.quantization for layer in file.layer):
         return options | {"quality": JPEG_QUALITY, "subsampling": "4:4:4"}
     tables = [file.quantization[layer[3]] for layer in file.layer[:2]]
     sampling = max(0, get_sampling(file))

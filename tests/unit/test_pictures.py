@@ -14,7 +14,7 @@ from facepaint.jobs import Faces
 from facepaint.looks import parse_look
 from facepaint.pictures import is_lossless_webp
 from tasks.pictures import TURNS, paint_picture
-from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile
+from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile, jpeg_segment
 
 RAMP = np.linspace(0, 255, 256).round().astype(np.uint8)[None].repeat(256, 0)
 FAR = (slice(160, None), slice(None))
@@ -132,6 +132,32 @@ def test_jpegs_that_are_coded_in_rare_ways() -> None:
         assert psnr_db(after, opened(source)) > 36
 
 
+def test_a_jpeg_of_noise_at_full_quality() -> None:
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (256, 256, 3), np.uint8))
+    source = encoded(noise, "JPEG", quality=100, subsampling=0)
+    after = opened(painted(source))
+    assert after.quantization == opened(source).quantization
+    assert psnr_db(after, opened(source)) > 45
+
+
+def test_a_jpeg_whose_components_come_one_after_the_other() -> None:
+    """Each with its own tables before its scan, as ITU-T T.81 allows: Pillow knows the first one's alone."""
+    data = b""
+    for number, plane in enumerate(astronaut().convert("YCbCr").split(), 1):
+        single = bytearray(encoded(plane, "JPEG", quality=90))
+        tables, frame, scan = (single.index(mark) for mark in (b"\xff\xdb", b"\xff\xc0", b"\xff\xda"))
+        codes = single.index(b"\xff\xc4")
+        single[tables + 4] = number - 1  # the table's number
+        single[scan + 5] = number  # the component's
+        if number == 1:
+            header = jpeg_segment(0xC0, bytes(single[frame + 4 : frame + 9]) + bytes((3, 1, 17, 0, 2, 17, 1, 3, 17, 2)))
+            data = bytes(single[:tables])
+        data += bytes(single[tables:frame]) + (header if number == 1 else b"") + bytes(single[codes:-2])
+    data += b"\xff\xd9"
+    assert psnr_db(opened(data), astronaut()) > 35
+    assert psnr_db(opened(painted(data)), opened(data)) > 36
+
+
 def test_webp_stays_lossless_or_lossy() -> None:
     lossless = encoded(astronaut(), "WEBP", lossless=True, exif=exif())
     result = painted(lossless)
@@ -176,10 +202,27 @@ def test_transparency_is_kept_and_a_sticker_shows_over_it() -> None:
     assert np.abs(shown[0] - shown[1]).max() < 4
 
 
-def test_a_look_that_hides_leaves_transparency() -> None:
-    source = cut_out((10, 200, 10))
+@pytest.mark.parametrize("look", ["blur", "mosaic", "fill"])
+def test_a_look_that_hides_hides_transparency_too(look: str) -> None:
+    """A face may be drawn in alpha alone; elsewhere alpha stays to the last step."""
+    alpha = np.random.default_rng(1).integers(0, 256, (256, 256), np.uint8)
+    source = np.dstack([np.full((256, 256, 3), 60, np.uint8), alpha])
+    after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), look)))
+    face = (slice(30, 90), slice(90, 133))
+    assert alpha[face].std() > 70
+    assert after[face].std(axis=(0, 1)).max() < 20
+    assert (after[FAR][..., 3] == alpha[FAR]).all()
+    assert (after[..., 3] == alpha).mean() > 0.7
+
+
+def test_what_shows_through_a_blur_is_as_before() -> None:
+    """A head cut out: the mean of alpha and of what is seen stays, and colours that nobody saw do not come in."""
+    source = cut_out((10, 250, 10))
     after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "blur")))
-    assert (after[..., 3] == source[..., 3]).all()
+    one, other = (pixels[..., :3].astype(float) * pixels[..., 3:] / 255 for pixels in (source, after))
+    assert np.abs(one.mean(axis=(0, 1)) - other.mean(axis=(0, 1))).max() < 1
+    assert abs(source[..., 3].mean() - after[..., 3].mean()) < 1
+    assert (after[..., 1].astype(int) - after[..., 0]).max() < 60
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 300), (300, 1)])
