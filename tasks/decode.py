@@ -17,6 +17,7 @@ import av.error
 from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import NotYet
 from facepaint.jobs import Packet, Segment, VideoStream
+from tasks.samples import top_down
 
 KEPT_DECODERS = 2
 """One of a detecting and one of a painting task, a little behind. Each holds up to 16 frames."""
@@ -88,7 +89,7 @@ def decode_window(
         in_fields = in_fields or frame.interlaced_frame
         if frame.is_corrupt:
             report.damaged.append(last)
-        yield frame
+        yield top_down(frame)
     refused = {pts: why for pts, why in decoder.refused.items() if pts in due}
     # The second field of a frame may be a packet with a time of its own.
     report.lost += sorted(refused if in_fields else due)

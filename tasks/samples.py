@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
 import av
+import av.filter
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +44,22 @@ def planes_of(frame: av.VideoFrame) -> list[AnyPlane]:
         ]
         for plane in frame.planes
     ]
+
+
+def top_down(frame: av.VideoFrame) -> av.VideoFrame:
+    """The frame with its lines in memory from the first to the last, as `planes_of` needs it; most are like that."""
+    if all(plane.line_size > 0 for plane in frame.planes):
+        return frame
+    graph = av.filter.Graph()
+    graph.link_nodes(
+        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)),
+        graph.add("copy"),
+        graph.add("buffersink"),
+    ).configure()
+    graph.push(frame)
+    copied = graph.pull()
+    assert isinstance(copied, av.VideoFrame)
+    return copied
 
 
 def plane_views(frame: av.VideoFrame) -> list[Plane]:

@@ -1,10 +1,12 @@
 """The steps between a decoded frame and an upright one: chroma, depth, alpha. Exact where nothing must change."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
 
-from tasks.samples import AnyPlane, Samples, code_range, planes_of, quantised, samples_of
+from tasks.samples import AnyPlane, Samples, code_range, planes_of, quantised, samples_of, top_down
 
 SIZE = (66, 34)
 
@@ -146,3 +148,23 @@ def test_a_smaller_picture_lies_in_the_middle_of_black() -> None:
     framed = Samples(plane, chroma, chroma, None, 8, 1, 1, False).amid_black(16, 8)
     assert framed.y[0].tolist() == [16] * 4 + [200] * 8 + [16] * 4
     assert framed.u[0].tolist() == [128] * 2 + [90] * 4 + [128] * 2
+
+
+def test_lines_that_lie_upside_down_in_memory(tmp_path: Path) -> None:
+    """As the decoder of AMV, the video of cheap players, has them."""
+    path = tmp_path / "player.amv"
+    made = av.VideoFrame(160, 128, "yuvj420p")
+    for plane in planes_of(made):
+        plane[:] = np.linspace(0, 255, plane.shape[0]).astype(np.uint8)[:, None]
+    with av.open(path, "w", format="avi") as out:
+        stream = out.add_stream("amv", 16, options={"strict": "experimental"})
+        stream.width, stream.height, stream.pix_fmt = 160, 128, "yuvj420p"
+        out.mux(stream.encode(made))
+        out.mux(stream.encode(None))
+    with av.open(path) as container:
+        (frame,) = container.decode(video=0)
+        assert frame.planes[0].line_size < 0
+        y, u, _ = planes_of(top_down(frame))
+        assert np.abs(y.mean(axis=1) - np.linspace(0, 255, 128)).max() < 4
+        assert np.abs(u.mean(axis=1) - np.linspace(0, 255, 64)).max() < 4
+        assert top_down(made) is made
