@@ -17,7 +17,7 @@ from facepaint.looks import Look
 from facepaint.privacy import private_extras, private_job
 from facepaint.queue import Queue
 from facepaint.settings import Settings
-from facepaint.status import find_job
+from facepaint.status import alive_workers, find_job
 from facepaint.store import Store
 from facepaint.wake import looks_of
 from uploader.probe import Probe, probe, source_file
@@ -98,7 +98,8 @@ def upload(
         extras = private_extras(reader.extras()) if hides else reader.extras()
         unqueued = storer.seal(extras, Sealed(storer.stored, reader.truncated))
     show(UploadProgress(total, total, storer.stored))
-    return UploadResult(job.id, storer.stored, reader.truncated, tuple(_warnings(path, job, probed, reader, unqueued)))
+    warnings = [*_warnings(path, job, probed, reader, unqueued), *_lacking(store, job.output.encoder)]
+    return UploadResult(job.id, storer.stored, reader.truncated, tuple(warnings))
 
 
 def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
@@ -127,6 +128,12 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
         yield "the animation comes back as a video, in MP4 unless the result is named otherwise"
     if unqueued:
         yield f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+
+
+def _lacking(store: Store, encoder: str) -> Iterator[str]:
+    """What to say where no worker is known to have the encoder; every worker has those that need no hardware."""
+    if ENCODERS[encoder].needs and not any(encoder in worker.encoders for worker in alive_workers(store)):
+        yield f"no worker that runs can encode with {encoder}: start one that can, else its segments are given up"
 
 
 def detected_every(look: Look, frame_rate: Fraction | None) -> int:

@@ -20,6 +20,11 @@ class Rendition:
     channels: int = 2
 
 
+UNSPECIFIED = 2
+HDR_RANGES = {16: "PQ", 18: "HLG"}
+"""What HLS calls the transfer functions of HDR."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A segment in a playlist. ``gap``: it was given up and there is nothing to load."""
@@ -29,8 +34,18 @@ class Entry:
     gap: bool = False
 
 
-def master(uri: str, bits_per_s: int, codecs: Sequence[str], size: tuple[int, int], sounds: Sequence[Rendition]) -> str:
-    """The playlist that names the picture's playlist and those of its sounds; the first sound is the default."""
+def master(
+    uri: str,
+    bits_per_s: int,
+    codecs: Sequence[str],
+    size: tuple[int, int],
+    sounds: Sequence[Rendition],
+    transfer: int = UNSPECIFIED,
+) -> str:
+    """The playlist that names the picture's playlist and those of its sounds; the first sound is the default.
+
+    ``transfer`` is the picture's transfer function by ITU-T H.273: players of HDR want to know before they load.
+    """
     lines = list(_HEAD)
     for number, sound in enumerate(sounds):
         language = f',LANGUAGE="{_quotable(sound.language)}"' if sound.language else ""
@@ -39,8 +54,10 @@ def master(uri: str, bits_per_s: int, codecs: Sequence[str], size: tuple[int, in
             f',DEFAULT={"NO" if number else "YES"},AUTOSELECT=YES,CHANNELS="{sound.channels}",URI="{sound.uri}"'
         )
     group = ',AUDIO="sound"' if sounds else ""
+    hdr = f",VIDEO-RANGE={HDR_RANGES[transfer]}" if transfer in HDR_RANGES else ""
+    codec_list = ",".join(codecs)
     lines.append(
-        f'#EXT-X-STREAM-INF:BANDWIDTH={bits_per_s},CODECS="{",".join(codecs)}",RESOLUTION={size[0]}x{size[1]}{group}'
+        f'#EXT-X-STREAM-INF:BANDWIDTH={bits_per_s},CODECS="{codec_list}",RESOLUTION={size[0]}x{size[1]}{hdr}{group}'
     )
     return "\n".join([*lines, uri, ""])
 

@@ -179,7 +179,9 @@ def playlist_master(request: Request) -> Response:
         for number, track in enumerate(job.audio)
     ]
     codecs = [record.codec, *(["mp4a.40.2"] if sounds else [])]
-    text = hls.master("video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds)
+    # HDR that is not kept was tone-mapped.
+    transfer = job.video.colour.transfer if job.output.keep_format else hls.UNSPECIFIED
+    text = hls.master("video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds, transfer)
     return _playlist(text)
 
 

@@ -282,7 +282,9 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, be
     """Another encoder would make segments that do not join with those of the workers that have the one asked for."""
     lacking = next(name for name in ENCODERS if not is_here(name))
     bench = Workbench(bench.store, bench.queue, bench.settings.model_copy(update={"encoder": lacking}))
-    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    uploaded = Client(bench.settings).upload(clip, ["sunglasses"])
+    job_id = uploaded.job_id
+    assert f"no worker that runs can encode with {lacking}: start one" in "".join(uploaded.warnings)
     for index in range(SEGMENTS):
         run_detect(bench, job_id, index)
     able = WorkerInfo("able", datetime.now(UTC), "host", "cpu", ("libx264", lacking), QUEUES)

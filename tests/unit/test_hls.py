@@ -77,6 +77,12 @@ def test_a_video_without_sound_has_no_sound_group() -> None:
     assert "AUDIO" not in master("v.m3u8", 1, ["avc1"], (2, 2), [])
 
 
+@pytest.mark.parametrize(("transfer", "said"), [(16, ",VIDEO-RANGE=PQ"), (18, ",VIDEO-RANGE=HLG"), (1, "")])
+def test_hdr_is_said_to_be_so(transfer: int, said: str) -> None:
+    lines = master("v.m3u8", 1, ["hvc1.2.4.L90.90"], (2, 2), [], transfer).splitlines()
+    assert lines[-2] == f'#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="hvc1.2.4.L90.90",RESOLUTION=2x2{said}'
+
+
 @pytest.mark.parametrize(
     ("header", "span"),
     [
