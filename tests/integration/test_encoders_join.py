@@ -17,6 +17,9 @@ from facepaint.store import Store
 from tasks.work import Workbench, run_detect, run_paint
 from tests.media import Media
 from tests.programs import run_silently
+from uploader.cut import MAX_WORK_PX
+from uploader.probe import probe
+from uploader.read import Reader
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +94,18 @@ def test_chroma_is_kept(painted: Paint, media: Media, name: str, codec: str) -> 
     saved, source = stream_of(painted(clip, keep_format=True)), stream_of(clip)
     assert (saved["codec_name"], saved["pix_fmt"]) == (codec, source["pix_fmt"])
     assert saved["nb_read_frames"] == source["nb_read_frames"]
+
+
+def test_a_costly_encoder_has_shorter_segments_of_large_pictures(media: Media) -> None:
+    """So that each is painted within a task's time."""
+    clip = media("minute.mp4")
+    probed = probe(clip)
+    plain, costly = (
+        [cut.record for cut in Reader(clip, probed, 2.0, work).segments()]
+        for work in (1.0, MAX_WORK_PX / (probed.video.width * probed.video.height * 10))
+    )
+    assert max(len(record.own_packets) for record in costly) == 10 < max(len(record.own_packets) for record in plain)
+    assert sum(len(record.own_packets) for record in costly) == sum(len(record.own_packets) for record in plain)
 
 
 def test_an_encoder_that_cannot_keep_the_format_is_refused_at_once(painted: Paint, media: Media) -> None:
