@@ -62,7 +62,7 @@ class Upright:
         if as_it_is and (frame.width, frame.height) == (video.width, video.height) == self.size:
             return frame
         samples = shown_samples(frame, video, self._note)
-        samples = self._kept(samples) if self._keep else self._plain(samples, frame.format.name)
+        samples = (self._kept if self._keep else self._plain)(samples, frame.format.name)
         if self.size != video.upright_size:
             self._note("odd sides padded by one line: {}x{} made {}x{}".format(*video.upright_size, *self.size))
         made = samples.to_frame(self.format, *self.size)
@@ -83,11 +83,13 @@ class Upright:
         samples = in_sdr(samples, self.source, self.light) if self.tone_mapped else samples.with_bits(8)
         return samples.turned(self._video.rotation, self._video.mirrored)
 
-    def _kept(self, samples: Samples) -> Samples:
+    def _kept(self, samples: Samples, name: str) -> Samples:
         """In the source's own depth and chroma."""
         turned = samples.turned(self._video.rotation, self._video.mirrored)
-        if (turned.shift_x, turned.shift_y, turned.bits) != (*self.shifts, self.bits):
-            self._note(f"{self._video.pixel_format} converted to {self.format}")
+        if (samples.shift_x, samples.shift_y, samples.bits) != (*self.shifts, self.bits):
+            self._note(f"{name} converted to {self.format}")
+        elif (turned.shift_x, turned.shift_y) != self.shifts:
+            self._note(f"chroma of {self.format} resampled, since the picture is turned")
         return turned.with_chroma(*self.shifts).with_bits(self.bits)
 
     def _note(self, text: str) -> None:

@@ -211,3 +211,19 @@ def test_transparent_parts_are_black_and_told() -> None:
     assert (v[:, :15] == 128).all()
     assert "what is transparent shown on black" in upright.notes
     assert samples_of(source, False).alpha is not None
+
+
+@pytest.mark.parametrize(
+    ("came", "rotation", "note"),
+    [
+        ("yuv422p10le", 0, []),
+        ("yuv422p10le", 90, ["chroma of yuv422p10le resampled, since the picture is turned"]),
+        ("yuv422p10le", 180, []),
+        ("yuv444p", 0, ["yuv444p converted to yuv422p10le"]),
+    ],
+)
+def test_what_is_changed_where_the_format_is_kept_is_said(came: str, rotation: int, note: list[str]) -> None:
+    """A stream may go on in another format than it began in."""
+    upright = Upright(stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True))
+    upright(red(came, 64, 48))
+    assert list(upright.notes) == note
