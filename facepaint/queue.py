@@ -22,6 +22,9 @@ QUEUES = ("paint", "detect")
 
 PRIORITIES = 10
 
+HALFWAY = 1
+"""Priority of the rest of a task: only what a new job shows first goes before it."""
+
 
 def priority(index: int) -> int:
     """Priority of a segment's tasks, 0 first: a new job's first picture never waits behind an old job's end."""
@@ -90,6 +93,13 @@ class Queue:
     def paint(self, job: str, look: str, index: int) -> None:
         """Queue the painting of a segment with a look."""
         self._send(PAINT, "paint", {"job": job, "index": index, "look": look}, priority(index))
+
+    def go_on(self, task: str, message: dict[str, object]) -> None:
+        """Queue the rest of a task that stopped on its way, before others.
+
+        Who did the first part has a decoder for it, and could not keep it beside those of much other work.
+        """
+        self._send(task, "paint" if task == PAINT else "detect", message, HALFWAY)
 
     def length(self) -> int:
         """Messages waiting in all queues, all priorities; those in work are not counted."""

@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -38,6 +38,9 @@ from tasks.pictures import detect_picture, paint_picture
 log = logging.getLogger(__name__)
 
 REMEMBERED_JOBS = 8
+
+LONG_AGO = datetime.fromtimestamp(0, UTC)
+"""When a claim was made whose owner is known to be gone."""
 
 T = TypeVar("T")
 
@@ -198,15 +201,23 @@ def _claimed(
     try:
         yield claim
     except FacepaintError:
-        store.delete(key)
+        _unclaim(store, key, before)
         raise
     except (SystemExit, KeyboardInterrupt):
         # Who exceeds the time limit is told to stop in the same way. The limit counts from before the claim: half of
         # it is surely less.
         if datetime.now(UTC) - now < timedelta(seconds=settings.task_time_limit_s / 2):
-            store.put_record(key, before) if before else store.delete(key)
+            _unclaim(store, key, before)
         raise
     store.delete(key)
+
+
+def _unclaim(store: Store, key: str, before: Claim | None) -> None:
+    """Nobody is at work any more, and the task will be tried again: the crashes of others before stay counted."""
+    if before is None:
+        store.delete(key)
+    else:
+        store.put_record(key, replace(before, at=LONG_AGO))
 
 
 def _removed_if_deleted(bench: Workbench, job_id: str, written: Sequence[str]) -> bool:

@@ -63,16 +63,13 @@ class SegmentTask(Task):  # type: ignore[type-arg]
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:
-            inspect.signature(self.run).bind(*args, **kwargs)
+            message = inspect.signature(self.run).bind(*args, **kwargs).arguments
         except TypeError as exc:  # no message of ours: it would come back for ever
             raise Reject(f"not a message for {self.name}: {exc}", requeue=False) from exc
         # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and ends itself.
         faulthandler.dump_traceback_later(settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR)
         try:
-            super().__call__(*args, **kwargs)
-        except NotYet as exc:
-            log.info("%s; the rest comes when the message comes back", exc)
-            raise Reject(str(exc), requeue=True) from exc
+            self._work(message)
         except (ServiceError, DeviceError) as exc:
             log.warning("%s; the task goes back to the queue", exc)
             time.sleep(PAUSE_S)
@@ -86,6 +83,13 @@ class SegmentTask(Task):  # type: ignore[type-arg]
             raise Reject(repr(exc), requeue=True) from exc
         finally:
             faulthandler.cancel_dump_traceback_later()
+
+    def _work(self, message: dict[str, Any]) -> None:
+        try:
+            super().__call__(**message)
+        except NotYet as exc:
+            log.info("%s; the rest is a message of its own", exc)
+            bench().queue.go_on(self.name, message)
 
     @property
     def redelivered(self) -> bool:

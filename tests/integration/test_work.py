@@ -15,6 +15,8 @@ import skimage.data
 from PIL import Image
 
 import tasks.decode
+import tasks.work
+import tasks.worker
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.encoders import ENCODERS
@@ -132,6 +134,27 @@ def test_a_claim_whose_owner_died_counts_as_a_try(bench: Workbench, uploaded: st
     run_detect(bench, uploaded, 1, redelivered=not old)
     failed = bench.store.get_record(keys.faces_failed(uploaded, 1), Failed)
     assert failed.reason == "its worker died or hung 3 times"
+
+
+@pytest.mark.parametrize("redelivered", [False, True])
+def test_a_crash_stays_counted_when_the_next_attempt_only_gets_halfway(
+    bench: Workbench, uploaded: str, monkeypatch: pytest.MonkeyPatch, redelivered: bool
+) -> None:
+    """Else a segment that kills whoever reaches it, far behind its keyframe, would be tried for ever."""
+    at = datetime.now(UTC) - timedelta(seconds=1000)
+    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks.work, "_detect", stop_halfway)
+        for _ in range(3):
+            with pytest.raises(NotYet):
+                run_detect(bench, uploaded, 0, redelivered)
+    assert bench.store.get_record(keys.claim(uploaded, "detect", 0), Claim).tries == 2
+    run_detect(bench, uploaded, 0, redelivered)
+    assert bench.store.exists(keys.faces(uploaded, 0)), "whoever comes next works on it"
+
+
+def stop_halfway(*_: object) -> None:
+    raise NotYet("decoded up to 1")
 
 
 def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(bench: Workbench, uploaded: str) -> None:
@@ -319,3 +342,43 @@ def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
         assert not bench.store.exists(keys.claim(job_id, "detect", last))
         assert not bench.store.exists(keys.faces_failed(job_id, last))
     assert attempts > 1
+
+
+@pytest.mark.slow
+def test_one_process_reaches_the_far_windows_of_many_videos(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its turn comes again."""
+    uploads = []
+    for number in range(tasks.decode.KEPT_DECODERS + 1):
+        path, options = tmp_path / f"{number}.mp4", {"crf": f"{30 + number}"}
+        make_portrait_clip(path, seconds=6, size=(160, 90), gop=9999, audio=None, options=options)
+        uploads.append(Client(bench.settings).upload(path, ["sunglasses"]))
+    drain(bench)
+    clock = iter(range(100_000))
+    monkeypatch.setattr(tasks.decode, "LEAD_S", 40)
+    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.worker, "bench", lambda: bench)
+    tasks.decode._kept.clear()
+    for upload in uploads:
+        bench.queue.detect(upload.job_id, upload.segments - 1)
+    attempts = 0
+    while (message := take_next(bench)) is not None:
+        attempts += 1
+        assert attempts < 30
+        tasks.worker.detect(**message)
+    assert attempts > 2 * len(uploads), "else none of them was far"
+    assert all(bench.store.exists(keys.faces(upload.job_id, upload.segments - 1)) for upload in uploads)
+
+
+def take_next(bench: Workbench) -> dict[str, object] | None:
+    """The message of a detect task that a worker would get next."""
+    assert bench.settings.broker_url is not None
+    with redis.Redis.from_url(bench.settings.broker_url.get_secret_value()) as broker:
+        for step in range(PRIORITIES):
+            raw = broker.rpop(f"detect:{step}" if step else "detect")
+            if raw is not None:
+                body = json.loads(base64.b64decode(json.loads(raw)["body"]))  # type: ignore[arg-type]
+                message: dict[str, object] = body[1]
+                return message
+    return None
