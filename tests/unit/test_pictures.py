@@ -1,6 +1,7 @@
 """Still pictures in all the kinds that cameras and programs write: their pixels before and after."""
 
 import io
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,10 @@ from PIL import Image, ImageDraw
 from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import Faces
+from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, SourceFile
 from facepaint.looks import parse_look
 from facepaint.pictures import is_lossless_webp
-from tasks.pictures import TURNS, paint_picture
+from tasks.pictures import TURNS, detect_picture, paint_picture
 from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile, jpeg_segment
 
 RAMP = np.linspace(0, 255, 256).round().astype(np.uint8)[None].repeat(256, 0)
@@ -213,6 +214,18 @@ def test_a_look_that_hides_hides_transparency_too(look: str) -> None:
     assert after[face].std(axis=(0, 1)).max() < 20
     assert (after[FAR][..., 3] == alpha[FAR]).all()
     assert (after[..., 3] == alpha).mean() > 0.7
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
+def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
+    """As stencils and prints cut out of their paper are: one colour, and how much of it."""
+    grey = np.asarray(astronaut((512, 512)).convert("L"))
+    alpha = grey if ink else 255 - grey
+    source = encoded(Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG")
+    now = datetime.now(UTC)
+    job = Job("x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow"))
+    found = detect_picture(job, 0, source, "cpu").frames[0].faces
+    assert any(face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found)
 
 
 def test_what_shows_through_a_blur_is_as_before() -> None:
