@@ -22,11 +22,9 @@ from tasks.samples import top_down
 KEPT_DECODERS = 2
 """One of a detecting and one of a painting task, a little behind. Each holds up to 16 frames."""
 
-LEAD_S = 40.0
-"""How long one attempt may decode what lies before its window: well within the time limit of a task."""
-
-SKIPPING = ("h264",)
-"""Codecs whose decoders can leave out frames that no other refers to, and give the same frames afterwards."""
+LEAD_S = 30.0
+"""How long one attempt may decode what lies before its window: within the time limit of a task, the window itself and
+its painting have their time."""
 
 
 class Bins(Protocol):
@@ -108,6 +106,14 @@ def window_times(run: Sequence[Segment]) -> list[int]:
     return sorted(times)
 
 
+_Told = tuple[str, int, int]
+
+
+def _told(segment: Segment) -> _Told:
+    """What tells a segment from others, of other jobs too: the same packets may be shown at other times there."""
+    return segment.sha256, segment.start, segment.end
+
+
 class RunDecoder:
     """An open decoder, and how far it has been fed of a run.
 
@@ -117,10 +123,12 @@ class RunDecoder:
     def __init__(self, video: VideoStream, threads: int) -> None:
         self._video, self._threads = video, threads
         self._context = open_decoder(video, threads)
-        self._fed: list[str] = []
-        """The sha256 of each segment whose own packets were all fed."""
+        self._fed: list[_Told] = []
+        """The segments whose own packets were all fed."""
         self._ahead = 0
         """How many packets behind those were fed as well."""
+        self._begun: _Told | None = None
+        """The segment which those are of, where it was not the overlap of the one before."""
         self._waiting: list[av.VideoFrame] = []
         self._complete_from: int | None = None
         """Frames before this time are gone."""
@@ -133,12 +141,18 @@ class RunDecoder:
 
     def fits(self, video: VideoStream, run: Sequence[Segment], threads: int) -> bool:
         """Whether it can go on to the last segment: it was fed the beginning of just this run, and no more."""
-        fed = [segment.sha256 for segment in run[:-1]][: len(self._fed)]
-        has_all = self._complete_from is None or self._complete_from <= run[-1].start
-        return has_all and (self._video, self._threads, self._fed) == (video, threads, fed)
+        count = len(self._fed)
+        if count >= len(run) or (self._complete_from is not None and self._complete_from > run[-1].start):
+            return False
+        fed, begun = [_told(segment) for segment in run[:count]], _told(run[count])
+        fits = (self._video, self._threads, self._fed) == (video, threads, fed)
+        return fits and self._begun in (None, begun)
 
     def decode(self, run: Sequence[Segment], bins: Bins, due: set[int]) -> Iterator[av.VideoFrame]:
-        """The frames from here to the end of the last segment's window; those before it are perhaps left out.
+        """The frames from here to the end of the last segment's window.
+
+        None is left out of the decoding, not even those before the window that no other refers to: what a decoder puts
+        in the place of damaged parts may come from any of them.
 
         ``due`` are the times that the caller still waits for. If none is left at the end, and the run goes on, the
         decoder is kept for the next window; otherwise it is flushed and done with.
@@ -153,12 +167,14 @@ class RunDecoder:
             packets = segment.packets if segment is target else segment.own_packets
             for packet, data in _pieces(packets, bins, number, before):
                 if packet.pts is not None and packet.pts < target.start and monotonic() > until:
+                    self._begun = _told(segment)
                     _kept.keep(self)
                     raise NotYet(f"segment {target.index} lies far behind its keyframe; decoded up to {segment.index}")
-                yield from self._sorted_out(self._feed(packet, data, target.start), target)
+                yield from self._sorted_out(self._feed(packet, data), target)
                 self._ahead += 1
             self._ahead = max(before, len(packets)) - len(segment.own_packets)
-            self._fed.append(segment.sha256)
+            self._fed.append(_told(segment))
+            self._begun = None
         if due - self.refused.keys() or not _goes_on_behind(target):
             yield from self._received(None)
         else:
@@ -173,13 +189,11 @@ class RunDecoder:
             else:
                 yield frame
 
-    def _feed(self, description: Packet, data: bytes, start: int) -> list[av.VideoFrame]:
+    def _feed(self, description: Packet, data: bytes) -> list[av.VideoFrame]:
         packet = packet_of(data[: description.size], _side_data(description, data))
         packet.pts, packet.dts, packet.time_base = description.pts, description.dts, self._video.time_base
         packet.duration = description.duration
         packet.is_keyframe = description.keyframe
-        before = description.pts is not None and description.pts < start
-        self._context.skip_frame = "NONREF" if before and self._video.codec in SKIPPING else "DEFAULT"
         try:
             return self._received(packet)
         except av.error.FFmpegError as exc:
