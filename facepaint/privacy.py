@@ -12,12 +12,18 @@ SUBTITLE_HEADER = {
 }
 """Of ASS: the lines that tell how subtitles look, by section; programs write names and folders beside them."""
 
+VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
+"""Lengths of the first header of three."""
+
 
 def private_job(job: Job) -> Job:
     """The record of a video without the titles of its tracks and what comments their parameters carry."""
     assert job.video is not None
     audio = tuple(replace(track, title="", template=bare_template(track.template)) for track in job.audio)
-    return replace(job, video=replace(job.video, title=""), audio=audio)
+    video = replace(job.video, title="")
+    if video.codec == "theora":
+        video = replace(video, extradata=_bare_theora(video.extradata))
+    return replace(job, video=video, audio=audio)
 
 
 def private_extras(extras: Extras) -> Extras:
@@ -28,21 +34,40 @@ def private_extras(extras: Extras) -> Extras:
 
 def bare_template(template: bytes) -> bytes:
     """A template without words that are neither heard nor read: comments of Vorbis, what programs write into ASS."""
-    changes = {"vorbis": _without_comments, "ass": _styles_alone, "ssa": _styles_alone}
+    changes = {"vorbis": _bare_vorbis, "ass": _styles_alone, "ssa": _styles_alone}
     codec = codec_name(template) if template else ""
     return change_parameters(template, changes[codec]) if codec in changes else template
 
 
-def _without_comments(parameters: bytes) -> bytes:
-    """Vorbis' three headers in Xiph lacing, the second of them, the comments, empty (Vorbis I, 5)."""
-    sizes, at = [], 1
-    for _ in range(2):
-        end = next(place for place in range(at, len(parameters)) if parameters[place] < 255) + 1
+def _bare_vorbis(parameters: bytes) -> bytes:
+    """Vorbis I, 5: no vendor, no comment, and the framing bit."""
+    return _without_comments(parameters, b"\x03vorbis" + bytes(8) + b"\x01", VORBIS_FIRST_BYTES)
+
+
+def _bare_theora(parameters: bytes) -> bytes:
+    """Theora specification, 6.3: no vendor, no comment."""
+    return _without_comments(parameters, b"\x81theora" + bytes(8), THEORA_FIRST_BYTES)
+
+
+def _without_comments(parameters: bytes, empty: bytes, first_size: int) -> bytes:
+    """The three headers of Vorbis or Theora, the second of them, the comments, ``empty``; in Xiph lacing."""
+    first, setup = _outer_headers(parameters, first_size)
+    return bytes((2, len(first), len(empty))) + first + empty + setup if setup else parameters
+
+
+def _outer_headers(parameters: bytes, first_size: int) -> tuple[bytes, bytes]:
+    """The first and third of three Xiph headers, behind lengths in Xiph lacing or in two bytes each; else nothing."""
+    if parameters[:2] == first_size.to_bytes(2):
+        comments_at = 2 + first_size
+        setup_at = comments_at + 2 + int.from_bytes(parameters[comments_at : comments_at + 2])
+        return parameters[2:comments_at], parameters[setup_at + 2 :]
+    sizes: list[int] = []
+    at = 1
+    while parameters[:1] == b"\x02" and len(sizes) < 2:
+        end = next((place for place in range(at, len(parameters)) if parameters[place] < 255), at) + 1
         sizes.append(sum(parameters[at:end]))
         at = end
-    first, setup = parameters[at : at + sizes[0]], parameters[at + sum(sizes) :]
-    nothing = b"\x03vorbis" + bytes(8) + b"\x01"
-    return bytes((2, len(first), len(nothing))) + first + nothing + setup
+    return parameters[at : at + sum(sizes[:1])], parameters[at + sum(sizes) :] if sizes else b""
 
 
 def _styles_alone(parameters: bytes) -> bytes:

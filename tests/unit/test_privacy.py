@@ -1,0 +1,62 @@
+"""What the records of a job begun to hide keep of a codec's parameters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from facepaint.decoder import open_decoder
+from facepaint.jobs import DetectorSpec, Job, OutputProfile, SourceFile, new_job_id
+from facepaint.privacy import private_job
+from tests.media import Media
+from uploader.probe import probe
+
+FIRST, SETUP = b"\x80theora" + bytes(35), b"\x82theora" + bytes(range(200))
+COMMENTS = b"\x81theora" + b"filmed at 12 Garden Lane " * 30
+
+
+def laced(first: bytes, comments: bytes, setup: bytes) -> bytes:
+    """Three headers behind their lengths as Xiph laces them."""
+    lengths = b"".join(b"\xff" * (len(header) // 255) + bytes((len(header) % 255,)) for header in (first, comments))
+    return b"\x02" + lengths + first + comments + setup
+
+
+def counted(*headers: bytes) -> bytes:
+    """Each header behind its length in two bytes."""
+    return b"".join(len(header).to_bytes(2) + header for header in headers)
+
+
+def theora_job(parameters: bytes, job: Job) -> Job:
+    assert job.video is not None
+    return replace(job, video=replace(job.video, codec="theora", extradata=parameters))
+
+
+@pytest.fixture
+def job(media: Media) -> Job:
+    probed = probe(media("h264-open.mp4"))
+    now = datetime.now(UTC)
+    return Job(new_job_id(now), "video", SourceFile("a", 1, ""), now, DetectorSpec(), OutputProfile(), probed.video)
+
+
+@pytest.mark.parametrize("form", [laced, counted])
+def test_comments_of_theora_are_not_stored(form: Callable[..., bytes], job: Job) -> None:
+    video = private_job(theora_job(form(FIRST, COMMENTS, SETUP), job)).video
+    assert video is not None
+    assert video.extradata == laced(FIRST, b"\x81theora" + bytes(8), SETUP)
+
+
+@pytest.mark.parametrize("parameters", [b"", b"\x02", b"\x02\xff\xff", b"something else"])
+def test_parameters_of_another_form_are_left_alone(parameters: bytes, job: Job) -> None:
+    video = private_job(theora_job(parameters, job)).video
+    assert video is not None
+    assert video.extradata == parameters
+
+
+@pytest.mark.slow
+def test_a_decoder_takes_what_is_left(media: Media, job: Job) -> None:
+    video = private_job(replace(job, video=probe(media("theora.ogv")).video)).video
+    assert video is not None
+    assert b"Lavf" not in video.extradata
+    assert b"Lavc" not in video.extradata
+    open_decoder(video)
