@@ -6,6 +6,7 @@ Waking twice is harmless; painting what is not ready is not, so the paint task a
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -22,21 +23,39 @@ class Timeline:
     """The segments of a job as they are stored, read on demand and remembered.
 
     A segment's record never changes once written, so what was read stays true; what was missing is asked for again.
+    Of most segments only the windows are remembered: the packets of two hours take 120 MB.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
         self._store = store
         self._job = job
-        self._segments: dict[int, Segment] = {}
+        self._windows: dict[int, Segment] = {}
+        self._run: dict[int, Segment] = {}
         self._sealed: Sealed | None = None
 
     def segment(self, index: int) -> Segment | None:
-        """The record of a segment, or None if it is not stored (yet)."""
-        if index not in self._segments and index >= 0:
+        """The record of a segment without its packets, or None if it is not stored (yet)."""
+        if index not in self._windows and index >= 0:
             record = self._store.find_record(keys.segment(self._job.id, index), Segment)
             if record is not None:
-                self._segments[index] = record
-        return self._segments.get(index)
+                self._windows[index] = replace(record, packets=(), audio=())
+        return self._windows.get(index)
+
+    def run(self, index: int) -> list[Segment]:
+        """The records of video that a segment is decoded from, itself last; those of one run are remembered.
+
+        Raises:
+            ObjectMissing: one of them is not stored (yet).
+        """
+        target = self._whole(index)
+        self._run = {number: each for number, each in self._run.items() if each.decode_from == target.decode_from}
+        return [self._whole(number) for number in range(target.decode_from, index + 1)]
+
+    def _whole(self, index: int) -> Segment:
+        if index not in self._run:
+            record = self._store.get_record(keys.segment(self._job.id, index), Segment)
+            self._run[index] = replace(record, audio=())
+        return self._run[index]
 
     def ends_before(self, index: int) -> bool:
         """Whether the job is sealed and has no segment of that index."""

@@ -83,10 +83,13 @@ def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = Fa
     store = bench.store
     done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     if not store.exists(done) and not store.exists(failed):
+        run = _stored_run(timeline, index)
+        if run is None:
+            return None
         with _claimed(bench, job_id, "detect", index, None, redelivered) as claim:
             if claim is None:
                 return None
-            faces = _attempt(bench, claim, failed, index, lambda: _detect(bench, job, timeline, index))
+            faces = _attempt(bench, claim, failed, index, lambda: _detect(bench, job, run))
             if faces is not None:
                 store.put_record(done, faces)
     if not _removed_if_deleted(bench, job_id, [done, failed]):
@@ -229,15 +232,6 @@ def _removed_if_deleted(bench: Workbench, job_id: str, written: Sequence[str]) -
     return True
 
 
-def _run_of(timeline: Timeline, index: int) -> list[Segment]:
-    """The records a segment is decoded from, itself last."""
-    target = timeline.segment(index)
-    if target is None:
-        raise ObjectMissing(f"the record of segment {index}")
-    run = [timeline.segment(before) for before in range(target.decode_from, index)]
-    return [*(segment for segment in run if segment is not None), target]
-
-
 @dataclass(frozen=True, slots=True)
 class _StoredBins:
     """The bytes of each segment of a run, got when asked for and checked against their records."""
@@ -254,8 +248,16 @@ class _StoredBins:
         return data
 
 
-def _detect(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Faces:
-    run, settings = _run_of(timeline, index), bench.settings
+def _stored_run(timeline: Timeline, index: int) -> list[Segment] | None:
+    """What a segment is decoded from, or None while a part is not stored: the uploader queues it when that is."""
+    try:
+        return timeline.run(index)
+    except ObjectMissing:
+        return None
+
+
+def _detect(bench: Workbench, job: Job, run: Sequence[Segment]) -> Faces:
+    index, settings = run[-1].index, bench.settings
     bins = _StoredBins(bench.store, job.id, run)
     if job.video is None:
         return detect_picture(job, index, bins[0], settings.device, settings.threads, settings.worker_name)
@@ -266,7 +268,7 @@ def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: in
     store, settings = bench.store, bench.settings
     if job.video is not None:
         require_encoder(job.output.encoder)
-    run = _run_of(timeline, index)
+    run = timeline.run(index)
     reach = timeline.reach(index) or []
     found = {segment.index: store.find_record(keys.faces(job.id, segment.index), Faces) for segment in reach}
     faces = {number: record for number, record in found.items() if record is not None}
@@ -278,4 +280,4 @@ def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: in
 
 
 def _blank(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Result:
-    return blank_segment(job, _run_of(timeline, index), bench.settings.threads, bench.settings.worker_name)
+    return blank_segment(job, timeline.run(index), bench.settings.threads, bench.settings.worker_name)

@@ -43,6 +43,8 @@ class SegmentStorer:
         self._there: frozenset[int] = frozenset()
         self._lock = threading.Lock()
         self._unqueued: deque[int] = deque()
+        self._ended: set[int] = set()
+        self._next = 0
         self._queueing = False
         self._try_broker_at = 0.0
         self._closed = threading.Event()
@@ -64,6 +66,7 @@ class SegmentStorer:
         """Store a segment in the background; waits while too many are under way, raises what went wrong with one."""
         self._reap(self._parallel)
         if cut.record.index in self._there:
+            self._queue_segment(cut.record.index)
             self._count()
         else:
             self._pending.add(self._pool.submit(self._store_segment, cut))
@@ -128,9 +131,17 @@ class SegmentStorer:
             raise JobDeleted(f"job {self.job.id} was deleted while it was being uploaded")
 
     def _queue_segment(self, index: int) -> None:
-        """Queue the segment's detection. One thread at a time speaks to the broker; the others go on storing."""
+        """Queue the segment's detection once all before it are stored, which it may be decoded from.
+
+        One thread at a time speaks to the broker; the others go on storing.
+        """
         with self._lock:
-            self._unqueued.append(index)
+            self._ended.add(index)
+            while self._next in self._ended:
+                self._ended.remove(self._next)
+                if self._next not in self._there:
+                    self._unqueued.append(self._next)
+                self._next += 1
             if self._queueing or time.monotonic() < self._try_broker_at:
                 return
             self._queueing = True

@@ -109,6 +109,34 @@ def test_the_order_of_writing(
     assert [event for event in events if not event.startswith("facepaint.")][-2:] == ["extras.json", "sealed.json"]
 
 
+def test_a_segment_is_queued_once_all_before_it_are_stored(clip: Path, queue: Queue, settings: Settings) -> None:
+    """It may be decoded from them, and segments are stored several at once: a small one overtakes a large one."""
+    overtaken = threading.Event()
+    stored: list[str] = []
+    queued: list[tuple[int, int]] = []
+
+    def hold(key: str) -> None:
+        if key.endswith("source/000001.bin"):
+            assert overtaken.wait(30)
+
+    def note(key: str) -> None:
+        if "/source/" in key and key.endswith(".json"):
+            stored.append(key.rpartition("/")[2])
+            if stored[-1] == "000002.json":
+                overtaken.set()
+
+    def send(what: str) -> None:
+        task, _, index = what.partition(" ")
+        if task == "facepaint.detect":
+            queued.append((int(index), sum(name <= f"{int(index):06d}.json" for name in stored)))
+
+    watched = WatchedQueue(settings, send)
+    upload(clip, BLUR, WatchedStore(settings, hold, note), watched, settings)
+    watched.app.close()
+    assert stored.index("000002.json") < stored.index("000001.json")
+    assert queued == [(index, index + 1) for index in range(SEGMENTS)]
+
+
 def test_the_first_segment_is_queued_while_the_file_is_being_read(clip: Path, store: Store, settings: Settings) -> None:
     """No other segment may be stored before: reading must stop and wait, with a few segments in memory."""
     queued = threading.Event()

@@ -166,6 +166,32 @@ def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(bench: Workbench, 
     assert ("paint", 0) in drain(bench), "the rest goes on"
 
 
+def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(bench: Workbench, tmp_path: Path) -> None:
+    """Decoded without it, its pictures would be wrong, and faces in them not found."""
+    clip = make_portrait_clip(tmp_path / "run.mp4", seconds=3, size=(160, 90), gop=9999, audio=None)
+    job_id = Client(bench.settings).upload(clip, ["blur"]).job_id
+    missing = bench.store.get(keys.segment(job_id, 0))
+    bench.store.delete(keys.segment(job_id, 0))
+    run_detect(bench, job_id, 1)
+    run_detect(bench, job_id, 1, redelivered=True)
+    assert not list(bench.store.list(f"{keys.prefix(job_id)}faces/"))
+    assert not list(bench.store.list(f"{keys.prefix(job_id)}claims/"))
+    bench.store.put(keys.segment(job_id, 0), missing)
+    run_detect(bench, job_id, 1)
+    assert bench.store.exists(keys.faces(job_id, 1))
+
+
+def test_of_most_segments_only_the_window_is_remembered(bench: Workbench, uploaded: str) -> None:
+    """The packets of two hours take more memory than a client may have."""
+    timeline = Timeline(bench.store, bench.store.get_record(keys.job(uploaded), Job))
+    whole = bench.store.get_record(keys.segment(uploaded, 2), Segment)
+    assert whole.audio
+    assert timeline.run(2) == [replace(whole, audio=())]
+    window = timeline.segment(2)
+    assert window is not None
+    assert (window.start, window.end, window.packets, window.audio) == (whole.start, whole.end, (), ())
+
+
 def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, bench: Workbench) -> None:
     for filters, hides in ((["sunglasses"], False), (["blur"], True)):
         job_id = Client(bench.settings).upload(clip, filters).job_id
@@ -378,7 +404,7 @@ def take_next(bench: Workbench) -> dict[str, object] | None:
         for step in range(PRIORITIES):
             raw = broker.rpop(f"detect:{step}" if step else "detect")
             if raw is not None:
-                body = json.loads(base64.b64decode(json.loads(raw)["body"]))  # type: ignore[arg-type]
+                body = json.loads(base64.b64decode(json.loads(raw)["body"]))
                 message: dict[str, object] = body[1]
                 return message
     return None
