@@ -24,10 +24,10 @@ from pathlib import Path
 import av
 
 from benchmarks.clips import make_portrait_clip, repeat_clip
-from facepaint import parts
+from facepaint import keys, parts
 from facepaint.boxes import shift_tfdt
 from facepaint.client import Client
-from facepaint.jobs import Faces, Job, Painted, Segment, keys
+from facepaint.jobs import Faces, Job, Painted, Segment
 from facepaint.processes import Children, wait_until_ready
 from facepaint.settings import Settings
 from facepaint.stack import Stack

@@ -22,8 +22,9 @@ import av
 import cv2
 
 from benchmarks.clips import make_portrait_clip
+from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Faces, Job, Painted, Segment, keys
+from facepaint.jobs import Faces, Job, Painted, Segment
 from facepaint.looks import Look, parse_look
 from facepaint.settings import Settings
 from facepaint.stack import Stack, private_stack

@@ -13,12 +13,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from facepaint import __version__
+from facepaint import __version__, keys
 from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
 from facepaint.display import make_display
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
-from facepaint.jobs import check_job_id, keys
+from facepaint.keys import check_job_id
 from facepaint.looks import CATALOGUE, parse_look
 from facepaint.options import (
     AllowGaps,

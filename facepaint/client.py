@@ -15,8 +15,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from facepaint import keys
 from facepaint.errors import InputError, JobError, ServiceError
-from facepaint.jobs import Painted, keys
+from facepaint.jobs import Painted
 from facepaint.looks import Look, parse_look
 from facepaint.settings import Settings
 from facepaint.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from facepaint import __version__
+from facepaint import __version__, keys
 from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
-from facepaint.jobs import WorkerInfo, keys
+from facepaint.jobs import WorkerInfo
 from facepaint.parts import find_rclone, find_valkey, require_worker_extra
 from facepaint.queue import Queue
 from facepaint.settings import Settings

@@ -1,25 +1,17 @@
-"""Jobs: the values stored for one, the keys they are stored under, and the state that follows from the keys.
+"""Jobs: the records stored for one. `facepaint.keys` says where, and what state follows from that.
 
-The storage is the only truth about a job. Everything here is pure: no I/O, no clock but the times passed in.
-Times are presentation times (pts) in ticks of the source's time base unless a name says otherwise.
+The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are presentation times (pts) in ticks of the source's time base unless a name says otherwise.
 """
 
-import base64
-import re
-import secrets
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from fractions import Fraction
 from functools import cache
 from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from facepaint.errors import RecordInvalid, UsageError
-
-ABANDONED_AFTER_S = 600.0
-"""An unsealed job whose storage saw no new record for this long is called abandoned."""
+from facepaint.errors import RecordInvalid
 
 REACH_S = 1.0
 """How far linking, filling and smoothing of faces look to each side; readiness and results depend on no more."""
@@ -421,167 +413,3 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
         where = ".".join(map(str, fault["loc"])) or "the record"
         raise RecordInvalid(f"{key} is not a {cls.__name__} record: {where}: {fault['msg']}") from exc
     return record
-
-
-JOB_ID = re.compile(r"\d{8}T\d{6}-[a-z2-7]{8}")
-LOOK_ID = re.compile(r"[0-9a-f]{12}")
-
-Task = Literal["detect", "paint", "link"]
-
-
-def new_job_id(now: datetime) -> str:
-    """``YYYYMMDDThhmmss-`` in UTC and 8 random base32 characters: sorts by time."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
-
-
-def check_job_id(text: str) -> str:
-    """Return ``text`` if it is a job id, else raise `UsageError`: ids become keys, so nothing else may pass."""
-    if not JOB_ID.fullmatch(text):
-        raise UsageError(f"'{text}' is no job id; `facepaint jobs` lists them")
-    return text
-
-
-class keys:  # noqa: N801 - read as keys.job(id)
-    """The keys of the bucket: `docs/architecture.md` has the table."""
-
-    JOBS = "jobs/"
-    WORKERS = "workers/"
-
-    @staticmethod
-    def prefix(job: str) -> str:
-        return f"jobs/{job}/"
-
-    @staticmethod
-    def job(job: str) -> str:
-        return f"jobs/{job}/job.json"
-
-    @staticmethod
-    def looks(job: str) -> str:
-        return f"jobs/{job}/looks/"
-
-    @staticmethod
-    def look(job: str, look: str) -> str:
-        return f"jobs/{job}/looks/{look}.json"
-
-    @staticmethod
-    def source(job: str, index: int) -> str:
-        return f"jobs/{job}/source/{index:06d}.bin"
-
-    @staticmethod
-    def audio(job: str, index: int) -> str:
-        return f"jobs/{job}/audio/{index:06d}.bin"
-
-    @staticmethod
-    def segment(job: str, index: int) -> str:
-        return f"jobs/{job}/source/{index:06d}.json"
-
-    @staticmethod
-    def extras(job: str) -> str:
-        return f"jobs/{job}/extras.json"
-
-    @staticmethod
-    def sealed(job: str) -> str:
-        return f"jobs/{job}/sealed.json"
-
-    @staticmethod
-    def faces(job: str, index: int) -> str:
-        return f"jobs/{job}/faces/{index:06d}.json"
-
-    @staticmethod
-    def faces_failed(job: str, index: int) -> str:
-        return f"jobs/{job}/faces/{index:06d}.failed.json"
-
-    @staticmethod
-    def tracks(job: str) -> str:
-        return f"jobs/{job}/tracks.json"
-
-    @staticmethod
-    def painted(job: str, look: str, index: int) -> str:
-        return f"jobs/{job}/painted/{look}/{index:06d}.json"
-
-    @staticmethod
-    def painted_failed(job: str, look: str, index: int) -> str:
-        return f"jobs/{job}/painted/{look}/{index:06d}.failed.json"
-
-    @staticmethod
-    def painted_data(job: str, look: str, name: str) -> str:
-        return f"jobs/{job}/painted/{look}/{name}"
-
-    @staticmethod
-    def claim(job: str, task: Task, index: int, look: str | None = None) -> str:
-        return f"jobs/{job}/claims/{task}{f'-{look}' if look else ''}-{index:06d}.json"
-
-    @staticmethod
-    def sticker(sha256: str) -> str:
-        return f"stickers/{sha256}"
-
-    @staticmethod
-    def worker(name: str) -> str:
-        return f"workers/{name}.json"
-
-    @staticmethod
-    def deleted(job: str) -> str:
-        return f"deleted/{job}"
-
-
-State = Literal["uploading", "working", "complete", "incomplete", "abandoned"]
-
-_SEGMENT_KEY = re.compile(
-    r"(?P<kind>source|faces|painted/(?P<look>[0-9a-f]{12}))/(?P<index>\d{6})(?P<failed>\.failed)?\.json"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class JobKeys:
-    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or were given up."""
-
-    stored: frozenset[int] = frozenset()
-    detected: frozenset[int] = frozenset()
-    undetected: frozenset[int] = frozenset()
-    painted: dict[str, frozenset[int]] = field(default_factory=dict)
-    unpainted: dict[str, frozenset[int]] = field(default_factory=dict)
-    looks: tuple[str, ...] = ()
-    has_job: bool = False
-    sealed: bool = False
-
-    @classmethod
-    def read(cls, names: Iterable[str]) -> "JobKeys":
-        """Sort the keys of one job (relative to its prefix, or whole) into what they mean."""
-        found: dict[tuple[str, bool], set[int]] = {}
-        looks = []
-        top = set()
-        for name in names:
-            relative = name.split("/", 2)[2] if name.startswith(keys.JOBS) else name
-            match = _SEGMENT_KEY.fullmatch(relative)
-            if match:
-                kind = match["look"] or match["kind"]
-                found.setdefault((kind, bool(match["failed"])), set()).add(int(match["index"]))
-            elif relative.startswith("looks/"):
-                looks.append(relative.removeprefix("looks/").removesuffix(".json"))
-            else:
-                top.add(relative)
-
-        def of(kind: str, failed: bool = False) -> frozenset[int]:
-            return frozenset(found.get((kind, failed), ()))
-
-        return cls(
-            stored=of("source"),
-            detected=of("faces"),
-            undetected=of("faces", failed=True) - of("faces"),
-            painted={look: of(look) for look in looks},
-            unpainted={look: of(look, failed=True) - of(look) for look in looks},
-            looks=tuple(sorted(looks)),
-            has_job="job.json" in top,
-            sealed="sealed.json" in top,
-        )
-
-    def state(self, since_last_record_s: float, look: str | None = None) -> State:
-        """The state of the job, or of one of its looks. Once sealed, every segment is stored by definition."""
-        if not self.sealed:
-            return "abandoned" if since_last_record_s > ABANDONED_AFTER_S else "uploading"
-        wanted = self.looks if look is None else (look,)
-        done = [self.painted.get(name, frozenset()) for name in wanted]
-        failed = [self.unpainted.get(name, frozenset()) for name in wanted]
-        if any(self.stored - d - f for d, f in zip(done, failed, strict=True)):
-            return "working"
-        return "incomplete" if any(failed) else "complete"

@@ -9,19 +9,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from facepaint import keys
 from facepaint.errors import ObjectMissing, RecordInvalid, UnknownJob
-from facepaint.jobs import (
-    JOB_ID,
-    Failed,
-    Job,
-    JobKeys,
-    Painted,
-    Sealed,
-    State,
-    WorkerInfo,
-    check_job_id,
-    keys,
-)
+from facepaint.jobs import Failed, Job, Painted, Sealed, WorkerInfo
+from facepaint.keys import JOB_ID, JobKeys, State, check_job_id
 from facepaint.looks import Look
 from facepaint.store import ObjectInfo, Store
 

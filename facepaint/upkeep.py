@@ -4,8 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from facepaint import keys
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs import ABANDONED_AFTER_S, JobKeys, Sealed, check_job_id, keys
+from facepaint.jobs import Sealed
+from facepaint.keys import ABANDONED_AFTER_S, JobKeys, check_job_id
 from facepaint.status import JobStatus, blank_segments, find_job, in_parallel, job_status
 from facepaint.store import ObjectInfo, Store
 from facepaint.wake import Timeline, has_faces, wake

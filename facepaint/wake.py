@@ -10,8 +10,9 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from facepaint import keys
 from facepaint.errors import ObjectMissing
-from facepaint.jobs import REACH_S, Job, Sealed, Segment, keys
+from facepaint.jobs import REACH_S, Job, Sealed, Segment
 from facepaint.store import Store
 
 if TYPE_CHECKING:

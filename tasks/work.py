@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from facepaint import keys
 from facepaint.errors import (
     DeviceError,
     EncoderMissing,
@@ -23,7 +24,8 @@ from facepaint.errors import (
     ServiceError,
     UnreadableMedia,
 )
-from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Segment, Task, keys
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Segment
+from facepaint.keys import Task
 from facepaint.looks import Look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

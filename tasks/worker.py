@@ -16,8 +16,10 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
+from facepaint import keys
 from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError
-from facepaint.jobs import JOB_ID, LOOK_ID, WorkerInfo, keys
+from facepaint.jobs import WorkerInfo
+from facepaint.keys import JOB_ID, LOOK_ID
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store

@@ -18,6 +18,7 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
+from facepaint import keys
 from facepaint.jobs import (
     AudioPacket,
     AudioStream,
@@ -34,9 +35,8 @@ from facepaint.jobs import (
     SourceFile,
     VideoStream,
     WorkerInfo,
-    keys,
-    new_job_id,
 )
+from facepaint.keys import new_job_id
 from facepaint.looks import Look, parse_look
 from facepaint.store import Store
 from facepaint.templates import make_template, open_template

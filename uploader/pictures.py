@@ -8,17 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import (
-    DetectorSpec,
-    Extras,
-    Job,
-    OutputProfile,
-    Packet,
-    Sealed,
-    Segment,
-    SourceFile,
-    new_job_id,
-)
+from facepaint.jobs import DetectorSpec, Extras, Job, OutputProfile, Packet, Sealed, Segment, SourceFile
+from facepaint.keys import new_job_id
 from facepaint.looks import Look
 from facepaint.names import told_apart
 from facepaint.queue import Queue

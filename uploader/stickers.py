@@ -4,8 +4,8 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+from facepaint import keys
 from facepaint.errors import InputError
-from facepaint.jobs import keys
 from facepaint.looks import FilterSpec, Look
 from facepaint.media import check_file
 from facepaint.pictures import open_picture

@@ -9,8 +9,10 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from facepaint import keys
 from facepaint.errors import JobDeleted, QueueUnreachable, StoreUnreachable
-from facepaint.jobs import Extras, Job, JobKeys, Sealed, keys
+from facepaint.jobs import Extras, Job, Sealed
+from facepaint.keys import JobKeys
 from facepaint.looks import Look
 from facepaint.queue import Queue
 from facepaint.store import Store

@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 
+from facepaint import keys
 from facepaint.animation import is_animation
 from facepaint.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed, keys, new_job_id
+from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed
+from facepaint.keys import new_job_id
 from facepaint.looks import Look
 from facepaint.privacy import private_extras, private_job
 from facepaint.queue import Queue

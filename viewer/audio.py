@@ -16,10 +16,11 @@ from functools import lru_cache
 import av
 from av.audio.stream import AudioStream as AvAudioStream
 
+from facepaint import keys
 from facepaint.boxes import shift_tfdt
 from facepaint.decoder import packet_of
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.jobs import AudioPacket, AudioStream, Job, Segment, keys
+from facepaint.jobs import AudioPacket, AudioStream, Job, Segment
 from facepaint.store import Store
 from facepaint.templates import open_template
 from viewer.clock import Clock

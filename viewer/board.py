@@ -8,8 +8,9 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from facepaint import keys
 from facepaint.errors import FacepaintError, InputError, ObjectMissing
-from facepaint.jobs import Job, Painted, Segment, WorkerInfo, keys
+from facepaint.jobs import Job, Painted, Segment, WorkerInfo
 from facepaint.status import JobStatus, JobSummary, Known, alive_workers, in_parallel, job_status, list_jobs
 from facepaint.store import Store
 from viewer.audio import sound_ends_s

@@ -13,7 +13,8 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from facepaint.jobs import AudioPacket, Job, Painted, Sealed, Segment, keys
+from facepaint import keys
+from facepaint.jobs import AudioPacket, Job, Painted, Sealed, Segment
 from facepaint.status import find_job, in_parallel
 from facepaint.store import Store
 

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from facepaint import keys
 from facepaint.errors import InputError, JobDeleted, JobError, ObjectMissing, ServiceError, StoreUnreachable
-from facepaint.jobs import ABANDONED_AFTER_S, Failed, Painted, Sealed, keys
+from facepaint.jobs import Failed, Painted, Sealed
+from facepaint.keys import ABANDONED_AFTER_S
 from facepaint.status import find_job
 from facepaint.store import Store
 

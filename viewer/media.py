@@ -14,9 +14,11 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from facepaint import keys
 from facepaint.boxes import init_length
 from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
-from facepaint.jobs import LOOK_ID, Painted, Segment, check_job_id, keys
+from facepaint.jobs import Painted, Segment
+from facepaint.keys import LOOK_ID, check_job_id
 from facepaint.status import JobStatus, why_waiting
 from viewer import hls
 from viewer.audio import make_piece, plain_aac

@@ -14,9 +14,11 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
+from facepaint import keys
 from facepaint.encoders import kept_note
 from facepaint.errors import JobError, UnreadableMedia, UsageError
-from facepaint.jobs import AudioStream, Extras, Job, JobKeys, Sealed, Segment, keys
+from facepaint.jobs import AudioStream, Extras, Job, Sealed, Segment
+from facepaint.keys import JobKeys
 from facepaint.looks import Look
 from facepaint.privacy import private_extras, private_job
 from facepaint.status import find_job, idle_s

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.jobs import keys
+from facepaint import keys
 from facepaint.looks import parse_look
 from facepaint.processes import Child
 from facepaint.queue import Queue

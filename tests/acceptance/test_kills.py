@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import parts
+from facepaint import keys, parts
 from facepaint.client import Client
-from facepaint.jobs import Painted, keys
+from facepaint.jobs import Painted
 from facepaint.processes import Child, Children, wait_until_ready
 from facepaint.settings import Settings
 from facepaint.status import job_status

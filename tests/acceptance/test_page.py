@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from facepaint.jobs import OutputProfile, Painted, keys
+from facepaint import keys
+from facepaint.jobs import OutputProfile, Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.devtools import Page, chromium

@@ -12,8 +12,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
+from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Job, keys
+from facepaint.jobs import Job
 from facepaint.looks import parse_look
 from facepaint.media import open_media
 from facepaint.queue import Queue

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from facepaint import keys
 from facepaint.doctor import Check, checks
-from facepaint.jobs import WorkerInfo, keys
+from facepaint.jobs import WorkerInfo
 from facepaint.parts import free_port
 from facepaint.processes import Child, identity
 from facepaint.queue import Queue

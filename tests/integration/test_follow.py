@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from facepaint import keys
 from facepaint.errors import (
     InputError,
     JobDeleted,
@@ -16,7 +17,7 @@ from facepaint.errors import (
     StoreUnreachable,
     UnknownJob,
 )
-from facepaint.jobs import Failed, Painted, keys
+from facepaint.jobs import Failed, Painted
 from facepaint.settings import Settings
 from facepaint.store import ObjectInfo, Store
 from tests.helpers import eventually

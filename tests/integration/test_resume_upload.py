@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clips import make_portrait_clip
+from facepaint import keys
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs import Extras, Job, Sealed, Segment, keys, new_job_id
+from facepaint.jobs import Extras, Job, Sealed, Segment
+from facepaint.keys import new_job_id
 from facepaint.looks import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

@@ -16,20 +16,10 @@ import av
 import pytest
 from av.container import InputContainer
 
+from facepaint import keys
 from facepaint.boxes import walk
 from facepaint.errors import InputError, JobError, UnknownJob, UsageError
-from facepaint.jobs import (
-    AudioPacket,
-    AudioStream,
-    Chapter,
-    Colour,
-    Extras,
-    Failed,
-    OutputProfile,
-    Painted,
-    Subtitles,
-    keys,
-)
+from facepaint.jobs import AudioPacket, AudioStream, Chapter, Colour, Extras, Failed, OutputProfile, Painted, Subtitles
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.encode import EncodeSpec, SegmentEncoder

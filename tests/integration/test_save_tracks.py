@@ -8,11 +8,12 @@ import av
 import pytest
 from av.stream import Disposition
 
+from facepaint import keys
 from facepaint.batch import Batch, Item, Saving, save_item
 from facepaint.client import Client
 from facepaint.display import Silent
 from facepaint.errors import JobError
-from facepaint.jobs import Chapter, Extras, Painted, Subtitles, keys
+from facepaint.jobs import Chapter, Extras, Painted, Subtitles
 from facepaint.media import track_title
 from facepaint.settings import Settings
 from facepaint.store import Store

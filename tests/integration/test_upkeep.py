@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from facepaint import keys
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs import Claim, Failed, Painted, Sealed, keys
+from facepaint.jobs import Claim, Failed, Painted, Sealed
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.status import find_job, job_status, list_jobs
 from facepaint.store import Store

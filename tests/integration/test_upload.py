@@ -15,8 +15,9 @@ from pydantic import SecretStr
 import uploader.store_segments
 import uploader.subtitles
 from benchmarks.clips import make_portrait_clip
+from facepaint import keys
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
-from facepaint.jobs import Extras, Job, Sealed, Segment, keys
+from facepaint.jobs import Extras, Job, Sealed, Segment
 from facepaint.looks import Look, parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

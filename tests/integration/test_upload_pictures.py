@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from facepaint import keys
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import Job, JobKeys, Sealed, Segment, keys
+from facepaint.jobs import Job, Sealed, Segment
+from facepaint.keys import JobKeys
 from facepaint.looks import Look, parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

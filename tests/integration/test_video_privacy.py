@@ -9,8 +9,9 @@ from pathlib import Path
 import av
 import pytest
 
+from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Extras, Job, keys
+from facepaint.jobs import Extras, Job
 from facepaint.looks import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings

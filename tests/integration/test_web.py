@@ -16,8 +16,9 @@ import httpx
 import numpy as np
 import pytest
 
+from facepaint import keys
 from facepaint.boxes import init_length
-from facepaint.jobs import Painted, keys
+from facepaint.jobs import Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.helpers import eventually

@@ -18,10 +18,11 @@ import tasks.decode
 import tasks.work
 import tasks.worker
 from benchmarks.clips import make_portrait_clip
+from facepaint import keys
 from facepaint.client import Client
 from facepaint.encoders import ENCODERS
 from facepaint.errors import EncoderMissing, NotYet, StoreUnreachable
-from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo, keys
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo
 from facepaint.looks import Look, parse_look
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.settings import Settings

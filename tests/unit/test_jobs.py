@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from facepaint import keys
 from facepaint.errors import RecordInvalid, UsageError
 from facepaint.jobs import (
-    ABANDONED_AFTER_S,
     Candidate,
     Claim,
     Extras,
@@ -21,19 +21,16 @@ from facepaint.jobs import (
     Failed,
     FrameFaces,
     Job,
-    JobKeys,
     Packet,
     Painted,
     Sealed,
     Segment,
     VideoStream,
     WorkerInfo,
-    check_job_id,
     decode,
     encode,
-    keys,
-    new_job_id,
 )
+from facepaint.keys import ABANDONED_AFTER_S, JobKeys, check_job_id, new_job_id
 
 RECORDS = (Job, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
 NOW = datetime(2026, 11, 22, 13, 14, 15, tzinfo=UTC)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from facepaint.decoder import open_decoder
-from facepaint.jobs import DetectorSpec, Job, OutputProfile, SourceFile, new_job_id
+from facepaint.jobs import DetectorSpec, Job, OutputProfile, SourceFile
+from facepaint.keys import new_job_id
 from facepaint.privacy import private_job
 from tests.media import Media
 from uploader.probe import probe

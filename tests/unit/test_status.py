@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from facepaint import keys
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs import Claim, Failed, JobKeys, Painted, WorkerInfo, keys, new_job_id
+from facepaint.jobs import Claim, Failed, Painted, WorkerInfo
+from facepaint.keys import JobKeys, new_job_id
 from facepaint.status import (
     JobStatus,
     Known,

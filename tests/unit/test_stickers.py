@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from facepaint import keys
 from facepaint.errors import InputError, ObjectMissing
-from facepaint.jobs import keys
 from facepaint.looks import parse_look
 from facepaint.store import Store
 from uploader.stickers import check_stickers, store_stickers
