@@ -51,12 +51,20 @@ class Beginning:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has come out so far: frames of a decoder like the workers', and one of the container's own."""
+    """What has come out so far: of a decoder like the workers' the first frame and the times of all, and one frame of
+    the container's own. More frames are not kept: each may be many megabytes.
+    """
 
-    frames: list[av.VideoFrame] = field(default_factory=list)
+    first: av.VideoFrame | None = None
+    times: list[int | None] = field(default_factory=list)
     own: av.VideoFrame | None = None
     packets: dict[int, av.Packet[Any]] = field(default_factory=dict)
     bytes: int = 0
+
+    def add(self, frames: list[av.VideoFrame]) -> None:
+        for frame in frames:
+            self.first = self.first or frame
+            self.times.append(frame.pts)
 
 
 def decode_beginning(
@@ -81,15 +89,14 @@ def decode_beginning(
     reordered = bool(stream.codec_context.has_b_frames)
     times = RestoredTimes(stream) if restored else None
     seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1, times)
-    if not seen.frames:
+    if seen.first is None:
         raise UnreadableMedia(
             f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
         )
-    shown = [frame.pts for frame in seen.frames]
-    if reordered and (None in shown or shown != sorted(shown, key=lambda time: time or 0)):
+    if reordered and (None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)):
         raise UnorderedTimes(untimed)
-    told = seen.own or seen.frames[0]
-    return Beginning(seen.frames[0], told, seen.packets, *orientation(told))
+    told = seen.own or seen.first
+    return Beginning(seen.first, told, seen.packets, *orientation(told))
 
 
 def late_packets(path: Path, container: InputContainer, indexes: Iterable[int]) -> dict[int, av.Packet[Any]]:
@@ -124,17 +131,17 @@ def _read(
             seen.bytes += packet.size
             if packet.size:
                 seen.packets.setdefault(packet.stream.index, packet)
-            if packet.stream.index == stream.index and len(seen.frames) < enough:
+            if packet.stream.index == stream.index and len(seen.times) < enough:
                 # The container tells only its own decoder of the display matrix, colours and light.
                 seen.own = seen.own or next(iter(_decoded(stream.codec_context, packet)), None)
                 for timed in times.of(packet) if times else [packet]:
-                    seen.frames += _decoded(decoder, _bare(timed))
-            if (len(seen.frames) >= enough and seen.packets.keys() >= wanted) or seen.bytes > MAX_BYTES:
+                    seen.add(_decoded(decoder, _bare(timed)))
+            if (len(seen.times) >= enough and seen.packets.keys() >= wanted) or seen.bytes > MAX_BYTES:
                 break
     except av.error.FFmpegError:
         pass  # data that ends early: what came decides
-    if not seen.frames:
-        seen.frames += _decoded(decoder, None)
+    if seen.first is None:
+        seen.add(_decoded(decoder, None))
     return seen
 
 
