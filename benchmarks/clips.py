@@ -200,8 +200,10 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
         picture = source.streams.video[0]
         assert picture.time_base is not None
         packets = [packet for packet in source.demux() if packet.size]
-        turn_s = max((p.pts + p.duration) * p.time_base for p in packets if p.stream is picture)  # type: ignore[operator]
-        packets = [p for p in packets if p.stream is picture or (p.pts + p.duration) * p.time_base <= turn_s]  # type: ignore[operator]
+        ends = {packet: (packet.pts or 0) + (packet.duration or 0) for packet in packets}
+        starts = {stream.index: min(p.pts or 0 for p in packets if p.stream is stream) for stream in source.streams}
+        turn_s = max(ends[packet] * packet.time_base for packet in packets if packet.stream is picture)
+        packets = [p for p in packets if (ends[p] - starts[p.stream.index]) * p.time_base <= turn_s]
         bodies = [(packet, bytes(packet)) for packet in packets]
         with av.open(str(out), "w") as target:
             copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}

@@ -20,6 +20,7 @@ from facepaint.display import make_display
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
 from facepaint.keys import check_job_id
 from facepaint.looks import CATALOGUE, parse_look
+from facepaint.memory import give_back_large_blocks
 from facepaint.options import (
     AllowGaps,
     AsJson,
@@ -185,10 +186,13 @@ def upload(
     """Upload videos or pictures and queue the work for the workers."""
     look = parse_look(filters)
     settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
-    client = Client.connect(settings)
+    settings.require_services()
     if resume and len(inputs) != 1:
         raise UsageError("--resume goes on with one job: give the one file it was uploaded from")
+    # Weak devices upload: a long video's index and the storage's client are never made at once.
+    give_back_large_blocks()
     batch = Batch.sort(inputs)
+    client = Client(settings)
     uploaded = []
 
     def work(_: int, item: Item) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -44,18 +45,23 @@ def unevenly(seconds: float = 4.0) -> list[Fraction]:
 
 
 def make_flashing(
-    path: Path, times: Iterable[Fraction], beeps: Beeps | None, *, tick: Fraction = Fraction(1, 90_000)
+    path: Path,
+    times: Iterable[Fraction],
+    beeps: Beeps | None,
+    *,
+    tick: Fraction = Fraction(1, 90_000),
+    size: tuple[int, int] = SIZE,
 ) -> Path:
     """Write H.264 with B-frames and that sound into the container of the suffix; ``tick`` is what times count in."""
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "22", "g": "40"})
-        video.width, video.height = SIZE
+        video.width, video.height = size
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = tick
         video.codec_context.color_primaries = video.codec_context.color_trc = video.codec_context.colorspace = BT709
         video.codec_context.open()
         sound = _sound_stream(container, beeps) if beeps else None
-        packets = [packet for frame in (*_pictures(times, tick), None) for packet in video.encode(frame)]
+        packets = [packet for frame in chain(_pictures(times, tick, size), [None]) for packet in video.encode(frame)]
         if beeps and sound:
             packets += [packet for frame in (*_sounds(sound, beeps), None) for packet in sound.encode(frame)]
         container.start_encoding()
@@ -66,8 +72,8 @@ def make_flashing(
     return path
 
 
-def _pictures(times: Iterable[Fraction], tick: Fraction) -> Iterator[av.VideoFrame]:
-    width, height = SIZE
+def _pictures(times: Iterable[Fraction], tick: Fraction, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
+    width, height = size
     across = np.tile(np.linspace(30, 110, width, dtype=np.uint8)[None, :, None], (height, 1, 3))
     for number, time in enumerate(times):
         picture = np.full_like(across, 235) if time % 1 < FLASH_S else across.copy()
