@@ -1,6 +1,7 @@
 """Jobs: the records stored for one. `facepaint.keys` says where, and what state follows from that.
 
-The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are presentation times (pts) in ticks of the source's time base unless a name says otherwise.
+The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are presentation times (pts)
+in ticks of the source's time base unless a name says otherwise.
 """
 
 from dataclasses import dataclass, field
