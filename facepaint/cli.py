@@ -228,6 +228,7 @@ def view(
     if save is None:
         open_viewer(client, check_job_id(job), browser=browser, look=look)
         return
+    give_back_large_blocks()
     with make_display(json=as_json) as display:
         said = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
     print(json.dumps(said) if as_json else said["saved"] if isinstance(said["saved"], str) else save)

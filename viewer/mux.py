@@ -4,8 +4,8 @@ import io
 import math
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,9 @@ LATE_S = 5
 after its sound; what starts later has a clock that ran long before, and players would show nothing until then."""
 
 LARGEST_TIMESCALE = 2**31 - 1
+
+UNHEARD_S = 0.02
+"""Sound this much early or late is not noticed."""
 
 PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
 """Subtitles that are lines of text, by FFmpeg's names for codec or decoder; they need no template."""
@@ -65,14 +68,14 @@ class Timed:
 class Plan:
     """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.shift_of`.
 
-    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0.
+    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0, and how many seconds after.
     """
 
     container: str
     job: Job
     extras: Extras
     shift_s: Fraction = Fraction(0)
-    late: frozenset[int] = frozenset()
+    late: Mapping[int, float] = field(default_factory=dict)
 
 
 class Muxer:
@@ -268,17 +271,21 @@ def _timescales(plan: Plan) -> tuple[int, int]:
     """Ticks a second of the video track, and of the movie, in which MP4 says how late a track begins.
 
     Firefox takes that number for ticks of the late track itself, so the movie counts by that track's clock, which keeps
-    its start exact, too. Where picture and sound are late, the picture counts by the sound's clock if that moves no
-    frame by more than a tick of the source.
+    its start exact, too. Where picture and sound are late it counts by a multiple of the picture's clock, fine enough
+    for every sample, if that puts the sound off by nothing one hears in Firefox. Else the picture counts by the sound's
+    clock if that moves no frame by more than a tick of the source.
     """
     assert plan.job.video is not None
     video = plan.job.video.time_base.denominator
-    if plan.late <= {video}:
+    others = plan.late.keys() - {video}
+    if not others:
         return video, video
-    others = plan.late - {video}
     sound = max(others)
     if len(others) == 1 and video not in plan.late:
         return video, sound
+    fine = video * math.ceil(2 * sound / video)
+    if len(others) == 1 and abs(fine / sound - 1) * plan.late[sound] < UNHEARD_S:
+        return fine, fine
     if len(others) == 1 and 2 * sound >= video:
         return sound, sound
     exact = math.lcm(video, *(track.sample_rate for track in plan.job.audio))

@@ -1,6 +1,7 @@
 """Save a painted job as one file: painted packets and the source's own sound joined by copying, nothing re-encoded."""
 
 import io
+import math
 import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -188,18 +189,18 @@ def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
         job, extras = private_job(job), private_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
     shift_s = shift_of(job, first)
-    return Plan(container, job, extras, shift_s, _late_clocks(job, first, shift_s))
+    return Plan(container, job, extras, shift_s, _late_starts(job, first, shift_s))
 
 
-def _late_clocks(job: Job, first: Segment, shift_s: Fraction) -> frozenset[int]:
-    """The clocks of the tracks that begin after 0, in ticks a second, by the first segment's record."""
+def _late_starts(job: Job, first: Segment, shift_s: Fraction) -> dict[int, float]:
+    """How many seconds after 0 tracks begin that do, by their clocks' ticks a second; by the first segment's record."""
     assert job.video is not None
-    late = {job.video.time_base.denominator} if job.start_pts * job.video.time_base + shift_s > 0 else set()
+    starts = {job.video.time_base.denominator: float(job.start_pts * job.video.time_base + shift_s)}
     for number, track in enumerate(job.audio):
-        starts = [row.pts for row in first.audio if row.stream == number and row.pts is not None]
-        if not starts or starts[0] * track.time_base + shift_s > 0:
-            late.add(track.sample_rate)
-    return frozenset(late)
+        times = [row.pts for row in first.audio if row.stream == number and row.pts is not None]
+        start_s = float(times[0] * track.time_base + shift_s) if times else math.inf
+        starts[track.sample_rate] = max(start_s, starts.get(track.sample_rate, start_s))
+    return {clock: start_s for clock, start_s in starts.items() if start_s > 0}
 
 
 def shift_of(job: Job, first: Segment) -> Fraction:
