@@ -24,7 +24,7 @@ from facepaint.client import Client
 from facepaint.settings import Settings
 from facepaint.stack import Stack
 from tests.devtools import chromium
-from tests.firefox import firefox
+from tests.firefox import Firefox, firefox
 from tests.flashes import Beeps, every, make_flashing, unevenly
 from tests.helpers import eventually
 from tests.programs import run_silently
@@ -228,7 +228,9 @@ def assert_plays(browser: Browser, url: str, name: str, made: Saved) -> None:
     found = browser.run(f"{PLAY}('/files/{made.mp4.name}')")
     assert found["how"] == "ended", (name, found)
     assert found["frames"]["corrupted"] == 0, name
-    assert found["frames"]["total"] == made.frames, name
+    # Firefox leaves out what it has no time for before it counts.
+    least = 0.8 * made.frames if isinstance(browser, Firefox) else made.frames
+    assert least <= found["frames"]["total"] <= made.frames, name
     assert found["size"] == [320, 180], name
     # Where nothing begins at 0 Firefox calls what comes first 0, Chromium does not.
     moved_s = found["first_s"] - made.starts_s
