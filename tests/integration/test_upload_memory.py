@@ -1,6 +1,5 @@
-"""Cutting takes as much memory for an hour as for a minute, and uploading little."""
+"""Cutting takes as much memory for an hour as for a minute; `benchmarks.memory` measures the whole commands."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,12 +7,8 @@ from pathlib import Path
 import av
 import pytest
 
-from benchmarks.clips import make_portrait_clip, repeat_clip
-from benchmarks.memory import UPLOAD_LIMIT_MB, peak_of
-from facepaint.settings import Settings
-from facepaint.store import Store
-from tests.flashes import Beeps, every, make_flashing
-from tests.helpers import eventually, needs_proc
+from benchmarks.clips import make_portrait_clip
+from tests.helpers import needs_proc
 
 MIB = 2**20
 
@@ -81,19 +76,3 @@ def test_memory_does_not_grow_with_the_file(one_keyframe: bool, tmp_path: Path) 
     assert long[1] <= 1.1 * short[1], "segments are no larger"
     assert short[1] > (8 if one_keyframe else 2) * short[0] / 20 * 0.9, "as long as they are meant to be"
     assert long[2] < short[2] + 24 * MIB
-
-
-@needs_proc
-@pytest.mark.slow
-def test_two_hours_of_full_hd_are_uploaded_in_little_memory(settings: Settings, store: Store, tmp_path: Path) -> None:
-    turn = make_flashing(tmp_path / "turn.mp4", every(30, 4), Beeps(seconds=4), size=(1920, 1080))
-    long = repeat_clip(turn, tmp_path / "long.mp4", 2 * 3600 // 4)
-    command = [sys.executable, "-m", "facepaint", "upload", str(long)]
-    environment = {**os.environ, **settings.environment()}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as upload:
-        # By then its index was read twice, a frame was decoded, and all threads are at work; the rest is more of it.
-        eventually(lambda: sum("/source/" in row.key for row in store.list("jobs/")) > 100, 120, 0.2)
-        peak = peak_of(upload.pid)
-        upload.terminate()
-    assert peak is not None
-    assert peak / 1e6 < UPLOAD_LIMIT_MB
