@@ -1,6 +1,8 @@
 """What is saved plays everywhere: in browsers and players, and by FFmpeg's strictest reading without a word."""
 
+import fcntl
 import json
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -75,18 +77,20 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def saved(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    """Paint and save a source, once for all tests."""
-    folder = tmp_path_factory.mktemp("saved")
-    made: dict[str, Saved] = {}
+    """Paint and save a source, once for all processes of a test session."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played"
+    folder.mkdir(exist_ok=True)
 
     def make(name: str) -> Saved:
-        if name not in made:
-            source = SOURCES[name](folder / name)
-            job = client.upload(source, ["sunglasses"]).job_id
-            reports = [client.save(job, folder / f"{source.stem}-painted{suffix}") for suffix in (".mp4", ".mkv")]
-            assert [report.check.problems for report in reports] == [(), ()]
-            made[name] = measured(*(report.path for report in reports))
-        return made[name]
+        source = folder / name
+        results = [source.with_name(f"{source.stem}-painted{suffix}") for suffix in (".mp4", ".mkv")]
+        with source.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not results[-1].exists():
+                job = client.upload(SOURCES[name](source), ["sunglasses"]).job_id
+                assert [client.save(job, path).check.problems for path in results] == [(), ()]
+        return measured(*results)
 
     return make
 
@@ -119,7 +123,7 @@ def test_programs_read_and_play_every_frame_without_a_word(name: str, saved: Cal
         as_they_are = ("-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-")
         assert not run_silently("ffmpeg", *strict, "-i", path, *as_they_are)
         assert frames_in_mpv(path) == made.frames
-        run_silently("mpv", "--no-config", "--msg-level=all=warn", "--vo=null", "--ao=null", "--speed=4", path)
+    run_silently("mpv", "--no-config", "--msg-level=all=warn", "--vo=null", "--ao=null", "--speed=4", made.mp4)
 
 
 def frames_in_mpv(path: Path) -> int:
