@@ -157,7 +157,7 @@ def _check_detection(settings: Settings) -> None:
 
     find_model(settings.detector)
     if settings.device == "cuda":
-        from models.detector import check_device  # slow to import
+        from models.session import check_device  # slow to import
 
         check_device(settings.device)
 

@@ -1,24 +1,15 @@
-"""Detect faces in pictures: one class over an ONNX Runtime session."""
+"""Detect faces in pictures: from planes of pixels to candidates."""
 
-import os
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
-import onnxruntime as ort
-
-from facepaint.errors import DeviceError, UsageError
 from facepaint.jobs import Candidate
 from models import DetectorModel
+from models.session import Device, Floats, Session
 
-Device = Literal["auto", "cpu", "cuda"]
 Pixels = npt.NDArray[np.uint8]
-Floats = npt.NDArray[np.float32]
 
 LOWEST_SCORE = 0.15
 """Candidates below this are not even recorded; the working points of stickers and hiding are higher, see tracking."""
@@ -65,11 +56,8 @@ class Detector:
     def __init__(self, model: DetectorModel, size: Size, device: Device = "auto", threads: int = 1) -> None:
         self.name = model.name
         self.size = size
-        self._session, self.device = _open_session(model, device, threads)
-        self.batch = 16 if self.device == "cuda" else 1
-        shape = (self.batch, 3, size.input_height, size.input_width)
-        # Padding stays 0 for ever, so only the content is written for each picture.
-        self._input: Floats = np.zeros(shape, np.float32)
+        self._session = Session(model.weights, size.input_height, size.input_width, device, threads)
+        self.device, self.batch = self._session.device, self._session.batch
 
     def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
         """Find the faces in pictures of the size this detector was made for.
@@ -81,14 +69,16 @@ class Detector:
             For each picture the candidates down to `LOWEST_SCORE`, best first, in px of the frame.
         """
         found: list[tuple[Candidate, ...]] = []
-        content = self._input[:, :, : self.size.height, : self.size.width]
+        # Padding stays 0 for ever, so only the content is written for each picture.
+        content = self._session.input[:, :, : self.size.height, : self.size.width]
         for first in range(0, len(pictures), self.batch):
             some = pictures[first : first + self.batch]
             for row, planes in enumerate(some):
                 for channel, plane in enumerate(planes):
                     content[row, channel] = plane
-            boxes, scores, landmarks = self._session.run(["boxes", "scores", "landmarks"], {"image": self._input})
-            found += [self._candidates(boxes[row], scores[row], landmarks[row]) for row in range(len(some))]
+            out = self._session.run()
+            rows = zip(out["boxes"], out["scores"], out["landmarks"], strict=True)
+            found += [self._candidates(*row) for row, _ in zip(rows, some, strict=False)]
         return found
 
     def _candidates(self, boxes: Floats, scores: Floats, landmarks: Floats) -> tuple[Candidate, ...]:
@@ -125,41 +115,3 @@ def suppress(boxes: Floats) -> list[int]:
 def _rounded(values: Floats, scale: Floats) -> tuple[float, ...]:
     scaled = values.reshape(-1, 2) * scale
     return tuple(round(float(value), 2) for value in scaled.ravel())
-
-
-def _open_session(model: DetectorModel, device: Device, threads: int) -> tuple[ort.InferenceSession, str]:
-    wanted = _providers(device)
-    options = ort.SessionOptions()
-    # Left alone, ONNX Runtime makes a thread for each core of the host, not of the container.
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = ort.InferenceSession(str(model.weights), options, providers=wanted)
-    except Exception as exc:  # the runtime has types of its own for every kind of bad file
-        raise UsageError(f"the weights of detector '{model.name}' at {model.weights} do not load: {exc}") from exc
-    # A provider can be listed and still fail to load, without a word.
-    used = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-    if device == "cuda" and used != "cuda":
-        raise DeviceError(
-            "device 'cuda' was asked for, but ONNX Runtime could not load it; `facepaint doctor` says why"
-        )
-    return session, used
-
-
-def check_device(device: Device) -> None:
-    """Raise `DeviceError` if a device asked for by name is not offered here."""
-    _providers(device)
-
-
-def _providers(device: Device) -> list[str]:
-    available = ort.get_available_providers()
-    if "CUDAExecutionProvider" in available and device != "cpu":
-        ort.preload_dlls(directory="")
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    if device == "cuda":
-        raise DeviceError(
-            "device 'cuda' was asked for, but this ONNX Runtime offers only the CPU: "
-            "install the extra 'gpu' instead of 'worker', or use --device cpu"
-        )
-    return ["CPUExecutionProvider"]

@@ -11,7 +11,8 @@ import numpy as np
 
 from facepaint.jobs import DetectorSpec, Faces, FrameFaces, Job, Segment, VideoStream
 from models import find_model
-from models.detector import Detector, Device, Size, size_for
+from models.detector import Detector, Size, size_for
+from models.session import Device
 from tasks.decode import Bins, decode_window
 from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of

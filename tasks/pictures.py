@@ -18,7 +18,7 @@ from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
-from models.detector import Device
+from models.session import Device
 from tasks.detect import load_detector
 from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for

@@ -23,7 +23,7 @@ from facepaint.keys import JOB_ID, LOOK_ID
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store
-from models.detector import check_device
+from models.session import check_device
 from tasks.encoders import encoders_here
 from tasks.work import Workbench, run_detect, run_paint
 

@@ -6,7 +6,8 @@ import skimage.data
 
 from facepaint.errors import DeviceError, UsageError
 from models import DETECTORS, find_model
-from models.detector import Detector, Pixels, Size, check_device, size_for, suppress
+from models.detector import Detector, Pixels, Size, size_for, suppress
+from models.session import check_device
 
 FACE = (178, 60, 272, 180)
 """About where the face is in the portrait of 512 x 512 px."""
