@@ -1,0 +1,297 @@
+"""Average precision: by hand, against two references written here from their definitions, and by what must hold."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.average_precision import (
+    MATCH_IOU,
+    SIZE_CLASSES,
+    WIDER_SETS,
+    Curve,
+    Floats,
+    Scored,
+    curves,
+    iou,
+    match,
+    precision_recall,
+    size_curves,
+    wider_curves,
+)
+
+NO_BOXES = np.zeros((0, 4))
+
+
+def square(x: float, y: float, side: float) -> list[float]:
+    return [x, y, x + side, y + side]
+
+
+def picture(
+    found: Sequence[tuple[list[float], float]], faces: Sequence[list[float]], hard: Sequence[bool] | None = None
+) -> Scored:
+    """A picture whose faces are in the hard set as told, and in no other; without ``hard`` the labels don't say."""
+    out = np.zeros(len(faces), bool)
+    return Scored(
+        np.array([box for box, _ in found]).reshape(-1, 4),
+        np.array([score for _, score in found]),
+        np.array(faces, float).reshape(-1, 4),
+        out,
+        {} if hard is None else {"easy": out, "medium": out, "hard": np.array(hard, bool)},
+    )
+
+
+def hard_ap(*pictures: Scored) -> float:
+    return wider_curves(pictures)["hard"].average_precision
+
+
+class TestByHand:
+    A, B, C = square(0, 0, 20), square(100, 0, 20), square(200, 0, 20)
+
+    def test_everything_found_first(self) -> None:
+        assert hard_ap(picture([(self.A, 0.9), (self.B, 0.8)], [self.A, self.B], [True, True])) == 1
+
+    def test_nothing_found(self) -> None:
+        assert hard_ap(picture([], [self.A], [True])) == 0
+        assert hard_ap(picture([(self.B, 0.9)], [self.A], [True])) == 0
+
+    def test_nothing_to_find_has_no_average_precision(self) -> None:
+        assert math.isnan(hard_ap(picture([(self.A, 0.9)], [], [])))
+
+    def test_a_false_alarm_in_the_middle(self) -> None:
+        """Found at 0.9, false at 0.8, found at 0.7, one missed: 1/3 at precision 1, 1/3 at 2/3, 1/3 never."""
+        found = [(self.A, 0.9), (square(500, 0, 20), 0.8), (self.B, 0.7)]
+        assert hard_ap(picture(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(1 / 3 + 2 / 9)
+
+    def test_the_precision_is_that_at_any_higher_recall(self) -> None:
+        """False, found, found: precision 0, 1/2, 2/3, and made falling 2/3 throughout."""
+        found = [(square(500, 0, 20), 0.9), (self.A, 0.8), (self.B, 0.7)]
+        assert hard_ap(picture(found, [self.A, self.B], [True] * 2)) == pytest.approx(2 / 3)
+
+    def test_a_second_detection_of_a_face_is_a_false_alarm(self) -> None:
+        found = [(self.A, 0.9), (square(1, 1, 20), 0.8), (self.B, 0.7)]
+        assert hard_ap(picture(found, [self.A, self.B], [True] * 2)) == pytest.approx(1 / 2 + 1 / 3)
+
+    def test_an_ignored_face_is_neither_missed_nor_a_false_alarm(self) -> None:
+        found = [(self.A, 0.95), (square(1, 1, 20), 0.9), (self.B, 0.7)]
+        assert hard_ap(picture(found, [self.A, self.B], [False, True])) == 1
+        assert hard_ap(picture([(self.B, 0.7)], [self.A, self.B], [False, True])) == 1
+
+    def test_a_detection_looks_only_at_the_face_it_overlaps_most(self) -> None:
+        """As in the tool: nearer to an ignored face it finds nothing, though the counted one overlaps enough too."""
+        counted, ignored = square(0, 0, 20), square(4, 0, 20)
+        overlaps = iou(np.array([square(3, 0, 20)]), np.array([counted, ignored]))
+        assert MATCH_IOU < overlaps[0, 0] < overlaps[0, 1]
+        assert hard_ap(picture([(square(3, 0, 20), 0.9)], [counted, ignored], [True, False])) == 0
+
+    @pytest.mark.parametrize(("side", "expected"), [(10.01, 1.0), (9.99, 0.0)])
+    def test_half_the_union_is_enough(self, side: float, expected: float) -> None:
+        face = [0.0, 0.0, 20.0, 20.0]
+        assert hard_ap(picture([([0.0, 0.0, 20.0, side], 0.9)], [face], [True])) == expected
+
+    def test_equal_scores_are_one_step(self) -> None:
+        for found in ([(self.A, 0.5), (self.B, 0.5)], [(self.B, 0.5), (self.A, 0.5)]):
+            assert hard_ap(picture(found, [self.A], [True])) == 0.5
+
+    def test_scores_are_compared_across_pictures(self) -> None:
+        good = picture([(self.A, 0.6)], [self.A], [True])
+        bad = picture([(self.B, 0.9)], [self.A], [True])
+        assert hard_ap(good, bad) == pytest.approx(1 / 4)
+
+    def test_faces_of_other_sizes_are_ignored(self) -> None:
+        small, large = square(0, 0, 10), square(100, 100, 50)
+        found = size_curves([picture([(small, 0.9), (square(300, 300, 50), 0.8), (large, 0.7)], [small, large])])
+        values = {name: curve.average_precision for name, curve in found.items()}
+        assert values["all"] == pytest.approx(1 / 2 + 1 / 3)
+        assert values["<16 px"] == 1
+        assert values["32-96 px"] == 0.5
+        assert math.isnan(values["16-32 px"])
+        assert {name: curve.faces for name, curve in found.items()} == {
+            "all": 2,
+            "<16 px": 1,
+            "16-32 px": 0,
+            "32-96 px": 1,
+            ">=96 px": 0,
+        }
+
+
+def test_the_sets_are_used_where_the_labels_tell_them() -> None:
+    face = square(0, 0, 20)
+    told, untold = picture([], [face], [True]), picture([], [face])
+    nobody = picture([], [])
+    assert tuple(curves([told, nobody])) == WIDER_SETS
+    assert tuple(curves([told, untold])) == tuple(curves([nobody])) == ("all", *SIZE_CLASSES)
+
+
+def test_a_face_the_labels_say_to_ignore_is_in_no_set() -> None:
+    face = square(0, 0, 20)
+    ignored = replace(picture([(face, 0.9)], [face], [True]), ignored=np.array([True]))
+    assert wider_curves([ignored])["hard"].faces == 0
+    assert size_curves([ignored])["all"].faces == 0
+    assert wider_curves([ignored])["hard"].scores.size == 0
+
+
+def sklearn_style(hits: Sequence[bool], scores: Sequence[float], faces: int) -> tuple[list[float], list[float]]:
+    """Precision and recall at each threshold as scikit-learn defines them, ``faces`` being all that are positive."""
+    precision, recall = [], []
+    for threshold in sorted(set(scores), reverse=True):
+        taken = [hit for hit, score in zip(hits, scores, strict=True) if score >= threshold]
+        precision.append(sum(taken) / len(taken))
+        recall.append(sum(taken) / faces)
+    return precision, recall
+
+
+def sum_of_steps(precision: Sequence[float], recall: Sequence[float]) -> float:
+    """The sum over n of (R_n - R_n-1) P_n, as in scikit-learn's ``average_precision_score``."""
+    return sum((now - before) * p for p, (before, now) in zip(precision, pairwise([0.0, *recall]), strict=True))
+
+
+detections = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=60)
+
+
+@given(detections, st.integers(0, 5))
+def test_as_scikit_learn_has_it(found: list[tuple[bool, int]], missed: int) -> None:
+    hits, scores = [hit for hit, _ in found], [score / 40 for _, score in found]
+    faces = sum(hits) + missed
+    if not faces:
+        return
+    precision, recall = sklearn_style(hits, scores, faces)
+    curve = precision_recall(np.array(scores), np.array(hits), faces)
+    np.testing.assert_allclose(curve.precision, precision)
+    np.testing.assert_allclose(curve.recall, recall)
+    assert curve.scores.tolist() == sorted(set(scores), reverse=True)
+    falling = [max(precision[step:]) for step in range(len(precision))]
+    assert curve.average_precision == pytest.approx(sum_of_steps(falling, recall))
+    assert curve.average_precision >= sum_of_steps(precision, recall) - 1e-12
+
+
+def wider_tool(pictures: Sequence[Scored], name: str, steps: int = 1000) -> float:
+    """The protocol as the WIDER FACE tool computes it: px boxes with one px added, 1000 steps of stretched scores."""
+    every = np.concatenate([one.scores for one in pictures])
+    low, high = every.min(), every.max()
+    counts = np.zeros((steps, 2))
+    for one in pictures:
+        if not len(one.scores):
+            continue
+        order = np.argsort(-one.scores, kind="stable")
+        scores = (one.scores[order] - low) / (high - low)
+        proposals, found = _tool_matches(one.boxes[order], one.faces, one.sets[name])
+        for step in range(steps):
+            above = np.flatnonzero(scores >= 1 - (step + 1) / steps)
+            if len(above):
+                counts[step] += proposals[: above[-1] + 1].sum(), found[above[-1]]
+    with np.errstate(invalid="ignore"):
+        precision = np.nan_to_num(counts[:, 1] / counts[:, 0])
+    recall = np.concatenate([[0], counts[:, 1] / sum(one.sets[name].sum() for one in pictures), [1]])
+    falling = np.maximum.accumulate(np.concatenate([[0], precision, [0]])[::-1])[::-1]
+    moved = np.flatnonzero(recall[1:] != recall[:-1])
+    return float(np.sum((recall[moved + 1] - recall[moved]) * falling[moved + 1]))
+
+
+def _tool_matches(boxes: Floats, faces: Floats, counted: np.ndarray) -> tuple[np.ndarray, list[int]]:
+    """Which detections count at all, and how many faces are found down to each."""
+    state, proposals, found = np.zeros(len(faces)), np.ones(len(boxes)), []
+    for row, box in enumerate(boxes):
+        overlaps = [_tool_overlap(box, face) for face in faces]
+        best = int(np.argmax(overlaps)) if overlaps else -1
+        if overlaps and overlaps[best] >= 0.5:
+            if not counted[best]:
+                state[best], proposals[row] = -1, 0
+            elif state[best] == 0:
+                state[best] = 1
+        found.append(int((state == 1).sum()))
+    return proposals, found
+
+
+def _tool_overlap(a: Floats, b: Floats) -> float:
+    width = min(a[2], b[2]) - max(a[0], b[0]) + 1
+    height = min(a[3], b[3]) - max(a[1], b[1]) + 1
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = (a[2] - a[0] + 1) * (a[3] - a[1] + 1) + (b[2] - b[0] + 1) * (b[3] - b[1] + 1)
+    return float(width * height / (both - width * height))
+
+
+def made_up(rng: np.random.Generator, pictures: int) -> list[Scored]:
+    """Pictures with faces of 20-200 px, some ignored; found loosely, twice, or not at all; and false alarms."""
+    made = []
+    for _ in range(pictures):
+        count = rng.integers(0, 8)
+        corner, side = rng.uniform(0, 800, (count, 2)), rng.uniform(20, 200, (count, 1))
+        faces = np.hstack([corner, corner + side])
+        seen = faces[rng.random(count) < 0.8]
+        loose = [seen + rng.normal(0, 0.08, seen.shape) * (seen[:, 2:3] - seen[:, :1]) for _ in range(2)]
+        alarms = rng.uniform(0, 800, (rng.integers(0, 4), 2))
+        boxes = np.vstack([loose[0], loose[1][: len(seen) // 3], np.hstack([alarms, alarms + 50])])
+        scores = np.clip(rng.beta(4, 2, len(boxes)) - 0.25 * (np.arange(len(boxes)) >= len(seen)), 0.02, 1)
+        sets = {name: rng.random(count) < share for name, share in zip(WIDER_SETS, (0.3, 0.6, 0.9), strict=True)}
+        made.append(Scored(boxes, scores, faces, np.zeros(count, bool), sets))
+    return made
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_as_the_tool_of_wider_face_has_it(seed: int) -> None:
+    pictures = made_up(np.random.default_rng(seed), 60)
+    ours = wider_curves(pictures)
+    for name in WIDER_SETS:
+        assert ours[name].average_precision == pytest.approx(wider_tool(pictures, name), abs=0.005)
+        assert 0.3 < ours[name].average_precision < 0.95
+
+
+def values(found: dict[str, Curve]) -> list[float]:
+    return [curve.average_precision for curve in found.values()]
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    pictures = made_up(rng, 5)
+    order = rng.permutation(len(pictures))
+    turned = [pictures[n] for n in order]
+    again = []
+    for one in turned:
+        rows = rng.permutation(len(one.boxes))
+        again.append(replace(one, boxes=one.boxes[rows], scores=one.scores[rows]))
+    for measure in (wider_curves, size_curves):
+        np.testing.assert_allclose(values(measure(pictures)), values(measure(turned)), rtol=1e-12)
+        np.testing.assert_allclose(values(measure(pictures)), values(measure(again)), rtol=1e-12)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.floats(0.2, 5), st.floats(0.1, 10))
+def test_only_the_order_of_scores_matters(seed: int, power: float, factor: float) -> None:
+    pictures = made_up(np.random.default_rng(seed), 4)
+    bent = [replace(one, scores=factor * one.scores**power) for one in pictures]
+    np.testing.assert_allclose(values(wider_curves(pictures)), values(wider_curves(bent)), rtol=1e-12)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 0.01))
+def test_a_false_alarm_below_all_scores_changes_nothing_and_one_above_never_helps(seed: int, low: float) -> None:
+    pictures = made_up(np.random.default_rng(seed), 4)
+    for score in (low, 0.5, 1.1):
+        alarm = Scored(np.array([square(5000, 5000, 40)]), np.array([score]), NO_BOXES, np.zeros(0, bool))
+        for measure in (wider_curves, size_curves):
+            before, after = values(measure(pictures)), values(measure([*pictures, alarm]))
+            if score == low:
+                np.testing.assert_allclose(before, after, rtol=1e-12)
+            assert all(now <= then + 1e-12 or math.isnan(then) for then, now in zip(before, after, strict=True))
+
+
+def test_each_face_is_claimed_by_the_best_that_chose_it() -> None:
+    faces = np.array([square(0, 0, 20), square(100, 0, 20)])
+    boxes = np.array([square(1, 0, 20), square(0, 0, 20), square(300, 0, 20), square(101, 0, 20)])
+    chosen, first = match(boxes, np.array([0.5, 0.9, 0.95, 0.1]), faces)
+    assert chosen.tolist() == [0, 0, -1, 1]
+    assert first.tolist() == [False, True, False, True]
+
+
+def test_boxes_without_area_overlap_nothing() -> None:
+    empty = np.array([[5.0, 5, 5, 5], [9, 9, 3, 3]])
+    assert iou(empty, empty).tolist() == [[0, 0], [0, 0]]
