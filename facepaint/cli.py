@@ -16,6 +16,7 @@ import typer
 from facepaint import __version__, keys
 from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
+from facepaint.detectors_cli import app as detectors
 from facepaint.display import make_display
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
 from facepaint.keys import check_job_id
@@ -51,6 +52,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(detectors)
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,224 @@
+"""Labelled pictures: a folder with ``labels.jsonl``, a line a picture, and the pictures in ``images/``.
+
+A line is ``{"image": "a.jpg", "width": 480, "height": 384, "faces": [{"box": [x1, y1, x2, y2], ...}]}``. What is not
+known is left out: of a picture its size, of a face everything but the box. Coordinates are px of the picture as it is
+shown, turned by its EXIF orientation, with 0, 0 at the outer corner of the first pixel. Keys that are not listed here
+are kept as attributes.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+
+from PIL.ExifTags import Base
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from facepaint.errors import InputError
+from facepaint.jobs import Box
+from facepaint.pictures import STILLS, open_picture
+
+LABELS = "labels.jsonl"
+IMAGES = "images"
+
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""The five points in their order; right and left are the subject's."""
+
+Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
+
+_QUARTER_TURNS = (5, 6, 7, 8)
+"""EXIF orientations by which a picture is shown with width and height exchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledFace:
+    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of `LANDMARKS` in px or None where not known.
+
+    ``ignore`` is a face neither to be learned nor to be counted. ``easy``, ``medium`` and ``hard`` tell whether the
+    sets of WIDER FACE's protocol count it, None where that is not known. ``score`` (0-1) is that of an automatic label.
+    ``attributes`` are keys of other formats, kept for the way back: any JSON.
+    """
+
+    box: Box
+    landmarks: Landmarks | None = None
+    ignore: bool = False
+    easy: bool | None = None
+    medium: bool | None = None
+    hard: bool | None = None
+    score: float | None = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledPicture:
+    """A picture and all its faces. ``image`` is its path below ``images/``, with slashes; see `picture_path`.
+
+    ``width`` and ``height`` in px, as it is shown, are None where the labels don't say; see `picture_size`.
+    """
+
+    image: str
+    width: int | None = None
+    height: int | None = None
+    faces: tuple[LabelledFace, ...] = ()
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__ = ConfigDict(allow_inf_nan=False)
+
+
+_FACE_KEYS = frozenset(one.name for one in fields(LabelledFace))
+_PICTURE_KEYS = frozenset(one.name for one in fields(LabelledPicture))
+
+
+def read_labels(folder: Path) -> list[LabelledPicture]:
+    """The labels of a folder, in the order of their lines; no picture is opened.
+
+    Raises:
+        InputError: there are none, or a line is not as it should be; the message names the line and its first fault.
+    """
+    path = folder / LABELS
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(
+            f"{folder} holds no {LABELS}; make one with: facepaint detectors label, or detectors convert"
+        ) from None
+    except (OSError, UnicodeDecodeError) as exc:
+        raise InputError(f"{path} cannot be read: {exc}") from exc
+    pictures: list[LabelledPicture] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        picture = picture_of(line, f"{path}, line {number}")
+        if picture.image in seen:
+            raise InputError(f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them")
+        seen[picture.image] = number
+        pictures.append(picture)
+    return pictures
+
+
+def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
+    """Write the labels of a folder, which is made where it is missing; the old ones stand until the new are whole.
+
+    Raises:
+        InputError: a picture is named twice, or by a path that leaves the folder.
+    """
+    lines: dict[str, str] = {}
+    for picture in pictures:
+        if picture.image in lines:
+            raise InputError(f"{picture.image} has two lines of labels; join them")
+        check_image_name(picture.image, str(folder / LABELS))
+        lines[picture.image] = line_of(picture)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, draft = tempfile.mkstemp(dir=folder, prefix=f".{LABELS}-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.writelines(f"{line}\n" for line in lines.values())
+            file.flush()
+            os.fsync(file.fileno())
+        # Private, as temporary files are, would keep others from labels that they could read before.
+        Path(draft).chmod((folder / LABELS).stat().st_mode & 0o777 if (folder / LABELS).exists() else 0o644)
+        Path(draft).replace(folder / LABELS)
+    except BaseException:
+        Path(draft).unlink(missing_ok=True)
+        raise
+
+
+def picture_of(line: str, where: str) -> LabelledPicture:
+    """A picture from its line of JSON; ``where`` is what messages call it.
+
+    Raises:
+        InputError: it is not as it should be.
+    """
+    try:
+        row = json.loads(line)
+        if isinstance(row, dict):
+            row = _gathered(row, _PICTURE_KEYS)
+            faces = row.get("faces", [])
+            if isinstance(faces, list):
+                row["faces"] = [_gathered(face, _FACE_KEYS) if isinstance(face, dict) else face for face in faces]
+        picture = _adapter().validate_python(row)
+    except ValidationError as exc:
+        fault = exc.errors(include_url=False, include_input=False)[0]
+        raise InputError(f"{where}: {'.'.join(map(str, fault['loc'])) or 'the line'}: {fault['msg']}") from exc
+    except (ValueError, RecursionError) as exc:
+        raise InputError(f"{where} is no JSON: {exc}") from exc
+    check_image_name(picture.image, where)
+    for face in picture.faces:
+        x1, y1, x2, y2 = face.box
+        if x2 < x1 or y2 < y1:
+            raise InputError(f"{where}: a box is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, not {list(face.box)}")
+    if not all(side is None or side > 0 for side in (picture.width, picture.height)):
+        raise InputError(f"{where}: width and height are over 0")
+    return picture
+
+
+def line_of(picture: LabelledPicture) -> str:
+    """A picture as a line of JSON, without what stands at its default.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    row = {**_known(picture), "faces": [_known(face) for face in picture.faces]}
+    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+
+
+def picture_path(folder: Path, picture: LabelledPicture) -> Path:
+    """Where a picture of a folder lies."""
+    return folder / IMAGES / picture.image
+
+
+def picture_size(folder: Path, picture: LabelledPicture) -> tuple[int, int]:
+    """Width and height in px of a picture as it is shown: by its labels, else by its header.
+
+    Raises:
+        UnreadableMedia: it is asked for, and is no picture that can be read, or missing.
+    """
+    if picture.width is not None and picture.height is not None:
+        return picture.width, picture.height
+    return header_size(picture_path(folder, picture))
+
+
+def header_size(path: Path) -> tuple[int, int]:
+    """Width and height in px of a picture file as it is shown, from its header; see `picture_size` for errors."""
+    with open_picture(path, str(path), formats=STILLS) as opened:
+        width, height = opened.size
+        turned = opened.getexif().get(Base.Orientation) in _QUARTER_TURNS
+    return (height, width) if turned else (width, height)
+
+
+def check_image_name(image: str, where: str) -> None:
+    """Raise `InputError` unless a picture's name stays below its folder on every system."""
+    path = PurePosixPath(image)
+    plain = image and "\\" not in image and "\0" not in image and not PureWindowsPath(image).drive
+    if not plain or path.is_absolute() or ".." in path.parts or not path.parts:
+        raise InputError(f"{where}: '{image}' is no path below the folder of pictures; name them from there")
+
+
+@cache
+def _adapter() -> TypeAdapter[LabelledPicture]:
+    return TypeAdapter(LabelledPicture)
+
+
+def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The row with the keys that are not ours among its attributes."""
+    others = {key: value for key, value in row.items() if key not in known}
+    if not others:
+        return dict(row)
+    kept = row.get("attributes", {})
+    ours = {key: value for key, value in row.items() if key in known}
+    return {**ours, "attributes": {**others, **kept} if isinstance(kept, dict) else kept}
+
+
+def _known(record: LabelledFace | LabelledPicture) -> dict[str, Any]:
+    """What a record says but its faces, without what is not known and what stands at its default."""
+    said = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "faces"}
+    if not said.get("ignore"):
+        said.pop("ignore", None)
+    return {name: value for name, value in said.items() if value is not None and value != {}}
