@@ -81,16 +81,22 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
     Raises:
         InputError: there are none, or a line is not as it should be; the message names the line and its first fault.
     """
+    return [picture for _, picture in read_lines(folder)]
+
+
+def read_lines(folder: Path) -> list[tuple[str, LabelledPicture]]:
+    """The lines of a folder's labels as they stand, each with what it says; see `read_labels`."""
     path = folder / LABELS
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # By line feeds alone: `splitlines` parts a line at characters that JSON may hold, such as U+2028.
+        lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
             f"{folder} holds no {LABELS}; make one with: facepaint detectors label, or detectors convert"
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} cannot be read: {exc}") from exc
-    pictures: list[LabelledPicture] = []
+    read: list[tuple[str, LabelledPicture]] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -99,8 +105,8 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
         if picture.image in seen:
             raise InputError(f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them")
         seen[picture.image] = number
-        pictures.append(picture)
-    return pictures
+        read.append((line, picture))
+    return read
 
 
 def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
@@ -115,16 +121,22 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
             raise InputError(f"{picture.image} has two lines of labels; join them")
         check_image_name(picture.image, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
+    write_lines(folder, lines.values())
+
+
+def write_lines(folder: Path, lines: Iterable[str]) -> None:
+    """Write lines made by `line_of`, or kept from `read_lines`, as `write_labels` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=folder, prefix=f".{LABELS}-")
+    target = (folder / LABELS).resolve()  # where a link leads: replacing the link would part it from its file
+    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{LABELS}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines.values())
+            file.writelines(f"{line}\n" for line in lines)
             file.flush()
             os.fsync(file.fileno())
         # Private, as temporary files are, would keep others from labels that they could read before.
-        Path(draft).chmod((folder / LABELS).stat().st_mode & 0o777 if (folder / LABELS).exists() else 0o644)
-        Path(draft).replace(folder / LABELS)
+        Path(draft).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
+        Path(draft).replace(target)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
