@@ -37,7 +37,8 @@ class Scored:
     """One picture's detections beside its labelled faces.
 
     ``boxes`` n x 4 and ``faces`` m x 4 as x1, y1, x2, y2 in px; ``scores`` n; ``ignored`` m: faces that are in no set.
-    ``sets`` tells for each of `WIDER_SETS` which faces are in it, m each; it is empty where the labels don't say.
+    ``sets`` tells by name which faces are in a set, m each; those of `WIDER_SETS` are missing where the labels don't
+    say.
     """
 
     boxes: Floats
@@ -67,15 +68,16 @@ class Curve:
 
 def curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
     """By WIDER FACE's sets where the labels tell them for every face, else by face size."""
-    told = all(picture.sets or picture.ignored.all() for picture in pictures)
-    return wider_curves(pictures) if told and any(picture.sets for picture in pictures) else size_curves(pictures)
+    told = [picture.sets.keys() >= set(WIDER_SETS) for picture in pictures]
+    everywhere = all(known or picture.ignored.all() for known, picture in zip(told, pictures, strict=True))
+    return set_curves(pictures) if everywhere and any(told) else size_curves(pictures)
 
 
-def wider_curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
-    """A curve for each of `WIDER_SETS`; the faces outside it are ignored."""
+def set_curves(pictures: Sequence[Scored], names: Sequence[str] = WIDER_SETS) -> dict[str, Curve]:
+    """A curve for each set; the faces outside it are ignored."""
     judged = [np.ones(len(picture.boxes), bool) for picture in pictures]
     found = {}
-    for name in WIDER_SETS:
+    for name in names:
         counted = [~picture.ignored & picture.sets.get(name, False) for picture in pictures]
         found[name] = _curve(pictures, counted, judged)
     return found

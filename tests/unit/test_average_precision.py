@@ -21,8 +21,8 @@ from models.average_precision import (
     iou,
     match,
     precision_recall,
+    set_curves,
     size_curves,
-    wider_curves,
 )
 
 NO_BOXES = np.zeros((0, 4))
@@ -47,7 +47,7 @@ def picture(
 
 
 def hard_ap(*pictures: Scored) -> float:
-    return wider_curves(pictures)["hard"].average_precision
+    return set_curves(pictures)["hard"].average_precision
 
 
 class TestByHand:
@@ -131,9 +131,9 @@ def test_the_sets_are_used_where_the_labels_tell_them() -> None:
 def test_a_face_the_labels_say_to_ignore_is_in_no_set() -> None:
     face = square(0, 0, 20)
     ignored = replace(picture([(face, 0.9)], [face], [True]), ignored=np.array([True]))
-    assert wider_curves([ignored])["hard"].faces == 0
+    assert set_curves([ignored])["hard"].faces == 0
     assert size_curves([ignored])["all"].faces == 0
-    assert wider_curves([ignored])["hard"].scores.size == 0
+    assert set_curves([ignored])["hard"].scores.size == 0
 
 
 def sklearn_style(hits: Sequence[bool], scores: Sequence[float], faces: int) -> tuple[list[float], list[float]]:
@@ -237,7 +237,7 @@ def made_up(rng: np.random.Generator, pictures: int) -> list[Scored]:
 @pytest.mark.parametrize("seed", [1])
 def test_as_the_tool_of_wider_face_has_it(seed: int) -> None:
     pictures = made_up(np.random.default_rng(seed), 60)
-    ours = wider_curves(pictures)
+    ours = set_curves(pictures)
     for name in WIDER_SETS:
         assert ours[name].average_precision == pytest.approx(wider_tool(pictures, name), abs=0.005)
         assert 0.3 < ours[name].average_precision < 0.95
@@ -258,7 +258,7 @@ def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None
     for one in turned:
         rows = rng.permutation(len(one.boxes))
         again.append(replace(one, boxes=one.boxes[rows], scores=one.scores[rows]))
-    for measure in (wider_curves, size_curves):
+    for measure in (set_curves, size_curves):
         np.testing.assert_allclose(values(measure(pictures)), values(measure(turned)), rtol=1e-12)
         np.testing.assert_allclose(values(measure(pictures)), values(measure(again)), rtol=1e-12)
 
@@ -268,7 +268,7 @@ def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None
 def test_only_the_order_of_scores_matters(seed: int, power: float, factor: float) -> None:
     pictures = made_up(np.random.default_rng(seed), 4)
     bent = [replace(one, scores=factor * one.scores**power) for one in pictures]
-    np.testing.assert_allclose(values(wider_curves(pictures)), values(wider_curves(bent)), rtol=1e-12)
+    np.testing.assert_allclose(values(set_curves(pictures)), values(set_curves(bent)), rtol=1e-12)
 
 
 @settings(max_examples=30)
@@ -277,7 +277,7 @@ def test_a_false_alarm_below_all_scores_changes_nothing_and_one_above_never_help
     pictures = made_up(np.random.default_rng(seed), 4)
     for score in (low, 0.5, 1.1):
         alarm = Scored(np.array([square(5000, 5000, 40)]), np.array([score]), NO_BOXES, np.zeros(0, bool))
-        for measure in (wider_curves, size_curves):
+        for measure in (set_curves, size_curves):
             before, after = values(measure(pictures)), values(measure([*pictures, alarm]))
             if score == low:
                 np.testing.assert_allclose(before, after, rtol=1e-12)

@@ -1,0 +1,60 @@
+"""How long detectors take for a picture, measured so that a busy machine is unfair to none of them.
+
+In each round every detector gets one picture in turn, so that whatever else the machine does hits all alike; the figure
+is the median over the rounds, and a detector's share of the first one's time is the median of the rounds' shares.
+"""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from models import DetectorModel
+from models.detections import Options
+from models.detector import Detector, Pixels, Size
+
+SIZES = ((320, 192), (640, 384), (1280, 736))
+"""Width and height in px of what the networks are given."""
+
+WARM_UP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Median time for one picture in ms, and its share of what the first detector took."""
+
+    ms: float
+    share: float
+
+
+def time_detectors(
+    models: Sequence[DetectorModel], picture: Pixels, size: tuple[int, int], rounds: int, options: Options
+) -> list[Timing]:
+    """Time detectors side by side, from planes of pixels to faces, one picture at a time.
+
+    Args:
+        models: at least one; shares are of the first one's time.
+        picture: h x w x 3 in B, G, R, any size: it is stretched over all of ``size``.
+        size: width and height in px, multiples of the networks' strides.
+        rounds: how often each detector runs.
+        options: of these the device and the threads count.
+    """
+    width, height = size
+    fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    planes = [(fitted[:, :, 0].copy(), fitted[:, :, 1].copy(), fitted[:, :, 2].copy())]
+    shape = Size(width, height, width, height, 1.0, 1.0)
+    detectors = [Detector(model, shape, options.device, options.threads) for model in models]
+    took: list[list[float]] = [[] for _ in detectors]
+    for number in range(WARM_UP + rounds):
+        for detector, times in zip(detectors, took, strict=True):
+            start = time.perf_counter()
+            detector.detect(planes)
+            if number >= WARM_UP:
+                times.append(1000 * (time.perf_counter() - start))
+    return [
+        Timing(statistics.median(times), statistics.median(a / b for a, b in zip(times, took[0], strict=True)))
+        for times in took
+    ]
