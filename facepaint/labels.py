@@ -8,6 +8,7 @@ are kept as attributes.
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -29,6 +30,9 @@ LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """The five points in their order; right and left are the subject's."""
 
 Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
+
+_UNFIT = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What no name of a picture has: in one format or on one system it would end a line, or a folder's name."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations by which a picture is shown with width and height exchanged."""
@@ -113,13 +117,13 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
     """Write the labels of a folder, which is made where it is missing; the old ones stand until the new are whole.
 
     Raises:
-        InputError: a picture is named twice, or by a path that leaves the folder.
+        InputError: a picture is named twice, or does not pass `check_picture`.
     """
     lines: dict[str, str] = {}
     for picture in pictures:
         if picture.image in lines:
             raise InputError(f"{picture.image} has two lines of labels; join them")
-        check_image_name(picture.image, str(folder / LABELS))
+        check_picture(picture, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
     write_lines(folder, lines.values())
 
@@ -161,13 +165,7 @@ def picture_of(line: str, where: str) -> LabelledPicture:
         raise InputError(f"{where}: {'.'.join(map(str, fault['loc'])) or 'the line'}: {fault['msg']}") from exc
     except (ValueError, RecursionError) as exc:
         raise InputError(f"{where} is no JSON: {exc}") from exc
-    check_image_name(picture.image, where)
-    for face in picture.faces:
-        x1, y1, x2, y2 = face.box
-        if x2 < x1 or y2 < y1:
-            raise InputError(f"{where}: a box is x1, y1, x2, y2 with x1 <= x2 and y1 <= y2, not {list(face.box)}")
-    if not all(side is None or side > 0 for side in (picture.width, picture.height)):
-        raise InputError(f"{where}: width and height are over 0")
+    check_picture(picture, where)
     return picture
 
 
@@ -205,12 +203,26 @@ def header_size(path: Path) -> tuple[int, int]:
     return (height, width) if turned else (width, height)
 
 
+def check_picture(picture: LabelledPicture, where: str) -> None:
+    """Raise `InputError` unless a picture's name, size and boxes can be; ``where`` is what messages call it."""
+    check_image_name(picture.image, where)
+    for face in picture.faces:
+        x1, y1, x2, y2 = face.box
+        if x2 < x1 or y2 < y1:
+            box = ", ".join(f"{value:g}" for value in face.box)
+            raise InputError(f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is negative")
+    if not all(side is None or side > 0 for side in (picture.width, picture.height)):
+        raise InputError(
+            f"{where}: {picture.image} is {picture.width} x {picture.height} px; leave out what is not known"
+        )
+
+
 def check_image_name(image: str, where: str) -> None:
-    """Raise `InputError` unless a picture's name stays below its folder on every system."""
+    """Raise `InputError` unless a picture's name stays below its folder, and one name, on every system."""
     path = PurePosixPath(image)
-    plain = image and "\\" not in image and "\0" not in image and not PureWindowsPath(image).drive
+    plain = not _UNFIT.search(image) and image == image.strip() == str(path) and not PureWindowsPath(image).drive
     if not plain or path.is_absolute() or ".." in path.parts or not path.parts:
-        raise InputError(f"{where}: '{image}' is no path below the folder of pictures; name them from there")
+        raise InputError(f"{where}: '{image}' is no plain path below the folder of pictures; name it from there")
 
 
 @cache
