@@ -5,7 +5,6 @@ import json
 import os
 import sys
 import traceback
-import webbrowser
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from facepaint import __version__, keys
 from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
 from facepaint.detectors_cli import app as detectors
-from facepaint.display import make_display
+from facepaint.display import make_display, show_page
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
 from facepaint.keys import check_job_id
 from facepaint.looks import CATALOGUE, parse_look
@@ -358,15 +357,9 @@ def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None 
     if url is None:
         from viewer.serve import serve
 
-        serve(client.settings, on_ready=lambda base: _show_page(f"{base.rstrip('/')}{path}", browser))
+        serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))
     else:
-        _show_page(f"{url.rstrip('/')}{path}", browser)
-
-
-def _show_page(url: str, browser: bool) -> None:
-    print(url, flush=True)
-    if browser and not webbrowser.open(url):
-        print("No browser could be opened: open the page by hand.", file=sys.stderr)
+        show_page(f"{url.rstrip('/')}{path}", browser)
 
 
 def _end_interrupted() -> NoReturn:

@@ -2,6 +2,7 @@
 
 import sys
 import time
+import webbrowser
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -164,3 +165,10 @@ class Lines(Silent):
         if text != self._last and (last or now - self._at >= PLAIN_EVERY_S):
             self._last, self._at = text, now
             self.say(text)
+
+
+def show_page(url: str, browser: bool) -> None:
+    """Print a page's URL, and open it in the browser if that is wanted."""
+    print(url, flush=True)
+    if browser and not webbrowser.open(url):
+        print("No browser could be opened: open the page by hand.", file=sys.stderr)

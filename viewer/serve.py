@@ -1,4 +1,4 @@
-"""Serve the pages: for ``python -m viewer``, and for a command that shows one job."""
+"""Serve the pages: for ``python -m viewer``, and for commands that show one job or a folder of labels."""
 
 import contextlib
 import signal
@@ -12,11 +12,12 @@ from starlette.applications import Starlette
 
 from facepaint.errors import FacepaintError, UsageError
 from facepaint.settings import Settings
-from viewer.web import make_app
 
 
 def main() -> int:
     """Serve, print the address first, return the exit code."""
+    from viewer.web import make_app
+
     # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a failure.
     signal.signal(signal.SIGTERM, _stop)
     try:
@@ -35,18 +36,18 @@ def main() -> int:
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve until interrupted; ``on_ready`` gets the base URL once the address is held.
-
-    The settings' port is taken if it is free, else any that is.
+    """Serve the jobs until interrupted; ``on_ready`` gets the base URL once the address is held.
 
     Raises:
         UsageError: the address cannot be had.
     """
-    app = make_app(settings)
-    try:
-        listener = listen(settings)
-    except UsageError:
-        listener = listen(settings.model_copy(update={"viewer_port": 0}))
+    from viewer.web import make_app
+
+    run_app(make_app(settings), listen_nearby(settings), on_ready)
+
+
+def run_app(app: Starlette, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
+    """Serve an app until interrupted; ``on_ready`` gets the base URL."""
     on_ready(url_of(listener))
     with contextlib.suppress(KeyboardInterrupt):
         server_of(app).run(sockets=[listener])
@@ -75,6 +76,18 @@ def listen(settings: Settings) -> socket.socket:
             f"cannot listen on {settings.viewer_host} port {settings.viewer_port} ({exc.strerror}); "
             "set FACEPAINT_VIEWER_PORT to another port, or to 0 for a free one"
         ) from exc
+
+
+def listen_nearby(settings: Settings) -> socket.socket:
+    """A socket on the settings' port if it is free, else on any that is.
+
+    Raises:
+        UsageError: the address cannot be had.
+    """
+    try:
+        return listen(settings)
+    except UsageError:
+        return listen(settings.model_copy(update={"viewer_port": 0}))
 
 
 def url_of(listener: socket.socket) -> str:

@@ -6,7 +6,6 @@ Endpoints are plain functions, which Starlette runs in its thread pool: the stor
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -33,13 +32,9 @@ from viewer.answers import job_json, jobs_json
 from viewer.board import Board
 from viewer.guard import Guard
 from viewer.media import board_of, check_look_id, job_id_of
+from viewer.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
 
-STATIC = Path(__file__).parent / "static"
-
-NO_STORE = {"Cache-Control": "no-store"}
-NO_CACHE = {"Cache-Control": "no-cache"}
-
-STATUS_OF: dict[type[FacepaintError], int] = {
+STATUS_OF: dict[type[Exception], int] = {
     UnreadableMedia: 422,
     InputError: 404,
     ObjectMissing: 404,
@@ -91,15 +86,8 @@ def _routes() -> list[Route | Mount]:
 
 
 def our_error(_: Request, exc: Exception) -> Response:
-    """One of our errors as JSON: its message is a plain sentence."""
-    status = next((code for kind, code in STATUS_OF.items() if isinstance(exc, kind)), 500)
-    return JSONResponse({"error": str(exc)}, status, headers=NO_STORE)
-
-
-def http_error(_: Request, exc: Exception) -> Response:
-    """A path or method that is not there, as JSON."""
-    assert isinstance(exc, HTTPException)
-    return JSONResponse({"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})})
+    """One of our errors as JSON."""
+    return error_json(exc, STATUS_OF)
 
 
 def index_page(_: Request) -> Response:
