@@ -113,7 +113,7 @@ class LabelFile:
             old = self._picture(entry)
             others = {name: value for name, value in old.attributes.items() if name != REVIEWED}
             new = replace(
-                picture_of(json.dumps({"image": image, "faces": faces}), image),
+                picture_of(json.dumps({"image": image, "faces": faces}), "the edit"),
                 width=old.width,
                 height=old.height,
                 attributes={**others, REVIEWED: True} if reviewed else others,

@@ -154,8 +154,8 @@ function shown(labels, picture, fault = '') {
     const [width, height] = [picture.naturalWidth, picture.naturalHeight];
     const said = labels.picture;
     if (said.width !== width || said.height !== height) {
-      notice(`${labels.image} has ${width} × ${height} px, its labels say ${said.width} × ${said.height}: `
-        + 'they may be of another version of the picture.');
+      hint(`This picture has ${width} × ${height} px, its labels say ${said.width} × ${said.height}: `
+        + 'they may be of another version of it.', true);
     }
     labels.picture = { width, height };
     labels.choose(null);
