@@ -1,0 +1,356 @@
+"""Labels go into the formats of other tools and come back."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facepaint.errors import InputError, UsageError
+from facepaint.labels import LabelledFace, LabelledPicture, read_labels
+from models.formats import FORMATS, Source, recognised
+from models.formats.common import KEYPOINTS, VISIBILITY, LabelFormat
+from models.formats.convert import Converted, convert, write
+from tests.labelled import ASTRONAUT_FACE, labelled_faces, labelled_folder, labelled_pictures, save_blank
+
+OTHERS = [name for name in FORMATS if name != "facepaint"]
+
+
+def said(kind: LabelFormat, picture: LabelledPicture) -> LabelledPicture:
+    """What a format can say of a picture: all but what `losses` names."""
+    return replace(picture, faces=tuple(_said(kind, face) for face in picture.faces))
+
+
+def _said(kind: LabelFormat, face: LabelledFace) -> LabelledFace:
+    kept = face.attributes if "attributes" in kind.keeps else {}
+    kept = kept | {key: value for key, value in face.attributes.items() if key in kind.keeps_attributes}
+    if kind.name == "wider":  # grades are whole numbers, and 0 is the usual
+        kept = {key: value for key, value in kept.items() if type(value) is int and value}
+    points = {key: face.attributes[key] for key in (VISIBILITY, KEYPOINTS) if key in face.attributes}
+    kept = {key: value for key, value in kept.items() if key not in points}
+    sets = "easy, medium, hard" in kind.keeps
+    return LabelledFace(
+        face.box,
+        face.landmarks if "landmarks" in kind.keeps else None,
+        ignore=face.ignore and "ignore" in kind.keeps,
+        easy=face.easy if sets else None,
+        medium=face.medium if sets else None,
+        hard=face.hard if sets else None,
+        score=face.score if "score" in kind.keeps else None,
+        attributes=kept | (points if "hidden landmarks" in kind.keeps else {}),
+    )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@settings(max_examples=12, deadline=None)
+@given(pictures=labelled_pictures())
+def test_a_round_trip_loses_nothing_that_the_format_can_say(
+    name: str, pictures: list[LabelledPicture], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    kind, folder = FORMATS[name], tmp_path_factory.mktemp("labels")
+    files = {}
+    for picture in pictures:
+        files[picture.image] = folder / "before" / picture.image
+        assert picture.width is not None
+        assert picture.height is not None
+        save_blank(files[picture.image], picture.width, picture.height)
+    write(kind, folder / "written", pictures, files)
+    assert recognised(folder / "written") is kind
+    found = kind.read(Source(folder / "written"))
+    assert {one.image: file.read_bytes() for one in pictures for file in [found.files[one.image]]} == {
+        image: file.read_bytes() for image, file in files.items()
+    }
+    back = {one.image: replace(one, width=None, height=None) for one in found.pictures}
+    assert back == {one.image: replace(said(kind, one), width=None, height=None) for one in pictures}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data(), st.sampled_from(OTHERS))
+def test_what_is_lost_is_told(data: st.DataObject, name: str) -> None:
+    """No face comes back changed unless a note says what of how many was lost."""
+    from models.formats import losses
+
+    kind = FORMATS[name]
+    face = data.draw(labelled_faces(100, 100))
+    told = losses(kind, [LabelledPicture("a.jpg", 100, 100, (face,))])
+    if name != "wider":  # what it changes of grades is told when it writes
+        assert bool(told) == (_said(kind, face) != face)
+
+
+def converted(folder: Path, to: str, **options: Any) -> tuple[Converted, Path]:
+    out = folder / f"as-{to}"
+    return convert(Source(folder / "data"), out, to, **options), out
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_convert_writes_pictures_and_labels_and_brings_them_back(name: str, tmp_path: Path) -> None:
+    before = labelled_folder(tmp_path / "data")
+    result, out = converted(tmp_path, name)
+    assert (result.pictures, result.faces, result.kind) == (2, 1, "facepaint")
+    again = convert(Source(out), tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
+    assert again.kind == name
+    assert sorted(read_labels(tmp_path / "back"), key=lambda one: one.image) == sorted(
+        before, key=lambda one: one.image
+    )
+    for picture in before:
+        there = (tmp_path / "back" / "images" / picture.image).read_bytes()
+        assert there == (tmp_path / "data" / "images" / picture.image).read_bytes()
+
+
+def test_a_note_names_what_is_lost_and_of_how_many_faces(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    result, _ = converted(tmp_path, "wider")
+    assert result.notes == ["wider cannot say, and has lost: landmarks of 1 face"]
+    assert converted(tmp_path, "coco")[0].notes == []
+
+
+def test_files_of_the_user_are_not_overwritten_unasked(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    out = tmp_path / "as-coco"
+    out.mkdir()
+    (out / "mine.txt").write_text("precious")
+    with pytest.raises(UsageError, match=r"is not empty.*--overwrite"):
+        converted(tmp_path, "coco")
+    converted(tmp_path, "coco", overwrite=True)
+    assert (out / "mine.txt").read_text() == "precious"
+    with pytest.raises(UsageError, match="is what is read"):
+        convert(Source(tmp_path / "data"), tmp_path / "data", "coco", overwrite=True)
+
+
+def test_pictures_can_be_linked(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    _, out = converted(tmp_path, "coco", link=True)
+    assert (out / "images" / "portrait.png").samefile(tmp_path / "data" / "images" / "portrait.png")
+
+
+def test_pictures_that_a_tool_did_not_give_back_are_taken_from_elsewhere(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    _, out = converted(tmp_path, "yolo")
+    (out / "images" / "train" / "portrait.png").unlink()
+    with pytest.raises(InputError, match=r"no picture for portrait\.txt.*--images"):
+        convert(Source(out), tmp_path / "back", "facepaint")
+    done = convert(Source(out, images=tmp_path / "data" / "images"), tmp_path / "back", "facepaint")
+    assert done.pictures == 2
+
+
+def test_yolo_says_what_it_cut(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    beyond = replace(
+        ASTRONAUT_FACE, box=(-4.0, 62.0, 274.0, 600.0), landmarks=(-1.0, *(ASTRONAUT_FACE.landmarks or ())[1:])
+    )
+    picture = LabelledPicture("portrait.png", 512, 512, (beyond,))
+    file = tmp_path / "data" / "images" / "portrait.png"
+    notes = write(FORMATS["yolo"], tmp_path / "out", [picture], {"portrait.png": file})
+    assert notes == [
+        "boxes cut at the picture's border in 1 face",
+        "landmarks beyond the picture not labelled in 1 face",
+    ]
+    words = (tmp_path / "out" / "labels" / "train" / "portrait.txt").read_text().split()
+    assert len(words) == 5 + 15
+    assert all(0 <= float(word) <= 1 for word in words[1:5])
+
+
+WIDER = """\
+0--Parade/0_Parade_a.jpg
+1
+449 330 122 149 0 0 0 0 0 0
+0--Parade/0_Parade_b.jpg
+0
+0 0 0 0 0 0 0 0 0 0
+1--Handshaking/c.jpg
+2
+10 20 8 9 2 1 1 1 2 1
+30 20 8 9 1 0 0 0 1 0
+"""
+
+
+def test_wider_face_is_read_as_it_is_handed_out(tmp_path: Path) -> None:
+    (tmp_path / "wider_face_split").mkdir()
+    (tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt").write_text(WIDER)
+    save_blank(tmp_path / "WIDER_val" / "images" / "1--Handshaking" / "c.jpg", 60, 60)
+    found = FORMATS["wider"].read(Source(tmp_path))
+    assert [len(picture.faces) for picture in found.pictures] == [1, 0, 2]
+    assert found.pictures[0].faces[0] == LabelledFace((449.0, 330.0, 571.0, 479.0))
+    grades = {"blur": 2, "expression": 1, "illumination": 1, "occlusion": 2, "pose": 1}
+    assert found.pictures[2].faces[0] == LabelledFace((10.0, 20.0, 18.0, 29.0), ignore=True, attributes=grades)
+    assert list(found.files) == ["1--Handshaking/c.jpg"]
+
+
+def test_wider_face_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
+    """With labels.txt beside it: the last three columns in another order, and no count where there are no faces."""
+    (tmp_path / "wider_face_split").mkdir()
+    (tmp_path / "labels.txt").write_text("face")
+    lines = "no_label/a.jpg\n1\n1.5 2.0 8.0 9.0 - - - True 1 0 \nno_label/b.jpg\n"
+    (tmp_path / "wider_face_split" / "wider_face_default_bbx_gt.txt").write_text(lines)
+    first, second = FORMATS["wider"].read(Source(tmp_path)).pictures
+    assert first.image == "a.jpg"
+    assert first.faces == (LabelledFace((1.5, 2.0, 9.5, 11.0), attributes={"occlusion": 1, "pose": 1}),)
+    assert second == LabelledPicture("b.jpg")
+
+
+def test_retinaface_is_read_as_it_is_handed_out(tmp_path: Path) -> None:
+    rows = "361 98 263 339 424.1 251.6 0.0 547.1 232.5 0.0 494.1 325.8 0.0 453.8 368.2 1.0 561.9 342.8 0.0 0.89"
+    missing = "78 221 7 8 " + "-1.0 " * 15 + "0.2"
+    (tmp_path / "label.txt").write_text(
+        f"# 0--Parade/a.jpg\n{rows}\n{missing}\n# 0--Parade/b.jpg\n1 2 3 4\n# c/d.jpg\n"
+    )
+    assert recognised(tmp_path) is FORMATS["retinaface"]
+    first, second, third = FORMATS["retinaface"].read(Source(tmp_path)).pictures
+    assert first.faces[0].landmarks == (424.1, 251.6, 547.1, 232.5, 494.1, 325.8, 453.8, 368.2, 561.9, 342.8)
+    assert first.faces[0].attributes == {"visibility": [2, 2, 2, 1, 2], "quality": 0.89}
+    assert first.faces[1] == LabelledFace((78.0, 221.0, 85.0, 229.0), attributes={"quality": 0.2})
+    assert second.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0)),)
+    assert third.faces == ()
+
+
+def coco(folder: Path, content: dict[str, Any], name: str = "result.json") -> Source:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(json.dumps(content))
+    return Source(folder)
+
+
+def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
+    """Categories from 0, a path with images/ and the prefix of uploads, and ids from 0."""
+    labelled_folder(tmp_path / "data")
+    source = coco(
+        tmp_path / "studio",
+        {
+            "images": [{"width": 512, "height": 512, "id": 0, "file_name": "images\\0a1b2c3d-portrait.png"}],
+            "categories": [{"id": 0, "name": "Face"}, {"id": 1, "name": "hand"}],
+            "annotations": [
+                {
+                    "id": 0,
+                    "image_id": 0,
+                    "category_id": 0,
+                    "segmentation": [],
+                    "bbox": [175, 62, 100, 126],
+                    "ignore": 0,
+                },
+                {"id": 1, "image_id": 0, "category_id": 1, "segmentation": [], "bbox": [0, 0, 9, 9], "iscrowd": 0},
+            ],
+        },
+    )
+    (tmp_path / "studio" / "images").mkdir()
+    (tmp_path / "data" / "images" / "portrait.png").rename(tmp_path / "studio" / "images" / "0a1b2c3d-portrait.png")
+    result = convert(source, tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
+    assert result.notes == ["1 annotation of other classes left out of result.json"]
+    (picture,) = read_labels(tmp_path / "back")
+    assert picture.image == "portrait.png"
+    assert picture.faces == (replace(ASTRONAUT_FACE, box=(175.0, 62.0, 275.0, 188.0)),)
+
+
+def test_boxes_that_cvat_made_of_skeletons_become_those_of_before(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    points = ASTRONAUT_FACE.landmarks
+    assert points is not None
+    moved = (points[0] + 3, *points[1:])
+    xs, ys = moved[0::2], moved[1::2]
+    extent = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+    order = [1, 0, 2, 3, 4]  # a skeleton is drawn in any order
+    keypoints = [value for place in order for value in (*moved[2 * place : 2 * place + 2], 2)]
+    names = ["left eye", "right eye", "nose", "right mouth corner", "left mouth corner"]
+    (tmp_path / "cvat" / "annotations").mkdir(parents=True)
+    source = coco(
+        tmp_path / "cvat",
+        {
+            "images": [{"width": 512, "height": 512, "id": 1, "file_name": "portrait.png", "license": 0}],
+            "categories": [{"id": 1, "name": "face", "keypoints": names}],
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": extent, "keypoints": keypoints}],
+        },
+        "annotations/person_keypoints_default.json",
+    )
+    source = replace(source, images=tmp_path / "data" / "images")
+    alone = convert(source, tmp_path / "alone", "facepaint")
+    assert alone.notes == [
+        "1 box no more than the extent of the landmarks, as CVAT gives skeletons; "
+        "--complete-from DATA gives the boxes of before back"
+    ]
+    convert(source, tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
+    (picture,) = read_labels(tmp_path / "back")
+    assert picture.faces == (replace(ASTRONAUT_FACE, landmarks=moved),)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("../../etc/passwd.jpg", "is no plain path below the folder"),
+        ("/etc/passwd.jpg", "is no plain path below the folder"),
+        ("C:\\pictures\\a.jpg", "is no plain path below the folder"),
+    ],
+)
+def test_no_path_leaves_the_folder(name: str, message: str, tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": name}],
+        "categories": [{"id": 1, "name": "face"}],
+        "annotations": [],
+    }
+    with pytest.raises(InputError, match=message):
+        convert(coco(tmp_path / "coco", content), tmp_path / "out", "facepaint")
+    (tmp_path / "voc" / "Annotations").mkdir(parents=True)
+    xml = f"<annotation><filename>{name}</filename></annotation>"
+    (tmp_path / "voc" / "Annotations" / "a.xml").write_text(xml)
+    with pytest.raises(InputError, match=message):
+        convert(Source(tmp_path / "voc"), tmp_path / "out", "facepaint")
+    (tmp_path / "retina").mkdir()
+    (tmp_path / "retina" / "label.txt").write_text(f"# {name}\n1 2 3 4\n")
+    with pytest.raises(InputError, match=message):
+        convert(Source(tmp_path / "retina"), tmp_path / "out", "facepaint")
+
+
+@pytest.mark.parametrize(
+    ("xml", "message"),
+    [
+        (
+            '<!DOCTYPE a [<!ENTITY b "bbbbbbbb"><!ENTITY c "&b;&b;&b;&b;">]><annotation>&c;</annotation>',
+            "declares a document type",
+        ),
+        (
+            '<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><annotation>&b;</annotation>',
+            "declares a document type",
+        ),
+        ("<annotation>", "is no XML that can be read"),
+        ("", "is no XML that can be read"),
+        ("<annotation><object><name>face</name></object></annotation>", "an object has no bndbox"),
+    ],
+)
+def test_hostile_xml_is_refused_in_one_line(xml: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text(xml)
+    with pytest.raises(InputError, match=message) as caught:
+        FORMATS["voc"].read(Source(tmp_path))
+    assert "\n" not in str(caught.value)
+
+
+def test_classes_that_may_be_faces_are_asked_for(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": 1, "name": "with_mask"}, {"id": 2, "name": "without_mask"}],
+        "annotations": [{"id": one, "image_id": 1, "category_id": one, "bbox": [1, 2, 3, 4]} for one in (1, 2)],
+    }
+    source = coco(tmp_path / "coco", content)
+    with pytest.raises(InputError, match="with_mask, without_mask; say which are faces with --class"):
+        FORMATS["coco"].read(source)
+    (picture,) = FORMATS["coco"].read(replace(source, classes=("with_mask",))).pictures
+    assert picture.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0), attributes={"class": "with_mask"}),)
+    with pytest.raises(InputError, match="has no class head; it has with_mask, without_mask"):
+        FORMATS["coco"].read(replace(source, classes=("head",)))
+
+
+@pytest.mark.parametrize("broken", ["[]", "{", '{"images": 1}', '{"images": [], "categories": [], "annotations": [1]}'])
+def test_broken_coco_is_refused_in_one_line(broken: str, tmp_path: Path) -> None:
+    (tmp_path / "result.json").write_text(broken)
+    with pytest.raises(InputError, match=r"result\.json is no"):
+        FORMATS["coco"].read(Source(tmp_path / "result.json"))
+
+
+def test_what_is_no_labels_is_told(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="does not exist"):
+        recognised(tmp_path / "missing")
+    (tmp_path / "labels.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match="unpack it first"):
+        recognised(tmp_path / "labels.zip")
+    with pytest.raises(InputError, match="say which with --from: facepaint, coco, yolo, voc, wider, retinaface"):
+        recognised(tmp_path)
