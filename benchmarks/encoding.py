@@ -142,7 +142,7 @@ class Cut:
 def cut(clip: Path, look: Look, profile: OutputProfile, seconds: float) -> Cut:
     """Cut the clip's first seconds and find the faces in it."""
     probed = probe(clip)
-    job = new_job(probed, look, Settings.load())
+    job = new_job(probed, look, Settings.load(), DetectorSpec())
     job = replace(job, output=profile, detector=DetectorSpec(every=1))
     segments: list[CutSegment] = []
     for segment in Reader(clip, probed, job.segment_s, ENCODERS[profile.encoder].work).segments():

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from facepaint.cards import DEFAULT_DETECTOR, DetectorCard
 from facepaint.errors import RecordInvalid
 
 REACH_S = 1.0
@@ -117,12 +118,14 @@ class DetectorSpec:
     """Which detector a job uses, and on what.
 
     ``min_face`` is the smallest face to find as a share of the picture's height. ``every`` n-th frame is detected and
-    the faces of those between are interpolated; a job begun with a hiding look has 1.
+    the faces of those between are interpolated; a job begun with a hiding look has 1. A detector that the workers do
+    not bring along has a ``card``, and its weights are stored under the ``sha256`` that the card tells.
     """
 
-    name: str = "facepaint-0"
+    name: str = DEFAULT_DETECTOR
     min_face: float = 0.06
     every: int = 1
+    card: DetectorCard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +292,7 @@ class Candidate:
     """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in px of the upright frame.
 
     Landmarks in the field's order: the subject's right eye, left eye, nose, right mouth corner, left mouth corner.
+    A detector that gives none leaves them out.
     """
 
     score: float

@@ -106,6 +106,10 @@ def sticker(sha256: str) -> str:
     return f"stickers/{sha256}"
 
 
+def detector(sha256: str) -> str:
+    return f"detectors/{sha256}.onnx"
+
+
 def worker(name: str) -> str:
     return f"workers/{name}.json"
 

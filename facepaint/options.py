@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.encoders import EncoderName
 
 
@@ -27,7 +28,14 @@ Filters = Annotated[
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")]
 LookId = Annotated[str | None, typer.Option("--look", help="Which look, where a job has several: its id's beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts and nothing else.")]
-Detector = Annotated[str | None, typer.Option("--detector", help="Face detector.  [default: facepaint-0]")]
+Detector = Annotated[
+    str | None,
+    typer.Option(
+        "--detector",
+        help="Face detector: a name (see `facepaint detectors list`) or a file PATH.onnx.  "
+        f"[default: {DEFAULT_DETECTOR}]",
+    ),
+]
 MinFace = Annotated[
     float | None,
     typer.Option("--min-face", help="Smallest face to find, as a share of the picture's height.  [default: 0.06]"),

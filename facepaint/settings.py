@@ -15,6 +15,7 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.encoders import EncoderName
 from facepaint.errors import ServiceError, UsageError
 
@@ -41,6 +42,12 @@ CONNECTION_FIELDS = frozenset(
 def default_home() -> Path:
     """The data folder: ``FACEPAINT_HOME``, else the platform's user data folder."""
     return Path(os.environ.get("FACEPAINT_HOME") or platformdirs.user_data_dir("facepaint", appauthor=False))
+
+
+def cache_folder() -> Path:
+    """Where fetched files are kept, which may go at any time: below ``FACEPAINT_HOME``, else the platform's folder."""
+    home = os.environ.get("FACEPAINT_HOME")
+    return Path(home) / "cache" if home else Path(platformdirs.user_cache_dir("facepaint", appauthor=False))
 
 
 def find_connection_file() -> Path | None:
@@ -97,7 +104,7 @@ class Settings(BaseSettings):
 
     segment_s: float = Field(2.0, gt=0, le=60, description="shortest length of a segment, in seconds")
     upload_parallel: int = Field(4, ge=1, le=32, description="objects uploaded at once")
-    detector: str = Field("facepaint-0", description="face detector, by its name in the registry")
+    detector: str = Field(DEFAULT_DETECTOR, description="face detector: a name, or a file PATH.onnx")
     min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where a worker runs the detector")
     encoder: EncoderName | None = Field(

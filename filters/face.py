@@ -20,7 +20,8 @@ class Face:
     """One face of a frame, in px of the upright frame.
 
     ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's right eye, left eye,
-    nose, right mouth corner, left mouth corner. ``identity`` counts the video's persons from 1; None is not known.
+    nose, right mouth corner, left mouth corner; or none. ``identity`` counts the video's persons from 1; None is not
+    known.
     """
 
     box: tuple[float, float, float, float]
@@ -93,9 +94,9 @@ def pose_of(face: Face) -> Pose:
 
 
 def _sane(face: Face) -> bool:
-    """Whether the landmarks are spread like a face's and lie about the box."""
+    """Whether there are landmarks, spread like a face's and lie about the box."""
     xs, ys = face.landmarks[0::2], face.landmarks[1::2]
-    if not all(map(math.isfinite, face.landmarks)):
+    if len(xs) != 5 or not all(map(math.isfinite, face.landmarks)):
         return False
     side = math.sqrt(face.width * face.height)
     eyes = ((xs[0] + xs[1]) / 2, (ys[0] + ys[1]) / 2)

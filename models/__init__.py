@@ -1,8 +1,11 @@
-"""Face detectors by name: which weights a detector has and how its pictures are prepared."""
+"""Face detectors: weights and their cards, those that ship among them."""
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from facepaint.cards import DetectorCard
+from facepaint.detectors import SHIPPED, card_beside, find_detector, read_card
 from facepaint.errors import UsageError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -10,38 +13,45 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """A detector one can choose.
+    """A face detector on this machine: its weights and what its card says."""
 
-    ``smallest_face_px`` is the height of the smallest face the network finds dependably; with the user's ``min_face``
-    it decides the size of the picture the network is given.
-    """
-
-    name: str
     weights: Path
-    summary: str
-    smallest_face_px: float = 10.8
-    stride: int = 32
+    card: DetectorCard
+
+    @property
+    def name(self) -> str:
+        return self.card.name
+
+    @property
+    def stride(self) -> int:
+        """The sides of its input are multiples of it, in px."""
+        return self.card.stride
+
+    @property
+    def smallest_face_px(self) -> float:
+        """The height of the smallest face that it finds dependably; see `models.detector.size_for`."""
+        return self.card.smallest_face_px
 
 
-DETECTORS = {
-    model.name: model
-    for model in (
-        DetectorModel(
-            "facepaint-0",
-            WEIGHTS / "facepaint-0.onnx",
-            "our own first detector: 246,208 parameters, five landmarks",
-        ),
-    )
-}
-
-
-def find_model(name: str) -> DetectorModel:
-    """The detector of that name.
+@cache
+def shipped_model(name: str) -> DetectorModel:
+    """A detector that ships, by its name and by nothing else: names in jobs are strangers' words.
 
     Raises:
-        UsageError: there is none; the message lists what there is.
+        UsageError: there is none of that name.
     """
-    try:
-        return DETECTORS[name]
-    except KeyError:
-        raise UsageError(f"unknown detector '{name}'; there are {', '.join(DETECTORS)}") from None
+    if name not in SHIPPED:
+        raise UsageError(f"unknown detector '{name}'; there are {', '.join(SHIPPED)}")
+    weights = WEIGHTS / f"{name}.onnx"
+    return DetectorModel(weights, read_card(card_beside(weights)))
+
+
+def find_model(choice: str) -> DetectorModel:
+    """A detector that ships or was fetched by its name, or that of a file PATH.onnx.
+
+    Raises:
+        UsageError: there is no detector of that name, or it was not fetched yet.
+        InputError: the file is no network that can be used, or its card is none.
+    """
+    found = find_detector(choice)
+    return shipped_model(choice) if found is None else DetectorModel(found.path, found.card)

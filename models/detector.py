@@ -5,14 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.cards import DetectorCard
+from facepaint.errors import DeviceError, UsageError
 from facepaint.jobs import Candidate
+from facepaint.onnx_file import read_network
 from models import DetectorModel
-from models.session import Device, Floats, Session
+from models.decoders import DECODERS, Input, Outputs, WrongOutputs
+from models.providers import Device, Runtime
+from models.session import Floats, Session
 
 Pixels = npt.NDArray[np.uint8]
 
 LOWEST_SCORE = 0.15
-"""Candidates below this are not even recorded; the working points of stickers and hiding are higher, see tracking."""
+"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.tracking`."""
 
 NMS_IOU = 0.42
 
@@ -50,14 +55,37 @@ class Detector:
     """A face detector on one device, with one fixed input shape.
 
     Make it after a fork. ``device`` says where it really runs: a device asked for by name and absent is an error,
-    never a quiet fallback.
+    never a quiet fallback. Candidates below ``lowest_score`` are left out, by default those that no working point of
+    the detector asks for.
+
+    Raises:
+        UsageError: the weights do not load, take no pictures of this size, or give what the decoder does not read.
+        DeviceError: the device asked for is not there.
     """
 
-    def __init__(self, model: DetectorModel, size: Size, device: Device = "auto", threads: int = 1) -> None:
-        self.name = model.name
-        self.size = size
-        self._session = Session(model.weights, size.input_height, size.input_width, device, threads)
+    def __init__(
+        self,
+        model: DetectorModel,
+        size: Size,
+        device: Device = "auto",
+        threads: int = 1,
+        lowest_score: float | None = None,
+    ) -> None:
+        card = model.card
+        self.name, self.size = card.label, size
+        self._lowest = lowest_of(card) if lowest_score is None else lowest_score
+        self._landmarks = card.landmarks
+        self._decoder = DECODERS[card.decoder]
+        self._input_size = Input(size.input_width, size.input_height)
+        self._session, outputs = _open(model, size, Runtime(device, threads), self._decoder.batch)
         self.device, self.batch = self._session.device, self._session.batch
+        # Padding stays as it is for ever, so only the content is written for each picture.
+        self._session.input[:] = -self._decoder.mean / self._decoder.divisor
+        self._content = self._session.input[:, :, : size.height, : size.width]
+        try:
+            self._candidates(outputs, 0)
+        except WrongOutputs as exc:
+            raise UsageError(f"detector '{model.name}' does not fit the decoder that its card names: {exc}") from exc
 
     def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
         """Find the faces in pictures of the size this detector was made for.
@@ -66,34 +94,63 @@ class Detector:
             pictures: each three uint8 planes B, G, R of shape (size.height, size.width).
 
         Returns:
-            For each picture the candidates down to `LOWEST_SCORE`, best first, in px of the frame.
+            For each picture the candidates down to the lowest score, best first, in px of the frame.
         """
         found: list[tuple[Candidate, ...]] = []
-        # Padding stays 0 for ever, so only the content is written for each picture.
-        content = self._session.input[:, :, : self.size.height, : self.size.width]
         for first in range(0, len(pictures), self.batch):
             some = pictures[first : first + self.batch]
             for row, planes in enumerate(some):
-                for channel, plane in enumerate(planes):
-                    content[row, channel] = plane
-            out = self._session.run()
-            rows = zip(out["boxes"], out["scores"], out["landmarks"], strict=True)
-            found += [self._candidates(*row) for row, _ in zip(rows, some, strict=False)]
+                self._write(row, planes)
+            outputs = self._session.run(len(some))
+            found += [self._candidates(outputs, row) for row in range(len(some))]
         return found
 
-    def _candidates(self, boxes: Floats, scores: Floats, landmarks: Floats) -> tuple[Candidate, ...]:
-        likely = np.flatnonzero(scores >= LOWEST_SCORE)
-        likely = likely[np.argsort(-scores[likely], kind="stable")]
-        kept = [int(likely[row]) for row in suppress(boxes[likely])]
+    def _write(self, row: int, planes: tuple[Pixels, Pixels, Pixels]) -> None:
+        for channel, plane in enumerate(planes if self._decoder.channels == "bgr" else reversed(planes)):
+            self._content[row, channel] = plane
+        if self._decoder.mean or self._decoder.divisor != 1:
+            self._content[row] -= self._decoder.mean
+            self._content[row] /= self._decoder.divisor
+
+    def _candidates(self, outputs: Outputs, row: int) -> tuple[Candidate, ...]:
+        raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
+        order = np.argsort(-raw.scores, kind="stable")
+        kept = order[suppress(raw.boxes[order])]
         scale = np.array([self.size.scale_x, self.size.scale_y], np.float32)
         return tuple(
             Candidate(
-                round(float(scores[cell]), 3),
-                _rounded(boxes[cell], scale),  # type: ignore[arg-type]  # four numbers
-                _rounded(landmarks[cell], scale),
+                round(float(raw.scores[face]), 3),
+                _rounded(raw.boxes[face], scale),  # type: ignore[arg-type]  # four numbers
+                _rounded(raw.landmarks[face], scale) if self._landmarks else (),
             )
-            for cell in kept
+            for face in kept
         )
+
+
+def lowest_of(card: DetectorCard) -> float:
+    """The lowest score that any working point of a detector asks for."""
+    return LOWEST_SCORE if card.hiding is None else card.hiding.keep
+
+
+def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) -> tuple[Session, Outputs]:
+    """The detector's network, and what it gives when run once: what is wrong with a stranger's is told before use.
+
+    Raises:
+        InputError: the file is no network, or needs more than itself.
+    """
+    data = model.weights.read_bytes()
+    fixed = read_network(data, f"detector {model.weights}").fixed_size
+    try:
+        session = Session(data, size.input_height, size.input_width, runtime, most)
+        return session, session.run()
+    except DeviceError:
+        raise
+    except Exception as exc:  # the runtime's own types
+        if not fixed:
+            raise
+        raise UsageError(
+            f"detector '{model.name}' takes pictures of one size only: export it for any height and width"
+        ) from exc
 
 
 def suppress(boxes: Floats) -> list[int]:

@@ -9,10 +9,10 @@ import av
 import cv2
 import numpy as np
 
-from facepaint.jobs import DetectorSpec, Faces, FrameFaces, Job, Segment, VideoStream
-from models import find_model
+from facepaint.jobs import Faces, FrameFaces, Job, Segment, VideoStream
+from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
-from models.session import Device
+from models.providers import Device
 from tasks.decode import Bins, decode_window
 from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
@@ -25,14 +25,21 @@ SIGNATURE_SIZE = (16, 9)
 
 
 @lru_cache(maxsize=4)
-def load_detector(spec: DetectorSpec, width: int, height: int, device: Device, threads: int) -> Detector:
+def load_detector(
+    model: DetectorModel, min_face: float, width: int, height: int, device: Device, threads: int
+) -> Detector:
     """The detector for upright frames of a size; remembered, because making one takes longer than using it."""
-    model = find_model(spec.name)
-    return Detector(model, size_for(model, width, height, spec.min_face), device, threads)
+    return Detector(model, size_for(model, width, height, min_face), device, threads)
 
 
 def detect_segment(
-    job: Job, run: Sequence[Segment], bins: Bins, device: Device, threads: int = 1, worker: str = ""
+    job: Job,
+    run: Sequence[Segment],
+    bins: Bins,
+    device: Device,
+    threads: int = 1,
+    worker: str = "",
+    model: DetectorModel | None = None,
 ) -> Faces:
     """Find the faces in a segment's window: in every frame, or in as many of them as the job's detector is told to.
 
@@ -40,6 +47,7 @@ def detect_segment(
 
     Args:
         run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
+        model: the job's detector, where that is not one that ships.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
@@ -48,7 +56,8 @@ def detect_segment(
     assert job.video is not None
     clock = Stopwatch()
     with clock.stage("load"):
-        detector = load_detector(job.detector, *job.video.upright_size, device, threads)
+        model = model or shipped_model(job.detector.name)
+        detector = load_detector(model, job.detector.min_face, *job.video.upright_size, device, threads)
     findings = _Findings(detector, clock)
     frames = clock.each("decode", decode_window(job.video, run, bins, threads))
     for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):

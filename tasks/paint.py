@@ -12,9 +12,10 @@ from filters.registry import Painter, make_painter
 from tasks.bare import bare_frame
 from tasks.canvas import Canvas
 from tasks.decode import Bins, DecodeReport, decode_window, window_times
+from tasks.detectors import card_of
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.stopwatch import Stopwatch
-from tasks.tracking import HIDING, STICKERS, Tracks
+from tasks.tracking import Tracks, working_point
 from tasks.upright import Upright
 
 
@@ -50,7 +51,7 @@ def paint_segment(
     target = run[-1]
     clock, report = Stopwatch(), DecodeReport()
     painter = painter_for(look, stickers)
-    point = HIDING if look.hides else STICKERS
+    point = working_point(look.hides, card_of(job.detector))
     upright = Upright(job.video, job.output)
     canvas = Canvas(upright)
     with clock.stage("link"):

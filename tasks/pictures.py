@@ -12,18 +12,20 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
+from facepaint.cards import DetectorCard
 from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
 from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
-from models.session import Device
+from models import DetectorModel, shipped_model
+from models.providers import Device
 from tasks.detect import load_detector
 from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
-from tasks.tracking import faces_of_picture
+from tasks.tracking import faces_of_picture, picture_score
 
 JPEG_QUALITY = 92
 """Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""
@@ -65,8 +67,16 @@ class Opened:
     converted: bool
 
 
-def detect_picture(job: Job, index: int, data: bytes, device: Device, threads: int = 1, worker: str = "") -> Faces:
-    """Find the faces in a picture file; its one frame has pts ``index``.
+def detect_picture(
+    job: Job,
+    index: int,
+    data: bytes,
+    device: Device,
+    threads: int = 1,
+    worker: str = "",
+    model: DetectorModel | None = None,
+) -> Faces:
+    """Find the faces in a picture file; its one frame has pts ``index``. ``model`` as in `tasks.detect`.
 
     Raises:
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
@@ -75,7 +85,9 @@ def detect_picture(job: Job, index: int, data: bytes, device: Device, threads: i
     with clock.stage("decode"):
         picture = _open(data, index)
     with clock.stage("load"):
-        detector = load_detector(job.detector, picture.rgb.shape[1], picture.rgb.shape[0], device, threads)
+        height, width = picture.rgb.shape[:2]
+        model = model or shipped_model(job.detector.name)
+        detector = load_detector(model, job.detector.min_face, width, height, device, threads)
     with clock.stage("scale"):
         size = (detector.size.width, detector.size.height)
         small = np.asarray(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -103,8 +115,11 @@ def paint_picture(
     faces: Faces | None,
     stickers: Mapping[str, bytes],
     worker: str = "",
+    card: DetectorCard | None = None,
 ) -> Result:
     """Paint a picture file, upright, in its own format (a GIF becomes a PNG).
+
+    ``card`` is of the detector that found the faces.
 
     A look that does not hide gives a picture that there is nothing to paint on back as it came. One that hides covers
     all of a picture whose faces are not known, and lets nothing of the file's metadata through but what its colours
@@ -115,7 +130,7 @@ def paint_picture(
     """
     clock = Stopwatch()
     painter = painter_for(look, stickers)
-    here = faces_of_picture(faces, look.hides) if faces else []
+    here = faces_of_picture(faces, picture_score(look.hides, card)) if faces else []
     with clock.stage("decode"):
         picture = _open(data, index)
     kind = result_format(picture.file)

@@ -6,12 +6,13 @@ ways), a track is a chain of links, and nothing is carried along from the start.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.cards import DetectorCard
 from facepaint.jobs import REACH_S, Box, Faces, FrameFaces
 from filters.face import Face
 
@@ -51,12 +52,27 @@ STICKERS = WorkingPoint(seed=0.65, keep=0.35, hold_s=0.0)
 HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3)
 
 PICTURE_SCORE = 0.55
-"""Lowest score of a face that gets a sticker in a still picture."""
+"""Lowest score of a face that gets a sticker in a still picture. These three suit the scores of our own detector."""
 
 ROUNDING_S = 1e-6
 """Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
 
 Vector = npt.NDArray[np.float64]
+
+
+def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
+    """The working point of a look for the scores of a detector: its card's, where that has one."""
+    point = HIDING if hides else STICKERS
+    scores = card and (card.hiding if hides else card.stickers)
+    return replace(point, seed=scores.seed, keep=scores.keep) if scores else point
+
+
+def picture_score(hides: bool, card: DetectorCard | None) -> float:
+    """The lowest score of a face that is painted in a still picture."""
+    scores = card and (card.hiding if hides else card.stickers)
+    if scores:
+        return scores.picture or scores.seed
+    return HIDING.seed if hides else PICTURE_SCORE
 
 
 @dataclass(slots=True)
@@ -182,9 +198,8 @@ def _within(times: Vector, now: float, seconds: float) -> slice:
     return slice(int(first), int(last))
 
 
-def faces_of_picture(record: Faces, hides: bool) -> list[Face]:
+def faces_of_picture(record: Faces, lowest: float) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
-    lowest = HIDING.seed if hides else PICTURE_SCORE
     return [
         Face(face.box, face.landmarks, face.score)
         for frame in record.frames

@@ -33,6 +33,7 @@ from facepaint.status import alive_workers
 from facepaint.store import Store
 from facepaint.wake import Timeline, is_ready, load_job, wake
 from tasks.detect import detect_segment
+from tasks.detectors import card_of, model_of
 from tasks.encoders import require_encoder
 from tasks.paint import Result, blank_segment, paint_segment
 from tasks.pictures import detect_picture, paint_picture
@@ -261,9 +262,10 @@ def _stored_run(timeline: Timeline, index: int) -> list[Segment] | None:
 def _detect(bench: Workbench, job: Job, run: Sequence[Segment]) -> Faces:
     index, settings = run[-1].index, bench.settings
     bins = _StoredBins(bench.store, job.id, run)
+    model = model_of(job.detector, bench.store)
     if job.video is None:
-        return detect_picture(job, index, bins[0], settings.device, settings.threads, settings.worker_name)
-    return detect_segment(job, run, bins, settings.device, settings.threads, settings.worker_name)
+        return detect_picture(job, index, bins[0], settings.device, settings.threads, settings.worker_name, model)
+    return detect_segment(job, run, bins, settings.device, settings.threads, settings.worker_name, model)
 
 
 def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: int) -> Result:
@@ -277,7 +279,8 @@ def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: in
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
     bins = _StoredBins(store, job.id, run)
     if job.video is None:
-        return paint_picture(look, index, bins[0], faces.get(index), stickers, settings.worker_name)
+        card = card_of(job.detector)
+        return paint_picture(look, index, bins[0], faces.get(index), stickers, settings.worker_name, card)
     return paint_segment(job, look, run, bins, faces, stickers, settings.threads, settings.worker_name)
 
 

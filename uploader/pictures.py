@@ -16,6 +16,7 @@ from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from uploader.cut import CutSegment
+from uploader.detectors import store_detector
 from uploader.probe import name_of
 from uploader.stickers import store_stickers
 from uploader.store_segments import SegmentStorer
@@ -45,7 +46,7 @@ def upload_pictures(
     store.make_bucket()
     look = store_stickers(look, store)
     total = sum(path.stat().st_size for path in paths)
-    job = _new_job(paths, total, settings)
+    job = _new_job(paths, total, settings, store_detector(settings, store))
     show = on_progress or (lambda _: None)
     done = 0
     with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
@@ -88,7 +89,7 @@ def _read(path: Path, most: int = -1) -> bytes:
         raise InputError(f"{path} cannot be read any more: {exc.strerror}; upload the pictures again") from exc
 
 
-def _new_job(paths: Sequence[Path], total: int, settings: Settings) -> Job:
+def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: DetectorSpec) -> Job:
     now = datetime.now(UTC)
     digest = hashlib.sha256()
     for path in paths:
@@ -100,7 +101,7 @@ def _new_job(paths: Sequence[Path], total: int, settings: Settings) -> Job:
         kind="pictures",
         source=SourceFile(name, total, digest.hexdigest()),
         created=now,
-        detector=DetectorSpec(settings.detector, settings.min_face),
+        detector=detector,
         output=OutputProfile("pillow", settings.crf, ""),
         pictures=unique_names(paths),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +22,7 @@ from facepaint.settings import Settings
 from facepaint.status import alive_workers, find_job
 from facepaint.store import Store
 from facepaint.wake import looks_of
+from uploader.detectors import store_detector
 from uploader.probe import Probe, probe, source_file
 from uploader.read import Reader
 from uploader.stickers import store_stickers
@@ -68,8 +69,9 @@ def upload(
     can be resumed. Of a job begun with a look that hides, tags and titles stay here.
 
     Raises:
-        InputError: the file is no video that can be painted, a sticker is no picture, or the file is not the one the
-            job was begun with.
+        InputError: the file is no video that can be painted, a sticker is no picture, a detector no network, or the
+            file is not the one the job was begun with.
+        UsageError: there is no detector of that name.
         StoreUnreachable: the storage refuses, or stays away for too long.
         JobDeleted: somebody deleted the job meanwhile.
     """
@@ -77,7 +79,7 @@ def upload(
     store.make_bucket()
     if resume is None:
         look = store_stickers(look, store)
-        job, hides = new_job(probed, look, settings), look.hides
+        job, hides = new_job(probed, look, settings, store_detector(settings, store)), look.hides
     else:
         job, hides = _same_job(store, resume, path), _begun_to_hide(store, resume)
     if hides:
@@ -148,7 +150,7 @@ def detected_every(look: Look, frame_rate: Fraction | None) -> int:
     return max(1, int(frame_rate // DETECTIONS_PER_S))
 
 
-def new_job(probed: Probe, look: Look, settings: Settings) -> Job:
+def new_job(probed: Probe, look: Look, settings: Settings, detector: DetectorSpec) -> Job:
     """The record of a job that begins now; ``start_pts`` is known once the first segment is cut.
 
     Raises:
@@ -161,7 +163,7 @@ def new_job(probed: Probe, look: Look, settings: Settings) -> Job:
         kind="video",
         source=probed.source,
         created=now,
-        detector=DetectorSpec(settings.detector, settings.min_face, detected_every(look, probed.video.frame_rate)),
+        detector=replace(detector, every=detected_every(look, probed.video.frame_rate)),
         output=OutputProfile(encoder, settings.crf, settings.preset, settings.keep_format),
         video=probed.video,
         audio=probed.audio,

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import skimage.data
 
+from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors import SHIPPED
 from facepaint.errors import DeviceError, UsageError
-from models import DETECTORS, find_model
+from models import find_model
 from models.detector import Detector, Pixels, Size, size_for, suppress
 from models.session import check_device
 
@@ -21,7 +23,7 @@ def whole(width: int, height: int) -> Size:
     return Size(width, height, -(-width // 32) * 32, -(-height // 32) * 32, 1.0, 1.0)
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", SHIPPED)
 class TestEveryDetector:
     """What every detector of the registry must do."""
 
@@ -70,14 +72,14 @@ class TestEveryDetector:
 
 
 def test_a_smaller_face_to_find_asks_for_a_larger_picture() -> None:
-    model = find_model("facepaint-0")
+    model = find_model(DEFAULT_DETECTOR)
     coarse, fine = size_for(model, 1280, 720, 0.1), size_for(model, 1280, 720, 0.02)
     assert coarse.width < fine.width <= 1280
     assert (coarse.input_width % 32, coarse.input_height % 32) == (0, 0)
 
 
 def test_a_picture_is_never_enlarged() -> None:
-    size = size_for(find_model("facepaint-0"), 160, 90, 0.01)
+    size = size_for(find_model(DEFAULT_DETECTOR), 160, 90, 0.01)
     assert (size.width, size.height) == (160, 90)
     assert (size.input_width, size.input_height) == (160, 96)
 
@@ -89,7 +91,7 @@ def test_suppression_keeps_the_best_of_each_heap() -> None:
 
 
 def test_an_unknown_detector_lists_what_there_is() -> None:
-    with pytest.raises(UsageError, match="unknown detector 'yolo'; there are facepaint-0"):
+    with pytest.raises(UsageError, match="unknown detector 'yolo'; there are facepaint-"):
         find_model("yolo")
 
 
@@ -101,14 +103,14 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
     with pytest.raises(DeviceError, match="offers only the CPU"):
         check_device("cuda")
     with pytest.raises(DeviceError, match="--device cpu"):
-        Detector(find_model("facepaint-0"), whole(64, 64), "cuda")
+        Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), "cuda")
 
 
 def test_the_device_that_is_used_is_told() -> None:
-    assert Detector(find_model("facepaint-0"), whole(64, 64), "cpu").device == "cpu"
+    assert Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), "cpu").device == "cpu"
 
 
-@pytest.mark.parametrize("name", DETECTORS)
+@pytest.mark.parametrize("name", SHIPPED)
 def test_cuda_finds_what_the_cpu_finds(name: str) -> None:
     try:
         check_device("cuda")

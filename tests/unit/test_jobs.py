@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facepaint import keys
+from facepaint.cards import DetectorCard, Scores
 from facepaint.errors import RecordInvalid, UsageError
 from facepaint.jobs import (
     Candidate,
@@ -41,6 +42,20 @@ st.register_type_strategy(Fraction, st.fractions(max_denominator=10**6))
 st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
+
+SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(lambda pair: Scores(max(pair), min(pair)))
+st.register_type_strategy(
+    DetectorCard,
+    st.builds(
+        DetectorCard,
+        name=st.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
+        stride=st.integers(1, 256),
+        smallest_face_px=st.floats(1, 500),
+        stickers=st.none() | SCORES,
+        hiding=st.none() | SCORES,
+        sha256=st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
+    ),
+)
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)

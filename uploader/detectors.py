@@ -1,0 +1,23 @@
+"""A detector that the workers do not bring along: checked before anything is stored, stored under its sha256."""
+
+from facepaint import keys
+from facepaint.detectors import find_detector
+from facepaint.jobs import DetectorSpec
+from facepaint.settings import Settings
+from facepaint.store import Store
+
+
+def store_detector(settings: Settings, store: Store) -> DetectorSpec:
+    """The detector that was chosen, its weights stored unless every worker has them; ``every`` is the caller's.
+
+    Raises:
+        UsageError: there is no such detector, or it was not fetched yet.
+        InputError: the file is no network that can be used.
+    """
+    found = find_detector(settings.detector)
+    if found is None:
+        return DetectorSpec(settings.detector, settings.min_face)
+    key = keys.detector(found.card.sha256)
+    if not store.exists(key):
+        store.put(key, found.data)
+    return DetectorSpec(found.card.name, settings.min_face, card=found.card)
