@@ -1,8 +1,11 @@
 """The seam to ONNX Runtime: opens a network on one device with one fixed input shape, and runs it."""
 
+import contextlib
+import ctypes
+import hashlib
+import importlib.util
 import os
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +15,15 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
-from facepaint.errors import DeviceError, UsageError
+from facepaint.errors import DeviceError, FacepaintError, UsageError
+from facepaint.onnx_file import with_sizes
+from facepaint.settings import cache_folder
+from models.providers import BATCHES, PROVIDERS, Device, Runtime, devices_for, providers_for
 
-Device = Literal["auto", "cpu", "cuda"]
 Floats = npt.NDArray[np.float32]
 
-BATCHES = {"cpu": 1, "cuda": 16}
-"""Pictures a device is given at once, unless told otherwise."""
+ONLY_ERRORS = 3
+"""Whoever brings a network of others cannot mend what its exporter did less than well."""
 
 
 class Session:
@@ -26,66 +31,105 @@ class Session:
 
     Make it after a fork. ``device`` says where it really runs: a device asked for by name and absent is an error,
     never a quiet fallback. Write pictures into ``input``, which starts as 0 and stays yours, then call `run`.
+
+    The sizes are written into the network before it is opened: everything that follows from them is then computed once
+    (2 to 4 % of the time on a CPU), a GPU is not kept waiting by shapes, and TensorRT builds one engine.
     """
 
     def __init__(
-        self,
-        weights: Path,
-        height: int,
-        width: int,
-        device: Device = "auto",
-        threads: int = 1,
-        batch: int | None = None,
+        self, weights: Path | bytes, height: int, width: int, runtime: Runtime, most: int | None = None
     ) -> None:
         """
+        Args:
+            most: pictures that the network takes at once; None: as many as one likes.
+
         Raises:
             UsageError: the file is no network that ONNX Runtime can run.
             DeviceError: the device asked for is not there.
         """
-        self._session, self.device = _open(weights, device, threads)
-        self.batch = batch or BATCHES[self.device]
+        network = weights if isinstance(weights, bytes) else weights.read_bytes()
+        where = "" if isinstance(weights, bytes) else f" at {weights}"
+        self._session, self.device = _open(network, (height, width), runtime, most, where)
+        self.batch = _batch(self.device, runtime, most)
         self.input: Floats = np.zeros((self.batch, 3, height, width), np.float32)
-        self._feed = {self._session.get_inputs()[0].name: self.input}
+        self._name = self._session.get_inputs()[0].name
+        self._any_number = self._session.get_inputs()[0].shape[0] != self.batch
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def run(self) -> dict[str, Floats]:
-        """What the network makes of ``input``: each of its outputs by name, a row for each picture of the batch."""
-        return dict(zip(self.outputs, self._session.run(self.outputs, self._feed), strict=True))
+    def run(self, pictures: int | None = None) -> dict[str, Floats]:
+        """What the network makes of the first ``pictures`` of ``input``, of all by default: each output by its name.
+
+        Outputs have a row for each picture, and may have more: a GPU keeps to its one shape.
+        """
+        batch = self.input[:pictures] if self._any_number else self.input
+        return dict(zip(self.outputs, self._session.run(self.outputs, {self._name: batch}), strict=True))
 
 
 def check_device(device: Device) -> None:
     """Raise `DeviceError` if a device asked for by name is not offered here."""
-    _providers(device)
+    devices_for(Runtime(device), ort.get_available_providers())
 
 
-def _open(weights: Path, device: Device, threads: int) -> tuple[ort.InferenceSession, str]:
-    wanted = _providers(device)
+def _batch(device: str, runtime: Runtime, most: int | None) -> int:
+    return min(runtime.batch or BATCHES[device], most or BATCHES[device] * 64)
+
+
+def _open(
+    network: bytes, size: tuple[int, int], runtime: Runtime, most: int | None, where: str
+) -> tuple[ort.InferenceSession, str]:
+    """The session, and the device it really runs on."""
+    fault: Exception | None = None
+    for device in devices_for(runtime, ort.get_available_providers()):
+        batch = _batch(device, runtime, most)
+        try:
+            # A CPU takes any number of pictures equally well, so the last batch may be smaller.
+            sized = with_sizes(network, None if device == "cpu" and batch > 1 else batch, *size)
+            session = _open_on(device, sized, runtime)
+        except FacepaintError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - the runtime has types of its own for every kind of bad file
+            fault = exc
+            continue
+        # A provider can be listed and still fail to load, without a word.
+        if session.get_providers()[0] == PROVIDERS[device]:
+            return session, device
+    why = f": {' '.join(str(fault).split())}" if fault else ""
+    if runtime.device in ("auto", "cpu"):
+        raise UsageError(f"the weights{where} do not load{why}") from fault
+    raise DeviceError(
+        f"device '{runtime.device}' was asked for, but ONNX Runtime could not load it{why}; "
+        "`facepaint doctor` says more"
+    ) from fault
+
+
+def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSession:
     options = ort.SessionOptions()
     # Left alone, ONNX Runtime makes a thread for each core of the host, not of the container.
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = runtime.threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        session = ort.InferenceSession(str(weights), options, providers=wanted)
-    except Exception as exc:  # the runtime has types of its own for every kind of bad file
-        raise UsageError(f"the weights at {weights} do not load: {exc}") from exc
-    # A provider can be listed and still fail to load, without a word.
-    used = "cuda" if session.get_providers()[0] == "CUDAExecutionProvider" else "cpu"
-    if device == "cuda" and used != "cuda":
-        raise DeviceError(
-            "device 'cuda' was asked for, but ONNX Runtime could not load it; `facepaint doctor` says why"
-        )
-    return session, used
-
-
-def _providers(device: Device) -> list[str]:
-    available = ort.get_available_providers()
-    if "CUDAExecutionProvider" in available and device != "cpu":
+    options.log_severity_level = ONLY_ERRORS
+    engines = cache_folder() / "tensorrt" / f"onnxruntime-{ort.__version__}"
+    if device in ("cuda", "tensorrt"):
         ort.preload_dlls(directory="")
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    if device == "cuda":
-        raise DeviceError(
-            "device 'cuda' was asked for, but this ONNX Runtime offers only the CPU: "
-            "install the extra 'gpu' instead of 'worker', or use --device cpu"
-        )
-    return ["CPUExecutionProvider"]
+    if device == "tensorrt":
+        _load_tensorrt()
+        engines.mkdir(parents=True, exist_ok=True)
+    if device == "cuda" and runtime.float16:
+        from models.float16 import with_float16  # needs the package onnx
+
+        network = with_float16(network)
+    chain = providers_for(device, runtime, engines, hashlib.sha256(network).hexdigest()[:16])
+    # With its own fallback ONNX Runtime would go on with another device, and say so on standard output.
+    return ort.InferenceSession(network, options, providers=chain, enable_fallback=0)
+
+
+def _load_tensorrt() -> None:
+    """Load TensorRT from its wheel, if that is installed: it lies where no system looks, and is found once loaded."""
+    wheel = importlib.util.find_spec("tensorrt_libs")
+    for folder in (wheel.submodule_search_locations or ()) if wheel else ():
+        for name in ("libnvinfer.so.*", "libnvinfer_plugin.so.*", "libnvonnxparser.so.*"):
+            for library in sorted(Path(folder).glob(name)):
+                # What cannot be loaded is told by ONNX Runtime, once it misses it.
+                with contextlib.suppress(OSError):
+                    ctypes.CDLL(str(library), mode=ctypes.RTLD_GLOBAL)
