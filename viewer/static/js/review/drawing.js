@@ -1,11 +1,13 @@
 // Draws the faces over the picture. Lines and dots keep their width on the screen at every scale.
 
 import { make } from '../dom.js';
-import { centre, HANDLES, handlePlace, POINTS, pointOf } from './geometry.js';
+import { centre, HANDLES, handlePlace, POINTS, pointOf, size } from './geometry.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+// How wide a face is on the screen for its points to be named, and for its grips not to cover it.
 const NAMED_FROM_PX = 90;
+const ROOMY_FROM_PX = 56;
 
 function shape(tag, className, attributes = {}) {
   const node = document.createElementNS(SVG, tag);
@@ -40,7 +42,7 @@ export class Drawing {
     faces.forEach((face, index) => {
       if (index !== labels.chosen) nodes.push(...this.#face(face, { low, hovered: hovered === index }));
     });
-    if (!plain && labels?.face) nodes.push(...this.#chosen(labels));
+    if (!plain && labels?.face) nodes.push(...this.#chosen(labels, viewport.scale));
     if (draft) nodes.push(shape('rect', 'halo', outline(draft)), shape('rect', 'box draft', outline(draft)));
     this.#scaled.replaceChildren(...nodes);
     this.#labels.replaceChildren(...(!plain && !quiet && labels?.face ? this.#texts(labels, viewport) : []));
@@ -61,19 +63,22 @@ export class Drawing {
     ];
   }
 
-  #chosen({ face, point }) {
+  #chosen({ face, point }, scale) {
+    const roomy = Math.min(...size(face.box)) * scale >= ROOMY_FROM_PX;
     const nodes = [
       shape('rect', 'halo chosen', outline(face.box)),
       shape('rect', `box chosen${face.ignore ? ' ignored' : ''}`, outline(face.box)),
     ];
     for (const handle of HANDLES) {
+      if (!roomy && handle.length < 2) continue;
       const place = handlePlace(face.box, handle);
       nodes.push(dot('handle edge', place), dot('handle', place));
     }
     if (!face.landmarks) return nodes;
     for (const index of POINTS.keys()) {
       const place = pointOf(face, index);
-      nodes.push(dot(`dot edge${index === point ? ' current' : ''}`, place), dot(`dot point-${index}`, place));
+      const kind = `dot${roomy ? '' : ' small'}`;
+      nodes.push(dot(`${kind} edge${index === point ? ' current' : ''}`, place), dot(`${kind} point-${index}`, place));
     }
     return nodes;
   }

@@ -62,7 +62,7 @@ export class Panel {
     const item = make('li');
     const button = make('button', 'point');
     button.type = 'button';
-    button.append(make('i', `point-${index}`), make('span', 'name', name), make('span', 'place'), make('kbd', '', String(index + 1)));
+    button.append(make('i', `point-${index}`, String(index + 1)), make('span', 'name', name), make('span', 'place'));
     button.addEventListener('click', () => this.#chose(null, index));
     item.append(button);
     return item;
