@@ -13,11 +13,11 @@ Floats = npt.NDArray[np.float64]
 ROLL_CLASSES = {"roll <10": (0.0, 10.0), "roll 10-30": (10.0, 30.0), "roll >=30": (30.0, 180.1)}
 """Half-open ranges of how far a head is tilted to a side, in degrees."""
 
-TURNED = 0.3
+TURNED = 0.25
 """From here on a head counts as turned aside; see `turn`. A nose half as far before the eyes as they lie apart gets
-there at about 30 degrees."""
+there at about 27 degrees."""
 
-TILTED = 30.0
+TILTED = 15.0
 """From here on a head counts as tilted, in degrees of roll."""
 
 POSES = ("turned", "tilted")

@@ -19,7 +19,7 @@ DPI = 110
 
 def check_plotting() -> None:
     """Raise `MissingExtra` if there is nothing to draw with; better asked before the long work than after."""
-    _new_figure(1)
+    new_figure(1)
 
 
 def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
@@ -30,7 +30,7 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
         InputError: the file cannot be written.
     """
     names = [name for name in next(iter(curves.values())) if any(sets[name].faces for sets in curves.values())]
-    figure = _new_figure(max(len(names), 1))
+    figure = new_figure(max(len(names), 1))
     for column, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), column)
         for model, sets in curves.items():
@@ -42,7 +42,8 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
         raise InputError(f"the plot cannot be written to {path}: {exc.strerror}") from exc
 
 
-def _new_figure(columns: int) -> "Figure":
+def new_figure(columns: int) -> "Figure":
+    """An empty figure for so many plots side by side; raises `MissingExtra` where matplotlib is missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:
@@ -52,7 +53,8 @@ def _new_figure(columns: int) -> "Figure":
 
 def _draw(axes: "Axes", model: str, curve: Curve) -> None:
     """A step for each score: precision from one recall to the next is that of the latter."""
-    recall, precision = [0.0, *curve.recall], [*curve.precision[:1], *curve.precision]
+    recall = [0.0, *curve.recall]
+    precision = [*curve.precision[:1], *curve.precision] or [0.0]
     axes.step(recall, precision, where="pre", linewidth=1.4, label=f"{model}  {curve.average_precision:.3f}")
 
 

@@ -85,7 +85,7 @@ def steadiness(model: DetectorModel, folder: Path, pictures: Sequence[LabelledPi
             faces = large_faces(picture, size)
             if len(faces):
                 still = shrunk(read_picture(folder, picture), size)
-                rows += _measure_faces(detector, still, faces)
+                rows += measure_faces(detector, still, faces)
     return Steadiness(*np.array(rows).reshape(-1, 4).T)
 
 
@@ -131,7 +131,7 @@ def _about(middle: Floats, turn: float = 0.0, scale: float = 1.0, shift: tuple[f
     return np.column_stack([linear, middle - linear @ middle + shift])
 
 
-def _measure_faces(detector: Detector, still: Pixels, faces: Floats) -> list[list[float]]:
+def measure_faces(detector: Detector, still: Pixels, faces: Floats) -> list[list[float]]:
     size = detector.size
     done = changes(size.width, size.height)
     views = detect(detector, [still, *(changed(still, change) for change in done)])

@@ -1,0 +1,44 @@
+"""A folder of labelled pictures whose truth is known: the public-domain portrait of Eileen Collins, varied."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import skimage.data
+from PIL import Image
+
+from facepaint.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+
+BOX = (178.0, 60.0, 272.0, 180.0)
+POINTS = (203.5, 101.5, 248.5, 103.0, 225.0, 126.0, 202.5, 142.5, 244.0, 142.0)
+"""Of the face in `skimage.data.astronaut`, placed by hand, to a px or three."""
+
+LEFT_ROOM = 188
+"""Px of plain grey to the left of the portrait in the third picture."""
+
+
+def write_portraits(folder: Path) -> list[LabelledPicture]:
+    """Three pictures: the portrait; mirrored and cut off below; beside plain grey, its face to be ignored."""
+    portrait: npt.NDArray[np.uint8] = skimage.data.astronaut()
+    wide = np.pad(portrait, ((0, 0), (LEFT_ROOM, 0), (0, 0)), constant_values=128)
+    right = (BOX[0] + LEFT_ROOM, BOX[1], BOX[2] + LEFT_ROOM, BOX[3])
+    pictures = {
+        "b.png": (portrait, LabelledFace(BOX, POINTS)),
+        "a.png": (portrait[:400, ::-1], mirrored_face(512)),
+        "c.png": (wide, LabelledFace(right, ignore=True)),
+    }
+    for name, (pixels, _) in pictures.items():
+        path = picture_path(folder, LabelledPicture(name))
+        path.parent.mkdir(exist_ok=True, parents=True)
+        Image.fromarray(pixels).save(path)
+    labels = [LabelledPicture(name, faces=(face,)) for name, (_, face) in pictures.items()]
+    write_labels(folder, labels)
+    return labels
+
+
+def mirrored_face(width: int) -> LabelledFace:
+    """The face in a mirror image: right and left are the subject's, so eyes and mouth corners change places."""
+    x1, y1, x2, y2 = BOX
+    points = np.array(POINTS).reshape(5, 2)[[1, 0, 2, 4, 3]]
+    points[:, 0] = width - points[:, 0]
+    return LabelledFace((width - x2, y1, width - x1, y2), tuple(points.ravel().tolist()))  # type: ignore[arg-type]

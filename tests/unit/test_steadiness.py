@@ -1,0 +1,148 @@
+"""Steadiness is measured to a fraction of a px: shown with detectors whose trembling and stubbornness are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facepaint.jobs import Candidate
+from facepaint.labels import LabelledFace, LabelledPicture
+from models import find_model
+from models.detections import Floats, Options
+from models.detector import Pixels, Size
+from models.landmarks import roll
+from models.steadiness import NOISE, SCALES, SHIFTS, TURNS, changed, changes, large_faces, measure_faces, steadiness
+from tests.portraits import write_portraits
+
+EXTENT = Size(240, 200, 256, 224, 2.0, 2.0)
+"""The picture the detector is given is half as large as the labelled one."""
+
+POINTS = np.array([[105.0, 88], [135, 92], [121, 101], [108, 118], [132, 121]])
+"""Of a head a little tilted, near the middle, px of what the detector is given."""
+
+MARKS = [(0, 90), (0, -90), (1, 90), (1, -90), (2, 90)]
+"""Channel and height of the mark at each point."""
+
+EYES = float(np.linalg.norm(POINTS[1] - POINTS[0]))
+FACE = np.array([[90.0, 75, 150, 135]])
+
+
+def marked() -> Pixels:
+    """Grey with a soft mark at each of the five points, its middle to be found to a hundredth of a px."""
+    rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
+    picture = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
+    for (x, y), (channel, height) in zip(POINTS, MARKS, strict=True):
+        picture[:, :, channel] += height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2))
+    return np.rint(picture).clip(0, 255).astype(np.uint8)
+
+
+class MarkFinder:
+    """A detector that finds the marks exactly; ``spoil`` is what becomes of the points then."""
+
+    def __init__(self, spoil: Callable[[Floats], Floats], misses: tuple[int, ...] = ()) -> None:
+        self.size = EXTENT
+        self.spoil, self.misses = spoil, misses
+
+    def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
+        return [() if row in self.misses else (self._face(planes),) for row, planes in enumerate(pictures)]
+
+    def _face(self, planes: tuple[npt.NDArray[np.uint8], ...]) -> Candidate:
+        points = []
+        rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
+        for channel, height in MARKS:
+            weight = np.clip(np.sign(height) * (planes[channel].astype(float) - 128) - 25, 0, None)
+            points.append(((weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()))
+        found = np.array(points)
+        centre = found.mean(axis=0)
+        box = np.concatenate([centre - 30, centre + 30])
+        scaled = 2 * self.spoil(found)
+        return Candidate(0.9, tuple((2 * box).tolist()), tuple(scaled.ravel().tolist()))  # type: ignore[arg-type]
+
+
+def measured(spoil: Callable[[Floats], Floats], misses: tuple[int, ...] = ()) -> list[float]:
+    finder = MarkFinder(spoil, misses)
+    (row,) = measure_faces(finder, marked(), FACE)  # type: ignore[arg-type]
+    return row
+
+
+def test_points_that_follow_everything_stand_still() -> None:
+    trembling, found, drift, followed = measured(lambda points: points)
+    assert trembling * EYES < 0.15, "px"
+    assert drift * EYES < 0.15, "px"
+    assert found == 1
+    assert followed == pytest.approx(1, abs=0.01)
+
+
+def test_points_that_stay_upright_follow_no_turn() -> None:
+    layout = POINTS - POINTS.mean(axis=0)
+    trembling, _, drift, followed = measured(lambda points: points.mean(axis=0) + layout)
+    assert followed == pytest.approx(0, abs=0.01)
+    assert trembling < 0.04, "of scaling only"
+    turns = np.radians(TURNS)
+    expected = np.mean([np.abs(2 * np.sin(turns / 2)) * np.linalg.norm(row) for row in layout]) / EYES
+    assert drift == pytest.approx(expected, rel=0.03)
+
+
+def test_half_of_a_turn() -> None:
+    """Points of a detector that turns half as far as the head."""
+
+    def half(points: Floats) -> Floats:
+        angle = np.radians(roll(points[None]) - roll(POINTS[None]))[0] / 2
+        back = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+        centre = points.mean(axis=0)
+        return np.asarray((points - centre) @ back.T + centre)
+
+    assert measured(half)[3] == pytest.approx(0.5, abs=0.01)
+
+
+def test_trembling_is_measured_in_eye_distances() -> None:
+    rng = np.random.default_rng(5)
+    trembling, *_ = measured(lambda points: points + rng.normal(0, 0.06 * EYES, points.shape))
+    views = len(SHIFTS) + len(SCALES) + 3
+    assert trembling == pytest.approx(0.06 * np.sqrt(2 * (views - 1) / views), rel=0.25)
+
+
+def test_a_face_that_is_lost_is_counted() -> None:
+    total = len(changes(EXTENT.width, EXTENT.height))
+    assert measured(lambda points: points, misses=(3, 7))[1] == pytest.approx(1 - 2 / total)
+    trembling, found, drift, followed = measured(lambda points: points, misses=tuple(range(1, total + 1)))
+    assert found == 0
+    assert np.isnan([trembling, drift, followed]).all()
+    trembling, found, drift, followed = measured(lambda points: points, misses=(0,))
+    assert found == 0
+    assert np.isnan([trembling, drift, followed]).all()
+
+
+def test_a_detector_without_landmarks_is_found_but_not_judged() -> None:
+    trembling, found, drift, followed = measured(lambda points: np.full_like(points, np.nan))
+    assert found == 1
+    assert np.isnan([trembling, drift, followed]).all()
+
+
+def test_noise_is_as_strong_as_said_and_the_same_every_time() -> None:
+    still = np.full((100, 100, 3), 128, np.uint8)
+    noisy = [changed(still, change) for change in changes(100, 100) if change.noise_seed is not None]
+    assert np.std(noisy[0].astype(float)) == pytest.approx(NOISE, rel=0.05)
+    assert not np.array_equal(noisy[0], noisy[1])
+    again = [changed(still, change) for change in changes(100, 100) if change.noise_seed is not None]
+    np.testing.assert_array_equal(noisy[0], again[0])
+
+
+def test_only_large_faces_that_count_are_taken() -> None:
+    faces = (
+        LabelledFace((0, 0, 100, 100)),
+        LabelledFace((0, 0, 40, 40)),
+        LabelledFace((100, 100, 200, 200), ignore=True),
+    )
+    assert large_faces(LabelledPicture("a.png", faces=faces), EXTENT).tolist() == [[0, 0, 50, 50]]
+
+
+def test_a_real_detector(tmp_path: Path) -> None:
+    pictures = write_portraits(tmp_path)
+    found = steadiness(find_model("facepaint-0"), tmp_path, pictures, Options(side=320, device="cpu"))
+    assert len(found.found) == 2
+    assert (found.found > 0.8).all()
+    assert (found.trembling < 0.15).all()
+    assert np.isfinite([found.drift, found.followed]).all()
