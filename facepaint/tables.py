@@ -1,9 +1,11 @@
-"""What commands print: tables and facts of jobs and filters."""
+"""What commands print: tables and facts of jobs, filters and detectors."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from facepaint.looks import CATALOGUE
 from facepaint.status import JobStatus, JobSummary
@@ -30,12 +32,37 @@ def print_filters() -> None:
     Console().print(table)
 
 
+def print_columns(rows: Sequence[Sequence[str]]) -> None:
+    """A table of figures, the first row its head: drawn on a terminal, else plain text that no width breaks."""
+    console = Console()
+    if console.is_terminal:
+        head, *others = rows
+        table = Table(*(Column(name, justify="right" if row else "left") for row, name in enumerate(head)), box=None)
+        for cells in others:
+            table.add_row(*map(Text, cells))
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        print("  ".join([name.ljust(widths[0]), *padded]).rstrip())
+
+
+def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
+    """A row a detector."""
+    table = Table("detector", "here", "licence", "what it is", box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in ("name", "here", "licence", "summary")))
+    Console().print(table)
+
+
 def status_facts(now: JobStatus, why: str) -> dict[str, object]:
     """A status for scripts."""
     return {
         "job": now.job.id,
         "input": now.job.source.name,
         "state": now.state,
+        "detector": now.job.detector.label,
         "segments": now.total,
         "stored": now.stored,
         "detected": now.detected,
@@ -61,7 +88,8 @@ def print_status(now: JobStatus, why: str) -> None:
     """A status for people."""
     of = f" of {now.total}" if now.total is not None else ""
     print(f"{now.job.id}  {now.job.source.name}  {now.state}")
-    print(f"  stored {now.stored}{of}, faces found in {now.detected}, given up {now.undetected}")
+    by = now.job.detector.label
+    print(f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.undetected}")
     for look in now.looks:
         extra = f", {look.failed} given up" if look.failed else ""
         extra += f", {look.blank} blank" if look.blank else ""
@@ -70,3 +98,11 @@ def print_status(now: JobStatus, why: str) -> None:
         print(f"  the source ended early: {now.truncated}")
     if now.state != "complete":
         print(f"  {why}")
+
+
+def print_training(entry: Mapping[str, Any]) -> None:
+    """A line of a training run's log."""
+    losses = entry.get("validation", entry)
+    parts = "  ".join(f"{part} {losses[part]:.3f}" for part in ("object", "class", "box", "landmarks"))
+    last = "validation" if "validation" in entry else f"{entry['pictures_per_s']:g} pictures/s"
+    print(f"step {entry['step']}  {parts}  {last}", flush=True)

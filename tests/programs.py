@@ -1,5 +1,6 @@
 """Players and other programs that tests run: without one the test is skipped, on CI it fails, where they are set up."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -24,3 +25,12 @@ def run_silently(name: str, *arguments: object) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
     return done.stdout
+
+
+def need_torch() -> None:
+    """Skip the whole module where PyTorch, too large for the ordinary set-up, is not installed; on CI fail."""
+    if importlib.util.find_spec("torch") is None:
+        missing = "PyTorch is not installed (make train-setup)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(missing)
+        pytest.skip(missing, allow_module_level=True)

@@ -1,0 +1,78 @@
+"""Which cells learn which face: SimOTA (Ge et al., YOLOX, 2021), for a whole batch at once."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+CENTRE_RADIUS = 2.5
+"""A cell may learn a face whose centre is within this many strides, or in whose box it lies."""
+
+LIKELIEST = 10
+"""How many of the best overlaps are summed to say how many cells a face gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """The cells that learn a face, in no order.
+
+    Attributes:
+        pictures, cells, faces: k int64 each: cell ``cells[i]`` of picture ``pictures[i]`` learns face ``faces[i]``, a
+            row of the faces given.
+        overlaps: k float32, the IoU of the cell's box with that face.
+    """
+
+    pictures: Tensor
+    cells: Tensor
+    faces: Tensor
+    overlaps: Tensor
+
+
+def intersection_over_union(boxes: Tensor, others: Tensor) -> Tensor:
+    """IoU of boxes (... x 4) with others (... x 4), broadcast."""
+    corner = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2])
+    shared = corner.clamp_min(0).prod(-1)
+    area = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (others[..., 2:] - others[..., :2]).prod(-1)
+    return shared / (area - shared).clamp_min(1e-9)
+
+
+@torch.no_grad()
+def assign(boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, pictures: Tensor) -> Assigned:
+    """Choose for each face the cells that are near it and already agree best with it.
+
+    Args:
+        boxes: n x cells x 4, what the network says.
+        scores: n x cells, 0-1.
+        grid: cells x 3, see `network.cell_grid`.
+        faces: m x 4 px, those of all pictures one after another.
+        pictures: m int64, the picture that each face is in.
+    """
+    centres = (grid[:, :2] + 0.5) * grid[:, 2:]
+    middle = (faces[:, :2] + faces[:, 2:]) / 2
+    inside = ((centres > faces[:, None, :2]) & (centres < faces[:, None, 2:])).all(-1)
+    near = ((centres - middle[:, None]).abs() < CENTRE_RADIUS * grid[:, 2:]).all(-1)
+    allowed = inside | near
+
+    overlaps = intersection_over_union(faces[:, None], boxes[pictures])
+    likelihood = scores[pictures].clamp(1e-6, 1 - 1e-6).log()
+    cost = -likelihood - 3.0 * (overlaps + 1e-8).log() + 1e5 * ~(inside & near)
+    cost = cost.masked_fill(~allowed, torch.inf)
+
+    best = (overlaps * allowed).topk(LIKELIEST, -1).values
+    wanted = best.sum(-1).int().clamp_min(1)
+    cheapest, cells = cost.topk(LIKELIEST, -1, largest=False)
+    chosen = (torch.arange(LIKELIEST, device=cells.device) < wanted[:, None]) & cheapest.isfinite()
+    rows, ranks = chosen.nonzero(as_tuple=True)
+    columns = cells[rows, ranks]
+    kept = _cheapest_of_each(pictures[rows] * len(grid) + columns, cheapest[rows, ranks])
+    rows, columns = rows[kept], columns[kept]
+    return Assigned(pictures[rows], columns, rows, overlaps[rows, columns])
+
+
+def _cheapest_of_each(keys: Tensor, costs: Tensor) -> Tensor:
+    """The rows that have the lowest cost of all with their key: a cell that several faces want learns one of them."""
+    order = costs.argsort(stable=True)
+    different, inverse = keys[order].unique(return_inverse=True)
+    ranks = torch.arange(len(order), device=keys.device)
+    first = torch.full((len(different),), len(order), device=keys.device).scatter_reduce(0, inverse, ranks, "amin")
+    return order[first]

@@ -1,0 +1,229 @@
+"""Make training pictures: a random square crop of a labelled picture, turned, mirrored, recoloured and spoilt."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+MIRRORED = (1, 0, 2, 4, 3)
+"""Where each landmark goes in a mirrored picture: left and right are the subject's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A picture and its faces.
+
+    Attributes:
+        picture: h x w x 3, B, G, R.
+        boxes: m x 4 float32 px.
+        points: m x 5 x 2 float32 px, NaN where unknown.
+        learn: m bool, False for faces to be ignored.
+    """
+
+    picture: Pixels
+    boxes: Floats
+    points: Floats
+    learn: npt.NDArray[np.bool_]
+
+    def chosen(self, rows: npt.NDArray[np.bool_]) -> "Sample":
+        """The same picture with some of its faces."""
+        return replace(self, boxes=self.boxes[rows], points=self.points[rows], learn=self.learn[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far training pictures are from the labelled ones. Chances are 0-1.
+
+    Attributes:
+        size: side of the square picture, px.
+        crop: shortest and longest side of the crop, in short sides of the picture.
+        smallest_face: shorter sides of a face in px; below it a face is ignored.
+        tilt, tilt_degrees: chance of a turn, and the most it may be.
+        strong_tilt, strong_tilt_degrees: the same for a second, rarer and larger turn.
+        mosaic: chance of four pictures in one.
+        coarse: chance of a picture made smaller and large again, as from a poor camera.
+    """
+
+    size: int = 256
+    crop: tuple[float, float] = (0.3, 2.0)
+    smallest_face: float = 5.0
+    tilt: float = 0.4
+    tilt_degrees: float = 25.0
+    strong_tilt: float = 0.15
+    strong_tilt_degrees: float = 75.0
+    mosaic: float = 0.1
+    colour: float = 0.6
+    grey: float = 0.08
+    blur: float = 0.1
+    motion_blur: float = 0.08
+    coarse: float = 0.1
+    noise: float = 0.12
+    compression: float = 0.2
+
+
+def augmented(samples: list[Sample], settings: Augmentation, random: np.random.Generator) -> Sample:
+    """One training picture of the first sample, or, with the chance of a mosaic, of the first four.
+
+    Args:
+        samples: one to four labelled pictures.
+
+    Returns:
+        A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones not to be learnt.
+    """
+    if len(samples) >= 4 and random.random() < settings.mosaic:
+        made = _mosaic([_cropped(sample, settings.size // 2, settings, random) for sample in samples[:4]])
+    else:
+        made = _cropped(samples[0], settings.size, settings, random)
+    made = replace(made, picture=_spoilt(made.picture, settings, random))
+    sides = made.boxes[:, 2:] - made.boxes[:, :2]
+    large = sides.min(1, initial=np.inf) >= settings.smallest_face
+    return replace(made, learn=made.learn & large)
+
+
+def _cropped(sample: Sample, size: int, settings: Augmentation, random: np.random.Generator) -> Sample:
+    height, width = sample.picture.shape[:2]
+    side = min(height, width) * float(np.exp(random.uniform(*np.log(settings.crop))))
+    centre = _crop_centre(sample, side, random)
+    angle = _angle(settings, random)
+    mirrored = bool(random.random() < 0.5)
+    matrix = _matrix(centre, side, size, angle, mirrored)
+    return _warped(_shrunk_to(sample, side / size), matrix, size, angle, mirrored)
+
+
+def _crop_centre(sample: Sample, side: float, random: np.random.Generator) -> Floats:
+    """A place for a crop of that side: around one of the faces as a rule, so that it holds at least that one."""
+    extent = np.array([sample.picture.shape[1], sample.picture.shape[0]], np.float32)
+    if sample.learn.any() and random.random() < 0.9:
+        box = sample.boxes[random.choice(np.flatnonzero(sample.learn))]
+        centre = (box[:2] + box[2:]) / 2 + random.uniform(-0.42, 0.42, 2) * side
+    else:
+        centre = random.uniform(0, extent)
+    # A crop smaller than the picture lies in it, a larger one holds it: little of a training picture is empty.
+    ends = np.stack([np.full(2, side / 2), extent - side / 2])
+    return np.asarray(np.clip(centre, ends.min(0), ends.max(0)), np.float32)
+
+
+def _angle(settings: Augmentation, random: np.random.Generator) -> float:
+    chance = random.random()
+    if chance < settings.strong_tilt:
+        return float(random.uniform(-1, 1) * settings.strong_tilt_degrees)
+    if chance < settings.strong_tilt + settings.tilt:
+        return float(random.uniform(-1, 1) * settings.tilt_degrees)
+    return 0.0
+
+
+def _shrunk_to(sample: Sample, scale: float) -> tuple[Sample, float]:
+    """The sample made smaller by whole factors before a warp that would alias, and the factor."""
+    factor = max(1, int(scale))
+    if factor == 1:
+        return sample, 1.0
+    height, width = sample.picture.shape[:2]
+    picture = cv2.resize(sample.picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+    return replace(sample, picture=np.asarray(picture, np.uint8)), float(factor)
+
+
+def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool) -> Floats:
+    """2 x 3: px of the labelled picture to px of the training picture."""
+    turn = np.deg2rad(angle)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * (size / side)
+    if mirrored:
+        rotation = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ rotation
+    shift = size / 2 - rotation @ centre
+    return np.asarray(np.column_stack([rotation, shift]), np.float32)
+
+
+def _warped(shrunk: tuple[Sample, float], matrix: Floats, size: int, angle: float, mirrored: bool) -> Sample:
+    sample, factor = shrunk
+    # A pixel's centre is half a pixel in: (x + 1/2) is what scales, so the shrunk picture lies off by a fraction.
+    inner = matrix.copy()
+    inner[:, :2] *= factor
+    inner[:, 2] += matrix[:, :2] @ np.full(2, (factor - 1) / 2, np.float32)
+    border = (114, 114, 114)
+    picture = cv2.warpAffine(sample.picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
+    points = sample.points @ matrix[:, :2].T + matrix[:, 2]
+    if mirrored:
+        points = points[:, list(MIRRORED)]
+    moved = Sample(np.asarray(picture, np.uint8), _turned_boxes(sample.boxes, matrix, angle), points, sample.learn)
+    return _inside(moved, size)
+
+
+def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
+    """The boxes around the turned ellipses that filled the boxes: those around turned corners would be too large."""
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
+    scale = float(np.hypot(*matrix[:, 0]))
+    half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
+    sine, cosine = np.sin(np.deg2rad(angle)), np.cos(np.deg2rad(angle))
+    turned = np.stack(
+        [np.hypot(half[:, 0] * cosine, half[:, 1] * sine), np.hypot(half[:, 0] * sine, half[:, 1] * cosine)], 1
+    )
+    return np.asarray(np.concatenate([centres - turned, centres + turned], 1), np.float32)
+
+
+def _inside(sample: Sample, size: int) -> Sample:
+    """Faces whose centre is in the picture, their boxes clipped to it; the rest of the others is to be ignored."""
+    clipped = sample.boxes.clip(0, size)
+    sides = clipped[:, 2:] - clipped[:, :2]
+    whole = (sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(1)
+    seen = sides.prod(1) / np.maximum(whole, 1e-6)
+    centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2
+    central = ((centres > 0) & (centres < size)).all(1)
+    moved = replace(sample, boxes=np.asarray(clipped, np.float32), learn=sample.learn & central & (seen > 0.4))
+    return moved.chosen((sides > 1).all(1))
+
+
+def _mosaic(quarters: list[Sample]) -> Sample:
+    """Four square samples of one size as one of twice the side (Bochkovskiy et al., 2020)."""
+    size = quarters[0].picture.shape[0]
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float32)
+    rows = [np.concatenate([quarters[row].picture, quarters[row + 1].picture], 1) for row in (0, 2)]
+    return Sample(
+        np.concatenate(rows, 0),
+        np.concatenate([part.boxes + np.tile(corner, 2) for part, corner in zip(quarters, corners, strict=True)]),
+        np.concatenate([part.points + corner for part, corner in zip(quarters, corners, strict=True)]),
+        np.concatenate([part.learn for part in quarters]),
+    )
+
+
+def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator) -> Pixels:
+    """What light, lenses, sensors and encoders do to a picture."""
+    size = picture.shape[0]
+    if random.random() < settings.colour:
+        # One table for each channel: contrast, brightness and a cast of colour.
+        contrast, gamma = random.uniform(0.6, 1.4), float(np.exp(random.uniform(-0.4, 0.4)))
+        cast = random.uniform(0.9, 1.1, 3)
+        values = (np.arange(256) / 255) ** gamma * 255
+        tables = ((values - 128) * contrast + 128)[:, None] * cast + random.uniform(-25, 25)
+        picture = np.asarray(cv2.LUT(picture, tables.clip(0, 255).astype(np.uint8).reshape(1, 256, 3)), np.uint8)
+    if random.random() < settings.grey:
+        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(np.uint8)
+    if random.random() < settings.blur:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.6)), np.uint8)
+    if random.random() < settings.motion_blur:
+        picture = np.asarray(cv2.filter2D(picture, -1, _motion(random)), np.uint8)
+    if random.random() < settings.coarse:
+        small = round(size * random.uniform(0.4, 0.9))
+        shrunk = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+        picture = np.asarray(cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+    if random.random() < settings.noise:
+        grain = random.normal(0, random.uniform(2, 12), picture.shape)
+        picture = (picture + grain).clip(0, 255).astype(np.uint8)
+    if random.random() < settings.compression:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25, 80))]
+        picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+    return picture
+
+
+def _motion(random: np.random.Generator) -> Floats:
+    """A kernel that smears along a line."""
+    length = int(random.integers(3, 10))
+    kernel = np.zeros((length, length), np.float32)
+    turn = random.uniform(0, np.pi)
+    reach = (length - 1) / 2 * np.array([np.cos(turn), np.sin(turn)])
+    middle = (length - 1) / 2
+    ends = [tuple(int(value) for value in np.round(middle + sign * reach)) for sign in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 1.0)
+    return np.asarray(kernel / kernel.sum(), np.float32)

@@ -1,0 +1,181 @@
+"""What `facepaint detectors train` and `detectors export` do."""
+
+import hashlib
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facepaint.cards import DetectorCard
+from facepaint.detectors import card_beside, write_card
+from facepaint.errors import DeviceError
+from facepaint.labels import LabelledPicture
+from models.evaluate import split
+from models.quantise import quantise
+from models.train.curve import draw_curve
+from models.train.data import Folder, Pictures, make_batch, read_folders
+from models.train.export import export
+from models.train.loop import Training
+from models.train.network import FaceNetwork
+from models.train.settings import RunRecord, TrainingSettings
+from models.train.warm_start import load_exported
+
+SETTINGS, CURVE, WEIGHTS = "settings.json", "curve.png", "detector.onnx"
+
+CALIBRATION_BATCHES = 8
+
+Report = Callable[[dict[str, Any]], None]
+
+
+def _silent(_: dict[str, Any]) -> None:
+    """Report nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Where a run begins: with random weights, those of an exported detector, or its own checkpoint.
+
+    ``batches``, if given, is a new length for a resumed run.
+    """
+
+    weights: Path | None = None
+    resume: bool = False
+    batches: int | None = None
+
+
+def train(
+    data: Sequence[str],
+    out: Path,
+    settings: TrainingSettings,
+    beginning: Beginning = Beginning(),
+    *,
+    device: str = "auto",
+    threads: int = 2,
+    command: str = "",
+    report: Report = _silent,
+) -> FaceNetwork:
+    """Train a detector on labelled folders, each ``FOLDER`` or ``FOLDER=WEIGHT``.
+
+    ``out`` then holds the settings, the log, the last checkpoint, a curve and the exported detector.
+
+    Returns:
+        The network with averaged weights.
+
+    Raises:
+        InputError: a folder, the weights or the checkpoint cannot be used.
+        DeviceError: the device is not there.
+    """
+    place = _device(device)
+    torch.manual_seed(settings.seed)
+    torch.set_num_threads(threads)
+    if beginning.resume:
+        settings = RunRecord.read(out / SETTINGS).settings
+        settings = replace(settings, batches=beginning.batches or settings.batches)
+    folders = [Folder.parse(text) for text in data]
+    labels = read_folders(folders)
+    parts = [split(some, settings.validation) if settings.validation else (some, []) for some in labels]
+    learnt, aside = zip(*parts, strict=True)
+    pictures = Pictures(folders, learnt)
+    network = _beginning(settings, beginning, pictures)
+    settings = replace(settings, architecture=network.architecture)
+    _record(folders, learnt, settings, beginning, command, place).write(out / SETTINGS)
+    training = Training(
+        settings, pictures, Pictures(folders, aside) if any(aside) else None, out, network, place, report
+    )
+    if beginning.resume:
+        training.resume()
+    averaged = training.run()
+    draw_curve(out, out / CURVE)
+    export(averaged, out / WEIGHTS)
+    return averaged
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a card says that a run does not know: the weights' licence, and their data in words."""
+
+    licence: str = ""
+    data: str = ""
+
+
+def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | None = None) -> None:
+    """Write the averaged network of a run's checkpoint as ONNX, with its card; the run may still be under way.
+
+    Args:
+        int8: a labelled folder: quantise, calibrated on its pictures.
+
+    Raises:
+        InputError: the folder is no run, or has no checkpoint yet.
+    """
+    record = RunRecord.read(folder / SETTINGS)
+    settings = record.settings
+    training = Training(settings, None, None, folder, FaceNetwork(settings.architecture), torch.device("cpu"), _silent)
+    training.resume()
+    if int8 is None:
+        export(training.averaged(), path)
+    else:
+        with tempfile.TemporaryDirectory() as private:
+            export(training.averaged(), Path(private, WEIGHTS))
+            quantise(Path(private, WEIGHTS), int8, path)
+    write_card(card_beside(path), _card(record, training.step, path, words))
+
+
+def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCard:
+    settings = record.settings
+    begun = f", begun with {record.start}" if record.start else ""
+    return DetectorCard(
+        name=path.stem,
+        decoder="facepaint",
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        summary=f"trained {step} batches of {settings.batch} pictures{begun}",
+        licence=words.licence,
+        data=words.data or f"{', '.join(record.data)}: {record.pictures} pictures, {record.faces} faces",
+        date=datetime.now(UTC).strftime("%Y-%m-%d"),
+        command=record.command,
+    )
+
+
+def _beginning(settings: TrainingSettings, beginning: Beginning, pictures: Pictures) -> FaceNetwork:
+    if beginning.weights is None or beginning.resume:
+        return FaceNetwork(settings.architecture)
+    return load_exported(beginning.weights, _calibration(pictures, settings), settings.architecture.residuals)
+
+
+def _record(
+    folders: Sequence[Folder],
+    learnt: Sequence[Sequence[LabelledPicture]],
+    settings: TrainingSettings,
+    beginning: Beginning,
+    command: str,
+    device: torch.device,
+) -> RunRecord:
+    faces = [face for some in learnt for picture in some for face in picture.faces if not face.ignore]
+    return RunRecord(
+        settings,
+        data=tuple(f"{folder.path.name}={folder.weight:g}" for folder in folders),
+        start=beginning.weights.name if beginning.weights else "",
+        pictures=sum(len(some) for some in learnt),
+        faces=len(faces),
+        landmarks=sum(face.landmarks is not None for face in faces),
+        command=command,
+        device=str(device),
+    )
+
+
+def _calibration(pictures: Pictures, settings: TrainingSettings) -> Iterator[Tensor]:
+    for step in range(CALIBRATION_BATCHES):
+        batch = make_batch(pictures, settings.batch, settings.augmentation, settings.seed + 2, step)
+        yield batch.pictures.float()
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise DeviceError("device 'cuda' was asked for, but this PyTorch finds no CUDA device; use --device cpu")
+    return torch.device(name)

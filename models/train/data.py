@@ -1,0 +1,143 @@
+"""Labelled folders as batches for training: the same step of the same seed is the same batch."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facepaint.errors import InputError
+from facepaint.labels import LabelledPicture, picture_path, read_labels
+from models.train.augment import Augmentation, Pixels, Sample, augmented
+from models.train.losses import Targets
+
+MEMORY_BYTES = 4 << 30
+"""Decoded pictures are kept up to this size; what does not fit is decoded each time it is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A labelled folder and how often its pictures are drawn, relative to those of other folders."""
+
+    path: Path
+    weight: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> "Folder":
+        """``FOLDER`` or ``FOLDER=WEIGHT``."""
+        path, equals, weight = text.rpartition("=")
+        try:
+            return cls(Path(path), float(weight)) if equals else cls(Path(text))
+        except ValueError:
+            return cls(Path(text))
+
+
+class Pictures:
+    """Labelled pictures with their pixels."""
+
+    def __init__(self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledPicture]]) -> None:
+        self._entries = [
+            (picture_path(folder.path, picture), picture)
+            for folder, some in zip(folders, pictures, strict=True)
+            for picture in some
+        ]
+        if not self._entries:
+            raise InputError(f"{', '.join(str(folder.path) for folder in folders)}: no picture to learn from")
+        chances = np.concatenate(
+            [np.full(len(some), folder.weight) for folder, some in zip(folders, pictures, strict=True)]
+        )
+        self.chances = chances / chances.sum()
+        self._decoded: dict[int, Pixels] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def sample(self, row: int) -> Sample:
+        """The picture of that row with its faces.
+
+        Raises:
+            InputError: its file is missing or no picture.
+        """
+        path, labelled = self._entries[row]
+        faces = labelled.faces
+        points = [face.landmarks if face.landmarks else (np.nan,) * 10 for face in faces]
+        return Sample(
+            self._pixels(row, path),
+            np.array([face.box for face in faces], np.float32).reshape(-1, 4),
+            np.array(points, np.float32).reshape(-1, 5, 2),
+            np.array([not face.ignore for face in faces], np.bool_),
+        )
+
+    def _pixels(self, row: int, path: Path) -> Pixels:
+        if row in self._decoded:
+            return self._decoded[row]
+        try:
+            picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
+        except OSError as exc:
+            raise InputError(f"{path}: cannot be read ({exc.strerror}); is the folder of pictures complete?") from exc
+        if picture is None:
+            raise InputError(f"{path}: not a picture that can be decoded")
+        pixels = np.asarray(picture, np.uint8)
+        if self._bytes + pixels.nbytes <= MEMORY_BYTES:
+            self._bytes += pixels.nbytes
+            self._decoded[row] = pixels
+        return pixels
+
+
+def read_folders(folders: Sequence[Folder]) -> list[list[LabelledPicture]]:
+    """The labels of each folder."""
+    return [read_labels(folder.path) for folder in folders]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures n x 3 x size x size uint8 (B, G, R) and their faces."""
+
+    pictures: Tensor
+    targets: Targets
+
+
+def make_batch(pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int) -> Batch:
+    """The batch of a step; it follows from the seed and the step alone, so that a resumed run sees the same ones."""
+    random = np.random.default_rng((seed, step))
+    samples = []
+    for _ in range(size):
+        rows = random.choice(len(pictures), 4, p=pictures.chances)
+        samples.append(augmented([pictures.sample(int(row)) for row in rows], augmentation, random))
+    return collate(samples)
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Samples of one size as a batch."""
+    pixels = np.stack([sample.picture for sample in samples])
+    owners = np.concatenate([np.full(len(sample.boxes), row) for row, sample in enumerate(samples)])
+    targets = Targets(
+        torch.from_numpy(owners.astype(np.int64)),
+        torch.from_numpy(np.concatenate([sample.boxes for sample in samples])),
+        torch.from_numpy(np.concatenate([sample.points for sample in samples])),
+        torch.from_numpy(np.concatenate([sample.learn for sample in samples])),
+    )
+    return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), targets)
+
+
+def batches(
+    pictures: Pictures, size: int, augmentation: Augmentation, seed: int, steps: range, threads: int
+) -> Iterator[Batch]:
+    """The batches of the steps in order, made ahead by threads (OpenCV lets go of the interpreter while it works)."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
+
+        def start(step: int) -> Future[Batch]:
+            return pool.submit(make_batch, pictures, size, augmentation, seed, step)
+
+        ahead = [start(step) for step in steps[: 2 * threads]]
+        for step in steps:
+            batch = ahead.pop(0).result()
+            following = step + 2 * threads
+            if following in steps:
+                ahead.append(start(following))
+            yield batch

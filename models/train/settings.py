@@ -1,0 +1,117 @@
+"""Every choice of a training run in one value, written beside its result."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+
+from facepaint.errors import InputError, UsageError
+from models.train.augment import Augmentation
+from models.train.losses import Weights
+from models.train.network import Architecture
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSettings:
+    """How a detector is trained.
+
+    Attributes:
+        batches: steps in all.
+        batch: pictures a step.
+        learning_rate: of AdamW, reached after ``warm_up`` steps, held, and brought to 0 over the last ``cool_down`` of
+            the run: a run can be made longer while it lasts, which a cosine could not.
+        ema: decay of the running average of the weights, which is what is exported.
+        validation: share of the pictures kept aside for validation, chosen by a hash of their names.
+        evaluate_every, checkpoint_every: steps.
+    """
+
+    batches: int = 8000
+    batch: int = 32
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warm_up: int = 200
+    cool_down: float = 0.7
+    ema: float = 0.998
+    seed: int = 0
+    validation: float = 0.1
+    evaluate_every: int = 700
+    checkpoint_every: int = 200
+    precision: Precision = "auto"
+    architecture: Architecture = field(default_factory=Architecture)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    weights: Weights = field(default_factory=Weights)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        rising = min(1.0, (step + 1) / max(1, self.warm_up))
+        falling = min(1.0, (self.batches - step) / max(1.0, self.batches * self.cool_down))
+        return self.learning_rate * min(rising, falling)
+
+
+def settings_for(batches: int | None, batch: int, size: int, learning_rate: float, seed: int) -> TrainingSettings:
+    """The settings with these choices.
+
+    Raises:
+        UsageError: the size is none the network can be given.
+    """
+    if size % 32:
+        raise UsageError(f"--size {size}: must be a multiple of 32")
+    usual = TrainingSettings()
+    return replace(
+        usual,
+        batches=batches or usual.batches,
+        batch=batch,
+        learning_rate=learning_rate,
+        seed=seed,
+        augmentation=replace(usual.augmentation, size=size),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What a run's ``settings.json`` says.
+
+    Attributes:
+        data: the folders, as they were given.
+        start: the weights it began with, empty if random.
+        command: the command line, empty if it was started from Python.
+        pictures, faces, landmarks: how many were learnt from: pictures, faces, faces with landmarks.
+    """
+
+    settings: TrainingSettings
+    data: tuple[str, ...]
+    start: str = ""
+    command: str = ""
+    pictures: int = 0
+    faces: int = 0
+    landmarks: int = 0
+    device: str = ""
+    torch: str = torch.__version__
+
+    def write(self, path: Path) -> None:
+        """Write it as JSON."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_record().dump_json(self, indent=2) + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "RunRecord":
+        """Read what `write` wrote.
+
+        Raises:
+            InputError: it is missing or is no such record.
+        """
+        try:
+            return _record().validate_json(path.read_bytes())
+        except (OSError, ValidationError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else exc.errors()[0]["msg"]
+            raise InputError(
+                f"{path}: no record of a training run ({reason}); name a folder that training made"
+            ) from exc
+
+
+def _record() -> TypeAdapter[RunRecord]:
+    return TypeAdapter(RunRecord)

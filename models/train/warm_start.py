@@ -1,0 +1,152 @@
+"""Go on from weights that were exported: read them back out of an ONNX file and make their batch norms live again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from facepaint.errors import UsageError
+from models.train.export import FOLDED, head_scales
+from models.train.network import LANDMARKS, STRIDES, Architecture, ConvBlock, FaceNetwork, layers_in_order
+
+
+@dataclass(frozen=True, slots=True)
+class _Convolution:
+    weight: Tensor
+    bias: Tensor
+    stride: int
+    residual: bool
+
+
+def load_exported(path: Path, calibration: Iterable[Tensor], residuals: tuple[int, int, int]) -> FaceNetwork:
+    """A network that computes what the ONNX file does, with batch norms that training can move.
+
+    Exported convolutions have their batch norm folded in. It is taken out again by measuring, for each convolution,
+    the mean and variance of its output over ``calibration`` and setting the norm so that the two cancel.
+
+    Args:
+        calibration: batches of pictures, n x 3 x h x w, as in training.
+        residuals: see `Architecture`; those beyond the file's own begin as nothing.
+
+    Raises:
+        UsageError: the file does not load or is no detector of this package.
+    """
+    try:
+        convolutions = _convolutions(path)
+        loaded = FaceNetwork(_architecture(convolutions))
+        with torch.no_grad():
+            for layer, convolution in zip(layers_in_order(loaded), convolutions, strict=True):
+                _set(layer, convolution)
+    except Exception as exc:  # whatever a file that is no such graph makes onnx or torch raise
+        raise UsageError(
+            f"{path}: not a detector that `facepaint detectors export` wrote ({exc}); train without --from"
+        ) from exc
+    _restore_batch_norm(loaded, calibration)
+    more = tuple(max(pair) for pair in zip(residuals, loaded.architecture.residuals, strict=True))
+    network = FaceNetwork(replace(loaded.architecture, residuals=more))  # type: ignore[arg-type]  # three numbers
+    network.load_state_dict(loaded.state_dict(), strict=False)
+    return network
+
+
+def _convolutions(path: Path) -> list[_Convolution]:
+    model = onnx.load(str(path))
+    graph = model.graph
+    tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    added = {name for node in graph.node if node.op_type == "Add" for name in node.input}
+    found = []
+    for node in graph.node:
+        if node.op_type == "Conv":
+            stride = next(attribute.ints[0] for attribute in node.attribute if attribute.name == "strides")
+            weight, bias = (tensors[name] for name in node.input[1:])
+            found.append(_Convolution(weight, bias, stride, node.output[0] in added))
+    if any(entry.key == FOLDED for entry in model.metadata_props):
+        outputs = (row for row in range(len(found)) if found[row].weight.shape[0] == LANDMARKS.stop)
+        for row, px in zip([*outputs][-len(STRIDES) :], STRIDES, strict=True):
+            found[row] = _in_strides(found[row], px)
+    return found
+
+
+def _in_strides(convolution: _Convolution, stride: int) -> _Convolution:
+    """A last convolution that gives px as one that gives strides."""
+    factor, shift = (torch.from_numpy(values) for values in head_scales(stride))
+    weight = convolution.weight / factor[:, None, None, None]
+    return replace(convolution, weight=weight, bias=(convolution.bias - shift) / factor)
+
+
+def _architecture(convolutions: list[_Convolution]) -> Architecture:
+    first, second, third = (int(convolution.weight.shape[0]) for convolution in convolutions[:3])
+    depths, residuals = [0, 0, 0], [0, 0, 0]
+    level = -1
+    for convolution in convolutions[3:]:
+        if convolution.weight.shape[-1] == 1:
+            break
+        level += convolution.stride == 2
+        (residuals if convolution.residual else depths)[level] += 1
+    channels = int(convolutions[3].weight.shape[0])
+    return Architecture((first, second, third), channels, tuple(depths), tuple(residuals))  # type: ignore[arg-type]
+
+
+def _set(layer: ConvBlock | nn.Conv2d, convolution: _Convolution) -> None:
+    if isinstance(layer, nn.Conv2d):
+        assert layer.bias is not None
+        layer.weight.copy_(convolution.weight)
+        layer.bias.copy_(convolution.bias)
+        return
+    norm = layer.norm
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    layer.convolution.weight.copy_(convolution.weight)
+    # Until it is measured the norm only adds the bias.
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1.0 - norm.eps)
+    norm.weight.fill_(1.0)
+    norm.bias.copy_(convolution.bias)
+
+
+def _restore_batch_norm(network: FaceNetwork, calibration: Iterable[Tensor]) -> None:
+    moments = [_Moments(layer) for layer in layers_in_order(network) if isinstance(layer, ConvBlock)]
+    network.eval()
+    with torch.no_grad():
+        for pictures in calibration:
+            network(pictures)
+        for moment in moments:
+            moment.restore()
+
+
+class _Moments:
+    """Mean and variance of what a block's convolution gives, channel by channel."""
+
+    def __init__(self, block: ConvBlock) -> None:
+        self._block = block
+        self._count = 0
+        self._sum = torch.zeros(block.norm.num_features, dtype=torch.float64)
+        self._squares = torch.zeros_like(self._sum)
+        self._hook = block.convolution.register_forward_hook(self._measure)
+
+    def _measure(self, layer: nn.Module, given: object, output: Tensor) -> None:
+        self._count += output.numel() // output.shape[1]
+        self._sum += output.sum((0, 2, 3), dtype=torch.float64)
+        self._squares += output.double().square().sum((0, 2, 3))
+
+    def restore(self) -> None:
+        """Set the norm to measure these moments and to give back what it was given, plus the bias it has.
+
+        The weights get the length they would begin a training with: folded ones may be so short, the first layer's
+        above all, whose pictures go to 255, that the optimiser's first steps would wipe them out.
+        """
+        self._hook.remove()
+        norm, weight = self._block.norm, self._block.convolution.weight
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        length = (weight.double().square().sum((1, 2, 3)) / 2).sqrt().clamp_min(1e-12)
+        mean = self._sum / self._count
+        variance = (self._squares / self._count - mean.square()).clamp_min(0) / length.square()
+        weight.div_(length[:, None, None, None])
+        norm.weight.copy_((variance + norm.eps).sqrt() * length)
+        norm.bias.add_(mean)
+        norm.running_mean.copy_(mean / length)
+        norm.running_var.copy_(variance)

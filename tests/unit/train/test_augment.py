@@ -1,0 +1,113 @@
+"""What is done to a training picture is done to its labels."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.train.augment import Augmentation, Sample, augmented
+
+UNSPOILT = Augmentation(
+    size=128, colour=0, grey=0, blur=0, motion_blur=0, coarse=0, noise=0, compression=0, mosaic=0, crop=(0.5, 1.5)
+)
+COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255]], np.uint8)
+"""One a landmark, so that a landmark that lands on another one's place is seen."""
+
+
+def marked() -> Sample:
+    """A grey picture with one face: a disc of each landmark's colour at each landmark."""
+    picture = np.full((240, 320, 3), 114, np.uint8)
+    box = np.array([[120, 60, 200, 160]], np.float32)
+    points = np.array([[[140, 95], [180, 95], [160, 115], [145, 138], [175, 138]]], np.float32)
+    for point, colour in zip(points[0], COLOURS, strict=True):
+        cv2.circle(picture, (int(point[0]), int(point[1])), 6, tuple(int(value) for value in colour), -1)
+    return Sample(picture, box, points, np.ones(1, np.bool_))
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_landmarks_stay_on_what_they_mark(seed: int) -> None:
+    made = augmented([marked()], UNSPOILT, np.random.default_rng(seed))
+    for points, learn in zip(made.points, made.learn, strict=True):
+        for row, (x, y) in enumerate(points):
+            if not (learn and 2 <= x < 126 and 2 <= y < 126):
+                continue
+            seen = made.picture[round(float(y) - 0.5), round(float(x) - 0.5)].astype(int)
+            wanted = COLOURS[row].astype(int)
+            # A mirrored picture shows the subject's left as right, so the colours change places as the labels do.
+            mirrored = COLOURS[[1, 0, 2, 4, 3][row]].astype(int)
+            assert min(np.abs(seen - wanted).max(), np.abs(seen - mirrored).max()) < 100
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_left_and_right_stay_the_subjects(seed: int) -> None:
+    """Turned or mirrored, the subject's right eye is on the left, seen upright."""
+    made = augmented([marked()], replace(UNSPOILT, crop=(1.4, 1.5)), np.random.default_rng(seed))
+    for points in made.points:
+        down = points[3:].mean(0) - points[:2].mean(0)
+        across = points[1] - points[0]
+        assert across[0] * down[1] - across[1] * down[0] > 0
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_boxes_hold_their_landmarks_and_lie_in_the_picture(seed: int) -> None:
+    made = augmented([marked()], UNSPOILT, np.random.default_rng(seed))
+    assert made.picture.shape == (128, 128, 3)
+    assert ((made.boxes >= 0) & (made.boxes <= 128)).all()
+    for box, points in zip(made.boxes, made.points, strict=True):
+        visible = points[((points > 0) & (points < 128)).all(1)]
+        assert ((visible >= box[:2] - 0.5) & (visible <= box[2:] + 0.5)).all()
+
+
+def test_the_box_of_a_turned_face_is_that_of_its_ellipse() -> None:
+    tilted = replace(UNSPOILT, tilt=0, strong_tilt=1, strong_tilt_degrees=90, crop=(1.4, 1.5))
+    for seed in range(20):
+        made = augmented([marked()], tilted, np.random.default_rng(seed))
+        right_eye, left_eye = made.points[0, 0], made.points[0, 1]
+        scale = np.hypot(*(left_eye - right_eye)) / 40
+        turn = np.arctan2(*(left_eye - right_eye)[::-1])
+        half = np.hypot(np.array([40, 50]) * np.cos(turn), np.array([50, 40]) * np.sin(turn)) * scale
+        box = made.boxes[0]
+        if ((box > 1) & (box < 127)).all():
+            np.testing.assert_allclose((box[2:] - box[:2]) / 2, half, rtol=1e-3)
+
+
+def test_too_small_and_unsure_faces_are_not_learnt() -> None:
+    tiny = replace(UNSPOILT, smallest_face=1000)
+    assert not augmented([marked()], tiny, np.random.default_rng(0)).learn.any()
+    unsure = replace(marked(), learn=np.zeros(1, np.bool_))
+    for seed in range(10):
+        assert not augmented([unsure], UNSPOILT, np.random.default_rng(seed)).learn.any()
+
+
+def test_a_mosaic_holds_faces_of_four_pictures() -> None:
+    mosaic = replace(UNSPOILT, mosaic=1, crop=(1.4, 1.5))
+    made = augmented([marked()] * 4, mosaic, np.random.default_rng(3))
+    assert made.picture.shape == (128, 128, 3)
+    quarters = {(bool(x > 64), bool(y > 64)) for x, y in (made.boxes[:, :2] + made.boxes[:, 2:]) / 2}
+    assert len(quarters) == 4
+
+
+def test_a_picture_without_faces_is_background() -> None:
+    empty = Sample(
+        np.zeros((50, 60, 3), np.uint8),
+        np.zeros((0, 4), np.float32),
+        np.zeros((0, 5, 2), np.float32),
+        np.zeros(0, bool),
+    )
+    made = augmented([empty], Augmentation(size=64), np.random.default_rng(0))
+    assert made.picture.shape == (64, 64, 3)
+    assert len(made.boxes) == 0
+
+
+@pytest.mark.parametrize("what", ["colour", "grey", "blur", "motion_blur", "coarse", "noise", "compression"])
+def test_what_spoils_a_picture_moves_nothing(what: str) -> None:
+    plain = augmented([marked()], UNSPOILT, np.random.default_rng(5))
+    spoilt = augmented([marked()], replace(UNSPOILT, **{what: 1.0}), np.random.default_rng(5))
+    np.testing.assert_array_equal(plain.boxes, spoilt.boxes)
+    assert (plain.picture != spoilt.picture).any()

@@ -1,0 +1,237 @@
+"""The network, what it learns from, and how its weights leave and come back."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facepaint.errors import InputError, UsageError
+from models import find_model
+from models.session import Runtime, Session
+from tests.portraits import write_portraits
+from tests.programs import need_torch
+
+need_torch()
+
+import torch  # noqa: E402
+
+from models.train.assign import assign  # noqa: E402
+from models.train.augment import Augmentation  # noqa: E402
+from models.train.command import Beginning, export_run, train  # noqa: E402
+from models.train.export import export  # noqa: E402
+from models.train.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
+from models.train.network import (  # noqa: E402
+    Architecture,
+    FaceNetwork,
+    cell_grid,
+    decode_boxes,
+    decode_landmarks,
+    decode_scores,
+    flatten_heads,
+)
+from models.train.settings import TrainingSettings  # noqa: E402
+from models.train.warm_start import load_exported  # noqa: E402
+
+SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1))
+
+QUICK = TrainingSettings(
+    batches=6, batch=2, warm_up=2, checkpoint_every=3, evaluate_every=6, precision="float32", architecture=SMALL,
+    augmentation=Augmentation(size=64),
+)  # fmt: skip
+
+
+def grid64() -> torch.Tensor:
+    return cell_grid(64, 64)
+
+
+def raw_of(grid: torch.Tensor, boxes: torch.Tensor, score: float) -> torch.Tensor:
+    """What the network would have to say for each cell to give its box with that score: cells x 16."""
+    raw = torch.zeros(len(grid), 16)
+    stride = grid[:, 2:]
+    raw[:, 0] = raw[:, 1] = torch.logit(torch.tensor(score))
+    raw[:, 2:4] = (boxes[:, :2] + boxes[:, 2:]) / 2 / stride - grid[:, :2]
+    raw[:, 4:6] = ((boxes[:, 2:] - boxes[:, :2]) / stride).log()
+    return raw
+
+
+def test_cells_decode_to_what_they_say() -> None:
+    grid = grid64()
+    boxes = torch.tensor([10.0, 12.0, 30.0, 44.0]).repeat(len(grid), 1)
+    raw = raw_of(grid, boxes, 0.8)
+    raw[:, 6:] = ((torch.tensor([20.0, 25.0]) / grid[:, 2:]) - grid[:, :2]).repeat(1, 5)
+    torch.testing.assert_close(decode_boxes(raw, grid), boxes)
+    torch.testing.assert_close(decode_scores(raw), torch.full((len(grid),), 0.8))
+    torch.testing.assert_close(decode_landmarks(raw, grid), torch.tensor([20.0, 25.0]).expand(len(grid), 5, 2))
+
+
+def test_a_face_goes_to_the_cells_that_already_find_it() -> None:
+    grid = grid64()
+    face = torch.tensor([[16.0, 16.0, 32.0, 32.0]])
+    boxes = torch.zeros(1, len(grid), 4)
+    boxes[0, 3 * 8 + 3] = boxes[0, 2 * 8 + 2] = face[0]  # two cells of stride 8 that say the face exactly
+    found = assign(boxes, torch.full((1, len(grid)), 0.5), grid, face, torch.tensor([0]))
+    assert sorted(found.cells.tolist()) == [2 * 8 + 2, 3 * 8 + 3]
+    torch.testing.assert_close(found.overlaps, torch.ones(2))
+
+
+def test_faces_apart_each_have_cells_and_no_cell_two_faces() -> None:
+    grid = grid64()
+    faces = torch.tensor([[10.0, 10.0, 30.0, 30.0], [28.0, 12.0, 48.0, 32.0], [40.0, 40.0, 60.0, 60.0]])
+    network = FaceNetwork(SMALL).eval()
+    with torch.no_grad():
+        raw = flatten_heads(network(torch.rand(2, 3, 64, 64) * 255))
+    owners = torch.tensor([0, 0, 1])
+    found = assign(decode_boxes(raw, grid), decode_scores(raw), grid, faces, owners)
+    assert set(found.faces.tolist()) == {0, 1, 2}
+    assert (owners[found.faces] == found.pictures).all()
+    pairs = list(zip(found.pictures.tolist(), found.cells.tolist(), strict=True))
+    assert len(pairs) == len(set(pairs))
+
+
+def targets(box: tuple[float, ...], learn: bool = True) -> Targets:
+    points = torch.full((1, 5, 2), torch.nan)
+    return Targets(torch.tensor([0]), torch.tensor([box]), points, torch.tensor([learn]))
+
+
+def test_background_is_learnt_but_not_on_ignored_faces() -> None:
+    grid = grid64()
+    raw = torch.zeros(1, len(grid), 16, requires_grad=True)
+    detection_losses(raw, grid, targets((16, 16, 40, 40), learn=False), Weights())["object"].backward()
+    assert raw.grad is not None
+    pushed = raw.grad[0, :, 1] > 0
+    centres = (grid[:, :2] + 0.5) * grid[:, 2:]
+    inside = ((centres > 16) & (centres < 40)).all(1)
+    assert not pushed[inside].any()
+    assert pushed[((centres < 8) | (centres > 56)).any(1) & (grid[:, 2] == 8)].all()
+
+
+def test_a_perfect_answer_costs_next_to_nothing() -> None:
+    grid = grid64()
+    face = (16.0, 16.0, 40.0, 44.0)
+    boxes = torch.tensor(face).repeat(len(grid), 1)
+    raw = raw_of(grid, boxes, 0.999)
+    centres = (grid[:, :2] + 0.5) * grid[:, 2:]
+    raw[((centres < 16) | (centres > 40)).any(1), :2] = -20.0
+    losses = detection_losses(raw[None], grid, targets(face), Weights())
+    assert float(losses["box"]) < 1e-3
+    assert float(losses["class"]) < 0.01
+
+
+@given(factor=st.floats(1.0, 8.0))
+@settings(max_examples=20, deadline=None)
+def test_landmarks_are_measured_in_sizes_of_the_face(factor: float) -> None:
+    boxes = torch.tensor([[0.0, 0.0, 40.0, 40.0]])
+    wanted = torch.tensor([[[10.0, 10], [30, 10], [20, 20], [12, 30], [28, 30]]])
+    small = landmark_loss(wanted + 2, wanted, boxes)
+    large = landmark_loss((wanted + 2) * factor, wanted * factor, boxes * factor)
+    torch.testing.assert_close(small, large)
+
+
+def test_unknown_landmarks_teach_nothing() -> None:
+    points = torch.rand(2, 5, 2, requires_grad=True)
+    wanted = torch.full((2, 5, 2), torch.nan)
+    wanted[1, 0] = 0.0
+    landmark_loss(points, wanted, torch.tensor([[0.0, 0, 1, 1]] * 2)).backward()
+    assert points.grad is not None
+    assert points.grad[0].abs().sum() == 0
+    assert points.grad[1, 0].abs().sum() > 0
+    assert points.grad[1, 1:].abs().sum() == 0
+
+
+def outputs(weights: Path, pictures: torch.Tensor) -> dict[str, np.ndarray]:
+    count, _, height, width = pictures.shape
+    session = Session(weights, height, width, Runtime("cpu", batch=count))
+    session.input[:] = pictures.numpy()
+    return session.run()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (128, 64)])
+def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int]) -> None:
+    torch.manual_seed(1)
+    network = FaceNetwork(SMALL)
+    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
+        torch.nn.init.uniform_(norm.bias, -0.5, 0.5)
+        assert norm.running_mean is not None
+        torch.nn.init.uniform_(norm.running_mean, -0.5, 0.5)
+    network.eval()
+    export(network, tmp_path / "a.onnx")
+    pictures = torch.rand(2, 3, *size) * 255
+    grid = cell_grid(*size)
+    with torch.no_grad():
+        raw = flatten_heads(network(pictures))
+    found = outputs(tmp_path / "a.onnx", pictures)
+    np.testing.assert_allclose(found["boxes"], decode_boxes(raw, grid), rtol=1e-3, atol=1e-2)
+    np.testing.assert_allclose(found["scores"], decode_scores(raw), atol=1e-4)
+    np.testing.assert_allclose(
+        found["landmarks"].reshape(2, -1, 5, 2), decode_landmarks(raw, grid), rtol=1e-3, atol=1e-2
+    )
+
+
+def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> None:
+    """The first weights, given layers that they did not have, and written again, still say the same."""
+    torch.manual_seed(1)
+    first = find_model("facepaint-0").weights
+    pictures = torch.rand(2, 3, 96, 64) * 255
+    network = load_exported(first, [pictures], (0, 2, 3))
+    assert network.architecture.residuals == (0, 2, 3)
+    norm = network.stem[0].norm
+    assert float(norm.running_var.min()) > 0
+    export(network.eval(), tmp_path / "again.onnx")
+    again = load_exported(tmp_path / "again.onnx", [pictures], (0, 0, 0))
+    export(again.eval(), tmp_path / "twice.onnx")
+    expected = outputs(first, pictures)
+    for weights in (tmp_path / "again.onnx", tmp_path / "twice.onnx"):
+        found = outputs(weights, pictures)
+        for name in ("boxes", "scores", "landmarks"):
+            np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=2e-2)
+
+
+def test_no_detector_of_ours_to_begin_with_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"no network")
+    with pytest.raises(UsageError, match=r"x\.onnx: not a detector that .* train without --from"):
+        load_exported(tmp_path / "x.onnx", [], (0, 0, 0))
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    write_portraits(tmp_path / "data")
+    data = [str(tmp_path / "data")]
+    one, other, third = (
+        train(data, tmp_path / name, replace(QUICK, seed=seed), threads=1).state_dict()
+        for name, seed in (("one", 1), ("other", 1), ("third", 2))
+    )
+    for key, value in one.items():
+        torch.testing.assert_close(value, other[key], rtol=0, atol=0)
+    assert any((value != third[key]).any() for key, value in one.items())
+    assert {"settings.json", "log.jsonl", "checkpoint.pt", "curve.png", "detector.onnx"} == {
+        path.name for path in (tmp_path / "one").iterdir()
+    }
+
+
+def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
+    write_portraits(tmp_path / "data")
+    data = [str(tmp_path / "data")]
+    steady = replace(QUICK, batches=3, cool_down=0.0)
+    train(data, tmp_path / "run", steady, threads=1)
+    export_run(tmp_path / "run", tmp_path / "early.onnx")
+    assert outputs(tmp_path / "early.onnx", torch.zeros(1, 3, 64, 64))["scores"].shape == (1, 84)
+    resumed = train(data, tmp_path / "run", steady, Beginning(resume=True, batches=6), threads=1)
+    straight = train(data, tmp_path / "straight", replace(steady, batches=6), threads=1)
+    for one, other in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
+    write_portraits(tmp_path / "data")
+    with pytest.raises(InputError, match=r"settings\.json: no record of a training run"):
+        train([str(tmp_path / "data")], tmp_path / "run", QUICK, Beginning(resume=True))
+
+
+def test_the_rate_rises_stays_and_falls() -> None:
+    rates = [replace(QUICK, batches=100, warm_up=10, cool_down=0.2).rate(step) for step in range(100)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[10:80] == [1e-3] * 70
+    assert rates[-1] == pytest.approx(5e-5)
