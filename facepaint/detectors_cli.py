@@ -1,19 +1,36 @@
-"""`facepaint detectors`: label, review, train, measure and export face detectors.
+"""`facepaint detectors`: list, fetch, label, review, train, measure and export face detectors.
 
 Each command parses its options and calls one plain function, which it imports when it is called.
 """
 
+import importlib.util
+import json
+import shlex
+import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from facepaint.errors import InputError, MissingExtra
+from facepaint.options import AsJson, DeviceOption
+from facepaint.tables import print_columns, print_detectors, print_training
+
 app = typer.Typer(
     name="detectors",
-    help="Label pictures, and train, measure and export face detectors.",
+    help="List and fetch face detectors, label pictures, and train, measure and export one.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+class Part(StrEnum):
+    """Which of the pictures of a folder, as `models.evaluate.split` parts them."""
+
+    all = "all"
+    training = "training"
+    validation = "validation"
 
 
 @app.command()
@@ -32,3 +49,137 @@ def review(
     from viewer.review import review
 
     review(folder, lambda url: show_page(url, browser), port)
+
+
+@app.command()
+def evaluate(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Detectors: names, or files PATH.onnx.")],
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/.")
+    ],
+    side: Annotated[
+        int, typer.Option(min=32, max=4096, help="Longest side of a picture in px: larger ones are made smaller.")
+    ] = 640,
+    part: Annotated[
+        Part, typer.Option(help="Only the tenth of the pictures that training leaves out, or only the rest.")
+    ] = Part.all,
+    steady: Annotated[
+        int, typer.Option(min=0, help="Pictures on which steadiness is measured, at most; 0 leaves it out.")
+    ] = 40,
+    rounds: Annotated[int, typer.Option(min=0, help="How often each size is timed; 0 leaves the times out.")] = 30,
+    plot: Annotated[Path | None, typer.Option(help="Write precision-recall curves to this PNG.")] = None,
+    markdown: Annotated[Path | None, typer.Option(help="Write the table to this file for documents.")] = None,
+    device: DeviceOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure detectors side by side: average precision, landmarks, steadiness and time."""
+    _need_worker("measuring detectors")
+    from models.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
+    from models.detections import Options
+    from models.plots import check_plotting, plot_precision_recall
+    from models.providers import Runtime
+
+    if plot:
+        check_plotting()
+    options = Options(side, runtime=Runtime(device.value if device else "auto"))
+    comparison = compare_named(models, data, part.value, options, Plan(steady, rounds))
+    if plot:
+        plot_precision_recall(comparison.curves, plot)
+    if markdown:
+        _write(markdown, as_markdown(comparison))
+    if as_json:
+        print(json.dumps(as_facts(comparison)))
+    else:
+        print_columns(as_rows(comparison))
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[str],
+        typer.Argument(metavar="DATA...", help="Labelled folders; FOLDER=2 draws its pictures twice as often."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the run: settings, log, curve, checkpoint, detector.onnx.")],
+    batches: Annotated[int | None, typer.Option(min=1, help="Steps in all.  [default: 8000]")] = None,
+    batch: Annotated[int, typer.Option(min=2, help="Pictures a step.")] = 32,
+    size: Annotated[int, typer.Option(min=64, help="Side of a training picture in px, a multiple of 32.")] = 256,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1e-3,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run on the same machine.")] = 0,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="Begin with the weights of an exported detector.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the checkpoint in --out, with the settings it has.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or a device of PyTorch.")] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 2,
+) -> None:
+    """Train a detector on labelled folders; a tenth of the pictures is kept aside for validation."""
+    _need_training()
+    from models.train.command import Beginning, train
+    from models.train.settings import settings_for
+
+    settings = settings_for(batches, batch, size, learning_rate, seed)
+    beginning = Beginning(start, resume, batches)
+    command = shlex.join(["facepaint", *sys.argv[1:]])
+    train(data, out, settings, beginning, device=device, threads=threads, command=command, report=print_training)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run, finished or not.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write; its card gets the same name.")],
+    int8: Annotated[
+        Path | None, typer.Option(metavar="DATA", help="Quantise to int8, calibrated on this labelled folder.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "",
+    data: Annotated[str, typer.Option(help="What it was trained on, in words, for the card.")] = "",
+) -> None:
+    """Write the detector of a training run as one ONNX file with its card."""
+    _need_training()
+    from models.train.command import Words, export_run
+
+    export_run(run, out, Words(licence, data), int8)
+
+
+@app.command("list")
+def list_detectors(as_json: AsJson = False) -> None:
+    """List the detectors that have a name, and whether they are on this machine."""
+    from models import detector_rows
+
+    rows = detector_rows()
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        print_detectors(rows)
+
+
+@app.command()
+def pull(
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `facepaint detectors list` has them.")],
+) -> None:
+    """Fetch known detectors of others, for --detector NAME."""
+    from models.pull import pull
+
+    for name in names:
+        path, card = pull(name)
+        print(f"{name}: {card.summary}. Licence: {card.licence}; {card.source}", file=sys.stderr)
+        print(path)
+
+
+def _need_training() -> None:
+    _need_worker("training detectors")
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "matplotlib")):
+        raise MissingExtra("train", "training detectors")
+
+
+def _need_worker(what: str) -> None:
+    if importlib.util.find_spec("cv2") is None:
+        raise MissingExtra("worker", what)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise InputError(f"{path} cannot be written: {exc.strerror}") from exc

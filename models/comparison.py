@@ -68,11 +68,12 @@ class Plan:
 
     Attributes:
         steady_pictures: how many pictures, at most, steadiness is measured on; 0 leaves it out.
-        rounds: how often each detector is timed at each of `SIZES`; 0 leaves it out.
+        rounds: how often each detector is timed at each of ``sizes`` (width and height in px); 0 leaves it out.
     """
 
     steady_pictures: int = 40
     rounds: int = 30
+    sizes: tuple[tuple[int, int], ...] = SIZES
 
 
 def compare_named(choices: Sequence[str], folder: Path, part: Part, options: Options, plan: Plan) -> Comparison:
@@ -104,8 +105,8 @@ def compare(
         measures += _steady([steadiness(model, folder, some, options) for model in models])
     if plan.rounds and pictures:
         picture = read_picture(folder, max(pictures, key=lambda picture: len(picture.faces)))
-        for size in SIZES:
-            timings = time_detectors(models, picture, size, plan.rounds, options)
+        for size in plan.sizes:
+            timings = time_detectors(models, picture, size, plan.rounds, options.runtime)
             name = f"{size[0]}x{size[1]}"
             measures.append(Measure(f"ms a picture, {name}", tuple(one.ms for one in timings), 1, min))
             measures.append(Measure(f"share of the first one's time, {name}", tuple(one.share for one in timings), 2))

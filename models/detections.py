@@ -14,7 +14,7 @@ from facepaint.jobs import Candidate
 from facepaint.labels import LabelledPicture, picture_path, picture_size
 from models import DetectorModel
 from models.detector import Detector, Pixels, Size
-from models.session import Device
+from models.providers import AUTO, Runtime
 
 Floats = npt.NDArray[np.float64]
 
@@ -32,13 +32,12 @@ class Options:
     Attributes:
         side: longest side in px that pictures are made smaller to; none is enlarged.
         lowest_score: of the detections that are kept.
-        device, threads: as `models.detector.Detector` has them.
+        runtime: where, on how many threads.
     """
 
     side: int = 640
     lowest_score: float = LOWEST_SCORE
-    device: Device = "auto"
-    threads: int = 1
+    runtime: Runtime = AUTO
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def detect_all(
 
 def open_detector(model: DetectorModel, size: Size, options: Options) -> Detector:
     """A detector for pictures of one size."""
-    return Detector(model, size, options.device, options.threads, lowest_score=options.lowest_score)
+    return Detector(model, size, options.runtime, options.lowest_score)
 
 
 def detect(detector: Detector, pixels: Sequence[Pixels]) -> list[Found]:

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from models import DetectorModel
-from models.detections import Options
 from models.detector import Detector, Pixels, Size
+from models.providers import Runtime
 
 SIZES = ((320, 192), (640, 384), (1280, 736))
 """Width and height in px of what the networks are given."""
@@ -31,7 +31,7 @@ class Timing:
 
 
 def time_detectors(
-    models: Sequence[DetectorModel], picture: Pixels, size: tuple[int, int], rounds: int, options: Options
+    models: Sequence[DetectorModel], picture: Pixels, size: tuple[int, int], rounds: int, runtime: Runtime
 ) -> list[Timing]:
     """Time detectors side by side, from planes of pixels to faces, one picture at a time.
 
@@ -40,13 +40,13 @@ def time_detectors(
         picture: h x w x 3 in B, G, R, any size: it is stretched over all of ``size``.
         size: width and height in px, multiples of the networks' strides.
         rounds: how often each detector runs.
-        options: of these the device and the threads count.
+        runtime: where, on how many threads.
     """
     width, height = size
     fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     planes = [(fitted[:, :, 0].copy(), fitted[:, :, 1].copy(), fitted[:, :, 2].copy())]
     shape = Size(width, height, width, height, 1.0, 1.0)
-    detectors = [Detector(model, shape, options.device, options.threads) for model in models]
+    detectors = [Detector(model, shape, runtime) for model in models]
     took: list[list[float]] = [[] for _ in detectors]
     for number in range(WARM_UP + rounds):
         for detector, times in zip(detectors, took, strict=True):

@@ -16,9 +16,11 @@ from models.average_precision import WIDER_SETS
 from models.detections import Floats, Found, Options, detect_all, read_picture, size_within
 from models.evaluate import Truth, evaluate, judge, split, truth_of, working_points
 from models.landmarks import POSES, ROLL_CLASSES, landmark_errors, pose_sets, roll, turn
+from models.providers import Runtime
 from tasks.tracking import HIDING, STICKERS
 from tests.portraits import BOX, POINTS, write_portraits
 
+CPU = Runtime("cpu")
 MODEL = find_model("facepaint-0")
 UNSAID = replace(MODEL.card, hiding=None, stickers=None)
 HEAD = np.array([[-10.0, -10], [10, -10], [0, 0], [-8, 10], [8, 10]])
@@ -65,7 +67,7 @@ class TestPictures:
     def test_what_is_found_comes_in_the_order_and_px_of_the_labels(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)
         assert [one.image for one in labelled] == ["b.png", "a.png", "c.png"]
-        found = detect_all(MODEL, tmp_path, labelled, Options(side=256, device="cpu"))
+        found = detect_all(MODEL, tmp_path, labelled, Options(side=256, runtime=CPU))
         for one, picture in zip(found, labelled, strict=True):
             assert one.boxes[0] == pytest.approx(picture.faces[0].box, abs=25)
             assert list(one.scores) == sorted(one.scores, reverse=True)
@@ -74,8 +76,8 @@ class TestPictures:
 
     def test_scores_go_down_to_what_is_asked_for(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)[:1]
-        (low,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.01, device="cpu"))
-        (high,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.5, device="cpu"))
+        (low,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.01, runtime=CPU))
+        (high,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.5, runtime=CPU))
         assert len(high.scores) < len(low.scores)
         assert low.scores.min() < 0.15
         np.testing.assert_array_equal(low.from_score(0.5).boxes, high.boxes)
@@ -170,7 +172,7 @@ class TestJudging:
 
     def test_a_detector_over_a_folder(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)
-        evaluation = evaluate(MODEL, tmp_path, labelled, Options(device="cpu"))
+        evaluation = evaluate(MODEL, tmp_path, labelled, Options(runtime=CPU))
         assert evaluation.curves["all"].faces == 2, "the third is ignored"
         assert evaluation.curves["all"].average_precision == 1
         assert evaluation.at_score["stickers"].recall == 1

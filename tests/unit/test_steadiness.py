@@ -13,8 +13,11 @@ from models import find_model
 from models.detections import Floats, Options
 from models.detector import Pixels, Size
 from models.landmarks import roll
+from models.providers import Runtime
 from models.steadiness import NOISE, SCALES, SHIFTS, TURNS, changed, changes, large_faces, measure_faces, steadiness
 from tests.portraits import write_portraits
+
+CPU = Runtime("cpu")
 
 EXTENT = Size(240, 200, 256, 224, 2.0, 2.0)
 """The picture the detector is given is half as large as the labelled one."""
@@ -141,7 +144,7 @@ def test_only_large_faces_that_count_are_taken() -> None:
 
 def test_a_real_detector(tmp_path: Path) -> None:
     pictures = write_portraits(tmp_path)
-    found = steadiness(find_model("facepaint-0"), tmp_path, pictures, Options(side=320, device="cpu"))
+    found = steadiness(find_model("facepaint-0"), tmp_path, pictures, Options(side=320, runtime=CPU))
     assert len(found.found) == 2
     assert (found.found > 0.8).all()
     assert (found.trembling < 0.15).all()
