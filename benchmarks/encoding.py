@@ -29,6 +29,7 @@ from facepaint.encoders import ENCODERS
 from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile
 from facepaint.looks import Look, parse_look
 from facepaint.settings import Settings
+from models.providers import Runtime
 from tasks.decode import decode_window
 from tasks.detect import detect_segment
 from tasks.encode import SegmentEncoder
@@ -152,7 +153,7 @@ def cut(clip: Path, look: Look, profile: OutputProfile, seconds: float) -> Cut:
     job = replace(job, start_pts=segments[0].record.start)
     made = Cut(job, segments, {})
     for index in range(len(segments)):
-        made.faces[index] = detect_segment(job, *made.run(index), "cpu")
+        made.faces[index] = detect_segment(job, *made.run(index), Runtime("cpu"))
     return made
 
 

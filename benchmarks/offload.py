@@ -29,6 +29,7 @@ from facepaint.looks import Look, parse_look
 from facepaint.settings import Settings
 from facepaint.stack import Stack, private_stack
 from facepaint.wake import Timeline
+from models.providers import Runtime
 from tasks.detect import detect_segment
 from tasks.paint import paint_segment
 
@@ -83,7 +84,7 @@ def one_process(client: Client, job_id: str, look: Look) -> Timing:
     start = time.perf_counter()
     for index, segment in enumerate(segments):
         run = slice(segment.decode_from, index + 1)
-        found[index] = detect_segment(job, segments[run], bins[run], "cpu")
+        found[index] = detect_segment(job, segments[run], bins[run], Runtime("cpu"))
     for index, segment in enumerate(segments):
         run = slice(segment.decode_from, index + 1)
         near = {other: found[other] for other in reaches[index]}

@@ -15,6 +15,7 @@ import typer
 from facepaint import __version__, keys
 from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
+from facepaint.detectors import find_detector
 from facepaint.detectors_cli import app as detectors
 from facepaint.display import make_display, show_page
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
@@ -157,10 +158,10 @@ def _check_detection(settings: Settings) -> None:
     from models import find_model
 
     find_model(settings.detector)
-    if settings.device == "cuda":
+    if settings.device not in ("auto", "cpu") or settings.float16:
         from models.session import check_device  # slow to import
 
-        check_device(settings.device)
+        check_device(settings.device, settings.float16)
 
 
 def _check_encoder(settings: Settings) -> None:
@@ -188,6 +189,8 @@ def upload(
     look = parse_look(filters)
     settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
     settings.require_services()
+    if not resume:
+        find_detector(settings.detector)
     if resume and len(inputs) != 1:
         raise UsageError("--resume goes on with one job: give the one file it was uploaded from")
     # Weak devices upload: a long video's index and the storage's client are never made at once.

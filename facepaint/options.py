@@ -16,6 +16,8 @@ class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+    tensorrt = "tensorrt"
+    openvino = "openvino"
 
 
 Inputs = Annotated[

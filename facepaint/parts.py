@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from kombu.exceptions import OperationalError
 
 import facepaint
+from facepaint.devices import GPUS
 from facepaint.errors import MissingExtra, QueueUnreachable, StoreUnreachable
 from facepaint.processes import Recipe
 from facepaint.queue import QUEUES, Queue, make_app
@@ -229,7 +230,7 @@ def worker_command(
     On a CPU it is a pool of ``processes``, by default as many as keep every core busy with ``settings.threads`` each.
     On a GPU it is one process: a forked one could not use CUDA.
     """
-    pool = pool or ("solo" if settings.device == "cuda" else "prefork")
+    pool = pool or ("solo" if settings.device in GPUS else "prefork")
     count = 1 if pool == "solo" else processes or max(1, cores() // settings.threads)
     command = [sys.executable, "-m", "celery", "--app", "tasks", "worker"]
     command += ["--queues", ",".join(queues), "--pool", pool, "--concurrency", str(count)]
@@ -274,9 +275,9 @@ def has_gpu() -> bool:
 
 def workers(home: Path, settings: Settings, processes: int | None = None) -> list[Recipe]:
     """The workers of one machine: a pool on the CPU; with a GPU one process detects there and the pool paints."""
-    if settings.device == "cuda" or (settings.device == "auto" and has_gpu()):
+    if settings.device in GPUS or (settings.device == "auto" and has_gpu()):
         on_gpu = settings.model_copy(update={"worker_name": f"{settings.worker_name}-gpu"})
-        on_cpu = settings.model_copy(update={"device": "cpu"})
+        on_cpu = settings.model_copy(update={"device": "cpu", "float16": False})
         return [
             worker(home, on_gpu, "GPU worker", queues=("detect",), pool="solo"),
             worker(home, on_cpu, "worker", queues=("paint",), processes=processes),

@@ -16,6 +16,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.devices import Device
 from facepaint.encoders import EncoderName
 from facepaint.errors import ServiceError, UsageError
 
@@ -106,7 +107,13 @@ class Settings(BaseSettings):
     upload_parallel: int = Field(4, ge=1, le=32, description="objects uploaded at once")
     detector: str = Field(DEFAULT_DETECTOR, description="face detector: a name, or a file PATH.onnx")
     min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where a worker runs the detector")
+    device: Device = Field(
+        "auto", description="where a worker runs the detector; auto: cuda where it is there, else the CPU"
+    )
+    detect_batch: int | None = Field(
+        None, ge=1, le=256, description="frames detected at once; unset: 4 on a CPU, 16 on a GPU"
+    )
+    float16: bool = Field(False, description="run the detector in half precision; on the devices cuda and tensorrt")
     encoder: EncoderName | None = Field(
         None, description="encoder of the results; unset: libx264, or libx265 where more than 8 bits are kept"
     )

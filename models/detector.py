@@ -11,7 +11,7 @@ from facepaint.jobs import Candidate
 from facepaint.onnx_file import read_network
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs, WrongOutputs
-from models.providers import Device, Runtime
+from models.providers import AUTO, Runtime
 from models.session import Floats, Session
 
 Pixels = npt.NDArray[np.uint8]
@@ -54,9 +54,8 @@ def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face
 class Detector:
     """A face detector on one device, with one fixed input shape.
 
-    Make it after a fork. ``device`` says where it really runs: a device asked for by name and absent is an error,
-    never a quiet fallback. Candidates below ``lowest_score`` are left out, by default those that no working point of
-    the detector asks for.
+    Make it after a fork. ``device`` says where it really runs. Candidates below ``lowest_score`` are left out, by
+    default those that no working point of the detector asks for.
 
     Raises:
         UsageError: the weights do not load, take no pictures of this size, or give what the decoder does not read.
@@ -64,12 +63,7 @@ class Detector:
     """
 
     def __init__(
-        self,
-        model: DetectorModel,
-        size: Size,
-        device: Device = "auto",
-        threads: int = 1,
-        lowest_score: float | None = None,
+        self, model: DetectorModel, size: Size, runtime: Runtime = AUTO, lowest_score: float | None = None
     ) -> None:
         card = model.card
         self.name, self.size = card.label, size
@@ -77,7 +71,7 @@ class Detector:
         self._landmarks = card.landmarks
         self._decoder = DECODERS[card.decoder]
         self._input_size = Input(size.input_width, size.input_height)
-        self._session, outputs = _open(model, size, Runtime(device, threads), self._decoder.batch)
+        self._session, outputs = _open(model, size, runtime, self._decoder.batch)
         self.device, self.batch = self._session.device, self._session.batch
         # Padding stays as it is for ever, so only the content is written for each picture.
         self._session.input[:] = -self._decoder.mean / self._decoder.divisor

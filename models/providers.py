@@ -3,32 +3,17 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
+from facepaint.devices import EXTRAS, GPUS, PROVIDERS, Device
 from facepaint.errors import DeviceError, UsageError
 
-Device = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-
 Options = Mapping[str, str | bool]
-
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-}
-"""ONNX Runtime's name for each device; https://onnxruntime.ai/docs/execution-providers tells their options."""
 
 BATCHES = {"cpu": 4, "cuda": 16, "tensorrt": 16, "openvino": 1}
 """Pictures a device is given at once, unless told otherwise.
 
 On a CPU 4 take 5 % less time a picture than 1 at 320x192, and no more than 8 do; at 640x384 it is all one.
 """
-
-HALVES = ("cuda", "tensorrt")
-"""Devices that have instructions for float16."""
-
-_EXTRAS = {"cpu": "worker", "cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +24,16 @@ class Runtime:
         device: ``auto`` is CUDA where it is there, else the CPU; the others are used or refused.
         threads: of the CPU, for one network.
         batch: pictures at once; None is what `BATCHES` says.
-        float16: compute in half precision, but for decoding; only on `HALVES`.
+        float16: compute in half precision, but for decoding; only on `GPUS`.
     """
 
     device: Device = "auto"
     threads: int = 1
     batch: int | None = None
     float16: bool = False
+
+
+AUTO = Runtime()
 
 
 def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
@@ -64,10 +52,10 @@ def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
     else:
         raise DeviceError(
             f"device '{runtime.device}' was asked for, but this ONNX Runtime offers only {_offer(there)}: "
-            f"install the extra '{_EXTRAS[runtime.device]}' instead of 'worker', or use --device cpu"
+            f"install the extra '{EXTRAS[runtime.device]}' instead of 'worker', or use --device cpu"
         )
     if runtime.float16:
-        wanted = [device for device in wanted if device in HALVES]
+        wanted = [device for device in wanted if device in GPUS]
         if not wanted:
             raise UsageError("float16 needs the device cuda or tensorrt: use one, or set FACEPAINT_FLOAT16=false")
     return wanted

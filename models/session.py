@@ -15,10 +15,11 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import onnxruntime as ort
 
+from facepaint.devices import GPUS, PROVIDERS, Device
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.onnx_file import with_sizes
 from facepaint.settings import cache_folder
-from models.providers import BATCHES, PROVIDERS, Device, Runtime, devices_for, providers_for
+from models.providers import BATCHES, Runtime, devices_for, providers_for
 
 Floats = npt.NDArray[np.float32]
 
@@ -65,9 +66,9 @@ class Session:
         return dict(zip(self.outputs, self._session.run(self.outputs, {self._name: batch}), strict=True))
 
 
-def check_device(device: Device) -> None:
-    """Raise `DeviceError` if a device asked for by name is not offered here."""
-    devices_for(Runtime(device), ort.get_available_providers())
+def check_device(device: Device, float16: bool = False) -> None:
+    """Raise `DeviceError` if a device asked for by name is not offered here, `UsageError` if it has no float16."""
+    devices_for(Runtime(device, float16=float16), ort.get_available_providers())
 
 
 def _batch(device: str, runtime: Runtime, most: int | None) -> int:
@@ -110,18 +111,26 @@ def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSess
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = ONLY_ERRORS
     engines = cache_folder() / "tensorrt" / f"onnxruntime-{ort.__version__}"
-    if device in ("cuda", "tensorrt"):
+    if device in GPUS:
         ort.preload_dlls(directory="")
     if device == "tensorrt":
         _load_tensorrt()
         engines.mkdir(parents=True, exist_ok=True)
     if device == "cuda" and runtime.float16:
-        from models.float16 import with_float16  # needs the package onnx
-
-        network = with_float16(network)
+        network = _in_float16(network)
     chain = providers_for(device, runtime, engines, hashlib.sha256(network).hexdigest()[:16])
     # With its own fallback ONNX Runtime would go on with another device, and say so on standard output.
     return ort.InferenceSession(network, options, providers=chain, enable_fallback=0)
+
+
+def _in_float16(network: bytes) -> bytes:
+    try:
+        from models.float16 import with_float16
+    except ImportError as exc:
+        raise DeviceError(
+            "float16 on the device cuda needs the package onnx: pip install 'onnx>=1.17,<2', or use --device tensorrt"
+        ) from exc
+    return with_float16(network)
 
 
 def _load_tensorrt() -> None:

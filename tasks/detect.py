@@ -12,7 +12,7 @@ import numpy as np
 from facepaint.jobs import Faces, FrameFaces, Job, Segment, VideoStream
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
-from models.providers import Device
+from models.providers import AUTO, Runtime
 from tasks.decode import Bins, decode_window
 from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
@@ -25,19 +25,16 @@ SIGNATURE_SIZE = (16, 9)
 
 
 @lru_cache(maxsize=4)
-def load_detector(
-    model: DetectorModel, min_face: float, width: int, height: int, device: Device, threads: int
-) -> Detector:
+def load_detector(model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime) -> Detector:
     """The detector for upright frames of a size; remembered, because making one takes longer than using it."""
-    return Detector(model, size_for(model, width, height, min_face), device, threads)
+    return Detector(model, size_for(model, width, height, min_face), runtime)
 
 
 def detect_segment(
     job: Job,
     run: Sequence[Segment],
     bins: Bins,
-    device: Device,
-    threads: int = 1,
+    runtime: Runtime = AUTO,
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
@@ -57,9 +54,9 @@ def detect_segment(
     clock = Stopwatch()
     with clock.stage("load"):
         model = model or shipped_model(job.detector.name)
-        detector = load_detector(model, job.detector.min_face, *job.video.upright_size, device, threads)
+        detector = load_detector(model, job.detector.min_face, *job.video.upright_size, runtime)
     findings = _Findings(detector, clock)
-    frames = clock.each("decode", decode_window(job.video, run, bins, threads))
+    frames = clock.each("decode", decode_window(job.video, run, bins, runtime.threads))
     for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):
         findings.add(picture, _slot(job, picture.pts))
     findings.finish()

@@ -20,7 +20,7 @@ from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
 from models import DetectorModel, shipped_model
-from models.providers import Device
+from models.providers import AUTO, Runtime
 from tasks.detect import load_detector
 from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for
@@ -71,8 +71,7 @@ def detect_picture(
     job: Job,
     index: int,
     data: bytes,
-    device: Device,
-    threads: int = 1,
+    runtime: Runtime = AUTO,
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
@@ -87,7 +86,8 @@ def detect_picture(
     with clock.stage("load"):
         height, width = picture.rgb.shape[:2]
         model = model or shipped_model(job.detector.name)
-        detector = load_detector(model, job.detector.min_face, width, height, device, threads)
+        # The next picture may have another size, and then another detector.
+        detector = load_detector(model, job.detector.min_face, width, height, replace(runtime, batch=1))
     with clock.stage("scale"):
         size = (detector.size.width, detector.size.height)
         small = np.asarray(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)

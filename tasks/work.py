@@ -32,6 +32,7 @@ from facepaint.settings import Settings
 from facepaint.status import alive_workers
 from facepaint.store import Store
 from facepaint.wake import Timeline, is_ready, load_job, wake
+from models.providers import Runtime
 from tasks.detect import detect_segment
 from tasks.detectors import card_of, model_of
 from tasks.encoders import require_encoder
@@ -263,9 +264,10 @@ def _detect(bench: Workbench, job: Job, run: Sequence[Segment]) -> Faces:
     index, settings = run[-1].index, bench.settings
     bins = _StoredBins(bench.store, job.id, run)
     model = model_of(job.detector, bench.store)
+    runtime = Runtime(settings.device, settings.threads, settings.detect_batch, settings.float16)
     if job.video is None:
-        return detect_picture(job, index, bins[0], settings.device, settings.threads, settings.worker_name, model)
-    return detect_segment(job, run, bins, settings.device, settings.threads, settings.worker_name, model)
+        return detect_picture(job, index, bins[0], runtime, settings.worker_name, model)
+    return detect_segment(job, run, bins, runtime, settings.worker_name, model)
 
 
 def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: int) -> Result:

@@ -17,7 +17,7 @@ from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
 from facepaint import keys
-from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError
+from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError, UsageError
 from facepaint.jobs import WorkerInfo
 from facepaint.keys import JOB_ID, LOOK_ID
 from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
@@ -184,8 +184,8 @@ def _worker_info() -> WorkerInfo:
 @worker_init.connect
 def _check_device(**_: Any) -> None:
     try:
-        check_device(settings.device)
-    except DeviceError as exc:
+        check_device(settings.device, settings.float16)
+    except UsageError as exc:
         # Celery logs what a signal's receiver raises and goes on; a worker on the wrong device must not.
         raise SystemExit(f"facepaint worker: {exc}") from exc
 

@@ -15,6 +15,7 @@ import skimage.data
 
 from facepaint.jobs import Colour, DetectorSpec, Job, OutputProfile, SourceFile, VideoStream
 from models.detector import Size
+from models.providers import Runtime
 from tasks.detect import _pictures, detect_segment
 from tasks.hdr import HLG, PQ
 from tasks.samples import plane_views, planes_of
@@ -55,7 +56,7 @@ def test_frames_are_looked_at_as_often_as_told_whatever_rate_the_stream_promises
         video=replace(clip.probed.video, frame_rate=Fraction(60)),
         start_pts=start,
     )
-    faces = detect_segment(job, clip.records[:1], [clip.segments[0].data], "cpu")
+    faces = detect_segment(job, clip.records[:1], [clip.segments[0].data], Runtime("cpu"))
     looked_at = [n for n, frame in enumerate(faces.frames) if frame.status == "detected"]
     assert len(faces.frames) == FRAMES
     assert (looked_at[0], looked_at[-1]) == (0, FRAMES - 1)

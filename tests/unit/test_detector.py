@@ -9,6 +9,7 @@ from facepaint.detectors import SHIPPED
 from facepaint.errors import DeviceError, UsageError
 from models import find_model
 from models.detector import Detector, Pixels, Size, size_for, suppress
+from models.providers import Runtime
 from models.session import check_device
 
 FACE = (178, 60, 272, 180)
@@ -29,7 +30,7 @@ class TestEveryDetector:
 
     def test_finds_the_face_of_the_portrait(self, name: str) -> None:
         portrait = skimage.data.astronaut()
-        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        detector = Detector(find_model(name), whole(512, 512), Runtime("cpu"))
         (found,) = detector.detect([planes_of(portrait)])
         best = found[0]
         assert best.score > 0.6
@@ -41,20 +42,20 @@ class TestEveryDetector:
         assert right_eye[1] < nose[1] < right_mouth[1]
 
     def test_scores_fall_and_none_is_below_the_floor(self, name: str) -> None:
-        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        detector = Detector(find_model(name), whole(512, 512), Runtime("cpu"))
         (found,) = detector.detect([planes_of(skimage.data.astronaut())])
         scores = [face.score for face in found]
         assert scores == sorted(scores, reverse=True)
         assert min(scores) >= 0.15
 
     def test_nothing_in_plain_grey(self, name: str) -> None:
-        detector = Detector(find_model(name), whole(320, 192), "cpu")
+        detector = Detector(find_model(name), whole(320, 192), Runtime("cpu"))
         grey = np.full((192, 320), 128, np.uint8)
         assert detector.detect([(grey, grey, grey)]) == [()]
 
     def test_a_batch_gives_what_single_pictures_give(self, name: str) -> None:
         portrait = skimage.data.astronaut()
-        detector = Detector(find_model(name), whole(512, 512), "cpu")
+        detector = Detector(find_model(name), whole(512, 512), Runtime("cpu"))
         both = detector.detect([planes_of(portrait), planes_of(portrait[:, ::-1])])
         assert both[0] == detector.detect([planes_of(portrait)])[0]
         assert both[1] == detector.detect([planes_of(portrait[:, ::-1])])[0]
@@ -66,7 +67,7 @@ class TestEveryDetector:
         step = 512 / size.width
         rows = (np.arange(size.height) * step).astype(int)
         small = portrait[rows][:, rows]
-        (found,) = Detector(model, size, "cpu").detect([planes_of(small)])
+        (found,) = Detector(model, size, Runtime("cpu")).detect([planes_of(small)])
         for side, expected in zip(found[0].box, FACE, strict=True):
             assert side == pytest.approx(expected, abs=30)
 
@@ -103,11 +104,11 @@ def test_a_device_that_is_not_there_is_an_error() -> None:
     with pytest.raises(DeviceError, match="offers only the CPU"):
         check_device("cuda")
     with pytest.raises(DeviceError, match="--device cpu"):
-        Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), "cuda")
+        Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), Runtime("cuda"))
 
 
 def test_the_device_that_is_used_is_told() -> None:
-    assert Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), "cpu").device == "cpu"
+    assert Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), Runtime("cpu")).device == "cpu"
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -117,8 +118,8 @@ def test_cuda_finds_what_the_cpu_finds(name: str) -> None:
     except DeviceError:
         pytest.skip("no CUDA device that ONNX Runtime can use")
     picture = planes_of(skimage.data.astronaut())
-    on_gpu = Detector(find_model(name), whole(512, 512), "cuda").detect([picture] * 3)
-    (on_cpu,) = Detector(find_model(name), whole(512, 512), "cpu").detect([picture])
+    on_gpu = Detector(find_model(name), whole(512, 512), Runtime("cuda")).detect([picture] * 3)
+    (on_cpu,) = Detector(find_model(name), whole(512, 512), Runtime("cpu")).detect([picture])
     for found in on_gpu:
         assert found[0].score == pytest.approx(on_cpu[0].score, abs=0.02)
         assert found[0].box == pytest.approx(on_cpu[0].box, abs=2)

@@ -14,6 +14,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, SourceFile
 from facepaint.looks import parse_look
 from facepaint.pictures import is_lossless_webp
+from models.providers import Runtime
 from tasks.pictures import TURNS, detect_picture, paint_picture
 from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile, jpeg_segment
 
@@ -224,7 +225,7 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
     source = encoded(Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG")
     now = datetime.now(UTC)
     job = Job("x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow"))
-    found = detect_picture(job, 0, source, "cpu").frames[0].faces
+    found = detect_picture(job, 0, source, Runtime("cpu")).frames[0].faces
     assert any(face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found)
 
 

@@ -116,7 +116,7 @@ def test_a_connection_file_says_nothing_but_the_connection(tmp_path: Path) -> No
         ("CRF", "99", "FACEPAINT_CRF=99: Input should be less than or equal to 51"),
         ("CRF", "high", "FACEPAINT_CRF=high: Input should be a valid integer"),
         ("SEGMENT_S", "0", "FACEPAINT_SEGMENT_S=0: Input should be greater than 0"),
-        ("DEVICE", "gpu", "FACEPAINT_DEVICE=gpu: Input should be 'auto', 'cpu' or 'cuda'"),
+        ("DEVICE", "gpu", "FACEPAINT_DEVICE=gpu: Input should be 'auto', 'cpu', 'cuda', 'tensorrt' or 'openvino'"),
         ("VIEWER_PORT", "70000", "FACEPAINT_VIEWER_PORT=70000: Input should be less than or equal to 65535"),
     ],
 )
