@@ -16,6 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from facepaint import __version__, keys
+from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors import card_beside, find_detector, read_card
 from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
 from facepaint.jobs import WorkerInfo
 from facepaint.parts import find_rclone, find_valkey, require_worker_extra
@@ -120,7 +122,7 @@ def _inference(settings: Settings) -> Iterator[Check]:
     if importlib.util.find_spec("onnxruntime") is None or package is None:
         return
     folders = [Path(folder) for folder in package.submodule_search_locations or ()]
-    weights = next(path for folder in folders for path in sorted(folder.glob("weights/*.onnx")))
+    weights = next(folder / "weights" / f"{DEFAULT_DETECTOR}.onnx" for folder in folders)
     asked = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", _ASK_PROVIDERS, str(weights)],
         capture_output=True,
@@ -138,7 +140,13 @@ def _inference(settings: Settings) -> Iterator[Check]:
         for name, provider in (("cuda", "CUDAExecutionProvider"), ("cpu", "CPUExecutionProvider"))
         if provider in used
     ]
-    detail = f"ONNX Runtime {version} runs on {' and '.join(devices)}"
+    try:
+        chosen = find_detector(settings.detector)
+    except FacepaintError as exc:
+        yield Check("detector", False, str(exc), "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names")
+        return
+    label = chosen.card.label if chosen else read_card(card_beside(weights.with_stem(settings.detector))).label
+    detail = f"{label}; ONNX Runtime {version} runs on {' and '.join(devices)}"
     if "CUDAExecutionProvider" in listed and "cuda" not in devices:
         failures = [line for line in asked.stderr.splitlines() if "rror" in line]
         why = (failures or [complaint])[-1].strip()

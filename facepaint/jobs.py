@@ -127,6 +127,11 @@ class DetectorSpec:
     every: int = 1
     card: DetectorCard | None = None
 
+    @property
+    def label(self) -> str:
+        """How reports name it."""
+        return self.card.label if self.card else self.name
+
 
 @dataclass(frozen=True, slots=True)
 class OutputProfile:

@@ -1,0 +1,161 @@
+"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see `tests.networks`."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from facepaint.cards import DecoderName, DetectorCard, Scores
+from facepaint.detectors import TYPICAL
+from facepaint.errors import UsageError
+from models import DetectorModel
+from models.decoders import DECODERS, Input, Outputs
+from models.detector import Detector, Size
+from models.providers import Runtime
+from tests.networks import FACES, tiny_network
+
+CPU = Runtime("cpu")
+
+WIDTH, HEIGHT = 96, 64
+WHOLE = Size(WIDTH, HEIGHT, WIDTH, HEIGHT, 1.0, 1.0)
+
+Planes = npt.NDArray[np.uint8]
+
+
+def picture(decoder: str, *cells: tuple[int, int], channel: int | None = None) -> Planes:
+    """B, G and R planes, black but for some cells (column, row)."""
+    face = FACES[decoder]
+    planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
+    for column, row in cells:
+        x, y = column * face.stride, row * face.stride
+        planes[face.channel if channel is None else channel, y : y + face.stride, x : x + face.stride] = 255
+    return planes
+
+
+def tiny(folder: Path, decoder: DecoderName, network: bytes | None = None, **card: object) -> DetectorModel:
+    """A detector of a tiny network, which finds only cells that are wholly lit."""
+    path = folder / f"{decoder}.onnx"
+    path.write_bytes(network or tiny_network(decoder))
+    sure = DetectorCard("tiny", decoder, hiding=Scores(0.7, 0.7))
+    return DetectorModel(path, replace(sure, **card))  # type: ignore[arg-type]
+
+
+def detect(detector: Detector, *pictures: Planes) -> list[list[tuple[float, ...]]]:
+    found = detector.detect([tuple(planes) for planes in pictures])  # type: ignore[misc]
+    return [[(*face.box, *face.landmarks) for face in faces] for faces in found]
+
+
+def test_every_decoder_that_a_card_may_name_is_here_and_tried() -> None:
+    names = set(get_args(DecoderName))
+    assert set(DECODERS) == set(TYPICAL) == set(FACES) == names
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+class TestEveryDecoder:
+    """What every decoder must do."""
+
+    def test_finds_the_planted_face(self, decoder: DecoderName, tmp_path: Path) -> None:
+        face = FACES[decoder]
+        ((found,),) = Detector(tiny(tmp_path, decoder), WHOLE, CPU).detect([tuple(picture(decoder, (3, 2)))])  # type: ignore[list-item]
+        assert found.box == pytest.approx(face.box, abs=0.02)
+        assert found.landmarks == pytest.approx(face.landmarks, abs=0.02)
+        assert found.score == pytest.approx(1, abs=0.01)
+
+    def test_landmarks_come_in_the_fields_order(self, decoder: DecoderName, tmp_path: Path) -> None:
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (3, 2)))
+        right_eye, left_eye, nose, right_mouth, left_mouth = np.array(found[4:]).reshape(5, 2)
+        assert right_eye[0] < nose[0] < left_eye[0]
+        assert right_mouth[0] < left_mouth[0]
+        assert right_eye[1] < nose[1] < right_mouth[1]
+
+    def test_sees_its_own_colour_only(self, decoder: DecoderName, tmp_path: Path) -> None:
+        detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
+        others = {0, 1, 2} - {FACES[decoder].channel}
+        assert detect(detector, *(picture(decoder, (3, 2), channel=channel) for channel in others)) == [[], []]
+
+    def test_a_batch_gives_what_single_pictures_give(self, decoder: DecoderName, tmp_path: Path) -> None:
+        detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
+        pictures = [picture(decoder, cell) for cell in ((3, 2), (0, 0), (5, 4), (1, 3), (4, 1), (2, 2))]
+        pictures.insert(2, picture(decoder))
+        together = detect(detector, *pictures)
+        assert [len(faces) for faces in together] == [1, 1, 0, 1, 1, 1, 1]
+        assert together == [faces for one in pictures for faces in detect(detector, one)]
+
+    def test_padding_is_no_face_and_moves_none(self, decoder: DecoderName, tmp_path: Path) -> None:
+        smaller = replace(WHOLE, width=WIDTH - 23, height=HEIGHT - 9)
+        detector = Detector(tiny(tmp_path, decoder), smaller, CPU)
+        cut = picture(decoder, (3, 2))[:, : smaller.height, : smaller.width]
+        ((found,), nothing) = detect(detector, cut, np.zeros_like(cut))
+        assert found[:4] == pytest.approx(FACES[decoder].box, abs=0.02)
+        assert nothing == []
+
+    def test_a_face_at_the_edge_keeps_what_lies_outside(self, decoder: DecoderName, tmp_path: Path) -> None:
+        stride = FACES[decoder].stride
+        moved = np.array(FACES[decoder].box) - np.tile((3 * stride, 2 * stride), 2)
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (0, 0)))
+        assert found[:4] == pytest.approx(moved, abs=0.02)
+        last = (WIDTH // stride - 1, HEIGHT // stride - 1)
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, last))
+        assert found[:4] == pytest.approx(moved + np.tile(last, 2) * stride, abs=0.02)
+
+    def test_boxes_and_points_are_in_px_of_the_frame(self, decoder: DecoderName, tmp_path: Path) -> None:
+        twice = replace(WHOLE, scale_x=2.0, scale_y=3.0)
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), twice, CPU), picture(decoder, (3, 2)))
+        expected = np.array((*FACES[decoder].box, *FACES[decoder].landmarks)) * np.tile((2, 3), 7)
+        assert found == pytest.approx(expected, abs=0.05)
+
+    def test_landmarks_that_the_card_denies_are_left_out(self, decoder: DecoderName, tmp_path: Path) -> None:
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder, landmarks=False), WHOLE, CPU), picture(decoder, (3, 2)))
+        assert len(found) == 4
+
+    def test_outputs_of_another_kind_are_told(self, decoder: DecoderName, tmp_path: Path) -> None:
+        other = next(name for name in DECODERS if name not in (decoder, "facepaint"))
+        with pytest.raises(UsageError, match=r"detector 'tiny' does not fit the decoder that its card names: .*output"):
+            Detector(tiny(tmp_path, decoder, tiny_network(other)), WHOLE, CPU)
+
+
+@pytest.mark.parametrize("decoder", ["yunet", "scrfd", "centerface"])
+@pytest.mark.parametrize("sides", [(1, 32, 32), (10, 32, 32), (1, 640, 640)], ids=str)
+def test_a_network_that_says_to_take_one_size_takes_others_too(
+    decoder: DecoderName, sides: tuple[int, int, int], tmp_path: Path
+) -> None:
+    detector = Detector(tiny(tmp_path, decoder, tiny_network(decoder, sides)), WHOLE, CPU)
+    ((found,),) = detect(detector, picture(decoder, (3, 2)))
+    assert found == pytest.approx((*FACES[decoder].box, *FACES[decoder].landmarks), abs=0.02)
+
+
+def test_scrfd_without_points_gives_none(tmp_path: Path) -> None:
+    network = tiny_network("scrfd", landmarks=False)
+    ((found,),) = detect(Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2)))
+    assert found == pytest.approx(FACES["scrfd"].box, abs=0.02)
+
+
+COARSE = {
+    # Column 1, row 0 of stride 32: centre (1.5, 0.25) * 32, size (2, 3) * 32; and with the corner as its anchor.
+    "yunet": (16, -40, 80, 56),
+    "scrfd": (0, -64, 128, 128),
+}
+
+
+@pytest.mark.parametrize("decoder", COARSE)
+def test_all_strides_are_read(decoder: DecoderName) -> None:
+    """A square of 32 px that is lit is 16 cells of stride 8, 4 of 16 and one of 32."""
+    bright, size = np.zeros((1, 3, HEIGHT, WIDTH), np.float32), Input(WIDTH, HEIGHT)
+    bright[0, 0, :32, 32:64] = 255 if decoder == "yunet" else 1
+    raw = DECODERS[decoder].decode(_run(tiny_network(decoder), bright), 0, size, 0.9)
+    assert len(raw.boxes) == len(raw.scores) == len(raw.landmarks) == 21
+    assert raw.boxes[-1] == pytest.approx(COARSE[decoder], abs=0.02)
+    assert raw.landmarks[-1, :2] == pytest.approx((1.25 * 32, 0.25 * 32))
+    widths = (raw.boxes[:, 2] - raw.boxes[:, 0]).round().astype(int).tolist()
+    assert sorted(widths) == sorted([widths[0]] * 16 + [2 * widths[0]] * 4 + [4 * widths[0]])
+
+
+def _run(network: bytes, pictures: npt.NDArray[np.float32]) -> Outputs:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"image": pictures}), strict=True))

@@ -1,0 +1,167 @@
+"""A detector is named or is a file with a card; what is wrong with either is told in one line, without ONNX Runtime."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from facepaint import detectors
+from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
+from facepaint.detectors import KNOWN, SHIPPED, TYPICAL, card_beside, fetched_path, find_detector, read_card, write_card
+from facepaint.errors import InputError, UsageError
+from models import WEIGHTS, find_model, shipped_model
+from tasks.tracking import HIDING, PICTURE_SCORE, STICKERS, picture_score, working_point
+from tests.networks import FACES, tiny_network
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "my faces (2).onnx"
+    path.write_bytes(tiny_network("yunet"))
+    return path
+
+
+def card(path: Path, **words: object) -> Path:
+    card_beside(path).write_text(json.dumps({"name": "mine", "decoder": "yunet", **words}))
+    return path
+
+
+def test_what_ships_has_a_card_of_its_own_weights() -> None:
+    assert DEFAULT_DETECTOR in SHIPPED
+    assert (
+        {path.stem for path in WEIGHTS.glob("*.onnx")} == {path.stem for path in WEIGHTS.glob("*.json")} == {*SHIPPED}
+    )
+    for name in SHIPPED:
+        model = shipped_model(name)
+        assert find_detector(name) is None
+        assert find_model(name) == model
+        assert model.name == name
+        assert model.card.licence
+        assert find_detector(str(model.weights)).card == model.card  # type: ignore[union-attr]
+        assert model.weights.stat().st_size < 2_000_000
+
+
+@pytest.mark.parametrize("decoder", FACES)
+def test_without_a_card_the_decoder_is_told_by_the_outputs(decoder: str, tmp_path: Path) -> None:
+    path = tmp_path / "Some model.onnx"
+    path.write_bytes(tiny_network(decoder))
+    model = find_model(str(path))
+    assert model.card == replace(TYPICAL[decoder], name="Some-model", sha256=model.card.sha256)  # type: ignore[index]
+    assert len(model.card.sha256) == 64
+    assert model.card.label == f"Some-model@{model.card.sha256[:12]}"
+
+
+def test_a_card_beside_the_file_is_believed(weights: Path) -> None:
+    card(weights, stride=64, hiding={"seed": 0.5, "keep": 0.25}, licence="MIT")
+    found = find_model(str(weights)).card
+    assert (found.name, found.stride, found.licence) == ("mine", 64, "MIT")
+    assert found.hiding == Scores(0.5, 0.25)
+
+
+def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for known in KNOWN.values():
+        write_card(path, replace(known.card, figures={"AP easy": 0.9}))
+        assert read_card(path) == replace(known.card, figures={"AP easy": 0.9})
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"decoder": "yolo"}, "decoder: Input should be 'facepaint', 'yunet', 'scrfd' or 'centerface'"),
+        ({"name": "../x"}, "name: String should match pattern"),
+        ({"stikers": None}, "stikers: Unexpected keyword argument"),
+        ({"hiding": {"seed": 0.2, "keep": 0.4}}, "hiding: Value error, keep must not be above seed"),
+        ({"hiding": {"seed": 2, "keep": 0.4}}, "hiding.seed: Input should be less than or equal to 1"),
+        ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
+        ({"schema": 2}, "schema: Input should be 1"),
+        ({"sha256": "0" * 64}, "is the card of other weights: by its sha256 not of "),
+    ],
+    ids=lambda words: next(iter(words)) if isinstance(words, dict) else "",
+)
+def test_a_card_that_is_wrong_is_told(weights: Path, words: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        find_model(str(card(weights, **words)))
+    assert str(caught.value).startswith(str(card_beside(weights)))
+    assert message in str(caught.value)
+
+
+def test_a_card_that_is_no_json_is_told(weights: Path) -> None:
+    card_beside(weights).write_text("decoder = yunet")
+    with pytest.raises(InputError, match="is not a DetectorCard record: the record: Invalid JSON"):
+        find_model(str(weights))
+
+
+def test_outputs_that_no_decoder_is_known_by_ask_for_a_card(tmp_path: Path) -> None:
+    path = tmp_path / "odd.onnx"
+    path.write_bytes(tiny_network("scrfd", landmarks=False))
+    with pytest.raises(InputError, match=r"write a card .*odd\.json like {\"name\": \"odd\", \"decoder\": \"yunet\"}"):
+        find_model(str(path))
+    card_beside(path).write_text('{"name": "odd", "decoder": "scrfd", "landmarks": false}')
+    assert find_model(str(path)).card.decoder == "scrfd"
+
+
+def test_files_that_are_none_are_told(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"gone\.onnx does not exist"):
+        find_detector(str(tmp_path / "gone.onnx"))
+    (tmp_path / "text.onnx").write_text("not at all")
+    with pytest.raises(InputError, match=r"^detector .*text\.onnx is no ONNX file, or a damaged one$"):
+        find_detector(str(tmp_path / "text.onnx"))
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        find_detector(str(tmp_path / "folder.onnx"))
+    monkeypatch.setattr(detectors, "MAX_BYTES", 1 << 20)
+    weights.write_bytes(bytes((1 << 20) + 1))
+    with pytest.raises(InputError, match="has more than 1 MiB; choose a smaller one"):
+        find_detector(str(weights))
+
+
+def test_names_that_are_none_are_told() -> None:
+    with pytest.raises(UsageError, match=r"^unknown detector 'yolo'; there are facepaint-.*, yunet, .*PATH\.onnx$"):
+        find_detector("yolo")
+    with pytest.raises(UsageError, match="not on this machine yet: `facepaint detectors pull yunet` fetches it"):
+        find_detector("yunet")
+
+
+def test_a_fetched_detector_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
+    path = fetched_path(KNOWN["yunet"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(tiny_network("yunet"))
+    with pytest.raises(InputError, match="is damaged: its sha256 differs; `facepaint detectors pull yunet`"):
+        find_detector("yunet")
+
+
+def test_names_in_jobs_are_no_paths(weights: Path) -> None:
+    for name in (str(weights), "yunet", "../facepaint-0"):
+        with pytest.raises(UsageError, match="unknown detector"):
+            shipped_model(name)
+
+
+def test_working_points_are_the_cards_where_it_has_some() -> None:
+    plain = DetectorCard("a", "yunet")
+    assert working_point(False, None) == working_point(False, plain) == STICKERS
+    assert working_point(True, None) == working_point(True, plain) == HIDING
+    assert (picture_score(False, plain), picture_score(True, None)) == (PICTURE_SCORE, HIDING.seed)
+    own = replace(plain, stickers=Scores(0.8, 0.5), hiding=Scores(0.2, 0.1, picture=0.15))
+    assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
+    assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1)
+    assert (picture_score(False, own), picture_score(True, own)) == (0.8, 0.15)
+
+
+def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:
+    script = (
+        "import sys; from facepaint.detectors import find_detector; find_detector(sys.argv[1]); "
+        "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'models') if name in sys.modules])"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script, str(weights)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert (shown.stdout, shown.stderr) == ("[]\n", "")

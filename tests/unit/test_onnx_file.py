@@ -1,0 +1,157 @@
+"""ONNX files are read as ONNX itself reads them, and what a stranger's may not hold is refused in one line."""
+
+import contextlib
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.errors import InputError
+from facepaint.onnx_file import read_network, with_sizes
+from models import shipped_model
+from tests.networks import tiny_network
+
+OPSETS = [helper.make_opsetid("", 17)]
+
+
+def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+
+
+def model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto] | None = None, **more: object) -> bytes:
+    graph = helper.make_graph(nodes, "g", [value("image", "n", 3, 8, 8)], [value("out", "n", 3, 8, 8)], weights)
+    data: bytes = helper.make_model(graph, **{"opset_imports": OPSETS, **more}).SerializeToString()
+    return data
+
+
+def outside() -> onnx.TensorProto:
+    tensor = numpy_helper.from_array(np.zeros(1, np.float32), "w")
+    onnx.external_data_helper.set_external_data(tensor, "/etc/passwd")
+    tensor.ClearField("raw_data")
+    return tensor
+
+
+RELU = helper.make_node("Relu", ["image"], ["out"])
+
+
+@pytest.mark.parametrize("network", [tiny_network(name) for name in ("yunet", "scrfd", "centerface", "facepaint")])
+def test_inputs_and_outputs_are_those_that_onnx_reads(network: bytes) -> None:
+    def told(values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
+        return {v.name: tuple(side.dim_value or None for side in v.type.tensor_type.shape.dim) for v in values}
+
+    graph = onnx.load_from_string(network).graph
+    found = read_network(network, "x")
+    assert (found.inputs, found.outputs) == (told(graph.input), told(graph.output))
+    assert not found.fixed_size
+
+
+def test_weights_among_the_inputs_are_none() -> None:
+    weights = numpy_helper.from_array(np.ones(1, np.float32), "w")
+    graph = helper.make_graph(
+        [helper.make_node("Mul", ["image", "w"], ["out"])],
+        "g",
+        [value("image", 1, 3, 4, 4), value("w", 1)],
+        [value("out", 1, 3, 4, 4)],
+        [weights],
+    )
+    data = helper.make_model(graph, opset_imports=OPSETS, ir_version=3).SerializeToString()
+    found = read_network(data, "x")
+    assert list(found.inputs) == ["image"]
+    assert found.fixed_size
+    resized = with_sizes(data, 2, 8, 6)
+    assert [v.name for v in onnx.load_from_string(resized).graph.input] == ["image"]
+    session = onnxruntime.InferenceSession(resized, providers=["CPUExecutionProvider"])
+    (out,) = session.run(None, {"image": np.full((2, 3, 8, 6), 7, np.float32)})
+    assert out.shape == (2, 3, 8, 6)
+    assert (out == 7).all()
+
+
+def test_with_other_sizes_a_network_computes_the_same() -> None:
+    data = shipped_model(DEFAULT_DETECTOR).weights.read_bytes()
+    picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 96)).astype(np.float32)
+    runs = []
+    for network in (data, with_sizes(data, 1, 64, 96), with_sizes(data, None, 64, 96)):
+        session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
+        runs.append(session.run(["boxes", "scores", "landmarks"], {session.get_inputs()[0].name: picture}))
+    for run in runs[1:]:
+        for here, there in zip(run, runs[0], strict=True):
+            assert here == pytest.approx(there, rel=1e-3, abs=1e-3)
+
+
+HOSTILE = {
+    "weights in another file": (model([RELU], [outside()]), "keeps weights in other files: save it as one"),
+    "an attribute in another file": (
+        model([helper.make_node("Constant", [], ["c"], value=outside()), RELU]),
+        "keeps weights in other files",
+    ),
+    "a branch in another file": (
+        model(
+            [
+                helper.make_node(
+                    "If",
+                    ["image"],
+                    ["out"],
+                    then_branch=helper.make_graph([RELU], "then", [], [value("out", 1)], [outside()]),
+                    else_branch=helper.make_graph([RELU], "else", [], [value("out", 1)]),
+                )
+            ]
+        ),
+        "keeps weights in other files",
+    ),
+    "an operator of a library": (
+        model([helper.make_node("Spy", ["image"], ["out"], domain="com.example")]),
+        "uses the operator com.example.Spy, which needs a library beside it",
+    ),
+    "an operator that reads a file": (
+        model([helper.make_node("EPContext", ["image"], ["out"], domain="com.microsoft")]),
+        "uses the operator com.microsoft.EPContext",
+    ),
+    "functions": (
+        model([RELU], functions=[helper.make_function("own", "F", ["a"], ["b"], [RELU], OPSETS)]),
+        "has functions of its own",
+    ),
+    "nothing comes out": (
+        helper.make_model(
+            helper.make_graph([RELU], "g", [value("image", 1)], []), opset_imports=OPSETS
+        ).SerializeToString(),
+        "nothing goes in, or nothing comes out",
+    ),
+    "a text": (b"no network at all, but a text\n" * 9, "is no ONNX file, or a damaged one"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no ONNX file, or a damaged one"),
+    "nothing": (b"", "is no ONNX file, or a damaged one"),
+    "half of it": (tiny_network("yunet")[: len(tiny_network("yunet")) // 2], "is no ONNX file, or a damaged one"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_what_a_strangers_file_may_not_hold_is_refused(kind: str) -> None:
+    data, message = HOSTILE[kind]
+    with pytest.raises(InputError) as caught:
+        read_network(data, "detector x.onnx")
+    assert str(caught.value).startswith("detector x.onnx")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_graphs_within_graphs_without_end_are_refused() -> None:
+    graph = helper.make_graph([RELU], "g", [], [value("out", 1)])
+    for _ in range(40):
+        loop = helper.make_node("Loop", ["image"], ["out"], body=graph)
+        graph = helper.make_graph([loop], "g", [value("image", 1)], [value("out", 1)])
+    data = helper.make_model(graph, opset_imports=OPSETS).SerializeToString()
+    with pytest.raises(InputError, match="no ONNX file"):
+        read_network(data, "x")
+
+
+SMALL = model([RELU])
+
+
+@given(data=st.binary(max_size=200), at=st.integers(0, len(SMALL)))
+def test_no_bytes_are_met_with_anything_but_an_answer(data: bytes, at: int) -> None:
+    with contextlib.suppress(InputError):
+        read_network(SMALL[:at] + data + SMALL[at + len(data) :], "x")
