@@ -1,0 +1,86 @@
+"""Training works from end to end: a small network learns forty pictures by heart, and its exported file finds them."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import pytest
+import skimage.data
+
+from facepaint.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+from models import find_model
+from models.detections import Options
+from models.evaluate import evaluate
+from tests.portraits import BOX, POINTS
+from tests.programs import need_torch
+
+need_torch()
+
+from models.train.augment import Augmentation  # noqa: E402
+from models.train.command import train  # noqa: E402
+from models.train.network import Architecture  # noqa: E402
+from models.train.settings import TrainingSettings  # noqa: E402
+
+SIDE = 96
+
+
+def write_forty(folder: Path) -> list[LabelledPicture]:
+    """Forty pictures of 96 x 96 px: the portrait's face turned, mirrored and scaled to 18-60 px, on its backdrop."""
+    portrait = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
+    random = np.random.default_rng(7)
+    pictures = []
+    for number in range(40):
+        pixels, face = varied(portrait, random)
+        picture = LabelledPicture(f"{number:02}.png", SIDE, SIDE, (face,))
+        path = picture_path(folder, picture)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), pixels)
+        pictures.append(picture)
+    write_labels(folder, pictures)
+    return pictures
+
+
+def varied(portrait: npt.NDArray[np.uint8], random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], LabelledFace]:
+    scale = random.uniform(18, 60) / (BOX[3] - BOX[1])
+    angle = np.deg2rad(random.uniform(-30, 30))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
+    centre = np.array([(BOX[0] + BOX[2]) / 2, (BOX[1] + BOX[3]) / 2])
+    place = random.uniform(32, SIDE - 32, 2)
+    matrix = np.column_stack([turn, place - turn @ centre])
+    pixels = cv2.warpAffine(portrait, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
+    points = np.array(POINTS).reshape(5, 2) @ turn.T + matrix[:, 2]
+    half = np.array([BOX[2] - BOX[0], BOX[3] - BOX[1]]) / 2 * scale
+    sine, cosine = np.sin(angle), np.cos(angle)
+    reach = np.array([np.hypot(half[0] * cosine, half[1] * sine), np.hypot(half[0] * sine, half[1] * cosine)])
+    box = (*(place - reach), *(place + reach))
+    face = LabelledFace(
+        tuple(float(value) for value in box),  # type: ignore[arg-type]  # four numbers
+        tuple(float(value) for value in points.ravel()),  # type: ignore[arg-type]  # ten numbers
+    )
+    return np.asarray(pixels, np.uint8), face
+
+
+@pytest.mark.slow
+def test_forty_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    pictures = write_forty(data)
+    settings = TrainingSettings(
+        batches=320,
+        batch=12,
+        learning_rate=5e-3,
+        warm_up=20,
+        ema=0.95,
+        validation=0.0,
+        precision="float32",
+        architecture=Architecture(stem=(8, 16, 16), channels=24, depths=(2, 2, 1), residuals=(0, 0, 0)),
+        augmentation=Augmentation(
+            size=SIDE, crop=(0.95, 1.05), tilt=0, strong_tilt=0, mosaic=0, noise=0, compression=0
+        ),
+    )
+    train([str(data)], tmp_path / "run", settings, threads=1)
+    detector = find_model(str(tmp_path / "run" / "detector.onnx"))
+    learnt = evaluate(detector, data, pictures, Options())
+    assert learnt.curves["all"].average_precision > 0.98
+    assert np.median(learnt.landmark_errors) < 0.1
+    assert np.isfinite(learnt.landmark_errors).mean() > 0.95
