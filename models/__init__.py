@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from facepaint.cards import DetectorCard
-from facepaint.detectors import SHIPPED, card_beside, find_detector, read_card
+from facepaint.detectors import KNOWN, SHIPPED, card_beside, find_detector, is_intact, read_card
 from facepaint.errors import UsageError
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -55,3 +55,13 @@ def find_model(choice: str) -> DetectorModel:
     """
     found = find_detector(choice)
     return shipped_model(choice) if found is None else DetectorModel(found.path, found.card)
+
+
+def detector_rows() -> list[dict[str, str]]:
+    """The detectors that have a name: whether each is here (ships, yes, no), its licence, and what it is."""
+    cards = {name: (shipped_model(name).card, "ships") for name in SHIPPED}
+    cards |= {name: (known.card, "yes" if is_intact(known) else "no") for name, known in KNOWN.items()}
+    return [
+        {"name": name, "here": here, "licence": card.licence, "summary": card.summary}
+        for name, (card, here) in cards.items()
+    ]

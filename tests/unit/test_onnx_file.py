@@ -140,7 +140,7 @@ def test_what_a_strangers_file_may_not_hold_is_refused(kind: str) -> None:
 
 def test_graphs_within_graphs_without_end_are_refused() -> None:
     graph = helper.make_graph([RELU], "g", [], [value("out", 1)])
-    for _ in range(40):
+    for _ in range(20):
         loop = helper.make_node("Loop", ["image"], ["out"], body=graph)
         graph = helper.make_graph([loop], "g", [value("image", 1)], [value("out", 1)])
     data = helper.make_model(graph, opset_imports=OPSETS).SerializeToString()
