@@ -10,7 +10,7 @@ CLIP ?=
 FILTER ?= sunglasses
 OUT ?= demo
 
-.PHONY: setup demo test test-all check format bench docs lock clean
+.PHONY: setup train-setup demo test test-all check format bench docs lock clean
 
 setup: $(READY)
 
@@ -24,6 +24,11 @@ $(READY): requirements/dev.lock requirements/uv.lock.txt pyproject.toml
 	  || $(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+
+# Training needs PyTorch, which is too large for every set-up; its tests are skipped without it. pip, not uv: it is what
+# finds a build for the CPU alone where one is at hand.
+train-setup: $(READY)
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
