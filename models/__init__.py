@@ -1,5 +1,6 @@
 """Face detectors: weights and their cards, those that ship among them."""
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 from facepaint.cards import DetectorCard
 from facepaint.detectors import KNOWN, SHIPPED, card_beside, find_detector, is_intact, read_card
 from facepaint.errors import UsageError
+
+# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 WEIGHTS = Path(__file__).parent / "weights"
 

@@ -4,15 +4,10 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.util
-import os
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
-# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-
 import onnxruntime as ort
 
 from facepaint.devices import GPUS, PROVIDERS, Device

@@ -6,11 +6,10 @@ import skimage.data
 
 from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.detectors import SHIPPED
-from facepaint.errors import DeviceError, UsageError
+from facepaint.errors import UsageError
 from models import find_model
 from models.detector import Detector, Pixels, Size, size_for, suppress
 from models.providers import Runtime
-from models.session import check_device
 
 FACE = (178, 60, 272, 180)
 """About where the face is in the portrait of 512 x 512 px."""
@@ -96,30 +95,5 @@ def test_an_unknown_detector_lists_what_there_is() -> None:
         find_model("yolo")
 
 
-def test_a_device_that_is_not_there_is_an_error() -> None:
-    import onnxruntime
-
-    if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        pytest.skip("this ONNX Runtime offers CUDA")
-    with pytest.raises(DeviceError, match="offers only the CPU"):
-        check_device("cuda")
-    with pytest.raises(DeviceError, match="--device cpu"):
-        Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), Runtime("cuda"))
-
-
 def test_the_device_that_is_used_is_told() -> None:
     assert Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), Runtime("cpu")).device == "cpu"
-
-
-@pytest.mark.parametrize("name", SHIPPED)
-def test_cuda_finds_what_the_cpu_finds(name: str) -> None:
-    try:
-        check_device("cuda")
-    except DeviceError:
-        pytest.skip("no CUDA device that ONNX Runtime can use")
-    picture = planes_of(skimage.data.astronaut())
-    on_gpu = Detector(find_model(name), whole(512, 512), Runtime("cuda")).detect([picture] * 3)
-    (on_cpu,) = Detector(find_model(name), whole(512, 512), Runtime("cpu")).detect([picture])
-    for found in on_gpu:
-        assert found[0].score == pytest.approx(on_cpu[0].score, abs=0.02)
-        assert found[0].box == pytest.approx(on_cpu[0].box, abs=2)

@@ -1,0 +1,106 @@
+"""Detectors in int8, for CPUs: static quantisation (Jacob et al., "Quantization and Training of Neural Networks for
+Efficient Integer-Arithmetic-Only Inference", CVPR 2018), calibrated on labelled pictures.
+
+Weights are signed and symmetric, with a scale for each output channel; activations unsigned, with a zero point.
+In float32 stay the first convolution, whose three input channels are slower in int8; the last ones, which give px; and
+the decoding.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime import quantization
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from facepaint.errors import InputError, UsageError
+from facepaint.labels import LabelledPicture, read_labels
+from facepaint.onnx_file import read_network
+from models.detections import read_picture
+from models.layers import input_layers, name_nodes, output_layers
+
+PICTURES = 64
+"""Activations' ranges hardly change with more."""
+
+QUANTISED = ["Conv", "Relu", "Add", "Resize", "MaxPool"]
+
+STRIDE = 32
+
+Floats = npt.NDArray[np.float32]
+
+
+def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> None:
+    """Write an int8 copy of one of our own detectors.
+
+    Args:
+        weights: an ONNX file with one input of n x 3 x h x w float32, B, G, R, 0-255, of any n, h and w.
+        data: a labelled folder. The ranges of activations are taken from as many ``pictures`` of it, evenly chosen.
+        out: where to write it; replaced when the new file is whole.
+
+    Raises:
+        InputError: the folder has no pictures, or the file is no network.
+        UsageError: the network cannot be quantised.
+        UnreadableMedia: a picture is missing or cannot be decoded.
+    """
+    labelled = read_labels(data)
+    if not labelled:
+        raise InputError(f"{data} has no pictures to calibrate with")
+    read_network(weights.read_bytes(), f"detector {weights}")
+    chosen = labelled[:: max(1, len(labelled) // pictures)][:pictures]
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        prepared, draft = Path(folder, "prepared.onnx"), Path(folder, out.name)
+        try:
+            quant_pre_process(str(weights), str(prepared), skip_symbolic_shape=True)
+            graph = _named(prepared)
+            _quantise(prepared, draft, _Pictures(data, chosen, graph.input[0].name), graph)
+        except (ValueError, RuntimeError, onnx.checker.ValidationError) as exc:
+            raise UsageError(f"{weights} cannot be quantised: {exc}") from exc
+        draft.replace(out)
+
+
+def _named(path: Path) -> onnx.GraphProto:
+    """The graph of a file, in which every node is given a name."""
+    model = onnx.load(str(path))
+    name_nodes(model.graph)
+    onnx.save(model, str(path))
+    return model.graph
+
+
+def _quantise(source: Path, target: Path, pictures: quantization.CalibrationDataReader, graph: onnx.GraphProto) -> None:
+    quantization.quantize_static(
+        str(source),
+        str(target),
+        pictures,
+        quant_format=quantization.QuantFormat.QDQ,
+        op_types_to_quantize=QUANTISED,
+        per_channel=True,
+        # Without VNNI a product of unsigned and signed bytes is added in 16 bits, which overflow; 7 bits do not.
+        reduce_range=True,
+        activation_type=quantization.QuantType.QUInt8,
+        weight_type=quantization.QuantType.QInt8,
+        nodes_to_exclude=[*input_layers(graph), *output_layers(graph)],
+        calibrate_method=quantization.CalibrationMethod.MinMax,
+        extra_options={"ActivationSymmetric": False},
+    )
+
+
+class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]  # has no types
+    """Pictures as the detector gets them, one at a time."""
+
+    def __init__(self, folder: Path, pictures: Sequence[LabelledPicture], name: str) -> None:
+        self._folder, self._left, self._name = folder, iter(pictures), name
+
+    def get_next(self) -> dict[str, Floats] | None:
+        picture = next(self._left, None)
+        return {self._name: _padded(read_picture(self._folder, picture))} if picture else None
+
+
+def _padded(pixels: npt.NDArray[np.uint8]) -> Floats:
+    """A picture h x w x 3 as 1 x 3 x H x W, H and W multiples of the stride, 0 beyond it."""
+    height, width = pixels.shape[:2]
+    given = np.zeros((1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE), np.float32)
+    given[0, :, :height, :width] = pixels.transpose(2, 0, 1)
+    return given

@@ -1,0 +1,21 @@
+"""Tests that need a GPU: they are marked ``gpu`` and are skipped, saying why, where there is none."""
+
+import ctypes.util
+import importlib.util
+
+import onnxruntime
+import pytest
+
+from facepaint.devices import PROVIDERS
+from facepaint.parts import has_gpu
+
+
+def need_device(device: str) -> None:
+    """Skip the test unless an NVIDIA GPU and what ONNX Runtime needs for that device are here."""
+    if PROVIDERS[device] not in onnxruntime.get_available_providers():
+        pytest.skip(f"this ONNX Runtime does not offer {device}")
+    if not has_gpu():
+        pytest.skip("there is no NVIDIA GPU here")
+    wheel = importlib.util.find_spec("tensorrt_libs")
+    if device == "tensorrt" and wheel is None and ctypes.util.find_library("nvinfer") is None:
+        pytest.skip("TensorRT is not installed")
