@@ -1,7 +1,10 @@
 """Several detectors in one table, by the plain function and by the command."""
 
+import io
 import json
 import sys
+from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ import skimage.data
 from PIL import Image
 from typer.testing import CliRunner
 
+import benchmarks.detectors as benchmark
 from facepaint.cli import app
 from facepaint.errors import InputError, MissingExtra
 from facepaint.labels import write_labels
@@ -36,6 +40,9 @@ CPU = Runtime("cpu")
 MODEL = find_model("facepaint-0")
 OPTIONS = Options(side=320, runtime=CPU)
 NOTHING = float("nan")
+IN_VALIDATION = "36.jpg"
+"""A name by which a picture is left out of training."""
+
 SMALL = ((64, 32), (96, 64))
 
 
@@ -154,3 +161,35 @@ class TestCommand:
         path = tmp_path / "nowhere" / "table.md"
         with pytest.raises(InputError, match=r"nowhere/table\.md cannot be written"):
             self.run("facepaint-0", tmp_path, "--steady", 0, "--rounds", 0, "--device", "cpu", "--markdown", path)
+
+
+@pytest.mark.slow
+def test_the_table_of_the_documents_and_the_drawn_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    heldout, masks = tmp_path / "heldout", tmp_path / "masks"
+    portrait = write_portraits(heldout)[0]
+    write_portraits(masks)
+    (masks / "images" / "b.png").rename(masks / "images" / IN_VALIDATION)
+    write_labels(masks, [replace(portrait, image=IN_VALIDATION)])
+    crowd = replace(portrait, faces=portrait.faces * benchmark.FEWEST_FACES)
+    write_labels(heldout, [crowd])
+    arguments = ["detectors", "facepaint-0", "--steady", "1", "--rounds", "1", "--draw", str(tmp_path / "drawn")]
+    monkeypatch.setattr(sys, "argv", arguments)
+    monkeypatch.setenv("FACEPAINT_FACES", str(tmp_path))
+    with redirect_stdout(io.StringIO()) as printed:
+        assert benchmark.main() == 0
+    table = printed.getvalue()
+    assert "on facepaint-0: one thread" in table
+    assert "| AP all (3 faces), longest side 640 | 0.333 |" in table
+    assert "| AP all (1 faces), people with and without masks | 1.000 |" in table
+    (drawn,) = (tmp_path / "drawn").iterdir()
+    with Image.open(drawn) as image:
+        assert image.size == (benchmark.PANEL_PX, benchmark.PANEL_PX + 28)
+
+
+def test_the_table_needs_to_know_where_the_pictures_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("FACEPAINT_FACES", raising=False)
+    monkeypatch.setattr(sys, "argv", ["detectors", "facepaint-0"])
+    assert benchmark.main() == 2
+    assert "FACEPAINT_FACES" in capsys.readouterr().err
