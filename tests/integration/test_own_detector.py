@@ -1,0 +1,235 @@
+"""A job with a detector of the user's own, from the file beside its card to the painted segment."""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import skimage.data
+from onnx import TensorProto, helper
+from PIL import Image
+
+import tasks.detectors
+from benchmarks.clips import make_portrait_clip
+from facepaint import keys
+from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
+from facepaint.client import Client
+from facepaint.detectors import card_beside, find_detector, write_card
+from facepaint.errors import InputError, UsageError
+from facepaint.jobs import DetectorSpec, Faces, Failed, Job, Painted
+from facepaint.looks import parse_look
+from facepaint.processes import Child
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from models import shipped_model
+from tasks.detectors import model_of
+from tasks.work import Workbench, run_detect, run_paint
+from tests.networks import tiny_network
+
+LOOK = parse_look(["sunglasses"])
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=1, size=(320, 180), audio=None)
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Our own weights under another name, with a card."""
+    path = tmp_path / "mine.onnx"
+    shutil.copyfile(shipped_model(DEFAULT_DETECTOR).weights, path)
+    write_card(card_beside(path), DetectorCard("mine", "facepaint"))
+    return path
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path / "facepaint"))
+
+
+@pytest.fixture
+def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
+    return Workbench(store, queue, settings)
+
+
+def upload(bench: Workbench, clip: Path, detector: object, filters: str = "sunglasses") -> str:
+    settings = bench.settings.model_copy(update={"detector": str(detector)})
+    return Client(settings).upload(clip, [filters]).job_id
+
+
+def kept() -> list[str]:
+    return sorted(path.name for path in tasks.detectors._kept_folder().iterdir())
+
+
+def test_the_workers_find_faces_with_the_users_file(bench: Workbench, clip: Path, weights: Path) -> None:
+    job_id = upload(bench, clip, weights)
+    sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
+    assert bench.store.get(keys.detector(sha256)) == weights.read_bytes()
+    spec = bench.store.get_record(keys.job(job_id), Job).detector
+    assert spec.card == DetectorCard("mine", "facepaint", sha256=sha256)
+    weights.unlink()
+    made = run_detect(bench, job_id, 0)
+    assert made is not None
+    assert made.detector == spec.label == f"mine@{sha256[:12]}"
+    assert kept() == [f"{sha256}.onnx"]
+    ours = run_detect(bench, upload(bench, clip, DEFAULT_DETECTOR), 0)
+    assert ours is not None
+    assert made.frames == ours.frames
+    painted = run_paint(bench, job_id, 0, LOOK.id)
+    assert painted is not None
+    assert painted.faces >= painted.frames
+
+
+def test_pictures_too(bench: Workbench, weights: Path, tmp_path: Path) -> None:
+    Image.fromarray(skimage.data.astronaut()).save(tmp_path / "portrait.png")
+    write_card(card_beside(weights), DetectorCard("mine", "facepaint", stickers=Scores(0.95, 0.5)))
+    client = Client(bench.settings.model_copy(update={"detector": str(weights)}))
+    job_id = client.upload_pictures([tmp_path / "portrait.png"], LOOK).job_id
+    made = run_detect(bench, job_id, 0)
+    assert made is not None
+    assert made.detector.startswith("mine@")
+    assert made.frames[0].faces[0].score > 0.8
+    painted = run_paint(bench, job_id, 0, LOOK.id)
+    assert painted is not None
+    assert painted.faces == 0, "the card asks for more"
+
+
+def test_scores_count_by_the_cards_working_points(bench: Workbench, clip: Path, weights: Path) -> None:
+    sure = DetectorCard("mine", "facepaint", stickers=Scores(0.99, 0.98), hiding=Scores(0.99, 0.6))
+    write_card(card_beside(weights), sure)
+    job_id = upload(bench, clip, weights)
+    made = run_detect(bench, job_id, 0)
+    assert made is not None
+    scores = [face.score for frame in made.frames for face in frame.faces]
+    assert min(scores) >= 0.6
+    painted = run_paint(bench, job_id, 0, LOOK.id)
+    assert painted is not None
+    assert painted.faces == 0
+
+
+def test_weights_outlive_a_job_that_others_share_them_with(bench: Workbench, clip: Path, weights: Path) -> None:
+    first, second = upload(bench, clip, weights), upload(bench, clip, weights)
+    Client(bench.settings).delete(first)
+    assert [row.key for row in bench.store.list("detectors/")] == [keys.detector(_sha256(weights))]
+    assert run_detect(bench, second, 0) is not None
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _operator_of_a_library() -> bytes:
+    value = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"])
+    out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n"])
+    graph = helper.make_graph([helper.make_node("Spy", ["image"], ["out"], domain="com.example")], "g", [value], [out])
+    data: bytes = helper.make_model(graph).SerializeToString()
+    return data
+
+
+STORED = {
+    "nothing": (None, "the weights of detector 'bad@{short}' are not in the storage: upload again"),
+    "other bytes": (b"other", "the weights of detector 'bad@{short}' are damaged in the storage: their sha256 differs"),
+    "no network": (b"no network", "is no ONNX file, or a damaged one"),
+    "another network": (tiny_network("scrfd"), "detector 'bad' does not fit the decoder that its card names"),
+    "a library": (_operator_of_a_library(), "uses the operator com.example.Spy, which needs a library beside it"),
+}
+
+
+@pytest.mark.parametrize("kind", STORED)
+def test_a_job_whose_detector_is_none_is_given_up(
+    bench: Workbench, clip: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a stranger's client might have stored it, which checked nothing."""
+    data, message = STORED[kind]
+    sha256 = hashlib.sha256(b"" if data in (None, b"other") else data).hexdigest()
+    bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256=sha256))
+    monkeypatch.setattr("uploader.upload.store_detector", lambda *_: bad)
+    job_id = upload(bench, clip, DEFAULT_DETECTOR, "blur")
+    if data is not None:
+        bench.store.put(keys.detector(sha256), data)
+    assert run_detect(bench, job_id, 0) is None
+    failed = bench.store.get_record(keys.faces_failed(job_id, 0), Failed)
+    assert message.format(short=sha256[:12]) in failed.reason
+    painted = run_paint(bench, job_id, 0, parse_look(["blur"]).id)
+    assert painted is not None, "all of every frame is hidden"
+
+
+def test_a_name_in_a_job_is_no_path_on_the_worker(bench: Workbench, weights: Path) -> None:
+    for name in (str(weights), "yunet"):
+        with pytest.raises(UsageError, match="unknown detector"):
+            model_of(DetectorSpec(name), bench.store)
+    with pytest.raises(UsageError, match="names no weights"):
+        model_of(DetectorSpec("x", card=DetectorCard("x", "yunet")), bench.store)
+
+
+def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
+    """A detector in the storage that is unlike the others."""
+    path.write_bytes(tiny_network("yunet", ("n", 32 * number, 32)))
+    found = find_detector(str(path))
+    assert found is not None
+    store.make_bucket()
+    store.put(keys.detector(found.card.sha256), found.data)
+    return DetectorSpec(found.card.name, card=found.card)
+
+
+def test_fetched_detectors_are_bounded(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [_stored(bench.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
+    size = (tmp_path / "own.onnx").stat().st_size
+    monkeypatch.setattr(tasks.detectors, "MOST_KEPT_BYTES", int(2.5 * size))
+    paths = [model_of(spec, bench.store).weights for spec in specs[:2]]
+    for age, path in enumerate(paths):
+        os.utime(path, ns=(10**18 - age, path.stat().st_mtime_ns))
+    model_of(specs[1], bench.store)
+    paths.append(model_of(specs[2], bench.store).weights)
+    assert kept() == sorted(path.name for path in paths[1:]), "the first was unused for longest"
+    monkeypatch.setattr(tasks.detectors, "MOST_KEPT_BYTES", 1)
+    assert model_of(specs[0], bench.store).weights.exists()
+    assert kept() == [paths[0].name], "the one that is needed stays"
+
+
+def test_a_fetched_detector_that_was_changed_is_fetched_again(bench: Workbench, tmp_path: Path) -> None:
+    spec = _stored(bench.store, tmp_path / "own.onnx", 1)
+    path = model_of(spec, bench.store).weights
+    path.write_bytes(b"changed")
+    assert model_of(spec, bench.store).weights.read_bytes() == (tmp_path / "own.onnx").read_bytes()
+    assert kept() == [path.name]
+
+
+def test_a_container_whose_disk_is_read_only_keeps_detectors_among_its_temporary_files(
+    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "no-folder").write_text("")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path / "no-folder"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    path = model_of(_stored(bench.store, tmp_path / "own.onnx", 1), bench.store).weights
+    assert path.parent == tmp_path / "tmp" / f"facepaint-{os.getuid()}"
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(bench: Workbench, clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "text.onnx").write_text("a text")
+    with pytest.raises(InputError, match="is no ONNX file"):
+        upload(bench, clip, tmp_path / "text.onnx")
+    with pytest.raises(UsageError, match="unknown detector 'typo'"):
+        upload(bench, clip, "typo")
+    assert not list(bench.store.list(""))
+
+
+@pytest.mark.slow
+def test_a_worker_on_its_own_does_the_same(
+    settings: Settings, clip: Path, weights: Path, start_worker: Callable[..., Child]
+) -> None:
+    start_worker()
+    client = Client(settings.model_copy(update={"detector": str(weights)}))
+    job_id = client.upload(clip, LOOK).job_id
+    weights.unlink()
+    assert client.wait(job_id).state == "complete"
+    faces = client.store.get_record(keys.faces(job_id, 0), Faces)
+    assert faces.detector.startswith("mine@")
+    painted = client.store.get_record(keys.painted(job_id, LOOK.id, 0), Painted)
+    assert painted.faces >= painted.frames
