@@ -53,7 +53,7 @@ def review(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Detectors: names, or files PATH.onnx.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Detectors: names, or files PATH.onnx.")],
     data: Annotated[
         Path, typer.Argument(metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/.")
     ],
