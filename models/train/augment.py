@@ -51,8 +51,8 @@ class Augmentation:
     size: int = 256
     crop: tuple[float, float] = (0.3, 2.0)
     smallest_face: float = 5.0
-    tilt: float = 0.4
-    tilt_degrees: float = 25.0
+    tilt: float = 0.5
+    tilt_degrees: float = 40.0
     strong_tilt: float = 0.15
     strong_tilt_degrees: float = 75.0
     mosaic: float = 0.1

@@ -143,7 +143,7 @@ def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCar
 def _beginning(settings: TrainingSettings, beginning: Beginning, pictures: Pictures) -> FaceNetwork:
     if beginning.weights is None or beginning.resume:
         return FaceNetwork(settings.architecture)
-    return load_exported(beginning.weights, _calibration(pictures, settings), settings.architecture.residuals)
+    return load_exported(beginning.weights, _calibration(pictures, settings), settings.architecture)
 
 
 def _record(

@@ -26,12 +26,14 @@ class Architecture:
         depths: layers at strides 8, 16 and 32.
         residuals: layers behind those that add to what they are given (He et al., 2016); they begin as nothing, so that
             a trained network can be given more of them.
+        head: channels of the last layer before the outputs, of each stride.
     """
 
     stem: tuple[int, int, int] = (16, 32, 32)
     channels: int = 48
     depths: tuple[int, int, int] = (3, 3, 2)
     residuals: tuple[int, int, int] = (0, 2, 3)
+    head: int = 80
 
 
 class ConvBlock(nn.Sequential):
@@ -92,8 +94,8 @@ class FaceNetwork(nn.Module):
             layers += [ResidualBlock(channels) for _ in range(residuals)]
             self.levels.append(nn.Sequential(*layers))
         self.laterals = nn.ModuleList(ConvBlock(channels, channels, kernel=1) for _ in STRIDES)
-        self.heads = nn.ModuleList(ConvBlock(channels, channels) for _ in STRIDES)
-        self.outputs = nn.ModuleList(nn.Conv2d(channels, LANDMARKS.stop, 1) for _ in STRIDES)
+        self.heads = nn.ModuleList(ConvBlock(channels, architecture.head) for _ in STRIDES)
+        self.outputs = nn.ModuleList(nn.Conv2d(architecture.head, LANDMARKS.stop, 1) for _ in STRIDES)
         self._initialise()
 
     def _initialise(self) -> None:

@@ -22,7 +22,7 @@ class _Convolution:
     residual: bool
 
 
-def load_exported(path: Path, calibration: Iterable[Tensor], residuals: tuple[int, int, int]) -> FaceNetwork:
+def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architecture) -> FaceNetwork:
     """A network that computes what the ONNX file does, with batch norms that training can move.
 
     Exported convolutions have their batch norm folded in. It is taken out again by measuring, for each convolution,
@@ -30,7 +30,8 @@ def load_exported(path: Path, calibration: Iterable[Tensor], residuals: tuple[in
 
     Args:
         calibration: batches of pictures, n x 3 x h x w, as in training.
-        residuals: see `Architecture`; those beyond the file's own begin as nothing.
+        wanted: its residual layers and channels of the heads beyond the file's own are added, and begin as nothing; all
+            else is as in the file.
 
     Raises:
         UsageError: the file does not load or is no detector of this package.
@@ -46,10 +47,22 @@ def load_exported(path: Path, calibration: Iterable[Tensor], residuals: tuple[in
             f"{path}: not a detector that `facepaint detectors export` wrote ({exc}); train without --from"
         ) from exc
     _restore_batch_norm(loaded, calibration)
-    more = tuple(max(pair) for pair in zip(residuals, loaded.architecture.residuals, strict=True))
-    network = FaceNetwork(replace(loaded.architecture, residuals=more))  # type: ignore[arg-type]  # three numbers
-    network.load_state_dict(loaded.state_dict(), strict=False)
-    return network
+    own = loaded.architecture
+    residuals = tuple(max(pair) for pair in zip(wanted.residuals, own.residuals, strict=True))
+    larger = replace(own, residuals=residuals, head=max(wanted.head, own.head))  # type: ignore[arg-type]  # three numbers
+    return _grown(loaded, larger)
+
+
+def _grown(network: FaceNetwork, architecture: Architecture) -> FaceNetwork:
+    """The network in a larger one that computes the same."""
+    larger = FaceNetwork(architecture)
+    with torch.no_grad():
+        for output in larger.outputs:
+            output.weight.zero_()
+        state = larger.state_dict()
+        for name, value in network.state_dict().items():
+            state[name][tuple(slice(side) for side in value.shape)].copy_(value)
+    return larger
 
 
 def _convolutions(path: Path) -> list[_Convolution]:
@@ -86,8 +99,8 @@ def _architecture(convolutions: list[_Convolution]) -> Architecture:
             break
         level += convolution.stride == 2
         (residuals if convolution.residual else depths)[level] += 1
-    channels = int(convolutions[3].weight.shape[0])
-    return Architecture((first, second, third), channels, tuple(depths), tuple(residuals))  # type: ignore[arg-type]
+    channels, head = (int(convolutions[row].weight.shape[0]) for row in (3, -2))
+    return Architecture((first, second, third), channels, tuple(depths), tuple(residuals), head)  # type: ignore[arg-type]
 
 
 def _set(layer: ConvBlock | nn.Conv2d, convolution: _Convolution) -> None:

@@ -73,7 +73,7 @@ def test_forty_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
         ema=0.95,
         validation=0.0,
         precision="float32",
-        architecture=Architecture(stem=(8, 16, 16), channels=24, depths=(2, 2, 1), residuals=(0, 0, 0)),
+        architecture=Architecture(stem=(8, 16, 16), channels=24, depths=(2, 2, 1), residuals=(0, 0, 0), head=24),
         augmentation=Augmentation(
             size=SIDE, crop=(0.95, 1.05), tilt=0, strong_tilt=0, mosaic=0, noise=0, compression=0
         ),

@@ -35,7 +35,7 @@ from models.train.network import (  # noqa: E402
 from models.train.settings import TrainingSettings  # noqa: E402
 from models.train.warm_start import load_exported  # noqa: E402
 
-SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1))
+SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1), head=16)
 
 QUICK = TrainingSettings(
     batches=6, batch=2, warm_up=2, checkpoint_every=3, evaluate_every=6, precision="float32", architecture=SMALL,
@@ -172,16 +172,16 @@ def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int
 
 
 def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> None:
-    """The first weights, given layers that they did not have, and written again, still say the same."""
+    """The first weights, given layers and channels that they did not have, and written again, still say the same."""
     torch.manual_seed(1)
     first = find_model("facepaint-0").weights
     pictures = torch.rand(2, 3, 96, 64) * 255
-    network = load_exported(first, [pictures], (0, 2, 3))
-    assert network.architecture.residuals == (0, 2, 3)
+    network = load_exported(first, [pictures], Architecture(residuals=(0, 2, 3), head=64))
+    assert network.architecture == Architecture(residuals=(0, 2, 3), head=64)
     norm = network.stem[0].norm
     assert float(norm.running_var.min()) > 0
     export(network.eval(), tmp_path / "again.onnx")
-    again = load_exported(tmp_path / "again.onnx", [pictures], (0, 0, 0))
+    again = load_exported(tmp_path / "again.onnx", [pictures], SMALL)
     export(again.eval(), tmp_path / "twice.onnx")
     expected = outputs(first, pictures)
     for weights in (tmp_path / "again.onnx", tmp_path / "twice.onnx"):
@@ -193,7 +193,7 @@ def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> 
 def test_no_detector_of_ours_to_begin_with_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no network")
     with pytest.raises(UsageError, match=r"x\.onnx: not a detector that .* train without --from"):
-        load_exported(tmp_path / "x.onnx", [], (0, 0, 0))
+        load_exported(tmp_path / "x.onnx", [], SMALL)
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
