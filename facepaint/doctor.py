@@ -18,6 +18,7 @@ from pathlib import Path
 from facepaint import __version__, keys
 from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.detectors import card_beside, find_detector, read_card
+from facepaint.devices import EXTRAS, PROVIDERS
 from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
 from facepaint.jobs import WorkerInfo
 from facepaint.parts import find_rclone, find_valkey, require_worker_extra
@@ -104,13 +105,10 @@ def _ffmpeg() -> Check:
 
 _ASK_PROVIDERS = """
 import json, sys
-import os
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime as ort
+from models.session import load_libraries, ort
 listed = ort.get_available_providers()
-wanted = [name for name in ("CUDAExecutionProvider", "CPUExecutionProvider") if name in listed]
-if "CUDAExecutionProvider" in listed:
-    ort.preload_dlls(directory="")
+wanted = [name for name in sys.argv[2:] if name in listed]
+load_libraries(wanted)
 used = ort.InferenceSession(sys.argv[1], providers=wanted).get_providers()
 print(json.dumps([ort.__version__, listed, used]))
 """
@@ -118,13 +116,16 @@ print(json.dumps([ort.__version__, listed, used]))
 
 def _inference(settings: Settings) -> Iterator[Check]:
     """Which devices ONNX Runtime lists and which it can really load: in a process of its own, for its complaints."""
+    by_name = settings.device not in ("auto", "cpu")
+    wished = settings.device if by_name else "cuda"
+    order = list(dict.fromkeys([wished, "cuda", "cpu"]))
     package = importlib.util.find_spec("models")
     if importlib.util.find_spec("onnxruntime") is None or package is None:
         return
     folders = [Path(folder) for folder in package.submodule_search_locations or ()]
     weights = next(folder / "weights" / f"{DEFAULT_DETECTOR}.onnx" for folder in folders)
     asked = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", _ASK_PROVIDERS, str(weights)],
+        [sys.executable, "-c", _ASK_PROVIDERS, str(weights), *(PROVIDERS[name] for name in order)],
         capture_output=True,
         text=True,
         timeout=_PROVIDER_S,
@@ -134,12 +135,10 @@ def _inference(settings: Settings) -> Iterator[Check]:
     if asked.returncode:
         yield Check("detector", False, f"ONNX Runtime does not run: {complaint}", "install the extra 'worker' again")
         return
-    version, listed, used = json.loads(asked.stdout)
-    devices = [
-        name
-        for name, provider in (("cuda", "CUDAExecutionProvider"), ("cpu", "CPUExecutionProvider"))
-        if provider in used
-    ]
+    # Above it, ONNX Runtime may have told that it goes on without a provider.
+    *told, last = asked.stdout.splitlines()
+    version, listed, used = json.loads(last)
+    devices = [name for name in order if PROVIDERS[name] in used]
     try:
         chosen = find_detector(settings.detector)
     except FacepaintError as exc:
@@ -147,14 +146,14 @@ def _inference(settings: Settings) -> Iterator[Check]:
         return
     label = chosen.card.label if chosen else read_card(card_beside(weights.with_stem(settings.detector))).label
     detail = f"{label}; ONNX Runtime {version} runs on {' and '.join(devices)}"
-    if "CUDAExecutionProvider" in listed and "cuda" not in devices:
-        failures = [line for line in asked.stderr.splitlines() if "rror" in line]
+    if PROVIDERS[wished] in listed and wished not in devices:
+        failures = [line for line in [*told, *asked.stderr.splitlines()] if "rror" in line]
         why = (failures or [complaint])[-1].strip()
-        advice = "install the NVIDIA driver and what the line names; until then workers with device 'auto' use the CPU"
-        yield Check("detector", False, f"{detail}; CUDA is listed and does not load: {why}", advice)
-    elif settings.device == "cuda" and "cuda" not in devices:
-        advice = "install the extra 'gpu' instead of 'worker', or set FACEPAINT_DEVICE=auto"
-        yield Check("detector", False, f"{detail}; device 'cuda' is asked for", advice)
+        advice = "install what the line names, and for a GPU its driver; until then FACEPAINT_DEVICE=cpu works"
+        yield Check("detector", False, f"{detail}; {wished} is listed and does not load: {why}", advice)
+    elif by_name and wished not in devices:
+        advice = f"install the extra '{EXTRAS[wished]}' instead of the present one, or set FACEPAINT_DEVICE=auto"
+        yield Check("detector", False, f"{detail}; device '{wished}' is asked for", advice)
     else:
         yield Check("detector", True, detail)
 

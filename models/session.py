@@ -4,13 +4,14 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.util
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from facepaint.devices import GPUS, PROVIDERS, Device
+from facepaint.devices import PROVIDERS, Device
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.onnx_file import with_sizes
 from facepaint.settings import cache_folder
@@ -106,14 +107,12 @@ def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSess
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = ONLY_ERRORS
     engines = cache_folder() / "tensorrt" / f"onnxruntime-{ort.__version__}"
-    if device in GPUS:
-        ort.preload_dlls(directory="")
     if device == "tensorrt":
-        _load_tensorrt()
         engines.mkdir(parents=True, exist_ok=True)
     if device == "cuda" and runtime.float16:
         network = _in_float16(network)
     chain = providers_for(device, runtime, engines, hashlib.sha256(network).hexdigest()[:16])
+    load_libraries([name for name, _ in chain])
     # With its own fallback ONNX Runtime would go on with another device, and say so on standard output.
     return ort.InferenceSession(network, options, providers=chain, enable_fallback=0)
 
@@ -128,8 +127,15 @@ def _in_float16(network: bytes) -> bytes:
     return with_float16(network)
 
 
+def load_libraries(providers: Collection[str]) -> None:
+    """Load what these providers need from wheels: it lies where no system looks, and is found once loaded."""
+    if PROVIDERS["cuda"] in providers:
+        ort.preload_dlls(directory="")
+    if PROVIDERS["tensorrt"] in providers:
+        _load_tensorrt()
+
+
 def _load_tensorrt() -> None:
-    """Load TensorRT from its wheel, if that is installed: it lies where no system looks, and is found once loaded."""
     wheel = importlib.util.find_spec("tensorrt_libs")
     for folder in (wheel.submodule_search_locations or ()) if wheel else ():
         for name in ("libnvinfer.so.*", "libnvinfer_plugin.so.*", "libnvonnxparser.so.*"):

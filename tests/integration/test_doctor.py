@@ -141,7 +141,7 @@ def test_a_device_that_is_listed_and_does_not_load_says_why(tmp_path: Path, monk
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     detector = examined(Settings.load())["detector"]
     assert not detector.ok
-    assert "runs on cpu; CUDA is listed and does not load: " in detector.detail
+    assert "runs on cpu; cuda is listed and does not load: " in detector.detail
     assert "libcudnn.so.9" in detector.detail
 
 
