@@ -191,11 +191,7 @@ class Children:
         for child in self._children:
             self._end(child)
         self._children.clear()
-        if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.stdin.close()
-            self._guard.wait()
-            self._guard = None
+        self._let_go_of_guard()
 
     def _begin(self, child: Child) -> None:
         child.start()
@@ -210,7 +206,7 @@ class Children:
     def _tell(self, line: str) -> None:
         """Keep the guard informed, starting it (again) where needed."""
         if self._guard is not None and self._guard.poll() is not None:
-            self._guard = None
+            self._let_go_of_guard()
         if self._guard is None:
             self._guard = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-I", "-S", guard.__file__, "watch"],
@@ -224,6 +220,16 @@ class Children:
         with contextlib.suppress(BrokenPipeError):
             self._guard.stdin.write(line.encode() + b"\n")
             self._guard.stdin.flush()
+
+    def _let_go_of_guard(self) -> None:
+        """End the guard by closing what it reads, also if it is dead and has left lines unread."""
+        if self._guard is None:
+            return
+        assert self._guard.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.stdin.close()
+        self._guard.wait()
+        self._guard = None
 
 
 def wait_until_ready(child: Child, timeout_s: float) -> None:
