@@ -24,13 +24,17 @@ MAX_BYTES = 200 * 2**20
 
 TYPICAL = {
     "facepaint": DetectorCard("facepaint", "facepaint"),
-    "yunet": DetectorCard("yunet", "yunet", 32, 10.0, stickers=Scores(0.7, 0.45), hiding=Scores(0.4, 0.2)),
-    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Scores(0.55, 0.35), hiding=Scores(0.35, 0.2)),
+    "yunet": DetectorCard("yunet", "yunet", 32, 10.0, stickers=Scores(0.6, 0.3, 0.5), hiding=Scores(0.25, 0.13)),
+    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Scores(0.5, 0.3), hiding=Scores(0.3, 0.15)),
     "centerface": DetectorCard(
-        "centerface", "centerface", 32, 10.0, stickers=Scores(0.5, 0.3), hiding=Scores(0.3, 0.15)
+        "centerface", "centerface", 32, 10.0, stickers=Scores(0.35, 0.2, 0.3), hiding=Scores(0.17, 0.1)
     ),
 }
-"""By decoder what a card says that nobody wrote."""
+"""By decoder what a card says that nobody wrote.
+
+YuNet's and CenterFace's working points were measured: they give as many false alarms a picture as facepaint-0 gives at
+its own. SCRFD's are not: 0.5 is what InsightFace uses.
+"""
 
 
 @dataclass(frozen=True, slots=True)
