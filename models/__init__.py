@@ -17,10 +17,11 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """A face detector on this machine: its weights and what its card says."""
+    """A face detector on this machine: its weights, the same in int8 for CPUs where there are such, and its card."""
 
     weights: Path
     card: DetectorCard
+    int8: Path | None = None
 
     @property
     def name(self) -> str:
@@ -46,8 +47,8 @@ def shipped_model(name: str) -> DetectorModel:
     """
     if name not in SHIPPED:
         raise UsageError(f"unknown detector '{name}'; there are {', '.join(SHIPPED)}")
-    weights = WEIGHTS / f"{name}.onnx"
-    return DetectorModel(weights, read_card(card_beside(weights)))
+    weights, int8 = WEIGHTS / f"{name}.onnx", WEIGHTS / f"{name}.int8.onnx"
+    return DetectorModel(weights, read_card(card_beside(weights)), int8 if int8.exists() else None)
 
 
 def find_model(choice: str) -> DetectorModel:

@@ -12,7 +12,7 @@ from facepaint.onnx_file import read_network
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs, WrongOutputs
 from models.providers import AUTO, Runtime
-from models.session import Floats, Session
+from models.session import Floats, Session, is_for_gpu
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -132,8 +132,9 @@ def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) 
     Raises:
         InputError: the file is no network, or needs more than itself.
     """
-    data = model.weights.read_bytes()
-    fixed = read_network(data, f"detector {model.weights}").fixed_size
+    weights = model.int8 if model.int8 and not is_for_gpu(runtime) else model.weights
+    data = weights.read_bytes()
+    fixed = read_network(data, f"detector {weights}").fixed_size
     try:
         session = Session(data, size.input_height, size.input_width, runtime, most)
         return session, session.run()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from facepaint.devices import PROVIDERS, Device
+from facepaint.devices import GPUS, PROVIDERS, Device
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.onnx_file import with_sizes
 from facepaint.settings import cache_folder
@@ -60,6 +60,11 @@ class Session:
         """
         batch = self.input[:pictures] if self._any_number else self.input
         return dict(zip(self.outputs, self._session.run(self.outputs, {self._name: batch}), strict=True))
+
+
+def is_for_gpu(runtime: Runtime) -> bool:
+    """Whether a GPU is the first device that would be tried; see `check_device` for errors."""
+    return devices_for(runtime, ort.get_available_providers())[0] in GPUS
 
 
 def check_device(device: Device, float16: bool = False) -> None:
