@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from facepaint import keys
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.doctor import Check, checks
 from facepaint.jobs import WorkerInfo
 from facepaint.parts import free_port
@@ -40,7 +41,7 @@ def test_a_sound_installation_with_services_and_a_worker(
     assert [check for check in found.values() if not check.ok] == []
     assert found["installation"].detail.endswith("extras: worker, embedded")
     assert "libx264" in found["video"].detail
-    assert found["detector"].detail.endswith("runs on cpu")
+    assert re.fullmatch(rf"{DEFAULT_DETECTOR}@[0-9a-f]{{12}}; ONNX Runtime .* runs on cpu", found["detector"].detail)
     assert found["storage"].detail.startswith(f"{settings.s3_endpoint}, bucket {settings.s3_bucket}: put, get")
     assert found["clock"].detail == "this machine's agrees with the storage's"
     assert found["broker"].detail == "answers; 0 tasks wait"
@@ -52,6 +53,13 @@ def test_a_machine_without_services_that_can_start_its_own() -> None:
     found = examined(Settings.load())
     assert set(found) == {"installation", "video", "detector", "disk", "services"}
     assert found["services"] == Check("services", True, "none running; `facepaint run` starts its own")
+
+
+def test_a_detector_that_is_none() -> None:
+    detector = examined(Settings.load(detector="typo"))["detector"]
+    assert not detector.ok
+    assert detector.detail.startswith("unknown detector 'typo'; there are ")
+    assert detector.advice == "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names"
 
 
 def test_a_client_without_services(monkeypatch: pytest.MonkeyPatch) -> None:

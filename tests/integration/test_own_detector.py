@@ -1,11 +1,14 @@
 """A job with a detector of the user's own, from the file beside its card to the painted segment."""
 
 import hashlib
+import io
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import av
+import numpy as np
 import pytest
 import skimage.data
 from onnx import TensorProto, helper
@@ -17,7 +20,7 @@ from facepaint import keys
 from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
 from facepaint.client import Client
 from facepaint.detectors import card_beside, find_detector, write_card
-from facepaint.errors import InputError, UsageError
+from facepaint.errors import DeviceError, FacepaintError, InputError, ServiceError, UsageError
 from facepaint.jobs import DetectorSpec, Faces, Failed, Job, Painted
 from facepaint.looks import parse_look
 from facepaint.processes import Child
@@ -25,11 +28,14 @@ from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models import shipped_model
+from models.providers import Runtime
+from tasks.detect import load_detector
 from tasks.detectors import model_of
 from tasks.work import Workbench, run_detect, run_paint
 from tests.networks import tiny_network
 
 LOOK = parse_look(["sunglasses"])
+COVERED = "fill:colour=#00ff00"
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +104,7 @@ def test_pictures_too(bench: Workbench, weights: Path, tmp_path: Path) -> None:
     assert painted.faces == 0, "the card asks for more"
 
 
+@pytest.mark.slow
 def test_scores_count_by_the_cards_working_points(bench: Workbench, clip: Path, weights: Path) -> None:
     sure = DetectorCard("mine", "facepaint", stickers=Scores(0.99, 0.98), hiding=Scores(0.99, 0.6))
     write_card(card_beside(weights), sure)
@@ -140,22 +147,36 @@ STORED = {
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_a_job_whose_detector_is_none_is_given_up(
-    bench: Workbench, clip: Path, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a stranger's client might have stored it, which checked nothing."""
+def test_what_a_strangers_client_stored_is_checked_by_the_worker(bench: Workbench, kind: str) -> None:
     data, message = STORED[kind]
     sha256 = hashlib.sha256(b"" if data in (None, b"other") else data).hexdigest()
-    bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256=sha256))
-    monkeypatch.setattr("uploader.upload.store_detector", lambda *_: bad)
-    job_id = upload(bench, clip, DEFAULT_DETECTOR, "blur")
+    bench.store.make_bucket()
     if data is not None:
         bench.store.put(keys.detector(sha256), data)
+    spec = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256=sha256))
+    with pytest.raises(FacepaintError) as caught:
+        load_detector(model_of(spec, bench.store), 0.1, 64, 64, Runtime("cpu"))
+    assert message.format(short=sha256[:12]) in str(caught.value)
+    assert not isinstance(caught.value, ServiceError | DeviceError), "another try would not help"
+
+
+def test_a_job_whose_detector_is_none_is_given_up_and_hidden(
+    bench: Workbench, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256="0" * 64))
+    monkeypatch.setattr("uploader.upload.store_detector", lambda *_: bad)
+    job_id = upload(bench, clip, DEFAULT_DETECTOR, COVERED)
     assert run_detect(bench, job_id, 0) is None
     failed = bench.store.get_record(keys.faces_failed(job_id, 0), Failed)
-    assert message.format(short=sha256[:12]) in failed.reason
-    painted = run_paint(bench, job_id, 0, parse_look(["blur"]).id)
-    assert painted is not None, "all of every frame is hidden"
+    assert failed.reason == "the weights of detector 'bad@000000000000' are not in the storage: upload again"
+    painted = run_paint(bench, job_id, 0, parse_look([COVERED]).id)
+    assert painted is not None
+    with av.open(
+        io.BytesIO(bench.store.get(keys.painted_data(job_id, parse_look([COVERED]).id, painted.name)))
+    ) as file:
+        for frame in file.decode(video=0):
+            rgb = frame.to_ndarray(format="rgb24")
+            assert np.ptp(rgb, axis=(0, 1)).max() < 8, "all of every frame is hidden"
 
 
 def test_a_name_in_a_job_is_no_path_on_the_worker(bench: Workbench, weights: Path) -> None:

@@ -48,7 +48,7 @@ class Files(BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as files:
-        thread = threading.Thread(target=files.serve_forever)
+        thread = threading.Thread(target=files.serve_forever, args=(0.01,))
         thread.start()
         Files.asked.clear()
         yield f"http://127.0.0.1:{files.server_address[1]}"

@@ -40,6 +40,15 @@ def test_a_face_from_the_front_has_its_eyes_distance_as_size() -> None:
     assert pose.eyes == pytest.approx((500, 500))
 
 
+def test_a_face_without_landmarks_is_placed_by_its_box() -> None:
+    face = Face((100, 100, 342, 342), (), 0.9)
+    pose = pose_of(face)
+    assert pose.roll == pytest.approx(0, abs=1e-6)
+    assert pose.size == pytest.approx(100, rel=0.15)
+    assert 100 < pose.eyes[1] < pose.nose[1] < pose.mouth[1] < 342
+    assert pose.eyes[0] == pytest.approx(221)
+
+
 @pytest.mark.parametrize("degrees", range(-180, 180, 30))
 def test_stickers_turn_with_the_head(degrees: float) -> None:
     pose = pose_of(seen(FRONT, degrees))
