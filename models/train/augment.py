@@ -91,7 +91,12 @@ def _cropped(sample: Sample, size: int, settings: Augmentation, random: np.rando
     angle = _angle(settings, random)
     mirrored = bool(random.random() < 0.5)
     matrix = _matrix(centre, side, size, angle, mirrored)
-    return _warped(_shrunk_to(sample, side / size), matrix, size, angle, mirrored)
+    picture = _warped(_shrunk_to(sample, side / size), matrix, size)
+    points = sample.points @ matrix[:, :2].T + matrix[:, 2]
+    if mirrored:
+        points = points[:, list(MIRRORED)]
+    moved = Sample(picture, _turned_boxes(sample.boxes, matrix, angle), points, sample.learn)
+    return _inside(moved, size)
 
 
 def _crop_centre(sample: Sample, side: float, random: np.random.Generator) -> Floats:
@@ -116,14 +121,15 @@ def _angle(settings: Augmentation, random: np.random.Generator) -> float:
     return 0.0
 
 
-def _shrunk_to(sample: Sample, scale: float) -> tuple[Sample, float]:
-    """The sample made smaller by whole factors before a warp that would alias, and the factor."""
+def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
+    """The picture made smaller by about a whole factor, before a warp that would alias, and the factors of x and y."""
     factor = max(1, int(scale))
-    if factor == 1:
-        return sample, 1.0
     height, width = sample.picture.shape[:2]
-    picture = cv2.resize(sample.picture, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
-    return replace(sample, picture=np.asarray(picture, np.uint8)), float(factor)
+    smaller = (max(1, width // factor), max(1, height // factor))
+    factors = np.array([width / smaller[0], height / smaller[1]], np.float32)
+    if factor == 1:
+        return sample.picture, factors
+    return np.asarray(cv2.resize(sample.picture, smaller, interpolation=cv2.INTER_AREA), np.uint8), factors
 
 
 def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool) -> Floats:
@@ -136,19 +142,13 @@ def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool
     return np.asarray(np.column_stack([rotation, shift]), np.float32)
 
 
-def _warped(shrunk: tuple[Sample, float], matrix: Floats, size: int, angle: float, mirrored: bool) -> Sample:
-    sample, factor = shrunk
-    # A pixel's centre is half a pixel in: (x + 1/2) is what scales, so the shrunk picture lies off by a fraction.
-    inner = matrix.copy()
-    inner[:, :2] *= factor
-    inner[:, 2] += matrix[:, :2] @ np.full(2, (factor - 1) / 2, np.float32)
+def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
+    picture, factors = shrunk
+    # Labels count from the corner of the first pixel, OpenCV from its centre: half a pixel in on both sides.
+    inner = np.column_stack([matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5])
     border = (114, 114, 114)
-    picture = cv2.warpAffine(sample.picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
-    points = sample.points @ matrix[:, :2].T + matrix[:, 2]
-    if mirrored:
-        points = points[:, list(MIRRORED)]
-    moved = Sample(np.asarray(picture, np.uint8), _turned_boxes(sample.boxes, matrix, angle), points, sample.learn)
-    return _inside(moved, size)
+    warped = cv2.warpAffine(picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
+    return np.asarray(warped, np.uint8)
 
 
 def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:

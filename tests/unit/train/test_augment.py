@@ -42,6 +42,28 @@ def test_landmarks_stay_on_what_they_mark(seed: int) -> None:
             assert min(np.abs(seen - wanted).max(), np.abs(seen - mirrored).max()) < 100
 
 
+@given(seed=st.integers(0, 10_000), crop=st.sampled_from([0.3, 0.7, 1.0, 1.9]))
+@settings(max_examples=60, deadline=None)
+def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop: float) -> None:
+    """Labels count from the corner of the first pixel: a blot's centre of mass is where its label went."""
+    rows, columns = np.mgrid[:240, :320] + 0.5
+    blot = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
+    picture = np.repeat((blot + 114)[..., None], 3, 2).astype(np.uint8)
+    points = np.full((1, 5, 2), (150.25, 110.75), np.float32)
+    sample = Sample(picture, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_))
+    made = augmented([sample], replace(UNSPOILT, crop=(crop, crop)), np.random.default_rng(seed))
+    for x, y in made.points[:, 0]:
+        reach = round(25 / crop)
+        left, top = round(float(x)) - reach, round(float(y)) - reach
+        patch = made.picture[max(top, 0) : top + 2 * reach, max(left, 0) : left + 2 * reach, 0].astype(float) - 114
+        if patch.shape != (2 * reach, 2 * reach):
+            continue
+        patch = patch.clip(8) - 8
+        seen_y, seen_x = ((patch.sum(1 - axis) * (np.arange(2 * reach) + 0.5)).sum() / patch.sum() for axis in (0, 1))
+        assert abs(seen_x + left - x) < 0.2
+        assert abs(seen_y + top - y) < 0.2
+
+
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_left_and_right_stay_the_subjects(seed: int) -> None:
