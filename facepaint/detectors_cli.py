@@ -7,14 +7,17 @@ import importlib.util
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facepaint.errors import InputError, MissingExtra
-from facepaint.options import AsJson, DeviceOption
+from facepaint.errors import InputError, MissingExtra, UsageError
+from facepaint.options import AsJson, Detector, DeviceOption, Overwrite
+from facepaint.parts import cores
+from facepaint.settings import Settings
 from facepaint.tables import print_columns, print_detectors, print_training
 
 app = typer.Typer(
@@ -31,6 +34,94 @@ class Part(StrEnum):
     all = "all"
     training = "training"
     validation = "validation"
+
+
+class Fill(StrEnum):
+    """What `label --fill` adds to labels that are there."""
+
+    landmarks = "landmarks"
+
+
+@app.command()
+def label(
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, videos.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of labels to make, or to add to: what it has stays.")
+    ] = None,
+    detector: Detector = None,
+    every: Annotated[float, typer.Option(min=0.01, help="Seconds of a video to a frame.")] = 1.0,
+    most: Annotated[int | None, typer.Option("--max", min=1, help="Frames of a video at most.")] = None,
+    fill: Annotated[
+        Fill | None, typer.Option(help="INPUT is a folder of labels: give its faces the landmarks they lack.")
+    ] = None,
+    device: DeviceOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Label faces by a detector that looks at several scales and mirrored, for people to correct."""
+    _need_worker("labelling pictures")
+    from models.label import Labeller, fill_landmarks
+    from models.label import label as label_inputs
+
+    if (out is None) != (fill is not None):
+        raise UsageError(
+            "name the folder of labels: --out FOLDER to make one, or --fill landmarks FOLDER for one there is"
+        )
+    labeller = Labeller(Settings.load(detector=detector).detector, device.value if device else "auto", cores())
+    if out is None:
+        works = [fill_landmarks(data, labeller, _say) for data in inputs]
+    else:
+        works = [label_inputs(inputs, out, labeller, every_s=every, most=most, say=_say)]
+    for work in works:
+        print(json.dumps(asdict(work)) if as_json else work.report())
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder or file of labels, in any of the formats.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
+    to: Annotated[str, typer.Option(help="facepaint, coco, yolo, voc, wider or retinaface.")],
+    kind: Annotated[
+        str | None, typer.Option("--from", help="Format of IN.  [default: recognised by its files]")
+    ] = None,
+    images: Annotated[Path | None, typer.Option(help="Where the pictures lie, if not beside the labels.")] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="A class that is a face.  [default: face, or the only one]")
+    ] = None,
+    complete_from: Annotated[
+        Path | None, typer.Option(help="Labels as they were: what another tool lost comes from there.")
+    ] = None,
+    link: Annotated[bool, typer.Option("--link", help="Link the pictures rather than copying them.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Bring labels into another tool's format, or back."""
+    from models.formats import Source
+    from models.formats.convert import convert as convert_labels
+
+    wanted = Source(source, images, tuple(classes or ()))
+    done = convert_labels(wanted, target, to, kind=kind, complete_from=complete_from, link=link, overwrite=overwrite)
+    for note in done.notes:
+        _say(f"facepaint: {note}")
+    print(f"{target}: {done.report()}")
+
+
+@app.command()
+def sheet(
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
+    faces: Annotated[bool, typer.Option("--faces", help="Each face by itself, enlarged.")] = False,
+    most: Annotated[int, typer.Option("--max", min=1, help="Cells at most, spread evenly over the data.")] = 48,
+    columns: Annotated[int, typer.Option(min=1, max=40, help="Cells in a row.")] = 6,
+    cell: Annotated[int, typer.Option(min=48, max=2000, help="Longest side of a cell in px.")] = 240,
+) -> None:
+    """Draw labelled pictures, or their faces, into one PNG to look at."""
+    _need_worker("drawing a contact sheet")
+    from models.contact_sheet import Layout, save_contact_sheet
+    from models.formats.common import counted
+
+    drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)
+    print(f"{out}: {counted(drawn, 'face' if faces else 'picture')}")
 
 
 @app.command()
@@ -171,6 +262,10 @@ def _need_training() -> None:
     _need_worker("training detectors")
     if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "matplotlib")):
         raise MissingExtra("train", "training detectors")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 def _need_worker(what: str) -> None:

@@ -8,12 +8,9 @@ from PIL import Image
 from skimage import data
 
 from facepaint.labels import IMAGES, LabelledFace, LabelledPicture, write_labels
+from tests.portraits import BOX, POINTS
 
-ASTRONAUT_FACE = LabelledFace(
-    box=(174.0, 62.0, 274.0, 188.0),
-    landmarks=(203.0, 114.0, 247.0, 111.0, 227.0, 136.0, 210.0, 158.0, 248.0, 156.0),
-)
-"""The face of `skimage.data.astronaut()`, by eye, in px of its 512 x 512."""
+ASTRONAUT_FACE = LabelledFace(BOX, POINTS)
 
 
 def save_astronaut(path: Path, *, left: int = 0, scale: float = 1.0) -> None:

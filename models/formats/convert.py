@@ -22,6 +22,10 @@ class Converted:
     kind: str
     notes: list[str]
 
+    def report(self) -> str:
+        """In one line."""
+        return f"{counted(self.pictures, 'picture')}, {counted(self.faces, 'face')}, from {self.kind}"
+
 
 def convert(
     source: Source,

@@ -139,7 +139,7 @@ def test_pictures_that_a_tool_did_not_give_back_are_taken_from_elsewhere(tmp_pat
 def test_yolo_says_what_it_cut(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     beyond = replace(
-        ASTRONAUT_FACE, box=(-4.0, 62.0, 274.0, 600.0), landmarks=(-1.0, *(ASTRONAUT_FACE.landmarks or ())[1:])
+        ASTRONAUT_FACE, box=(-4.0, 60.0, 274.0, 600.0), landmarks=(-1.0, *(ASTRONAUT_FACE.landmarks or ())[1:])
     )
     picture = LabelledPicture("portrait.png", 512, 512, (beyond,))
     file = tmp_path / "data" / "images" / "portrait.png"
@@ -226,7 +226,7 @@ def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
                     "image_id": 0,
                     "category_id": 0,
                     "segmentation": [],
-                    "bbox": [175, 62, 100, 126],
+                    "bbox": [179, 60, 95, 121],
                     "ignore": 0,
                 },
                 {"id": 1, "image_id": 0, "category_id": 1, "segmentation": [], "bbox": [0, 0, 9, 9], "iscrowd": 0},
@@ -239,7 +239,7 @@ def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
     assert result.notes == ["1 annotation of other classes left out of result.json"]
     (picture,) = read_labels(tmp_path / "back")
     assert picture.image == "portrait.png"
-    assert picture.faces == (replace(ASTRONAUT_FACE, box=(175.0, 62.0, 275.0, 188.0)),)
+    assert picture.faces == (replace(ASTRONAUT_FACE, box=(179.0, 60.0, 274.0, 181.0)),)
 
 
 def test_boxes_that_cvat_made_of_skeletons_become_those_of_before(tmp_path: Path) -> None:
