@@ -154,6 +154,7 @@ def sum_of_steps(precision: Sequence[float], recall: Sequence[float]) -> float:
 detections = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(detections, st.integers(0, 5))
 def test_as_scikit_learn_has_it(found: list[tuple[bool, int]], missed: int) -> None:
     hits, scores = [hit for hit, _ in found], [score / 40 for _, score in found]
@@ -247,7 +248,7 @@ def values(found: dict[str, Curve]) -> list[float]:
     return [curve.average_precision for curve in found.values()]
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -263,7 +264,7 @@ def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None
         np.testing.assert_allclose(values(measure(pictures)), values(measure(again)), rtol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.2, 5), st.floats(0.1, 10))
 def test_only_the_order_of_scores_matters(seed: int, power: float, factor: float) -> None:
     pictures = made_up(np.random.default_rng(seed), 4)
@@ -271,7 +272,7 @@ def test_only_the_order_of_scores_matters(seed: int, power: float, factor: float
     np.testing.assert_allclose(values(set_curves(pictures)), values(set_curves(bent)), rtol=1e-12)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.01))
 def test_a_false_alarm_below_all_scores_changes_nothing_and_one_above_never_helps(seed: int, low: float) -> None:
     pictures = made_up(np.random.default_rng(seed), 4)
