@@ -60,7 +60,7 @@ def read(source: Source) -> Imported:
     for file in files:
         try:
             content = json.loads(read_text(file))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise InputError(f"{file} is no JSON: {exc}") from exc
         if not isinstance(content, dict):
             raise InputError(f"{file} is no COCO JSON: it has no images, categories and annotations")
@@ -170,8 +170,21 @@ def _picture(row: Row, name: str, faces: tuple[LabelledFace, ...], where: str) -
 
 
 def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
-    """Write ``annotations/person_keypoints_default.json``, or ``instances_default.json`` without landmarks."""
+    """Write ``annotations/instances_default.json``, and the same with landmarks, if there are any, for keypoint tools.
+
+    Tools tell what is in a file by its name: the second is ``person_keypoints_default.json``.
+    """
     points = any(keypoints_of(face) is not None for picture in pictures for face in picture.faces)
+    with_points = folder / ANNOTATIONS / "person_keypoints_default.json"
+    _write_file(folder / ANNOTATIONS / "instances_default.json", pictures, points=False)
+    if points:
+        _write_file(with_points, pictures, points=True)
+    else:
+        with_points.unlink(missing_ok=True)  # of labels that are being replaced: it would be read in place of these
+    return []
+
+
+def _write_file(file: Path, pictures: Sequence[LabelledPicture], *, points: bool) -> None:
     category: Row = {"id": CATEGORY, "name": FACE, "supercategory": ""}
     if points:
         category |= {"keypoints": list(LANDMARKS), "skeleton": []}
@@ -183,10 +196,8 @@ def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
         for face in picture.faces:
             annotations.append(_annotation(face, len(annotations) + 1, place, points))
     content = {"info": {"description": "faces"}, "licenses": [], "images": images, "categories": [category]}
-    name = f"{'person_keypoints' if points else 'instances'}_default.json"
     text = json.dumps({**content, "annotations": annotations}, ensure_ascii=False, allow_nan=False)
-    write_text(folder / ANNOTATIONS / name, f"{text}\n")
-    return []
+    write_text(file, f"{text}\n")
 
 
 def _annotation(face: LabelledFace, number_: int, image: int, points: bool) -> Row:

@@ -115,10 +115,13 @@ def _renamed(found: Imported, pictures: list[LabelledPicture]) -> Imported:
 
 
 def _sized(picture: LabelledPicture, file: Path) -> LabelledPicture:
-    if picture.width is not None and picture.height is not None:
-        return picture
-    width, height = header_size(file)
-    return replace(picture, width=width, height=height)
+    """With the size that the file itself has; tools that don't heed its orientation give the sides exchanged."""
+    size = header_size(file)
+    said = picture.width, picture.height
+    if None not in said and said not in (size, size[::-1]):
+        there, labelled = ("x".join(map(str, sides)) for sides in (size, said))
+        raise InputError(f"{file} is {there} px, but its labels are for {labelled}; find the picture that was labelled")
+    return replace(picture, width=size[0], height=size[1])
 
 
 def _put(file: Path, place: Path, *, link: bool) -> None:

@@ -11,7 +11,7 @@ a few hundred bytes grow to gigabytes or other files are read, are declared ther
 
 import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 from xml.parsers import expat
@@ -23,6 +23,7 @@ from models.formats.common import (
     FACE,
     IGNORE,
     KEYPOINTS,
+    PICTURES,
     SETS,
     Finder,
     Imported,
@@ -32,6 +33,7 @@ from models.formats.common import (
     counted,
     number,
     px,
+    read_text,
     stems,
     text,
     write_text,
@@ -72,9 +74,24 @@ def read(source: Source) -> Imported:
         found.pictures.append(LabelledPicture(name, _side(tree, "width"), _side(tree, "height"), faces))
         if at is not None:
             found.files[name] = at
+    _add_unlabelled(found, top, finder)
     if others:
         found.notes.append(f"{counted(others, 'object')} of other classes left out")
     return found
+
+
+def _add_unlabelled(found: Imported, top: Path, finder: Finder) -> None:
+    """The pictures that are listed and have no file: CVAT writes none for a picture without faces."""
+    known = {str(PurePosixPath(picture.image).with_suffix("")) for picture in found.pictures}
+    for file in sorted(top.glob("ImageSets/Main/*.txt")):
+        for line in read_text(file).split("\n"):
+            stem = line.strip()
+            names = [f"{stem}{suffix}" for suffix in PICTURES] if stem and stem not in known else []
+            places = {name: at for name in names if (at := finder.find(name, str(file))) is not None}
+            for name, at in list(places.items())[:1]:
+                known.add(stem)
+                found.pictures.append(LabelledPicture(name))
+                found.files[name] = at
 
 
 def parse(file: Path) -> ElementTree.Element:
@@ -120,7 +137,8 @@ def _face(element: ElementTree.Element, where: str) -> LabelledFace:
         said.setdefault("class", name)
     sets = {one: value for one in SETS if isinstance(value := said.pop(one, None), bool)}
     landmarks, score = said.pop(LANDMARKS, None), said.pop("score", None)
-    ignored = bool(_is_set(_text(element, "difficult")) or name.casefold() == IGNORE)
+    crowd = [said.pop(key, False) is True for key in ("ignore", "is_crowd")]
+    ignored = any(crowd) or _is_set(_text(element, "difficult")) or name.casefold() == IGNORE
     return LabelledFace(
         (x1, y1, x2, y2),
         _landmarks(landmarks, where),
@@ -197,9 +215,11 @@ def _is_plain(value: object) -> bool:
 
 
 def _decoded(value: str) -> Any:
+    if value in ("True", "False"):  # as CVAT has them
+        return value == "True"
     try:
         return json.loads(value, parse_constant=str)
-    except ValueError:
+    except (ValueError, RecursionError):
         return value
 
 

@@ -111,10 +111,10 @@ def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
             lines.append(line)
             cut, lost = cut + was_cut, lost + was_lost
         write_text(folder / "labels" / SUBSET / names[picture.image], "".join(f"{line}\n" for line in lines))
-    # JSON is YAML too. No `path`: it is this file's folder, wherever that is moved.
+    # No `path`: it is this file's folder, wherever that is moved.
     pose: dict[str, Any] = {"kpt_shape": [len(LANDMARKS), 3], "flip_idx": MIRRORED} if posed else {}
     data = {"train": f"{SUBSET}.txt", **pose, "names": dict(enumerate(classes))}
-    write_text(folder / DATA, "".join(f"{key}: {_yaml(value)}\n" for key, value in data.items()))
+    write_text(folder / DATA, "".join(f"{_yaml(key, value)}\n" for key, value in data.items()))
     write_text(folder / CLASSES, "".join(f"{name}\n" for name in classes))
     write_text(folder / f"{SUBSET}.txt", "".join(f"{_place(picture.image)}\n" for picture in pictures))
     notes = [f"boxes cut at the picture's border in {counted(cut, 'face')}"] if cut else []
@@ -143,12 +143,10 @@ def _share(value: float) -> str:
     return f"{value:.11f}".rstrip("0").rstrip(".")
 
 
-def _yaml(value: Any) -> str:
-    return (
-        "\n" + "\n".join(f"  {key}: {name}" for key, name in value.items())
-        if isinstance(value, dict)
-        else json.dumps(value)
-    )
+def _yaml(key: str, value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join([f"{key}:", *(f"  {place}: {name}" for place, name in value.items())])
+    return f"{key}: {json.dumps(value)}"  # JSON is YAML too
 
 
 def _size(picture: LabelledPicture) -> tuple[int, int]:
@@ -212,7 +210,7 @@ def _classes(top: Path) -> dict[str, str]:
             return {str(place): line for place, line in enumerate(lines) if line}
     names = _data(top).get("names", [])
     rows = names.items() if isinstance(names, dict) else enumerate(names) if isinstance(names, list) else ()
-    return {str(place): str(name) for place, name in rows}
+    return {str(place): str(name) for place, name in rows if isinstance(name, str | int)}
 
 
 def _data(top: Path) -> dict[str, Any]:

@@ -136,6 +136,13 @@ def test_pictures_that_a_tool_did_not_give_back_are_taken_from_elsewhere(tmp_pat
     assert done.pictures == 2
 
 
+def test_labels_of_another_picture_are_refused(tmp_path: Path) -> None:
+    labelled_folder(tmp_path / "data")
+    save_blank(tmp_path / "data" / "images" / "portrait.png", 512, 511)
+    with pytest.raises(InputError, match="is 512x511 px, but its labels are for 512x512"):
+        converted(tmp_path, "coco")
+
+
 def test_yolo_says_what_it_cut(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     beyond = replace(
@@ -204,6 +211,48 @@ def test_retinaface_is_read_as_it_is_handed_out(tmp_path: Path) -> None:
     assert first.faces[1] == LabelledFace((78.0, 221.0, 85.0, 229.0), attributes={"quality": 0.2})
     assert second.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0)),)
     assert third.faces == ()
+
+
+def test_voc_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
+    """Attributes of Datumaro's, True and False, and no file for a picture without faces."""
+    attributes = "".join(
+        f"<attribute><name>{name}</name><value>{value}</value></attribute>"
+        for name, value in (("is_crowd", "True"), ("glasses", "False"), ("age", "30"))
+    )
+    box = "<bndbox><xmin>1.5</xmin><ymin>2.0</ymin><xmax>8.5</xmax><ymax>9.0</ymax></bndbox>"
+    (tmp_path / "Annotations").mkdir()
+    (tmp_path / "Annotations" / "a.xml").write_text(
+        "<annotation><folder></folder><filename>a.jpg</filename><size><width>20</width><height>10</height></size>"
+        f"<object><name>face</name><occluded>1</occluded>{box}<attributes>{attributes}</attributes></object></annotation>"
+    )
+    (tmp_path / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "ImageSets" / "Main" / "default.txt").write_text("a\nevent/b\nnowhere\n")
+    for name in ("a.jpg", "event/b.png"):
+        save_blank(tmp_path / "JPEGImages" / name, 20, 10)
+    first, second = FORMATS["voc"].read(Source(tmp_path)).pictures
+    face = LabelledFace((1.5, 2.0, 8.5, 9.0), ignore=True, attributes={"glasses": False, "age": 30, "occluded": True})
+    assert first == LabelledPicture("a.jpg", 20, 10, (face,))
+    assert second == LabelledPicture("event/b.png")
+
+
+def test_yolo_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
+    """classes.txt, pictures and labels without subsets; keypoints without flags; a picture without labels."""
+    (tmp_path / "classes.txt").write_text("hand\nFace\n")
+    (tmp_path / "labels").mkdir()
+    points = " ".join(["0.5 0.25"] * 5)
+    (tmp_path / "labels" / "a.txt").write_text(f"1 0.5 0.5 0.5 1 {points}\n0 0.1 0.1 0.1 0.1\n1 0.5 0.5 0.5 1\n")
+    for name in ("a.jpg", "b.jpg"):
+        save_blank(tmp_path / "images" / name, 40, 20)
+    found = FORMATS["yolo"].read(Source(tmp_path))
+    face = LabelledFace((10.0, 0.0, 30.0, 20.0), (20.0, 5.0) * 5)  # type: ignore[arg-type]  # ten numbers
+    assert found.pictures == [
+        LabelledPicture("a.jpg", 40, 20, (face, replace(face, landmarks=None))),
+        LabelledPicture("b.jpg", 40, 20),
+    ]
+    assert found.notes == ["1 object of other classes left out"]
+    (tmp_path / "labels" / "a.txt").write_text("1 0.5 0.5 0.5\n")
+    with pytest.raises(InputError, match=r"a\.txt, line 1: after the class there are 4 numbers, or 14 or 19"):
+        FORMATS["yolo"].read(Source(tmp_path))
 
 
 def coco(folder: Path, content: dict[str, Any], name: str = "result.json") -> Source:

@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.detections import Found
@@ -74,6 +74,7 @@ def points(draw: st.DrawFn) -> npt.NDArray[np.float64]:
     return np.array(draw(st.lists(st.integers(0, 400), min_size=10, max_size=10)), float).reshape(1, 5, 2) / 4
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_mirroring_twice_changes_nothing_and_once_swaps_right_and_left(data: st.DataObject) -> None:
     one = Found(np.array([[10.0, 20.0, 30.0, 50.0]]), np.array([0.5]), data.draw(st.composite(points)()))
