@@ -19,6 +19,9 @@ Outputs = Mapping[str, Floats]
 
 STRIDES = (8, 16, 32)
 
+SLACK = 0.01
+"""What rounding may take a score beyond 0 and 1."""
+
 
 class WrongOutputs(ValueError):
     """The outputs are not those the decoder reads; the message says which is wrong."""
@@ -62,10 +65,11 @@ class Decoder:
 
 def _facepaint(outputs: Outputs, row: int, _: Input, lowest: float) -> Raw:
     """Our own: decoded inside the graph; ``boxes``, ``scores``, ``landmarks`` over cells of all strides."""
-    scores = _output(outputs, "scores", None)
+    scores = _output(outputs, "scores", None)[row]
     boxes, landmarks = _output(outputs, "boxes", None, 4), _output(outputs, "landmarks", None, 10)
-    likely = np.flatnonzero(scores[row] >= lowest)
-    return Raw(boxes[row, likely], scores[row, likely], landmarks[row, likely])
+    scores = _probabilities(scores)
+    likely = np.flatnonzero(scores >= lowest)
+    return Raw(boxes[row, likely], scores[likely], landmarks[row, likely])
 
 
 def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
@@ -81,7 +85,7 @@ def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
             _output(outputs, f"{part}_{stride}", columns * rows, width)[row]
             for part, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
         ]
-        scores = np.sqrt(np.clip(parts[0][:, 0], 0, 1) * np.clip(parts[1][:, 0], 0, 1))
+        scores = np.sqrt(_probabilities(parts[0][:, 0]) * _probabilities(parts[1][:, 0]))
         likely = np.flatnonzero(scores >= lowest)
         cells = _cells(likely, columns)
         box, points = parts[2][likely], parts[3][likely]
@@ -107,7 +111,7 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
         columns, rows = size.width // stride, size.height // stride
         for name, layer, width in list(zip(outputs, layers, widths, strict=True))[number::3]:
             _check(name, layer.shape, (2 * columns * rows, width))
-        scores = layers[number][:, 0]
+        scores = _probabilities(layers[number][:, 0])
         likely = np.flatnonzero(scores >= lowest)
         anchors = _cells(likely // 2, columns) * stride
         sides = layers[3 + number][likely] * stride
@@ -130,13 +134,14 @@ def _centerface(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     for (name, array), channels in zip(maps, (1, 2, 2, 10), strict=True):
         _check(name, array.shape[1:], (channels, rows, columns))
     heat, log_size, offset, points = (array[row].reshape(array.shape[1], -1) for _, array in maps)
-    likely = np.flatnonzero(heat[0] >= lowest)
+    scores = _probabilities(heat[0])
+    likely = np.flatnonzero(scores >= lowest)
     cells = _cells(likely, columns)
     sides = np.exp(log_size[::-1, likely].T) * stride
     corner = (cells + offset[::-1, likely].T + 0.5) * stride - sides / 2
     shares = points[:, likely].T.reshape(-1, 5, 2)[:, :, ::-1]
     landmarks = (corner[:, None] + shares * sides[:, None]).reshape(-1, 10)
-    return Raw(np.hstack((corner, corner + sides)), heat[0, likely], landmarks)
+    return Raw(np.hstack((corner, corner + sides)), scores[likely], landmarks)
 
 
 DECODERS: dict[DecoderName, Decoder] = {
@@ -145,6 +150,14 @@ DECODERS: dict[DecoderName, Decoder] = {
     "scrfd": Decoder("rgb", _scrfd, mean=127.5, divisor=128.0, batch=1),
     "centerface": Decoder("rgb", _centerface),
 }
+
+
+def _probabilities(scores: Floats) -> Floats:
+    """Scores, once they are some: those without a sigmoid, and what is no number, would let faces pass for none."""
+    least, most = scores.min(initial=0), scores.max(initial=0)
+    if not (least >= -SLACK and most <= 1 + SLACK):  # so that it is true of NaN, too
+        raise WrongOutputs(f"there are scores from {least:g} to {most:g} where 0 to 1 is expected")
+    return np.clip(scores, 0, 1)
 
 
 def _cells(numbers: npt.NDArray[np.intp], columns: int) -> Floats:

@@ -10,7 +10,7 @@ from facepaint.errors import DeviceError, UsageError
 from facepaint.jobs import Candidate
 from facepaint.onnx_file import read_network
 from models import DetectorModel
-from models.decoders import DECODERS, Input, Outputs, WrongOutputs
+from models.decoders import DECODERS, Input, Outputs, Raw, WrongOutputs
 from models.providers import AUTO, Runtime
 from models.session import Floats, Session, is_for_gpu
 
@@ -76,10 +76,7 @@ class Detector:
         # Padding stays as it is for ever, so only the content is written for each picture.
         self._session.input[:] = -self._decoder.mean / self._decoder.divisor
         self._content = self._session.input[:, :, : size.height, : size.width]
-        try:
-            self._candidates(outputs, 0)
-        except WrongOutputs as exc:
-            raise UsageError(f"detector '{model.name}' does not fit the decoder that its card names: {exc}") from exc
+        self._candidates(outputs, 0)
 
     def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
         """Find the faces in pictures of the size this detector was made for.
@@ -89,6 +86,9 @@ class Detector:
 
         Returns:
             For each picture the candidates down to the lowest score, best first, in px of the frame.
+
+        Raises:
+            UsageError: the network gives what is no face or no score.
         """
         found: list[tuple[Candidate, ...]] = []
         for first in range(0, len(pictures), self.batch):
@@ -107,7 +107,7 @@ class Detector:
             self._content[row] /= self._decoder.divisor
 
     def _candidates(self, outputs: Outputs, row: int) -> tuple[Candidate, ...]:
-        raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
+        raw = self._decoded(outputs, row)
         order = np.argsort(-raw.scores, kind="stable")
         kept = order[suppress(raw.boxes[order])]
         scale = np.array([self.size.scale_x, self.size.scale_y], np.float32)
@@ -119,6 +119,16 @@ class Detector:
             )
             for face in kept
         )
+
+    def _decoded(self, outputs: Outputs, row: int) -> Raw:
+        """What was found in a picture. A face that is nowhere would suppress others, so it is none to pass over."""
+        try:
+            raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
+        except WrongOutputs as exc:
+            raise UsageError(f"detector '{self.name}' does not fit the decoder that its card names: {exc}") from exc
+        if not np.isfinite(raw.boxes).all() or (self._landmarks and not np.isfinite(raw.landmarks).all()):
+            raise UsageError(f"detector '{self.name}' gives faces whose coordinates are no numbers: use another one")
+        return raw
 
 
 def lowest_of(card: DetectorCard) -> float:

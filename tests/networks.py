@@ -53,12 +53,12 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def cells(self, name: str, stride: int, bright: float, channels: Sequence[float]) -> str:
-        """A map a cell: the mean of the first channel x ``bright`` for None-like NaN, else the channel's number."""
+    def cells(self, name: str, stride: int, bright: float, channels: Sequence[float], dark: float = 0) -> str:
+        """A map a cell: the mean of the first channel x ``bright`` + ``dark`` for `LIT`, else the channel's number."""
         weight = np.zeros((len(channels), 3, stride, stride), np.float32)
         bias = np.array(channels, np.float32)
         lit = np.isnan(bias)
-        weight[lit, 0], bias[lit] = bright / stride**2, 0
+        weight[lit, 0], bias[lit] = bright / stride**2, dark
         inputs = ("image", self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias))
         return self.add("Conv", name, *inputs, kernel_shape=[stride] * 2, strides=[stride] * 2)
 
@@ -121,12 +121,12 @@ def _yunet(graph: _Graph, sides: tuple[Side, Side, Side]) -> bytes:
 
 def _scrfd(graph: _Graph, sides: tuple[Side, Side, Side], landmarks: bool) -> bytes:
     """Outputs with numbers for names, as exports have them; of the two anchors the first is ever the better one."""
-    parts = [([LIT, -1.0], 1), ([1.0, 2, 3, 4, 9, 9, 9, 9], 4), ([*POINTS, *[9.0] * 10], 10)]
+    parts = [([LIT, 0.0], 1), ([1.0, 2, 3, 4, 9, 9, 9, 9], 4), ([*POINTS, *[9.0] * 10], 10)]
     outputs: dict[str, Sequence[Side] | None] = {}
     for numbers, width in parts if landmarks else parts[:2]:
         for stride in (8, 16, 32):
             name = str(400 + len(outputs))
-            graph.rows(name, graph.cells(f"map {name}", stride, 1.0, numbers), width, batched=False)
+            graph.rows(name, graph.cells(f"map {name}", stride, 0.5, numbers, dark=0.498), width, batched=False)
             outputs[name] = ["rows", width]
     return graph.model(sides, outputs)
 

@@ -141,7 +141,7 @@ STORED = {
     "nothing": (None, "the weights of detector 'bad@{short}' are not in the storage: upload again"),
     "other bytes": (b"other", "the weights of detector 'bad@{short}' are damaged in the storage: their sha256 differs"),
     "no network": (b"no network", "is no ONNX file, or a damaged one"),
-    "another network": (tiny_network("scrfd"), "detector 'bad' does not fit the decoder that its card names"),
+    "another network": (tiny_network("scrfd"), "detector 'bad@{short}' does not fit the decoder that its card names"),
     "a library": (_operator_of_a_library(), "uses the operator com.example.Spy, which needs a library beside it"),
 }
 

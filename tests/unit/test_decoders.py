@@ -6,7 +6,9 @@ from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from facepaint.cards import DecoderName, DetectorCard, Scores
 from facepaint.detectors import TYPICAL
@@ -131,6 +133,41 @@ def test_scrfd_without_points_gives_none(tmp_path: Path) -> None:
     network = tiny_network("scrfd", landmarks=False)
     ((found,),) = detect(Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2)))
     assert found == pytest.approx(FACES["scrfd"].box, abs=0.02)
+
+
+SCORES = {"facepaint": "map", "yunet": "map cls_8", "scrfd": "map 400", "centerface": "537"}
+"""The convolution that gives the scores of a tiny network's finest stride."""
+
+
+def scaled(network: bytes, name: str, factor: float) -> bytes:
+    """A network with the weights of a convolution multiplied."""
+    model = onnx.load_from_string(network)
+    (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == f"{name}.weight")
+    tensor.CopyFrom(numpy_helper.from_array(np.float32(factor) * numpy_helper.to_array(tensor), tensor.name))
+    data: bytes = model.SerializeToString()
+    return data
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+class TestWhatIsNoFace:
+    """It must not pass for a picture without faces: nothing would be hidden in it."""
+
+    def test_scores_that_are_no_numbers_are_refused(self, decoder: DecoderName, tmp_path: Path) -> None:
+        network = scaled(tiny_network(decoder), SCORES[decoder], np.nan)
+        with pytest.raises(UsageError, match="scores from nan to nan where 0 to 1 is expected"):
+            Detector(tiny(tmp_path, decoder, network), WHOLE, CPU)
+
+    def test_scores_without_a_sigmoid_are_refused(self, decoder: DecoderName, tmp_path: Path) -> None:
+        network = scaled(tiny_network(decoder), SCORES[decoder], 5)
+        with pytest.raises(UsageError, match=r"detector 'tiny' does not fit .*: there are scores from .* to "):
+            Detector(tiny(tmp_path, decoder, network), WHOLE, CPU).detect([tuple(picture(decoder, (3, 2)))])  # type: ignore[list-item]
+
+
+def test_a_face_that_is_nowhere_is_refused_rather_than_suppressing_others(tmp_path: Path) -> None:
+    network = scaled(tiny_network("yunet"), "map bbox_8", np.nan)
+    detector = Detector(tiny(tmp_path, "yunet", network), WHOLE, CPU)
+    with pytest.raises(UsageError, match="detector 'tiny' gives faces whose coordinates are no numbers"):
+        detect(detector, picture("yunet", (3, 2), (6, 5)))
 
 
 COARSE = {
