@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from facepaint.detectors import DEFAULT_DETECTOR
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.detectors_cli import app
 from facepaint.errors import InputError, UsageError
 from facepaint.labels import LabelledFace, LabelledPicture, picture_path, read_labels, write_labels
