@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
+_BEYOND = {"416", "InvalidRange"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Store:
         self._call(key, self._s3.put_object, Key=key, Body=data, ContentType=content_type)
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes ``[start, end)`` of an object, all of it by default.
+        """The bytes ``[start, end)`` of an object, all of it by default; none where it ends before.
 
         Raises:
             ObjectMissing: nothing is stored under the key.
@@ -96,6 +97,10 @@ class Store:
         extra = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
         try:
             return bytes(self._call(key, self._s3.get_object, Key=key, **extra)["Body"].read())
+        except StoreUnreachable as exc:
+            if isinstance(exc.__cause__, botocore.exceptions.ClientError) and _code(exc.__cause__) in _BEYOND:
+                return b""
+            raise
         except (botocore.exceptions.BotoCoreError, OSError) as exc:
             raise self._unreachable(exc, key) from exc
 

@@ -70,7 +70,7 @@ def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
     except ObjectMissing:
         raise InputError(f"the weights of detector '{card.label}' are not in the storage: upload again") from None
     if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise InputError(f"the weights of detector '{card.label}' are damaged in the storage: their sha256 differs")
+        raise InputError(f"the weights of detector '{card.label}' are damaged in the storage: upload again")
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         draft.write_bytes(data)

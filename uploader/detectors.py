@@ -18,6 +18,7 @@ def store_detector(settings: Settings, store: Store) -> DetectorSpec:
     if found is None:
         return DetectorSpec(settings.detector, settings.min_face)
     key = keys.detector(found.card.sha256)
-    if not store.exists(key):
+    # Only where it differs: others may be reading it, and what was damaged is mended by uploading again.
+    if store.find(key) != found.data:
         store.put(key, found.data)
     return DetectorSpec(found.card.name, settings.min_face, card=found.card)

@@ -125,6 +125,14 @@ def test_weights_outlive_a_job_that_others_share_them_with(bench: Workbench, cli
     assert run_detect(bench, second, 0) is not None
 
 
+def test_weights_that_were_damaged_in_the_storage_are_mended_by_the_next_upload(
+    bench: Workbench, clip: Path, weights: Path
+) -> None:
+    upload(bench, clip, weights)
+    bench.store.put(keys.detector(_sha256(weights)), b"damaged")
+    assert run_detect(bench, upload(bench, clip, weights), 0) is not None
+
+
 def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -139,7 +147,8 @@ def _operator_of_a_library() -> bytes:
 
 STORED = {
     "nothing": (None, "the weights of detector 'bad@{short}' are not in the storage: upload again"),
-    "other bytes": (b"other", "the weights of detector 'bad@{short}' are damaged in the storage: their sha256 differs"),
+    "other bytes": (b"other", "the weights of detector 'bad@{short}' are damaged in the storage: upload again"),
+    "an empty object": (b"", "is no ONNX file, or a damaged one"),
     "no network": (b"no network", "is no ONNX file, or a damaged one"),
     "another network": (tiny_network("scrfd"), "detector 'bad@{short}' does not fit the decoder that its card names"),
     "a library": (_operator_of_a_library(), "uses the operator com.example.Spy, which needs a library beside it"),
