@@ -203,7 +203,7 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
     if random.random() < settings.blur:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.6)), np.uint8)
     if random.random() < settings.motion_blur:
-        picture = np.asarray(cv2.filter2D(picture, -1, _motion(random)), np.uint8)
+        picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(random)), np.uint8)
     if random.random() < settings.coarse:
         small = round(size * random.uniform(0.4, 0.9))
         shrunk = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
@@ -217,9 +217,9 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
     return picture
 
 
-def _motion(random: np.random.Generator) -> Floats:
-    """A kernel that smears along a line."""
-    length = int(random.integers(3, 10))
+def motion_kernel(random: np.random.Generator) -> Floats:
+    """A kernel that smears along a line through its middle: of odd sides, since others have none and move pictures."""
+    length = 2 * int(random.integers(1, 5)) + 1
     kernel = np.zeros((length, length), np.float32)
     turn = random.uniform(0, np.pi)
     reach = (length - 1) / 2 * np.array([np.cos(turn), np.sin(turn)])

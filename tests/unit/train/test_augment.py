@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.train.augment import Augmentation, Sample, augmented
+from models.train.augment import Augmentation, Sample, augmented, motion_kernel
 
 UNSPOILT = Augmentation(
     size=128, colour=0, grey=0, blur=0, motion_blur=0, coarse=0, noise=0, compression=0, mosaic=0, crop=(0.5, 1.5)
@@ -125,6 +125,19 @@ def test_a_picture_without_faces_is_background() -> None:
     made = augmented([empty], Augmentation(size=64), np.random.default_rng(0))
     assert made.picture.shape == (64, 64, 3)
     assert len(made.boxes) == 0
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_motion_blur_smears_to_both_sides_alike(seed: int) -> None:
+    """A dot in the middle of a picture keeps its place, but for what rounding makes of a line's ends."""
+    dot = np.zeros((31, 31), np.float32)
+    dot[15, 15] = 1
+    smeared = cv2.filter2D(dot, -1, motion_kernel(np.random.default_rng(seed)))
+    rows, columns = np.mgrid[:31, :31]
+    assert smeared.sum() == pytest.approx(1, abs=1e-5)
+    assert abs((smeared * rows).sum() - 15) < 0.3
+    assert abs((smeared * columns).sum() - 15) < 0.3
 
 
 @pytest.mark.parametrize("what", ["colour", "grey", "blur", "motion_blur", "coarse", "noise", "compression"])
