@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 
 from facepaint.cards import DetectorCard
-from facepaint.errors import DeviceError, UsageError
+from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.jobs import Candidate
 from facepaint.onnx_file import read_network
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs, Raw, WrongOutputs
 from models.providers import AUTO, Runtime
-from models.session import Floats, Session, is_for_gpu
+from models.session import Floats, Session, in_one_line, is_for_gpu
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -133,7 +133,10 @@ class Detector:
 
 def lowest_of(card: DetectorCard) -> float:
     """The lowest score that any working point of a detector asks for."""
-    return LOWEST_SCORE if card.hiding is None else card.hiding.keep
+    asked = [LOWEST_SCORE if card.hiding is None else card.hiding.keep]
+    for scores in (card.stickers, card.hiding):
+        asked += [scores.keep, scores.picture or scores.seed] if scores else []
+    return min(asked)
 
 
 def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) -> tuple[Session, Outputs]:
@@ -151,11 +154,17 @@ def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) 
     except DeviceError:
         raise
     except Exception as exc:  # the runtime's own types
-        if not fixed:
+        ours = isinstance(exc, FacepaintError)
+        if not ours and is_for_gpu(runtime):
+            raise  # another try may go well: its memory may have been short
+        if fixed:
+            raise UsageError(
+                f"detector '{model.name}' takes pictures of one size only: export it for any height and width "
+                f"({in_one_line(exc)})"
+            ) from exc
+        if ours:
             raise
-        raise UsageError(
-            f"detector '{model.name}' takes pictures of one size only: export it for any height and width"
-        ) from exc
+        raise UsageError(f"detector '{model.name}' does not run: {in_one_line(exc)}") from exc
 
 
 def suppress(boxes: Floats) -> list[int]:

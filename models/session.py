@@ -15,7 +15,7 @@ from facepaint.devices import GPUS, PROVIDERS, Device
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.onnx_file import with_sizes
 from facepaint.settings import cache_folder
-from models.providers import BATCHES, Runtime, devices_for, providers_for
+from models.providers import AUTO, BATCHES, Runtime, devices_for, providers_for
 
 Floats = npt.NDArray[np.float32]
 
@@ -81,27 +81,44 @@ def _open(
 ) -> tuple[ort.InferenceSession, str]:
     """The session, and the device it really runs on."""
     fault: Exception | None = None
-    for device in devices_for(runtime, ort.get_available_providers()):
-        batch = _batch(device, runtime, most)
+    tried = devices_for(runtime, ort.get_available_providers())
+    for device in tried:
+        batch, sized = _batch(device, runtime, most), network
         try:
             # A CPU takes any number of pictures equally well, so the last batch may be smaller.
             sized = with_sizes(network, None if device == "cpu" and batch > 1 else batch, *size)
+            if device == "cuda" and runtime.float16:
+                sized = _in_float16(sized)
             session = _open_on(device, sized, runtime)
         except FacepaintError:
             raise
         except Exception as exc:  # noqa: BLE001 - the runtime has types of its own for every kind of bad file
+            own = exc if device == "cpu" else _fault_on_cpu(sized)
+            if own:
+                raise UsageError(f"the weights{where} do not load: {in_one_line(own)}") from own
             fault = exc
             continue
         # A provider can be listed and still fail to load, without a word.
         if session.get_providers()[0] == PROVIDERS[device]:
             return session, device
-    why = f": {' '.join(str(fault).split())}" if fault else ""
-    if runtime.device in ("auto", "cpu"):
-        raise UsageError(f"the weights{where} do not load{why}") from fault
+    why = f": {in_one_line(fault)}" if fault else ""
     raise DeviceError(
-        f"device '{runtime.device}' was asked for, but ONNX Runtime could not load it{why}; "
-        "`facepaint doctor` says more"
+        f"device '{tried[-1]}' was asked for, but ONNX Runtime could not load it{why}; `facepaint doctor` says more"
     ) from fault
+
+
+def in_one_line(fault: Exception) -> str:
+    """What went wrong, as our messages tell it."""
+    return " ".join(str(fault).split())
+
+
+def _fault_on_cpu(network: bytes) -> Exception | None:
+    """What keeps a network from opening on any device; None if that is the device's fault, which may be mended."""
+    try:
+        _open_on("cpu", network, AUTO)
+    except Exception as exc:  # noqa: BLE001 - as above
+        return exc
+    return None
 
 
 def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSession:
@@ -114,8 +131,6 @@ def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSess
     engines = cache_folder() / "tensorrt" / f"onnxruntime-{ort.__version__}"
     if device == "tensorrt":
         engines.mkdir(parents=True, exist_ok=True)
-    if device == "cuda" and runtime.float16:
-        network = _in_float16(network)
     chain = providers_for(device, runtime, engines, hashlib.sha256(network).hexdigest()[:16])
     load_libraries([name for name, _ in chain])
     # With its own fallback ONNX Runtime would go on with another device, and say so on standard output.
@@ -129,7 +144,10 @@ def _in_float16(network: bytes) -> bytes:
         raise DeviceError(
             "float16 on the device cuda needs the package onnx: pip install 'onnx>=1.17,<2', or use --device tensorrt"
         ) from exc
-    return with_float16(network)
+    try:
+        return with_float16(network)
+    except Exception as exc:  # it is written for detectors, and a stranger's network can be anything
+        raise UsageError(f"the weights cannot be computed in float16: {in_one_line(exc)}; leave it off") from exc
 
 
 def load_libraries(providers: Collection[str]) -> None:

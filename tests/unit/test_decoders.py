@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from facepaint.cards import DecoderName, DetectorCard, Scores
 from facepaint.detectors import TYPICAL
@@ -127,6 +127,24 @@ def test_a_network_that_says_to_take_one_size_takes_others_too(
     detector = Detector(tiny(tmp_path, decoder, tiny_network(decoder, sides)), WHOLE, CPU)
     ((found,),) = detect(detector, picture(decoder, (3, 2)))
     assert found == pytest.approx((*FACES[decoder].box, *FACES[decoder].landmarks), abs=0.02)
+
+
+def test_a_network_that_breaks_off_is_told(tmp_path: Path) -> None:
+    """Its scores get rows of seven numbers, which they do not fill; only when it runs is that known."""
+    model = onnx.load_from_string(tiny_network("yunet"))
+    (shape,) = (tensor for tensor in model.graph.initializer if tensor.name == "cls_8.shape")
+    shape.CopyFrom(numpy_helper.from_array(np.array([0, -1, 7], np.int64), "seven"))
+    nodes = [
+        helper.make_node("ReduceMax", ["image"], ["brightest"], keepdims=0),
+        helper.make_node("Cast", ["brightest"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Add", ["seven", "whole"], ["cls_8.shape"]),
+        *model.graph.node,
+    ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    with pytest.raises(UsageError, match=r"^detector 'tiny' does not run: .*[Rr]eshape") as caught:
+        Detector(tiny(tmp_path, "yunet", model.SerializeToString()), WHOLE, CPU)
+    assert "\n" not in str(caught.value)
 
 
 def test_scrfd_without_points_gives_none(tmp_path: Path) -> None:

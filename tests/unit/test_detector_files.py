@@ -13,6 +13,7 @@ from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
 from facepaint.detectors import KNOWN, SHIPPED, TYPICAL, card_beside, fetched_path, find_detector, read_card, write_card
 from facepaint.errors import InputError, UsageError
 from models import WEIGHTS, find_model, shipped_model
+from models.detector import lowest_of
 from tasks.tracking import HIDING, PICTURE_SCORE, STICKERS, picture_score, working_point
 from tests.networks import FACES, tiny_network
 
@@ -150,6 +151,21 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
     assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1)
     assert (picture_score(False, own), picture_score(True, own)) == (0.8, 0.15)
+
+
+@pytest.mark.parametrize(
+    ("points", "lowest"),
+    [
+        ({}, 0.15),
+        ({"hiding": Scores(0.5, 0.3)}, 0.3),
+        ({"hiding": Scores(0.5, 0.3), "stickers": Scores(0.4, 0.2)}, 0.2),
+        ({"stickers": Scores(0.1, 0.05)}, 0.05),
+        ({"hiding": Scores(0.5, 0.3, picture=0.1)}, 0.1),
+    ],
+    ids=str,
+)
+def test_candidates_are_recorded_down_to_what_any_look_asks_for(points: dict[str, Scores], lowest: float) -> None:
+    assert lowest_of(replace(DetectorCard("a", "yunet"), **points)) == lowest
 
 
 def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:

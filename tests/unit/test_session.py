@@ -121,6 +121,22 @@ class TestOnTheCpu:
             Session(WEIGHTS, 64, 64, Runtime("cuda"))
         assert Session(WEIGHTS, 64, 64, Runtime("auto")).device == "cpu"
 
+    @only_the_cpu
+    def test_float16_where_the_gpu_does_not_load_is_the_devices_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
+        with pytest.raises(DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"):
+            Session(WEIGHTS, 64, 64, Runtime("auto", float16=True))
+
+    @only_the_cpu
+    @pytest.mark.parametrize("device", ["cuda", "auto"])
+    def test_what_is_no_network_is_not_the_devices_fault(self, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Else its job would go back to the queue for ever."""
+        monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
+        broken = WEIGHTS.read_bytes().replace(b"Conv", b"Cxnv")
+        with pytest.raises(UsageError, match=r"^the weights do not load: .*Cxnv") as caught:
+            Session(broken, 64, 64, Runtime(device))
+        assert not isinstance(caught.value, DeviceError)
+
 
 def test_float16_finds_what_float32_finds() -> None:
     """On a CPU, which computes in float32 between rounding to float16."""
