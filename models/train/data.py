@@ -1,17 +1,18 @@
 """Labelled folders as batches for training: the same step of the same seed is the same batch."""
 
+import math
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from facepaint.errors import InputError
-from facepaint.labels import LabelledPicture, picture_path, read_labels
+from facepaint.errors import InputError, UsageError
+from facepaint.labels import LabelledPicture, read_labels
+from models.detections import read_picture
 from models.train.augment import Augmentation, Pixels, Sample, augmented
 from models.train.losses import Targets
 
@@ -28,12 +29,15 @@ class Folder:
 
     @classmethod
     def parse(cls, text: str) -> "Folder":
-        """``FOLDER`` or ``FOLDER=WEIGHT``."""
+        """``FOLDER`` or ``FOLDER=WEIGHT``; raises `UsageError` for a weight that no chance can be made of."""
         path, equals, weight = text.rpartition("=")
         try:
-            return cls(Path(path), float(weight)) if equals else cls(Path(text))
+            folder = cls(Path(path), float(weight)) if equals else cls(Path(text))
         except ValueError:
             return cls(Path(text))
+        if not 0 < folder.weight < math.inf:
+            raise UsageError(f"{text}: a folder is drawn from with a weight above 0, such as {path}=2")
+        return folder
 
 
 class Pictures:
@@ -41,12 +45,12 @@ class Pictures:
 
     def __init__(self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledPicture]]) -> None:
         self._entries = [
-            (picture_path(folder.path, picture), picture)
-            for folder, some in zip(folders, pictures, strict=True)
-            for picture in some
+            (folder.path, picture) for folder, some in zip(folders, pictures, strict=True) for picture in some
         ]
         if not self._entries:
-            raise InputError(f"{', '.join(str(folder.path) for folder in folders)}: no picture to learn from")
+            raise InputError(
+                f"{', '.join(str(folder.path) for folder in folders)}: no picture to learn from, beside those kept aside for validation"
+            )
         chances = np.concatenate(
             [np.full(len(some), folder.weight) for folder, some in zip(folders, pictures, strict=True)]
         )
@@ -61,28 +65,21 @@ class Pictures:
         """The picture of that row with its faces.
 
         Raises:
-            InputError: its file is missing or no picture.
+            InputError: its file is missing, no picture, or of another size than its labels say.
         """
-        path, labelled = self._entries[row]
-        faces = labelled.faces
+        faces = self._entries[row][1].faces
         points = [face.landmarks if face.landmarks else (np.nan,) * 10 for face in faces]
         return Sample(
-            self._pixels(row, path),
+            self._pixels(row),
             np.array([face.box for face in faces], np.float32).reshape(-1, 4),
             np.array(points, np.float32).reshape(-1, 5, 2),
             np.array([not face.ignore for face in faces], np.bool_),
         )
 
-    def _pixels(self, row: int, path: Path) -> Pixels:
+    def _pixels(self, row: int) -> Pixels:
         if row in self._decoded:
             return self._decoded[row]
-        try:
-            picture = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_COLOR)
-        except OSError as exc:
-            raise InputError(f"{path}: cannot be read ({exc.strerror}); is the folder of pictures complete?") from exc
-        if picture is None:
-            raise InputError(f"{path}: not a picture that can be decoded")
-        pixels = np.asarray(picture, np.uint8)
+        pixels = read_picture(*self._entries[row])
         if self._bytes + pixels.nbytes <= MEMORY_BYTES:
             self._bytes += pixels.nbytes
             self._decoded[row] = pixels

@@ -1,0 +1,67 @@
+"""Labelled folders as batches."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from facepaint.errors import InputError, UsageError
+from facepaint.labels import LabelledFace, LabelledPicture, picture_path
+from tests.programs import need_torch
+
+need_torch()
+
+from models.train.data import Folder, Pictures  # noqa: E402
+
+PICTURE = LabelledPicture("a.png", 60, 40, (LabelledFace((10.0, 10.0, 30.0, 30.0)),))
+
+
+def write(folder: Path, picture: LabelledPicture, data: bytes) -> None:
+    path = picture_path(folder, picture)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return bytes(cv2.imencode(".png", pixels)[1])
+
+
+def test_a_folder_may_have_a_weight() -> None:
+    assert Folder.parse("a/b") == Folder(Path("a/b"))
+    assert Folder.parse("a=b=2.5") == Folder(Path("a=b"), 2.5)
+    assert Folder.parse("a=b") == Folder(Path("a=b"))
+
+
+@pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
+def test_a_weight_that_no_chance_can_be_made_of_is_refused(weight: str) -> None:
+    with pytest.raises(UsageError, match=f"a={weight}: a folder is drawn from with a weight above 0"):
+        Folder.parse(f"a={weight}")
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint16), np.zeros((40, 60, 4), np.uint8)],
+    ids=["grey", "16 bit", "alpha"],
+)
+def test_every_kind_of_png_is_three_channels_of_bytes(tmp_path: Path, pixels: np.ndarray) -> None:
+    write(tmp_path, PICTURE, png(pixels))
+    sample = Pictures([Folder(tmp_path)], [[PICTURE]]).sample(0)
+    assert sample.picture.shape == (40, 60, 3)
+    assert sample.picture.dtype == np.uint8
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture"])
+def test_a_file_that_is_no_picture_is_named(tmp_path: Path, data: bytes) -> None:
+    write(tmp_path, PICTURE, data)
+    with pytest.raises(InputError, match=r"a\.png cannot be decoded"):
+        Pictures([Folder(tmp_path)], [[PICTURE]]).sample(0)
+
+
+def test_labels_of_another_size_are_not_learnt_from(tmp_path: Path) -> None:
+    """A picture that was made smaller, or turned, after it was labelled would teach nonsense."""
+    turned = replace(PICTURE, width=40, height=60)
+    write(tmp_path, turned, png(np.zeros((40, 60, 3), np.uint8)))
+    with pytest.raises(InputError, match=r"a\.png is 60x40 px, but its labels say 40x60"):
+        Pictures([Folder(tmp_path)], [[turned]]).sample(0)
