@@ -1,5 +1,6 @@
 """Make training pictures: a random square crop of a labelled picture, turned, mirrored, recoloured and spoilt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -65,17 +66,17 @@ class Augmentation:
     compression: float = 0.2
 
 
-def augmented(samples: list[Sample], settings: Augmentation, random: np.random.Generator) -> Sample:
-    """One training picture of the first sample, or, with the chance of a mosaic, of the first four.
+def augmented(samples: Sequence[Sample], settings: Augmentation, random: np.random.Generator) -> Sample:
+    """A training picture of one sample, or a mosaic of four.
 
     Args:
-        samples: one to four labelled pictures.
+        samples: one or four labelled pictures.
 
     Returns:
         A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones not to be learnt.
     """
-    if len(samples) >= 4 and random.random() < settings.mosaic:
-        made = _mosaic([_cropped(sample, settings.size // 2, settings, random) for sample in samples[:4]])
+    if len(samples) == 4:
+        made = _mosaic([_cropped(sample, settings.size // 2, settings, random) for sample in samples])
     else:
         made = _cropped(samples[0], settings.size, settings, random)
     made = replace(made, picture=_spoilt(made.picture, settings, random))

@@ -48,9 +48,8 @@ class Pictures:
             (folder.path, picture) for folder, some in zip(folders, pictures, strict=True) for picture in some
         ]
         if not self._entries:
-            raise InputError(
-                f"{', '.join(str(folder.path) for folder in folders)}: no picture to learn from, beside those kept aside for validation"
-            )
+            named = ", ".join(str(folder.path) for folder in folders)
+            raise InputError(f"{named}: no picture to learn from, beside those kept aside for validation")
         chances = np.concatenate(
             [np.full(len(some), folder.weight) for folder, some in zip(folders, pictures, strict=True)]
         )
@@ -105,7 +104,9 @@ def make_batch(pictures: Pictures, size: int, augmentation: Augmentation, seed: 
     samples = []
     for _ in range(size):
         rows = random.choice(len(pictures), 4, p=pictures.chances)
-        samples.append(augmented([pictures.sample(int(row)) for row in rows], augmentation, random))
+        # Decoding takes the longest: what no mosaic needs is not read.
+        needed = rows if random.random() < augmentation.mosaic else rows[:1]
+        samples.append(augmented([pictures.sample(int(row)) for row in needed], augmentation, random))
     return collate(samples)
 
 

@@ -108,7 +108,7 @@ def test_too_small_and_unsure_faces_are_not_learnt() -> None:
 
 
 def test_a_mosaic_holds_faces_of_four_pictures() -> None:
-    mosaic = replace(UNSPOILT, mosaic=1, crop=(1.4, 1.5))
+    mosaic = replace(UNSPOILT, crop=(1.4, 1.5))
     made = augmented([marked()] * 4, mosaic, np.random.default_rng(3))
     assert made.picture.shape == (128, 128, 3)
     quarters = {(bool(x > 64), bool(y > 64)) for x, y in (made.boxes[:, :2] + made.boxes[:, 2:]) / 2}

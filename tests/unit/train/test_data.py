@@ -13,7 +13,8 @@ from tests.programs import need_torch
 
 need_torch()
 
-from models.train.data import Folder, Pictures  # noqa: E402
+from models.train.augment import Augmentation, Sample  # noqa: E402
+from models.train.data import Folder, Pictures, make_batch  # noqa: E402
 
 PICTURE = LabelledPicture("a.png", 60, 40, (LabelledFace((10.0, 10.0, 30.0, 30.0)),))
 
@@ -57,6 +58,25 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path, data: bytes) -> None
     write(tmp_path, PICTURE, data)
     with pytest.raises(InputError, match=r"a\.png cannot be decoded"):
         Pictures([Folder(tmp_path)], [[PICTURE]]).sample(0)
+
+
+@pytest.mark.parametrize(("mosaic", "read"), [(0.0, 3), (1.0, 12)])
+def test_only_mosaics_read_four_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mosaic: float, read: int
+) -> None:
+    write(tmp_path, PICTURE, png(np.zeros((40, 60, 3), np.uint8)))
+    pictures = Pictures([Folder(tmp_path)], [[PICTURE]])
+    rows: list[int] = []
+    sample = pictures.sample
+
+    def counting(row: int) -> Sample:
+        rows.append(row)
+        return sample(row)
+
+    monkeypatch.setattr(pictures, "sample", counting)
+    batch = make_batch(pictures, 3, Augmentation(size=64, mosaic=mosaic), seed=0, step=0)
+    assert batch.pictures.shape == (3, 3, 64, 64)
+    assert len(rows) == read
 
 
 def test_labels_of_another_size_are_not_learnt_from(tmp_path: Path) -> None:
