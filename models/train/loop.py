@@ -1,6 +1,7 @@
 """The training loop: batches, losses, steps, a running average, checkpoints and a log."""
 
 import json
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facepaint.errors import InputError
+from facepaint.errors import InputError, UsageError
 from models.train.data import Batch, Pictures, batches, make_batch
 from models.train.losses import detection_losses
 from models.train.network import FaceNetwork, cell_grid, flatten_heads
@@ -89,6 +90,10 @@ class Training:
             group["lr"] = rate
         losses = self._losses(self.network, batch)
         total = torch.stack(list(losses.values())).sum()
+        if not total.isfinite():
+            raise UsageError(
+                f"step {self.step + 1}: the loss is no number any more; begin again with a lower --learning-rate"
+            )
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
         nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)
@@ -142,7 +147,7 @@ class Training:
         """Go on from the folder's checkpoint.
 
         Raises:
-            InputError: there is none, or it is of another architecture.
+            InputError: there is none, it is damaged, or of another architecture.
         """
         path = self.folder / CHECKPOINT
         try:
@@ -153,8 +158,9 @@ class Training:
             self.step = int(state["step"])
         except FileNotFoundError:
             raise InputError(f"{path}: there is no checkpoint to go on from; train without --resume") from None
-        except (RuntimeError, KeyError, ValueError, EOFError) as exc:
-            raise InputError(f"{path}: not a checkpoint of this architecture ({str(exc).splitlines()[0]})") from exc
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as exc:
+            reason = next(iter(str(exc).splitlines()), "it ends early")
+            raise InputError(f"{path}: not a checkpoint of this architecture ({reason})") from exc
 
     def _log(self, entry: dict[str, Any]) -> None:
         entry = {"step": self.step, "learning_rate": self.settings.rate(self.step - 1), **entry}

@@ -230,6 +230,23 @@ def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
         train([str(tmp_path / "data")], tmp_path / "run", QUICK, Beginning(resume=True))
 
 
+@pytest.mark.parametrize("data", [b"", b"no checkpoint", b"PK\x03\x04" + bytes(99)])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, data: bytes) -> None:
+    write_portraits(tmp_path / "data")
+    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(data)
+    with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint of this architecture \(.+\)"):
+        export_run(tmp_path / "run", tmp_path / "x.onnx")
+
+
+def test_a_run_whose_loss_is_no_number_ends(tmp_path: Path) -> None:
+    """Its weights would be no numbers from the next step on, and overwrite the checkpoint."""
+    write_portraits(tmp_path / "data")
+    wild = replace(QUICK, batches=40, learning_rate=1e30, warm_up=0)
+    with pytest.raises(UsageError, match=r"the loss is no number any more; .* lower --learning-rate"):
+        train([str(tmp_path / "data")], tmp_path / "run", wild, threads=1)
+
+
 def test_the_rate_rises_stays_and_falls() -> None:
     rates = [replace(QUICK, batches=100, warm_up=10, cool_down=0.2).rate(step) for step in range(100)]
     assert rates[0] == pytest.approx(1e-4)
