@@ -7,12 +7,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facepaint import keys
 from facepaint.client import Client, Snapshot
 from facepaint.display import Display, make_display
 from facepaint.errors import FacepaintError, InputError, JobError, UsageError
+from facepaint.jobs import Failed
 from facepaint.looks import Look
 from facepaint.names import told_apart
-from facepaint.status import find_job
+from facepaint.status import JobStatus, find_job
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,7 @@ def wait_item(
     ``advice`` says what to do if it fails, where it cannot be resumed.
 
     Raises:
-        JobError: a segment was given up.
+        JobError: a segment was given up, or the faces of none could be found.
     """
 
     def show(snapshot: Snapshot) -> None:
@@ -142,6 +144,21 @@ def wait_item(
             f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
             + (advice or f"`facepaint resume {job_id}` tries again")
         )
+    if status.undetected:
+        said = _without_faces(client, status)
+        if status.undetected == status.total:
+            raise JobError(f"{said}; " + (advice or f"`facepaint resume {job_id}` tries again"))
+        display.say(f"facepaint: {said}")
+
+
+def _without_faces(client: Client, status: JobStatus) -> str:
+    """What to tell of segments whose detection was given up: they are painted as if nothing were known of them."""
+    first = min(status.keys.undetected)
+    failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
+    return (
+        f"the faces in {status.undetected} of {status.total} segments of job {status.job.id} could not be looked for "
+        f"(segment {first}: {failed.reason if failed else 'unknown'})"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ class Bars(Silent):
         self._show("saved", done, total)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False)
+        self._progress.console.print(text, highlight=False, markup=False)
 
     def _show(self, name: str, done: int, total: int | None, note: str = "", amount: str = "") -> None:
         amount = amount or f"{done}/{'?' if total is None else total}"

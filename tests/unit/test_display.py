@@ -2,6 +2,7 @@
 
 import io
 
+import pytest
 from rich.console import Console
 
 from facepaint.display import Bars
@@ -30,3 +31,8 @@ def test_a_long_note_stays_in_its_line() -> None:
     bars.uploaded(350_000_000, 1_700_000_000, "the object storage does not answer; trying again " * 3)
     bars.saved(1, 4)
     assert len(drawn(bars)) == 2
+
+
+def test_what_is_said_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    Bars().say("holiday [1080p].mp4: [ONNXRuntimeError] [/b]")
+    assert capsys.readouterr().err == "holiday [1080p].mp4: [ONNXRuntimeError] [/b]\n"
