@@ -16,8 +16,8 @@ DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
-STRICT = ConfigDict(extra="forbid")
-"""A key that is not known is a slip of whoever wrote the card, and must not be passed over."""
+STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+"""A key that is not known is a slip of whoever wrote the card, and must not be passed over. JSON has no NaN."""
 
 
 @dataclass(frozen=True)

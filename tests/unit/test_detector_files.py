@@ -79,6 +79,7 @@ def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
         ({"hiding": {"seed": 2, "keep": 0.4}}, "hiding.seed: Input should be less than or equal to 1"),
         ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
         ({"schema": 2}, "schema: Input should be 1"),
+        ({"figures": {"AP": float("nan")}}, "figures.AP: Input should be a finite number"),
         ({"sha256": "0" * 64}, "is the card of other weights: by its sha256 not of "),
     ],
     ids=lambda words: next(iter(words)) if isinstance(words, dict) else "",
