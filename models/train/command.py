@@ -13,14 +13,14 @@ from torch import Tensor
 
 from facepaint.cards import DetectorCard
 from facepaint.detectors import card_beside, write_card
-from facepaint.errors import DeviceError
+from facepaint.errors import DeviceError, UsageError
 from facepaint.labels import LabelledPicture
 from models.evaluate import split
 from models.quantise import quantise
 from models.train.curve import draw_curve
 from models.train.data import Folder, Pictures, make_batch, read_folders
 from models.train.export import export
-from models.train.loop import Training
+from models.train.loop import CHECKPOINT, Training
 from models.train.network import FaceNetwork
 from models.train.settings import RunRecord, TrainingSettings
 from models.train.warm_start import load_exported
@@ -28,6 +28,8 @@ from models.train.warm_start import load_exported
 SETTINGS, CURVE, WEIGHTS = "settings.json", "curve.png", "detector.onnx"
 
 CALIBRATION_BATCHES = 8
+
+NEXT_COMMAND = " && "
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -68,14 +70,19 @@ def train(
 
     Raises:
         InputError: a folder, the weights or the checkpoint cannot be used.
+        UsageError: ``out`` has a run already, and it is not to be resumed.
         DeviceError: the device is not there.
     """
     place = _device(device)
+    earlier = RunRecord.read(out / SETTINGS) if beginning.resume else None
+    if earlier:
+        settings = replace(earlier.settings, batches=beginning.batches or earlier.settings.batches)
+    elif (out / CHECKPOINT).exists():
+        raise UsageError(f"{out} has a training run already: go on with it by --resume, or name another folder")
     torch.manual_seed(settings.seed)
     torch.set_num_threads(threads)
-    if beginning.resume:
-        settings = RunRecord.read(out / SETTINGS).settings
-        settings = replace(settings, batches=beginning.batches or settings.batches)
+    # The quickest gradients of a GPU differ from run to run.
+    torch.backends.cudnn.deterministic = True
     folders = [Folder.parse(text) for text in data]
     labels = read_folders(folders)
     parts = [split(some, settings.validation) if settings.validation else (some, []) for some in labels]
@@ -83,13 +90,15 @@ def train(
     pictures = Pictures(folders, learnt)
     network = _beginning(settings, beginning, pictures)
     settings = replace(settings, architecture=network.architecture)
-    _record(folders, learnt, settings, beginning, command, place).write(out / SETTINGS)
     training = Training(
         settings, pictures, Pictures(folders, aside) if any(aside) else None, out, network, place, report
     )
-    if beginning.resume:
+    record = _record(folders, learnt, settings, beginning, command, place)
+    if earlier:
         training.resume()
-    averaged = training.run()
+        record = _continued(record, earlier)
+    record.write(out / SETTINGS)
+    averaged = training.run(threads)
     draw_curve(out, out / CURVE)
     export(averaged, out / WEIGHTS)
     return averaged
@@ -167,6 +176,14 @@ def _record(
     )
 
 
+def _continued(record: RunRecord, earlier: RunRecord) -> RunRecord:
+    """The record of a resumed run: it began as it did, and took every command that it took."""
+    commands = [command for command in (earlier.command, record.command) if command]
+    if record.command in earlier.command.split(NEXT_COMMAND):
+        commands = [earlier.command]
+    return replace(record, start=earlier.start, command=NEXT_COMMAND.join(commands))
+
+
 def _calibration(pictures: Pictures, settings: TrainingSettings) -> Iterator[Tensor]:
     for step in range(CALIBRATION_BATCHES):
         batch = make_batch(pictures, settings.batch, settings.augmentation, settings.seed + 2, step)
@@ -178,4 +195,9 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError("device 'cuda' was asked for, but this PyTorch finds no CUDA device; use --device cpu")
-    return torch.device(name)
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as exc:
+        raise DeviceError(f"device '{name}' is none that this PyTorch finds; use --device cpu") from exc
+    return device

@@ -57,14 +57,15 @@ class Training:
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
-    def run(self) -> FaceNetwork:
-        """Train to the end, and return the averaged network."""
+    def run(self, threads: int = 2) -> FaceNetwork:
+        """Train to the end, and return the averaged network; so many ``threads`` make batches ahead."""
         assert self._pictures is not None
         settings = self.settings
         steps = range(self.step, settings.batches)
         self.network.train()
         recent = _Recent(settings.batch)
-        for batch in batches(self._pictures, settings.batch, settings.augmentation, settings.seed, steps, threads=2):
+        ahead = batches(self._pictures, settings.batch, settings.augmentation, settings.seed, steps, threads)
+        for batch in ahead:
             recent.add(self._learn(batch))
             self.step += 1
             if self._is_time(LOG_EVERY):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.errors import InputError, UsageError
+from facepaint.errors import DeviceError, InputError, UsageError
 from models import find_model
 from models.session import Runtime, Session
 from tests.portraits import write_portraits
@@ -32,7 +32,7 @@ from models.train.network import (  # noqa: E402
     decode_scores,
     flatten_heads,
 )
-from models.train.settings import TrainingSettings  # noqa: E402
+from models.train.settings import RunRecord, TrainingSettings  # noqa: E402
 from models.train.warm_start import load_exported  # noqa: E402
 
 SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1), head=16)
@@ -222,6 +222,33 @@ def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
     straight = train(data, tmp_path / "straight", replace(steady, batches=6), threads=1)
     for one, other in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
+
+
+def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
+    write_portraits(tmp_path / "data")
+    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+    checkpoint = (tmp_path / "run" / "checkpoint.pt").read_bytes()
+    with pytest.raises(UsageError, match="run has a training run already: go on with it by --resume"):
+        train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == checkpoint
+
+
+def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
+    write_portraits(tmp_path / "data")
+    data, run = [str(tmp_path / "data")], tmp_path / "run"
+    export(FaceNetwork(SMALL).eval(), tmp_path / "first.onnx")
+    train(data, run, replace(QUICK, batches=1), Beginning(tmp_path / "first.onnx"), threads=1, command="train")
+    for more in (2, 3):
+        train(data, run, QUICK, Beginning(resume=True, batches=more), threads=1, command="train --resume")
+    record = RunRecord.read(run / "settings.json")
+    assert record.start == "first.onnx"
+    assert record.command == "train && train --resume"
+
+
+@pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
+    with pytest.raises(DeviceError, match=f"device '{device}' is none that this PyTorch finds"):
+        train([str(tmp_path)], tmp_path / "run", QUICK, device=device)
 
 
 def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
