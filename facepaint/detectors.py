@@ -187,12 +187,12 @@ def _guessed(network: Network, path: Path) -> DetectorCard:
         names = ", ".join(TYPICAL)
         raise InputError(
             f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): write a card "
-            f'{card_beside(path)} like {{"name": "{_name(path)}", "decoder": "yunet"}}; there are {names}'
+            f'{card_beside(path)} like {{"name": "{card_name(path)}", "decoder": "yunet"}}; there are {names}'
         )
-    return replace(TYPICAL[decoder], name=_name(path))
+    return replace(TYPICAL[decoder], name=card_name(path))
 
 
-def _name(path: Path) -> str:
+def card_name(path: Path) -> str:
     """A file's name as a card may have it."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "detector"
 

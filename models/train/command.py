@@ -1,6 +1,7 @@
 """What `facepaint detectors train` and `detectors export` do."""
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 
 from facepaint.cards import DetectorCard
-from facepaint.detectors import card_beside, write_card
-from facepaint.errors import DeviceError, UsageError
+from facepaint.detectors import card_beside, card_name, write_card
+from facepaint.errors import DeviceError, InputError, UsageError
 from facepaint.labels import LabelledPicture
 from models.evaluate import split
 from models.quantise import quantise
@@ -119,26 +120,34 @@ def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | No
         int8: a labelled folder: quantise, calibrated on its pictures.
 
     Raises:
-        InputError: the folder is no run, or has no checkpoint yet.
+        UsageError: ``path`` does not end in .onnx, by which detectors and their cards are found.
+        InputError: the folder is no run, or has no checkpoint yet, or ``path`` cannot be written.
     """
+    if path.suffix.lower() != ".onnx":
+        raise UsageError(f"{path}: a detector is a file that ends in .onnx")
     record = RunRecord.read(folder / SETTINGS)
     settings = record.settings
     training = Training(settings, None, None, folder, FaceNetwork(settings.architecture), torch.device("cpu"), _silent)
     training.resume()
-    if int8 is None:
-        export(training.averaged(), path)
-    else:
-        with tempfile.TemporaryDirectory() as private:
-            export(training.averaged(), Path(private, WEIGHTS))
-            quantise(Path(private, WEIGHTS), int8, path)
-    write_card(card_beside(path), _card(record, training.step, path, words))
+    with tempfile.TemporaryDirectory() as private:
+        float32 = Path(private, WEIGHTS)
+        export(training.averaged(), float32)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if int8 is None:
+                shutil.copyfile(float32, path)
+            else:
+                quantise(float32, int8, path)
+            write_card(card_beside(path), _card(record, training.step, path, words))
+        except OSError as exc:
+            raise InputError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
 def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCard:
     settings = record.settings
     begun = f", begun with {record.start}" if record.start else ""
     return DetectorCard(
-        name=path.stem,
+        name=card_name(path),
         decoder="facepaint",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         summary=f"trained {step} batches of {settings.batch} pictures{begun}",

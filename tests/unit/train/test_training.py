@@ -251,6 +251,22 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> Non
         train([str(tmp_path)], tmp_path / "run", QUICK, device=device)
 
 
+def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
+    """Whatever its file's name is, and in a folder that is made for it."""
+    write_portraits(tmp_path / "data")
+    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1, command="train it")
+    export_run(tmp_path / "run", tmp_path / "new" / "my faces (2).onnx")
+    card = find_model(str(tmp_path / "new" / "my faces (2).onnx")).card
+    assert (card.name, card.command) == ("my-faces-2", "train it")
+    export_run(tmp_path / "run", tmp_path / "new" / "eight.onnx", int8=tmp_path / "data")
+    assert find_model(str(tmp_path / "new" / "eight.onnx")).card.command == "train it"
+    with pytest.raises(UsageError, match=r"detector\.json: a detector is a file that ends in \.onnx"):
+        export_run(tmp_path / "run", tmp_path / "detector.json")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"x\.onnx cannot be written"):
+        export_run(tmp_path / "run", tmp_path / "file" / "x.onnx")
+
+
 def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     with pytest.raises(InputError, match=r"settings\.json: no record of a training run"):
