@@ -34,6 +34,9 @@ Landmarks = tuple[float, float, float, float, float, float, float, float, float,
 _UNFIT = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """What no name of a picture has: in one format or on one system it would end a line, or a folder's name."""
 
+_HALF_PAIR = re.compile("[\ud800-\udfff]")
+"""Half of a surrogate pair, which JSON can say as an escape and UTF-8 cannot say at all."""
+
 _QUARTER_TURNS = (5, 6, 7, 8)
 """EXIF orientations by which a picture is shown with width and height exchanged."""
 
@@ -153,7 +156,7 @@ def picture_of(line: str, where: str) -> LabelledPicture:
         InputError: it is not as it should be.
     """
     try:
-        row = json.loads(line)
+        row = json.loads(line, parse_constant=_refuse)
         if isinstance(row, dict):
             row = _gathered(row, _PICTURE_KEYS)
             faces = row.get("faces", [])
@@ -176,7 +179,8 @@ def line_of(picture: LabelledPicture) -> str:
         ValueError: a number is not finite.
     """
     row = {**_known(picture), "faces": [_known(face) for face in picture.faces]}
-    return json.dumps(row, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
 def picture_path(folder: Path, picture: LabelledPicture) -> Path:
@@ -223,6 +227,10 @@ def check_image_name(image: str, where: str) -> None:
     plain = not _UNFIT.search(image) and image == image.strip() == str(path) and not PureWindowsPath(image).drive
     if not plain or path.is_absolute() or ".." in path.parts or not path.parts:
         raise InputError(f"{where}: '{image}' is no plain path below the folder of pictures; name it from there")
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number there")
 
 
 @cache

@@ -24,7 +24,7 @@ from viewer.label_file import LabelFile
 from viewer.review import make_review_app
 
 FACE = {"box": [178.0, 62.0, 270.0, 188.5], "score": 0.41}
-OTHERS = {"camera": "left", "large": 2**60 + 1}
+OTHERS = {"camera": "left", "large": 2**60 + 1, "half a pair": "\ud800"}
 
 LINES = [
     '{"image": "astronaut.jpg", "width": 512, "height": 512, "faces": [' + json.dumps(FACE | {"pose": OTHERS}) + "]}",
@@ -166,7 +166,7 @@ NO_FACES: list[tuple[Any, str]] = [
     ([{"box": [1, 2, 3]}], "the edit: faces.0.box.3: Field required"),
     ([{"box": [30, 2, 3, 4]}], "x1, y1, x2, y2"),
     ([{"box": [1, 2, 3, 4], "landmarks": [1, 2]}], "the edit: faces.0.landmarks.2: Field required"),
-    ([{"box": [1, 2, 3, float("nan")]}], "faces.0.box.3: Input should be a finite number"),
+    ([{"box": [1, 2, 3, float("nan")]}], "the edit is no JSON: NaN is no number there"),
     ([7], "an edit is faces and whether they are reviewed"),
     (None, "an edit is faces and whether they are reviewed"),
 ]
@@ -207,6 +207,9 @@ def test_a_folder_without_labels_or_with_such_that_lead_out_of_it_is_refused(fol
     (folder / "labels.jsonl").write_text(f'{LINES[0]}\n{{"image": "../secret.jpg", "faces": []}}\n')
 
     with pytest.raises(InputError, match=r"labels\.jsonl, line 2: '\.\./secret\.jpg' is no"):
+        LabelFile(folder)
+    (folder / "labels.jsonl").write_text('{"image": "a.jpg", "faces": [], "yaw": NaN}\n')
+    with pytest.raises(InputError, match=r"labels\.jsonl, line 1 is no JSON: NaN is no number there"):
         LabelFile(folder)
     with pytest.raises(InputError, match=r"holds no labels\.jsonl; make one with"):
         LabelFile(tmp_path)
