@@ -1,6 +1,7 @@
 """Detect faces in pictures: from planes of pixels to candidates."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -54,8 +55,8 @@ def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face
 class Detector:
     """A face detector on one device, with one fixed input shape.
 
-    Make it after a fork. ``device`` says where it really runs. Candidates below ``lowest_score`` are left out, by
-    default those that no working point of the detector asks for.
+    Make it after a fork. ``device`` says where it really runs, and ``name`` by which weights. Candidates below
+    ``lowest_score`` are left out, by default those that no working point of the detector asks for.
 
     Raises:
         UsageError: the weights do not load, take no pictures of this size, or give what the decoder does not read.
@@ -66,12 +67,14 @@ class Detector:
         self, model: DetectorModel, size: Size, runtime: Runtime = AUTO, lowest_score: float | None = None
     ) -> None:
         card = model.card
-        self.name, self.size = card.label, size
+        int8 = None if is_for_gpu(runtime) else model.int8
+        self.name = f"{card.label}-int8" if int8 else card.label
+        self.size = size
         self._lowest = lowest_of(card) if lowest_score is None else lowest_score
         self._landmarks = card.landmarks
         self._decoder = DECODERS[card.decoder]
         self._input_size = Input(size.input_width, size.input_height)
-        self._session, outputs = _open(model, size, runtime, self._decoder.batch)
+        self._session, outputs = _open(model.name, int8 or model.weights, size, runtime, self._decoder.batch)
         self.device, self.batch = self._session.device, self._session.batch
         # Padding stays as it is for ever, so only the content is written for each picture.
         self._session.input[:] = -self._decoder.mean / self._decoder.divisor
@@ -139,13 +142,12 @@ def lowest_of(card: DetectorCard) -> float:
     return min(asked)
 
 
-def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) -> tuple[Session, Outputs]:
-    """The detector's network, and what it gives when run once: what is wrong with a stranger's is told before use.
+def _open(name: str, weights: Path, size: Size, runtime: Runtime, most: int | None) -> tuple[Session, Outputs]:
+    """A detector's network, and what it gives when run once: what is wrong with a stranger's is told before use.
 
     Raises:
         InputError: the file is no network, or needs more than itself.
     """
-    weights = model.int8 if model.int8 and not is_for_gpu(runtime) else model.weights
     data = weights.read_bytes()
     fixed = read_network(data, f"detector {weights}").fixed_size
     try:
@@ -159,12 +161,12 @@ def _open(model: DetectorModel, size: Size, runtime: Runtime, most: int | None) 
             raise  # another try may go well: its memory may have been short
         if fixed:
             raise UsageError(
-                f"detector '{model.name}' takes pictures of one size only: export it for any height and width "
+                f"detector '{name}' takes pictures of one size only: export it for any height and width "
                 f"({in_one_line(exc)})"
             ) from exc
         if ours:
             raise
-        raise UsageError(f"detector '{model.name}' does not run: {in_one_line(exc)}") from exc
+        raise UsageError(f"detector '{name}' does not run: {in_one_line(exc)}") from exc
 
 
 def suppress(boxes: Floats) -> list[int]:

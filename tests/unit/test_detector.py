@@ -1,5 +1,8 @@
 """The detector finds the public-domain portrait's face where it is, at every size and shape of frame."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 import skimage.data
@@ -93,6 +96,12 @@ def test_suppression_keeps_the_best_of_each_heap() -> None:
 def test_an_unknown_detector_lists_what_there_is() -> None:
     with pytest.raises(UsageError, match="unknown detector 'yolo'; there are facepaint-"):
         find_model("yolo")
+
+
+def test_a_cpu_uses_int8_weights_where_there_are_some_and_tells() -> None:
+    model = find_model(DEFAULT_DETECTOR)
+    detector = Detector(replace(model, weights=Path("no such file"), int8=model.weights), whole(64, 64), Runtime("cpu"))
+    assert detector.name == f"{model.card.label}-int8"
 
 
 def test_the_device_that_is_used_is_told() -> None:
