@@ -117,7 +117,7 @@ class MadeJob:
     def detect(self, indexes: Iterable[int]) -> None:
         """Store that faces were looked for."""
         for index in indexes:
-            self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-0", "cpu"))
+            self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu"))
 
     def paint(self, indexes: Iterable[int]) -> None:
         """Store painted segments."""

@@ -41,7 +41,7 @@ def face_of(width: int, height: int, index: int = 0) -> Faces:
     marks = (205, 110, 240, 110, 222, 130, 208, 145, 240, 145)
     landmarks = tuple(value * (y if at % 2 else x) for at, value in enumerate(marks))
     face = Candidate(0.9, (180 * x, 60 * y, 265 * x, 180 * y), landmarks)
-    return Faces(index, (FrameFaces(index, faces=(face,)),), "facepaint-0", "cpu")
+    return Faces(index, (FrameFaces(index, faces=(face,)),), "facepaint-1", "cpu")
 
 
 def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:

@@ -14,6 +14,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import benchmarks.detectors as benchmark
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.cli import app
 from facepaint.errors import InputError, MissingExtra
 from facepaint.labels import write_labels
@@ -37,7 +38,7 @@ from models.timing import time_detectors
 from tests.portraits import write_portraits
 
 CPU = Runtime("cpu")
-MODEL = find_model("facepaint-0")
+MODEL = find_model(DEFAULT_DETECTOR)
 OPTIONS = Options(side=320, runtime=CPU)
 NOTHING = float("nan")
 IN_VALIDATION = "36.jpg"
@@ -79,7 +80,7 @@ class TestCompare:
     def test_a_detector_beside_itself(self, tmp_path: Path) -> None:
         pictures = write_portraits(tmp_path)
         comparison = compare([MODEL, MODEL], tmp_path, pictures, OPTIONS, Plan(1, 1, SMALL))
-        assert comparison.models == ("facepaint-0", "facepaint-0 (2)")
+        assert comparison.models == (DEFAULT_DETECTOR, f"{DEFAULT_DETECTOR} (2)")
         rows = {measure.name: measure for measure in comparison.measures}
         assert rows["AP all (2 faces)"].values == (1, 1)
         assert rows["landmark error, mean (% of eye distance; 2 faces)"].values[0] < 20
@@ -97,10 +98,10 @@ class TestCompare:
     def test_a_part_without_faces_is_refused(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
         with pytest.raises(InputError, match=r"no labelled face in this part \(validation\) of its 3 pictures"):
-            compare_named(["facepaint-0"], tmp_path, "validation", OPTIONS, Plan(0, 0))
+            compare_named([DEFAULT_DETECTOR], tmp_path, "validation", OPTIONS, Plan(0, 0))
         write_labels(tmp_path, [])
         with pytest.raises(InputError, match=r"\(all\) of its 0 pictures"):
-            compare_named(["facepaint-0"], tmp_path, "all", OPTIONS, Plan(0, 0))
+            compare_named([DEFAULT_DETECTOR], tmp_path, "all", OPTIONS, Plan(0, 0))
 
 
 def test_times_are_shares_of_the_first_ones() -> None:
@@ -143,24 +144,24 @@ class TestCommand:
         plot, markdown = tmp_path / "plot.png", tmp_path / "table.md"
         less = ("--steady", 0, "--rounds", 0, "--side", 256, "--device", "cpu")
         files = ("--plot", plot, "--markdown", markdown)
-        facts = json.loads(self.run("facepaint-0", tmp_path, *less, *files, "--json"))
-        assert facts["facepaint-0"]["AP all (2 faces)"] == 1
-        assert facts["facepaint-0"]["AP <16 px (0 faces)"] is None
+        facts = json.loads(self.run(DEFAULT_DETECTOR, tmp_path, *less, *files, "--json"))
+        assert facts[DEFAULT_DETECTOR]["AP all (2 faces)"] == 1
+        assert facts[DEFAULT_DETECTOR]["AP <16 px (0 faces)"] is None
         assert plot.read_bytes().startswith(b"\x89PNG")
         assert "| AP all (2 faces) | 1.000 |" in markdown.read_text()
 
     def test_several_detectors_side_by_side(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
         less = ("--steady", 0, "--rounds", 0, "--side", 256, "--device", "cpu")
-        head, first, *_ = self.run("facepaint-0", "facepaint-0", tmp_path, *less).splitlines()
-        assert head.split() == ["facepaint-0", "facepaint-0", "(2)"]
+        head, first, *_ = self.run(DEFAULT_DETECTOR, DEFAULT_DETECTOR, tmp_path, *less).splitlines()
+        assert head.split() == [DEFAULT_DETECTOR, DEFAULT_DETECTOR, "(2)"]
         assert first.split() == ["AP", "all", "(2", "faces)", "1.000", "1.000"]
 
     def test_a_table_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
         path = tmp_path / "nowhere" / "table.md"
         with pytest.raises(InputError, match=r"nowhere/table\.md cannot be written"):
-            self.run("facepaint-0", tmp_path, "--steady", 0, "--rounds", 0, "--device", "cpu", "--markdown", path)
+            self.run(DEFAULT_DETECTOR, tmp_path, "--steady", 0, "--rounds", 0, "--device", "cpu", "--markdown", path)
 
 
 @pytest.mark.slow
@@ -172,13 +173,13 @@ def test_the_table_of_the_documents_and_the_drawn_pictures(tmp_path: Path, monke
     write_labels(masks, [replace(portrait, image=IN_VALIDATION)])
     crowd = replace(portrait, faces=portrait.faces * benchmark.FEWEST_FACES)
     write_labels(heldout, [crowd])
-    arguments = ["detectors", "facepaint-0", "--steady", "1", "--rounds", "1", "--draw", str(tmp_path / "drawn")]
+    arguments = ["detectors", DEFAULT_DETECTOR, "--steady", "1", "--rounds", "1", "--draw", str(tmp_path / "drawn")]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setenv("FACEPAINT_FACES", str(tmp_path))
     with redirect_stdout(io.StringIO()) as printed:
         assert benchmark.main() == 0
     table = printed.getvalue()
-    assert "on facepaint-0: one thread" in table
+    assert f"on {DEFAULT_DETECTOR}: one thread" in table
     assert "| AP all (3 faces), longest side 640 | 0.333 |" in table
     assert "| AP all (1 faces), people with and without masks | 1.000 |" in table
     (drawn,) = (tmp_path / "drawn").iterdir()
@@ -190,6 +191,6 @@ def test_the_table_needs_to_know_where_the_pictures_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FACEPAINT_FACES", raising=False)
-    monkeypatch.setattr(sys, "argv", ["detectors", "facepaint-0"])
+    monkeypatch.setattr(sys, "argv", ["detectors", DEFAULT_DETECTOR])
     assert benchmark.main() == 2
     assert "FACEPAINT_FACES" in capsys.readouterr().err

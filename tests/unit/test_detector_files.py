@@ -138,7 +138,7 @@ def test_a_fetched_detector_that_was_changed_is_refused(tmp_path: Path, monkeypa
 
 
 def test_names_in_jobs_are_no_paths(weights: Path) -> None:
-    for name in (str(weights), "yunet", "../facepaint-0"):
+    for name in (str(weights), "yunet", "../facepaint-1"):
         with pytest.raises(UsageError, match="unknown detector"):
             shipped_model(name)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facepaint.cards import Scores
+from facepaint.cards import DEFAULT_DETECTOR, Scores
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.labels import LabelledFace, LabelledPicture, picture_path
 from models import find_model
@@ -21,7 +21,7 @@ from tasks.tracking import HIDING, STICKERS
 from tests.portraits import BOX, POINTS, write_portraits
 
 CPU = Runtime("cpu")
-MODEL = find_model("facepaint-0")
+MODEL = find_model(DEFAULT_DETECTOR)
 UNSAID = replace(MODEL.card, hiding=None, stickers=None)
 HEAD = np.array([[-10.0, -10], [10, -10], [0, 0], [-8, 10], [8, 10]])
 """Five points of a head seen from in front."""

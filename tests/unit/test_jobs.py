@@ -93,7 +93,7 @@ def test_bulky_records_leave_defaults_out() -> None:
     assert len(encode(segment)) < 60 * 1000
     assert b"discard" not in encode(segment)
     face = Candidate(0.9, (1.0, 2.0, 3.0, 4.0), tuple(map(float, range(10))))
-    faces = Faces(0, (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))), "facepaint-0", "cpu")
+    faces = Faces(0, (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))), "facepaint-1", "cpu")
     assert decode(Faces, encode(faces), "k") == faces
 
 

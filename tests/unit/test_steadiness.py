@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.jobs import Candidate
 from facepaint.labels import LabelledFace, LabelledPicture
 from models import find_model
@@ -144,7 +145,7 @@ def test_only_large_faces_that_count_are_taken() -> None:
 
 def test_a_real_detector(tmp_path: Path) -> None:
     pictures = write_portraits(tmp_path)
-    found = steadiness(find_model("facepaint-0"), tmp_path, pictures, Options(side=320, runtime=CPU))
+    found = steadiness(find_model(DEFAULT_DETECTOR), tmp_path, pictures, Options(side=320, runtime=CPU))
     assert len(found.found) == 2
     assert (found.found > 0.8).all()
     assert (found.trembling < 0.15).all()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.errors import DeviceError, InputError, UsageError
 from models import find_model
 from models.session import Runtime, Session
@@ -174,7 +175,7 @@ def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int
 def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> None:
     """The first weights, given layers and channels that they did not have, and written again, still say the same."""
     torch.manual_seed(1)
-    first = find_model("facepaint-0").weights
+    first = find_model(DEFAULT_DETECTOR).weights
     pictures = torch.rand(2, 3, 96, 64) * 255
     network = load_exported(first, [pictures], Architecture(residuals=(0, 2, 3), head=64))
     assert network.architecture == Architecture(residuals=(0, 2, 3), head=64)
