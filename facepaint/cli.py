@@ -15,7 +15,6 @@ import typer
 from facepaint import __version__, keys
 from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
 from facepaint.client import Client
-from facepaint.detectors import find_detector
 from facepaint.detectors_cli import app as detectors
 from facepaint.display import make_display, show_page
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError, UsageError
@@ -190,6 +189,8 @@ def upload(
     settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
     settings.require_services()
     if not resume:
+        from facepaint.detectors import find_detector
+
         find_detector(settings.detector)
     if resume and len(inputs) != 1:
         raise UsageError("--resume goes on with one job: give the one file it was uploaded from")

@@ -16,7 +16,6 @@ import typer
 
 from facepaint.errors import InputError, MissingExtra, UsageError
 from facepaint.options import AsJson, Detector, DeviceOption, Overwrite
-from facepaint.parts import cores
 from facepaint.settings import Settings
 from facepaint.tables import print_columns, print_detectors, print_training
 
@@ -59,6 +58,7 @@ def label(
 ) -> None:
     """Label faces by a detector that looks at several scales and mirrored, for people to correct."""
     _need_worker("labelling pictures")
+    from facepaint.parts import cores
     from models.label import Labeller, fill_landmarks
     from models.label import label as label_inputs
 
