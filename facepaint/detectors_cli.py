@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -25,6 +26,10 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
+
+
+RUN_OPTIONS = ("batch", "size", "learning_rate", "seed", "start")
+"""Of `train`, what a run keeps to from its beginning."""
 
 
 class Part(StrEnum):
@@ -186,6 +191,7 @@ def evaluate(
 
 @app.command()
 def train(
+    context: typer.Context,
     data: Annotated[
         list[str],
         typer.Argument(metavar="DATA...", help="Labelled folders; FOLDER=2 draws its pictures twice as often."),
@@ -206,6 +212,8 @@ def train(
     threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 2,
 ) -> None:
     """Train a detector on labelled folders; a tenth of the pictures is kept aside for validation."""
+    if resume:
+        _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
     _need_training()
     from models.train.command import Beginning, train
     from models.train.settings import settings_for
@@ -262,6 +270,14 @@ def _need_training() -> None:
     _need_worker("training detectors")
     if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "matplotlib")):
         raise MissingExtra("train", "training detectors")
+
+
+def _refuse_options(context: typer.Context, why: str, names: Sequence[str]) -> None:
+    """Raise `UsageError` if one of these options was given: to pass over it would not be what was asked for."""
+    for option in context.command.params:
+        source = context.get_parameter_source(option.name) if option.name in names else None
+        if source and source.name != "DEFAULT":
+            raise UsageError(f"{why}: leave out {option.opts[0]}")
 
 
 def _say(text: str) -> None:

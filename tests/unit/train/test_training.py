@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
 from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors_cli import app
 from facepaint.errors import DeviceError, InputError, UsageError
 from models import find_model
 from models.session import Runtime, Session
@@ -266,6 +268,15 @@ def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"x\.onnx cannot be written"):
         export_run(tmp_path / "run", tmp_path / "file" / "x.onnx")
+
+
+@pytest.mark.parametrize(
+    "option", [["--size", "320"], ["--batch", "8"], ["--learning-rate", "1"], ["--seed", "1"], ["--from", "x.onnx"]]
+)
+def test_a_resumed_run_takes_no_other_settings(option: list[str]) -> None:
+    done = CliRunner().invoke(app, ["train", "data", "--out", "run", "--resume", *option])
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == f"--resume goes on with the settings of the run: leave out {option[0]}"
 
 
 def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
