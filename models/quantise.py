@@ -49,7 +49,7 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
     if not labelled:
         raise InputError(f"{data} has no pictures to calibrate with")
     read_network(weights.read_bytes(), f"detector {weights}")
-    chosen = labelled[:: max(1, len(labelled) // pictures)][:pictures]
+    chosen = evenly(labelled, pictures)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         prepared, draft = Path(folder, "prepared.onnx"), Path(folder, out.name)
         try:
@@ -59,6 +59,12 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
         except (ValueError, RuntimeError, onnx.checker.ValidationError) as exc:
             raise UsageError(f"{weights} cannot be quantised: {exc}") from exc
         draft.replace(out)
+
+
+def evenly(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPicture]:
+    """At most so many of the pictures, from the first to the last: neighbours are often frames of one video."""
+    count = min(count, len(pictures))
+    return [pictures[row * len(pictures) // count] for row in range(count)]
 
 
 def _named(path: Path) -> onnx.GraphProto:

@@ -9,10 +9,10 @@ import skimage.data
 
 from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.errors import InputError
-from facepaint.labels import write_labels
+from facepaint.labels import LabelledPicture, write_labels
 from models import find_model
 from models.providers import Runtime
-from models.quantise import quantise
+from models.quantise import evenly, quantise
 from models.session import Session
 from tests.labelled import labelled_folder
 
@@ -47,6 +47,15 @@ def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
     assert found_score == pytest.approx(score, abs=0.1)
     np.testing.assert_allclose(found_box, box, atol=0.06 * size)
     np.testing.assert_allclose(found_landmarks, landmarks, atol=0.06 * size)
+
+
+@pytest.mark.parametrize("number", [1, 63, 64, 65, 127, 241])
+def test_pictures_to_calibrate_with_are_from_all_over_the_folder(number: int) -> None:
+    pictures = [LabelledPicture(f"{row}.png") for row in range(number)]
+    rows = [pictures.index(picture) for picture in evenly(pictures, 64)]
+    assert len(set(rows)) == len(rows) == min(number, 64)
+    assert rows[0] == 0
+    assert number - rows[-1] <= np.ceil(number / 64)
 
 
 def test_what_cannot_be_quantised_leaves_nothing_behind(tmp_path: Path) -> None:
