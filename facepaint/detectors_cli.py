@@ -285,7 +285,8 @@ def _say(text: str) -> None:
 
 
 def _need_worker(what: str) -> None:
-    if importlib.util.find_spec("cv2") is None:
+    # OpenCV alone is there on many machines for other reasons.
+    if any(importlib.util.find_spec(name) is None for name in ("cv2", "onnxruntime")):
         raise MissingExtra("worker", what)
 
 

@@ -139,6 +139,12 @@ class TestCommand:
         assert done.exit_code == 0, done.output
         return done.stdout
 
+    def test_without_the_runtime_of_networks_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also where OpenCV is there, as it is on many machines."""
+        monkeypatch.setitem(sys.modules, "onnxruntime", None)
+        with pytest.raises(MissingExtra, match=r"facepaint\[worker\]"):
+            self.run(DEFAULT_DETECTOR, "data")
+
     def test_figures_for_scripts_a_plot_and_a_table_for_documents(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
         plot, markdown = tmp_path / "plot.png", tmp_path / "table.md"
