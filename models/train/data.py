@@ -1,8 +1,8 @@
 """Labelled folders as batches for training: the same step of the same seed is the same batch."""
 
 import math
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,19 +123,13 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return Batch(torch.from_numpy(pixels).permute(0, 3, 1, 2), targets)
 
 
-def batches(
-    pictures: Pictures, size: int, augmentation: Augmentation, seed: int, steps: range, threads: int
-) -> Iterator[Batch]:
+def batches(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
     """The batches of the steps in order, made ahead by threads (OpenCV lets go of the interpreter while it works)."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
-
-        def start(step: int) -> Future[Batch]:
-            return pool.submit(make_batch, pictures, size, augmentation, seed, step)
-
-        ahead = [start(step) for step in steps[: 2 * threads]]
+        ahead = [pool.submit(make, step) for step in steps[: 2 * threads]]
         for step in steps:
             batch = ahead.pop(0).result()
             following = step + 2 * threads
             if following in steps:
-                ahead.append(start(following))
+                ahead.append(pool.submit(make, following))
             yield batch

@@ -64,7 +64,7 @@ class Training:
         steps = range(self.step, settings.batches)
         self.network.train()
         recent = _Recent(settings.batch)
-        ahead = batches(self._pictures, settings.batch, settings.augmentation, settings.seed, steps, threads)
+        ahead = batches(self._batch, steps, threads)
         for batch in ahead:
             recent.add(self._learn(batch))
             self.step += 1
@@ -75,6 +75,11 @@ class Training:
             if self._is_time(settings.checkpoint_every):
                 self.save()
         return self.averaged()
+
+    def _batch(self, step: int) -> Batch:
+        assert self._pictures is not None
+        settings = self.settings
+        return make_batch(self._pictures, settings.batch, settings.augmentation_at(step), settings.seed, step)
 
     def averaged(self) -> FaceNetwork:
         """The network with averaged weights, which is what a run is for."""

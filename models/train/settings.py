@@ -24,6 +24,7 @@ class TrainingSettings:
         batch: pictures a step.
         learning_rate: of AdamW, reached after ``warm_up`` steps, held, and brought to 0 over the last ``cool_down`` of
             the run: a run can be made longer while it lasts, which a cosine could not.
+        calm: share of the run, at its end, with calmer pictures; see `Augmentation.calmed`.
         ema: decay of the running average of the weights, which is what is exported.
         validation: share of the pictures kept aside for validation, chosen by a hash of their names.
         evaluate_every, checkpoint_every: steps.
@@ -35,6 +36,7 @@ class TrainingSettings:
     weight_decay: float = 0.02
     warm_up: int = 200
     cool_down: float = 0.7
+    calm: float = 0.35
     ema: float = 0.998
     seed: int = 0
     validation: float = 0.1
@@ -50,6 +52,10 @@ class TrainingSettings:
         rising = min(1.0, (step + 1) / max(1, self.warm_up))
         falling = min(1.0, (self.batches - step) / max(1.0, self.batches * self.cool_down))
         return self.learning_rate * min(rising, falling)
+
+    def augmentation_at(self, step: int) -> Augmentation:
+        """How the pictures of a step are made."""
+        return self.augmentation.calmed() if step >= self.batches * (1 - self.calm) else self.augmentation
 
 
 def settings_for(batches: int | None, batch: int, size: int, learning_rate: float, seed: int) -> TrainingSettings:

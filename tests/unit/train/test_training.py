@@ -217,7 +217,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     data = [str(tmp_path / "data")]
-    steady = replace(QUICK, batches=3, cool_down=0.0)
+    steady = replace(QUICK, batches=3, cool_down=0.0, calm=0.0)
     train(data, tmp_path / "run", steady, threads=1)
     export_run(tmp_path / "run", tmp_path / "early.onnx")
     assert outputs(tmp_path / "early.onnx", torch.zeros(1, 3, 64, 64))["scores"].shape == (1, 84)
@@ -307,3 +307,10 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rates[0] == pytest.approx(1e-4)
     assert rates[10:80] == [1e-3] * 70
     assert rates[-1] == pytest.approx(5e-5)
+
+
+def test_a_run_ends_with_calmer_pictures() -> None:
+    run = TrainingSettings(batches=100, calm=0.35)
+    assert run.augmentation_at(64) == run.augmentation
+    assert run.augmentation_at(65).mosaic == 0
+    assert 0 < run.augmentation_at(65).tilt < run.augmentation.tilt
