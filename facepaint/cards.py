@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-DEFAULT_DETECTOR = "facepaint-0"
+DEFAULT_DETECTOR = "facepaint-1"
 """Used where none is chosen; its weights ship."""
 
 DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]

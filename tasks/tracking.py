@@ -48,10 +48,10 @@ class WorkingPoint:
     hold_s: float
 
 
-STICKERS = WorkingPoint(seed=0.65, keep=0.35, hold_s=0.0)
+STICKERS = WorkingPoint(seed=0.68, keep=0.38, hold_s=0.0)
 HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3)
 
-PICTURE_SCORE = 0.55
+PICTURE_SCORE = 0.58
 """Lowest score of a face that gets a sticker in a still picture. These three suit the scores of our own detector."""
 
 ROUNDING_S = 1e-6

@@ -14,7 +14,7 @@ OPSET = 17
 IR_VERSION = 8
 
 FOLDED = "facepaint.heads"
-"""Metadata key: the last convolutions give px of the picture (``px``), not strides; see `folded_heads`."""
+"""Metadata key: the last convolutions give px of the picture (``px``), not strides; see `head_scales`."""
 
 Floats = npt.NDArray[np.float32]
 

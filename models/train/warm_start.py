@@ -76,10 +76,11 @@ def _convolutions(path: Path) -> list[_Convolution]:
             stride = next(attribute.ints[0] for attribute in node.attribute if attribute.name == "strides")
             weight, bias = (tensors[name] for name in node.input[1:])
             found.append(_Convolution(weight, bias, stride, node.output[0] in added))
-    if any(entry.key == FOLDED for entry in model.metadata_props):
-        outputs = (row for row in range(len(found)) if found[row].weight.shape[0] == LANDMARKS.stop)
-        for row, px in zip([*outputs][-len(STRIDES) :], STRIDES, strict=True):
-            found[row] = _in_strides(found[row], px)
+    if not any(entry.key == FOLDED for entry in model.metadata_props):
+        raise ValueError("its heads are not in px")
+    outputs = (row for row in range(len(found)) if found[row].weight.shape[0] == LANDMARKS.stop)
+    for row, px in zip([*outputs][-len(STRIDES) :], STRIDES, strict=True):
+        found[row] = _in_strides(found[row], px)
     return found
 
 

@@ -179,8 +179,8 @@ def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> 
     torch.manual_seed(1)
     first = find_model(DEFAULT_DETECTOR).weights
     pictures = torch.rand(2, 3, 96, 64) * 255
-    network = load_exported(first, [pictures], Architecture(residuals=(0, 2, 3), head=64))
-    assert network.architecture == Architecture(residuals=(0, 2, 3), head=64)
+    network = load_exported(first, [pictures], Architecture(residuals=(0, 3, 3), head=96))
+    assert network.architecture == Architecture(residuals=(0, 3, 3), head=96)
     norm = network.stem[0].norm
     assert float(norm.running_var.min()) > 0
     export(network.eval(), tmp_path / "again.onnx")
