@@ -47,6 +47,7 @@ def clip(tmp_path: Path) -> Path:
     return make_portrait_clip(tmp_path / "party.mp4", seconds=3, size=(320, 180))
 
 
+@pytest.mark.slow
 def test_a_job_from_upload_to_delete(facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path) -> None:
     start_worker()
     job = facepaint("upload", clip, "--filter", "sunglasses", "--wait").stdout.strip()

@@ -113,6 +113,7 @@ def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_the_page_plays_while_the_upload_goes_on(slow_upload: SlowUpload, settings: Settings, store: Store) -> None:
     with live_viewer(settings, store) as url, chromium() as page:
         page.open(f"{url}jobs/{slow_upload.job_id}")

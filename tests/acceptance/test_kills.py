@@ -84,6 +84,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     assert not list(client.store.list(f"{keys.prefix(job_id)}claims/")), "an orderly end removes its claim"
 
 
+@pytest.mark.slow
 def test_a_broker_that_forgets_everything_is_mended_by_resume(
     clip: Path, client: Client, impatient: Settings, start_worker: StartWorker
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_segment_that_hangs_its_worker_is_given_up(clip: Path, client: Client,
     assert status.looks[0].reasons == {1: "its worker died or hung 3 times"}
 
 
+@pytest.mark.slow
 def test_a_hiding_look_shows_plain_pictures_where_it_was_given_up(
     clip: Path, client: Client, start_poisoned: StartWorker, tmp_path: Path
 ) -> None:

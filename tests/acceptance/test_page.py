@@ -88,6 +88,7 @@ def seen(page: Page, selector: str) -> str:
     return text
 
 
+@pytest.mark.slow
 def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page: Page, url: str, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(3))

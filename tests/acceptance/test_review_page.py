@@ -144,6 +144,7 @@ def test_the_mouse_draws_moves_and_deletes_and_every_step_is_undone(page: Page, 
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_the_keys_alone_do_everything(page: Page, folder: Path) -> None:
     press(page, "Tab", "Tab", "ArrowRight", "Shift+ArrowDown", "Alt+ArrowLeft", "i", "l", "2", "ArrowUp")
     eventually(lambda: labelled(folder).faces[1].ignore and labelled(folder).faces[1].landmarks)
@@ -168,6 +169,7 @@ def test_the_keys_alone_do_everything(page: Page, folder: Path) -> None:
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_a_conflict_is_told_and_neither_side_is_lost(page: Page, folder: Path) -> None:
     url = page.run("location.origin")
     theirs = httpx.get(f"{url}/api/picture", params={"image": "a.jpg"})
@@ -186,6 +188,7 @@ def test_a_conflict_is_told_and_neither_side_is_lost(page: Page, folder: Path) -
     eventually(lambda: saved(page))
 
 
+@pytest.mark.slow
 def test_what_could_not_be_saved_is_said_in_red_kept_and_saved_later(page: Page, folder: Path) -> None:
     page.call("Network.enable")
     limits = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}

@@ -125,6 +125,7 @@ def test_it_listens_on_the_loopback_only(home: Path) -> None:
 
 
 @needs_proc
+@pytest.mark.slow
 def test_the_end_leaves_no_process_and_no_connection(home: Path) -> None:
     with make_stack(home, workers=2) as stack:
         stack.wait_ready()
