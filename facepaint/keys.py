@@ -86,6 +86,14 @@ def tracks(job: str) -> str:
     return f"jobs/{job}/tracks.json"
 
 
+def tracked(job: str, index: int) -> str:
+    return f"jobs/{job}/tracks/{index:06d}.json"
+
+
+def portrait(job: str, person: int) -> str:
+    return f"jobs/{job}/portraits/{person:06d}.jpg"
+
+
 def painted(job: str, look: str, index: int) -> str:
     return f"jobs/{job}/painted/{look}/{index:06d}.json"
 

@@ -21,13 +21,16 @@ class Face:
 
     ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's right eye, left eye,
     nose, right mouth corner, left mouth corner; or none. ``identity`` counts the video's persons from 1; None is not
-    known.
+    known. ``opacity`` falls below 1 where a face is about to be lost: stickers fade with it. ``margin`` is by how many
+    px the box may be off to each side: what hides grows by it.
     """
 
     box: tuple[float, float, float, float]
     landmarks: tuple[float, ...]
     score: float
     identity: int | None = None
+    opacity: float = 1.0
+    margin: float = 0.0
 
     @property
     def width(self) -> float:

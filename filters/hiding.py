@@ -48,7 +48,7 @@ class Hiding:
         """The plainest: one dark colour."""
         return cls(parse_filter("fill"))
 
-    def paint(self, planes: Planes, face: Face) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Hide one face in place; the region touched, within the frame."""
         area = covered_area(face, self.spec.number("scale"), self.spec.text("shape"))
         block = planes.block(*area.bounds)

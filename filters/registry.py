@@ -14,8 +14,8 @@ from filters.stickers import STICKERS, Sticker, UserSticker
 class Filter(Protocol):
     """What is painted on one face."""
 
-    def paint(self, planes: Planes, face: Face) -> list[Region]:
-        """Paint on the planes in place; the regions touched, within the frame."""
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+        """Paint on the planes in place, ``time_s`` after the video's start; the regions touched, within the frame."""
         ...
 
 
@@ -39,14 +39,17 @@ class Painter:
         """Whether any filter is for any of these faces."""
         return any(_is_for(spec, face) for face in faces for spec, _ in self.filters)
 
-    def paint(self, planes: Planes, faces: Sequence[Face]) -> list[Region]:
-        """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame."""
+    def paint(self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0) -> list[Region]:
+        """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame.
+
+        ``time_s`` is the frame's time since the video's start, for what moves by itself.
+        """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
         regions: list[Region] = []
         for spec, painted in self.filters:
             for face in far_to_near:
                 if _is_for(spec, face):
-                    regions += painted.paint(planes, face)
+                    regions += painted.paint(planes, face, time_s)
         return regions
 
     def cover(self, planes: Planes) -> list[Region]:

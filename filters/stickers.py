@@ -68,7 +68,7 @@ class Sticker:
         parts = tuple((part, artwork[part.asset]) for part in STICKERS[spec.name])
         return cls(parts, spec.number("scale"))
 
-    def paint(self, planes: Planes, face: Face) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Paint on one face in place; the regions touched, within the frame."""
         pose = pose_of(face)
         return [
@@ -123,7 +123,7 @@ class UserSticker:
             raise InputError(f"sticker {sha256[:12]} is not stored: store the picture again with its look")
         return cls(Artwork(read_sticker(stickers[sha256]), opacity=spec.number("opacity")), spec.number("scale"))
 
-    def paint(self, planes: Planes, face: Face) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Paint on one face in place; the regions touched, within the frame."""
         fits = (face.width / self.artwork.width, face.height / self.artwork.height)
         size = min(max(fits), WIDEST_COVER * min(fits)) * self.scale

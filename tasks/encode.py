@@ -18,6 +18,7 @@ from facepaint.encoders import ENCODERS
 from facepaint.errors import JobError
 from facepaint.jobs import Colour, LightLevels, OutputProfile
 from tasks.encoders import UNKNOWN, Wish, encoder_options, frames_as, plausible_rate, require_encoder
+from tasks.scheduling import schedule_as_usual
 
 FULL_RANGE = 2
 
@@ -101,6 +102,7 @@ class SegmentEncoder:
             with _mapped():
                 self._stream = self._add_stream()
                 self._container.start_encoding()
+                schedule_as_usual()
         except BaseException:
             self._container.close()
             raise

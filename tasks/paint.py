@@ -68,7 +68,12 @@ def paint_segment(
                 if look.hides and frame.pts not in known:
                     canvas.paint(frame, painter.cover)
                 elif painter.touches(here):
-                    canvas.paint(frame, partial(painter.paint, faces=here))
+                    canvas.paint(
+                        frame,
+                        partial(
+                            painter.paint, faces=here, time_s=float((frame.pts - job.start_pts) * job.video.time_base)
+                        ),
+                    )
                 painted_faces += len(here)
             with clock.stage("encode"):
                 encoder.write(frame)

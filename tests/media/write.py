@@ -15,6 +15,7 @@ import av
 import numpy as np
 
 from benchmarks.clips import Picture, scenes
+from tasks.scheduling import schedule_as_usual
 
 SIZE = (320, 180)
 FPS = 20
@@ -170,6 +171,7 @@ def _video_stream(container: av.container.OutputContainer, video: Video, first: 
     if video.tag:
         context.codec_tag = video.tag
     context.open()
+    schedule_as_usual()
     return stream
 
 

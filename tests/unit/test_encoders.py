@@ -1,8 +1,10 @@
 """Every encoder: its segments join, one init part for all on any machine, and its name for browsers is right."""
 
 import io
+import os
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -97,6 +99,15 @@ def test_full_range_stays_full_range(name: str, pixel_format: str) -> None:
     assert frame.color_range == 2
     got, given = (plane_views(picture)[0].astype(int) for picture in (frame, moving(0, pixel_format)))
     assert np.abs(got - given).mean() < 4, "the pixels are as they were given"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling policies")
+@pytest.mark.parametrize("name", ["libx264", "libx265", "libsvtav1"])
+def test_no_encoder_takes_the_machine_for_itself(name: str) -> None:
+    """SVT-AV1 would, where root opens it."""
+    with SegmentEncoder(spec(name), 0, 2):
+        policies = {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+    assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
 
 
 @pytest.mark.parametrize(("name", "pixel_format"), [("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le")])

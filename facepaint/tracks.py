@@ -1,0 +1,74 @@
+"""Tracks: the records of who is where in a job's video, made by the link task once every segment has its faces.
+
+``tracks/<n>.json`` holds the tracked faces of each segment; ``tracks.json``, the people, comes last and makes them
+exist. People are numbered from 1 in the order in which they first appear, then from left to right. Pure.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from facepaint.jobs import Box
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFace:
+    """One face of a frame, in px of the upright frame.
+
+    ``person`` is its number. ``row`` counts the candidates of the frame in the segment's `Faces` record from 0 and says
+    which of them this is; None where the face was not found in this frame and its place follows from others.
+    ``box`` and ``landmarks`` are smoothed over time; ``yaw``, ``pitch`` and ``roll`` are the head's, in degrees, None
+    where there are no landmarks to tell them.
+    """
+
+    person: int
+    row: int | None
+    score: float
+    box: Box
+    landmarks: tuple[float, ...] = ()
+    yaw: float | None = None
+    pitch: float | None = None
+    roll: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedFrame:
+    """The tracked faces of the frame shown at ``pts``."""
+
+    pts: int
+    faces: tuple[TrackedFace, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TrackedSegment:
+    """``tracks/<n>.json``."""
+
+    index: int
+    frames: tuple[TrackedFrame, ...]
+    schema: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment ``best_segment``.
+
+    ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the face; ``score`` is
+    the best of it: one below that of a sticker's working point may be no face at all.
+    """
+
+    number: int
+    first: int
+    last: int
+    frames: int
+    score: float
+    best_segment: int
+    best_pts: int
+    best_box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """``tracks.json``: everyone in the video."""
+
+    people: tuple[Person, ...]
+    segments: int
+    schema: Literal[1] = 1
