@@ -18,7 +18,7 @@ from models.session import Floats, Session, in_one_line, is_for_gpu
 Pixels = npt.NDArray[np.uint8]
 
 LOWEST_SCORE = 0.15
-"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.tracking`."""
+"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.track`."""
 
 NMS_IOU = 0.42
 

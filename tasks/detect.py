@@ -18,7 +18,7 @@ from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 from tasks.stopwatch import Stopwatch
 from tasks.tonemap import in_sdr
-from tasks.tracking import CUT, cut_score
+from tasks.track import CUT, cut_score
 from tasks.upright import shown_samples, source_colour
 
 SIGNATURE_SIZE = (16, 9)

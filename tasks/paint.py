@@ -15,7 +15,7 @@ from tasks.decode import Bins, DecodeReport, decode_window, window_times
 from tasks.detectors import card_of
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.stopwatch import Stopwatch
-from tasks.tracking import Tracks, working_point
+from tasks.track import Tracks, working_point
 from tasks.upright import Upright
 
 

@@ -25,7 +25,7 @@ from tasks.detect import load_detector
 from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
-from tasks.tracking import faces_of_picture, picture_score
+from tasks.track import faces_of_picture, picture_score
 
 JPEG_QUALITY = 92
 """Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""

@@ -14,7 +14,7 @@ from facepaint.detectors import KNOWN, SHIPPED, TYPICAL, card_beside, fetched_pa
 from facepaint.errors import InputError, UsageError
 from models import WEIGHTS, find_model, shipped_model
 from models.detector import lowest_of
-from tasks.tracking import HIDING, PICTURE_SCORE, STICKERS, picture_score, working_point
+from tasks.track import HIDING, PICTURE_SCORE, STICKERS, picture_score, working_point
 from tests.networks import FACES, tiny_network
 
 

@@ -17,7 +17,7 @@ from models.detections import Floats, Found, Options, detect_all, read_picture, 
 from models.evaluate import Truth, evaluate, judge, split, truth_of, working_points
 from models.landmarks import POSES, ROLL_CLASSES, landmark_errors, pose_sets, roll, turn
 from models.providers import Runtime
-from tasks.tracking import HIDING, STICKERS
+from tasks.track import HIDING, STICKERS
 from tests.portraits import BOX, POINTS, write_portraits
 
 CPU = Runtime("cpu")

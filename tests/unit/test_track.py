@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facepaint.jobs import REACH_S, Candidate, Faces, FrameFaces
-from tasks.tracking import HIDING, STICKERS, Tracks, WorkingPoint
+from tasks.track import HIDING, STICKERS, Tracks, WorkingPoint
 
 TIME_BASE = Fraction(1, 30)
 
