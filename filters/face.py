@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-Point = tuple[float, float]
+from filters.pose import HeadPose, Point
 
 EYES_TO_MOUTH = 1.02
 """From between the eyes down to the middle of the mouth, in eye distances, on a face seen from the front."""
@@ -22,7 +22,8 @@ class Face:
     ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's right eye, left eye,
     nose, right mouth corner, left mouth corner; or none. ``identity`` counts the video's persons from 1; None is not
     known. ``opacity`` falls below 1 where a face is about to be lost: stickers fade with it. ``margin`` is by how many
-    px the box may be off to each side: what hides grows by it.
+    px the box may be off to each side: what hides grows by it. ``head`` is the pose as smoothed over time; None has it
+    told from the landmarks, or the box, of this one face.
     """
 
     box: tuple[float, float, float, float]
@@ -31,6 +32,7 @@ class Face:
     identity: int | None = None
     opacity: float = 1.0
     margin: float = 0.0
+    head: HeadPose | None = None
 
     @property
     def width(self) -> float:
