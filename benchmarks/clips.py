@@ -27,7 +27,7 @@ FACE = (225.0, 118.0)
 
 
 @cache
-def _cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
+def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
     """The portrait and how much of each pixel belongs to the person (0-1), found by GrabCut from rough shapes."""
     portrait = np.ascontiguousarray(skimage.data.astronaut())
     rough = np.full(portrait.shape[:2], cv2.GC_BGD, np.uint8)
@@ -45,14 +45,20 @@ def _cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
     return portrait, cv2.GaussianBlur(inside, (0, 0), 1.6).astype(np.float32) / 255
 
 
-def _place(scene: npt.NDArray[np.float32], x: float, y: float, height: float, roll: float, mirrored: bool) -> None:
-    """Paint the person with the face's middle at (x, y) px, as if ``height`` px tall, leaning by ``roll`` degrees."""
-    portrait, mask = _cutout()
-    side = portrait.shape[0]
-    matrix = cv2.getRotationMatrix2D(FACE, roll, height / side)
+def placement(x: float, y: float, height: float, roll: float, mirrored: bool) -> npt.NDArray[np.float64]:
+    """Where the portrait's points go (2 x 3, px counted from the middle of the first) when it is painted by `place`."""
+    matrix = cv2.getRotationMatrix2D(FACE, roll, height / cutout()[0].shape[0])
     if mirrored:
         matrix = matrix @ np.array([[-1.0, 0, 2 * FACE[0]], [0, 1, 0], [0, 0, 1]])
     matrix[:, 2] += (x - FACE[0], y - FACE[1])
+    return np.asarray(matrix, np.float64)
+
+
+def place(scene: npt.NDArray[np.float32], x: float, y: float, height: float, roll: float, mirrored: bool) -> None:
+    """Paint the person with the face's middle at (x, y) px, as if ``height`` px tall, leaning by ``roll`` degrees."""
+    portrait, mask = cutout()
+    side = portrait.shape[0]
+    matrix = placement(x, y, height, roll, mirrored)
     corners = matrix @ np.array([[0, side, 0, side], [0, 0, side, side], [1, 1, 1, 1]], float)
     left, top = np.maximum(0, np.floor(corners.min(1))).astype(int)
     right, bottom = np.minimum(scene.shape[1::-1], np.ceil(corners.max(1))).astype(int)
@@ -67,7 +73,7 @@ def _place(scene: npt.NDArray[np.float32], x: float, y: float, height: float, ro
 
 
 @cache
-def _backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
+def backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
     """A soft evening gradient, wider than the picture so that it can drift."""
     wide = width + width // 2
     across = np.linspace(0, 1, wide, dtype=np.float32)[None, :, None]
@@ -90,9 +96,9 @@ def scenes(seconds: float, size: tuple[int, int], fps: Fraction) -> Iterator[Pic
     for number in range(count):
         t, share = float(number / fps), number / max(1, count - 1)
         drift = int((width // 4) * (1 + math.sin(t * 0.3)))
-        scene = _backdrop(width, height)[:, drift : drift + width].copy()
+        scene = backdrop(width, height)[:, drift : drift + width].copy()
         leaving = max(0.0, share - 0.6) / 0.4
-        _place(
+        place(
             scene,
             width * (0.68 + 0.04 * math.sin(t * 1.1) + 0.55 * leaving**1.5),
             height * (0.42 + 0.03 * math.sin(t * 1.7)),
@@ -100,7 +106,7 @@ def scenes(seconds: float, size: tuple[int, int], fps: Fraction) -> Iterator[Pic
             14 * math.sin(t * 0.9 + 1),
             mirrored=True,
         )
-        _place(
+        place(
             scene,
             width * (0.30 + 0.07 * math.sin(t * 0.7)),
             height * (0.44 + 0.03 * math.sin(t * 1.3)),

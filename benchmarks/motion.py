@@ -1,0 +1,252 @@
+"""The public-domain portrait in known motion: clips whose true faces are known to a hundredth of a px, and those faces.
+
+A motion is a function of time. The clip is drawn at twice its size, so that parts of a px are where they belong, spoilt
+with the grain of a camera, encoded as H.264, and cut and detected as an upload's would be.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.clips import Picture, backdrop, place, placement
+from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, Segment
+from filters.face import Face
+from models.providers import Runtime
+from tasks.detect import detect_segment
+from uploader.cut import CutSegment
+from uploader.probe import probe
+from uploader.read import Reader
+
+Floats = npt.NDArray[np.float64]
+
+FPS = 30
+SIZE = (640, 360)
+SECONDS = 5.0
+
+GRAIN = 3.0
+"""Standard deviation of a camera's grain in grey levels, 0-255, as indoors."""
+
+CRF = "23"
+
+PORTRAIT_BOX = (179.9, 59.8, 269.6, 174.7)
+PORTRAIT_LANDMARKS = (206.7, 101.0, 247.7, 106.3, 224.8, 128.0, 204.9, 142.2, 239.0, 146.2)
+"""The face of the portrait as the shipped detector sees it: the median over the clips of this file, in px of the
+portrait (512 x 512). What is found elsewhere is compared with it; a constant difference counts for nothing."""
+
+FACE_PX = PORTRAIT_BOX[2] - PORTRAIT_BOX[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where the portrait's face is in a frame: its middle in px from the picture's corner, ``width`` of the box in px,
+    ``roll`` in degrees, anticlockwise."""
+
+    x: float
+    y: float
+    width: float
+    roll: float = 0.0
+    mirrored: bool = False
+
+    @property
+    def matrix(self) -> Floats:
+        """From px of the portrait to px of the frame, both counted from the picture's corner: 2 x 3."""
+        height = 512 * self.width / FACE_PX
+        matrix = placement(self.x - 0.5, self.y - 0.5, height, self.roll, self.mirrored)
+        matrix[:, 2] += 0.5 - matrix[:, :2] @ (0.5, 0.5)
+        return matrix
+
+    @property
+    def face(self) -> Face:
+        """The true face: its box stays upright, as a detector's does, about the box's middle."""
+        matrix = self.matrix
+        points = np.reshape(PORTRAIT_LANDMARKS, (5, 2)) @ matrix[:, :2].T + matrix[:, 2]
+        if self.mirrored:
+            points = points[[1, 0, 2, 4, 3]]
+        corners = np.reshape(PORTRAIT_BOX, (2, 2))
+        middle = matrix[:, :2] @ corners.mean(0) + matrix[:, 2]
+        half = (corners[1] - corners[0]) / 2 * self.width / FACE_PX
+        x1, y1, x2, y2 = (*(middle - half).tolist(), *(middle + half).tolist())
+        return Face((x1, y1, x2, y2), tuple(points.ravel().tolist()), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """A face's way through a clip: ``at`` tells where it is after so many seconds."""
+
+    name: str
+    width: float
+    at: Callable[[float], Placed]
+    seconds: float = SECONDS
+
+    @property
+    def times_s(self) -> list[float]:
+        """The frames' times."""
+        return [number / FPS for number in range(round(self.seconds * FPS))]
+
+    @property
+    def faces(self) -> list[Face]:
+        """The true face of each frame."""
+        return [self.at(time).face for time in self.times_s]
+
+    @property
+    def speed(self) -> float:
+        """The highest speed of the face's middle, in widths of the face a second."""
+        placed = [self.at(time) for time in self.times_s]
+        steps = [math.hypot(b.x - a.x, b.y - a.y) / a.width for a, b in zip(placed, placed[1:], strict=False)]
+        return max(steps, default=0.0) * FPS
+
+
+def _wave(t: float, hertz: float, phase: float = 0.0) -> float:
+    return math.sin(2 * math.pi * hertz * t + phase)
+
+
+def still(width: float) -> Motion:
+    """A face that does not move at all."""
+    return Motion(f"still, {width:g} px", width, lambda _: Placed(320.37, 170.61, width, 3.0))
+
+
+def breathing(width: float) -> Motion:
+    """Someone who sits still before a tripod: a sway by a fiftieth of the face every few seconds."""
+    return Motion(
+        f"breathing, {width:g} px",
+        width,
+        lambda t: Placed(
+            320.37 + 0.02 * width * _wave(t, 0.23), 170.61 + 0.02 * width * _wave(t, 0.31, 1), width, 3 + _wave(t, 0.17)
+        ),
+    )
+
+
+def talking(width: float) -> Motion:
+    """Someone who talks: sways, leans and nods a little."""
+    return Motion(
+        f"talking, {width:g} px",
+        width,
+        lambda t: Placed(
+            320 + 0.15 * width * _wave(t, 0.4) + 0.02 * width * _wave(t, 1.7),
+            170 + 0.05 * width * _wave(t, 0.9, 1),
+            width * (1 + 0.03 * _wave(t, 0.3)),
+            6 * _wave(t, 0.5),
+        ),
+    )
+
+
+def leaning(width: float) -> Motion:
+    """The head leans from one shoulder to the other."""
+    return Motion(f"leaning, {width:g} px", width, lambda t: Placed(320, 170, width, 22 * _wave(t, 0.4)))
+
+
+def walking(width: float) -> Motion:
+    """Someone who walks by: half a face a second, with two steps a second, and nearer at the end than at first."""
+    return Motion(
+        f"walking, {width:g} px",
+        width,
+        lambda t: Placed(
+            180 + 0.5 * width * t, 170 + 0.03 * width * _wave(t, 2.0), width * (0.85 + 0.05 * t), 2 * _wave(t, 1.0)
+        ),
+    )
+
+
+def dashing(width: float) -> Motion:
+    """To and fro at up to three faces a second, turning back in a moment."""
+    reach = 3 / (2 * math.pi * 0.7)
+    return Motion(f"dashing, {width:g} px", width, lambda t: Placed(320 + reach * width * _wave(t, 0.7), 170, width))
+
+
+def stopping(width: float) -> Motion:
+    """Starts and stops dead: two faces a second for half a second, then a second at rest, to and fro."""
+
+    def at(t: float) -> Placed:
+        phase = t % 3.0
+        way = min(max(phase - 0.5, 0), 0.5) - min(max(phase - 2.0, 0), 0.5)
+        return Placed(270 + 2 * width * way, 170, width)
+
+    return Motion(f"stopping, {width:g} px", width, at)
+
+
+def scene(places: Sequence[Placed], size: tuple[int, int] = SIZE) -> npt.NDArray[np.float32]:
+    """A frame without grain: the portrait at each of the places, later ones in front; RGB (height, width, 3)."""
+    large = _large_backdrop(*size).copy()
+    for one in places:
+        place(large, 2 * one.x - 0.5, 2 * one.y - 0.5, 1024 * one.width / FACE_PX, one.roll, one.mirrored)
+    return np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+@cache
+def _large_backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
+    enlarged = cv2.resize(backdrop(width, height)[:, :width], (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+    return np.ascontiguousarray(enlarged, np.float32)
+
+
+def pictures(motion: Motion) -> Iterator[Picture]:
+    """The frames of a motion, with grain."""
+    return grainy(scene([motion.at(time)]) for time in motion.times_s)
+
+
+def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[Picture]:
+    """Frames with the grain of a camera, the same at each run."""
+    rng = np.random.default_rng(5)
+    for one in scenes:
+        grain = rng.normal(0, GRAIN, one.shape[:2]).astype(np.float32)
+        yield np.clip(np.rint(one + grain[:, :, None]), 0, 255).astype(np.uint8)
+
+
+def write_clip(path: Path, frames: Iterator[Picture], gop: int = FPS // 2) -> Path:
+    """Encode frames as H.264 with a keyframe every ``gop`` frames; returns the path."""
+    with av.open(str(path), "w") as container:
+        options = {"preset": "veryfast", "crf": CRF, "g": str(gop), "sc_threshold": "0"}
+        stream = container.add_stream("libx264", rate=FPS, options=options)
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+        stream.thread_count = 1
+        for number, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, FPS)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@dataclass(frozen=True, slots=True)
+class CutClip:
+    """A clip cut into segments, with the job it would be."""
+
+    job: Job
+    segments: tuple[CutSegment, ...]
+
+    def run(self, number: int) -> tuple[list[Segment], list[bytes]]:
+        """The records and bytes that a segment is decoded from."""
+        run = self.segments[self.segments[number].record.decode_from : number + 1]
+        return [segment.record for segment in run], [segment.data for segment in run]
+
+
+def cut_clip(path: Path, segment_s: float) -> CutClip:
+    """Cut a video as an upload does."""
+    probed = probe(path)
+    segments = tuple(Reader(path, probed, segment_s).segments())
+    job = Job(
+        id="20200101T000000-aaaaaaaa",
+        kind="video",
+        source=probed.source,
+        created=datetime(2020, 1, 1, tzinfo=UTC),
+        detector=DetectorSpec(),
+        output=OutputProfile(),
+        video=probed.video,
+        audio=probed.audio,
+        start_pts=segments[0].record.start,
+        duration_s=probed.duration_s,
+        segment_s=segment_s,
+    )
+    return CutClip(job, segments)
+
+
+def detect_clip(clip: CutClip) -> list[Faces]:
+    """The faces of every segment, as the detect task finds them."""
+    return [detect_segment(clip.job, *clip.run(number), Runtime("cpu", 1)) for number in range(len(clip.segments))]
