@@ -140,11 +140,11 @@ class Cut:
         return upright.frames(decode_window(self.job.video, *self.run(index)))
 
 
-def cut(clip: Path, look: Look, profile: OutputProfile, seconds: float) -> Cut:
+def cut(clip: Path, profile: OutputProfile, seconds: float) -> Cut:
     """Cut the clip's first seconds and find the faces in it."""
     probed = probe(clip)
-    job = new_job(probed, look, Settings.load(), DetectorSpec())
-    job = replace(job, output=profile, detector=DetectorSpec(every=1))
+    job = new_job(probed, Settings.load(), DetectorSpec())
+    job = replace(job, output=profile, detector=DetectorSpec())
     segments: list[CutSegment] = []
     for segment in Reader(clip, probed, job.segment_s, ENCODERS[profile.encoder].work).segments():
         if segments and (segment.record.start - segments[0].record.start) * probed.video.time_base >= seconds:
@@ -255,7 +255,7 @@ def decode(data: bytes) -> Iterator[av.VideoFrame]:
 def compared(clip: Path, profile: OutputProfile, seconds: float = 8.0) -> tuple[Measured, Measured]:
     """A clip painted, and its plain transcode."""
     look = parse_look(["sunglasses"])
-    made = cut(clip, look, profile, seconds)
+    made = cut(clip, profile, seconds)
     painted, outsides = measure_painted(made, look)
     return painted, measure_plain(made, outsides)
 

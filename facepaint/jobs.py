@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -117,14 +117,12 @@ class AudioStream:
 class DetectorSpec:
     """Which detector a job uses, and on what.
 
-    ``min_face`` is the smallest face to find as a share of the picture's height. ``every`` n-th frame is detected and
-    the faces of those between are interpolated; a job begun with a hiding look has 1. A detector that the workers do
-    not bring along has a ``card``, and its weights are stored under the ``sha256`` that the card tells.
+    ``min_face`` is the smallest face to find as a share of the picture's height. A detector that the workers do not
+    bring along has a ``card``, and its weights are stored under the ``sha256`` that the card tells.
     """
 
     name: str = DEFAULT_DETECTOR
     min_face: float = 0.06
-    every: int = 1
     card: DetectorCard | None = None
 
     @property
@@ -225,6 +223,8 @@ class Segment:
     audio_sha256: str = ""
     schema: Schema = 1
 
+    BULKY: ClassVar = True
+
     @property
     def bytes(self) -> int:
         """Size of the ``.bin``."""
@@ -307,7 +307,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FrameFaces:
-    """The candidates of one frame. ``cut`` (0-1) tells how different the frame is from the one before it."""
+    """The candidates of one frame. ``cut`` (0-1) tells how different the frame is from the one before it.
+
+    Every frame is detected, whatever the look: another may hide what the first did not look for. In records of older
+    jobs some frames are skipped: their faces are not known.
+    """
 
     pts: int
     status: Literal["detected", "skipped", "failed"] = "detected"
@@ -332,6 +336,8 @@ class Faces:
     worker: str = ""
     times_s: dict[str, float] = field(default_factory=dict)
     schema: Schema = 1
+
+    BULKY: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +411,7 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
 
 def encode(record: Any) -> bytes:
     """A record as JSON. The bulky ones, a row a packet or a face, leave out what stands at its default."""
-    bulky = isinstance(record, Segment | Faces)
+    bulky: bool = getattr(record, "BULKY", False)
     body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)  # type: ignore[arg-type]
     return b'{"schema":1,' + body[1:] if bulky else body
 

@@ -1,8 +1,7 @@
 """Find the faces in a segment: decode, scale down, detect. The plain function behind the detect task."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import lru_cache
 
 import av
@@ -13,12 +12,12 @@ from facepaint.jobs import Faces, FrameFaces, Job, Segment, VideoStream
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
 from models.providers import AUTO, Runtime
-from tasks.decode import Bins, decode_window
+from tasks.decode import Bins, DecodeReport, decode_window
 from tasks.hdr import is_hdr
 from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 from tasks.stopwatch import Stopwatch
 from tasks.tonemap import in_sdr
-from tasks.track import CUT, cut_score
+from tasks.track import cut_score
 from tasks.upright import shown_samples, source_colour
 
 SIGNATURE_SIZE = (16, 9)
@@ -38,9 +37,10 @@ def detect_segment(
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
-    """Find the faces in a segment's window: in every frame, or in as many of them as the job's detector is told to.
+    """Find the faces in every frame of a segment's window.
 
-    Whatever that is, the first and last frame of the window and those on either side of a cut are detected.
+    Frames of which the decoder made up parts count as failed: a face may be in what is not there. What is found in
+    them is kept all the same.
 
     Args:
         run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
@@ -56,10 +56,11 @@ def detect_segment(
         model = model or shipped_model(job.detector.name)
         detector = load_detector(model, job.detector.min_face, *job.video.upright_size, runtime)
     findings = _Findings(detector, clock)
-    frames = clock.each("decode", decode_window(job.video, run, bins, runtime.threads))
+    report = DecodeReport()
+    frames = clock.each("decode", decode_window(job.video, run, bins, runtime.threads, report))
     for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):
-        findings.add(picture, _slot(job, picture.pts))
-    findings.finish()
+        findings.add(picture)
+    findings.finish(damaged=report.damaged)
     seconds = clock.times_s
     seconds["scale"] = round(seconds["scale"] - seconds["decode"], 4)
     return Faces(
@@ -74,21 +75,6 @@ def detect_segment(
     )
 
 
-def _slot(job: Job, pts: int) -> int:
-    """Which stretch of `DetectorSpec.every` nominal frames a time lies in; one frame of each is detected.
-
-    It follows from the times alone, not from where the video was cut. Counting the frames that came would do so no
-    less, but not in a stream that shows fewer or more of them than its rate says.
-    """
-    assert job.video is not None
-    rate = job.video.frame_rate
-    if job.detector.every <= 1 or not rate:
-        return pts
-    # A quarter of a frame keeps times that were rounded down in the stretch that they are meant for.
-    number = (pts - job.start_pts) * job.video.time_base * rate + Fraction(1, 4)
-    return int(number // job.detector.every)
-
-
 @dataclass(frozen=True, slots=True)
 class _Picture:
     """A frame as the detector sees it: small, upright, B, G and R planes, with its time and signature."""
@@ -99,49 +85,36 @@ class _Picture:
 
 
 class _Findings:
-    """Gathers the pictures of a segment, detects those that are to be detected in batches, keeps what was found."""
+    """Gathers the pictures of a segment, detects them in batches, keeps what was found."""
 
     def __init__(self, detector: Detector, clock: Stopwatch) -> None:
         self._detector, self._clock = detector, clock
-        self._waiting: list[tuple[int, _Picture]] = []
-        self._skipped: _Picture | None = None
-        self._slot: int | None = None
+        self._waiting: list[_Picture] = []
+        self._cuts: list[float] = []
         self.frames: list[FrameFaces] = []
         self.first_signature: tuple[int, ...] = ()
         self.last_signature: tuple[int, ...] = ()
 
-    def add(self, picture: _Picture, slot: int) -> None:
-        """Take the next frame; the first one in each slot is detected."""
-        first = not self.frames
-        cut = 0.0 if first else round(cut_score(self.last_signature, picture.signature), 4)
-        if cut >= CUT and self._skipped is not None:
-            self._detect(len(self.frames) - 1, self._skipped)
-        self.frames.append(FrameFaces(picture.pts, "skipped", cut))
-        self._skipped = picture
-        if slot != self._slot or cut >= CUT:
-            self._detect(len(self.frames) - 1, picture)
-        if first:
+    def add(self, picture: _Picture) -> None:
+        """Take the next frame."""
+        if not self._cuts:
             self.first_signature = picture.signature
+        self._cuts.append(round(cut_score(self.last_signature, picture.signature), 4))
         self.last_signature = picture.signature
-        self._slot = slot
-
-    def finish(self) -> None:
-        """The window has ended."""
-        if self._skipped is not None:
-            self._detect(len(self.frames) - 1, self._skipped)
-        self._run()
-
-    def _detect(self, row: int, picture: _Picture) -> None:
-        self._skipped = None
-        self._waiting.append((row, picture))
+        self._waiting.append(picture)
         if len(self._waiting) == self._detector.batch:
             self._run()
 
+    def finish(self, damaged: Collection[int]) -> None:
+        """The window has ended; ``damaged`` are the times of frames that did not come whole."""
+        self._run()
+        self.frames = [replace(f, status="failed") if f.pts in damaged else f for f in self.frames]
+
     def _run(self) -> None:
         with self._clock.stage("detect"):
-            found = self._detector.detect([picture.planes for _, picture in self._waiting])
-        for (row, _), faces in zip(self._waiting, found, strict=True):
-            self.frames[row] = replace(self.frames[row], status="detected", faces=faces)
+            found = self._detector.detect([picture.planes for picture in self._waiting])
+        for picture, faces in zip(self._waiting, found, strict=True):
+            self.frames.append(FrameFaces(picture.pts, "detected", self._cuts[len(self.frames)], faces))
         self._waiting.clear()
 
 

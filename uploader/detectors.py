@@ -8,7 +8,7 @@ from facepaint.store import Store
 
 
 def store_detector(settings: Settings, store: Store) -> DetectorSpec:
-    """The detector that was chosen, its weights stored unless every worker has them; ``every`` is the caller's.
+    """The detector that was chosen, its weights stored unless every worker has them.
 
     Raises:
         UsageError: there is no such detector, or it was not fetched yet.

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from fractions import Fraction
 from pathlib import Path
 
 from facepaint import keys
@@ -27,8 +26,6 @@ from uploader.probe import Probe, probe, source_file
 from uploader.read import Reader
 from uploader.stickers import store_stickers
 from uploader.store_segments import SegmentStorer
-
-DETECTIONS_PER_S = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,7 @@ def upload(
     store.make_bucket()
     if resume is None:
         look = store_stickers(look, store)
-        job, hides = new_job(probed, look, settings, store_detector(settings, store)), look.hides
+        job, hides = new_job(probed, settings, store_detector(settings, store)), look.hides
     else:
         job, hides = _same_job(store, resume, path), _begun_to_hide(store, resume)
     if hides:
@@ -140,17 +137,7 @@ def _lacking(store: Store, encoder: str) -> Iterator[str]:
         yield f"no worker that runs can encode with {encoder}: start one that can, else its segments are given up"
 
 
-def detected_every(look: Look, frame_rate: Fraction | None) -> int:
-    """Every how many-th frame is looked at for faces.
-
-    A sticker follows a face well from `DETECTIONS_PER_S` a second on; a look that hides must see every frame.
-    """
-    if look.hides or frame_rate is None:
-        return 1
-    return max(1, int(frame_rate // DETECTIONS_PER_S))
-
-
-def new_job(probed: Probe, look: Look, settings: Settings, detector: DetectorSpec) -> Job:
+def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> Job:
     """The record of a job that begins now; ``start_pts`` is known once the first segment is cut.
 
     Raises:
@@ -163,7 +150,7 @@ def new_job(probed: Probe, look: Look, settings: Settings, detector: DetectorSpe
         kind="video",
         source=probed.source,
         created=now,
-        detector=replace(detector, every=detected_every(look, probed.video.frame_rate)),
+        detector=detector,
         output=OutputProfile(encoder, settings.crf, settings.preset, settings.keep_format),
         video=probed.video,
         audio=probed.audio,
