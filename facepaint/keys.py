@@ -19,7 +19,7 @@ ABANDONED_AFTER_S = 600.0
 JOB_ID = re.compile(r"\d{8}T\d{6}-[a-z2-7]{8}")
 LOOK_ID = re.compile(r"[0-9a-f]{12}")
 
-Task = Literal["detect", "paint", "link"]
+Task = Literal["detect", "paint", "link", "portraits"]
 
 
 def new_job_id(now: datetime) -> str:
@@ -86,8 +86,16 @@ def tracks(job: str) -> str:
     return f"jobs/{job}/tracks.json"
 
 
+def tracks_failed(job: str) -> str:
+    return f"jobs/{job}/tracks.failed.json"
+
+
 def tracked(job: str, index: int) -> str:
     return f"jobs/{job}/tracks/{index:06d}.json"
+
+
+def portraits(job: str) -> str:
+    return f"jobs/{job}/portraits/"
 
 
 def portrait(job: str, person: int) -> str:
@@ -135,7 +143,10 @@ _SEGMENT_KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or were given up."""
+    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or were given up.
+
+    ``linked`` says that it is known who is where, ``unlinked`` that this was given up.
+    """
 
     stored: frozenset[int] = frozenset()
     detected: frozenset[int] = frozenset()
@@ -145,6 +156,8 @@ class JobKeys:
     looks: tuple[str, ...] = ()
     has_job: bool = False
     sealed: bool = False
+    linked: bool = False
+    unlinked: bool = False
 
     @classmethod
     def read(cls, names: Iterable[str]) -> "JobKeys":
@@ -175,7 +188,14 @@ class JobKeys:
             looks=tuple(sorted(looks)),
             has_job="job.json" in top,
             sealed="sealed.json" in top,
+            linked="tracks.json" in top,
+            unlinked="tracks.failed.json" in top and "tracks.json" not in top,
         )
+
+    @property
+    def all_looked_at(self) -> bool:
+        """Whether the faces of every segment were found or given up: then it can be said who is where."""
+        return self.sealed and self.stored <= self.detected | self.undetected
 
     def state(self, since_last_record_s: float, look: str | None = None) -> State:
         """The state of the job, or of one of its looks. Once sealed, every segment is stored by definition."""

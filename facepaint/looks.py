@@ -10,10 +10,11 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
 from facepaint.errors import UsageError
+from facepaint.whom import EVERYONE, Whom
 
 Value = float | str
 """An option's value: numbers are floats, everything else is text."""
@@ -138,14 +139,20 @@ CATALOGUE: Mapping[str, FilterKind] = {
 class FilterSpec:
     """One filter as asked for, defaults filled in.
 
-    ``face`` is the 1-based identity to paint, None for every face. ``path`` is the user's sticker file while the
-    client has not stored it yet; a stored look has none.
+    ``face`` is the number of the one person to paint, None where ``whom`` says who is. ``path`` is the user's sticker
+    file while the client has not stored it yet; a stored look has none.
     """
 
     name: str
     options: dict[str, Value] = field(default_factory=dict, hash=False)
     face: int | None = None
     path: str | None = None
+    whom: Whom = EVERYONE
+
+    @property
+    def meant(self) -> Whom:
+        """The faces it is for."""
+        return self.whom if self.face is None else Whom(only=(self.face,))
 
     @property
     def hides(self) -> bool:
@@ -178,6 +185,11 @@ class Look:
         return any(spec.hides for spec in self.filters)
 
     @property
+    def numbers(self) -> tuple[int, ...]:
+        """The people it names, in order: such a look can be painted once it is known who is where in the video."""
+        return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
+
+    @property
     def id(self) -> str:
         """The first 12 hex digits of the sha256 of the canonical form."""
         return hashlib.sha256(self.canonical()).hexdigest()[:12]
@@ -189,20 +201,28 @@ class Look:
 
     def canonical(self) -> bytes:
         """JSON with sorted keys and every default filled in: equal looks have equal bytes."""
-        filters = [{"name": s.name, "face": s.face, "options": dict(sorted(s.options.items()))} for s in self.filters]
+        filters: list[dict[str, object]] = []
+        for spec in self.filters:
+            whom = {} if spec.whom == EVERYONE else {"whom": asdict(spec.whom)}
+            filters.append(
+                {"name": spec.name, "face": spec.face, "options": dict(sorted(spec.options.items())), **whom}
+            )
         return json.dumps({"filters": filters}, sort_keys=True, separators=(",", ":")).encode()
 
     def __str__(self) -> str:
-        return " + ".join(spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters)
+        names = (spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters)
+        whom = next((spec.whom for spec in self.filters if spec.whom != EVERYONE), EVERYONE)
+        return f"{' + '.join(names)} {whom}".strip()
 
 
-def parse_look(texts: Iterable[str]) -> Look:
-    """Parse the values of several ``--filter`` options.
+def parse_look(texts: Iterable[str], whom: Whom = EVERYONE) -> Look:
+    """Parse the values of several ``--filter`` options; ``whom`` those are for that name no face themselves.
 
     Raises:
         UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range, or no filter.
     """
-    look = Look(tuple(parse_filter(text) for text in texts))
+    specs = (parse_filter(text) for text in texts)
+    look = Look(tuple(spec if spec.face else replace(spec, whom=whom) for spec in specs))
     if not look.filters:
         raise UsageError("no filter given; `facepaint filters` lists them")
     return look

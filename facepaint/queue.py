@@ -16,14 +16,20 @@ from facepaint.settings import Settings
 DETECT = "facepaint.detect"
 PAINT = "facepaint.paint"
 LINK = "facepaint.link"
+PORTRAITS = "facepaint.portraits"
 
 QUEUES = ("paint", "detect")
 """In order of polling at equal priority: what is detected is painted before more is detected."""
+
+QUEUE_OF = {DETECT: "detect", PAINT: "paint", LINK: "detect", PORTRAITS: "paint"}
 
 PRIORITIES = 10
 
 HALFWAY = 1
 """Priority of the rest of a task: only what a new job shows first goes before it."""
+
+BESIDE = 3
+"""Priority of what somebody waits for who looks at a job meanwhile: behind what is shown first."""
 
 
 def priority(index: int) -> int:
@@ -55,7 +61,12 @@ def make_app(settings: Settings) -> Celery:
         result_backend_transport_options=transport,
         task_queues=[KombuQueue(name) for name in QUEUES],
         task_default_queue="detect",
-        task_routes={DETECT: {"queue": "detect"}, PAINT: {"queue": "paint"}, LINK: {"queue": "detect"}},
+        task_routes={
+            DETECT: {"queue": "detect"},
+            PAINT: {"queue": "paint"},
+            LINK: {"queue": "detect"},
+            PORTRAITS: {"queue": "paint"},
+        },
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
@@ -88,18 +99,26 @@ class Queue:
 
     def detect(self, job: str, index: int) -> None:
         """Queue the detection of faces in a segment."""
-        self._send(DETECT, "detect", {"job": job, "index": index}, priority(index))
+        self._send(DETECT, {"job": job, "index": index}, priority(index))
 
     def paint(self, job: str, look: str, index: int) -> None:
         """Queue the painting of a segment with a look."""
-        self._send(PAINT, "paint", {"job": job, "index": index, "look": look}, priority(index))
+        self._send(PAINT, {"job": job, "index": index, "look": look}, priority(index))
+
+    def link(self, job: str) -> None:
+        """Queue the finding out of who is where in a whole job: all its looks that name people wait for it."""
+        self._send(LINK, {"job": job}, HALFWAY)
+
+    def portraits(self, job: str, index: int) -> None:
+        """Queue the pictures of the people who are seen best in a segment."""
+        self._send(PORTRAITS, {"job": job, "index": index}, BESIDE)
 
     def go_on(self, task: str, message: dict[str, object]) -> None:
         """Queue the rest of a task that stopped on its way, before others.
 
         Who did the first part has a decoder for it, and could not keep it beside those of much other work.
         """
-        self._send(task, "paint" if task == PAINT else "detect", message, HALFWAY)
+        self._send(task, message, HALFWAY)
 
     def length(self) -> int:
         """Messages waiting in all queues, all priorities; those in work are not counted."""
@@ -124,12 +143,12 @@ class Queue:
             channel.visibility_timeout = 0
             channel.qos.restore_visible(num=-1, interval=1)
 
-    def _send(self, name: str, queue: str, message: dict[str, object], priority: int) -> None:
+    def _send(self, name: str, message: dict[str, object], priority: int) -> None:
         with self._mapped():
             self.app.send_task(
                 name,
                 kwargs=message,
-                queue=queue,
+                queue=QUEUE_OF[name],
                 priority=priority,
                 retry=True,
                 retry_policy={"max_retries": 1, "interval_start": 0.2, "interval_max": 0.2},

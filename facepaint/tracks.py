@@ -1,11 +1,13 @@
 """Tracks: the records of who is where in a job's video, made by the link task once every segment has its faces.
 
 ``tracks/<n>.json`` holds the tracked faces of each segment; ``tracks.json``, the people, comes last and makes them
-exist. People are numbered from 1 in the order in which they first appear, then from left to right. Pure.
+exist. People are numbered from 1 in the order in which they first appear, then from left to right; those who may be
+no faces at all come behind the others. Pure.
 """
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from facepaint.jobs import Box
 
@@ -40,11 +42,18 @@ class TrackedFrame:
 
 @dataclass(frozen=True, slots=True)
 class TrackedSegment:
-    """``tracks/<n>.json``."""
+    """``tracks/<n>.json``.
+
+    ``faces`` is the sha256 of the segment's `Faces` as they were stored, in hexadecimal: of others, found again
+    meanwhile, the rows may mean someone else. It is empty where there were none.
+    """
 
     index: int
     frames: tuple[TrackedFrame, ...]
+    faces: str = ""
     schema: Literal[1] = 1
+
+    BULKY: ClassVar = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class Person:
     """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment ``best_segment``.
 
     ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the face; ``score`` is
-    the best of it: one below that of a sticker's working point may be no face at all.
+    the best of it. ``doubtful`` is one who is never seen as surely as a sticker's working point asks: perhaps no face.
     """
 
     number: int
@@ -63,6 +72,7 @@ class Person:
     best_segment: int
     best_pts: int
     best_box: Box
+    doubtful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +82,24 @@ class People:
     people: tuple[Person, ...]
     segments: int
     schema: Literal[1] = 1
+
+    @property
+    def certain(self) -> tuple[Person, ...]:
+        """Those that are surely faces."""
+        return tuple(person for person in self.people if not person.doubtful)
+
+
+Lookup = Callable[[int, int], int | None]
+"""The number of the person that a candidate is, by its frame's pts and its row in that; None where nobody knows."""
+
+
+def lookup_of(segments: Iterable[TrackedSegment]) -> Lookup:
+    """Who the candidates of some segments are."""
+    known = {
+        (frame.pts, face.row): face.person
+        for segment in segments
+        for frame in segment.frames
+        for face in frame.faces
+        if face.row is not None
+    }
+    return lambda pts, row: known.get((pts, row))

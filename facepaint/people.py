@@ -1,0 +1,80 @@
+"""Who is where in a job's video: asking for the link task, and reading what it found.
+
+Once every segment was looked at for faces, the link task follows them through the whole video and numbers the people.
+It is queued when somebody needs it: a look that names people by `facepaint.wake`, or whoever wants to see them here.
+"""
+
+from typing import TYPE_CHECKING
+
+from facepaint import keys
+from facepaint.errors import InputError, JobError, UsageError
+from facepaint.jobs import Failed, Job
+from facepaint.keys import JobKeys
+from facepaint.looks import Look
+from facepaint.status import find_job
+from facepaint.store import Store
+from facepaint.tracks import People
+
+if TYPE_CHECKING:
+    # Only named here: Celery is slow to import, and most commands send nothing.
+    from facepaint.queue import Queue
+
+
+def find_people(store: Store, job_id: str) -> People | None:
+    """The people of a job's video, or None while nobody knows.
+
+    Raises:
+        JobError: finding out was given up.
+    """
+    people = store.find_record(keys.tracks(job_id), People)
+    if people is None:
+        failed = store.find_record(keys.tracks_failed(job_id), Failed)
+        if failed is not None:
+            raise JobError(
+                f"who is where in job {job_id} was given up ({failed.reason}); `facepaint resume {job_id}` tries again"
+            )
+    return people
+
+
+def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
+    """The people of a job's video; None where they are not known yet, and then the link is queued if it can be made.
+
+    Asking twice is harmless; it takes one LIST.
+
+    Raises:
+        UnknownJob: there is no such job.
+        InputError: it is a job of pictures, whose faces are not followed.
+        JobError: finding out was given up.
+    """
+    require_video(find_job(store, job_id))
+    people = find_people(store, job_id)
+    if people is None and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).all_looked_at:
+        queue.link(job_id)
+    return people
+
+
+def require_video(job: Job) -> None:
+    """Raise `InputError` for a job of pictures: nobody is followed from one picture to the next."""
+    if job.video is None:
+        raise InputError(
+            f"job {job.id} is a list of pictures, in which people have no numbers; a part of each picture can be "
+            "chosen with --region"
+        )
+
+
+def check_numbers(look: Look, people: People) -> None:
+    """Raise `UsageError` if a look names people that are not in the video."""
+    there = {person.number for person in people.people}
+    unknown = [str(number) for number in look.numbers if number not in there]
+    if unknown:
+        raise UsageError(f"there is nobody with the number {', '.join(unknown)} in this video: {said(people)}")
+
+
+def said(people: People) -> str:
+    """Which numbers there are."""
+    count = len(people.certain)
+    if not people.people:
+        return "no face was found in it"
+    doubtful = len(people.people) - count
+    also = f", {doubtful} more may be no faces" if doubtful else ""
+    return f"it has {count} {'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"
