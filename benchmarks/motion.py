@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -18,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture, backdrop, place, placement
-from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, Segment
+from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, Segment, decode, encode
 from filters.face import Face
 from models.providers import Runtime
 from tasks.detect import detect_segment
@@ -101,7 +102,7 @@ class Motion:
     def speed(self) -> float:
         """The highest speed of the face's middle, in widths of the face a second."""
         placed = [self.at(time) for time in self.times_s]
-        steps = [math.hypot(b.x - a.x, b.y - a.y) / a.width for a, b in zip(placed, placed[1:], strict=False)]
+        steps = [math.hypot(b.x - a.x, b.y - a.y) / a.width for a, b in pairwise(placed)]
         return max(steps, default=0.0) * FPS
 
 
@@ -199,7 +200,7 @@ def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[Picture]:
         yield np.clip(np.rint(one + grain[:, :, None]), 0, 255).astype(np.uint8)
 
 
-def write_clip(path: Path, frames: Iterator[Picture], gop: int = FPS // 2) -> Path:
+def write_clip(path: Path, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
     """Encode frames as H.264 with a keyframe every ``gop`` frames; returns the path."""
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "crf": CRF, "g": str(gop), "sc_threshold": "0"}
@@ -250,3 +251,22 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
 def detect_clip(clip: CutClip) -> list[Faces]:
     """The faces of every segment, as the detect task finds them."""
     return [detect_segment(clip.job, *clip.run(number), Runtime("cpu", 1)) for number in range(len(clip.segments))]
+
+
+def drawn(out: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
+    """A clip of that name in a folder, made only where the folder has none yet."""
+    path = out / f"{name.replace(', ', '-').replace(' ', '-')}-{gop}.mp4"
+    if not path.exists():
+        write_clip(path, frames, gop)
+    return path
+
+
+def detected(out: Path, name: str, frames: Iterator[Picture]) -> tuple[CutClip, list[Faces]]:
+    """A clip of that name in a folder, cut every 2 s, and its faces; looked for only where the folder has none yet."""
+    path = drawn(out, name, frames)
+    clip = cut_clip(path, 2.0)
+    kept = [path.with_suffix(f".{number}.json") for number in range(len(clip.segments))]
+    if not all(each.exists() for each in kept):
+        for each, record in zip(kept, detect_clip(clip), strict=True):
+            each.write_bytes(encode(record))
+    return clip, [decode(Faces, each.read_bytes(), each.name) for each in kept]
