@@ -94,12 +94,20 @@ def tracked(job: str, index: int) -> str:
     return f"jobs/{job}/tracks/{index:06d}.json"
 
 
+def tracks_before(job: str) -> str:
+    return f"jobs/{job}/tracks.before.json"
+
+
 def portraits(job: str) -> str:
     return f"jobs/{job}/portraits/"
 
 
 def portrait(job: str, person: int) -> str:
     return f"jobs/{job}/portraits/{person:06d}.jpg"
+
+
+def portraits_failed(job: str, index: int) -> str:
+    return f"jobs/{job}/portraits/segment-{index:06d}.failed.json"
 
 
 def painted(job: str, look: str, index: int) -> str:

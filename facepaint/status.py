@@ -276,11 +276,32 @@ def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: s
         return _why_no_faces(status, workers, index, without)
     if index + 1 in near and index + 1 not in status.keys.stored and not status.keys.sealed:
         return f"Segment {index} can be painted once the segment after it is uploaded."
+    found = status.look(look)
+    if found is not None and found.look is not None and found.look.numbers and not _link_ended(status):
+        return _why_not_linked(status, workers, index)
     if f"paint-{look}-{index:06d}" in status.at_work:
         return f"Segment {index} is being painted."
     if not any("paint" in worker.queues for worker in workers):
         return "No running worker paints, they all look for faces only: `facepaint worker` starts one that does both."
     return f"Segment {index} is ready and waits for a worker to paint it."
+
+
+def _link_ended(status: JobStatus) -> bool:
+    return status.keys.linked or status.keys.unlinked
+
+
+def _why_not_linked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int) -> str:
+    """A look that names people waits until it is known who is where in the whole video."""
+    waits = f"Segment {index} waits until it is known who is where in the whole video"
+    if not status.keys.sealed:
+        return f"{waits}, which is still being uploaded."
+    missing = len(status.keys.stored - status.keys.detected - status.keys.undetected)
+    if missing:
+        return f"{waits}; {missing} {'segment is' if missing == 1 else 'segments are'} still to be looked at for faces."
+    if not any("detect" in worker.queues for worker in workers):
+        return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
+    busy = "link-000000" in status.at_work
+    return f"{waits}, which {'is being found out' if busy else 'no worker has begun to find out'}."
 
 
 def _why_no_faces(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int) -> str:

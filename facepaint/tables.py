@@ -67,6 +67,7 @@ def status_facts(now: JobStatus, why: str) -> dict[str, object]:
         "stored": now.stored,
         "detected": now.detected,
         "undetected": now.undetected,
+        "linked": now.keys.linked,
         "truncated": now.truncated,
         "looks": [
             {

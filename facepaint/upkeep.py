@@ -10,6 +10,7 @@ from facepaint.jobs import Sealed
 from facepaint.keys import ABANDONED_AFTER_S, JobKeys, check_job_id
 from facepaint.status import JobStatus, blank_segments, find_job, in_parallel, job_status
 from facepaint.store import ObjectInfo, Store
+from facepaint.tracks import People
 from facepaint.wake import Timeline, has_faces, wake
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def _forget_failures(store: Store, job_id: str) -> None:
     names = [row.key for row in rows]
     failed = [name for name in names if name.endswith(".failed.json")]
     claims = [name for name in names if name.startswith(f"{keys.prefix(job_id)}claims/")]
+    if found.undetected:
+        _forget_people(store, job_id)
     # Records first: bytes without a record are not there, a record without bytes is a fault.
     poor = list(_poor_results(store, job_id, found, rows))
     in_parallel(store.delete, [keys.painted(job_id, look, index) for look, index in poor])
@@ -122,12 +125,28 @@ def _forget_failures(store: Store, job_id: str) -> None:
     in_parallel(store.delete, failed + claims)
 
 
+def _forget_people(store: Store, job_id: str) -> None:
+    """Who is where follows from the faces of every segment: some of them will be looked for again.
+
+    The people are kept aside, since the looks that name them must go on to mean the same ones.
+    """
+    people = store.find_record(keys.tracks(job_id), People)
+    if people is not None:
+        store.put_record(keys.tracks_before(job_id), people)
+        store.delete(keys.tracks(job_id))
+
+
 def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> Iterable[tuple[str, int]]:
     """Look and number of painted segments worth another try.
 
-    Those that are blank, whose faces were given up, or whose bytes are gone.
+    Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that names people, if nobody
+    knew who is where.
     """
+    timeline = Timeline(store, find_job(store, job_id))
     for look in found.looks:
+        if found.unlinked and timeline.names_people(look):
+            yield from ((look, index) for index in sorted(found.painted[look]))
+            continue
         stem = keys.painted_data(job_id, look, "")
         names = [row.key.removeprefix(stem) for row in rows if row.key.startswith(stem)]
         with_bytes = {name[:6] for name in names if not name.endswith(".json")}

@@ -1,7 +1,8 @@
 """Readiness: which segments can be painted, and queueing those that have become ready.
 
-A segment can be painted when every segment within `REACH_S` of its window has faces, or was given up. Whoever may have
-made segments ready calls `wake`: each detect when it ends, the uploader when it seals, whoever adds a look.
+A segment can be painted when every segment within `REACH_S` of its window has faces, or was given up; a look that names
+people waits besides for the link task, which needs the faces of all segments. Whoever may have made segments ready
+calls `wake`: each detect when it ends, the uploader when it seals, whoever adds a look.
 Waking twice is harmless; painting what is not ready is not, so the paint task asks `reach` too.
 """
 
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from facepaint import keys
 from facepaint.errors import ObjectMissing
 from facepaint.jobs import REACH_S, Job, Sealed, Segment
+from facepaint.looks import Look
 from facepaint.store import Store
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Timeline:
         self._windows: dict[int, Segment] = {}
         self._run: dict[int, Segment] = {}
         self._sealed: Sealed | None = None
+        self._naming: dict[str, bool] = {}
+        self._looked_at = 0
 
     def segment(self, index: int) -> Segment | None:
         """The record of a segment without its packets, or None if it is not stored (yet)."""
@@ -58,11 +62,37 @@ class Timeline:
             self._run[index] = replace(record, audio=())
         return self._run[index]
 
-    def ends_before(self, index: int) -> bool:
-        """Whether the job is sealed and has no segment of that index."""
+    @property
+    def segments(self) -> int | None:
+        """How many there are, once the job is sealed."""
         if self._sealed is None:
             self._sealed = self._store.find_record(keys.sealed(self._job.id), Sealed)
-        return self._sealed is not None and index >= self._sealed.segments
+        return self._sealed.segments if self._sealed else None
+
+    def ends_before(self, index: int) -> bool:
+        """Whether the job is sealed and has no segment of that index."""
+        return self.segments is not None and index >= self.segments
+
+    def names_people(self, look: str) -> bool:
+        """Whether one of the job's looks is for certain people."""
+        if look not in self._naming:
+            record = self._store.find_record(keys.look(self._job.id, look), Look)
+            if record is None:
+                return False
+            self._naming[look] = bool(record.numbers)
+        return self._naming[look]
+
+    def all_looked_at(self) -> bool:
+        """Whether the job is sealed and the detection of every segment has ended.
+
+        What was seen to have ended is not asked for again: who relies on it looks once more.
+        """
+        total = self.segments
+        if total is None or not has_faces(self._store, self._job.id, total - 1):
+            return False
+        while self._looked_at < total and has_faces(self._store, self._job.id, self._looked_at):
+            self._looked_at += 1
+        return self._looked_at == total
 
     def reach(self, index: int) -> list[Segment] | None:
         """The stored segments within `REACH_S` of a segment's window, itself included, in order.
@@ -137,6 +167,19 @@ def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict
     return True
 
 
+def is_linked(store: Store, job: str) -> bool:
+    """Whether finding out who is where in a job has ended, one way or the other."""
+    return store.exists(keys.tracks(job)) or store.exists(keys.tracks_failed(job))
+
+
+def wake_link(queue: "Queue", job: str, timeline: Timeline) -> int:
+    """Queue the link task if it can be done now; returns the number of messages sent."""
+    if not timeline.all_looked_at():
+        return 0
+    queue.link(job)
+    return 1
+
+
 def wake(
     store: Store,
     queue: "Queue",
@@ -145,16 +188,20 @@ def wake(
     looks: Iterable[str] | None = None,
     timeline: Timeline | None = None,
 ) -> int:
-    """Queue the painting of every segment that the detection of these indexes may have made ready.
+    """Queue the painting of every segment that the detection of these indexes may have made ready, or what that needs.
 
     Returns how many messages were sent. Segments already painted or given up are left alone. ``looks`` saves the
     listing where the caller knows them, ``timeline`` what it has read already.
     """
     timeline = timeline or Timeline(store, job)
     names = list(looks_of(store, job.id) if looks is None else looks)
+    sent = 0
+    naming = {look for look in names if timeline.names_people(look)}
+    if naming and not is_linked(store, job.id):
+        sent += wake_link(queue, job.id, timeline)
+        names = [look for look in names if look not in naming]
     known: dict[int, bool] = {}
     touched = sorted({other for index in indexes for other in timeline.reached_by(index)})
-    sent = 0
     for index in touched:
         if not is_ready(store, timeline, job.id, index, known):
             continue

@@ -1,7 +1,7 @@
 """The filters by name, and the painter of a look."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from facepaint.looks import FilterSpec, Look
@@ -31,13 +31,17 @@ FILTERS: Mapping[str, Maker] = {
 
 @dataclass(frozen=True, slots=True)
 class Painter:
-    """Paints a look: its filters in the order given, each on the faces it is for."""
+    """Paints a look: its filters in the order given, each on the faces it is for.
+
+    ``size`` is width and height of the frames, of which regions may be a share.
+    """
 
     filters: tuple[tuple[FilterSpec, Filter], ...]
+    size: tuple[int, int] = (0, 0)
 
     def touches(self, faces: Iterable[Face]) -> bool:
         """Whether any filter is for any of these faces."""
-        return any(_is_for(spec, face) for face in faces for spec, _ in self.filters)
+        return any(self._is_for(spec, face) for face in faces for spec, _ in self.filters)
 
     def paint(self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0) -> list[Region]:
         """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame.
@@ -48,7 +52,7 @@ class Painter:
         regions: list[Region] = []
         for spec, painted in self.filters:
             for face in far_to_near:
-                if _is_for(spec, face):
+                if self._is_for(spec, face):
                     regions += painted.paint(planes, face, time_s)
         return regions
 
@@ -57,18 +61,18 @@ class Painter:
         hiding = [painted for _, painted in self.filters if isinstance(painted, Hiding)]
         return (hiding[-1] if hiding else Hiding.plain()).cover(planes)
 
+    def _is_for(self, spec: FilterSpec, face: Face) -> bool:
+        # Who is not known may be the one to hide.
+        return spec.meant.chooses(face.identity, face.box, self.size, face.margin, hides=spec.hides)
 
-def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:
+
+def make_painter(look: Look, stickers: Mapping[str, bytes], secret: bytes = b"") -> Painter:
     """The painter of a look; ``stickers`` holds the bytes of its users' pictures by sha256.
+
+    ``secret`` is what the noise of hidden faces is made of: see `filters.hiding.Hiding`.
 
     Raises:
         InputError: a sticker is no picture, too large, or not among ``stickers``.
     """
-    return Painter(tuple((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters))
-
-
-def _is_for(spec: FilterSpec, face: Face) -> bool:
-    if spec.face is None or face.identity == spec.face:
-        return True
-    # Who is not known may be the one to hide.
-    return spec.hides and face.identity is None
+    made = ((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters)
+    return Painter(tuple((spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in made))

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache, partial
 
 from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
 from facepaint.looks import Look
+from facepaint.tracks import Lookup
 from filters.registry import Painter, make_painter
 from tasks.bare import bare_frame
 from tasks.canvas import Canvas
@@ -36,6 +37,7 @@ def paint_segment(
     stickers: Mapping[str, bytes],
     threads: int = 1,
     worker: str = "",
+    identity_of: Lookup | None = None,
 ) -> Result:
     """Paint the frames of a segment's window.
 
@@ -43,6 +45,7 @@ def paint_segment(
         run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
         faces: what was found in the segments within reach, by index; one that was given up is absent.
         stickers: the bytes of each stored picture the look uses, by sha256.
+        identity_of: who each of those found is; needed by a look that names people.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
@@ -50,7 +53,7 @@ def paint_segment(
     assert job.video is not None
     target = run[-1]
     clock, report = Stopwatch(), DecodeReport()
-    painter = painter_for(look, stickers)
+    painter = painter_for(look, stickers, job.video.upright_size)
     point = working_point(look.hides, card_of(job.detector))
     upright = Upright(job.video, job.output)
     canvas = Canvas(upright)
@@ -135,9 +138,9 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
     )
 
 
-def painter_for(look: Look, stickers: Mapping[str, bytes]) -> Painter:
-    """The painter of a look; ``stickers`` maps the sha256 of each stored picture it uses to its bytes."""
-    return _painter(look, tuple(sorted(stickers.items())))
+def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int]) -> Painter:
+    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256."""
+    return replace(_painter(look, tuple(sorted(stickers.items()))), size=size)
 
 
 @lru_cache(maxsize=4)

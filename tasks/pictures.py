@@ -129,10 +129,11 @@ def paint_picture(
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
-    painter = painter_for(look, stickers)
     here = faces_of_picture(faces, picture_score(look.hides, card)) if faces else []
     with clock.stage("decode"):
         picture = _open(data, index)
+    height, width = picture.rgb.shape[:2]
+    painter = painter_for(look, stickers, (width, height))
     kind = result_format(picture.file)
     as_it_came = not look.hides and not painter.touches(here) and kind == picture_format(picture.file)
     if not as_it_came:

@@ -1,4 +1,4 @@
-"""The Celery app with its tasks: each parses the message, calls `tasks.work`, and maps errors to retry or give up."""
+"""The Celery app with its tasks: each parses the message, calls a plain function, maps errors to retry or give up."""
 
 import contextlib
 import faulthandler
@@ -20,12 +20,13 @@ from facepaint import keys
 from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError, UsageError
 from facepaint.jobs import WorkerInfo
 from facepaint.keys import JOB_ID, LOOK_ID
-from facepaint.queue import DETECT, PAINT, QUEUES, Queue, make_app
+from facepaint.queue import DETECT, LINK, PAINT, PORTRAITS, QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models.session import check_device
+from tasks.bench import Workbench
 from tasks.encoders import encoders_here
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import run_detect, run_paint
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ def _forget_bench(**_: Any) -> None:
 
 
 class SegmentTask(Task):  # type: ignore[type-arg]
-    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.work`."""
+    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.bench`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:
@@ -117,7 +118,25 @@ def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
             report_speed("paint", made.frames, sum(made.times_s.values()))
 
 
-def _sound(job: object, index: object, look: object = "0" * 12) -> bool:
+@app.task(name=LINK, base=SegmentTask, bind=True)
+def link(self: SegmentTask, job: str) -> None:
+    """Find out who is where in a whole job."""
+    from tasks.link import run_link
+
+    if _sound(job):
+        run_link(bench(), job, self.redelivered)
+
+
+@app.task(name=PORTRAITS, base=SegmentTask, bind=True)
+def portraits(self: SegmentTask, job: str, index: int) -> None:
+    """Cut out the faces of the people who are seen best in one segment."""
+    from tasks.link import run_portraits
+
+    if _sound(job, index):
+        run_portraits(bench(), job, index, self.redelivered)
+
+
+def _sound(job: object, index: object = 0, look: object = "0" * 12) -> bool:
     """Whether a message names a segment and a look; a stranger's message must not become a key."""
     return (
         (isinstance(job, str) and bool(JOB_ID.fullmatch(job)))

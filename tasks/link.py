@@ -1,0 +1,241 @@
+"""The link task: who is where in a whole job, once every segment was looked at; then a portrait of each person.
+
+Linking reads all that was found. What one attempt does not get done is a message of its own, and the process keeps how
+far it has come; another process begins anew and comes as far itself. ``tracks.json`` is written last.
+"""
+
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from time import monotonic
+
+from facepaint import keys
+from facepaint.errors import NotYet
+from facepaint.jobs import Faces, Job, decode
+from facepaint.keys import JobKeys
+from facepaint.status import in_parallel
+from facepaint.store import Store
+from facepaint.tracks import People, Person, TrackedSegment
+from facepaint.wake import Timeline, is_linked
+from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.detectors import card_of
+from tasks.identities import Identities
+from tasks.portraits import plain_portrait, portraits_of
+from tasks.track import working_point
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_S = 40.0
+"""How long one attempt goes on reading or writing: within a task's time limit what lies between has its time."""
+
+TOGETHER = 16
+"""Segments read or written at once."""
+
+PORTRAITS_MOST = 200
+"""Of so many people there are portraits, the surest ones."""
+
+SAME_FACE = 0.5
+"""Two boxes in one frame are of one face from this IoU on."""
+
+
+@dataclass(slots=True)
+class Linking:
+    """The linking of one job, as far as this process has come with it."""
+
+    job_id: str
+    segments: int
+    identities: Identities
+    digests: list[str] = field(default_factory=list)
+    people: People | None = None
+    numbers: dict[int, int] = field(default_factory=dict)
+    written: int = 0
+
+    def go_on(self, store: Store) -> People:
+        """Read all that was found, write who is where in each segment; the people, whose record the caller writes.
+
+        Raises:
+            NotYet: this took too long for one attempt.
+        """
+        until = monotonic() + ATTEMPT_S
+        while len(self.digests) < self.segments:
+            indexes = range(len(self.digests), min(len(self.digests) + TOGETHER, self.segments))
+            for index, data in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
+                self._add(index, data)
+            self._pause(until, f"read up to segment {indexes[-1]}")
+        if self.people is None:
+            self.people = self._numbered(store)
+            self._pause(until, "people numbered")
+        while self.written < self.segments:
+            indexes = range(self.written, min(self.written + TOGETHER, self.segments))
+            records = [self._tracked(index) for index in indexes]
+            in_parallel(lambda one: store.put_record(keys.tracked(self.job_id, one.index), one), records)
+            self.written = indexes[-1] + 1
+            self._pause(until, f"written up to segment {indexes[-1]}")
+        return self.people
+
+    def _read(self, store: Store) -> Callable[[int], bytes | None]:
+        return lambda index: store.find(keys.faces(self.job_id, index))
+
+    def _add(self, index: int, data: bytes | None) -> None:
+        if data is None:  # given up: nobody is known there
+            record, digest = Faces(index, (), "", ""), ""
+        else:
+            record, digest = decode(Faces, data, keys.faces(self.job_id, index)), hashlib.sha256(data).hexdigest()
+        self.identities.add(record)
+        self.digests.append(digest)
+
+    def _pause(self, until: float, what: str) -> None:
+        if monotonic() > until:
+            raise NotYet(f"linking job {self.job_id}: {what}")
+
+    def _numbered(self, store: Store) -> People:
+        people = tuple(self.identities.people)
+        before = store.find_record(keys.tracks_before(self.job_id), People)
+        self.numbers = {} if before is None else same_numbers(before, people, self.identities.segment)
+        named = (replace(person, number=self.numbers.get(person.number, person.number)) for person in people)
+        return People(tuple(sorted(named, key=lambda person: person.number)), self.segments)
+
+    def _tracked(self, index: int) -> TrackedSegment:
+        found = self.identities.segment(index)
+        if self.numbers:
+            frames = tuple(
+                replace(frame, faces=tuple(replace(face, person=self.numbers[face.person]) for face in frame.faces))
+                for frame in found.frames
+            )
+            found = replace(found, frames=frames)
+        return replace(found, faces=self.digests[index])
+
+
+_kept: Linking | None = None
+"""The linking that this process did not get done."""
+
+
+def run_link(bench: Workbench, job_id: str, redelivered: bool = False) -> People | None:
+    """The link task: who is where in a job, then wake the looks that wait for it and have portraits made.
+
+    Nothing happens before every segment was looked at. Returns the record if one was made.
+    """
+    known = bench.job(job_id)
+    if known is None or known[0].video is None:
+        return None
+    job, timeline = known
+    store = bench.store
+    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
+    if not found.all_looked_at or timeline.segments is None:
+        return None
+    segments, people = timeline.segments, None
+    if not is_linked(store, job_id):
+        with claimed(bench, job_id, "link", 0, None, redelivered) as claim:
+            if claim is None:
+                return None
+            failed = keys.tracks_failed(job_id)
+            people = attempt(bench, claim, failed, 0, lambda: _link(store, job, segments))
+            if people is not None:
+                store.put_record(keys.tracks(job_id), people)
+                store.delete(keys.tracks_before(job_id))
+    written = (keys.tracked(job_id, index) for index in range(segments))
+    if not removed_if_deleted(bench, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)):
+        _wake_looks(bench, job_id, timeline)
+        _wake_portraits(bench, job_id)
+    return people
+
+
+def _link(store: Store, job: Job, segments: int) -> People:
+    global _kept
+    linking, _kept = _kept, None
+    if linking is None or (linking.job_id, linking.segments) != (job.id, segments):
+        assert job.video is not None
+        card = card_of(job.detector)
+        point, sure = working_point(True, card), working_point(False, card).seed
+        linking = Linking(job.id, segments, Identities(job.video.time_base, point, sure))
+    try:
+        return linking.go_on(store)
+    except NotYet:
+        _kept = linking
+        raise
+
+
+def _wake_looks(bench: Workbench, job_id: str, timeline: Timeline) -> None:
+    """Queue the painting of every look that names people: everything has faces, so all of it is ready."""
+    # Listed after the record was written: who adds a look meanwhile sees that, or is seen here.
+    found = JobKeys.read(row.key for row in bench.store.list(keys.prefix(job_id)))
+    for look in filter(timeline.names_people, found.looks):
+        for index in sorted(found.stored - found.painted[look] - found.unpainted[look]):
+            bench.queue.paint(job_id, look, index)
+
+
+def portrayed(people: People) -> list[Person]:
+    """Of whom there are portraits."""
+    surest = sorted(people.people, key=lambda person: (person.doubtful, -person.score, person.number))
+    return surest[:PORTRAITS_MOST]
+
+
+def _wake_portraits(bench: Workbench, job_id: str) -> None:
+    people = bench.store.find_record(keys.tracks(job_id), People)
+    if people is None:
+        return
+    there = {row.key for row in bench.store.list(keys.portraits(job_id))}
+    missing = {p.best_segment for p in portrayed(people) if keys.portrait(job_id, p.number) not in there}
+    for index in sorted(missing):
+        bench.queue.portraits(job_id, index)
+
+
+def run_portraits(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> int:
+    """The portraits task: those of the people who are seen best in one segment; returns how many were made."""
+    known = bench.job(job_id)
+    people = bench.store.find_record(keys.tracks(job_id), People)
+    if known is None or people is None:
+        return 0
+    job, timeline = known
+    store, settings = bench.store, bench.settings
+    here = [person for person in portrayed(people) if person.best_segment == index]
+    wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
+    if not wanted:
+        return 0
+
+    def make() -> dict[int, bytes]:
+        run = timeline.run(index)
+        return portraits_of(job, run, StoredBins(store, job_id, run), wanted, settings.threads)
+
+    def plain() -> dict[int, bytes]:
+        return {person.number: plain_portrait() for person in wanted}
+
+    with claimed(bench, job_id, "portraits", index, None, redelivered) as claim:
+        if claim is None:
+            return 0
+        made = attempt(bench, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
+        for number, data in made.items():
+            store.put(keys.portrait(job_id, number), data, "image/jpeg")
+    removed_if_deleted(bench, job_id, [keys.portrait(job_id, number) for number in made])
+    return len(made)
+
+
+def same_numbers(before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]) -> dict[int, int]:
+    """The numbers of people who were known before, by those they have now; whoever is new gets one that nobody had.
+
+    A look that names somebody must go on to mean the same face when a part of the job was looked at again.
+
+    Args:
+        segment: who is where now in the segment of an index, by the new numbers.
+    """
+    numbers: dict[int, int] = {}
+    for person in sorted(before.people, key=lambda person: (person.best_segment, person.number)):
+        there = (frame for frame in segment(person.best_segment).frames if frame.pts == person.best_pts)
+        faces = [face for frame in there for face in frame.faces]
+        best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
+        if best is not None and _iou(best.box, person.best_box) >= SAME_FACE:
+            numbers[best.person] = min(person.number, numbers.get(best.person, person.number))
+    free = max((person.number for person in before.people), default=0)
+    for person in people:
+        if person.number not in numbers:
+            free += 1
+            numbers[person.number] = free
+    return numbers
+
+
+def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return shared / max(areas - shared, 1e-9)
