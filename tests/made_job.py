@@ -22,6 +22,7 @@ from facepaint import keys
 from facepaint.jobs import (
     AudioPacket,
     AudioStream,
+    Box,
     Colour,
     DetectorSpec,
     Faces,
@@ -40,6 +41,7 @@ from facepaint.keys import new_job_id
 from facepaint.looks import Look, parse_look
 from facepaint.store import Store
 from facepaint.templates import make_template, open_template
+from facepaint.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 
 SIZE = (320, 180)
@@ -119,8 +121,26 @@ class MadeJob:
         for index in indexes:
             self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu"))
 
-    def paint(self, indexes: Iterable[int]) -> None:
-        """Store painted segments."""
+    def follow(self, boxes: Sequence[Box]) -> None:
+        """Store that somebody stands still in each of the boxes, from the first picture to the last, with portraits."""
+        faces = tuple(TrackedFace(number, number - 1, 0.9, box) for number, box in enumerate(boxes, 1))
+        for index in range(self.segments):
+            frames = tuple(TrackedFrame(pts, faces) for pts in self._times_of(index))
+            self.store.put_record(keys.tracked(self.id, index), TrackedSegment(index, frames))
+        first, last = self.times[0], self.times[-1]
+        people = []
+        for number, box in enumerate(boxes, 1):
+            people.append(Person(number, first, last, len(self.times), 0.9, 0, first, box))
+            picture = io.BytesIO()
+            Image.fromarray(_picture(0, self.size)).crop([round(side) for side in box]).resize((160, 160)).save(
+                picture, "JPEG"
+            )
+            self.store.put(keys.portrait(self.id, number), picture.getvalue(), "image/jpeg")
+        self.store.put_record(keys.tracks(self.id), People(tuple(people), self.segments))
+
+    def paint(self, indexes: Iterable[int], look: str | None = None) -> None:
+        """Store painted segments, of another look if it is named."""
+        look = look or self.look.id
         for index in indexes:
             encoded = self._encode(index)
             sha256 = hashlib.sha256(encoded.data).hexdigest()
@@ -136,8 +156,8 @@ class MadeJob:
                 codec=encoded.codec,
                 encoder=self.output.encoder,
             )
-            self.store.put(keys.painted_data(self.id, self.look.id, record.name), encoded.data)
-            self.store.put_record(keys.painted(self.id, self.look.id, index), record)
+            self.store.put(keys.painted_data(self.id, look, record.name), encoded.data)
+            self.store.put_record(keys.painted(self.id, look, index), record)
 
     def give_up(self, index: int, reason: str = "the worker crashed 3 times") -> None:
         """Store that painting a segment was given up."""

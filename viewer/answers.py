@@ -5,7 +5,9 @@ from typing import Any
 
 from facepaint.errors import FacepaintError
 from facepaint.jobs import Job
+from facepaint.looks import Look
 from facepaint.status import JobStatus, JobSummary, why_waiting
+from facepaint.whom import EVERYONE
 from viewer.audio import copy_mime
 from viewer.board import Board, first_missing
 
@@ -120,11 +122,20 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
     return {
         "id": look_id,
         "title": str(look.look) if look.look else look_id,
+        "filters": [spec.name for spec in look.look.filters] if look.look else [],
+        **_whom_json(look.look),
         "state": look.state,
         "painted": look.painted,
         "failed": look.failed,
         "blank": look.blank,
     }
+
+
+def _whom_json(look: Look | None) -> dict[str, list[int]]:
+    """The people a look names, where all its filters name the same: whom it keeps as they are, whom alone it paints."""
+    meant = {spec.meant for spec in look.filters} if look else set()
+    whom = meant.pop() if len(meant) == 1 else EVERYONE
+    return {"keep": list(whom.keep), "only": list(whom.only)}
 
 
 def _video_json(board: Board, status: JobStatus, look: str | None, painted: frozenset[int]) -> dict[str, Any] | None:

@@ -9,7 +9,6 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from PIL import Image, ImageOps
 from starlette.applications import Starlette
@@ -27,7 +26,7 @@ from facepaint.pictures import STILLS, in_8_bits, open_picture, picture_format
 from facepaint.settings import Settings
 from viewer.guard import Guard
 from viewer.label_file import REVIEWED, LabelFile
-from viewer.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
+from viewer.pages import NO_CACHE, NO_STORE, STATIC, asked_json, error_json, http_error
 from viewer.serve import listen, listen_nearby, run_app
 
 LOOPBACK = "127.0.0.1"
@@ -111,11 +110,10 @@ def _read(request: Request) -> Response:
 
 async def _change(request: Request) -> Response:
     """Change one picture's labels if they are still those of If-Match (RFC 9110)."""
-    _check_origin(request)
+    body = await asked_json(request, "labels", MAX_EDIT_BYTES)
     revision = request.headers.get("if-match", "").strip('"')
     if not revision:
         raise HTTPException(428, "If-Match names the revision that is to be changed")
-    body = await _body(request)
 
     def change() -> str:
         faces, reviewed = _faces_in(body)
@@ -155,24 +153,6 @@ def _image(request: Request) -> str:
     if image not in _labels(request).entries():
         raise HTTPException(404, f"there are no labels of '{image}' in this folder; reload the page")
     return image
-
-
-def _check_origin(request: Request) -> None:
-    """Refuse a change that another site's page has the browser ask for."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        raise HTTPException(403, "labels are changed by their own page only")
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, "labels are changed by JSON")
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_EDIT_BYTES:
-            raise HTTPException(413, f"the labels of one picture are over {MAX_EDIT_BYTES >> 20} MiB")
-    return bytes(body)
 
 
 def _faces_out(picture: LabelledPicture) -> list[dict[str, Any]]:

@@ -27,10 +27,10 @@ from facepaint.errors import (
 )
 from facepaint.settings import Settings
 from facepaint.store import Store
-from viewer import media
+from viewer import faces, media
 from viewer.answers import job_json, jobs_json
 from viewer.board import Board
-from viewer.guard import Guard
+from viewer.guard import Guard, is_loopback
 from viewer.media import board_of, check_look_id, job_id_of
 from viewer.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
 
@@ -48,6 +48,7 @@ STATUS_OF: dict[type[Exception], int] = {
 def make_app(settings: Settings, store: Store | None = None) -> Starlette:
     """The ASGI app. Listening or published on a loopback address it answers under loopback names only."""
     board = Board(store or Store(settings))
+    host = settings.viewer_published_on or settings.viewer_host
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -57,10 +58,11 @@ def make_app(settings: Settings, store: Store | None = None) -> Starlette:
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        middleware=[Middleware(Guard, host=settings.viewer_published_on or settings.viewer_host)],
+        middleware=[Middleware(Guard, host=host)],
         exception_handlers={FacepaintError: our_error, HTTPException: http_error},
     )
     app.state.board = board
+    app.state.faces = faces.Desk(settings, open=is_loopback(host))
     return app
 
 
@@ -81,6 +83,11 @@ def _routes() -> list[Route | Mount]:
         Route("/api/jobs/{job}", api_job),
         Route("/api/jobs/{job}/looks/{look}/segments/{index:int}", media.segment),
         Route("/api/jobs/{job}/audio/{track:int}/{index:int}", media.audio),
+        Route("/api/jobs/{job}/looks", faces.ask_look, methods=["POST"]),
+        Route("/api/jobs/{job}/people", faces.people, methods=["GET"]),
+        Route("/api/jobs/{job}/people", faces.ask_people, methods=["POST"]),
+        Route("/api/jobs/{job}/people/{person:int}/portrait", faces.portrait),
+        Route("/api/jobs/{job}/tracks/{index:int}", faces.tracked),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -70,6 +70,9 @@ def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: h
         {
             "id": made.look.id,
             "title": "sunglasses + crown",
+            "filters": ["sunglasses", "crown"],
+            "keep": [],
+            "only": [],
             "state": "uploading",
             "painted": 1,
             "failed": 0,

@@ -7,10 +7,10 @@ export class AskError extends Error {
   }
 }
 
-async function answerOf(path, signal) {
+async function answerOf(path, options) {
   let answer;
   try {
-    answer = await fetch(path, { signal });
+    answer = await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new AskError('The viewer does not answer. Is it still running?', 0);
@@ -21,11 +21,17 @@ async function answerOf(path, signal) {
 }
 
 export async function askJson(path, signal) {
-  return (await answerOf(path, signal)).json();
+  return (await answerOf(path, { signal })).json();
+}
+
+// Ask for something to be done.
+export async function post(path, wish) {
+  const headers = { 'Content-Type': 'application/json' };
+  return (await answerOf(path, { method: 'POST', headers, body: JSON.stringify(wish) })).json();
 }
 
 export async function askBytes(path, signal) {
-  const answer = await answerOf(path, signal);
+  const answer = await answerOf(path, { signal });
   return { data: await answer.arrayBuffer(), mime: answer.headers.get('content-type') };
 }
 

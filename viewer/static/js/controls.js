@@ -36,6 +36,7 @@ export function enableControls(video, { sound }) {
     k: toggle,
     m: mute,
     f: () => byId('fullscreen').click(),
+    c: () => byId('choose-key').click(),
     ArrowLeft: () => seek(video.currentTime - STEP_S),
     ArrowRight: () => seek(video.currentTime + STEP_S),
     ArrowUp: () => louder(0.1),
@@ -48,7 +49,7 @@ export function enableControls(video, { sound }) {
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     const pressable = event.key === ' ' && target.closest('button, a, summary');
-    if (pressable || target.closest('select, #volume')) return;
+    if (pressable || target.closest('select, input:not(#position)')) return;
     event.preventDefault();
     act();
   });

@@ -3,6 +3,7 @@
 import { askJson, Poll } from './ask.js';
 import { enableControls } from './controls.js';
 import { byId, enableCopying, sentence, setText, show } from './dom.js';
+import { beginFaces } from './faces/begin.js';
 import { Gallery } from './gallery.js';
 import { drawLegend } from './legend.js';
 import { Model } from './model.js';
@@ -69,7 +70,9 @@ function begin() {
   show(byId('found'));
   document.title = `${state.name} – facepaint`;
   setText(byId('name'), state.name);
-  offerLooks();
+  byId('look').addEventListener('change', () => {
+    location.search = new URLSearchParams({ look: byId('look').value });
+  });
   setText(byId('save-command'), `facepaint view ${id} --save ${state.kind === 'video' ? 'painted.mp4' : 'painted/'}`);
   show(byId('hls-term'), state.kind === 'video');
   show(byId('hls-row'), state.kind === 'video');
@@ -92,6 +95,8 @@ function beginVideo() {
   player = new Player({ video, model, urls, onTrouble: trouble });
   seekBar = new SeekBar(video, model);
   show(byId('player'));
+  const look = state.looks.find(({ id: name }) => name === state.look);
+  beginFaces({ api, video, model, aspect: state.video.aspect, look });
   video.addEventListener('error', () => trouble(new Error('The browser stopped playing this video; reload the page.')));
   video.addEventListener('canplay', start, { once: true });
   setInterval(updateWaiting, 200);
@@ -145,10 +150,11 @@ function updateWaiting() {
 function offerLooks() {
   const { looks } = state;
   const choice = byId('look');
+  const offered = [...choice.options].map(({ value }) => value);
   show(byId('look-choice'), looks.length > 1);
-  if (looks.length === 1) setText(byId('look-title'), looks[0].title);
-  for (const look of looks) choice.add(new Option(look.title, look.id, false, look.id === state.look));
-  choice.addEventListener('change', () => { location.search = new URLSearchParams({ look: choice.value }); });
+  setText(byId('look-title'), looks.length === 1 ? looks[0].title : '');
+  if (offered.join() === looks.map((look) => look.id).join()) return;
+  choice.replaceChildren(...looks.map(({ id: name, title }) => new Option(title, name, false, name === state.look)));
 }
 
 function offerSounds() {
@@ -164,6 +170,7 @@ function offerSounds() {
 }
 
 function drawFacts() {
+  offerLooks();
   const look = state.looks.find(({ id: name }) => name === state.look);
   const pill = byId('state');
   pill.dataset.state = look?.state ?? state.state;

@@ -1,0 +1,239 @@
+"""What the viewer says of the people in a video, and the new looks it takes: to whom, of what, and whom it refuses."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from facepaint import keys
+from facepaint.jobs import Failed, VideoStream
+from facepaint.looks import Look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tests.live_viewer import live_viewer
+from tests.made_job import MadeJob, pictures_job, plain_job, sound
+
+LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
+
+
+@pytest.fixture
+def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
+    """A browser of the viewer."""
+    with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as client:
+        yield client
+
+
+def people_of(client: httpx.Client, job_id: str) -> dict[str, Any]:
+    answer = client.get(f"/api/jobs/{job_id}/people")
+    assert answer.status_code == 200, answer.text
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+def ask(client: httpx.Client, path: str, wish: Any, **headers: str) -> httpx.Response:
+    return client.post(path, content=json.dumps(wish), headers={"Content-Type": "application/json"} | headers)
+
+
+def followed_job(store: Store) -> MadeJob:
+    """Nothing of it is painted yet."""
+    made = detected_job(store)
+    made.follow([LEFT, RIGHT])
+    return made
+
+
+def detected_job(store: Store, **changes: Any) -> MadeJob:
+    made = plain_job(store, 4.0, **changes).begin()
+    made.upload(range(made.segments))
+    made.seal()
+    made.detect(range(made.segments))
+    return made
+
+
+def test_people_come_with_their_times_and_portraits_of_the_source(client: httpx.Client, store: Store) -> None:
+    made = followed_job(store)
+    store.delete(keys.portrait(made.id, 2))
+
+    told = people_of(client, made.id)
+
+    assert told["state"] == "made"
+    assert told["people"] == [
+        {"number": 1, "first_s": 0, "last_s": 3.96, "best_s": 0, "doubtful": False, "portrayed": True},
+        {"number": 2, "first_s": 0, "last_s": 3.96, "best_s": 0, "doubtful": False, "portrayed": False},
+    ]
+    assert {"name": "blur", "summary": "hides the face behind a strong blur", "hides": True} in told["filters"]
+    assert "sticker" not in [row["name"] for row in told["filters"]]
+    portrait = client.get(f"/api/jobs/{made.id}/people/1/portrait")
+    assert portrait.content == store.get(keys.portrait(made.id, 1))
+    assert (portrait.headers["content-type"], portrait.headers["cache-control"]) == ("image/jpeg", "no-store")
+    assert client.get(f"/api/jobs/{made.id}/people/2/portrait").status_code == 404
+
+
+def test_faces_are_told_in_shares_of_the_upright_picture_at_the_times_of_the_player(
+    client: httpx.Client, store: Store
+) -> None:
+    made = detected_job(store, sounds=[sound("aac", 4.0, Fraction(-1, 2))])
+    turned = replace(made.job, video=VideoStream("h264", "avc1", b"", 180, 320, "yuv420p", made.time_base, rotation=90))
+    store.put_record(keys.job(made.id), turned)
+    made.follow([LEFT])
+    lead_s = client.get(f"/api/jobs/{made.id}").json()["windows"]["times"][1][0] - 2
+
+    first, second = (client.get(f"/api/jobs/{made.id}/tracks/{index}").json()["frames"] for index in range(2))
+
+    assert lead_s == pytest.approx(0.5, abs=0.03)
+    face = [1, 0.125, 0.1667, 0.25, 0.5556]
+    assert first[0] == [0, [face]]
+    assert first[1] == [pytest.approx(0.04 + lead_s, abs=1e-5), [face]]
+    assert second[0] == [pytest.approx(2 + lead_s, abs=1e-5), [face]]
+    assert [len(first), len(second)] == [50, 50]
+
+
+def test_what_people_wait_for_is_said(client: httpx.Client, store: Store) -> None:
+    made = plain_job(store, 4.0).begin()
+    made.upload([0])
+    uploading = people_of(client, made.id)
+    other = plain_job(store, 4.0).begin()
+    other.upload(range(2))
+    other.seal()
+    other.detect([0])
+
+    assert (uploading["state"], uploading["people"]) == ("waiting", [])
+    assert uploading["why"] == "people are told apart once the whole video is uploaded"
+    assert people_of(client, other.id)["why"].endswith("faces are looked for everywhere: 1 of 2 segments are done")
+    assert ask(client, f"/api/jobs/{other.id}/people", {}).status_code == 409
+
+
+def test_the_people_are_asked_for_once_and_then_waited_for(client: httpx.Client, store: Store, queue: Queue) -> None:
+    made = detected_job(store)
+    assert people_of(client, made.id)["state"] == "ready"
+
+    answer = ask(client, f"/api/jobs/{made.id}/people", {})
+
+    assert (answer.status_code, answer.json()) == (202, {"state": "asked"})
+    assert queue.length() == 1
+    assert people_of(client, made.id) | {"filters": []} == {
+        "state": "asked",
+        "people": [],
+        "filters": [],
+        "why": "",
+        "workers": 0,
+    }
+    store.put_record(keys.tracks_failed(made.id), Failed(0, "the worker crashed 3 times", 3))
+    failed = people_of(client, made.id)
+    assert failed["state"] == "failed"
+    assert f"`facepaint resume {made.id}` tries again" in failed["why"]
+    made.follow([LEFT])
+    assert people_of(client, made.id)["state"] == "made"
+
+
+@pytest.mark.parametrize("whom", [{"keep": [2, 1, 2]}, {"only": [2]}], ids=["keep", "only"])
+def test_a_new_look_names_those_who_were_chosen_and_is_queued(
+    client: httpx.Client, store: Store, queue: Queue, whom: dict[str, list[int]]
+) -> None:
+    made = followed_job(store)
+
+    answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **whom})
+
+    assert answer.status_code == 201, answer.text
+    look = store.get_record(keys.look(made.id, answer.json()["look"]), Look)
+    assert (look.filters[0].name, look.filters[0].number("size")) == ("mosaic", 4)
+    chosen = {name: sorted(set(numbers)) for name, numbers in whom.items()}
+    assert look.numbers == tuple(*chosen.values())
+    assert queue.length() == made.segments
+    looks = client.get(f"/api/jobs/{made.id}", params={"look": look.id}).json()["looks"]
+    told = next(row for row in looks if row["id"] == look.id)
+    assert {"keep": told["keep"], "only": told["only"]} == {"keep": [], "only": []} | chosen
+    again = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **whom})
+    assert again.json() == {"look": look.id}
+
+
+WISHES: list[tuple[Any, int, str]] = [
+    ({"filters": ["blur"], "keep": [7]}, 422, "nobody with the number 7"),
+    ({"filters": ["blurr"]}, 422, "did you mean 'blur'?"),
+    ({"filters": ["sticker:/etc/hostname"]}, 422, "by `facepaint repaint`"),
+    ({"filters": []}, 422, "a look is filters"),
+    ({"filters": ["blur"] * 9}, 422, "a look is filters"),
+    ({"filters": "blur"}, 422, "a look is filters"),
+    ({"filters": ["blur"], "keep": ["1"]}, 422, "a look is filters"),
+    ({"filters": ["blur"], "keep": [True]}, 422, "a look is filters"),
+    ({"filters": ["blur"], "keep": [1], "only": [2]}, 422, "a look is filters"),
+    ([], 422, "a look is filters"),
+    ({"filters": ["x" * 20_000]}, 413, "at most 16 KiB"),
+]
+
+
+def test_a_wish_that_is_none_is_refused_in_a_sentence(client: httpx.Client, store: Store, queue: Queue) -> None:
+    made = followed_job(store)
+
+    for wish, status, said in WISHES:
+        answer = ask(client, f"/api/jobs/{made.id}/looks", wish)
+        assert (answer.status_code, wish) == (status, wish)
+        assert said in answer.json()["error"]
+
+    assert [info.key for info in store.list(keys.looks(made.id))] == [keys.look(made.id, made.look.id)]
+    assert queue.length() == 0
+
+
+STRANGERS = [
+    ({"Origin": "http://faces.example"}, 403),
+    ({"Origin": "null"}, 403),
+    ({"Sec-Fetch-Site": "cross-site"}, 403),
+    ({"Sec-Fetch-Site": "same-site"}, 403),
+    ({"Content-Type": "text/plain"}, 415),
+    ({"Host": "faces.example"}, 421),
+]
+
+
+def test_the_pages_of_strangers_are_refused(client: httpx.Client, store: Store, queue: Queue) -> None:
+    made = followed_job(store)
+
+    for headers, status in STRANGERS:
+        for path in ("looks", "people"):
+            answer = ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]}, **headers)
+            assert (answer.status_code, headers) == (status, headers)
+
+    assert queue.length() == 0
+
+
+def test_a_viewer_that_others_can_reach_shows_no_face_of_the_source_and_takes_no_wish(
+    settings: Settings, store: Store
+) -> None:
+    made = followed_job(store)
+    published = settings.model_copy(update={"viewer_published_on": "192.0.2.1"})
+    with live_viewer(published, store) as url, httpx.Client(base_url=url, timeout=30) as client:
+        paths = ("people", "people/1/portrait", "tracks/0")
+        answers = [client.get(f"/api/jobs/{made.id}/{path}") for path in paths]
+        answers += [ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]}) for path in ("people", "looks")]
+
+        assert [answer.status_code for answer in answers] == [403] * 5
+        assert "only in a viewer on this machine's own address" in answers[0].json()["error"]
+        assert client.get(f"/api/jobs/{made.id}").status_code == 200
+
+
+def test_without_a_broker_the_wish_is_refused_in_a_line(settings: Settings, store: Store) -> None:
+    made = followed_job(store)
+    alone = settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
+    with live_viewer(alone, store) as url, httpx.Client(base_url=url, timeout=30) as client:
+        answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["crown"], "only": [1]})
+
+    assert answer.status_code == 503
+    assert "127.0.0.1:1/0 does not answer; `facepaint doctor` checks it" in answer.json()["error"]
+
+
+def test_pictures_have_no_people_to_be_told_apart(client: httpx.Client, store: Store) -> None:
+    job, _ = pictures_job(store, ["one.png"])
+
+    assert "a job of pictures" in people_of(client, job.id)["why"]
+    assert client.get(f"/api/jobs/{job.id}/tracks/0").status_code == 404
+    assert ask(client, f"/api/jobs/{job.id}/people", {}).status_code == 409
+
+
+def test_ids_that_are_none_become_no_keys(client: httpx.Client) -> None:
+    for path in ("people", "people/1/portrait", "tracks/0"):
+        assert client.get(f"/api/jobs/20260101T000000-AAAAAAAA/{path}").status_code == 404
+        assert client.get(f"/api/jobs/20260101T000000-aaaaaaaa/{path}").status_code == 404

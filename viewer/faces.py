@@ -1,0 +1,229 @@
+"""Who is in a video, for its page: the people with their portraits, where each face is, and new looks that name people.
+
+Portraits are of the source, and a new look may show what another one hides: all of this is answered only by a viewer on
+this machine's own address, to its own page.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Len
+from pydantic import TypeAdapter, ValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from facepaint import keys
+from facepaint.errors import InputError, JobError, UsageError
+from facepaint.jobs import VideoStream
+from facepaint.looks import CATALOGUE, Look, parse_look
+from facepaint.people import ask_for_people, find_people
+from facepaint.repaint import repaint
+from facepaint.settings import Settings
+from facepaint.status import JobStatus
+from facepaint.tracks import Person, TrackedFace, TrackedSegment
+from facepaint.whom import Whom
+from viewer.board import Board
+from viewer.clock import Clock
+from viewer.media import board_of, job_id_of
+from viewer.pages import NO_STORE, asked_json
+
+if TYPE_CHECKING:
+    # Only named here: Celery is slow to import, and most viewers send nothing.
+    from facepaint.queue import Queue
+
+MAX_ASK_BYTES = 16 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """The look that a page asks for: filters as `parse_look` reads them, people by number."""
+
+    filters: Annotated[tuple[str, ...], Len(1, 8)]
+    keep: Annotated[tuple[int, ...], Len(0, 1000)] = ()
+    only: Annotated[tuple[int, ...], Len(0, 1000)] = ()
+
+
+_WISH = TypeAdapter(Wish)
+
+
+class Desk:
+    """Takes what pages ask for, if it is ``open`` at all. The queue is made when something is first asked for."""
+
+    def __init__(self, settings: Settings, *, open: bool) -> None:
+        self._settings = settings
+        self.open = open
+        self.asked: set[str] = set()
+
+    @cached_property
+    def queue(self) -> "Queue":
+        """The queue; showing jobs needs none, and Celery is slow to import."""
+        from facepaint.queue import Queue
+
+        return Queue(self._settings)
+
+
+def people(request: Request) -> Response:
+    """Who is in a video. ``state`` is "made", "ready" to be asked for or "asked"; else ``why`` tells.
+
+    Of a person who is not ``portrayed`` there is no portrait (yet): they come last.
+    """
+    board, job_id = _own_board(request), job_id_of(request)
+    status = board.status(job_id)
+    told: dict[str, Any] = {"people": [], "filters": _filters(), "why": "", "workers": len(board.workers())}
+    try:
+        found = find_people(board.store, job_id)
+    except JobError as exc:
+        return JSONResponse({**told, "state": "failed", "why": str(exc)}, headers=NO_STORE)
+    if found is not None:
+        clock = board.clock(status.job)
+        portraits = {info.key for info in board.store.list(keys.portraits(job_id))}
+        told["state"] = "made"
+        told["people"] = [
+            _person(clock, person, portrayed=keys.portrait(job_id, person.number) in portraits)
+            for person in found.people
+        ]
+    elif why := why_not_linked(status):
+        told |= {"state": "waiting", "why": why}
+    else:
+        asked = job_id in _desk(request).asked or "link-000000" in status.at_work
+        told["state"] = "asked" if asked else "ready"
+    return JSONResponse(told, headers=NO_STORE)
+
+
+def why_not_linked(status: JobStatus) -> str:
+    """What still keeps the people of a job from being told apart, in a sentence; '' if nothing does."""
+    if status.job.video is None:
+        return "the people of a job of pictures are not told apart"
+    if status.total is None:
+        resume = f"; `facepaint upload --resume {status.job.id} FILE` goes on with it"
+        stopped = status.state == "abandoned"
+        return f"people are told apart once the whole video is uploaded{resume if stopped else ''}"
+    done = status.detected + status.undetected
+    if done < status.total:
+        return f"people are told apart once faces are looked for everywhere: {done} of {status.total} segments are done"
+    return ""
+
+
+def portrait(request: Request) -> Response:
+    """A person's portrait, a JPEG of the source: kept by no browser."""
+    board, number = _own_board(request), int(request.path_params["person"])
+    data = board.store.get(keys.portrait(job_id_of(request), number))
+    return Response(data, media_type="image/jpeg", headers=NO_STORE)
+
+
+def tracked(request: Request) -> Response:
+    """Where the faces of a segment are: of each frame when it is shown, in seconds of the clock, and its faces.
+
+    A face is the person's number and left, top, width, height as shares of the picture's.
+    """
+    board, job_id = _own_board(request), job_id_of(request)
+    job = board.status(job_id).job
+    if job.video is None:
+        raise InputError(f"job {job_id} is of pictures; only the faces of videos are followed")
+    record = board.store.get_record(keys.tracked(job_id, int(request.path_params["index"])), TrackedSegment)
+    clock, place = board.clock(job), partial(_place, job.video)
+    frames = [[_seconds(clock, frame.pts), [place(face) for face in frame.faces]] for frame in record.frames]
+    return JSONResponse({"index": record.index, "frames": frames}, headers=NO_STORE)
+
+
+async def ask_people(request: Request) -> Response:
+    """Have the people of a job told apart."""
+    await _body(request)
+    return await run_in_threadpool(_ask_people, request)
+
+
+async def ask_look(request: Request) -> Response:
+    """Have a job painted with another look, of ``filters``, and ``keep`` or ``only`` with the numbers of people."""
+    return await run_in_threadpool(_ask_look, request, await _body(request))
+
+
+def _desk(request: Request) -> Desk:
+    desk: Desk = request.app.state.faces
+    return desk
+
+
+def _own_board(request: Request) -> Board:
+    """The board, for answers that leave this machine in no case."""
+    if not _desk(request).open:
+        raise HTTPException(403, "faces are shown and chosen only in a viewer on this machine's own address")
+    return board_of(request)
+
+
+async def _body(request: Request) -> bytes:
+    _own_board(request)
+    return await asked_json(request, "jobs", MAX_ASK_BYTES)
+
+
+def _ask_people(request: Request) -> Response:
+    board, job_id = _own_board(request), job_id_of(request)
+    if why := why_not_linked(board.status(job_id)):
+        raise JobError(why)
+    ask_for_people(board.store, _desk(request).queue, job_id)
+    _desk(request).asked.add(job_id)
+    return JSONResponse({"state": "asked"}, 202, headers=NO_STORE)
+
+
+def _ask_look(request: Request, body: bytes) -> Response:
+    job_id, look = job_id_of(request), look_of(body)
+    try:
+        added = repaint(_own_board(request).store, _desk(request).queue, job_id, look)
+    except UsageError as exc:
+        raise HTTPException(422, str(exc)) from exc
+    return JSONResponse({"look": added}, 201, headers=NO_STORE)
+
+
+def look_of(body: bytes) -> Look:
+    """The look that a page asks for.
+
+    Raises:
+        HTTPException: 422, it is none, or names a file: the files of this machine are not the page's to name.
+    """
+    shape = "a look is filters, and the numbers of people to keep or to paint only"
+    try:
+        wish = _WISH.validate_json(body, strict=True)
+        whom = Whom(keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only})))
+        look = parse_look(wish.filters, whom)
+    except ValidationError as exc:
+        raise HTTPException(422, shape) from exc
+    except UsageError as exc:
+        raise HTTPException(422, str(exc)) from exc
+    if wish.keep and wish.only:
+        raise HTTPException(422, shape)
+    if any(spec.path for spec in look.filters):
+        raise HTTPException(422, "a sticker of your own comes by `facepaint repaint`")
+    return look
+
+
+def _filters() -> list[dict[str, Any]]:
+    """The filters that a page can ask for: all but those that need a file."""
+    return [
+        {"name": kind.name, "summary": kind.summary, "hides": kind.hides}
+        for kind in CATALOGUE.values()
+        if kind.option("sha256") is None
+    ]
+
+
+def _person(clock: Clock, person: Person, *, portrayed: bool) -> dict[str, Any]:
+    return {
+        "number": person.number,
+        "first_s": _seconds(clock, person.first),
+        "last_s": _seconds(clock, person.last),
+        "best_s": _seconds(clock, person.best_pts),
+        "doubtful": person.doubtful,
+        "portrayed": portrayed,
+    }
+
+
+def _seconds(clock: Clock, pts: int) -> float:
+    """When the frame at ``pts`` is shown: the first of all from 0 on."""
+    return 0.0 if pts <= clock.start_pts else round(float(pts * clock.tick - clock.origin_s), 6)
+
+
+def _place(video: VideoStream, face: TrackedFace) -> list[float]:
+    width, height = video.upright_size
+    left, top, right, bottom = face.box
+    shares = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+    return [face.person, *(round(share, 4) for share in shares)]

@@ -1,0 +1,96 @@
+// The bar that appears once somebody is chosen: what is to happen to them, and having it made.
+
+import { post } from '../ask.js';
+import { byId, sentence, setText, show } from '../dom.js';
+import { count } from '../words.js';
+
+// How each way names the chosen, whether its filters are those that hide, and what it comes to.
+const WAYS = {
+  keep: { whom: 'keep', hides: true, result: 'Everyone else is hidden, and so is whoever is not recognised.' },
+  hide: { whom: 'only', hides: true, result: 'Only they are hidden, and whoever is not recognised.' },
+  paint: { whom: 'only', hides: false, result: 'Only they are painted, where it is certain that it is them.' },
+};
+
+export class Making {
+  #api;
+  #chosen;
+  #filters = [];
+  #picked = {};
+  #shown = '';
+  #form = byId('making');
+
+  constructor({ api, chosen }) {
+    this.#api = api;
+    this.#chosen = chosen;
+    chosen.addEventListener('change', () => this.#draw());
+    this.#form.addEventListener('change', (event) => {
+      if (event.target === byId('making-filter')) this.#picked[this.#way.hides] = event.target.value;
+      this.#draw();
+    });
+    this.#form.addEventListener('submit', (event) => {
+      event.preventDefault();
+      this.#make();
+    });
+    byId('choose-none').addEventListener('click', () => chosen.take([]));
+  }
+
+  // Takes the filters one can ask for, each with `name`, `summary` and `hides`, and begins with what the look on the
+  // screen does to whom.
+  begin(filters, look) {
+    this.#filters = filters;
+    const shown = filters.find(({ name }) => name === look.filters[0]);
+    const hides = shown?.hides ?? true;
+    this.#picked[hides] = shown?.name;
+    this.#form.elements.way.value = look.only.length ? (hides ? 'hide' : 'paint') : 'keep';
+    this.#chosen.take([...look.keep, ...look.only]);
+    this.#shown = shown && look.filters.length === 1 ? this.#said : '';
+    this.#draw();
+  }
+
+  get #wish() {
+    return { filters: [byId('making-filter').value], [this.#way.whom]: this.#chosen.numbers };
+  }
+
+  get #said() {
+    return JSON.stringify(this.#wish);
+  }
+
+  get #way() {
+    return WAYS[this.#form.elements.way.value];
+  }
+
+  #draw() {
+    this.#offer();
+    const { size } = this.#chosen;
+    show(this.#form, size > 0 && this.#said !== this.#shown);
+    setText(byId('chosen-count'), size ? `${count(size, 'face')} chosen` : 'No face is chosen');
+    setText(byId('making-result'), this.#way.result);
+    show(byId('making-trouble'), false);
+  }
+
+  #offer() {
+    const { hides } = this.#way;
+    const choice = byId('making-filter');
+    if (choice.dataset.hides === String(hides) && choice.options.length) return;
+    choice.dataset.hides = hides;
+    const offered = this.#filters.filter((filter) => filter.hides === hides);
+    choice.replaceChildren(...offered.map(({ name, summary }) => {
+      const option = new Option(name, name, false, name === this.#picked[hides]);
+      option.title = summary;
+      return option;
+    }));
+  }
+
+  async #make() {
+    const button = byId('make');
+    button.disabled = true;
+    try {
+      const { look } = await post(`${this.#api}/looks`, this.#wish);
+      location.assign(`${location.pathname}?${new URLSearchParams({ look })}#faces`);
+    } catch (error) {
+      sentence(byId('making-trouble'), error.message);
+      show(byId('making-trouble'));
+      button.disabled = false;
+    }
+  }
+}

@@ -1,0 +1,126 @@
+// The people of a video below the player: found on request, shown with portraits, chosen with a click.
+
+import { askJson, Poll, post } from '../ask.js';
+import { byId, make, sentence, setText, show } from '../dom.js';
+import { clock, count } from '../words.js';
+
+const ASK_AGAIN_MS = 3000;
+// Portraits come a moment after the people; a person without one after so many looks will have none.
+const LOOKS_FOR_PORTRAITS = 10;
+
+export class Panel {
+  #api;
+  #video;
+  #chosen;
+  #onPeople;
+  #looks = 0;
+  #poll;
+  #drawn = '';
+
+  // `onPeople` gets the answer of the server once the people are there.
+  constructor({ api, video, chosen, onPeople }) {
+    this.#api = api;
+    this.#video = video;
+    this.#chosen = chosen;
+    this.#onPeople = onPeople;
+    chosen.addEventListener('change', () => this.#mark());
+    byId('find-people').addEventListener('click', () => this.#find());
+    this.#poll = new Poll({ step: () => this.#step(), failed: (error) => this.#failed(error) });
+    this.#poll.soon();
+  }
+
+  async #step() {
+    const told = await askJson(`${this.#api}/people`);
+    const { state, people } = told;
+    show(byId('people'));
+    show(byId('find-people'), state === 'ready');
+    byId('people').classList.toggle('busy', state === 'asked');
+    if (state !== 'made') {
+      this.#say(this.#why(told));
+      return state === 'waiting' || state === 'asked' ? ASK_AGAIN_MS : null;
+    }
+    this.#draw(people);
+    this.#onPeople(told);
+    this.#looks += 1;
+    const complete = people.every(({ portrayed }) => portrayed) || this.#looks === LOOKS_FOR_PORTRAITS;
+    return complete ? null : ASK_AGAIN_MS;
+  }
+
+  #failed(error) {
+    show(byId('people'));
+    this.#say(error.message);
+    return error.status !== 403;
+  }
+
+  #why({ state, why, workers }) {
+    if (state === 'ready') return 'Find out who is in this video, to hide or to paint some of them and others not.';
+    if (state !== 'asked') return why;
+    return workers
+      ? 'Finding the people: the faces of the whole video are being compared.'
+      : 'Finding the people waits for a worker: `facepaint worker` starts one.';
+  }
+
+  #say(text) {
+    show(byId('people-why'), text !== '');
+    sentence(byId('people-why'), /[.!?`]$/.test(text) || !text ? text : `${text}.`);
+  }
+
+  async #find() {
+    byId('find-people').disabled = true;
+    try {
+      await post(`${this.#api}/people`, {});
+      this.#poll.soon();
+    } catch (error) {
+      this.#say(error.message);
+    } finally {
+      byId('find-people').disabled = false;
+    }
+  }
+
+  #draw(people) {
+    const drawn = JSON.stringify(people);
+    if (drawn === this.#drawn) return;
+    this.#drawn = drawn;
+    const [sure, doubtful] = [people.filter((one) => !one.doubtful), people.filter((one) => one.doubtful)];
+    byId('portraits').replaceChildren(...sure.map((one) => this.#item(one)));
+    byId('doubtful-portraits').replaceChildren(...doubtful.map((one) => this.#item(one)));
+    show(byId('doubtful'), doubtful.length > 0);
+    setText(byId('doubtful-count'), `${doubtful.length} more that may be no faces`);
+    setText(byId('people-count'), sure.length ? count(sure.length, 'person', 'people') : '');
+    this.#say(sure.length
+      ? 'Click a face, here or in the picture, and choose below what happens to it.'
+      : 'Nobody was recognised in this video.');
+    this.#mark();
+  }
+
+  #item(person) {
+    const { number, first_s: first, last_s: last } = person;
+    const item = make('li', 'person');
+    const button = make('button', 'portrait');
+    button.type = 'button';
+    button.dataset.person = number;
+    const span = `${clock(first)} to ${clock(last)}`;
+    button.setAttribute('aria-label', `Person ${number}, ${span}`);
+    if (person.portrayed) {
+      const picture = make('img');
+      picture.alt = '';
+      picture.src = `${this.#api}/people/${number}/portrait`;
+      button.append(picture);
+    }
+    button.append(make('span', 'number', String(number)));
+    button.addEventListener('click', () => this.#chosen.toggle(number));
+    const go = make('button', 'span', `${clock(first)} – ${clock(last)}`);
+    go.type = 'button';
+    go.title = 'Go to where this face is seen best';
+    go.setAttribute('aria-label', `Go to person ${number} at ${clock(person.best_s)}`);
+    go.addEventListener('click', () => { this.#video.currentTime = person.best_s + 0.001; });
+    item.append(button, go);
+    return item;
+  }
+
+  #mark() {
+    for (const button of byId('people').querySelectorAll('.portrait')) {
+      button.setAttribute('aria-pressed', String(this.#chosen.has(Number(button.dataset.person))));
+    }
+  }
+}
