@@ -121,21 +121,29 @@ class MadeJob:
         for index in indexes:
             self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu"))
 
-    def follow(self, boxes: Sequence[Box]) -> None:
-        """Store that somebody stands still in each of the boxes, from the first picture to the last, with portraits."""
-        faces = tuple(TrackedFace(number, number - 1, 0.9, box) for number, box in enumerate(boxes, 1))
+    def follow(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
+        """Store that somebody is in each of the boxes in the first picture, ``drift`` px further right in each other.
+
+        There is a portrait of everybody.
+        """
+
+        def moved(box: Box, number: int) -> Box:
+            return (box[0] + drift * number, box[1], box[2] + drift * number, box[3])
+
         for index in range(self.segments):
-            frames = tuple(TrackedFrame(pts, faces) for pts in self._times_of(index))
-            self.store.put_record(keys.tracked(self.id, index), TrackedSegment(index, frames))
-        first, last = self.times[0], self.times[-1]
+            frames = []
+            for pts in self._times_of(index):
+                now = [moved(box, self.times.index(pts)) for box in boxes]
+                faces = (TrackedFace(person, person - 1, 0.9, box) for person, box in enumerate(now, 1))
+                frames.append(TrackedFrame(pts, tuple(faces)))
+            self.store.put_record(keys.tracked(self.id, index), TrackedSegment(index, tuple(frames)))
+        picture = Image.fromarray(_picture(0, self.size))
         people = []
         for number, box in enumerate(boxes, 1):
-            people.append(Person(number, first, last, len(self.times), 0.9, 0, first, box))
-            picture = io.BytesIO()
-            Image.fromarray(_picture(0, self.size)).crop([round(side) for side in box]).resize((160, 160)).save(
-                picture, "JPEG"
-            )
-            self.store.put(keys.portrait(self.id, number), picture.getvalue(), "image/jpeg")
+            people.append(Person(number, self.times[0], self.times[-1], len(self.times), 0.9, 0, self.times[0], box))
+            portrait = io.BytesIO()
+            picture.crop([round(side) for side in box]).resize((160, 160)).save(portrait, "JPEG")
+            self.store.put(keys.portrait(self.id, number), portrait.getvalue(), "image/jpeg")
         self.store.put_record(keys.tracks(self.id), People(tuple(people), self.segments))
 
     def paint(self, indexes: Iterable[int], look: str | None = None) -> None:

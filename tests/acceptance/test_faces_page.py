@@ -1,0 +1,192 @@
+"""Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look that comes of it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from facepaint import keys
+from facepaint.looks import Look
+from facepaint.queue import Queue
+from facepaint.settings import Settings
+from facepaint.store import Store
+from tests.devtools import Page, chromium
+from tests.helpers import eventually
+from tests.live_viewer import live_viewer
+from tests.made_job import MadeJob, heartbeat, plain_job
+
+pytestmark = pytest.mark.browser
+
+LEFT, RIGHT = (40.0, 30.0, 100.0, 110.0), (200.0, 45.0, 264.0, 135.0)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Page]:
+    """One Chromium for all tests here."""
+    with chromium() as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page) -> Iterator[Page]:
+    """A fresh page, which must not have complained in the end."""
+    browser.resize(1280, 800)
+    browser.call("Page.navigate", url="about:blank")
+    browser.complaints.clear()
+    yield browser
+    assert browser.complaints == []
+
+
+@pytest.fixture
+def url(settings: Settings, store: Store) -> Iterator[str]:
+    """Where the viewer is."""
+    with live_viewer(settings, store) as url:
+        yield url
+
+
+def seen(page: Page, selector: str) -> str:
+    """The text of an element as it is seen, '' while it is hidden."""
+    text: str = page.run(f"(n => n && n.checkVisibility() ? n.innerText : '')(document.querySelector('{selector}'))")
+    return text
+
+
+def chosen(page: Page) -> list[list[int]]:
+    """Who is shown as chosen in the picture, and who among the portraits."""
+    found: list[list[int]] = page.run(
+        """[
+          [...document.querySelectorAll('.face:not([hidden])[aria-pressed=true]')].map(n => Number(n.innerText)),
+          [...document.querySelectorAll('.portrait[aria-pressed=true]')].map(n => Number(n.dataset.person)),
+        ]"""
+    )
+    return found
+
+
+def place(page: Page, number: int) -> list[float]:
+    """Where a face's outline is: left, top, right, bottom in px of the window; empty while it is not seen."""
+    found: list[float] = page.run(
+        f"""(() => {{
+          const all = [...document.querySelectorAll('.face:not([hidden])')];
+          const box = all.find(n => n.innerText === '{number}')?.getBoundingClientRect();
+          return box ? [box.left, box.top, box.right, box.bottom] : [];
+        }})()"""
+    )
+    return found
+
+
+def on_screen(page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)) -> list[float]:
+    """Where a box of the picture lies in the window: the picture is as large as its stage allows, in the middle."""
+    left, top, width, height = page.run(
+        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())"
+    )
+    scale = min(width / size[0], height / size[1])
+    x, y = left + (width - scale * size[0]) / 2, top + (height - scale * size[1]) / 2
+    return [x + scale * box[0], y + scale * box[1], x + scale * box[2], y + scale * box[3]]
+
+
+def paused(page: Page, url: str, made: MadeJob, time_s: float = 1.0) -> None:
+    """Open the page of a job and stop at a time."""
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.1, 20)
+    page.run("document.querySelector('video').pause()")
+    page.run(f"document.querySelector('video').currentTime = {time_s}")
+    eventually(lambda: seen(page, "#choose"), 20)
+
+
+def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(page: Page, url: str, store: Store, queue: Queue) -> None:
+    made = plain_job(store, 4.0).complete()
+    made.follow([LEFT, RIGHT])
+    paused(page, url, made)
+    assert seen(page, "#making") == ""
+
+    page.press("c")
+    eventually(lambda: place(page, 2) == pytest.approx(on_screen(page, RIGHT), abs=1.5))
+    left, top, right, bottom = on_screen(page, RIGHT)
+    page.click((left + right) / 2, (top + bottom) / 2)
+
+    assert eventually(lambda: chosen(page) == [[2], [2]])
+    assert "1 face chosen" in seen(page, "#making")
+    page.run("document.querySelector('.ways [value=hide]').click()")
+    assert "Only they are hidden" in seen(page, "#making")
+    page.run("document.querySelector('#making-filter').value = 'mosaic'")
+    page.run("document.querySelector('#make').click()")
+
+    look_id = eventually(lambda: page.run("new URLSearchParams(location.search).get('look')"), 20)
+    look = store.get_record(keys.look(made.id, look_id), Look)
+    assert (look.filters[0].name, look.filters[0].meant.only) == ("mosaic", (2,))
+    assert queue.length() == made.segments
+    eventually(lambda: "No worker is running" in seen(page, "#waiting"), 20)
+    eventually(lambda: chosen(page)[1] == [2], 20)
+    assert seen(page, "#making") == ""
+    made.paint(range(made.segments), look_id)
+    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.5, 20)
+    options = page.run("[...document.querySelectorAll('#look option')].map(n => n.innerText)")
+    assert sorted(options) == ["mosaic only 2", "sunglasses"]
+
+
+def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, 4.0).complete()
+    made.follow([LEFT], drift=2)
+    page.resize(500, 900)
+    paused(page, url, made, 1.0)
+    page.press("c")
+
+    for number in (25, 60, 99, 0):
+        page.run(f"document.querySelector('video').currentTime = {number / 25 + 0.02}")
+        now = on_screen(page, (LEFT[0] + 2 * number, LEFT[1], LEFT[2] + 2 * number, LEFT[3]))
+        eventually(lambda now=now: place(page, 1) == pytest.approx(now, abs=1.5))
+    page.resize(1280, 500)
+    eventually(lambda: place(page, 1) == pytest.approx(on_screen(page, LEFT), abs=1.5))
+
+
+def test_the_keyboard_alone_chooses(page: Page, url: str, store: Store) -> None:
+    made = plain_job(store, 4.0).complete()
+    made.follow([LEFT, RIGHT])
+    paused(page, url, made)
+
+    page.run("document.querySelector('.portrait').focus()")
+    page.press("Enter")
+    eventually(lambda: chosen(page) == [[], [1]])
+    page.press("c")
+    eventually(lambda: chosen(page) == [[1], [1]])
+    page.run("[...document.querySelectorAll('.face')][1].focus()")
+    page.press("Enter")
+    eventually(lambda: chosen(page) == [[1, 2], [1, 2]])
+    page.press("Enter")
+    eventually(lambda: chosen(page) == [[1], [1]])
+    assert page.run("document.querySelector('video').paused")
+    names = (
+        "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => n.ariaLabel || n.labels?.length)"
+    )
+    assert page.run(names)
+
+
+def test_the_people_are_found_when_they_are_asked_for(page: Page, url: str, store: Store, queue: Queue) -> None:
+    made = plain_job(store, 4.0).complete()
+    heartbeat(store)
+    page.open(f"{url}jobs/{made.id}")
+    eventually(lambda: seen(page, "#find-people"), 20)
+
+    page.run("document.querySelector('#find-people').click()")
+
+    eventually(lambda: "Finding the people" in seen(page, "#people-why"), 20)
+    assert seen(page, "#find-people") == ""
+    assert queue.length() == 1
+    made.follow([LEFT, RIGHT])
+    loaded = "[...document.querySelectorAll('.portrait img')].filter(n => n.naturalWidth).length"
+    eventually(lambda: page.run(loaded) == 2, 20)
+    assert seen(page, "#people-count") == "2 people"
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_nothing_of_it_sticks_out(page: Page, url: str, store: Store, width: int) -> None:
+    made = plain_job(store, 4.0).complete()
+    made.follow([LEFT, RIGHT] * 6)
+    page.resize(width, 800, phone=width < 500)
+    paused(page, url, made)
+    page.run("document.querySelector('.portrait').click()")
+    page.run("document.querySelector('#choose').click()")
+    eventually(lambda: place(page, 2))
+
+    assert page.run("document.documentElement.scrollWidth") <= width
+    bar: dict[str, Any] = page.run("document.querySelector('#making').getBoundingClientRect().toJSON()")
+    assert bar["bottom"] <= 800
