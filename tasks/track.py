@@ -1,63 +1,59 @@
-"""Link, filter, fill and smooth the faces of neighbouring frames.
+"""The faces to paint in each frame: those found in it and in the frames around it, linked, filled in and smoothed.
 
 Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
-same wherever the video was cut. Links are made between pairs of frames (each face with the one it overlaps most, both
-ways), a track is a chain of links, and nothing is carried along from the start.
+same wherever the video was cut. `tasks.links` links them, `tasks.chains` says what follows for the frames between.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
-
 from facepaint.cards import DetectorCard
-from facepaint.jobs import REACH_S, Box, Faces, FrameFaces
+from facepaint.jobs import Box, Faces
 from filters.face import Face
+from tasks.chains import Gap, Hold, IdentityOf, Run, Sight, Sights, spans
+from tasks.links import CUT, Candidates, cut_score
 
-CUT = 0.06
-"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
-
-LINK_IOU = 0.25
+__all__ = [
+    "CUT",
+    "HIDING",
+    "LONGEST_HOLD_S",
+    "STICKERS",
+    "Tracks",
+    "WorkingPoint",
+    "cut_score",
+    "faces_of_picture",
+    "picture_score",
+    "working_point",
+]
 
 SAME_HEAD = 0.6
 """Two faces are on one head if this much of the smaller one's box lies in the other's."""
 
-GAP_S = 0.4
-"""Longest stretch without a detection that is bridged by interpolation."""
-
-CHAIN_S = REACH_S - GAP_S
-"""How far a chain is followed to each side: its links in turn may depend on what is a gap further away."""
-
-SMOOTH_S = 0.12
-"""Standard deviation of the Gaussian that averages a face's boxes and landmarks over time."""
+LONGEST_HOLD_S = 0.7
+"""The longest that a face is held on to: a frame further away could not know whether the face had gone on."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
     """When a chain of candidates counts as a face.
 
-    A chain is kept if one member within reach scores ``seed`` or more; members below ``keep`` are not used at all.
-    ``hold_s`` prolongs each chain to both sides, the face standing still: by a frame at least, where one comes within
-    reach, and past cuts too, because a flash of light looks like one.
+    A chain is kept if one member nearby scores ``seed`` or more; members below ``keep`` are not used at all. What
+    ``hides`` covers every place where a face may be, and holds on to each for ``hold_s`` (at most `LONGEST_HOLD_S`)
+    before it was first and after it was last seen. Else a head gets one face only, and fades.
     """
 
     seed: float
     keep: float
-    hold_s: float
+    hold_s: float = 0.0
+    hides: bool = False
 
 
-STICKERS = WorkingPoint(seed=0.68, keep=0.38, hold_s=0.0)
-HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3)
+STICKERS = WorkingPoint(seed=0.68, keep=0.38)
+HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3, hides=True)
 
 PICTURE_SCORE = 0.58
 """Lowest score of a face that gets a sticker in a still picture. These three suit the scores of our own detector."""
-
-ROUNDING_S = 1e-6
-"""Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
-
-Vector = npt.NDArray[np.float64]
 
 
 def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
@@ -75,114 +71,74 @@ def picture_score(hides: bool, card: DetectorCard | None) -> float:
     return HIDING.seed if hides else PICTURE_SCORE
 
 
-@dataclass(slots=True)
-class _Node:
-    """A candidate in its frame, linked to at most one earlier and one later node."""
-
-    row: int
-    score: float
-    vector: Vector
-    before: "_Node | None" = None
-    after: "_Node | None" = None
-
-
-class _Track:
-    """A chain of nodes: where the face was seen, and by interpolation where it was in the frames between."""
-
-    def __init__(self, first: _Node, times: Vector) -> None:
-        nodes = [first]
-        while nodes[-1].after is not None:
-            nodes.append(nodes[-1].after)
-        self.first_row, self.last_row = nodes[0].row, nodes[-1].row
-        self.times = times[[node.row for node in nodes]]
-        self.scores = np.array([node.score for node in nodes])
-        at = times[self.first_row : self.last_row + 1]
-        vectors = np.stack([node.vector for node in nodes])
-        self.sampled = np.stack([np.interp(at, self.times, column) for column in vectors.T], axis=1)
-
-    def best_score(self, now: float) -> float:
-        """The best score within `CHAIN_S` of a time."""
-        near = self.scores[_within(self.times, now, CHAIN_S)]
-        return float(near.max(initial=0.0))
-
-    def nearest_row(self, row: int) -> int:
-        """The row of the track that is nearest to any row: itself where the track spans it."""
-        return min(max(row, self.first_row), self.last_row)
-
-
 class Tracks:
     """The faces of a stretch of frames, linked. Ask `faces_at` for any frame of it."""
 
-    def __init__(self, records: Sequence[Faces], time_base: Fraction, point: WorkingPoint) -> None:
-        frames = [frame for record in records for frame in record.frames]
+    def __init__(
+        self,
+        records: Sequence[Faces],
+        time_base: Fraction,
+        point: WorkingPoint,
+        identity_of: IdentityOf | None = None,
+    ) -> None:
+        """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where that is known."""
+        self._make(Candidates.of(records, time_base, point.keep), point, identity_of)
+
+    @classmethod
+    def of_candidates(cls, candidates: Candidates, point: WorkingPoint, identity_of: IdentityOf) -> "Tracks":
+        """The same from candidates that score ``point.keep`` or more."""
+        tracks = cls.__new__(cls)
+        tracks._make(candidates, point, identity_of)
+        return tracks
+
+    def _make(self, candidates: Candidates, point: WorkingPoint, identity_of: IdentityOf | None) -> None:
         self._point = point
-        self._times = np.array([float(frame.pts * time_base) for frame in frames])
-        self._row_of = {frame.pts: row for row, frame in enumerate(frames)}
-        self._scene = np.cumsum([cut >= CUT for cut in _cuts(records)])
-        nodes = [_nodes(row, frame, point.keep) for row, frame in enumerate(frames)]
-        self._link(nodes)
-        self._tracks = [_Track(node, self._times) for row in nodes for node in row if not node.before]
+        self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
+        self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
+        hold_s = min(point.hold_s, LONGEST_HOLD_S)
+        for span in spans(candidates, Sights(point.seed, point.hides, hold_s, identity_of)):
+            for row in range(span.first, span.last + 1):
+                self._spans[row].append(span)
 
     def faces_at(self, pts: int) -> list[Face]:
         """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
+        return [sight.face for sight in self.sights_at(pts)]
+
+    def sights_at(self, pts: int) -> list[Sight]:
+        """The same, with what else is known of them."""
         row = self._row_of.get(pts)
         if row is None:
             return []
-        faces = [self._face(track, row) for track in self._tracks if self._shows(track, row)]
-        if not self._point.hold_s:
-            faces = _one_a_head(faces)
+        found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
+        found = _without_doubles(found) if self._point.hides else _one_a_head(found)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
-        return sorted(faces, key=lambda face: (round(face.box[2] - face.box[0], 1), face.box[0]))
-
-    def _link(self, nodes: list[list[_Node]]) -> None:
-        """Link neighbours first, then over growing gaps what is still loose on both sides."""
-        rows = len(nodes)
-        within_gap = np.searchsorted(self._times, self._times + GAP_S + ROUNDING_S, "right") - np.arange(rows) - 1
-        for step in range(1, max(1, int(within_gap.max(initial=0))) + 1):
-            for row in range(rows - step):
-                apart = self._times[row + step] - self._times[row]
-                if (
-                    self._scene[row] != self._scene[row + step]
-                    or apart > (REACH_S if step == 1 else GAP_S) + ROUNDING_S
-                ):
-                    continue
-                loose = [node for node in nodes[row] if node.after is None]
-                waiting = [node for node in nodes[row + step] if node.before is None]
-                _match(loose, waiting)
-
-    def _shows(self, track: _Track, row: int) -> bool:
-        """Whether a track is to be painted in a frame: it spans it (or is held over it), and is sure enough nearby."""
-        nearest, hold = track.nearest_row(row), self._point.hold_s
-        score = track.best_score(self._times[row])
-        if nearest != row:
-            apart = abs(self._times[row] - self._times[nearest])
-            if not hold or apart > (REACH_S if abs(row - nearest) == 1 else hold) + ROUNDING_S:
-                return False
-            score = max(score, track.scores[0 if row < nearest else -1])
-        return bool(score >= self._point.seed)
-
-    def _face(self, track: _Track, row: int) -> Face:
-        """A track's box and landmarks at a frame, averaged over the frames around it."""
-        nearest = track.nearest_row(row)
-        around = _within(self._times, self._times[nearest], 3 * SMOOTH_S)
-        first, last = max(around.start, track.first_row), min(around.stop, track.last_row + 1)
-        weights = np.exp(-0.5 * ((self._times[first:last] - self._times[nearest]) / SMOOTH_S) ** 2)
-        mean = weights @ track.sampled[first - track.first_row : last - track.first_row] / weights.sum()
-        if self._point.hold_s:
-            # What is to be hidden is hidden where it was seen as well as where the average puts it.
-            seen = track.sampled[nearest - track.first_row]
-            mean[:2], mean[2:4] = np.minimum(mean[:2], seen[:2]), np.maximum(mean[2:4], seen[2:4])
-        x1, y1, x2, y2, *landmarks = mean.tolist()
-        return Face((x1, y1, x2, y2), tuple(landmarks), track.best_score(self._times[row]))
+        return sorted(found, key=lambda sight: (round(sight.face.width, 1), sight.face.box[0]))
 
 
-def _one_a_head(faces: list[Face]) -> list[Face]:
+def _one_a_head(sights: list[Sight]) -> list[Sight]:
     """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker."""
-    kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.score):
-        if all(_shared(face.box, other.box) < SAME_HEAD for other in kept):
-            kept.append(face)
+    kept: list[Sight] = []
+    for sight in sorted(sights, key=lambda sight: (-sight.face.score * sight.face.opacity, sight.face.box)):
+        if all(_shared(sight.face.box, other.face.box) < SAME_HEAD for other in kept):
+            kept.append(sight)
     return kept
+
+
+def _without_doubles(sights: list[Sight]) -> list[Sight]:
+    """Without the faces held on to that are hidden anyway, with what is seen of the same one."""
+    seen = [sight for sight in sights if not sight.held]
+    return seen + [
+        sight
+        for sight in sights
+        if sight.held
+        and not any(_covers(other.face, sight.face) for other in seen if other.face.identity == sight.face.identity)
+    ]
+
+
+def _covers(face: Face, other: Face) -> bool:
+    """Whether a box with its margin lies within another with its own."""
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = face.box, other.box, face.margin - other.margin
+    return ax1 - more <= bx1 and ay1 - more <= by1 and ax2 + more >= bx2 and ay2 + more >= by2
 
 
 def _shared(a: Box, b: Box) -> float:
@@ -193,11 +149,6 @@ def _shared(a: Box, b: Box) -> float:
     return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
 
 
-def _within(times: Vector, now: float, seconds: float) -> slice:
-    first, last = np.searchsorted(times, [now - seconds - ROUNDING_S, now + seconds + ROUNDING_S])
-    return slice(int(first), int(last))
-
-
 def faces_of_picture(record: Faces, lowest: float) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
     return [
@@ -206,49 +157,3 @@ def faces_of_picture(record: Faces, lowest: float) -> list[Face]:
         for face in frame.faces
         if face.score >= lowest
     ]
-
-
-def _cuts(records: Sequence[Faces]) -> Iterator[float]:
-    """The scene-cut score of each frame; that of a record's first frame follows from the two signatures there."""
-    last: tuple[int, ...] = ()
-    for record in records:
-        for row, frame in enumerate(record.frames):
-            yield cut_score(last, record.first_signature) if row == 0 else frame.cut
-        if record.frames:
-            last = record.last_signature
-
-
-def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
-    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1 black to white."""
-    if len(before) != len(after) or not before:
-        return 0.0
-    return sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before))
-
-
-def _nodes(row: int, frame: FrameFaces, keep: float) -> list[_Node]:
-    return [
-        _Node(row, face.score, np.array([*face.box, *face.landmarks], np.float64))
-        for face in frame.faces
-        if face.score >= keep
-    ]
-
-
-def _match(loose: list[_Node], waiting: list[_Node]) -> None:
-    """Link each pair that overlap each other most, both ways."""
-    if not loose or not waiting:
-        return
-    overlaps = iou(np.stack([n.vector[:4] for n in loose]), np.stack([n.vector[:4] for n in waiting]))
-    best_after = overlaps.argmax(1)
-    best_before = overlaps.argmax(0)
-    for row, column in enumerate(best_after):
-        if best_before[column] == row and overlaps[row, column] >= LINK_IOU:
-            loose[row].after, waiting[column].before = waiting[column], loose[row]
-
-
-def iou(a: Vector, b: Vector) -> Vector:
-    """Intersection over union of every box of ``a`` (n x 4) with every box of ``b`` (m x 4): n x m."""
-    upper = np.maximum(a[:, None, :2], b[None, :, :2])
-    lower = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(lower - upper, 0, None).prod(2)
-    union = (a[:, 2:] - a[:, :2]).prod(1)[:, None] + (b[:, 2:] - b[:, :2]).prod(1)[None] - shared
-    return np.asarray(shared / np.maximum(union, 1e-9))

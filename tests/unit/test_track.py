@@ -85,8 +85,19 @@ def test_smoothing_makes_a_jittering_sticker_calmer() -> None:
 
 
 def test_no_link_crosses_a_cut() -> None:
-    frames = [FrameFaces(t, faces=() if 28 <= t < 32 else (candidate(100.0),)) for t in range(60)]
+    frames = [FrameFaces(t, faces=() if 24 <= t < 36 else (candidate(100.0),)) for t in range(60)]
     assert len(Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30)) == 1
+    frames[30] = FrameFaces(30, cut=0.4)
+    assert Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30) == []
+
+
+def test_a_sticker_goes_at_once_where_the_scene_does() -> None:
+    frames = walk(missing=frozenset(range(30, 60)))
+    fading = Tracks([record(frames)], TIME_BASE, STICKERS)
+    shares = [face.opacity for t in range(28, 36) for face in fading.faces_at(t)]
+    assert shares[:2] == [1.0, 1.0]
+    assert 4 <= len(shares) <= 6
+    assert shares == sorted(shares, reverse=True)
     frames[30] = FrameFaces(30, cut=0.4)
     assert Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30) == []
 
@@ -100,7 +111,7 @@ def test_a_flash_of_light_uncovers_nothing() -> None:
 
 def test_a_cut_on_a_segment_border_is_seen_by_the_signatures() -> None:
     dark, light = (10,) * 144, (200,) * 144
-    frames = walk(missing=frozenset(range(28, 32)))
+    frames = walk(missing=frozenset(range(24, 36)))
     before = Faces(0, tuple(frames[:30]), "test", "cpu", first_signature=dark, last_signature=dark)
     after = Faces(1, tuple(frames[30:]), "test", "cpu", light, light)
     assert Tracks([before, after], TIME_BASE, STICKERS).faces_at(30) == []

@@ -1,0 +1,325 @@
+"""Where a face is between and beyond its detections, and how far off that may be.
+
+A `Run` is a chain of detections with short gaps, a `Gap` a long one between two runs, a `Hold` what comes before the
+first and after the last detection of a run. What each says of a frame depends only on what lies within `REACH_S` of it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from facepaint.jobs import REACH_S, Box
+from filters.face import Face
+from tasks.links import ROUNDING_S, Candidates, Indexes, Links, Vector, inverse, linked, sizes
+from tasks.smooth import Placed, smoothed_faces
+
+SURE_S = 0.7
+"""How far from a sure detection its chain still counts as a face."""
+
+FADE_S = 0.13
+"""How long a sticker takes to come or go: before the first and after the last detection, and where sureness ends. No
+longer than a short gap, so that a frame knows whether the face goes on."""
+
+BESIDE_S = 0.28
+"""How much of a run on either side of a long gap tells what is in it: from the gap's far end that is within reach."""
+
+SPREAD_S = 0.13
+"""Over how long before and after a frame the largest error of the smoothed box is taken."""
+
+STRAY_PER_S = 0.5
+"""By how many of its sizes a face may stray in a second from where it is thought to be."""
+
+MOVING = 0.5
+"""A moving face may be this share of its way from frame to frame beside where it is thought to be, on every side."""
+
+IdentityOf = Callable[[int, int], int | None]
+"""The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """A face in a frame.
+
+    ``place`` counts the frame's candidates, None where it is none of them; ``held`` says that it is from before the
+    first or after the last detection.
+    """
+
+    face: Face
+    place: int | None = None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sights:
+    """How faces are to be seen.
+
+    ``seed`` is the score of a sure detection. ``hides`` has every place covered where a face may be, for ``hold_s``
+    before and after it was seen; else it fades.
+    """
+
+    seed: float
+    hides: bool
+    hold_s: float
+    identity_of: IdentityOf | None = None
+
+
+class Run:
+    """Detections of one face with nothing but short gaps between them; in frames ``first`` to ``last``."""
+
+    def __init__(self, candidates: Candidates, nodes: Indexes, sights: Sights) -> None:
+        self._candidates, self.nodes, self._sights = candidates, nodes, sights
+        self.rows = candidates.row[nodes]
+        self.times = candidates.times[self.rows]
+        self.scores = candidates.scores[nodes]
+        self.shapes = candidates.shapes[nodes]
+        self.first, self.last = int(self.rows[0]), int(self.rows[-1])
+        self._sure = self.times[self.scores >= sights.seed]
+
+    @cached_property
+    def _at(self) -> Vector:
+        return self._candidates.times[self.first : self.last + 1]
+
+    @cached_property
+    def _placed(self) -> list[Placed]:
+        return smoothed_faces(self.times, self.shapes[:, :4], self.shapes[:, 4:], self.scores, self._at)
+
+    @cached_property
+    def _margins(self) -> Vector:
+        """How many px the smoothed box may be off in each frame."""
+        smooth = np.array([placed.box for placed in self._placed])
+        errors = np.abs(smooth[self.rows - self.first] - self.shapes[:, :4]).max(1)
+        lows = np.searchsorted(self.times, self._at - SPREAD_S - ROUNDING_S)
+        highs = np.searchsorted(self.times, self._at + SPREAD_S + ROUNDING_S, "right")
+        error = np.array([errors[low:high].max(initial=0.0) for low, high in zip(lows, highs, strict=True)])
+        rows = np.arange(self.first, self.last + 1)
+        before, after = np.searchsorted(self.rows, rows, "right") - 1, np.searchsorted(self.rows, rows)
+        away = np.minimum(self._at - self.times[before], self.times[after] - self._at)
+        moving = np.maximum(self._steps[after], self._steps[before + 1])
+        return np.asarray(error + MOVING * moving + STRAY_PER_S * sizes(self.shapes)[before] * away)
+
+    @cached_property
+    def _steps(self) -> Vector:
+        """By how many px a frame the box moves up to each detection, and after the last: (n + 1,)."""
+        steps = np.abs(np.diff(self.shapes[:, :4], axis=0)).max(1, initial=0.0) / np.diff(self.rows)
+        return np.concatenate([[0.0], steps, [0.0]])
+
+    def sureness(self, now: float) -> float:
+        """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S` and on beyond."""
+        place = int(np.searchsorted(self._sure, now))
+        near = self._sure[max(0, place - 1) : place + 1]
+        away = float(np.abs(near - now).min()) if len(near) else np.inf
+        return (SURE_S + ROUNDING_S - away) / FADE_S
+
+    def score(self, now: float) -> float:
+        """The best score within `SURE_S` of a time."""
+        return float(self.scores[self._near(now)].max(initial=0.0))
+
+    def identity(self, now: float) -> tuple[float, int | None]:
+        """Who it is by the nearest detection within `SURE_S` that tells, and how many seconds away that is."""
+        if self._sights.identity_of is None:
+            return np.inf, None
+        nodes = range(len(self.times))[self._near(now)]
+        for node in sorted(nodes, key=lambda node: abs(self.times[node] - now)):
+            who = self._sights.identity_of(int(self._candidates.pts[self.rows[node]]), self.place(node))
+            if who is not None:
+                return abs(float(self.times[node]) - now), who
+        return np.inf, None
+
+    def _near(self, now: float) -> slice:
+        low, high = np.searchsorted(self.times, [now - SURE_S - ROUNDING_S, now + SURE_S + ROUNDING_S])
+        return slice(int(low), int(high))
+
+    def place(self, node: int) -> int:
+        """Which of its frame's candidates a detection is."""
+        return int(self._candidates.place[self.nodes[node]])
+
+    def placed(self, row: int) -> Placed:
+        """Where the face is in a frame, smoothed."""
+        return self._placed[row - self.first]
+
+    def sight(self, row: int) -> Sight | None:
+        """The face in a frame, if it is one."""
+        now = float(self._candidates.times[row])
+        sureness = self.sureness(now)
+        if sureness < 0:
+            return None
+        placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
+        found = bool(self.rows[node] == row)
+        face = Face(placed.box, placed.landmarks, self.score(now), self.identity(now)[1], head=placed.head)
+        if self._sights.hides:
+            box = around(face.box, _box(self.shapes[node])) if found else face.box
+            face = replace(face, box=box, margin=float(self._margins[row - self.first]))
+        else:
+            face = replace(face, opacity=min(1.0, sureness))
+        return Sight(face, self.place(node) if found else None)
+
+
+class Gap:
+    """The frames between two runs of one face, itself in frames ``first`` to ``last``.
+
+    It is told by the detections on either side, ``nodes``, which reach `BESIDE_S` back and on.
+    """
+
+    def __init__(
+        self,
+        candidates: Candidates,
+        sides: tuple[Run, Run],
+        nodes: Indexes,
+        velocities: Vector,
+        sights: Sights,
+    ) -> None:
+        self._candidates, self._nodes, self._sights = candidates, nodes, sights
+        self.sides = sides
+        self.first, self.last = sides[0].last + 1, sides[1].first - 1
+        self._times = candidates.times
+        self._step = _step(self._times, self.first, velocities)
+
+    @cached_property
+    def _placed(self) -> list[Placed]:
+        candidates, nodes = self._candidates, self._nodes
+        shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
+        at = self._times[self.first : self.last + 1]
+        return smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], at)
+
+    def sight(self, row: int) -> Sight | None:
+        """The face in a frame, if it is one."""
+        now, sides = float(self._times[row]), self.sides
+        sureness = max(side.sureness(now) for side in sides)
+        if sureness < 0:
+            return None
+        placed = self._placed[row - self.first]
+        identity = min((side.identity(now) for side in sides), key=lambda told: told[0])[1]
+        face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)
+        if self._sights.hides:
+            away = min(now - float(self._times[sides[0].last]), float(self._times[sides[1].first]) - now)
+            margin = MOVING * self._step + STRAY_PER_S * max(face.width, face.height) * away
+            return Sight(replace(face, margin=margin))
+        return Sight(replace(face, opacity=min(1.0, sureness)))
+
+
+class Hold:
+    """The frames before a run's first or after its last detection, for as long as the face may still be there.
+
+    What hides covers where the face was seen and where it would be had it moved on, a sticker moves on and fades.
+    """
+
+    def __init__(
+        self, candidates: Candidates, run: Run, after: bool, velocity: Vector, frames: tuple[int, int], sights: Sights
+    ) -> None:
+        self._run, self._velocity, self._sights = run, velocity, sights
+        self._times = candidates.times
+        self._end, self._node = (run.last, len(run.rows) - 1) if after else (run.first, 0)
+        self.first, self.last = frames
+        self._step = _step(self._times, run.last + 1 if after else run.first, velocity)
+
+    def sight(self, row: int) -> Sight | None:
+        """The face in a frame, if it is one."""
+        now, end = float(self._times[row]), float(self._times[self._end])
+        own = float(self._run.scores[self._node])
+        sureness = max(self._run.sureness(now), 1.0 if own >= self._sights.seed else -1.0)
+        if sureness < 0:
+            return None
+        x, y = (self._velocity * (now - end)).tolist()
+        score, identity = max(own, self._run.score(now)), self._run.identity(now)[1]
+        if self._sights.hides:
+            stood, moved = _box(self._run.shapes[self._node]), _box(self._run.shapes[self._node, :4] + [x, y, x, y])
+            face = Face(around(stood, moved), (), score, identity)
+            size = float(sizes(self._run.shapes[self._node : self._node + 1])[0])
+            margin = MOVING * self._step + STRAY_PER_S * size * abs(now - end)
+            return Sight(replace(face, margin=margin), held=True)
+        fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
+        return Sight(_moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)), held=True)
+
+
+def _moved(placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float) -> Face:
+    """A face moved by some px."""
+    x1, y1, x2, y2 = placed.box
+    landmarks = tuple(value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks))
+    head = placed.head and replace(placed.head, x=placed.head.x + x, y=placed.head.y + y)
+    return Face((x1 + x, y1 + y, x2 + x, y2 + y), landmarks, score, identity, opacity, head=head)
+
+
+def _step(times: Vector, row: int, velocities: Vector) -> float:
+    """By how many px a face moves from the frame before to a frame."""
+    return float(np.abs(velocities).max() * (times[row] - times[row - 1]))
+
+
+def _box(shape: Vector) -> Box:
+    x1, y1, x2, y2 = shape[:4].tolist()
+    return x1, y1, x2, y2
+
+
+def around(a: Box, b: Box) -> Box:
+    """The smallest box around two."""
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
+def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
+    """All that is known of any face: each stretch of frames says where it is in them."""
+    links = linked(candidates)
+    runs = [Run(candidates, nodes, sights) for nodes in chains(links.short)]
+    gaps = list(_gaps(candidates, runs, links, sights))
+    yield from gaps
+    gap_before, gap_after = {gap.sides[1]: gap for gap in gaps}, {gap.sides[0]: gap for gap in gaps}
+    for run in runs:
+        yield run
+        for after, gap in ((False, gap_before.get(run)), (True, gap_after.get(run))):
+            first, last = _held(candidates, run, after, gap, sights)
+            if first <= last:
+                velocity = links.velocity[run.nodes[-1 if after else 0], 0 if after else 1]
+                yield Hold(candidates, run, after, velocity, (first, last), sights)
+
+
+def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights) -> Iterator[Gap]:
+    """The long gaps between runs."""
+    by_first, earlier = {int(run.nodes[0]): run for run in runs}, inverse(links.near)
+    for run in runs:
+        end = int(run.nodes[-1])
+        begin = int(links.after[end])
+        if begin >= 0:
+            nodes = [*_beside(candidates, end, earlier)[::-1], *_beside(candidates, begin, links.near)]
+            velocities = np.stack([links.velocity[end, 0], links.velocity[begin, 1]])
+            yield Gap(candidates, (run, by_first[begin]), np.array(nodes), velocities, sights)
+
+
+def chains(after: Indexes) -> list[Indexes]:
+    """The chains that links from each candidate to a later one make, in the order of their first ones."""
+    following, found = after.tolist(), []
+    for node in np.flatnonzero(inverse(after) < 0).tolist():
+        chain = [node]
+        while (node := following[node]) >= 0:
+            chain.append(node)
+        found.append(np.array(chain, np.int64))
+    return found
+
+
+def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
+    """A detection at the border of a gap and those up to `BESIDE_S` away from the gap that are surely of the same."""
+    now = candidates.times[candidates.row]
+    found = [node]
+    while (on := int(towards[found[-1]])) >= 0 and abs(now[on] - now[node]) <= BESIDE_S + ROUNDING_S:
+        found.append(on)
+    return found
+
+
+def _held(candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights: Sights) -> tuple[int, int]:
+    """The first and last frame in which a run is held on to, but for those of a gap; none if these cross.
+
+    What hides is held past cuts too, because a flash of light looks like one, and a frame at least where one comes
+    within reach.
+    """
+    step, end = (1, run.last) if after else (-1, run.first)
+    times, scene = candidates.times, candidates.scene
+    seconds = sights.hold_s if sights.hides else FADE_S
+    row = end + step
+    while 0 <= row < len(times) and (sights.hides or scene[row] == scene[end]):
+        longest = REACH_S if sights.hides and seconds and row == end + step else seconds
+        if abs(times[row] - times[end]) > longest + ROUNDING_S:
+            break
+        row += step
+    farthest, nearest = row - step, end + step
+    if gap is not None:
+        nearest = (gap.last if after else gap.first) + step
+    return (nearest, farthest) if after else (farthest, nearest)

@@ -1,0 +1,319 @@
+"""Who is who from frame to frame: candidates linked to one another, as arrays.
+
+Every link depends only on what lies near it, never on where a stretch of frames begins or ends, so that whoever sees
+the same neighbourhood finds the same links. In three steps, each of which only looks at what the one before left loose:
+
+1. Neighbouring frames: the assignment of least cost by position, landmarks and size, without what could as well be
+   meant otherwise (two faces at one place). A link depends on its two frames.
+2. Short gaps and doubtful neighbours, up to `SHORT_S`: the end of one stretch and the beginning of another whose
+   motions foretell each other best, both ways. Depends on `SHORT_S + MOTION_S` beyond the gap's far side.
+3. Long gaps up to `GAP_S` in the same way. Depends on `GAP_S + SHORT_S + MOTION_S` from the far side, which is within
+   `REACH_S` of every frame in the gap.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+
+from facepaint.jobs import REACH_S, Faces
+
+CUT = 0.06
+"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
+
+GAP_S = 0.7
+"""Longest stretch without a detection that is bridged."""
+
+SHORT_S = 0.13
+"""Gaps up to this are bridged first, and smoothed over as if a detection had just been missed."""
+
+MOTION_S = 0.13
+"""How much of a stretch before or after a gap tells its motion."""
+
+ROUNDING_S = 1e-6
+"""Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
+
+LINK_COST = 0.7
+"""The farthest apart two neighbours may be, in face sizes: of position and landmarks, and the logarithm of the size."""
+
+DOUBT_COST = 0.1
+"""A link of neighbours is doubtful if either could have another partner that costs less than this more."""
+
+BRIDGE_COST = 0.5
+BRIDGE_COST_PER_S = 0.7
+"""How far beside the foretold place a bridged face may be, in face sizes: the longer the gap the more."""
+
+LATER_COST_PER_S = 0.3
+"""Of two faces that fit as well the earlier one is meant."""
+
+STILL_COST = 0.15
+"""What comes alone tells no motion: better bridged over than bridged to."""
+
+MOTION_PRIOR_S2 = 4e-4
+"""Noise of a detection (0.02 face sizes) over the speed to be expected (1 a second), squared: few tell little."""
+
+PAIRS_AT_ONCE = 1 << 20
+
+Vector = npt.NDArray[np.float64]
+Indexes = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """The candidates of a stretch of frames, in the order of frames, as arrays; m frames, n candidates.
+
+    ``times`` (m,) are the frames' in seconds, ``pts`` theirs in ticks, ``scene`` (m,) counts cuts. ``row`` (n,) says
+    which frame a candidate is in, ``place`` which of the frame's faces it is, ``shapes`` (n, 4 or 14) are box and
+    landmarks in px (of all candidates or of none), ``scores`` (n,) float64.
+    """
+
+    pts: Indexes
+    times: Vector
+    scene: Indexes
+    row: Indexes
+    place: Indexes
+    scores: Vector
+    shapes: Vector
+
+    @classmethod
+    def of(cls, records: Sequence[Faces], time_base: Fraction, keep: float) -> "Candidates":
+        """The candidates of records that score ``keep`` or more."""
+        frames = [frame for record in records for frame in record.frames]
+        kept = [
+            (row, place, face)
+            for row, frame in enumerate(frames)
+            for place, face in enumerate(frame.faces)
+            if face.score >= keep
+        ]
+        return cls(
+            np.array([frame.pts for frame in frames], np.int64),
+            np.array([float(frame.pts * time_base) for frame in frames]),
+            np.cumsum([cut >= CUT for cut in cuts(records)], dtype=np.int64),
+            np.array([row for row, _, _ in kept], np.int64),
+            np.array([place for _, place, _ in kept], np.int64),
+            np.array([face.score for _, _, face in kept]),
+            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(len(kept), 14 if kept and kept[0][2].landmarks else 4),
+        )
+
+    def between(self, first: float, last: float) -> "Candidates":
+        """Those of the frames from one time to another, both included."""
+        rows = slice(*np.searchsorted(self.times, [first - ROUNDING_S, last + ROUNDING_S]).tolist())
+        nodes = slice(*np.searchsorted(self.row, [rows.start, rows.stop]).tolist())
+        return Candidates(
+            self.pts[rows],
+            self.times[rows],
+            self.scene[rows],
+            self.row[nodes] - rows.start,
+            self.place[nodes],
+            self.scores[nodes],
+            self.shapes[nodes],
+        )
+
+
+def cuts(records: Sequence[Faces]) -> Iterator[float]:
+    """The scene-cut score of each frame; that of a record's first frame follows from the two signatures there."""
+    last: tuple[int, ...] = ()
+    for record in records:
+        for row, frame in enumerate(record.frames):
+            yield cut_score(last, record.first_signature) if row == 0 and last else frame.cut
+        if record.frames:
+            last = record.last_signature
+
+
+def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
+    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1 black to white."""
+    if len(before) != len(after) or not before:
+        return 0.0
+    return round(sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before)), 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """For each candidate the one after it in the next frame (``near``), over a short gap at most (``short``), over any
+    gap (``after``); -1 is none. All (n,) int64. ``velocity`` (n, 2, 2): px a second of the centre by the `MOTION_S`
+    before (0) and after (1)."""
+
+    near: Indexes
+    short: Indexes
+    after: Indexes
+    velocity: Vector
+
+
+def linked(candidates: Candidates) -> Links:
+    """Link the candidates of a stretch of frames."""
+    near = _neighbours(candidates)
+    motion = [_motion(candidates, inverse(near)), _motion(candidates, near)]
+    short = _bridged(candidates, near, motion, SHORT_S)
+    after = _bridged(candidates, short, motion, GAP_S)
+    return Links(near, short, after, np.stack([velocity for _, velocity, _ in motion], axis=1))
+
+
+def inverse(after: Indexes) -> Indexes:
+    """From each candidate to the one after it: from each to the one before it."""
+    before = np.full(len(after), -1, np.int64)
+    froms = np.flatnonzero(after >= 0)
+    before[after[froms]] = froms
+    return before
+
+
+def sizes(shapes: Vector) -> Vector:
+    """The side in px of a square as large as each box: (n,)."""
+    return np.sqrt(np.maximum((shapes[:, 2] - shapes[:, 0]) * (shapes[:, 3] - shapes[:, 1]), 1.0))
+
+
+def centres(shapes: Vector) -> Vector:
+    """The centre of each box: (n, 2)."""
+    return (shapes[:, :2] + shapes[:, 2:4]) / 2
+
+
+def _neighbours(candidates: Candidates) -> Indexes:
+    """Link those of neighbouring frames that no other could be meant by."""
+    after = np.full(len(candidates.row), -1, np.int64)
+    joined = (np.diff(candidates.scene) == 0) & (np.diff(candidates.times) <= REACH_S + ROUNDING_S)
+    first = np.searchsorted(candidates.row, np.arange(len(candidates.times) + 1))
+    counts = np.diff(first)
+    begins = np.flatnonzero(joined & (counts[:-1] > 0) & (counts[1:] > 0))
+    done = np.cumsum(counts[begins] * counts[begins + 1]) // PAIRS_AT_ONCE
+    for rows in np.split(begins, np.flatnonzero(np.diff(done)) + 1):
+        ones = np.flatnonzero(np.isin(candidates.row, rows))
+        others = _ranges(first[candidates.row[ones] + 1], first[candidates.row[ones] + 2])
+        ones = np.repeat(ones, counts[candidates.row[ones] + 1])
+        _assign(candidates, ones, others, after)
+    return after
+
+
+def _assign(candidates: Candidates, ones: Indexes, others: Indexes, after: Indexes) -> None:
+    """Fill in the links among pairs of neighbours: all of several frames."""
+    cost = _distance(candidates.shapes, ones, others)
+    near = cost <= LINK_COST
+    ones, others, cost = ones[near], others[near], cost[near]
+    rivals = np.minimum(_second(ones, cost), _second(others, cost))
+    alone = np.isinf(rivals)
+    after[ones[alone]] = others[alone]
+    ones, others, cost, rivals = ones[~alone], others[~alone], cost[~alone], rivals[~alone]
+    for frame in _groups(candidates.row[ones]):
+        left, i = np.unique(ones[frame], return_inverse=True)
+        right, j = np.unique(others[frame], return_inverse=True)
+        costs = np.full((len(left), len(right)), LINK_COST)
+        sure = np.zeros(costs.shape, bool)
+        costs[i, j], sure[i, j] = cost[frame], rivals[frame] >= cost[frame] + DOUBT_COST
+        for one, other in zip(*linear_sum_assignment(costs), strict=True):
+            if sure[one, other]:
+                after[left[one]] = right[other]
+
+
+def _distance(shapes: Vector, ones: Indexes, others: Indexes) -> Vector:
+    """How unlike pairs of boxes with landmarks are, in face sizes: (pairs,)."""
+    size = sizes(shapes)
+    scale = (size[ones] + size[others]) / 2
+    apart = np.hypot(*(centres(shapes)[others] - centres(shapes)[ones]).T)
+    if shapes.shape[1] > 4:
+        steps = (shapes[others, 4:] - shapes[ones, 4:]).reshape(len(ones), 5, 2)
+        apart = (apart + np.hypot(steps[..., 0], steps[..., 1]).mean(1)) / 2
+    return np.asarray(apart / scale + np.abs(np.log(size[others] / size[ones])))
+
+
+def _second(keys: Indexes, cost: Vector) -> Vector:
+    """For each pair the least cost among the other pairs of the same key; infinite where there is none."""
+    order = np.lexsort((cost, keys))
+    begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
+    best = np.zeros(len(keys), np.int64)
+    lengths = np.diff(begins, append=len(keys))
+    best[order] = np.repeat(begins, lengths)
+    sorted_cost = np.append(cost[order], np.inf)
+    second = np.full(len(keys), np.inf)
+    second[order] = np.repeat(np.where(lengths > 1, sorted_cost[np.minimum(begins + 1, len(keys))], np.inf), lengths)
+    least = sorted_cost[best]
+    place = np.empty(len(keys), np.int64)
+    place[order] = np.arange(len(keys))
+    return np.where(place == best, second, least)
+
+
+def _motion(candidates: Candidates, towards: Indexes) -> tuple[Vector, Vector, Indexes]:
+    """Where each candidate is and how it moves by those up to `MOTION_S` to one side of it.
+
+    Returns:
+        centres (n, 2) in px, velocities (n, 2) in px a second, and by how many candidates (n,).
+    """
+    at, now = centres(candidates.shapes), candidates.times[candidates.row]
+    nodes = np.arange(len(now))
+    current, count = nodes.copy(), np.ones(len(now), np.int64)
+    # Times from the candidate itself, places from its own: small numbers, the same whatever came before.
+    sums = [np.zeros(len(now)), np.zeros(len(now)), np.zeros((len(now), 2)), np.zeros((len(now), 2))]
+    while len(nodes):
+        current = towards[current]
+        on = (current >= 0) & (np.abs(now[current] - now[nodes]) <= MOTION_S + ROUNDING_S)
+        nodes, current = nodes[on], current[on]
+        apart, moved = now[current] - now[nodes], at[current] - at[nodes]
+        for total, value in zip(sums, (apart, apart**2, moved, apart[:, None] * moved), strict=True):
+            total[nodes] += value
+        count[nodes] += 1
+    seconds, squares, moves, products = sums
+    n = count[:, None]
+    spread = squares[:, None] - seconds[:, None] ** 2 / n + MOTION_PRIOR_S2
+    velocity = (products - seconds[:, None] * moves / n) / spread
+    return at + (moves - velocity * seconds[:, None]) / n, velocity, count
+
+
+def _bridged(
+    candidates: Candidates, after: Indexes, motion: Sequence[tuple[Vector, Vector, Indexes]], longest: float
+) -> Indexes:
+    """Link the ends and beginnings that are loose where each is the other's best within a gap's length."""
+    ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
+    ones, others, cost, limit = gaps(candidates, ends, begins, motion, longest)
+    fits = cost <= limit
+    ones, others, cost = ones[fits], others[fits], cost[fits]
+    cost = cost + STILL_COST * ((motion[0][2][ones] == 1).astype(float) + (motion[1][2][others] == 1))
+    # Equals exclude each other: which of them came first may hang on the order.
+    best = (cost < _second(ones, cost)) & (cost < _second(others, cost))
+    bridged = after.copy()
+    bridged[ones[best]] = others[best]
+    return bridged
+
+
+def gaps(
+    candidates: Candidates,
+    ends: Indexes,
+    begins: Indexes,
+    motion: Sequence[tuple[Vector, Vector, Indexes]],
+    longest: float,
+) -> tuple[Indexes, Indexes, Vector, Vector]:
+    """Every end with every beginning up to ``longest`` seconds after it in the same scene.
+
+    Returns:
+        ends (pairs,), beginnings (pairs,), what each pair costs, and what it may cost.
+    """
+    now = candidates.times[candidates.row]
+    starts = now[begins]
+    lows = np.searchsorted(candidates.row[begins], candidates.row[ends], "right")
+    highs = np.maximum(lows, np.searchsorted(starts, now[ends] + longest + ROUNDING_S, "right"))
+    ones, others = np.repeat(ends, highs - lows), begins[_ranges(lows, highs)]
+    scene = candidates.scene[candidates.row]
+    same = scene[ones] == scene[others]
+    ones, others = ones[same], others[same]
+    size = sizes(candidates.shapes)
+    scale = (size[ones] + size[others]) / 2
+    seconds = now[others] - now[ones]
+    (left, forward, _), (right, backward, _) = motion
+    between = right[others] - left[ones]
+    beside = (
+        np.hypot(*(between - forward[ones] * seconds[:, None]).T)
+        + np.hypot(*(between - backward[others] * seconds[:, None]).T)
+    ) / 2
+    cost = beside / scale + np.abs(np.log(size[others] / size[ones])) + LATER_COST_PER_S * seconds
+    return ones, others, cost, BRIDGE_COST + (BRIDGE_COST_PER_S + LATER_COST_PER_S) * seconds
+
+
+def _ranges(firsts: Indexes, ends: Indexes) -> Indexes:
+    """The numbers of several ranges one after another."""
+    lengths = ends - firsts
+    offsets = np.cumsum(lengths) - lengths
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(firsts - offsets, lengths), np.int64)
+
+
+def _groups(keys: Indexes) -> list[Indexes]:
+    """The places of equal keys, which come one after another."""
+    return np.split(np.arange(len(keys)), np.flatnonzero(np.diff(keys)) + 1) if len(keys) else []
