@@ -268,7 +268,7 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
         for after, gap in ((False, gap_before.get(run)), (True, gap_after.get(run))):
             first, last = _held(candidates, run, after, gap, sights)
             if first <= last:
-                velocity = links.velocity[run.nodes[-1 if after else 0], 0 if after else 1]
+                velocity = links.past.velocity[run.nodes[-1]] if after else links.future.velocity[run.nodes[0]]
                 yield Hold(candidates, run, after, velocity, (first, last), sights)
 
 
@@ -280,7 +280,7 @@ def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights)
         begin = int(links.after[end])
         if begin >= 0:
             nodes = [*_beside(candidates, end, earlier)[::-1], *_beside(candidates, begin, links.near)]
-            velocities = np.stack([links.velocity[end, 0], links.velocity[begin, 1]])
+            velocities = np.stack([links.past.velocity[end], links.future.velocity[begin]])
             yield Gap(candidates, (run, by_first[begin]), np.array(nodes), velocities, sights)
 
 

@@ -11,6 +11,7 @@ the same neighbourhood finds the same links. In three steps, each of which only 
    `REACH_S` of every frame in the gap.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -80,14 +81,15 @@ class Candidates:
 
     @classmethod
     def of(cls, records: Sequence[Faces], time_base: Fraction, keep: float) -> "Candidates":
-        """The candidates of records that score ``keep`` or more."""
+        """The candidates of records that score ``keep`` or more; none whose numbers are not finite."""
         frames = [frame for record in records for frame in record.frames]
         kept = [
             (row, place, face)
             for row, frame in enumerate(frames)
             for place, face in enumerate(frame.faces)
-            if face.score >= keep
+            if face.score >= keep and all(map(math.isfinite, (*face.box, *face.landmarks)))
         ]
+        wide = 14 if any(face.landmarks for _, _, face in kept) else 4
         return cls(
             np.array([frame.pts for frame in frames], np.int64),
             np.array([float(frame.pts * time_base) for frame in frames]),
@@ -95,7 +97,30 @@ class Candidates:
             np.array([row for row, _, _ in kept], np.int64),
             np.array([place for _, place, _ in kept], np.int64),
             np.array([face.score for _, _, face in kept]),
-            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(len(kept), 14 if kept and kept[0][2].landmarks else 4),
+            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(len(kept), wide),
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Candidates"], cut: Sequence[bool]) -> "Candidates":
+        """Several one after another; ``cut`` says of each whether a scene begins with it."""
+        rows = np.cumsum([0] + [len(part.times) for part in parts])
+        scenes = np.cumsum([0] + [part.scene[-1] - part.scene[0] for part in parts]) + np.cumsum([*cut, False])
+        wide = max((part.shapes.shape[1] for part in parts), default=4)
+        return cls(
+            np.concatenate([np.zeros(0, np.int64), *(part.pts for part in parts)]),
+            np.concatenate([np.zeros(0), *(part.times for part in parts)]),
+            np.concatenate(
+                [
+                    np.zeros(0, np.int64),
+                    *(part.scene - part.scene[0] + scene for part, scene in zip(parts, scenes[:-1], strict=True)),
+                ]
+            ),
+            np.concatenate(
+                [np.zeros(0, np.int64), *(part.row + row for part, row in zip(parts, rows[:-1], strict=True))]
+            ),
+            np.concatenate([np.zeros(0, np.int64), *(part.place for part in parts)]),
+            np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
+            np.concatenate([np.zeros((0, wide)), *(part.shapes for part in parts if len(part.row))]),
         )
 
     def between(self, first: float, last: float) -> "Candidates":
@@ -131,24 +156,34 @@ def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
+class Motion:
+    """How candidates move by up to `MOTION_S` on one side of them: where they are (n, 2) in px, at what velocity (n, 2)
+    in px a second, and by how many candidates that is told (n,)."""
+
+    at: Vector
+    velocity: Vector
+    count: Indexes
+
+
+@dataclass(frozen=True, slots=True)
 class Links:
     """For each candidate the one after it in the next frame (``near``), over a short gap at most (``short``), over any
-    gap (``after``); -1 is none. All (n,) int64. ``velocity`` (n, 2, 2): px a second of the centre by the `MOTION_S`
-    before (0) and after (1)."""
+    gap (``after``); -1 is none. All (n,) int64. ``past`` and ``future`` are the motions before and after it."""
 
     near: Indexes
     short: Indexes
     after: Indexes
-    velocity: Vector
+    past: Motion
+    future: Motion
 
 
 def linked(candidates: Candidates) -> Links:
     """Link the candidates of a stretch of frames."""
     near = _neighbours(candidates)
-    motion = [_motion(candidates, inverse(near)), _motion(candidates, near)]
-    short = _bridged(candidates, near, motion, SHORT_S)
-    after = _bridged(candidates, short, motion, GAP_S)
-    return Links(near, short, after, np.stack([velocity for _, velocity, _ in motion], axis=1))
+    past, future = _motion(candidates, inverse(near)), _motion(candidates, near)
+    short = _bridged(candidates, near, past, future, SHORT_S)
+    after = _bridged(candidates, short, past, future, GAP_S)
+    return Links(near, short, after, past, future)
 
 
 def inverse(after: Indexes) -> Indexes:
@@ -190,7 +225,7 @@ def _assign(candidates: Candidates, ones: Indexes, others: Indexes, after: Index
     cost = _distance(candidates.shapes, ones, others)
     near = cost <= LINK_COST
     ones, others, cost = ones[near], others[near], cost[near]
-    rivals = np.minimum(_second(ones, cost), _second(others, cost))
+    rivals = np.minimum(runner_up(ones, cost), runner_up(others, cost))
     alone = np.isinf(rivals)
     after[ones[alone]] = others[alone]
     ones, others, cost, rivals = ones[~alone], others[~alone], cost[~alone], rivals[~alone]
@@ -216,7 +251,7 @@ def _distance(shapes: Vector, ones: Indexes, others: Indexes) -> Vector:
     return np.asarray(apart / scale + np.abs(np.log(size[others] / size[ones])))
 
 
-def _second(keys: Indexes, cost: Vector) -> Vector:
+def runner_up(keys: Indexes, cost: Vector) -> Vector:
     """For each pair the least cost among the other pairs of the same key; infinite where there is none."""
     order = np.lexsort((cost, keys))
     begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
@@ -232,12 +267,8 @@ def _second(keys: Indexes, cost: Vector) -> Vector:
     return np.where(place == best, second, least)
 
 
-def _motion(candidates: Candidates, towards: Indexes) -> tuple[Vector, Vector, Indexes]:
-    """Where each candidate is and how it moves by those up to `MOTION_S` to one side of it.
-
-    Returns:
-        centres (n, 2) in px, velocities (n, 2) in px a second, and by how many candidates (n,).
-    """
+def _motion(candidates: Candidates, towards: Indexes) -> Motion:
+    """The motion of each candidate by those up to `MOTION_S` to one side of it: a line of least squares."""
     at, now = centres(candidates.shapes), candidates.times[candidates.row]
     nodes = np.arange(len(now))
     current, count = nodes.copy(), np.ones(len(now), np.int64)
@@ -255,56 +286,48 @@ def _motion(candidates: Candidates, towards: Indexes) -> tuple[Vector, Vector, I
     n = count[:, None]
     spread = squares[:, None] - seconds[:, None] ** 2 / n + MOTION_PRIOR_S2
     velocity = (products - seconds[:, None] * moves / n) / spread
-    return at + (moves - velocity * seconds[:, None]) / n, velocity, count
+    return Motion(at + (moves - velocity * seconds[:, None]) / n, velocity, count)
 
 
-def _bridged(
-    candidates: Candidates, after: Indexes, motion: Sequence[tuple[Vector, Vector, Indexes]], longest: float
-) -> Indexes:
+def _bridged(candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float) -> Indexes:
     """Link the ends and beginnings that are loose where each is the other's best within a gap's length."""
     ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
-    ones, others, cost, limit = gaps(candidates, ends, begins, motion, longest)
-    fits = cost <= limit
-    ones, others, cost = ones[fits], others[fits], cost[fits]
-    cost = cost + STILL_COST * ((motion[0][2][ones] == 1).astype(float) + (motion[1][2][others] == 1))
-    # Equals exclude each other: which of them came first may hang on the order.
-    best = (cost < _second(ones, cost)) & (cost < _second(others, cost))
+    ones, others = gaps(candidates, ends, begins, longest)
+    cost = strangeness(candidates, ones, others, past, future)
+    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
+    fits = cost <= BRIDGE_COST + BRIDGE_COST_PER_S * seconds
+    ones, others = ones[fits], others[fits]
+    alone = (past.count[ones] == 1).astype(float) + (future.count[others] == 1)
+    cost = cost[fits] + LATER_COST_PER_S * seconds[fits] + STILL_COST * alone
     bridged = after.copy()
+    # Equals exclude each other: which of them came first may hang on the order.
+    best = (cost < runner_up(ones, cost)) & (cost < runner_up(others, cost))
     bridged[ones[best]] = others[best]
     return bridged
 
 
-def gaps(
-    candidates: Candidates,
-    ends: Indexes,
-    begins: Indexes,
-    motion: Sequence[tuple[Vector, Vector, Indexes]],
-    longest: float,
-) -> tuple[Indexes, Indexes, Vector, Vector]:
-    """Every end with every beginning up to ``longest`` seconds after it in the same scene.
-
-    Returns:
-        ends (pairs,), beginnings (pairs,), what each pair costs, and what it may cost.
-    """
-    now = candidates.times[candidates.row]
-    starts = now[begins]
+def gaps(candidates: Candidates, ends: Indexes, begins: Indexes, longest: float) -> tuple[Indexes, Indexes]:
+    """Every end with every beginning up to ``longest`` seconds after it in the same scene: (pairs,) of each."""
+    now, scene = candidates.times[candidates.row], candidates.scene[candidates.row]
     lows = np.searchsorted(candidates.row[begins], candidates.row[ends], "right")
-    highs = np.maximum(lows, np.searchsorted(starts, now[ends] + longest + ROUNDING_S, "right"))
+    highs = np.maximum(lows, np.searchsorted(now[begins], now[ends] + longest + ROUNDING_S, "right"))
     ones, others = np.repeat(ends, highs - lows), begins[_ranges(lows, highs)]
-    scene = candidates.scene[candidates.row]
     same = scene[ones] == scene[others]
-    ones, others = ones[same], others[same]
+    return ones[same], others[same]
+
+
+def strangeness(candidates: Candidates, ones: Indexes, others: Indexes, past: Motion, future: Motion) -> Vector:
+    """How badly each end and beginning foretell each other's place and size, in face sizes: (pairs,).
+
+    Motion counts for `GAP_S` at most: in longer ones people turn or stop.
+    """
     size = sizes(candidates.shapes)
-    scale = (size[ones] + size[others]) / 2
-    seconds = now[others] - now[ones]
-    (left, forward, _), (right, backward, _) = motion
-    between = right[others] - left[ones]
-    beside = (
-        np.hypot(*(between - forward[ones] * seconds[:, None]).T)
-        + np.hypot(*(between - backward[others] * seconds[:, None]).T)
-    ) / 2
-    cost = beside / scale + np.abs(np.log(size[others] / size[ones])) + LATER_COST_PER_S * seconds
-    return ones, others, cost, BRIDGE_COST + (BRIDGE_COST_PER_S + LATER_COST_PER_S) * seconds
+    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
+    seconds = np.minimum(seconds, GAP_S)[:, None]
+    between = future.at[others] - past.at[ones]
+    forward = np.hypot(*(between - past.velocity[ones] * seconds).T)
+    backward = np.hypot(*(between - future.velocity[others] * seconds).T)
+    return np.asarray((forward + backward) / (size[ones] + size[others]) + np.abs(np.log(size[others] / size[ones])))
 
 
 def _ranges(firsts: Indexes, ends: Indexes) -> Indexes:

@@ -82,17 +82,8 @@ class Tracks:
         identity_of: IdentityOf | None = None,
     ) -> None:
         """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where that is known."""
-        self._make(Candidates.of(records, time_base, point.keep), point, identity_of)
-
-    @classmethod
-    def of_candidates(cls, candidates: Candidates, point: WorkingPoint, identity_of: IdentityOf) -> "Tracks":
-        """The same from candidates that score ``point.keep`` or more."""
-        tracks = cls.__new__(cls)
-        tracks._make(candidates, point, identity_of)
-        return tracks
-
-    def _make(self, candidates: Candidates, point: WorkingPoint, identity_of: IdentityOf | None) -> None:
         self._point = point
+        candidates = Candidates.of(records, time_base, point.keep)
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
         self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
         hold_s = min(point.hold_s, LONGEST_HOLD_S)
@@ -102,17 +93,13 @@ class Tracks:
 
     def faces_at(self, pts: int) -> list[Face]:
         """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
-        return [sight.face for sight in self.sights_at(pts)]
-
-    def sights_at(self, pts: int) -> list[Sight]:
-        """The same, with what else is known of them."""
         row = self._row_of.get(pts)
         if row is None:
             return []
         found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
-        found = _without_doubles(found) if self._point.hides else _one_a_head(found)
+        shown = _without_doubles(found) if self._point.hides else _one_a_head(found)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
-        return sorted(found, key=lambda sight: (round(sight.face.width, 1), sight.face.box[0]))
+        return sorted((sight.face for sight in shown), key=lambda face: (round(face.width, 1), face.box[0]))
 
 
 def _one_a_head(sights: list[Sight]) -> list[Sight]:
