@@ -14,7 +14,9 @@ from facepaint.errors import FacepaintError, InputError, JobError, UsageError
 from facepaint.jobs import Failed
 from facepaint.looks import Look
 from facepaint.names import told_apart
+from facepaint.people import check_numbers
 from facepaint.status import JobStatus, find_job
+from facepaint.tracks import People
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,9 @@ def wait_item(
     display: Display,
     tend: Callable[[], object] | None = None,
     advice: str | None = None,
+    look: str | None = None,
 ) -> None:
-    """Wait for a job, showing how far it is; ``tend`` looks after the workers meanwhile.
+    """Wait for a job, or one of its looks, showing how far it is; ``tend`` looks after the workers meanwhile.
 
     ``advice`` says what to do if it fails, where it cannot be resumed.
 
@@ -135,11 +138,14 @@ def wait_item(
         if tend is not None:
             tend()
 
-    status = client.wait(job_id, on_change=show)
-    if status.state == "incomplete":
-        reasons = {n: reason for look in status.looks for n, reason in look.reasons.items()}
+    status = client.wait(job_id, look, on_change=show)
+    waited = [one for one in status.looks if one.id == look or look is None]
+    for one in waited:
+        _say_who_is_missing(client, job_id, one.look, display)
+    if any(one.state == "incomplete" for one in waited):
+        reasons = {n: reason for one in waited for n, reason in one.reasons.items()}
         first, reason = next(iter(reasons.items()), (0, "unknown"))
-        failed = sum(look.failed for look in status.looks)
+        failed = sum(one.failed for one in waited)
         raise JobError(
             f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
             + (advice or f"`facepaint resume {job_id}` tries again")
@@ -149,6 +155,16 @@ def wait_item(
         if status.undetected == status.total:
             raise JobError(f"{said}; " + (advice or f"`facepaint resume {job_id}` tries again"))
         display.say(f"facepaint: {said}")
+
+
+def _say_who_is_missing(client: Client, job_id: str, look: Look | None, display: Display) -> None:
+    """Warn of numbers that nobody in the video has: they could not be known before."""
+    people = client.store.find_record(keys.tracks(job_id), People) if look is not None and look.numbers else None
+    if look is not None and people is not None:
+        try:
+            check_numbers(look, people)
+        except UsageError as exc:
+            display.say(f"facepaint: {exc}")
 
 
 def _without_faces(client: Client, status: JobStatus) -> str:

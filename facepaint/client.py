@@ -19,10 +19,13 @@ from facepaint import keys
 from facepaint.errors import InputError, JobError, ServiceError
 from facepaint.jobs import Painted
 from facepaint.looks import Look, parse_look
+from facepaint.people import find_people
+from facepaint.repaint import repaint
 from facepaint.settings import Settings
-from facepaint.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs
+from facepaint.status import JobStatus, JobSummary, Known, find_job, in_parallel, job_status, list_jobs
 from facepaint.store import Store
-from facepaint.upkeep import delete_job, resume_job, revive
+from facepaint.tracks import PORTRAITS_MOST, People
+from facepaint.upkeep import delete_job, queue_missing, resume_job, revive
 from facepaint.wake import looks_of
 
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
     from viewer.save import SaveReport
 
 POLL_S = 1.0
+
+PORTRAITS_S = 30.0
+"""How long no new portrait may come before the others are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +149,68 @@ class Client:
                 missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
                 self._revive(job_id, look_id, min(missing, default=0))
             time.sleep(poll_s)
+
+    def people(
+        self, job_id: str, *, on_change: Callable[[JobStatus], None] | None = None, poll_s: float = POLL_S
+    ) -> People:
+        """Who is in a job's video: asked for where it is not known yet, and waited for.
+
+        A job of pictures has nobody, and is waited for until the faces in all of them were looked for.
+
+        Raises:
+            JobError: finding out was given up, or the upload was abandoned.
+        """
+        ask_at = 0.0
+        revive_at = time.monotonic() + 2 * self.settings.visibility_timeout_s
+        progress = (0, 0)
+        while True:
+            people = find_people(self.store, job_id)
+            if people is not None:
+                return people
+            status = self.status(job_id)
+            now = time.monotonic()
+            if on_change:
+                on_change(status)
+            if status.keys.all_looked_at and status.job.video is None:
+                return People((), status.stored)
+            if status.keys.all_looked_at and now >= ask_at:
+                ask_at = now + 2 * self.settings.visibility_timeout_s
+                self.queue.link(job_id)
+            if status.state == "abandoned":
+                raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
+            if progress != (status.stored, status.detected + status.undetected):
+                progress = (status.stored, status.detected + status.undetected)
+                revive_at = now + 2 * self.settings.visibility_timeout_s
+            elif now >= revive_at:
+                revive_at = now + 2 * self.settings.visibility_timeout_s
+                with contextlib.suppress(ServiceError):
+                    queue_missing(self.store, self.queue, job_id)
+            time.sleep(poll_s)
+
+    def portraits(self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S) -> dict[int, bytes]:
+        """The JPEGs of some people's faces by number, waited for as long as new ones come.
+
+        The workers make those of the surest people only.
+        """
+        found: dict[int, bytes] = {}
+        last = time.monotonic()
+        while time.monotonic() - last < PORTRAITS_S:
+            there = {row.key for row in self.store.list(keys.portraits(job_id))}
+            fresh = [n for n in numbers if n not in found and keys.portrait(job_id, n) in there]
+            found |= zip(fresh, in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh), strict=True)
+            if len(found) >= min(len(numbers), PORTRAITS_MOST):
+                break
+            last = time.monotonic() if fresh else last
+            time.sleep(poll_s)
+        return found
+
+    def repaint(self, job_id: str, filters: Sequence[str] | Look) -> str:
+        """Have a job painted with another look; returns the look's id. Raises as `facepaint.repaint.repaint`."""
+        from uploader.stickers import store_stickers
+
+        look = filters if isinstance(filters, Look) else parse_look(filters)
+        find_job(self.store, job_id)
+        return repaint(self.store, self.queue, job_id, store_stickers(look, self.store))
 
     def save(
         self,

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from facepaint.client import Snapshot
+from facepaint.status import JobStatus
 
 PLAIN_EVERY_S = 5.0
 
@@ -28,6 +29,9 @@ class Display(Protocol):
 
     def job(self, snapshot: Snapshot) -> None:
         """The workers have come this far."""
+
+    def people(self, status: JobStatus) -> None:
+        """The workers have come this far with finding out who is where."""
 
     def saved(self, done: int, total: int) -> None:
         """This many segments are in the saved file."""
@@ -58,6 +62,9 @@ class Silent:
         return
 
     def job(self, snapshot: Snapshot) -> None:
+        return
+
+    def people(self, status: JobStatus) -> None:
         return
 
     def saved(self, done: int, total: int) -> None:
@@ -121,6 +128,11 @@ class Bars(Silent):
         painted = max((look.painted + look.failed for look in status.looks), default=0)
         self._show("painted", painted, total, f"{rate:.0f} frames/s" if rate else "")
 
+    def people(self, status: JobStatus) -> None:
+        self._show("detected", status.detected + status.undetected, status.total)
+        if status.keys.all_looked_at:
+            self._show("followed", 0, None, "people, through the whole video", " ")
+
     def saved(self, done: int, total: int) -> None:
         self._show("saved", done, total)
 
@@ -153,6 +165,13 @@ class Lines(Silent):
         rate = self._rate.of(snapshot.frames)
         text = f"detected {status.detected + status.undetected}{of}, painted {painted}{of}"
         self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
+
+    def people(self, status: JobStatus) -> None:
+        if status.keys.all_looked_at:
+            self._line("people are followed through the whole video", last=True)
+        else:
+            of = f"/{status.total}" if status.total is not None else ""
+            self._line(f"detected {status.detected + status.undetected}{of}")
 
     def saved(self, done: int, total: int) -> None:
         self._line(f"saved {done}/{total} segments", last=done == total)

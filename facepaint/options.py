@@ -1,5 +1,6 @@
 """The options and arguments that several commands share, each with its unit and default."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,9 @@ import typer
 
 from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.encoders import EncoderName
+from facepaint.errors import UsageError
+from facepaint.looks import Look, parse_look
+from facepaint.whom import parse_whom
 
 
 class Device(StrEnum):
@@ -20,12 +24,45 @@ class Device(StrEnum):
     openvino = "openvino"
 
 
+class Cover(StrEnum):
+    """How much of a person a filter that hides covers."""
+
+    face = "face"
+    head = "head"
+
+
 Inputs = Annotated[
     list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")
 ]
 Filters = Annotated[
     list[str],
     typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),
+]
+Keep = Annotated[
+    list[str],
+    typer.Option(
+        "--keep",
+        metavar="ID",
+        help="Paint everyone but these, by their numbers in `facepaint faces JOB`; also several with commas.",
+        show_default=False,
+    ),
+]
+Only = Annotated[
+    list[str],
+    typer.Option("--only", metavar="ID", help="Paint only these people; also several with commas.", show_default=False),
+]
+Regions = Annotated[
+    list[str],
+    typer.Option(
+        "--region",
+        metavar="X,Y,W,H",
+        help="Paint only faces in this part of the upright picture, in px or percent: 0,0,50%,100% is its left half. "
+        "Repeat it for more parts.",
+        show_default=False,
+    ),
+]
+CoverOption = Annotated[
+    Cover | None, typer.Option("--cover", help="What filters that hide cover.  [default: the filter's option, face]")
 ]
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")]
 LookId = Annotated[str | None, typer.Option("--look", help="Which look, where a job has several: its id's beginning.")]
@@ -71,3 +108,20 @@ DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to 
 def output_choices(quality: int | None, encoder: str | None, keep_format: bool) -> dict[str, object]:
     """The settings of the result that were chosen; None leaves a setting as it is."""
     return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}
+
+
+def chosen_look(
+    filters: Sequence[str], keep: Sequence[str], only: Sequence[str], regions: Sequence[str], cover: Cover | None
+) -> Look:
+    """The look that the options ask for.
+
+    Raises:
+        UsageError: one of them is wrong, or does not go with the others.
+    """
+    whom = parse_whom(keep, only, regions)
+    look = parse_look(filters, whom)
+    if cover is not None and not look.hides:
+        raise UsageError(f"--cover {cover.value} is for filters that hide: blur, mosaic or fill")
+    if whom.numbers + whom.regions and all(spec.face for spec in look.filters):
+        raise UsageError("--keep, --only and --region are for filters without @: each of yours has a face of its own")
+    return look.covering(cover and cover.value)

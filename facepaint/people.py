@@ -57,8 +57,8 @@ def require_video(job: Job) -> None:
     """Raise `InputError` for a job of pictures: nobody is followed from one picture to the next."""
     if job.video is None:
         raise InputError(
-            f"job {job.id} is a list of pictures, in which people have no numbers; a part of each picture can be "
-            "chosen with --region"
+            f"job {job.id} is a list of pictures: nobody is followed from one to the next, so people have no numbers; "
+            "--region chooses a part of each picture, `facepaint faces --csv` tells where faces are"
         )
 
 

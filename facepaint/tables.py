@@ -1,5 +1,6 @@
 """What commands print: tables and facts of jobs, filters and detectors."""
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,8 +8,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from facepaint.jobs import Job
 from facepaint.looks import CATALOGUE
 from facepaint.status import JobStatus, JobSummary
+from facepaint.tracks import People
 
 
 def print_jobs(summaries: Iterable[JobSummary]) -> None:
@@ -54,6 +57,28 @@ def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
     for row in rows:
         table.add_row(*(str(row[name]) for name in ("name", "here", "licence", "summary")))
     Console().print(table)
+
+
+def print_people(job: Job, people: People, *, doubtful: bool = False) -> None:
+    """A row a person; how many more there may be."""
+    assert job.video is not None
+    tick = job.video.time_base
+    shown = people.people if doubtful else people.certain
+    rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]
+    for person in shown:
+        times = (f"{float((pts - job.start_pts) * tick):.2f}" for pts in (person.first, person.last, person.best_pts))
+        first, last, best = times
+        x1, y1, x2, y2 = person.best_box
+        number = f"{person.number}{' ?' if person.doubtful else ''}"
+        there = f"{(x1 + x2) / 2:.0f},{(y1 + y2) / 2:.0f}"
+        rows.append((number, first, last, str(person.frames), f"{person.score:.2f}", best, there))
+    if shown:
+        print_columns(rows)
+    else:
+        print("No face was found.")
+    hidden = len(people.people) - len(shown)
+    if hidden:
+        print(f"{hidden} more may be no faces: --all shows them", file=sys.stderr)
 
 
 def status_facts(now: JobStatus, why: str) -> dict[str, object]:

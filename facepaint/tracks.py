@@ -11,6 +11,9 @@ from typing import ClassVar, Literal
 
 from facepaint.jobs import Box
 
+PORTRAITS_MOST = 200
+"""Of so many people there are portraits, the surest ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
@@ -87,6 +90,12 @@ class People:
     def certain(self) -> tuple[Person, ...]:
         """Those that are surely faces."""
         return tuple(person for person in self.people if not person.doubtful)
+
+    @property
+    def portrayed(self) -> tuple[Person, ...]:
+        """Those of whom there are portraits."""
+        surest = sorted(self.people, key=lambda person: (person.doubtful, -person.score, person.number))
+        return tuple(surest[:PORTRAITS_MOST])
 
 
 Lookup = Callable[[int, int], int | None]

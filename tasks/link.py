@@ -32,9 +32,6 @@ ATTEMPT_S = 40.0
 TOGETHER = 16
 """Segments read or written at once."""
 
-PORTRAITS_MOST = 200
-"""Of so many people there are portraits, the surest ones."""
-
 SAME_FACE = 0.5
 """Two boxes in one frame are of one face from this IoU on."""
 
@@ -165,18 +162,12 @@ def _wake_looks(bench: Workbench, job_id: str, timeline: Timeline) -> None:
             bench.queue.paint(job_id, look, index)
 
 
-def portrayed(people: People) -> list[Person]:
-    """Of whom there are portraits."""
-    surest = sorted(people.people, key=lambda person: (person.doubtful, -person.score, person.number))
-    return surest[:PORTRAITS_MOST]
-
-
 def _wake_portraits(bench: Workbench, job_id: str) -> None:
     people = bench.store.find_record(keys.tracks(job_id), People)
     if people is None:
         return
     there = {row.key for row in bench.store.list(keys.portraits(job_id))}
-    missing = {p.best_segment for p in portrayed(people) if keys.portrait(job_id, p.number) not in there}
+    missing = {p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there}
     for index in sorted(missing):
         bench.queue.portraits(job_id, index)
 
@@ -189,7 +180,7 @@ def run_portraits(bench: Workbench, job_id: str, index: int, redelivered: bool =
         return 0
     job, timeline = known
     store, settings = bench.store, bench.settings
-    here = [person for person in portrayed(people) if person.best_segment == index]
+    here = [person for person in people.portrayed if person.best_segment == index]
     wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
     if not wanted:
         return 0

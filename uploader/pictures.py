@@ -37,12 +37,14 @@ def upload_pictures(
     """Upload pictures, already known to be some (see `uploader.inputs`), as one job.
 
     Raises:
-        UsageError: there are none.
+        UsageError: there are none, or the look names people.
         InputError: a sticker is no picture, or a picture has gone meanwhile.
         StoreUnreachable: the storage refuses, or stays away for too long.
     """
     if not paths:
         raise UsageError("no picture given")
+    if look.numbers:
+        raise UsageError("people in pictures have no numbers: --region chooses a part of each picture")
     store.make_bucket()
     look = store_stickers(look, store)
     total = sum(path.stat().st_size for path in paths)

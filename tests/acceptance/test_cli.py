@@ -112,7 +112,7 @@ def test_wrong_usage_says_what_to_do(facepaint: Command, arguments: tuple[str, .
 
 
 def test_a_bug_is_called_one(clip: Path) -> None:
-    broken = "import facepaint.cli as c; c.parse_look = None; c.main()"
+    broken = "import facepaint.cli as c, facepaint.paint_cli as p; p.chosen_look = None; c.main()"
     done = subprocess.run(
         [sys.executable, "-c", broken, "run", str(clip)], capture_output=True, text=True, timeout=60, check=False
     )

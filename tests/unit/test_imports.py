@@ -23,7 +23,14 @@ MAY_IMPORT = {
     "tasks": {"tasks", "models", "filters", CORE},
 }
 
-ON_TOP = {"facepaint/cli.py", "facepaint/detectors_cli.py", "facepaint/client.py", "facepaint/batch.py"}
+ON_TOP = {
+    "facepaint/cli.py",
+    "facepaint/paint_cli.py",
+    "facepaint/jobs_cli.py",
+    "facepaint/detectors_cli.py",
+    "facepaint/client.py",
+    "facepaint/batch.py",
+}
 """They may use the rooms, lazily: inside functions, so that a client without the extras can start."""
 
 COMMAND_LINE = {*ON_TOP, "facepaint/display.py", "facepaint/__main__.py"}

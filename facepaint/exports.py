@@ -1,0 +1,229 @@
+"""The faces of a job as a file for other programs: CSV, JSON, and COCO with keypoints.
+
+Written as they are read, segment by segment: of hours of video nothing but a few segments is held.
+"""
+
+import csv
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from facepaint import keys
+from facepaint.errors import InputError
+from facepaint.jobs import Box, Faces, Job
+from facepaint.status import in_parallel
+from facepaint.store import Store
+from facepaint.tracks import People, TrackedSegment
+
+TOGETHER = 8
+"""Segments read at once."""
+
+POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
+"""The landmarks in the field's order; right and left are the subject's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFace:
+    """A face of a frame: ``track`` is the person's number; ``found`` tells a detection from a place filled in.
+
+    Box and landmarks are in px of the upright frame, angles in degrees.
+    """
+
+    track: int | None
+    found: bool
+    score: float
+    box: Box
+    landmarks: tuple[float, ...]
+    yaw: float | None = None
+    pitch: float | None = None
+    roll: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedFrame:
+    """A frame and its faces; ``time_s`` counts from the video's start. ``picture`` is the name of a still picture."""
+
+    segment: int
+    pts: int
+    time_s: float
+    faces: tuple[ExportedFace, ...]
+    picture: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What is written: a job, its people, and its frames as they are read."""
+
+    job: Job
+    people: People
+    frames: Iterator[ExportedFrame]
+
+
+def exported_frames(store: Store, job: Job, people: People, *, doubtful: bool) -> Iterator[ExportedFrame]:
+    """Every frame of a job with its faces, in order; with ``doubtful`` those too that may be no faces."""
+    frames_of = _frames_of_picture if job.video is None else _frames_of_segment
+    shown = {person.number for person in (people.people if doubtful else people.certain)}
+    for first in range(0, people.segments, TOGETHER):
+        indexes = range(first, min(first + TOGETHER, people.segments))
+        for frames in in_parallel(lambda index: frames_of(store, job, index, shown), indexes):
+            yield from frames
+
+
+def _frames_of_segment(store: Store, job: Job, index: int, shown: set[int]) -> list[ExportedFrame]:
+    assert job.video is not None
+    record = store.get_record(keys.tracked(job.id, index), TrackedSegment)
+    found = []
+    for frame in record.frames:
+        faces = tuple(
+            ExportedFace(f.person, f.row is not None, f.score, f.box, f.landmarks, f.yaw, f.pitch, f.roll)
+            for f in frame.faces
+            if f.person in shown
+        )
+        time_s = float((frame.pts - job.start_pts) * job.video.time_base)
+        found.append(ExportedFrame(index, frame.pts, round(time_s, 6), faces))
+    return found
+
+
+def _frames_of_picture(store: Store, job: Job, index: int, _: set[int]) -> list[ExportedFrame]:
+    record = store.find_record(keys.faces(job.id, index), Faces)
+    frames = record.frames if record is not None else ()
+    return [
+        ExportedFrame(
+            index,
+            frame.pts,
+            0.0,
+            tuple(ExportedFace(None, True, f.score, f.box, f.landmarks) for f in frame.faces),
+            job.pictures[index],
+        )
+        for frame in frames
+    ]
+
+
+def export(store: Store, job: Job, people: People, kind: str, out: Path | None, *, doubtful: bool) -> None:
+    """Write the faces of a job to a file, or to standard output. ``kind`` is one of `WRITERS`.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with _opened(out) as file:
+        WRITERS[kind](file, Export(job, people, exported_frames(store, job, people, doubtful=doubtful)))
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """The file, which is there once it is whole; or standard output."""
+    if out is None:
+        yield sys.stdout
+        return
+    part = out.with_name(f"{out.name}.part")
+    try:
+        with part.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        part.replace(out)
+    except OSError as exc:
+        raise InputError(f"{out} cannot be written: {exc.strerror}") from exc
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write_csv(file: TextIO, exported: Export) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    corners = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+    still = exported.job.video is None
+    head = [
+        *(["picture"] if still else ["pts", "time_s"]),
+        "segment",
+        "track",
+        "score",
+        "found",
+        "x1",
+        "y1",
+        "x2",
+        "y2",
+    ]
+    writer.writerow([*head, *corners, "yaw", "pitch", "roll"])
+    for frame in exported.frames:
+        where = [frame.picture] if still else [frame.pts, frame.time_s]
+        for face in frame.faces:
+            points = face.landmarks or ("",) * len(corners)
+            angles = (face.yaw, face.pitch, face.roll)
+            found = int(face.found)
+            writer.writerow([*where, frame.segment, face.track, face.score, found, *face.box, *points, *angles])
+
+
+def _write_json(file: TextIO, exported: Export) -> None:
+    head = json.dumps({**_source(exported.job), "people": [asdict(person) for person in exported.people.people]})
+    file.write(f'{head[:-1]}, "frames": [')
+    for number, frame in enumerate(exported.frames):
+        file.write(f"{',' if number else ''}\n{json.dumps(asdict(frame))}")
+    file.write("\n]}\n")
+
+
+def _write_coco(file: TextIO, exported: Export) -> None:
+    """COCO's data format, "Keypoint Detection": a frame is an image, named by its pts, a face an annotation."""
+    job = exported.job
+    info = {"description": f"faces found in {job.source.name} by {job.detector.label}"}
+    category = {"id": 1, "name": "face", "keypoints": POINTS, "skeleton": []}
+    file.write(f'{{"info": {json.dumps(info)}, "categories": [{json.dumps(category)}], "images": [')
+    count = 0
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as rest:  # annotations come behind the last image
+        for number, frame in enumerate(exported.frames, 1):
+            file.write(f"{',' if number > 1 else ''}\n{json.dumps(_coco_image(job, frame, number))}")
+            for face in frame.faces:
+                count += 1
+                rest.write(f"{',' if count > 1 else ''}\n{json.dumps(_coco_annotation(face, count, number))}")
+        rest.seek(0)
+        file.write('\n], "annotations": [')
+        shutil.copyfileobj(rest, file)
+    file.write("\n]}\n")
+
+
+def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
+    if job.video is None:
+        return {"id": number, "file_name": frame.picture}
+    width, height = job.video.upright_size
+    name = f"{Path(job.source.name).stem}-{frame.pts}.png"
+    return {
+        "id": number, "file_name": name, "width": width, "height": height, "pts": frame.pts, "time_s": frame.time_s
+    }  # fmt: skip
+
+
+def _coco_annotation(face: ExportedFace, number: int, image: int) -> dict[str, Any]:
+    x1, y1, x2, y2 = face.box
+    seen = 2
+    points = [value for x, y in zip(face.landmarks[::2], face.landmarks[1::2], strict=True) for value in (x, y, seen)]
+    return {
+        "id": number,
+        "image_id": image,
+        "category_id": 1,
+        "bbox": [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
+        "area": round((x2 - x1) * (y2 - y1), 2),
+        "iscrowd": 0,
+        "keypoints": points or [0] * 3 * len(POINTS),
+        "num_keypoints": len(points) // 3,
+        "score": face.score,
+        "track_id": face.track,
+        "found": face.found,
+        "yaw": face.yaw,
+        "pitch": face.pitch,
+        "roll": face.roll,
+    }
+
+
+def _source(job: Job) -> dict[str, Any]:
+    facts: dict[str, Any] = {"job": job.id, "input": job.source.name, "detector": job.detector.label}
+    if job.video is not None:
+        width, height = job.video.upright_size
+        facts |= {"width": width, "height": height, "time_base": str(job.video.time_base), "start_pts": job.start_pts}
+    return facts
+
+
+Writer = Callable[[TextIO, Export], None]
+
+WRITERS: Mapping[str, Writer] = {"csv": _write_csv, "json": _write_json, "coco": _write_coco}

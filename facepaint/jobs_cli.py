@@ -1,0 +1,158 @@
+"""The commands about jobs: play or save one, list them, tell how far one is, resume it, delete it, see its people."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facepaint import keys
+from facepaint.batch import Saving, save_item
+from facepaint.client import Client
+from facepaint.display import make_display, show_page
+from facepaint.errors import JobError, UsageError
+from facepaint.keys import check_job_id
+from facepaint.memory import give_back_large_blocks
+from facepaint.options import AllowGaps, AsJson, JobId, LookId, Overwrite
+from facepaint.people import require_video
+from facepaint.status import alive_workers, find_job, why_waiting
+from facepaint.tables import print_jobs, print_people, print_status, status_facts
+
+
+def view(
+    job: JobId,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Join to one file (a folder for pictures) instead of playing.")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    look: LookId = None,
+    allow_gaps: AllowGaps = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a job while it is being made, or save it as one file."""
+    client = Client.connect()
+    if save is None:
+        open_viewer(client, check_job_id(job), browser=browser, look=look)
+        return
+    give_back_large_blocks()
+    with make_display(json=as_json) as display:
+        said = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
+    print(json.dumps(said) if as_json else said["saved"] if isinstance(said["saved"], str) else save)
+
+
+def jobs(as_json: AsJson = False) -> None:
+    """List the jobs, newest first."""
+    summaries = Client.connect().jobs()
+    if as_json:
+        rows = [{"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None} for s in summaries]
+        print(json.dumps(rows))
+        return
+    if summaries:
+        print_jobs(summaries)
+    else:
+        print("No jobs yet. Start one with: facepaint upload VIDEO", file=sys.stderr)
+
+
+def status(job: JobId, as_json: AsJson = False) -> None:
+    """Tell how far a job is, and what it waits for."""
+    client = Client.connect()
+    now = client.status(job)
+    why = why_waiting(now, alive_workers(client.store))
+    if as_json:
+        print(json.dumps(status_facts(now, why)))
+    else:
+        print_status(now, why)
+    if now.state == "incomplete":
+        raise typer.Exit(JobError.exit_code)
+
+
+def resume(
+    job: JobId,
+    seal: Annotated[
+        bool, typer.Option("--seal", help="End an upload that will not go on at its last whole segment.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Try again what was given up, and queue what is missing."""
+    client = Client.connect()
+    now = client.resume(job, seal=seal)
+    why = why_waiting(now, alive_workers(client.store))
+    if as_json:
+        print(json.dumps(status_facts(now, why)))
+    else:
+        print_status(now, why)
+
+
+def delete(
+    job: JobId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete a job: its video, its faces and what was painted."""
+    client = Client.connect()
+    source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
+    if not yes and sys.stdin.isatty():
+        typer.confirm(f"Delete job {job} ({source}) and everything painted from it?", abort=True)
+    print(f"{client.delete(job)} objects of {job} deleted")
+
+
+def faces(
+    job: JobId,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="PNG", help="Draw everyone's face with its number into this PNG.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Write people, and the faces of each frame, as one JSON object.")
+    ] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Write a row for each face of each frame.")] = False,
+    as_coco: Annotated[bool, typer.Option("--coco", help="Write COCO, frames as images, with keypoints.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]")
+    ] = None,
+    doubtful: Annotated[
+        bool, typer.Option("--all", help="With those that may be no faces.", show_default=False)
+    ] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Show who is in a video: a number for each person, for --keep, --only and name@NUMBER; and where all faces are."""
+    chosen = [name for name, on in (("json", as_json), ("csv", as_csv), ("coco", as_coco)) if on]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} are two files: ask for one at a time")
+    if out is not None and not chosen:
+        raise UsageError("--out is the file for --json, --csv or --coco; a picture goes to --sheet")
+    there = next((path for path in (sheet, out) if path is not None and path.exists()), None)
+    if there is not None and not overwrite:
+        raise UsageError(f"{there} is already there: name another file, or add --overwrite")
+    from facepaint.contact_sheet import save_sheet
+    from facepaint.exports import export
+
+    client = Client.connect()
+    record = find_job(client.store, job)
+    if sheet is not None or not chosen:
+        require_video(record)
+    with make_display(json=False) as display:
+        people = client.people(job, on_change=display.people)
+        if sheet is not None:
+            shown = people.people if doubtful else people.certain
+            save_sheet(sheet, record, shown, client.portraits(job, [person.number for person in shown]))
+    if chosen:
+        export(client.store, record, people, chosen[0], out, doubtful=doubtful)
+    else:
+        print_people(record, people, doubtful=doubtful)
+    for path in (sheet, out):
+        if path is not None:
+            print(path, file=sys.stderr if chosen and out is None else sys.stdout)
+
+
+def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None = None) -> None:
+    """Show a job's page: that of the running viewer, else one of our own until Ctrl-C."""
+    look_id = client.look_of(job_id, look)
+    path = f"/jobs/{job_id}?look={look_id}"
+    url = client.settings.viewer_url
+    if url is None:
+        from viewer.serve import serve
+
+        serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))
+    else:
+        show_page(f"{url.rstrip('/')}{path}", browser)

@@ -1,0 +1,232 @@
+"""The commands that paint: all on this machine, the parts of an installation, uploads, another look for a job."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
+from facepaint.client import Client
+from facepaint.display import make_display
+from facepaint.errors import UsageError
+from facepaint.jobs_cli import open_viewer
+from facepaint.memory import give_back_large_blocks
+from facepaint.options import (
+    AllowGaps,
+    AsJson,
+    CoverOption,
+    Detector,
+    DeviceOption,
+    EncoderOption,
+    Filters,
+    Inputs,
+    JobId,
+    Keep,
+    KeepFormat,
+    MinFace,
+    Only,
+    Overwrite,
+    Quality,
+    Regions,
+    Workers,
+    chosen_look,
+    output_choices,
+)
+from facepaint.settings import Settings
+
+
+def run(
+    inputs: Inputs,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write, or a folder for several inputs or pictures."),
+    ] = None,
+    filters: Filters = ["sunglasses"],  # noqa: B006
+    keep: Keep = [],  # noqa: B006 - Typer copies it
+    only: Only = [],  # noqa: B006
+    region: Regions = [],  # noqa: B006
+    cover: CoverOption = None,
+    detector: Detector = None,
+    min_face: MinFace = None,
+    quality: Quality = None,
+    encoder: EncoderOption = None,
+    keep_format: KeepFormat = False,
+    workers: Workers = None,
+    device: DeviceOption = None,
+    allow_gaps: AllowGaps = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Do everything on this machine: start the parts, paint, save, stop them.
+
+    To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and repaint.
+    """
+    from facepaint.foreground import Interrupts
+    from facepaint.stack import private_stack, running_connection
+
+    look = chosen_look(filters, keep, only, region, cover)
+    choices = {"detector": detector, "min_face": min_face, **output_choices(quality, encoder, keep_format)}
+    settings = Settings.load(**choices, device=device and device.value)
+    _check_detection(settings)
+    _check_encoder(settings)
+    batch = Batch.sort(inputs)
+    targets = batch.targets(out, overwrite=overwrite)
+    saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
+
+    def work(client: Client, tend: Callable[[], object] | None = None) -> None:
+        batch.each(
+            lambda index, item: run_item(client, item, targets[index], look, as_json=as_json, saving=saving, tend=tend)
+        )
+
+    living = running_connection(settings.home, **choices) if workers is None and device is None else None
+    if not batch.items:
+        pass
+    elif living is not None:
+        work(Client(living))
+    else:
+        with Interrupts(), private_stack(settings, workers) as stack:
+            work(Client(stack.settings), lambda: stack.tend(give_up=True))
+    batch.finish()
+
+
+def up(
+    workers: Workers = None,
+    viewer: Annotated[bool, typer.Option(help="Run the viewer too.")] = True,
+    port: Annotated[int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")] = None,
+    device: DeviceOption = None,
+) -> None:
+    """Run broker, storage, workers and viewer on this machine, in the foreground, until Ctrl-C."""
+    from facepaint.foreground import run_foreground
+
+    settings = Settings.load(device=device and device.value)
+    _check_detection(settings)
+    run_foreground(settings, workers=workers, viewer=viewer, viewer_port=port)
+
+
+def worker(
+    workers: Workers = None,
+    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = "paint,detect",
+    device: DeviceOption = None,
+) -> None:
+    """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
+    from facepaint.parts import worker_command, worker_environment
+    from facepaint.queue import QUEUES
+
+    names = [name.strip() for name in queues.split(",") if name.strip()]
+    if not names or not set(names) <= set(QUEUES):
+        raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
+    settings = Settings.load(device=device and device.value)
+    _check_detection(settings)
+    settings.require_services()
+    command = worker_command(settings, queues=names, processes=workers)
+    environment = worker_environment(settings)
+    os.chdir("/")  # else a tasks.py in the user's folder would shadow ours
+    os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals
+
+
+def _check_detection(settings: Settings) -> None:
+    """Refuse, before any work is done, a detector or device that the workers would refuse."""
+    from facepaint.parts import require_worker_extra
+
+    require_worker_extra()
+    from models import find_model
+
+    find_model(settings.detector)
+    if settings.device not in ("auto", "cpu") or settings.float16:
+        from models.session import check_device  # slow to import
+
+        check_device(settings.device, settings.float16)
+
+
+def _check_encoder(settings: Settings) -> None:
+    if settings.encoder is not None:
+        from tasks.encoders import require_encoder
+
+        require_encoder(settings.encoder)
+
+
+def upload(
+    inputs: Inputs,
+    filters: Filters = ["sunglasses"],  # noqa: B006
+    keep: Keep = [],  # noqa: B006
+    only: Only = [],  # noqa: B006
+    region: Regions = [],  # noqa: B006
+    cover: CoverOption = None,
+    view: Annotated[bool, typer.Option("--view", help="Play it in the browser while it is being made.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
+    resume: Annotated[str | None, typer.Option("--resume", metavar="JOB", help="Go on with this upload.")] = None,
+    detector: Detector = None,
+    min_face: MinFace = None,
+    quality: Quality = None,
+    encoder: EncoderOption = None,
+    keep_format: KeepFormat = False,
+    as_json: AsJson = False,
+) -> None:
+    """Upload videos or pictures and queue the work for the workers."""
+    look = chosen_look(filters, keep, only, region, cover)
+    settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
+    settings.require_services()
+    if not resume:
+        from facepaint.detectors import find_detector
+
+        find_detector(settings.detector)
+    if resume and len(inputs) != 1:
+        raise UsageError("--resume goes on with one job: give the one file it was uploaded from")
+    # Weak devices upload: a long video's index and the storage's client are never made at once.
+    give_back_large_blocks()
+    batch = Batch.sort(inputs)
+    client = Client(settings)
+    uploaded = []
+
+    def work(_: int, item: Item) -> None:
+        with make_display(json=as_json) as display:
+            job_id = upload_item(client, item, look, display, resume)
+            uploaded.append(job_id)
+            if wait:
+                wait_item(client, job_id, display)
+        print(json.dumps({"input": [str(path) for path in item.inputs], "job": job_id}) if as_json else job_id)
+
+    batch.each(work)
+    if not as_json and uploaded and not view and not wait:
+        print(f"Watch it with: facepaint view {uploaded[-1]}", file=sys.stderr)
+    batch.finish()
+    if view:
+        open_viewer(client, uploaded[-1], browser=True)
+
+
+def repaint(
+    job: JobId,
+    filters: Filters,
+    keep: Keep = [],  # noqa: B006
+    only: Only = [],  # noqa: B006
+    region: Regions = [],  # noqa: B006
+    cover: CoverOption = None,
+    view: Annotated[bool, typer.Option("--view", help="Play it in the browser while it is being made.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", help="Wait, and join it to one file (a folder for pictures).")
+    ] = None,
+    allow_gaps: AllowGaps = False,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Paint a job with another look; the faces that were found serve again."""
+    asked = chosen_look(filters, keep, only, region, cover)
+    client = Client.connect()
+    look = client.repaint(job, asked)
+    said: dict[str, object] = {"job": job, "look": look}
+    with make_display(json=as_json) as display:
+        if save is not None:
+            give_back_large_blocks()
+            said |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
+        elif wait:
+            wait_item(client, job, display, look=look)
+    print(json.dumps(said) if as_json else look)
+    if view:
+        open_viewer(client, job, browser=True, look=look)
+    elif not as_json and save is None:
+        print(f"Watch it with: facepaint view {job} --look {look}", file=sys.stderr)
