@@ -109,7 +109,7 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
     area = _around_face(face, scale, shape)
     if cover == "face":
         return area
-    head = _around_head(head_of(face), face.margin, area.soft).grown(scale / CORNERS_COVERED)
+    head = _around_head(pose_of(face), face.margin, area.soft).grown(scale / CORNERS_COVERED)
     # Whatever the landmarks say about the head, the face is hidden.
     head = head.grown(max(1.0, head.reaching(area.outline)))
     if shape == "ellipse":
@@ -123,7 +123,7 @@ def _around_face(face: Face, scale: float, shape: str) -> Area:
     of the box, whatever the roll, at `CORNERS_COVERED`."""
     # The px that the box only touches are covered too: the centre of one may lie half a px outside.
     width, height = face.width / 2 + 0.5 + face.margin, face.height / 2 + 0.5 + face.margin
-    soft, roll = max(1.0, SOFT_EDGE * face.width), math.radians(head_of(face).roll)
+    soft, roll = max(1.0, SOFT_EDGE * face.width), math.radians(pose_of(face).roll)
     if shape == "box":
         return Area(face.centre, width * scale, height * scale, 0.0, soft, ellipse=False)
     corners = Area(face.centre, width, height, 0.0, soft, ellipse=False).outline
@@ -142,11 +142,6 @@ def _around_head(head: HeadPose, margin: float, soft: float) -> Area:
     return Area(head.at(*HEAD_CENTRE), across, along, roll, soft, ellipse=True)
 
 
-def head_of(face: Face) -> HeadPose:
-    """How the face's head stands."""
-    if face.head is not None:
-        return face.head
-    pose = pose_of(face)
-    aside = (pose.nose[0] - pose.eyes[0]) * pose.right[0] + (pose.nose[1] - pose.eyes[1]) * pose.right[1]
-    yaw = math.degrees(math.asin(min(1.0, max(-1.0, aside / (0.5 * pose.size)))))
-    return HeadPose(*pose.eyes, pose.size, yaw=yaw, roll=math.degrees(pose.roll))
+def is_somewhere(face: Face) -> bool:
+    """Whether all that tells where a face is are numbers."""
+    return all(map(math.isfinite, (*face.box, *face.landmarks, face.margin)))

@@ -6,7 +6,6 @@ than that can ever be won back. ``docs/privacy.md`` says what that is worth.
 """
 
 import hashlib
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepaint.looks import FilterSpec, parse_filter
-from filters.area import covered_area
+from filters.area import covered_area, is_somewhere
 from filters.face import Face
 from filters.planes import Pixels, Planes, Region, rgb_to_yuv
 
@@ -57,7 +56,7 @@ class Hiding:
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Hide one face in place; the region touched, within the frame. A face that is nowhere may be anywhere."""
-        if not all(map(math.isfinite, (*face.box, *face.landmarks, face.margin))):
+        if not is_somewhere(face):
             return self.cover(planes)
         spec = self.spec
         area = covered_area(face, spec.number("scale"), spec.text("shape"), spec.text("cover"))

@@ -39,6 +39,13 @@ class Painter:
     filters: tuple[tuple[FilterSpec, Filter], ...]
     size: tuple[int, int] = (0, 0)
 
+    def keyed(self, secret: bytes) -> "Painter":
+        """The same, the noise on hidden faces made of a secret: see `filters.hiding.Hiding`."""
+        filters = (
+            (spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in self.filters
+        )
+        return replace(self, filters=tuple(filters))
+
     def touches(self, faces: Iterable[Face]) -> bool:
         """Whether any filter is for any of these faces."""
         return any(self._is_for(spec, face) for face in faces for spec, _ in self.filters)
@@ -66,13 +73,10 @@ class Painter:
         return spec.meant.chooses(face.identity, face.box, self.size, face.margin, hides=spec.hides)
 
 
-def make_painter(look: Look, stickers: Mapping[str, bytes], secret: bytes = b"") -> Painter:
+def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:
     """The painter of a look; ``stickers`` holds the bytes of its users' pictures by sha256.
-
-    ``secret`` is what the noise of hidden faces is made of: see `filters.hiding.Hiding`.
 
     Raises:
         InputError: a sticker is no picture, too large, or not among ``stickers``.
     """
-    made = ((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters)
-    return Painter(tuple((spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in made))
+    return Painter(tuple((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters))

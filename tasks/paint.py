@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import lru_cache, partial
+from functools import lru_cache
 
 from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
 from facepaint.looks import Look
 from facepaint.tracks import Lookup
 from filters.registry import Painter, make_painter
 from tasks.bare import bare_frame
+from tasks.brush import Brush, known_times, sound
 from tasks.canvas import Canvas
 from tasks.decode import Bins, DecodeReport, decode_window, window_times
 from tasks.detectors import card_of
@@ -53,13 +54,14 @@ def paint_segment(
     assert job.video is not None
     target = run[-1]
     clock, report = Stopwatch(), DecodeReport()
-    painter = painter_for(look, stickers, job.video.upright_size)
-    point = working_point(look.hides, card_of(job.detector))
+    painter = painter_for(look, stickers, job.video.upright_size, job.source.sha256_ends.encode())
+    point = replace(working_point(look.hides, card_of(job.detector)), hold_s=look.hold_s)
     upright = Upright(job.video, job.output)
-    canvas = Canvas(upright)
+    found = {index: sound(record) for index, record in faces.items()}
     with clock.stage("link"):
-        tracks = Tracks([faces[index] for index in sorted(faces)], job.video.time_base, point)
-    known = _looked_at(faces.get(target.index))
+        tracks = Tracks([found[index] for index in sorted(found)], job.video.time_base, point)
+    known = known_times(found.get(target.index))
+    brush = Brush(Canvas(upright), painter, look.hides, known, report.damaged)
     painted_faces = frames = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
         decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
@@ -68,32 +70,17 @@ def paint_segment(
             with clock.stage("link"):
                 here = tracks.faces_at(frame.pts)
             with clock.stage("paint"):
-                if look.hides and frame.pts not in known:
-                    canvas.paint(frame, painter.cover)
-                elif painter.touches(here):
-                    canvas.paint(
-                        frame,
-                        partial(
-                            painter.paint, faces=here, time_s=float((frame.pts - job.start_pts) * job.video.time_base)
-                        ),
-                    )
+                brush.paint(frame, here, float((frame.pts - job.start_pts) * job.video.time_base))
                 painted_faces += len(here)
             with clock.stage("encode"):
                 encoder.write(frame)
             frames += 1
         with clock.stage("encode"):
             encoded = encoder.finish() if frames else None
-    notes = (*upright.notes, *report.notes(job.video, job.start_pts, window_times(run)))
+    notes = (*upright.notes, *report.notes(job.video, job.start_pts, window_times(run)), *brush.notes())
     if encoded is None:  # the rest of the video is played on behind it
         return blank_segment(job, run, threads, worker, notes)
     return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=notes)
-
-
-def _looked_at(record: Faces | None) -> set[int]:
-    """The times of the frames whose faces are known; a hiding look covers the others whole."""
-    if record is None:
-        return set()
-    return {frame.pts for frame in record.frames if frame.status != "failed"}
 
 
 def blank_segment(
@@ -138,9 +125,12 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
     )
 
 
-def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int]) -> Painter:
-    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256."""
-    return replace(_painter(look, tuple(sorted(stickers.items()))), size=size)
+def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes) -> Painter:
+    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256.
+
+    ``secret`` is something that only the source's owner knows: see `filters.hiding.Hiding`.
+    """
+    return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
 
 
 @lru_cache(maxsize=4)

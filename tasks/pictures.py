@@ -21,6 +21,7 @@ from filters.planes import Planes
 from filters.registry import Painter
 from models import DetectorModel, shipped_model
 from models.providers import AUTO, Runtime
+from tasks.brush import known_times, sound
 from tasks.detect import load_detector
 from tasks.metadata import orientation, save_options
 from tasks.paint import Result, painter_for
@@ -129,16 +130,18 @@ def paint_picture(
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
-    here = faces_of_picture(faces, picture_score(look.hides, card)) if faces else []
+    found = faces and sound(faces)
+    known = known_times(found) == {index}
+    here = faces_of_picture(found, picture_score(look.hides, card)) if found else []
     with clock.stage("decode"):
         picture = _open(data, index)
     height, width = picture.rgb.shape[:2]
-    painter = painter_for(look, stickers, (width, height))
+    painter = painter_for(look, stickers, (width, height), hashlib.sha256(data).digest())
     kind = result_format(picture.file)
     as_it_came = not look.hides and not painter.touches(here) and kind == picture_format(picture.file)
     if not as_it_came:
         with clock.stage("paint"):
-            _paint(picture, look, painter, here, known=faces is not None)
+            _paint(picture, look, painter, here, known=known)
         with clock.stage("encode"):
             data = _encode(picture, data, kind, hides=look.hides)
     sha256 = hashlib.sha256(data).hexdigest()

@@ -134,7 +134,7 @@ def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_ti
     shown = {}
     for secret, time_s in ((b"one", 0.0), (b"one", 1.5), (b"other", 0.0)):
         frame = noise(200, 200)
-        make_painter(parse_look([name]), {}, secret).paint(frame, [face_at(100, 100, 80)], time_s)
+        make_painter(parse_look([name]), {}).keyed(secret).paint(frame, [face_at(100, 100, 80)], time_s)
         shown[secret, time_s] = frame
     assert same(shown[b"one", 0.0], shown[b"one", 1.5])
     assert np.ptp(shown[b"one", 0.0].y.astype(int) - shown[b"other", 0.0].y) > NOISE[0] / 3

@@ -1,0 +1,150 @@
+"""A look that hides fails closed: of a frame whose faces are in doubt nothing is seen."""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+
+import av
+import numpy as np
+import pytest
+
+from benchmarks.clips import make_portrait_clip
+from facepaint.jobs import Candidate, DetectorSpec, Faces, FrameFaces, Job
+from facepaint.looks import parse_filter, parse_look
+from facepaint.settings import Settings
+from filters.face import Face
+from filters.planes import Planes, Region
+from filters.registry import Painter
+from models.providers import Runtime
+from tasks.brush import Brush
+from tasks.canvas import Canvas
+from tasks.detect import detect_segment
+from tasks.paint import Result, paint_segment
+from tasks.upright import Upright
+from tests.cut_clip import CutClip, cut_clip
+from uploader.upload import new_job
+
+LOOK = parse_look(["fill"])
+FRAMES = 12
+
+
+@dataclass(frozen=True)
+class Detected:
+    """A clip of one segment, its job, and what was found in it."""
+
+    clip: CutClip
+    job: Job
+    faces: Faces
+
+    def painted(self, faces: Faces | None) -> Result:
+        found = {} if faces is None else {0: faces}
+        return paint_segment(self.job, LOOK, self.clip.records, [self.clip.segments[0].data], found, {})
+
+
+@pytest.fixture(scope="module")
+def detected(tmp_path_factory: pytest.TempPathFactory) -> Detected:
+    path = tmp_path_factory.mktemp("closed") / "closed.mp4"
+    make_portrait_clip(path, seconds=FRAMES / 10, size=(320, 180), fps=10, audio=None, options={"bf": "0"})
+    return found_in(cut_clip(path, 2.0))
+
+
+def found_in(clip: CutClip) -> Detected:
+    job = replace(new_job(clip.probed, Settings.load(), DetectorSpec()), start_pts=clip.records[0].start)
+    return Detected(clip, job, detect_segment(job, clip.records, [clip.segments[0].data], Runtime("cpu")))
+
+
+def hidden_whole(result: Result) -> list[int]:
+    """The numbers of the frames that are of one colour."""
+    with av.open(BytesIO(result.data)) as container:
+        pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
+    assert len(pictures) == FRAMES
+    return [number for number, picture in enumerate(pictures) if picture.std() < 3]
+
+
+def with_frame(faces: Faces, number: int, frame: FrameFaces | None) -> Faces:
+    frames = list(faces.frames)
+    frames[number : number + 1] = [] if frame is None else [frame]
+    return replace(faces, frames=tuple(frames))
+
+
+NOWHERE = Candidate(0.9, (float("nan"), 0.0, 10.0, 10.0), (5.0,) * 10)
+BESIDE = Candidate(0.9, (40.0, 40.0, 80.0, 90.0), (*(60.0,) * 9, float("inf")))
+
+DOUBTS: dict[str, Callable[[FrameFaces], FrameFaces | None]] = {
+    "its detection failed": lambda frame: replace(frame, status="failed"),
+    "it was skipped by an older version": lambda frame: replace(frame, status="skipped", faces=()),
+    "the record lacks it": lambda _: None,
+    "a box is no number": lambda frame: replace(frame, faces=(NOWHERE, *frame.faces)),
+    "a landmark is no number": lambda frame: replace(frame, faces=(*frame.faces, BESIDE)),
+}
+
+
+@pytest.mark.parametrize("why", DOUBTS)
+def test_a_frame_in_doubt_is_hidden_whole(detected: Detected, why: str) -> None:
+    doubtful = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
+    result = detected.painted(doubtful)
+    assert hidden_whole(result) == [4]
+    assert result.record.notes == ("1 frame hidden whole: its faces are not known",)
+
+
+def test_without_a_record_of_faces_everything_is_hidden(detected: Detected) -> None:
+    assert hidden_whole(detected.painted(None)) == list(range(FRAMES))
+    assert hidden_whole(detected.painted(detected.faces)) == []
+
+
+def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Detected) -> None:
+    """The second half of a packet is noise: the decoder fills in what it makes of the frames before."""
+    (segment,) = detected.clip.segments
+    data, packets = bytearray(segment.data), segment.record.packets
+    end = sum(packet.stored_bytes for packet in packets[:7])
+    size = packets[6].stored_bytes // 2
+    data[end - size : end] = random.Random(3).randbytes(size)
+    damaged = replace(detected.clip, segments=[replace(segment, data=bytes(data))])
+    seen = found_in(damaged)
+    assert [frame.status for frame in seen.faces.frames] == ["detected"] * 6 + ["failed"] + ["detected"] * 5
+    assert seen.faces.frames[6].faces, "what is found all the same is kept"
+    result = seen.painted(seen.faces)
+    assert hidden_whole(result) == [6]
+    assert "1 frame hidden whole: parts are made up by the decoder" in result.record.notes
+    # Whoever detects may have been luckier.
+    assert hidden_whole(seen.painted(detected.faces)) == [6]
+
+
+class Raising:
+    """A filter with a bug that shows in some frames, after it has begun to paint."""
+
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+        planes.y[:10] = 0
+        if time_s > 1:
+            raise IndexError("list index out of range")
+        return []
+
+
+def frames() -> Iterator[av.VideoFrame]:
+    for pts in range(3):
+        frame = av.VideoFrame.from_ndarray(np.random.default_rng(pts).integers(0, 255, (90, 160, 3), np.uint8))
+        yield frame.reformat(format="yuv420p")
+
+
+def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -> None:
+    assert detected.job.video is not None
+    canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
+    face = Face((20.0, 20.0, 60.0, 70.0), (), 0.9)
+    painter = Painter(((parse_filter("blur"), Raising()),))
+    brush = Brush(canvas, painter, True, {0, 1, 2}, [])
+    spread = []
+    for pts, frame in enumerate(frames()):
+        frame.pts = pts
+        brush.paint(frame, [face], float(pts))
+        spread.append(frame.to_ndarray(format="gray").std() > 3)
+    assert spread == [True, True, False]
+    assert list(brush.notes()) == ["1 frame hidden whole: painting failed with IndexError: list index out of range"]
+
+
+def test_a_sticker_that_raises_is_an_error(detected: Detected) -> None:
+    assert detected.job.video is not None
+    canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
+    brush = Brush(canvas, Painter(((parse_filter("dog"), Raising()),)), False, (), [])
+    with pytest.raises(IndexError):
+        brush.paint(next(frames()), [Face((20.0, 20.0, 60.0, 70.0), (), 0.9)], 2.0)
