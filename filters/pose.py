@@ -19,9 +19,9 @@ MEAN_FACE: Floats = np.array(
 )
 """Right eye, left eye, nose, right and left mouth corner (5 x 3) in head space.
 
-Measured: the shape and the poses that together fit the landmarks of our own detector best, on 835 faces of 15 people who
-turn by up to 70 degrees (alternating least squares; 2.6 % of the eye distance remain). Which tilt counts as none is a
-convention: here the corners of the mouth are straight below the eyes.
+Measured: the shape and the poses that together fit the landmarks of our own detector best, on 835 faces of 15 people
+who turn by up to 70 degrees (alternating least squares; 2.6 % of the eye distance remain). Which tilt counts as none is
+a convention: here the corners of the mouth are straight below the eyes.
 """
 
 BOX_SIDE = 2.48

@@ -8,17 +8,20 @@ from filters.artwork import Artwork
 from filters.planes import Pixels, Planes, Region
 
 
-def stamp(planes: Planes, artwork: Artwork, to_frame: Affine) -> list[Region]:
+def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0) -> list[Region]:
     """Blend artwork into a frame, in place.
 
     Args:
         planes: the frame.
         artwork: what to paint.
         to_frame: from the artwork's units to px of the frame.
+        opacity: from 0, which paints nothing, to 1.
 
     Returns:
         The region touched, within the frame; none if the artwork lies outside of it.
     """
+    if opacity <= 0:
+        return []
     block = planes.block(*_bounds(artwork, to_frame))
     if block is None:
         return []
@@ -27,6 +30,8 @@ def stamp(planes: Planes, artwork: Artwork, to_frame: Affine) -> list[Region]:
     to_block = Affine.shift(-0.5 - block.x1, -0.5 - block.y1) @ to_frame @ artwork.to_units(level)
     source = artwork.coloured(level, planes.matrix, planes.full_range)
     warped = cv2.warpAffine(source, (to_block @ Affine.shift(0.5, 0.5)).matrix, block.size, flags=cv2.INTER_LINEAR)
+    if opacity < 1:
+        warped = cv2.convertScaleAbs(warped, alpha=opacity)
     y, u, v, alpha = _split(warped)
     planes.lay(0, block, y, alpha)
     if planes.chroma_shift_x or planes.chroma_shift_y:

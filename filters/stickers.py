@@ -1,56 +1,67 @@
-"""Sticker filters: artwork of ours placed by a face's landmarks, and the user's own pictures placed on its box."""
+"""Sticker filters: artwork of ours, and the user's own pictures, as planes in the space of a head."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from facepaint.errors import InputError
 from facepaint.looks import FilterSpec
 from filters.affine import Affine
 from filters.artwork import Artwork, svg_artwork
 from filters.cutout import read_sticker
-from filters.face import Face, Point, Pose, pose_of
+from filters.face import Face, pose_of
 from filters.planes import Planes, Region
+from filters.pose import HeadPose, Point
 from filters.stamp import stamp
 
 UNITS = 100.0
 """All artwork is drawn for a face whose eyes are this many units of the SVG apart."""
 
-WIDEST_COVER = 1.6
-"""A user's picture covers the face's box, but grows no more than this beyond fitting into it (a banner would)."""
+FACE_SIDES = (2.3, 2.95)
+"""Width and height of what a user's picture covers, in eye distances: a little more than the box of a face does."""
 
-Spot = Literal["eyes", "nose", "lip", "head", "face"]
+FACE_MIDDLE = (0.0, 0.36, 0.15)
+"""Where in head space its middle is."""
+
+WIDEST_COVER = 1.6
+"""A user's picture covers that, but grows no more than this beyond fitting into it (a banner would)."""
+
+AWAY = (0.5, 0.2)
+"""From the first to the second share of its area that is still seen, a flat part fades: from 60 to 78 degrees."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of artwork and where it goes.
+    """One piece of artwork and where it goes: a plane in head space (see `filters.pose`).
 
-    The point ``origin`` of the SVG lands on a ``spot`` of the face, ``offset`` eye distances to the right and down
-    along the face's own axes. ``flat`` tells how much it narrows as the head turns: 1 as the face does, 0 not at all.
+    The point ``origin`` of the SVG lies at ``place``: eye distances right, down and out from between the eyes. The
+    plane faces as the face does, but for ``turn`` degrees about the vertical (positive to the picture's right), and
+    then ``tilt`` degrees about its own horizontal (positive with its top leaning back). ``round`` is how much it looks
+    the same from all sides, as a cylinder about the vertical: 1 shows its front however the head turns, 0 is flat.
     """
 
     asset: str
     origin: Point
-    spot: Spot
-    offset: Point = (0.0, 0.0)
-    flat: float = 1.0
+    place: tuple[float, float, float]
+    turn: float = 0.0
+    tilt: float = 0.0
+    round: float = 0.0
     mirrored: bool = False
 
 
 STICKERS: Mapping[str, tuple[Part, ...]] = {
-    "sunglasses": (Part("sunglasses", (150, 54), "eyes"),),
-    "moustache": (Part("moustache", (140, 54), "lip"),),
-    "party-hat": (Part("party-hat", (110, 236), "head", (0.0, -1.05), flat=0.3),),
+    "sunglasses": (Part("sunglasses", (150, 54), (0.0, 0.0, 0.2)),),
+    "moustache": (Part("moustache", (140, 54), (0.0, 0.8, 0.28)),),
+    "party-hat": (Part("party-hat", (110, 236), (0.0, -1.05, -0.5), round=1.0),),
     "dog": (
-        Part("dog-ear", (60, 150), "head", (-0.9, -0.95), flat=0.3),
-        Part("dog-ear", (60, 150), "head", (0.9, -0.95), flat=0.3, mirrored=True),
-        Part("dog-nose", (90, 40), "nose"),
+        Part("dog-ear", (60, 150), (-0.9, -0.95, -0.5), turn=-15, round=0.3),
+        Part("dog-ear", (60, 150), (0.9, -0.95, -0.5), turn=15, round=0.3, mirrored=True),
+        Part("dog-nose", (90, 40), (0.0, 0.565, 0.47)),
     ),
-    "crown": (Part("crown", (140, 165), "head", (0.0, -1.0), flat=0.3),),
-    "me-gusta": (Part("me-gusta", (150, 201), "face", flat=0.5),),
+    "crown": (Part("crown", (140, 165), (0.0, -1.0, -0.5), round=1.0),),
+    "me-gusta": (Part("me-gusta", (150, 201), (0.0, 0.52, 0.15), round=0.5),),
 }
-"""The stickers of the catalogue: which points of which drawings land on which points of the face."""
+"""The stickers of the catalogue: which points of which drawings lie where on the head."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,37 +82,39 @@ class Sticker:
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Paint on one face in place; the regions touched, within the frame."""
         pose = pose_of(face)
-        return [
-            region for part, artwork in self.parts for region in stamp(planes, artwork, placed(part, pose, self.scale))
-        ]
+        regions: list[Region] = []
+        for part, artwork in self.parts:
+            to_frame = placed(part, pose, self.scale)
+            regions += stamp(planes, artwork, to_frame, face.opacity * shown(part, to_frame, self.scale * pose.size))
+        return regions
 
 
-def placed(part: Part, pose: Pose, scale: float = 1.0) -> Affine:
+def placed(part: Part, pose: HeadPose, scale: float = 1.0) -> Affine:
     """Where a part goes: the transform from units of its SVG to px of the frame."""
-    down = _times(pose.down, scale * pose.size)
-    right = _times(pose.right, scale * pose.size * (1 - part.flat * (1 - pose.turn)))
-    spot = _spot(part.spot, pose)
-    aside, below = part.offset
-    at = (spot[0] + aside * right[0] + below * down[0], spot[1] + aside * right[1] + below * down[1])
-    facing = _times(right, (-1 if part.mirrored else 1) / UNITS)
-    return Affine.landing(facing, _times(down, 1 / UNITS), part.origin, at)
+    to_right, to_down, to_out = pose.axes
+    turn, tilt = math.radians(part.turn - part.round * pose.yaw), math.radians(part.tilt)
+    facing = _sum(_times(to_right, math.sin(turn)), _times(to_out, math.cos(turn)))
+    right = _sum(_times(to_right, math.cos(turn)), _times(to_out, -math.sin(turn)))
+    down = _sum(_times(to_down, math.cos(tilt)), _times(facing, math.sin(tilt)))
+    unit = scale / UNITS
+    across = _times(right, -unit if part.mirrored else unit)
+    return Affine.landing(across, _times(down, unit), part.origin, pose.at(*part.place))
 
 
-def _spot(spot: Spot, pose: Pose) -> Point:
-    if spot == "lip":
-        return _towards(pose.nose, pose.mouth, 0.45)
-    if spot == "face":
-        middle = _towards(pose.eyes, pose.mouth, 0.5)
-        return middle[0] + (pose.head[0] - pose.eyes[0]) / 2, middle[1] + (pose.head[1] - pose.eyes[1]) / 2
-    return {"eyes": pose.eyes, "nose": pose.nose, "head": pose.head}[spot]
+def shown(part: Part, to_frame: Affine, size: float) -> float:
+    """How opaque a part that lies so is (0-1), if an eye distance of its artwork is ``size`` px from the front."""
+    seen = (to_frame.xx * to_frame.yy - to_frame.xy * to_frame.yx) * (UNITS / size) ** 2
+    first, last = AWAY
+    x = min(1.0, max(0.0, ((-seen if part.mirrored else seen) - last) / (first - last)))
+    return x * x * (3 - 2 * x)
 
 
 def _times(vector: Point, factor: float) -> Point:
     return vector[0] * factor, vector[1] * factor
 
 
-def _towards(a: Point, b: Point, share: float) -> Point:
-    return a[0] + share * (b[0] - a[0]), a[1] + share * (b[1] - a[1])
+def _sum(a: Point, b: Point) -> Point:
+    return a[0] + b[0], a[1] + b[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +138,10 @@ class UserSticker:
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Paint on one face in place; the regions touched, within the frame."""
-        fits = (face.width / self.artwork.width, face.height / self.artwork.height)
-        size = min(max(fits), WIDEST_COVER * min(fits)) * self.scale
-        pose = pose_of(face)
-        middle = (self.artwork.left + self.artwork.width / 2, self.artwork.top + self.artwork.height / 2)
-        to_frame = Affine.landing(_times(pose.right, size), _times(pose.down, size), middle, face.centre)
-        return stamp(planes, self.artwork, to_frame)
+        pose, artwork = pose_of(face), self.artwork
+        fits = (FACE_SIDES[0] / artwork.width, FACE_SIDES[1] / artwork.height)
+        scale = min(max(fits), WIDEST_COVER * min(fits)) * self.scale * UNITS
+        middle = (artwork.left + artwork.width / 2, artwork.top + artwork.height / 2)
+        part = Part("", middle, FACE_MIDDLE, round=0.5)
+        to_frame = placed(part, pose, scale)
+        return stamp(planes, artwork, to_frame, face.opacity * shown(part, to_frame, scale * pose.size))
