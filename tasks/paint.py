@@ -59,7 +59,7 @@ def paint_segment(
     upright = Upright(job.video, job.output)
     found = {index: sound(record) for index, record in faces.items()}
     with clock.stage("link"):
-        tracks = Tracks([found[index] for index in sorted(found)], job.video.time_base, point)
+        tracks = Tracks([found[index] for index in sorted(found)], job.video.time_base, point, identity_of)
     known = known_times(found.get(target.index))
     brush = Brush(Canvas(upright), painter, look.hides, known, report.damaged)
     painted_faces = frames = 0

@@ -26,6 +26,7 @@ from facepaint.store import Store
 from models.session import check_device
 from tasks.bench import Workbench
 from tasks.encoders import encoders_here
+from tasks.link import run_link, run_portraits
 from tasks.work import run_detect, run_paint
 
 log = logging.getLogger(__name__)
@@ -121,8 +122,6 @@ def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
 @app.task(name=LINK, base=SegmentTask, bind=True)
 def link(self: SegmentTask, job: str) -> None:
     """Find out who is where in a whole job."""
-    from tasks.link import run_link
-
     if _sound(job):
         run_link(bench(), job, self.redelivered)
 
@@ -130,8 +129,6 @@ def link(self: SegmentTask, job: str) -> None:
 @app.task(name=PORTRAITS, base=SegmentTask, bind=True)
 def portraits(self: SegmentTask, job: str, index: int) -> None:
     """Cut out the faces of the people who are seen best in one segment."""
-    from tasks.link import run_portraits
-
     if _sound(job, index):
         run_portraits(bench(), job, index, self.redelivered)
 
