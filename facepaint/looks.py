@@ -79,7 +79,7 @@ SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, ma
 OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
 SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
 COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
-HOLD = Option("hold", "seconds before first and after last sight that stay hidden", 0.3, minimum=0.0, maximum=1.0)
+HOLD = Option("hold", "seconds before first and after last sight that stay hidden", 0.3, minimum=0.0, maximum=0.7)
 MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
 
 

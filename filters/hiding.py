@@ -25,6 +25,9 @@ SMALLEST_CELL_PX = 4.0
 NOISE = (32, 16, 16)
 """By how much the average of a cell is off at most, in Y, U and V: all values in between are as likely."""
 
+FLAT = 2
+"""Averages of a plane that differ by no more have nothing to tell, and stay exact: grey pictures stay grey."""
+
 NOISE_CELLS = 64
 """Side of the grid of noise; a larger area of cells repeats it."""
 
@@ -39,10 +42,11 @@ class Hiding:
 
     ``secret`` is what the noise is made of: something that who sees the result alone does not know, and the same in
     every frame of a video. So there is nothing to average out over time, and the same frame is always hidden alike.
+    None leaves the averages exact.
     """
 
     spec: FilterSpec
-    secret: bytes = b""
+    secret: bytes | None = b""
 
     @classmethod
     def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Hiding":  # noqa: ARG003 - as every maker
@@ -130,16 +134,21 @@ def _averages(samples: Pixels, grid: tuple[int, int], noise: Noise) -> Pixels:
     # Halving even sides is much the fastest of OpenCV's reductions.
     while all(side % 2 == 0 and side > 4 * cells for side, cells in zip(left.shape[::-1], grid, strict=True)):
         left = np.asarray(cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-    exact = cv2.resize(left, grid, interpolation=cv2.INTER_AREA).reshape(grid[::-1])
+    exact = np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8).reshape(grid[::-1])
+    if np.ptp(exact) <= FLAT:
+        return exact
     # Counted from the middle, so that it stays with the face when the grid gets another row.
     rows, columns = ((np.arange(cells) - cells // 2) % NOISE_CELLS for cells in grid[::-1])
     return np.asarray(np.clip(exact + noise[np.ix_(rows, columns)], 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=8)
-def _noise(secret: bytes) -> tuple[Noise, Noise, Noise]:
+def _noise(secret: bytes | None) -> tuple[Noise, Noise, Noise]:
     """The noise of the three planes: shape (`NOISE_CELLS`, `NOISE_CELLS`) each, the same on every machine."""
     count = NOISE_CELLS * NOISE_CELLS
+    if secret is None:
+        exact = np.zeros((NOISE_CELLS, NOISE_CELLS), np.int16)
+        return exact, exact, exact
     # A cryptographic hash, so that the noise of cells whose content is known does not tell that of the others.
     stream = np.frombuffer(hashlib.shake_256(secret).digest(3 * count), np.uint8).reshape(3, NOISE_CELLS, NOISE_CELLS)
     y, u, v = (np.rint((plane / 127.5 - 1) * most).astype(np.int16) for plane, most in zip(stream, NOISE, strict=True))

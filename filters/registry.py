@@ -39,7 +39,7 @@ class Painter:
     filters: tuple[tuple[FilterSpec, Filter], ...]
     size: tuple[int, int] = (0, 0)
 
-    def keyed(self, secret: bytes) -> "Painter":
+    def keyed(self, secret: bytes | None) -> "Painter":
         """The same, the noise on hidden faces made of a secret: see `filters.hiding.Hiding`."""
         filters = (
             (spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in self.filters

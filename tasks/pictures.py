@@ -224,8 +224,10 @@ def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None
 def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: list[Face]) -> None:
     """Paint the picture as it shows on black and on white, and tell from how these differ what shows through.
 
-    So alpha is painted like a colour: a face may be in it, too.
+    So alpha is painted like a colour: a face may be in it, too. Without noise, which would be cut off at black and
+    white and show in what is transparent.
     """
+    painter = painter.keyed(None)
     opacity = cv2.merge((alpha, alpha, alpha))
     shown = np.asarray(cv2.multiply(picture.rgb, opacity, scale=1 / 255), np.uint8)
     untouched = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]

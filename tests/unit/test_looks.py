@@ -156,7 +156,7 @@ def test_covering_the_head_is_for_every_filter_that_hides() -> None:
 
 
 def test_faces_stay_hidden_as_long_as_the_most_careful_filter_says() -> None:
-    assert parse_look(["blur:hold=0.1", "fill:hold=0.8", "dog"]).hold_s == 0.8
+    assert parse_look(["blur:hold=0.1", "fill:hold=0.6", "dog"]).hold_s == 0.6
     assert parse_look(["dog"]).hold_s == 0.0
 
 
