@@ -223,7 +223,8 @@ def _seconds(clock: Clock, pts: int) -> float:
 
 
 def _place(video: VideoStream, face: TrackedFace) -> list[float]:
-    width, height = video.upright_size
-    left, top, right, bottom = face.box
-    shares = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-    return [face.person, *(round(share, 4) for share in shares)]
+    """The person, and what is in the picture of the face's box."""
+    across, down = video.upright_size
+    left, right = (min(max(x / across, 0.0), 1.0) for x in face.box[::2])
+    top, bottom = (min(max(y / down, 0.0), 1.0) for y in face.box[1::2])
+    return [face.person, *(round(share, 4) for share in (left, top, right - left, bottom - top))]

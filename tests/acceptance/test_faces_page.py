@@ -1,12 +1,21 @@
 """Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look that comes of it."""
 
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
+import av
+import numpy as np
 import pytest
+import skimage.data
+from PIL import Image
 
 from facepaint import keys
-from facepaint.looks import Look
+from facepaint.jobs import Painted
+from facepaint.looks import Look, parse_look
+from facepaint.processes import Child
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -14,6 +23,8 @@ from tests.devtools import Page, chromium
 from tests.helpers import eventually
 from tests.live_viewer import live_viewer
 from tests.made_job import MadeJob, heartbeat, plain_job
+from tests.portraits import BOX
+from uploader.upload import upload
 
 pytestmark = pytest.mark.browser
 
@@ -190,3 +201,65 @@ def test_nothing_of_it_sticks_out(page: Page, url: str, store: Store, width: int
     assert page.run("document.documentElement.scrollWidth") <= width
     bar: dict[str, Any] = page.run("document.querySelector('#making').getBoundingClientRect().toJSON()")
     assert bar["bottom"] <= 800
+
+
+SIDE = 320
+"""Of each of the two portraits in px."""
+
+
+def write_twins(path: Path) -> None:
+    """Two seconds of the public-domain portrait beside its mirror image, sinking a little."""
+    portrait = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE)))
+    both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
+    with av.open(str(path), "w") as output:
+        stream: Any = output.add_stream("libx264", rate=20, options={"preset": "ultrafast", "g": "20"})
+        stream.width, stream.height, stream.pix_fmt = 2 * SIDE, SIDE, "yuv420p"
+        for number in range(40):
+            frame = av.VideoFrame.from_ndarray(np.roll(both, number // 8, axis=0), "rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 20)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
+
+
+def sharpness(store: Store, job_id: str, look: str) -> list[float]:
+    """How much neighbouring pixels of the left and of the right face differ in the first painted picture."""
+    record = store.get_record(keys.painted(job_id, look, 0), Painted)
+    with av.open(io.BytesIO(store.get(keys.painted_data(job_id, look, record.name)))) as container:
+        luma = next(container.decode(video=0)).to_ndarray(format="gray").astype(float)
+    left, top, right, bottom = (round(side * SIDE / 512) for side in BOX)
+    faces = luma[top:bottom, left:right], luma[top:bottom, 2 * SIDE - right : 2 * SIDE - left]
+    return [float(np.abs(np.diff(face, axis=1)).mean()) for face in faces]
+
+
+@pytest.mark.slow
+def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
+    page: Page,
+    url: str,
+    settings: Settings,
+    store: Store,
+    queue: Queue,
+    start_worker: Callable[..., Child],
+    tmp_path: Path,
+) -> None:
+    """Real faces, real workers: found on request, clicked in the picture that hides them, painted with the new look."""
+    start_worker(settings)
+    write_twins(tmp_path / "twins.mp4")
+    job_id = upload(tmp_path / "twins.mp4", parse_look(["blur"]), store, queue, settings).job_id
+
+    page.open(f"{url}jobs/{job_id}")
+    eventually(lambda: seen(page, "#find-people"), 60)
+    page.run("document.querySelector('#find-people').click()")
+    eventually(lambda: seen(page, "#people-count") == "2 people", 60)
+    page.press("c")
+    left, top, right, bottom = eventually(lambda: place(page, 1), 20)
+    page.click((left + right) / 2, (top + bottom) / 2)
+    assert eventually(lambda: chosen(page) == [[1], [1]])
+    page.run("document.querySelector('#make').click()")
+
+    look = eventually(lambda: page.run("new URLSearchParams(location.search).get('look')"), 20)
+    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.5, 60)
+    hidden = sharpness(store, job_id, parse_look(["blur"]).id)
+    kept = sharpness(store, job_id, look)
+    assert max(hidden) < 2
+    assert kept[0] > 3 * hidden[0]
+    assert kept[1] == pytest.approx(hidden[1], rel=0.2)

@@ -34,7 +34,7 @@ export class Panel {
     const { state, people } = told;
     show(byId('people'));
     show(byId('find-people'), state === 'ready');
-    byId('people').classList.toggle('busy', state === 'asked');
+    byId('people').classList.toggle('busy', state === 'asked' && told.workers > 0);
     if (state !== 'made') {
       this.#say(this.#why(told));
       return state === 'waiting' || state === 'asked' ? ASK_AGAIN_MS : null;

@@ -12,13 +12,18 @@ export class Picture {
   #on = false;
   #time = 0;
   #aspect;
+  #doubtful = new Set();
 
   constructor({ video, model, chosen, aspect, url }) {
     this.#video = video;
     this.#chosen = chosen;
     this.#aspect = aspect;
     this.#positions = new Positions(model, url, () => this.#draw());
-    chosen.addEventListener('change', () => this.#mark());
+    chosen.addEventListener('change', () => {
+      this.#mark();
+      this.#draw();
+    });
+    byId('doubtful').addEventListener('toggle', () => this.#draw());
     new ResizeObserver(() => this.#fit()).observe(video);
     video.addEventListener('resize', () => this.#fit());
     this.#follow();
@@ -33,6 +38,16 @@ export class Picture {
     show(this.#layer, on);
     this.#fit();
     this.#draw();
+  }
+
+  // The people who may be no faces: as long as they are folded away below, only the chosen ones are shown here.
+  set doubtful(numbers) {
+    this.#doubtful = new Set(numbers);
+    this.#draw();
+  }
+
+  #shows(number) {
+    return !this.#doubtful.has(number) || byId('doubtful').open || this.#chosen.has(number);
   }
 
   // The time of the frame on the screen, which only newer browsers tell; the playhead's is at most a frame away.
@@ -76,6 +91,7 @@ export class Picture {
     const faces = this.#positions.at(this.#time);
     const seen = new Set();
     for (const [number, left, top, width, height] of faces) {
+      if (!this.#shows(number)) continue;
       seen.add(number);
       const { style } = this.#button(number);
       style.left = `${100 * left}%`;
