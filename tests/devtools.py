@@ -76,7 +76,8 @@ class Page:
         while self.network_changed:
             self.network_changed = False
             self.call("Page.navigate", url=url)
-            eventually(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url)
+            # A browser that has just started on a busy machine takes its time over the first page.
+        eventually(lambda: self.run("document.readyState") == "complete" and self.run("location.href") == url, 30)
 
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is waited for."""
