@@ -1,0 +1,330 @@
+"""Who is where in a job: when it is found out and what waits for it; with real storage and broker."""
+
+import base64
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tasks.link
+from benchmarks.clips import make_portrait_clip
+from facepaint import keys
+from facepaint.client import Client
+from facepaint.errors import InputError, NotYet, UsageError
+from facepaint.jobs import Claim, Faces, Failed, Job, Painted
+from facepaint.looks import Look, parse_look
+from facepaint.people import ask_for_people
+from facepaint.queue import PRIORITIES, QUEUES, Queue
+from facepaint.repaint import repaint
+from facepaint.settings import Settings
+from facepaint.status import job_status
+from facepaint.store import Store
+from facepaint.tracks import People, Person, TrackedSegment
+from facepaint.upkeep import resume_job
+from facepaint.whom import Whom
+from tasks.bench import Workbench
+from tasks.link import run_link, run_portraits
+from tasks.portraits import plain_portrait
+from tasks.work import run_detect, run_paint
+from tests.media_compare import read_video
+from viewer.save import save
+
+SEGMENTS = 3
+
+KEEP_1 = parse_look(["fill"], Whom(keep=(1,)))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two people; the second leaves to the right."""
+    path = tmp_path_factory.mktemp("clip") / "clip.mp4"
+    return make_portrait_clip(path, seconds=SEGMENTS, size=(320, 180), fps=15, gop=15, audio=None)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    yield
+    tasks.link._kept = None
+
+
+@pytest.fixture
+def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
+    return Workbench(store, queue, settings.model_copy(update={"segment_s": 1.0}))
+
+
+@pytest.fixture
+def detected(clip: Path, bench: Workbench) -> str:
+    """A job with one look that names somebody, all of its faces found; its messages are thrown away."""
+    job_id = Client(bench.settings).upload(clip, KEEP_1).job_id
+    for index in range(SEGMENTS):
+        run_detect(bench, job_id, index)
+    take(bench.queue)
+    return job_id
+
+
+def take(queue: Queue) -> list[tuple[str, int | None]]:
+    """Every waiting message, task and segment, sorted; the queues are empty afterwards."""
+    found: set[tuple[str, int | None]] = set()
+    with queue.app.connection_for_read() as connection:
+        channel: Any = connection.default_channel
+        for name in QUEUES:
+            for step in range(PRIORITIES):
+                while raw := channel.client.lpop(channel._q_for_pri(name, step)):
+                    message = json.loads(raw)
+                    body = json.loads(base64.b64decode(message["body"]))[1]
+                    found.add((message["headers"]["task"].removeprefix("facepaint."), body.get("index")))
+    return sorted(found, key=str)
+
+
+def paints() -> list[tuple[str, int | None]]:
+    return [("paint", index) for index in range(SEGMENTS)]
+
+
+def painted(bench: Workbench, job_id: str, index: int, look: Look = KEEP_1) -> Painted | None:
+    return bench.store.find_record(keys.painted(job_id, look.id, index), Painted)
+
+
+def people_of(bench: Workbench, job_id: str) -> People:
+    return bench.store.get_record(keys.tracks(job_id), People)
+
+
+def tracks_of(bench: Workbench, job_id: str) -> list[bytes]:
+    return [bench.store.get(keys.tracked(job_id, index)) for index in range(SEGMENTS)]
+
+
+def test_a_look_that_names_people_waits_for_the_link(clip: Path, bench: Workbench) -> None:
+    job_id = Client(bench.settings).upload(clip, KEEP_1).job_id
+    other = repaint(bench.store, bench.queue, job_id, parse_look(["crown"]))
+    take(bench.queue)
+    for index in (2, 0):
+        run_detect(bench, job_id, index)
+    assert run_link(bench, job_id) is None, "not everything is looked at"
+    assert take(bench.queue) == []
+    run_detect(bench, job_id, 1)
+    assert take(bench.queue) == [("link", None), *paints()], "the look that names nobody goes ahead"
+    run_paint(bench, job_id, 0, KEEP_1.id)
+    assert painted(bench, job_id, 0) is None
+    assert take(bench.queue) == [("link", None)], "what is lost is asked for again"
+    run_paint(bench, job_id, 0, other)
+    assert painted(bench, job_id, 0, parse_look(["crown"])) is not None
+    assert run_link(bench, job_id) is not None
+    segments = {person.best_segment for person in people_of(bench, job_id).people}
+    assert take(bench.queue) == [*paints(), *(("portraits", index) for index in sorted(segments))]
+    assert run_link(bench, job_id) is None, "it stands"
+
+
+def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
+    bench: Workbench, detected: str, clip: Path, tmp_path: Path
+) -> None:
+    run_link(bench, detected)
+    assert [person.number for person in people_of(bench, detected).certain] == [1, 2]
+    for index in range(SEGMENTS):
+        run_paint(bench, detected, index, KEEP_1.id)
+    save(bench.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
+    before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
+    frames = [
+        (frame, face)
+        for index in range(SEGMENTS)
+        for frame in bench.store.get_record(keys.tracked(detected, index), TrackedSegment).frames
+        for face in frame.faces
+        if face.row is not None and face.score > 0.6
+    ]
+    assert {face.person for _, face in frames} == {1, 2}
+    for frame, face in frames:
+        number = before.times.index(frame.pts * before.time_base)
+        x1, y1, x2, y2 = (max(0, round(side)) for side in face.box)
+        there, here = (video.luma[number][y1:y2, x1:x2].astype(int) for video in (before, after))
+        changed = float((np.abs(there - here) > 30).mean())
+        assert changed < 0.02 if face.person == 1 else changed > 0.3, (number, face.person, changed)
+
+
+def test_linking_goes_on_in_several_messages(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_link(bench, detected)
+    whole = tracks_of(bench, detected), people_of(bench, detected)
+    bench.store.delete(keys.tracks(detected))
+    for index in range(SEGMENTS):
+        bench.store.delete(keys.tracked(detected, index))
+    monkeypatch.setattr(tasks.link, "ATTEMPT_S", -1.0)
+    monkeypatch.setattr(tasks.link, "TOGETHER", 1)
+    messages = 0
+    while not bench.store.exists(keys.tracks(detected)):
+        messages += 1
+        try:
+            run_link(bench, detected)
+        except NotYet:
+            assert not list(bench.store.list(f"{keys.prefix(detected)}claims/")), "nobody is at work"
+        if messages == 3:
+            tasks.link._kept = None  # the next message goes to another process
+    assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, "read, read again elsewhere, numbered, written, ended"
+    assert (tracks_of(bench, detected), people_of(bench, detected)) == whole
+
+
+def crashed(bench: Workbench, job_id: str) -> None:
+    """As many workers died of linking as are allowed to."""
+    ago = datetime.now(UTC) - timedelta(seconds=1000)
+    bench.store.put_record(keys.claim(job_id, "link", 0), Claim("dead", bench.settings.max_tries, ago))
+
+
+def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(bench: Workbench, detected: str) -> None:
+    crashed(bench, detected)
+    run_link(bench, detected)
+    reason = bench.store.get_record(keys.tracks_failed(detected), Failed).reason
+    assert take(bench.queue) == paints()
+    run_paint(bench, detected, 0, KEEP_1.id)
+    record = painted(bench, detected, 0)
+    assert record is not None
+    assert record.notes == (f"every face is hidden: who is where is not known ({reason})",)
+    with pytest.raises(Exception, match="was given up"):
+        ask_for_people(bench.store, bench.queue, detected)
+
+    resume_job(bench.store, bench.queue, detected)
+    assert take(bench.queue) == [("link", None)]
+    run_link(bench, detected)
+    run_paint(bench, detected, 0, KEEP_1.id)
+    again = painted(bench, detected, 0)
+    assert again is not None
+    assert again.notes == ()
+
+
+def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(bench: Workbench, detected: str) -> None:
+    look = parse_look(["dog@2"])
+    repaint(bench.store, bench.queue, detected, look)
+    crashed(bench, detected)
+    run_link(bench, detected)
+    run_paint(bench, detected, 0, look.id)
+    failed = bench.store.get_record(keys.painted_failed(detected, look.id, 0), Failed)
+    assert failed.reason == "who is where in the video is not known: its worker died or hung 3 times"
+
+
+def test_people_keep_their_numbers_when_a_part_is_looked_at_again(bench: Workbench, detected: str) -> None:
+    """``--keep 1`` must not come to mean someone else."""
+    faces = bench.store.get(keys.faces(detected, 0))
+    bench.store.delete(keys.faces(detected, 0))
+    bench.store.put_record(keys.faces_failed(detected, 0), Failed(0, "its worker died", 3))
+    run_link(bench, detected)
+    take(bench.queue)
+    before = people_of(bench, detected)
+    # As if they had been numbered the other way round.
+    swapped = People(tuple(p for p in _renumbered(before)), before.segments)
+    bench.store.put_record(keys.tracks(detected), swapped)
+    resume_job(bench.store, bench.queue, detected)
+    assert not bench.store.exists(keys.tracks(detected))
+    assert take(bench.queue) == [("detect", 0)]
+    bench.store.put(keys.faces(detected, 0), faces)
+    run_link(bench, detected)
+    after = people_of(bench, detected)
+    assert [person.number for person in after.certain] == [1, 2]
+    middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.certain}
+    assert middles[1] > middles[2], "who had number 1 was the one on the right"
+    for person in after.certain:
+        frames = bench.store.get_record(keys.tracked(detected, person.best_segment), TrackedSegment).frames
+        (frame,) = (frame for frame in frames if frame.pts == person.best_pts)
+        (face,) = (face for face in frame.faces if face.person == person.number)
+        assert abs((face.box[0] + face.box[2]) / 2 - middles[person.number]) < 10
+    assert not bench.store.exists(keys.tracks_before(detected))
+
+
+def _renumbered(people: People) -> list[Person]:
+    numbers = {1: 2, 2: 1}
+    renumbered = (replace(person, number=numbers.get(person.number, person.number)) for person in people.people)
+    return sorted(renumbered, key=lambda person: person.number)
+
+
+def test_faces_found_again_in_another_order_are_nobodys(bench: Workbench, detected: str) -> None:
+    run_link(bench, detected)
+    record = bench.store.get_record(keys.faces(detected, 1), Faces)
+    bench.store.put_record(keys.faces(detected, 1), Faces(1, record.frames, record.detector, "another", worker="late"))
+    run_paint(bench, detected, 1, KEEP_1.id)
+    made = painted(bench, detected, 1)
+    assert made is not None
+    assert made.notes == ("some faces were found again since people were numbered: nobody is known by them",)
+
+
+def test_portraits_show_faces(bench: Workbench, detected: str) -> None:
+    run_link(bench, detected)
+    people = people_of(bench, detected)
+    source = bench.store.get(keys.source(detected, people.people[1].best_segment))
+    bench.store.put(keys.source(detected, people.people[1].best_segment), b"\0" * len(source))
+    for index in range(SEGMENTS):
+        run_portraits(bench, detected, index)
+    portraits = [bench.store.get(keys.portrait(detected, person.number)) for person in people.people]
+    for data in portraits:
+        with Image.open(io.BytesIO(data)) as picture:
+            assert (picture.format, picture.size) == ("JPEG", (160, 160))
+    damaged = [person.best_segment == people.people[1].best_segment for person in people.people]
+    assert [data == plain_portrait() for data in portraits] == damaged
+    assert not list(bench.store.list(f"{keys.prefix(detected)}claims/"))
+
+
+def test_another_look_is_painted_from_the_faces_that_are_there(bench: Workbench, detected: str) -> None:
+    look = parse_look(["crown", "fill@2"])
+    assert repaint(bench.store, bench.queue, detected, look) == look.id
+    assert take(bench.queue) == [("link", None)]
+    run_link(bench, detected)
+    take(bench.queue)
+    for index in range(SEGMENTS):
+        run_paint(bench, detected, index, look.id)
+    assert repaint(bench.store, bench.queue, detected, look) == look.id
+    assert take(bench.queue) == [], "the same look again is no second one"
+    assert len(job_status(bench.store, detected).looks) == 2
+    repaint(bench.store, bench.queue, detected, parse_look(["mosaic"]))
+    assert take(bench.queue) == paints()
+    with pytest.raises(UsageError, match=r"nobody with the number 7 in this video: it has 2 people, 1 to 2, "):
+        repaint(bench.store, bench.queue, detected, parse_look(["dog@7"]))
+
+
+def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, bench: Workbench) -> None:
+    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    take(bench.queue)
+    run_detect(bench, job_id, 0)
+    look = parse_look(["blur"], Whom(only=(2,)))
+    repaint(bench.store, bench.queue, job_id, look)
+    assert take(bench.queue) == []
+    run_detect(bench, job_id, 1)
+    run_detect(bench, job_id, 2)
+    assert take(bench.queue) == [("link", None), *paints()]
+
+
+def test_people_are_found_for_who_asks(bench: Workbench, clip: Path, tmp_path: Path) -> None:
+    """And nobody else: a look that names nobody needs no link."""
+    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    for index in range(SEGMENTS):
+        assert ask_for_people(bench.store, bench.queue, job_id) is None
+        run_detect(bench, job_id, index)
+    assert "link" not in {task for task, _ in take(bench.queue)}
+    assert ask_for_people(bench.store, bench.queue, job_id) is None
+    assert take(bench.queue) == [("link", None)]
+    run_link(bench, job_id)
+    people = ask_for_people(bench.store, bench.queue, job_id)
+    assert people is not None
+    assert len(people.certain) == 2
+    assert "paint" not in {task for task, _ in take(bench.queue)}
+
+    Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
+    pictures = Client(bench.settings).upload_pictures([tmp_path / "one.png"], ["blur"]).job_id
+    with pytest.raises(InputError, match="is a list of pictures"):
+        ask_for_people(bench.store, bench.queue, pictures)
+    with pytest.raises(UsageError, match="people in pictures have no numbers"):
+        Client(bench.settings).upload_pictures([tmp_path / "one.png"], KEEP_1)
+    with pytest.raises(InputError, match="--region chooses a part of each picture"):
+        repaint(bench.store, bench.queue, pictures, KEEP_1)
+
+
+def test_a_deleted_job_leaves_no_tracks(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    linked = tasks.link._link
+
+    def late(store: Store, job: Job, segments: int) -> People:
+        people = linked(store, job, segments)
+        Client(bench.settings).delete(job.id)
+        return people
+
+    monkeypatch.setattr(tasks.link, "_link", late)
+    run_link(bench, detected)
+    assert not [row.key for row in bench.store.list(keys.prefix(detected))]
