@@ -1,0 +1,130 @@
+"""The faces of a job as CSV, JSON and COCO, and the contact sheet: what programs and people get to see."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from facepaint import keys
+from facepaint.contact_sheet import save_sheet
+from facepaint.exports import WRITERS, export
+from facepaint.jobs import Candidate, Faces, FrameFaces, Job
+from facepaint.store import Store
+from facepaint.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
+from tests.made_job import MadeJob, plain_job
+
+BOX = (100.0, 40.0, 140.0, 90.0)
+POINTS = (110.0, 60.0, 130.0, 60.0, 120.0, 70.0, 112.0, 80.0, 128.0, 80.0)
+
+
+@pytest.fixture
+def made(store: Store) -> MadeJob:
+    """4 s in two segments: one person with landmarks, found in every other frame; and one that may be no face."""
+    made = plain_job(store, 4.0).begin()
+    for index in range(2):
+        times = [pts for pts in made.times if made.cuts[index] <= pts < made.cuts[index + 1]]
+        frames = []
+        for number, pts in enumerate(times):
+            found = number % 2 == 0
+            faces = [TrackedFace(1, 0 if found else None, 0.9 if found else 0.0, BOX, POINTS, -12.0, 3.5, 1.25)]
+            if number == 7:
+                faces.append(TrackedFace(2, 1, 0.3, (0.0, 0.0, 9.5, 12.0)))
+            frames.append(TrackedFrame(pts, tuple(faces)))
+        store.put_record(keys.tracked(made.id, index), TrackedSegment(index, tuple(frames)))
+    people = (
+        Person(1, made.times[0], made.times[-1], 50, 0.9, 0, made.times[0], BOX),
+        Person(2, made.times[7], made.times[57], 2, 0.3, 0, made.times[7], (0.0, 0.0, 9.5, 12.0), doubtful=True),
+    )
+    store.put_record(keys.tracks(made.id), People(people, 2))
+    return made
+
+
+def written(made: MadeJob, kind: str, tmp_path: Path, *, doubtful: bool = False, job: Job | None = None) -> str:
+    out = tmp_path / f"faces.{kind}"
+    people = made.store.find_record(keys.tracks(made.id), People) or People((), 1)
+    export(made.store, job or made.job, people, kind, out, doubtful=doubtful)
+    assert [path.name for path in tmp_path.iterdir()] == [out.name], "nothing half written is left"
+    return out.read_text()
+
+
+def test_csv_has_a_row_for_each_face_of_each_frame(made: MadeJob, tmp_path: Path) -> None:
+    rows = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path))))
+    assert [int(row["pts"]) for row in rows] == list(made.times)
+    first, second = rows[:2]
+    assert (first["time_s"], second["time_s"], second["segment"], second["track"]) == ("0.0", "0.04", "0", "1")
+    assert (first["found"], second["found"], first["score"]) == ("1", "0", "0.9")
+    assert [float(first[name]) for name in ("x1", "y1", "x2", "y2")] == list(BOX)
+    assert (first["right_eye_x"], first["left_mouth_corner_y"]) == ("110.0", "80.0")
+    assert (first["yaw"], first["pitch"], first["roll"]) == ("-12.0", "3.5", "1.25")
+    everyone = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path, doubtful=True))))
+    (one, _) = (row for row in everyone if row["track"] == "2")
+    assert (one["right_eye_x"], one["yaw"], one["found"]) == ("", "", "1")
+
+
+def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
+    told = json.loads(written(made, "json", tmp_path, doubtful=True))
+    assert (told["job"], told["width"], told["height"], told["time_base"]) == (made.id, 320, 180, "1/12800")
+    assert [person["number"] for person in told["people"]] == [1, 2]
+    assert len(told["frames"]) == len(made.times)
+    frame = told["frames"][7]
+    assert (frame["pts"], frame["time_s"], frame["segment"]) == (made.times[7], 0.28, 0)
+    assert [face["track"] for face in frame["faces"]] == [1, 2]
+    assert frame["faces"][0]["landmarks"] == list(POINTS)
+
+
+def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
+    told: dict[str, Any] = json.loads(written(made, "coco", tmp_path))
+    images = {image["id"]: image for image in told["images"]}
+    assert len(images) == len(told["images"]) == len(made.times)
+    assert {image["pts"] for image in images.values()} == set(made.times)
+    assert {(image["width"], image["height"]) for image in images.values()} == {(320, 180)}
+    (category,) = told["categories"]
+    ids = [note["id"] for note in told["annotations"]]
+    assert ids == list(range(1, len(made.times) + 1))
+    for note in told["annotations"]:
+        assert note["image_id"] in images
+        assert note["category_id"] == category["id"]
+        assert note["bbox"] == [100.0, 40.0, 40.0, 50.0]
+        assert note["area"] == 2000.0
+        assert len(note["keypoints"]) == 3 * len(category["keypoints"])
+        assert note["num_keypoints"] == 5
+        assert note["track_id"] == 1
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_path: Path) -> None:
+    made = plain_job(store)
+    job = replace(made.job, kind="pictures", video=None, pictures=("one.png",))
+    faces = (Candidate(0.8, BOX, POINTS),)
+    store.put_record(keys.faces(made.id, 0), Faces(0, (FrameFaces(0, faces=faces),), "facepaint-1", "cpu"))
+    text = written(made, kind, tmp_path, job=job)
+    if kind == "csv":
+        (row,) = csv.DictReader(io.StringIO(text))
+        assert (row["picture"], row["track"], row["score"]) == ("one.png", "", "0.8")
+    elif kind == "json":
+        (frame,) = json.loads(text)["frames"]
+        assert (frame["picture"], frame["faces"][0]["track"]) == ("one.png", None)
+    else:
+        told = json.loads(text)
+        assert told["images"] == [{"id": 1, "file_name": "one.png"}]
+        assert told["annotations"][0]["bbox"] == [100.0, 40.0, 40.0, 50.0]
+
+
+def test_a_sheet_shows_everyone_with_their_number(made: MadeJob, tmp_path: Path) -> None:
+    people = made.store.get_record(keys.tracks(made.id), People)
+    red = io.BytesIO()
+    Image.new("RGB", (160, 160), "red").save(red, "JPEG")
+    save_sheet(tmp_path / "sheet.png", made.job, people.people, {1: red.getvalue()})
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        pixels = sheet.convert("RGB")
+        assert pixels.getpixel((90, 90))[0] > 240, "the first has a portrait"
+        assert pixels.getpixel((90 + 174, 90)) == (229, 231, 235), "the second has none"
+        captions = [pixels.crop((x, 176, x + 160, 220)).getcolors(1 << 16) for x in (14, 188)]
+        assert all(len(colours or ()) > 3 for colours in captions), "there are words below both"
+    save_sheet(tmp_path / "nobody.png", made.job, (), {})
+    assert (tmp_path / "nobody.png").stat().st_size > 0
