@@ -20,14 +20,15 @@ UNITS = 100.0
 FACE_SIDES = (2.3, 2.95)
 """Width and height of what a user's picture covers, in eye distances: a little more than the box of a face does."""
 
-FACE_MIDDLE = (0.0, 0.36, 0.15)
+FACE_MIDDLE = (0.0, 0.34, 0.0)
 """Where in head space its middle is."""
 
 WIDEST_COVER = 1.6
 """A user's picture covers that, but grows no more than this beyond fitting into it (a banner would)."""
 
-AWAY = (0.5, 0.2)
-"""From the first to the second share of its area that is still seen, a flat part fades: from 60 to 78 degrees."""
+AWAY = (0.47, 0.34)
+"""From the first to the second share of its area that is still seen, a part fades: 62 to 70 degrees. Looked at on real
+heads: until then its far side is where the face's is, later it stands out into the air, and half faded it looks wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +51,16 @@ class Part:
 
 
 STICKERS: Mapping[str, tuple[Part, ...]] = {
-    "sunglasses": (Part("sunglasses", (150, 54), (0.0, 0.0, 0.2)),),
-    "moustache": (Part("moustache", (140, 54), (0.0, 0.8, 0.28)),),
-    "party-hat": (Part("party-hat", (110, 236), (0.0, -1.05, -0.5), round=1.0),),
+    "sunglasses": (Part("sunglasses", (150, 54), (0.0, 0.0, 0.1)),),
+    "moustache": (Part("moustache", (140, 54), (0.0, 0.8, 0.25)),),
+    "party-hat": (Part("party-hat", (110, 236), (0.0, -1.1, -0.75), round=1.0),),
     "dog": (
-        Part("dog-ear", (60, 150), (-0.9, -0.95, -0.5), turn=-15, round=0.3),
-        Part("dog-ear", (60, 150), (0.9, -0.95, -0.5), turn=15, round=0.3, mirrored=True),
-        Part("dog-nose", (90, 40), (0.0, 0.565, 0.47)),
+        Part("dog-ear", (60, 150), (-0.9, -0.95, -0.75), turn=-25, round=0.3),
+        Part("dog-ear", (60, 150), (0.9, -0.95, -0.75), turn=25, round=0.3, mirrored=True),
+        Part("dog-nose", (90, 40), (0.0, 0.56, 0.47), round=0.5),
     ),
-    "crown": (Part("crown", (140, 165), (0.0, -1.0, -0.5), round=1.0),),
-    "me-gusta": (Part("me-gusta", (150, 201), (0.0, 0.52, 0.15), round=0.5),),
+    "crown": (Part("crown", (140, 165), (0.0, -1.05, -0.75), round=1.0),),
+    "me-gusta": (Part("me-gusta", (150, 201), (0.0, 0.5, 0.0), round=0.5),),
 }
 """The stickers of the catalogue: which points of which drawings lie where on the head."""
 

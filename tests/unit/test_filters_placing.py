@@ -137,7 +137,7 @@ def test_a_part_may_face_another_way_than_the_face() -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize(("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (70, 0.3, 0.7), (80, 0, 0), (130, 0, 0)])
+@pytest.mark.parametrize(("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (66, 0.3, 0.7), (75, 0, 0), (130, 0, 0)])
 def test_what_turns_away_fades(mirrored: bool, yaw: float, least: float, most: float) -> None:
     part = replace(FLAT, mirrored=mirrored)
     pose = HeadPose(200, 300, 100, yaw)
