@@ -52,7 +52,7 @@ class LookStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as one listing shows it.
+    """A job as one listing shows it, its looks in the order in which they were asked for.
 
     ``total`` is the number of segments once sealed; ``detected`` and ``undetected`` count segments with faces and those
     whose detection was given up; ``idle_s`` is the time since the uploader stored anything; ``at_work`` holds
@@ -122,7 +122,9 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
         job=job,
         keys=found,
         state=found.state(idle),
-        looks=tuple(_look_status(store, job_id, look, found, rows, idle, known) for look in found.looks),
+        looks=tuple(
+            _look_status(store, job_id, look, found, rows, idle, known) for look in _oldest_first(job_id, found, rows)
+        ),
         stored=len(found.stored),
         total=sealed.segments if sealed else None,
         detected=len(found.detected),
@@ -133,6 +135,13 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
             row.key.removeprefix(claims).removesuffix(".json") for row in rows if row.key.startswith(claims)
         ),
     )
+
+
+def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
+    """The looks in the order in which they were asked for: what a job was made for stays its first."""
+    stored = {row.key: row.modified for row in rows if row.modified}
+    long_ago = datetime.min.replace(tzinfo=UTC)
+    return sorted(found.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look))
 
 
 def idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:

@@ -10,6 +10,7 @@ from facepaint import keys
 from facepaint.errors import UnknownJob, UsageError
 from facepaint.jobs import Claim, Failed, Painted, WorkerInfo
 from facepaint.keys import JobKeys, new_job_id
+from facepaint.looks import parse_look
 from facepaint.status import (
     JobStatus,
     Known,
@@ -53,6 +54,18 @@ def test_counts_follow_the_keys(store: Store) -> None:
     assert look.look == made.look
     assert (look.painted, look.failed, look.blank, look.reasons) == (1, 1, 0, {1: "no memory"})
     assert 0 <= status.idle_s < 60
+
+
+def test_looks_stand_in_the_order_in_which_they_were_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = plain_job(store).begin()
+    looks = [made.look, *(parse_look([name]) for name in ("blur", "crown", "dog", "mosaic"))]
+    for look in looks:
+        store.put_record(keys.look(made.id, look.id), look)
+    times = {keys.look(made.id, look.id): NOW + timedelta(seconds=order) for order, look in enumerate(looks)}
+    listed = [replace(row, modified=times.get(row.key, NOW)) for row in store.list(keys.prefix(made.id))]
+    monkeypatch.setattr(store, "list", lambda _: iter(listed))
+
+    assert [look.look for look in job_status(store, made.id).looks] == looks
 
 
 def test_a_sealed_job_goes_from_working_to_complete(store: Store) -> None:
