@@ -103,10 +103,11 @@ class _Detections:
 def _smoothed(detections: _Detections, at: Floats) -> Floats:
     since, until = _gap(detections.times, at)
     closest = np.minimum(since, until)
-    rows, offsets = _windows(detections.times, at, np.maximum(LONGEST_S, 2 * closest))
+    longest = np.maximum(LONGEST_S, 2 * closest)
+    rows, offsets = _windows(detections.times, at, longest)
     nearest = detections.values[np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)]
     weights, values = detections.weights[rows], detections.values[rows] - nearest
-    variance = _variance(detections, rows, weights * _tricube(offsets / LONGEST_S))
+    variance = _variance(detections, rows, weights * _tricube(offsets / longest[:, None]))
     result = np.zeros((len(at), values.shape[2]))
     for number, (order, seconds) in enumerate(FITS):
         reach = np.maximum(seconds, 2 * closest)[:, None]
