@@ -28,8 +28,10 @@ BESIDE_S = 0.28
 SPREAD_S = 0.13
 """Over how long before and after a frame the largest error of the smoothed box is taken."""
 
-STRAY_PER_S = 0.5
-"""By how many of its sizes a face may stray in a second from where it is thought to be."""
+ASTRAY = 0.06
+STRAY_PER_S = 1.0
+"""By how many of its sizes a face that is not seen may be off, and by how many more for each second that it was last
+or will first be seen from now. Measured by leaving out detections of real clips: 99 % of those left out lie within."""
 
 MOVING = 0.5
 """A moving face may be this share of its way from frame to frame beside where it is thought to be, on every side."""
@@ -194,7 +196,7 @@ class Gap:
         face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)
         if self._sights.hides:
             away = min(now - float(self._times[sides[0].last]), float(self._times[sides[1].first]) - now)
-            margin = MOVING * self._step + STRAY_PER_S * max(face.width, face.height) * away
+            margin = MOVING * self._step + _astray(face.width, face.height, away)
             return Sight(replace(face, margin=margin))
         return Sight(replace(face, opacity=min(1.0, sureness)))
 
@@ -226,8 +228,7 @@ class Hold:
         if self._sights.hides:
             stood, moved = _box(self._run.shapes[self._node]), _box(self._run.shapes[self._node, :4] + [x, y, x, y])
             face = Face(around(stood, moved), (), score, identity)
-            size = float(sizes(self._run.shapes[self._node : self._node + 1])[0])
-            margin = MOVING * self._step + STRAY_PER_S * size * abs(now - end)
+            margin = MOVING * self._step + _astray(stood[2] - stood[0], stood[3] - stood[1], abs(now - end))
             return Sight(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
         return Sight(_moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)), held=True)
@@ -239,6 +240,11 @@ def _moved(placed: Placed, x: float, y: float, score: float, identity: int | Non
     landmarks = tuple(value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks))
     head = placed.head and replace(placed.head, x=placed.head.x + x, y=placed.head.y + y)
     return Face((x1 + x, y1 + y, x2 + x, y2 + y), landmarks, score, identity, opacity, head=head)
+
+
+def _astray(width: float, height: float, seconds: float) -> float:
+    """By how many px a face of a size may be off that is seen only some seconds from now."""
+    return max(width, height) * (ASTRAY + STRAY_PER_S * seconds)
 
 
 def _step(times: Vector, row: int, velocities: Vector) -> float:

@@ -1,26 +1,21 @@
 """Tracks: faces are linked, bridged and smoothed, and the result does not depend on where the video was cut."""
 
+import math
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from facepaint.jobs import REACH_S, Candidate, Faces, FrameFaces
-from tasks.track import HIDING, STICKERS, Tracks, WorkingPoint
+from facepaint.jobs import REACH_S, Faces, FrameFaces
+from filters.face import Face
+from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks
+from tests import scenes
+from tests.scenes import candidate, record
 
 TIME_BASE = Fraction(1, 30)
-
-
-def candidate(x: float, y: float = 100.0, size: float = 50.0, score: float = 0.9) -> Candidate:
-    points = [
-        (x + size * dx, y + size * dy) for dx, dy in ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
-    ]
-    return Candidate(score, (x, y, x + size, y + size), tuple(value for point in points for value in point))
-
-
-def record(frames: list[FrameFaces], index: int = 0) -> Faces:
-    return Faces(index, tuple(frames), "test", "cpu")
 
 
 def walk(length: int = 60, missing: frozenset[int] = frozenset(), score: float = 0.9) -> list[FrameFaces]:
@@ -126,29 +121,100 @@ def test_a_hidden_face_missed_in_one_frame_is_hidden_there_at_any_rate(rate: int
     assert all(tracks.faces_at(t) for t in range(12))
 
 
-@pytest.mark.parametrize("rate", [2, 30])
-@pytest.mark.parametrize("point", [STICKERS, HIDING], ids=["stickers", "hiding"])
-def test_the_result_is_the_same_wherever_the_video_is_cut(point: WorkingPoint, rate: int) -> None:
+@settings(deadline=None, max_examples=40)
+@given(
+    seed=st.integers(0, 2**32),
+    rate=st.sampled_from([1.0, 2.0, 3.0, 5.0, 12.5, 25.0, 30.0, 60.0]),
+    faces=st.integers(1, 4),
+    missing=st.sampled_from([0.05, 0.3, 0.6]),
+    irregular=st.booleans(),
+    hides=st.booleans(),
+    start=st.floats(0, 1),
+    seconds=st.floats(0, 2),
+)
+def test_the_result_is_the_same_wherever_the_video_is_cut(
+    seed: int, rate: float, faces: int, missing: float, irregular: bool, hides: bool, start: float, seconds: float
+) -> None:
     """A window sees only what lies within reach of it: it must paint what the whole video would have got."""
-    rng = np.random.default_rng(3)
-    frames = []
-    for t in range(300):
-        faces = [
-            candidate(40 + 120 * lane + 30 * float(np.sin(t / 20 + lane)), score=float(rng.uniform(0.16, 0.95)))
-            for lane in range(3)
-            if rng.uniform() > 0.25
-        ]
-        frames.append(FrameFaces(t, faces=tuple(faces)))
-    whole = Tracks([record(frames)], Fraction(1, rate), point)
-    reach = int(REACH_S * rate)
-    for start in range(0, 300, 45):
-        end = start + 45
-        part = Tracks([record(frames[max(0, start - reach) : end + reach])], Fraction(1, rate), point)
-        for t in range(start, min(end, 300)):
-            here, there = part.faces_at(t), whole.faces_at(t)
-            assert [face.score for face in here] == [face.score for face in there]
-            for one, other in zip(here, there, strict=True):
-                assert [*one.box, *one.landmarks] == pytest.approx([*other.box, *other.landmarks])
+    point = HIDING if hides else STICKERS
+    frames = scenes.jumble(seed, rate, faces, missing, irregular)
+    whole = Tracks([record(frames)], scenes.TIME_BASE, point)
+    first = frames[int(start * (len(frames) - 1))].pts
+    window = [frame.pts for frame in frames if first <= frame.pts <= first + seconds * scenes.TICKS]
+    reach = int(REACH_S * scenes.TICKS)
+    near = [frame for frame in frames if window[0] - reach <= frame.pts <= window[-1] + reach]
+    part = Tracks([record(near)], scenes.TIME_BASE, point)
+    for pts in window:
+        here, there = part.faces_at(pts), whole.faces_at(pts)
+        assert [len(numbers(face)) for face in here] == [len(numbers(face)) for face in there]
+        for one, other in zip(here, there, strict=True):
+            assert numbers(one) == pytest.approx(numbers(other), rel=0, abs=1e-9)
+
+
+def numbers(face: Face) -> list[float]:
+    head = face.head
+    pose = [head.x, head.y, head.size, head.yaw, head.pitch, head.roll] if head else []
+    return [*face.box, *face.landmarks, face.score, face.opacity, face.margin, *pose]
+
+
+@pytest.mark.parametrize("hold_s", [0.0, 0.1, 0.5, LONGEST_HOLD_S])
+def test_hiding_is_held_as_long_as_told(hold_s: float) -> None:
+    frames = walk(90, missing=frozenset(range(30)) | frozenset(range(60, 90)))
+    tracks = Tracks([record(frames)], TIME_BASE, replace(HIDING, hold_s=hold_s))
+    held = round(hold_s * 30)
+    assert [t for t in range(90) if tracks.faces_at(t)] == list(range(30 - held, 60 + held))
+
+
+def test_what_is_held_covers_where_the_face_was_and_where_it_was_going() -> None:
+    frames = walk(60, missing=frozenset(range(30, 60)))
+    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    (last,), (held,) = frames[29].faces, tracks.faces_at(36)
+    assert held.box[0] <= last.box[0]
+    assert held.box[2] == pytest.approx(last.box[2] + 2 * 7, abs=1)
+    assert held.margin > tracks.faces_at(31)[0].margin > tracks.faces_at(20)[0].margin
+
+
+def test_what_hides_grows_with_speed_and_within_gaps() -> None:
+    still = [FrameFaces(t, faces=(candidate(100.0),)) for t in range(60)]
+    fast = [FrameFaces(t, faces=(candidate(10.0 + 8 * t),)) for t in range(60)]
+    gone = walk(missing=frozenset(range(20, 36)))
+    calm, moving, gap = (Tracks([record(frames)], TIME_BASE, HIDING) for frames in (still, fast, gone))
+    assert calm.faces_at(30)[0].margin == pytest.approx(0, abs=0.1)
+    assert moving.faces_at(30)[0].margin == pytest.approx(4, abs=0.5)
+    assert gap.faces_at(10)[0].margin < gap.faces_at(21)[0].margin < gap.faces_at(28)[0].margin
+
+
+def test_a_face_hidden_for_most_of_a_second_goes_on_where_its_motion_led_it() -> None:
+    tracks = Tracks([record(walk(missing=frozenset(range(20, 40))))], TIME_BASE, STICKERS)
+    for t in range(20, 40):
+        (face,) = tracks.faces_at(t)
+        assert face.box[0] == pytest.approx(10 + 2 * t, abs=2)
+
+
+def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
+    frames = [FrameFaces(t, faces=(candidate(100.0, score=0.9 if t < 30 else 0.5),)) for t in range(90)]
+    tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
+    shares = [face.opacity for t in range(30, 90) for face in tracks.faces_at(t)]
+    assert shares == sorted(shares, reverse=True)
+    assert 3 <= sum(0 < share < 1 for share in shares) <= 5
+    assert len(shares) < 30
+
+
+def test_a_candidate_that_is_no_number_is_none() -> None:
+    frames = walk()
+    nowhere = replace(candidate(0.0), box=(math.nan, 0.0, 10.0, 10.0))
+    frames[30] = FrameFaces(30, faces=(nowhere, *frames[30].faces))
+    who = {(30, 1): 7}
+    tracks = Tracks([record(frames)], TIME_BASE, HIDING, lambda pts, row: who.get((pts, row)))
+    assert [face.identity for face in tracks.faces_at(30)] == [7]
+
+
+def test_who_a_face_is_follows_from_the_candidates_around() -> None:
+    frames = walk(90, missing=frozenset(range(40, 50)))
+    tracks = Tracks([record(frames)], TIME_BASE, HIDING, lambda pts, row: 3 if pts == 35 else None)
+    told = {t: [face.identity for face in tracks.faces_at(t)] for t in range(90)}
+    assert told[0] == told[89] == [None]
+    assert told[20] == told[35] == told[45] == [3]
 
 
 def test_a_frame_never_seen_has_no_faces() -> None:

@@ -1,0 +1,91 @@
+"""Detections of faces that move about, as a detector would record them: made up, with known truth."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+
+from facepaint.jobs import Candidate, Faces, FrameFaces
+
+TICKS = 90_000
+"""Ticks a second of the scenes here."""
+
+TIME_BASE = Fraction(1, TICKS)
+
+PARTS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
+"""Where the landmarks are in a box, as shares of its sides."""
+
+
+def candidate(x: float, y: float = 100.0, size: float = 50.0, score: float = 0.9) -> Candidate:
+    """A face with its box's corner at x, y."""
+    landmarks = tuple(value for dx, dy in PARTS for value in (x + size * dx, y + size * dy))
+    return Candidate(score, (x, y, x + size, y + size), landmarks)
+
+
+def record(frames: list[FrameFaces], index: int = 0) -> Faces:
+    """The record of a segment."""
+    return Faces(index, tuple(frames), "test", "cpu")
+
+
+def jumble(
+    seed: int, rate: float, faces: int, missing: float, irregular: bool, seconds: float = 6.0
+) -> list[FrameFaces]:
+    """Faces that wander, come twice, are missed and found with all kinds of scores; now and then a cut or a frame that
+    could not be looked at. ``irregular`` has frames follow each other after half to three times the usual time."""
+    rng = np.random.default_rng(seed)
+    place, velocity = rng.uniform(50, 500, (faces, 2)), rng.normal(0, 60, (faces, 2))
+    size, noise = rng.uniform(30, 80, faces), rng.choice([0.0, 0.01, 0.04])
+    frames, pts = [], 0
+    for _ in range(min(150, int(rate * seconds) + 6)):
+        step = (float(rng.choice([0.5, 1, 1, 1.5, 3])) if irregular else 1.0) / rate
+        pts += round(step * TICKS)
+        place = place + velocity * step
+        velocity = np.where((place < 0) | (place > 600), -velocity, velocity)
+        found = [
+            candidate(
+                float(place[face, 0] + rng.normal(0, noise * size[face]) + double * 0.6 * size[face]),
+                float(place[face, 1] + rng.normal(0, noise * size[face])),
+                float(size[face] * (1 + rng.normal(0, noise))),
+                float(rng.uniform(0.1, 0.95)),
+            )
+            for face in range(faces)
+            for double in range(1 + int(rng.uniform() < 0.1))
+            if rng.uniform() > missing
+        ]
+        failed = rng.uniform() < 0.02
+        cut = 0.4 if rng.uniform() < 0.02 else 0.01
+        frames.append(FrameFaces(pts, "failed" if failed else "detected", cut, () if failed else tuple(found)))
+    return frames
+
+
+def crossing(
+    seed: int, rate: int, speed: float, hidden: float, seconds: float = 4.0
+) -> tuple[list[FrameFaces], list[list[int]]]:
+    """Two people who pass each other, each at some face widths a second, with noise as of a real detector.
+
+    As a detector does, only the one in front is found while the boxes overlap much, or are nearer than ``hidden``
+    widths.
+
+    Returns:
+        the frames, and for each frame who (0 or 1) its candidates are.
+    """
+    rng = np.random.default_rng(seed)
+    frames: list[FrameFaces] = []
+    who: list[list[int]] = []
+    for t in range(int(rate * seconds)):
+        way = 50 * speed * (t / rate - seconds / 2)
+        noise = rng.normal(0, 0.015 * 50, (2, 3))
+        both = [
+            candidate(300 + way + noise[0, 0], 100 + noise[0, 1], 50 + noise[0, 2], 0.9),
+            candidate(300 - way + noise[1, 0], 104 + noise[1, 1], 50 + noise[1, 2], 0.85),
+        ]
+        order = [0] if abs(2 * way) < 50 * max(0.4, hidden) else list(rng.permutation(2))
+        frames.append(FrameFaces(t * TICKS // rate, faces=tuple(both[one] for one in order)))
+        who.append([int(one) for one in order])
+    return frames, who
+
+
+def cut_at(frames: list[FrameFaces], places: list[int]) -> list[Faces]:
+    """The frames as segments that begin at some of them."""
+    borders = sorted({0, *(place for place in places if place < len(frames)), len(frames)})
+    return [record(frames[first:end], index) for index, (first, end) in enumerate(pairwise(borders))]

@@ -1,0 +1,137 @@
+"""Who is who over a whole job: the same however it was cut, and joined only where that is certain."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facepaint.jobs import Candidate, Faces, FrameFaces
+from tasks.identities import Identities
+from tests.scenes import TICKS, TIME_BASE, candidate, crossing, cut_at, jumble, record
+
+STEP = TICKS // 30
+
+
+def people_of(records: list[Faces]) -> Identities:
+    identities = Identities(TIME_BASE)
+    for one in records:
+        identities.add(one)
+    return identities
+
+
+def scene(seconds: float, *faces: tuple[Candidate, float, float]) -> list[FrameFaces]:
+    """Faces that stand still, each from one second to another."""
+    return [
+        FrameFaces(t * STEP, faces=tuple(face for face, first, last in faces if first <= t / 30 < last))
+        for t in range(int(seconds * 30))
+    ]
+
+
+@settings(deadline=None, max_examples=10)
+@given(
+    seed=st.integers(0, 2**32),
+    rate=st.sampled_from([2.0, 12.5, 30.0]),
+    missing=st.sampled_from([0.05, 0.4]),
+    places=st.lists(st.integers(1, 95), max_size=4),
+)
+def test_everyone_is_the_same_however_the_job_was_cut(
+    seed: int, rate: float, missing: float, places: list[int]
+) -> None:
+    frames = jumble(seed, rate, 2, missing, irregular=False, seconds=3)
+    one, several = people_of([record(frames)]), cut_at(frames, places)
+    other = people_of(several)
+    borders = {part.frames[0].pts: part.index for part in several}
+    assert [replace(person, best_segment=0) for person in other.people] == list(one.people)
+    for person in other.people:
+        assert person.best_segment == max(index for first, index in borders.items() if first <= person.best_pts)
+    together = [frame for part in several for frame in other.segment(part.index).frames]
+    for here, there in zip(together, one.segment(0).frames, strict=True):
+        assert (here.pts, len(here.faces)) == (there.pts, len(there.faces))
+        for a, b in zip(here.faces, there.faces, strict=True):
+            assert (a.person, a.row, a.score) == (b.person, b.row, b.score)
+            assert [*a.box, *a.landmarks] == pytest.approx([*b.box, *b.landmarks], rel=0, abs=1e-9)
+
+
+def test_people_are_numbered_as_they_appear_then_from_the_left_and_doubtful_ones_last() -> None:
+    frames = scene(
+        3,
+        (candidate(300, score=0.5), 0, 3),
+        (candidate(200), 0, 3),
+        (candidate(100), 0, 3),
+        (candidate(0), 1, 3),
+    )
+    people = people_of([record(frames)]).people
+    assert [(person.number, person.best_box[0], person.doubtful) for person in people] == [
+        (1, 100, False),
+        (2, 200, False),
+        (3, 0, False),
+        (4, 300, True),
+    ]
+    assert [(person.first, person.last, person.frames) for person in people][2] == (30 * STEP, 89 * STEP, 60)
+
+
+@pytest.mark.parametrize("hidden", [0.0, 0.8], ids=["in front of one another", "one hidden for a while"])
+@pytest.mark.parametrize("speed", [1.0, 2.0])
+@pytest.mark.parametrize("rate", [12, 30])
+def test_people_who_cross_stay_who_they_are(rate: int, speed: float, hidden: float) -> None:
+    if hidden and speed < 2:
+        hidden = 0.5  # longer than that nobody can tell
+    for seed in range(5):
+        frames, who = crossing(seed, rate, speed, hidden)
+        identities = people_of(cut_at(frames, [len(frames) // 2]))
+        told = {
+            (one, identities.person_of(frame.pts, row))
+            for frame, order in zip(frames, who, strict=True)
+            for row, one in enumerate(order)
+        }
+        assert len(identities.people) == 2
+        assert len(told) == 2, "each is always the same"
+
+
+def test_who_comes_back_where_nobody_else_was_is_known_again() -> None:
+    frames = scene(4, (candidate(100), 0, 1), (candidate(105), 2.5, 4))
+    assert [person.frames for person in people_of([record(frames)]).people] == [75]
+
+
+@pytest.mark.parametrize(
+    "faces",
+    [
+        pytest.param([(candidate(100), 0, 1), (candidate(105), 3.2, 4)], id="after too long"),
+        pytest.param([(candidate(100), 0, 1), (candidate(150), 2, 4)], id="elsewhere"),
+        pytest.param([(candidate(100), 0, 1), (candidate(80, size=100), 2, 4)], id="of another size"),
+        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 0, 4)], id="beside another"),
+    ],
+)
+def test_who_may_be_someone_else_is_not_known_again(faces: list[tuple[Candidate, float, float]]) -> None:
+    people = people_of([record(scene(4, *faces))]).people
+    assert len(people) == len(faces)
+
+
+def test_nobody_is_known_again_after_a_cut() -> None:
+    frames = scene(4, (candidate(100), 0, 1), (candidate(100), 2, 4))
+    frames[45] = replace(frames[45], cut=0.4)
+    assert len(people_of([record(frames)]).people) == 2
+
+
+def test_a_segment_tells_every_frame_with_who_was_found_and_who_was_between() -> None:
+    frames = scene(3, (candidate(100), 0, 1), (candidate(100), 1.5, 3))
+    frames[10] = replace(frames[10], faces=(candidate(400, score=0.16), *frames[10].faces))
+    identities = people_of(cut_at(frames, [40]))
+    first, second = identities.segment(0), identities.segment(1)
+    assert [frame.pts for frame in (*first.frames, *second.frames)] == [frame.pts for frame in frames]
+    assert [[face.row for face in frame.faces] for frame in first.frames[9:12]] == [[0], [1], [0]]
+    (between,) = first.frames[35].faces
+    assert (between.person, between.row, between.box[0]) == (1, None, pytest.approx(100))
+    assert between.yaw == pytest.approx(0, abs=5)
+    assert identities.person_of(frames[10].pts, 1) == 1
+    assert identities.person_of(frames[10].pts, 0) is None
+    assert identities.person_of(frames[10].pts + 1, 0) is None
+
+
+def test_a_segment_that_was_given_up_has_nobody() -> None:
+    frames = scene(3, (candidate(100), 0, 3))
+    identities = people_of([record(frames[:30]), record([], 1), record(frames[60:], 2)])
+    assert identities.segment(1).frames == ()
+    assert len(identities.segment(2).frames) == 30
+    assert len(people_of([record([])]).people) == 0
