@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Len
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -41,9 +40,9 @@ MAX_ASK_BYTES = 16 << 10
 class Wish:
     """The look that a page asks for: filters as `parse_look` reads them, people by number."""
 
-    filters: Annotated[tuple[str, ...], Len(1, 8)]
-    keep: Annotated[tuple[int, ...], Len(0, 1000)] = ()
-    only: Annotated[tuple[int, ...], Len(0, 1000)] = ()
+    filters: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
+    keep: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
+    only: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
 
 
 _WISH = TypeAdapter(Wish)
@@ -146,7 +145,7 @@ def _desk(request: Request) -> Desk:
 
 
 def _own_board(request: Request) -> Board:
-    """The board, for answers that leave this machine in no case."""
+    """The board, where this viewer is for its own machine alone."""
     if not _desk(request).open:
         raise HTTPException(403, "faces are shown and chosen only in a viewer on this machine's own address")
     return board_of(request)

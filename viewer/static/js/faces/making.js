@@ -90,6 +90,7 @@ export class Making {
     } catch (error) {
       sentence(byId('making-trouble'), error.message);
       show(byId('making-trouble'));
+    } finally {
       button.disabled = false;
     }
   }
