@@ -15,11 +15,11 @@ from tasks.canvas import Canvas
 
 
 def sound(record: Faces) -> Faces:
-    """A record without faces whose coordinates are no numbers; the frames they are in count as failed."""
+    """A record in which frames with faces whose coordinates are no numbers count as failed."""
     frames = tuple(
         frame
         if all(map(math.isfinite, (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks))))
-        else replace(frame, status="failed", faces=())
+        else replace(frame, status="failed")
         for frame in record.frames
     )
     return replace(record, frames=frames)
