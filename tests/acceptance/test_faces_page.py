@@ -171,6 +171,7 @@ def test_the_keyboard_alone_chooses(page: Page, url: str, store: Store) -> None:
     assert page.run(names)
 
 
+@pytest.mark.slow
 def test_the_people_are_found_when_they_are_asked_for(page: Page, url: str, store: Store, queue: Queue) -> None:
     made = plain_job(store, 4.0).complete()
     heartbeat(store)
@@ -188,7 +189,7 @@ def test_the_people_are_found_when_they_are_asked_for(page: Page, url: str, stor
     assert seen(page, "#people-count") == "2 people"
 
 
-@pytest.mark.parametrize("width", [360, 768])
+@pytest.mark.parametrize("width", [360, pytest.param(768, marks=pytest.mark.slow)])
 def test_nothing_of_it_sticks_out(page: Page, url: str, store: Store, width: int) -> None:
     made = plain_job(store, 4.0).complete()
     made.follow([LEFT, RIGHT] * 6)
