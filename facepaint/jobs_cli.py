@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -39,7 +40,7 @@ def view(
     give_back_large_blocks()
     with make_display(json=as_json) as display:
         said = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
-    print(json.dumps(said) if as_json else said["saved"] if isinstance(said["saved"], str) else save)
+    print(json.dumps(said) if as_json else saved_as(said, save))
 
 
 def jobs(as_json: AsJson = False) -> None:
@@ -143,6 +144,11 @@ def faces(
     for path in (sheet, out):
         if path is not None:
             print(path, file=sys.stderr if chosen and out is None else sys.stdout)
+
+
+def saved_as(said: Mapping[str, object], path: Path) -> object:
+    """Where a result is, by what `facepaint.batch.save_item` tells: its name may have changed; pictures have many."""
+    return said["saved"] if isinstance(said["saved"], str) else path
 
 
 def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None = None) -> None:

@@ -13,7 +13,7 @@ from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_ite
 from facepaint.client import Client
 from facepaint.display import make_display
 from facepaint.errors import UsageError
-from facepaint.jobs_cli import open_viewer
+from facepaint.jobs_cli import open_viewer, saved_as
 from facepaint.memory import give_back_large_blocks
 from facepaint.options import (
     AllowGaps,
@@ -225,7 +225,7 @@ def repaint(
             said |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
         elif wait:
             wait_item(client, job, display, look=look)
-    print(json.dumps(said) if as_json else look)
+    print(json.dumps(said) if as_json else look if save is None else saved_as(said, save))
     if view:
         open_viewer(client, job, browser=True, look=look)
     elif not as_json and save is None:

@@ -16,7 +16,7 @@ from facepaint.jobs import Faces, Job, decode
 from facepaint.keys import JobKeys
 from facepaint.status import in_parallel
 from facepaint.store import Store
-from facepaint.tracks import People, Person, TrackedSegment
+from facepaint.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.wake import Timeline, is_linked
 from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
 from tasks.detectors import card_of
@@ -31,6 +31,8 @@ ATTEMPT_S = 40.0
 
 TOGETHER = 16
 """Segments read or written at once."""
+
+ANGLES = ("yaw", "pitch", "roll")
 
 SAME_FACE = 0.5
 """Two boxes in one frame are of one face from this IoU on."""
@@ -95,13 +97,23 @@ class Linking:
 
     def _tracked(self, index: int) -> TrackedSegment:
         found = self.identities.segment(index)
-        if self.numbers:
-            frames = tuple(
-                replace(frame, faces=tuple(replace(face, person=self.numbers[face.person]) for face in frame.faces))
-                for frame in found.frames
-            )
-            found = replace(found, frames=frames)
-        return replace(found, faces=self.digests[index])
+        frames = tuple(
+            replace(frame, faces=tuple(self._stored(face) for face in frame.faces)) for frame in found.frames
+        )
+        return replace(found, frames=frames, faces=self.digests[index])
+
+    def _stored(self, face: TrackedFace) -> TrackedFace:
+        """A face with the number its person keeps, rounded to a hundredth of a px or degree."""
+        x1, y1, x2, y2 = (round(side, 2) for side in face.box)
+        angles = {name: round(value, 2) for name in ANGLES if (value := getattr(face, name)) is not None}
+        return replace(
+            face,
+            person=self.numbers.get(face.person, face.person),
+            score=round(face.score, 3),
+            box=(x1, y1, x2, y2),
+            landmarks=tuple(round(value, 2) for value in face.landmarks),
+            **angles,
+        )
 
 
 _kept: Linking | None = None

@@ -1,6 +1,7 @@
 """A worker app whose process dies, or hangs, over one segment: ``celery -A tests.poison worker``.
 
-``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang.
+``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang; of link the number
+of segments.
 """
 
 import os
@@ -8,6 +9,7 @@ import signal
 import threading
 from typing import Any
 
+import tasks.link
 import tasks.work
 from tasks import app
 
@@ -28,4 +30,5 @@ def _poisoned(function: Any) -> Any:
     return call
 
 
-setattr(tasks.work, f"_{_task}", _poisoned(getattr(tasks.work, f"_{_task}")))
+_module = tasks.link if _task == "link" else tasks.work
+setattr(_module, f"_{_task}", _poisoned(getattr(_module, f"_{_task}")))

@@ -16,6 +16,7 @@ from facepaint.processes import Child
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.helpers import eventually
+from tests.media_compare import changed_share, read_video
 
 StartWorker = Callable[..., Child]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -68,6 +69,37 @@ def test_a_job_from_upload_to_delete(facepaint: Command, clip: Path, start_worke
     assert json.loads(facepaint("jobs", "--json").stdout) == []
 
 
+@pytest.mark.slow
+def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
+    facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    start_worker()
+    job = facepaint("upload", clip, "--wait").stdout.strip()
+    table = facepaint("faces", job, "--sheet", "sheet.png").stdout.splitlines()
+    assert [line.split()[0] for line in table] == ["person", "1", "2", "sheet.png"]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width == 2 * 174 + 14
+        boxes = [sheet.crop((14 + 174 * place, 14, 174 + 174 * place, 174)) for place in (0, 1)]
+        assert all(len(box.getcolors(1 << 16) or ()) > 500 for box in boxes), "both have a portrait"
+    told = json.loads(facepaint("faces", job, "--json").stdout)
+    assert len(told["frames"]) == 90
+    facepaint("faces", job, "--csv", "--out", "faces.csv")
+    assert (tmp_path / "faces.csv").read_text().startswith("pts,time_s,segment,track,score,found,x1,")
+    assert "--overwrite" in facepaint("faces", job, "--coco", "-o", "faces.csv", code=2).stderr
+    refused = facepaint("repaint", job, "-f", "dog@7", code=2).stderr
+    assert "nobody with the number 7" in refused
+    said = json.loads(facepaint("repaint", job, "-f", "fill", "--keep", 1, "--save", "kept.mp4", "--json").stdout)
+    looks = {row["look"]: row for row in json.loads(facepaint("status", job, "--json").stdout)["looks"]}
+    assert looks[said["look"]]["filters"] == "fill without 1"
+    before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
+    boxes = {face["track"]: [round(side) for side in face["box"]] for face in told["frames"][30]["faces"]}
+    for person, (x1, y1, x2, y2) in boxes.items():
+        share = changed_share(before.luma[30][y1:y2, x1:x2], after.luma[30][y1:y2, x1:x2])
+        assert share < 0.05 if person == 1 else share > 0.3
+    assert facepaint("repaint", job, "-f", "fill", "--keep", 1, "--wait").stdout.strip() == said["look"]
+    assert len(json.loads(facepaint("status", job, "--json").stdout)["looks"]) == 2
+
+
 def test_pictures_come_back_under_their_names(facepaint: Command, start_worker: StartWorker, tmp_path: Path) -> None:
     start_worker()
     names = ["one.png", "two.jpg", "three.webp"]
@@ -103,6 +135,8 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
         (("view", "20260101T000000-aaaaaaaa", "--save", "x.mp4"), 3, "facepaint jobs"),
         (("worker", "--queues", "paint,draw"), 2, "paint, detect"),
         (("upload", "--filter", "blur:shape=star", "party.mp4"), 2, "ellipse, box"),
+        (("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"), 2, "people have numbers from 1 on"),
+        (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "ask for one at a time"),
         (("nonsense",), 2, "nonsense"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",

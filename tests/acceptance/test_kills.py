@@ -13,9 +13,11 @@ from benchmarks.clips import make_portrait_clip
 from facepaint import keys, parts
 from facepaint.client import Client
 from facepaint.jobs import Painted
+from facepaint.looks import parse_look
 from facepaint.processes import Child, Children, wait_until_ready
 from facepaint.settings import Settings
 from facepaint.status import job_status
+from facepaint.whom import Whom
 from tests.helpers import eventually
 from tests.media_compare import read_video
 
@@ -109,6 +111,24 @@ def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
     (look,) = status.looks
     assert look.painted == SEGMENTS - 1
     assert look.reasons == {2: "its worker died or hung 3 times"}
+
+
+@pytest.mark.slow
+def test_linking_goes_on_where_a_worker_was_killed_over_it(
+    clip: Path, client: Client, impatient: Settings, start_poisoned: StartWorker, start_worker: StartWorker
+) -> None:
+    poisoned = start_poisoned(f"link-{SEGMENTS}-hang")
+    job_id = client.upload(clip, parse_look(["fill"], Whom(keep=(1,)))).job_id
+    claim = keys.claim(job_id, "link", 0)
+    eventually(lambda: client.store.exists(claim), 60)
+    poisoned.kill()
+    assert not client.store.exists(keys.tracks(job_id))
+    start_worker(impatient)
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
+    assert [person.number for person in client.people(job_id).certain] == [1, 2]
+    (record, *_) = painted(client, job_id, client.look_of(job_id)).values()
+    assert record.notes == (), "nobody was hidden for want of knowing who they are"
+    assert not client.store.exists(claim)
 
 
 @pytest.mark.slow

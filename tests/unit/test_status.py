@@ -239,6 +239,44 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
     assert why_waiting(status, workers) == sentence
 
 
+@pytest.mark.parametrize(
+    ("status", "workers", "sentence"),
+    [
+        (
+            status_of(3, detected=(0, 1), sealed=False),
+            BOTH,
+            "Segment 0 waits until it is known who is where in the whole video, which is still being uploaded.",
+        ),
+        (
+            status_of(3, detected=(0, 1)),
+            BOTH,
+            "Segment 0 waits until it is known who is where in the whole video; 1 segment is still to be looked at for "
+            "faces.",
+        ),
+        (
+            status_of(2, detected=(0, 1)),
+            BOTH,
+            "Segment 0 waits until it is known who is where in the whole video, which no worker has begun to find out.",
+        ),
+        (
+            status_of(2, detected=(0, 1), at_work=("link-000000",)),
+            BOTH,
+            "Segment 0 waits until it is known who is where in the whole video, which is being found out.",
+        ),
+        (
+            status_of(2, detected=(0, 1)),
+            (worker("paint"),),
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both.",
+        ),
+    ],
+)
+def test_why_a_look_that_names_people_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str) -> None:
+    naming = (replace(status.looks[0], look=parse_look(["dog@2"])),)
+    assert why_waiting(replace(status, looks=naming), workers) == sentence
+    for known in (replace(status.keys, linked=True), replace(status.keys, unlinked=True)):
+        assert "who is where" not in why_waiting(replace(status, looks=naming, keys=known), workers)
+
+
 def test_why_one_segment_waits() -> None:
     status = status_of(3, detected=(0, 1, 2), painted=(0,), failed=(1,))
     assert why_waiting(status, BOTH, LOOK, 0) == "Segment 0 is painted."
