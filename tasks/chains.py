@@ -5,13 +5,14 @@ first and after the last detection of a run. What each says of a frame depends o
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from facepaint.jobs import REACH_S, Box
 from filters.face import Face
+from filters.pose import HeadPose
 from tasks.links import ROUNDING_S, Candidates, Indexes, Links, Vector, inverse, linked, sizes
 from tasks.smooth import Placed, smoothed_faces
 
@@ -24,6 +25,9 @@ longer than a short gap, so that a frame knows whether the face goes on."""
 
 BESIDE_S = 0.28
 """How much of a run on either side of a long gap tells what is in it: from the gap's far end that is within reach."""
+
+EASE_S = 0.13
+"""For how long a gap's frames are drawn to the smoothed places at its ends: these frames see as much as those do."""
 
 SPREAD_S = 0.13
 """Over how long before and after a frame the largest error of the smoothed box is taken."""
@@ -118,16 +122,16 @@ class Run:
         """The best score within `SURE_S` of a time."""
         return float(self.scores[self._near(now)].max(initial=0.0))
 
-    def identity(self, now: float) -> tuple[float, int | None]:
-        """Who it is by the nearest detection within `SURE_S` that tells, and how many seconds away that is."""
+    def identity(self, now: float) -> int | None:
+        """Who it is by the nearest detection within `SURE_S` that tells."""
         if self._sights.identity_of is None:
-            return np.inf, None
+            return None
         nodes = range(len(self.times))[self._near(now)]
         for node in sorted(nodes, key=lambda node: abs(self.times[node] - now)):
             who = self._sights.identity_of(int(self._candidates.pts[self.rows[node]]), self.place(node))
             if who is not None:
-                return abs(float(self.times[node]) - now), who
-        return np.inf, None
+                return who
+        return None
 
     def _near(self, now: float) -> slice:
         low, high = np.searchsorted(self.times, [now - SURE_S - ROUNDING_S, now + SURE_S + ROUNDING_S])
@@ -149,7 +153,7 @@ class Run:
             return None
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
         found = bool(self.rows[node] == row)
-        face = Face(placed.box, placed.landmarks, self.score(now), self.identity(now)[1], head=placed.head)
+        face = Face(placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head)
         if self._sights.hides:
             box = around(face.box, _box(self.shapes[node])) if found else face.box
             face = replace(face, box=box, margin=float(self._margins[row - self.first]))
@@ -180,10 +184,24 @@ class Gap:
 
     @cached_property
     def _placed(self) -> list[Placed]:
+        """Where the face is in each frame from the last before the gap to the first after it.
+
+        The runs know more of their ends than the gap's other frames can: what they differ by is carried on a little, so
+        that nothing jumps.
+        """
         candidates, nodes = self._candidates, self._nodes
         shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
-        at = self._times[self.first : self.last + 1]
-        return smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], at)
+        at = self._times[self.first - 1 : self.last + 2]
+        told = smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], at)
+        values = np.array([_numbers(placed) for placed in told])
+        borders = self.sides[0].placed(self.first - 1), self.sides[1].placed(self.last + 1)
+        eased = values.copy()
+        for border, placed in zip((0, -1), borders, strict=True):
+            apart = _numbers(placed) - values[border]
+            if placed.head is not None:
+                apart[-1] = (apart[-1] + 180) % 360 - 180
+            eased += np.maximum(0.0, 1 - np.abs(at - at[border]) / EASE_S)[:, None] * apart
+        return [_placed(row, shapes.shape[1]) for row in eased.tolist()]
 
     def sight(self, row: int) -> Sight | None:
         """The face in a frame, if it is one."""
@@ -191,8 +209,9 @@ class Gap:
         sureness = max(side.sureness(now) for side in sides)
         if sureness < 0:
             return None
-        placed = self._placed[row - self.first]
-        identity = min((side.identity(now) for side in sides), key=lambda told: told[0])[1]
+        placed = self._placed[row - self.first + 1]
+        told = {side.identity(now) for side in sides} - {None}
+        identity = told.pop() if len(told) == 1 else None
         face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)
         if self._sights.hides:
             away = min(now - float(self._times[sides[0].last]), float(self._times[sides[1].first]) - now)
@@ -223,12 +242,14 @@ class Hold:
         sureness = max(self._run.sureness(now), 1.0 if own >= self._sights.seed else -1.0)
         if sureness < 0:
             return None
-        x, y = (self._velocity * (now - end)).tolist()
-        score, identity = max(own, self._run.score(now)), self._run.identity(now)[1]
+        shape = self._run.shapes[self._node, :4]
+        width, height = (shape[2:] - shape[:2]).tolist()
+        # Where the last sight was a mistake its speed is one, too: nothing goes on further than its own size.
+        x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
+        score, identity = max(own, self._run.score(now)), self._run.identity(now)
         if self._sights.hides:
-            stood, moved = _box(self._run.shapes[self._node]), _box(self._run.shapes[self._node, :4] + [x, y, x, y])
-            face = Face(around(stood, moved), (), score, identity)
-            margin = MOVING * self._step + _astray(stood[2] - stood[0], stood[3] - stood[1], abs(now - end))
+            face = Face(around(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity)
+            margin = MOVING * self._step + _astray(width, height, abs(now - end))
             return Sight(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
         return Sight(_moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)), held=True)
@@ -240,6 +261,17 @@ def _moved(placed: Placed, x: float, y: float, score: float, identity: int | Non
     landmarks = tuple(value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks))
     head = placed.head and replace(placed.head, x=placed.head.x + x, y=placed.head.y + y)
     return Face((x1 + x, y1 + y, x2 + x, y2 + y), landmarks, score, identity, opacity, head=head)
+
+
+def _numbers(placed: Placed) -> Vector:
+    """Box, landmarks and, where there is one, pose of the head in a row."""
+    return np.array([*placed.box, *placed.landmarks, *(astuple(placed.head) if placed.head else ())])
+
+
+def _placed(numbers: list[float], shape: int) -> Placed:
+    """The same the other way; ``shape`` is how many of the numbers box and landmarks have."""
+    x1, y1, x2, y2 = numbers[:4]
+    return Placed((x1, y1, x2, y2), tuple(numbers[4:shape]), HeadPose(*numbers[shape:]) if numbers[shape:] else None)
 
 
 def _astray(width: float, height: float, seconds: float) -> float:

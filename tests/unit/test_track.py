@@ -191,6 +191,21 @@ def test_a_face_hidden_for_most_of_a_second_goes_on_where_its_motion_led_it() ->
         assert face.box[0] == pytest.approx(10 + 2 * t, abs=2)
 
 
+def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
+    steps, borders = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        frames = [
+            FrameFaces(t, faces=() if 30 <= t < 42 else (candidate(100 + float(rng.normal(0, 1))),)) for t in range(72)
+        ]
+        tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
+        lefts = [tracks.faces_at(t)[0].box[0] for t in range(72)]
+        moves = np.abs(np.diff(lefts))
+        steps.append(moves[20:52].mean())
+        borders.append((moves[29] + moves[41]) / 2)
+    assert np.mean(borders) < 2 * np.mean(steps)
+
+
 def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
     frames = [FrameFaces(t, faces=(candidate(100.0, score=0.9 if t < 30 else 0.5),)) for t in range(90)]
     tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
