@@ -27,8 +27,8 @@ WIDEST_COVER = 1.6
 """A user's picture covers that, but grows no more than this beyond fitting into it (a banner would)."""
 
 AWAY = (0.47, 0.34)
-"""From the first to the second share of its area that is still seen, a part fades: 62 to 70 degrees. Looked at on real
-heads: until then its far side is where the face's is, later it stands out into the air, and half faded it looks wrong."""
+"""From the first to the second share of its area that is still seen, a part fades: 62 to 70 degrees. On real heads its
+far side lies on the face until then; later it stands out into the air, and half faded for long it looks wrong."""
 
 
 @dataclass(frozen=True, slots=True)
