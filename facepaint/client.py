@@ -24,7 +24,7 @@ from facepaint.repaint import repaint
 from facepaint.settings import Settings
 from facepaint.status import JobStatus, JobSummary, Known, find_job, in_parallel, job_status, list_jobs
 from facepaint.store import Store
-from facepaint.tracks import PORTRAITS_MOST, People
+from facepaint.tracks import People
 from facepaint.upkeep import delete_job, queue_missing, resume_job, revive
 from facepaint.wake import looks_of
 
@@ -190,7 +190,7 @@ class Client:
     def portraits(self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S) -> dict[int, bytes]:
         """The JPEGs of some people's faces by number, waited for as long as new ones come.
 
-        The workers make those of the surest people only.
+        The workers make those of `People.portrayed` only.
         """
         found: dict[int, bytes] = {}
         last = time.monotonic()
@@ -198,7 +198,7 @@ class Client:
             there = {row.key for row in self.store.list(keys.portraits(job_id))}
             fresh = [n for n in numbers if n not in found and keys.portrait(job_id, n) in there]
             found |= zip(fresh, in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh), strict=True)
-            if len(found) >= min(len(numbers), PORTRAITS_MOST):
+            if len(found) == len(numbers):
                 break
             last = time.monotonic() if fresh else last
             time.sleep(poll_s)

@@ -136,7 +136,11 @@ def faces(
         people = client.people(job, on_change=display.people)
         if sheet is not None:
             shown = people.people if doubtful else people.certain
-            save_sheet(sheet, record, shown, client.portraits(job, [person.number for person in shown]))
+            numbers = [person.number for person in people.portrayed if person in shown]
+            portraits = client.portraits(job, numbers)
+            if len(portraits) < len(numbers):
+                display.say(f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?")
+            save_sheet(sheet, record, shown, portraits)
     if chosen:
         export(client.store, record, people, chosen[0], out, doubtful=doubtful)
     else:

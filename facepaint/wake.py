@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from facepaint import keys
-from facepaint.errors import ObjectMissing
+from facepaint.errors import ObjectMissing, RecordInvalid
 from facepaint.jobs import REACH_S, Job, Sealed, Segment
 from facepaint.looks import Look
 from facepaint.store import Store
@@ -76,7 +76,10 @@ class Timeline:
     def names_people(self, look: str) -> bool:
         """Whether one of the job's looks is for certain people."""
         if look not in self._naming:
-            record = self._store.find_record(keys.look(self._job.id, look), Look)
+            try:
+                record = self._store.find_record(keys.look(self._job.id, look), Look)
+            except RecordInvalid:  # painting it says so; the other looks go on
+                return False
             if record is None:
                 return False
             self._naming[look] = bool(record.numbers)

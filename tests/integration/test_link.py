@@ -292,6 +292,12 @@ def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, bench: Wo
     assert take(bench.queue) == [("link", None), *paints()]
 
 
+def test_a_look_of_another_version_does_not_stop_the_others(bench: Workbench, detected: str) -> None:
+    bench.store.put(keys.look(detected, "0" * 12), b'{"schema": 2}')
+    run_detect(bench, detected, 1)
+    assert take(bench.queue) == [("link", None), *paints()]
+
+
 def test_people_are_found_for_who_asks(bench: Workbench, clip: Path, tmp_path: Path) -> None:
     """And nobody else: a look that names nobody needs no link."""
     job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id

@@ -1,11 +1,15 @@
 """The bars that a person sees on a terminal of 80 columns."""
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from facepaint.display import Bars
+from facepaint.keys import JobKeys
+from facepaint.status import JobStatus
+from tests.made_job import plain_job
 
 
 def drawn(bars: Bars) -> list[str]:
@@ -31,6 +35,20 @@ def test_a_long_note_stays_in_its_line() -> None:
     bars.uploaded(350_000_000, 1_700_000_000, "the object storage does not answer; trying again " * 3)
     bars.saved(1, 4)
     assert len(drawn(bars)) == 2
+
+
+def test_following_people_shows_what_is_waited_for() -> None:
+    made = plain_job(None, id="20261122T120000-aaaaaaaa")  # type: ignore[arg-type]
+    found = JobKeys(frozenset({0, 1}), detected=frozenset({0}), sealed=True)
+    status = JobStatus(made.job, found, "working", (), 2, 2, 1, 0, "", 1.0, frozenset())
+    bars = Bars()
+    bars.people(status)
+    (detected,) = drawn(bars)
+    assert "1/2" in detected
+    bars.people(replace(status, keys=replace(found, detected=frozenset({0, 1})), detected=2))
+    detected, followed = drawn(bars)
+    assert "2/2" in detected
+    assert "people, through the whole video" in followed
 
 
 def test_what_is_said_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

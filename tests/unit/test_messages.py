@@ -27,6 +27,14 @@ def test_a_message_that_names_no_segment_is_dropped(
     tasks.worker.paint.run(**message)
 
 
+@pytest.mark.parametrize("job", ["../../secrets", 5, None])
+def test_a_message_that_names_no_job_is_dropped(job: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.worker, "bench", lambda: pytest.fail("it was worked on"))
+    tasks.worker.link.run(job=job)
+    tasks.worker.portraits.run(job=job, index=0)
+    tasks.worker.portraits.run(job=JOB, index=-1)
+
+
 @pytest.mark.parametrize(
     ("error", "comes_back"),
     [(DeviceError("the GPU is gone"), True), (ZeroDivisionError(), True), (RecordInvalid("no record"), False)],
