@@ -29,6 +29,9 @@ BESIDE_S = 0.28
 EASE_S = 0.13
 """For how long a gap's frames are drawn to the smoothed places at its ends: these frames see as much as those do."""
 
+STEP_S = 0.03
+"""How far into a gap its own course is taken from, to be compared with the runs' at its ends: well within any gap."""
+
 SPREAD_S = 0.13
 """Over how long before and after a frame the largest error of the smoothed box is taken."""
 
@@ -184,23 +187,24 @@ class Gap:
 
     @cached_property
     def _placed(self) -> list[Placed]:
-        """Where the face is in each frame from the last before the gap to the first after it.
+        """Where the face is in each frame.
 
         The runs know more of their ends than the gap's other frames can: what they differ by is carried on a little, so
         that nothing jumps.
         """
         candidates, nodes = self._candidates, self._nodes
         shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
-        at = self._times[self.first - 1 : self.last + 2]
-        told = smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], at)
+        ends, at = self._times[[self.first - 1, self.last + 1]], self._times[self.first : self.last + 1]
+        within = [ends[0] + STEP_S, ends[0] + 2 * STEP_S, ends[1] - STEP_S, ends[1] - 2 * STEP_S]
+        told = smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], np.append(within, at))
         values = np.array([_numbers(placed) for placed in told])
+        eased = values[4:].copy()
         borders = self.sides[0].placed(self.first - 1), self.sides[1].placed(self.last + 1)
-        eased = values.copy()
-        for border, placed in zip((0, -1), borders, strict=True):
-            apart = _numbers(placed) - values[border]
+        for end, placed, (near, far) in zip(ends, borders, (values[:2], values[2:4]), strict=True):
+            apart = _numbers(placed) - (2 * near - far)
             if placed.head is not None:
                 apart[-1] = (apart[-1] + 180) % 360 - 180
-            eased += np.maximum(0.0, 1 - np.abs(at - at[border]) / EASE_S)[:, None] * apart
+            eased += np.maximum(0.0, 1 - np.abs(at - end) / EASE_S)[:, None] * apart
         return [_placed(row, shapes.shape[1]) for row in eased.tolist()]
 
     def sight(self, row: int) -> Sight | None:
@@ -209,7 +213,7 @@ class Gap:
         sureness = max(side.sureness(now) for side in sides)
         if sureness < 0:
             return None
-        placed = self._placed[row - self.first + 1]
+        placed = self._placed[row - self.first]
         told = {side.identity(now) for side in sides} - {None}
         identity = told.pop() if len(told) == 1 else None
         face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)

@@ -192,7 +192,8 @@ def test_a_face_hidden_for_most_of_a_second_goes_on_where_its_motion_led_it() ->
 
 
 def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
-    steps, borders = [], []
+    """By no more than a fraction of what the detections are off, which is a px here."""
+    jumps = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
         frames = [
@@ -200,10 +201,8 @@ def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
         ]
         tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
         lefts = [tracks.faces_at(t)[0].box[0] for t in range(72)]
-        moves = np.abs(np.diff(lefts))
-        steps.append(moves[20:52].mean())
-        borders.append((moves[29] + moves[41]) / 2)
-    assert np.mean(borders) < 2 * np.mean(steps)
+        jumps += [abs(lefts[30] - lefts[29]), abs(lefts[42] - lefts[41])]
+    assert np.mean(jumps) < 0.3
 
 
 def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
