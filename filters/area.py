@@ -17,10 +17,10 @@ CORNERS_COVERED = 1.3
 SOFT_EDGE = 0.05
 """Width of the soft edge as a share of the face's width; never under 1 px."""
 
-HEAD_CENTRE = (0.0, 0.15, -1.35)
+HEAD_CENTRE = (0.0, 0.25, -1.25)
 """Middle of an ellipsoid around a head, in head space: between the ears, a little below the eyes."""
 
-HEAD_SEMIAXES = (1.75, 2.45, 1.95)
+HEAD_SEMIAXES = (1.7, 2.3, 1.9)
 """Its semiaxes to the right, down and out, in eye distances of 63 mm.
 
 Grown heads are about 155 mm wide, 195 mm long and 230 mm high down to the chin; the rest is hair, ears and neck.

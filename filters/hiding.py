@@ -1,8 +1,8 @@
 """Filters that hide a face for good: blur, mosaic, fill. What they cover is replaced on all three planes.
 
 The covered area grows with the option ``scale``; at the default 1.3 it holds every px of the face's box. A soft edge
-lies outside of it only. Blur and mosaic keep a coarse grid of averages, spoilt by noise, and nothing finer, so no more
-than that can ever be won back. ``docs/privacy.md`` says what that is worth.
+lies outside of it only. Blur and mosaic keep a coarse grid of average brightness, spoilt by noise, and one average
+colour, so no more than that can ever be won back. ``docs/privacy.md`` says what that is worth.
 """
 
 import hashlib
@@ -22,18 +22,15 @@ from filters.planes import Pixels, Planes, Region, rgb_to_yuv
 SMALLEST_CELL_PX = 4.0
 """Smaller cells would leave the px of a small face nearly as they were."""
 
-NOISE = (32, 16, 16)
-"""By how much the average of a cell is off at most, in Y, U and V: all values in between are as likely."""
+NOISE = 32
+"""By how much the average of a cell is off at most, in levels of luma: all values in between are as likely."""
 
-FLAT = 2
-"""Averages of a plane that differ by no more have nothing to tell, and stay exact: grey pictures stay grey."""
-
+Noise = npt.NDArray[np.int16]
 NOISE_CELLS = 64
 """Side of the grid of noise; a larger area of cells repeats it."""
 
-Noise = npt.NDArray[np.int16]
-Shown = Callable[[Pixels, int, Noise], Pixels]
-"""From the samples of a plane under a block, the plane's number (Y, U, V) and its noise, what is shown instead."""
+Shown = Callable[[Pixels, int], Pixels]
+"""From the samples of a plane under a block, and the plane's number (Y, U, V), what is shown instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +77,15 @@ class Hiding:
         return [planes.within(block)]
 
     def _replace(self, planes: Planes, block: Region, face_width: float, mask: Pixels) -> None:
-        shown, noise = HIDING[self.spec.name](self.spec, planes, block, face_width), _noise(self.secret)
+        shown = HIDING[self.spec.name](self, planes, block, face_width)
         luma = planes.luma(block)
         height, width = luma.shape
-        _mix(planes, 0, block, shown(luma, 0, noise[0]), mask[:height, :width])
+        _mix(planes, 0, block, shown(luma, 0), mask[:height, :width])
         # A chroma sample belongs to several px: it is hidden as much as the most hidden of them.
         step_x, step_y = 1 << planes.chroma_shift_x, 1 << planes.chroma_shift_y
         most = np.maximum.reduce([mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)])
         for number, chroma in enumerate(planes.chroma(block), start=1):
-            _mix(planes, number, block, shown(chroma, number, noise[number]), most)
+            _mix(planes, number, block, shown(chroma, number), most)
 
 
 def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels) -> None:
@@ -96,21 +93,24 @@ def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels)
     planes.lay(number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask)
 
 
-def _mosaic(spec: FilterSpec, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
-    grid = _grid(block, face_width / spec.number("size"))
+def _mosaic(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+    grid = _grid(block, face_width / hiding.spec.number("size"))
 
-    def shown(samples: Pixels, number: int, noise: Noise) -> Pixels:  # noqa: ARG001
-        tiles = _averages(samples, grid, noise)
+    def shown(samples: Pixels, number: int) -> Pixels:
+        tiles = _averages(samples, grid, hiding.secret) if number == 0 else _average(samples)
         return np.asarray(cv2.resize(tiles, samples.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
     return shown
 
 
-def _blur(spec: FilterSpec, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
-    grid = _grid(block, face_width * spec.number("size") / 2)
+def _blur(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+    grid = _grid(block, face_width * hiding.spec.number("size") / 2)
 
-    def shown(samples: Pixels, number: int, noise: Noise) -> Pixels:  # noqa: ARG001
-        blurred = cv2.GaussianBlur(_averages(samples, grid, noise), (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
+    def shown(samples: Pixels, number: int) -> Pixels:
+        if number:
+            return np.full(samples.shape, _average(samples), np.uint8)
+        averages = _averages(samples, grid, hiding.secret)
+        blurred = cv2.GaussianBlur(averages, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
         # A curve through the cells, drawn at a quarter of the size and lines in between: it looks the same, 5 x faster.
         smooth = cv2.resize(blurred, (4 * grid[0], 4 * grid[1]), interpolation=cv2.INTER_CUBIC)
         return np.asarray(cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
@@ -118,41 +118,41 @@ def _blur(spec: FilterSpec, planes: Planes, block: Region, face_width: float) ->
     return shown
 
 
-def _fill(spec: FilterSpec, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
-    rgb = bytes.fromhex(spec.text("colour")[1:])
+def _fill(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+    rgb = bytes.fromhex(hiding.spec.text("colour")[1:])
     colour = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
 
-    def shown(samples: Pixels, number: int, noise: Noise) -> Pixels:  # noqa: ARG001
+    def shown(samples: Pixels, number: int) -> Pixels:
         return np.full(samples.shape, round(float(colour[number])), np.uint8)
 
     return shown
 
 
-def _averages(samples: Pixels, grid: tuple[int, int], noise: Noise) -> Pixels:
+def _average(samples: Pixels) -> Pixels:
+    """The mean of all samples: shape (1, 1). Colours tell faces apart as well as brightness does, in as few cells."""
+    return np.full((1, 1), round(float(samples.mean())), np.uint8)
+
+
+def _averages(samples: Pixels, grid: tuple[int, int], secret: bytes | None) -> Pixels:
     """The mean of each cell, made inexact: shape (rows, columns)."""
     left = np.ascontiguousarray(samples)
     # Halving even sides is much the fastest of OpenCV's reductions.
     while all(side % 2 == 0 and side > 4 * cells for side, cells in zip(left.shape[::-1], grid, strict=True)):
         left = np.asarray(cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
     exact = np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8).reshape(grid[::-1])
-    if np.ptp(exact) <= FLAT:
+    if secret is None:
         return exact
     # Counted from the middle, so that it stays with the face when the grid gets another row.
     rows, columns = ((np.arange(cells) - cells // 2) % NOISE_CELLS for cells in grid[::-1])
-    return np.asarray(np.clip(exact + noise[np.ix_(rows, columns)], 0, 255), np.uint8)
+    return np.asarray(np.clip(exact + _noise(secret)[np.ix_(rows, columns)], 0, 255), np.uint8)
 
 
 @lru_cache(maxsize=8)
-def _noise(secret: bytes | None) -> tuple[Noise, Noise, Noise]:
-    """The noise of the three planes: shape (`NOISE_CELLS`, `NOISE_CELLS`) each, the same on every machine."""
-    count = NOISE_CELLS * NOISE_CELLS
-    if secret is None:
-        exact = np.zeros((NOISE_CELLS, NOISE_CELLS), np.int16)
-        return exact, exact, exact
+def _noise(secret: bytes) -> Noise:
+    """Numbers up to `NOISE` to both sides of 0, the same on every machine: shape (`NOISE_CELLS`, `NOISE_CELLS`)."""
     # A cryptographic hash, so that the noise of cells whose content is known does not tell that of the others.
-    stream = np.frombuffer(hashlib.shake_256(secret).digest(3 * count), np.uint8).reshape(3, NOISE_CELLS, NOISE_CELLS)
-    y, u, v = (np.rint((plane / 127.5 - 1) * most).astype(np.int16) for plane, most in zip(stream, NOISE, strict=True))
-    return y, u, v
+    stream = np.frombuffer(hashlib.shake_256(secret).digest(NOISE_CELLS * NOISE_CELLS), np.uint8)
+    return np.rint((stream.reshape(NOISE_CELLS, NOISE_CELLS) / 127.5 - 1) * NOISE).astype(np.int16)
 
 
 def _grid(block: Region, cell_px: float) -> tuple[int, int]:
@@ -161,9 +161,9 @@ def _grid(block: Region, cell_px: float) -> tuple[int, int]:
     return max(1, int((block.x2 - block.x1) / cell)), max(1, int((block.y2 - block.y1) / cell))
 
 
-HIDING: Mapping[str, Callable[[FilterSpec, Planes, Region, float], Shown]] = {
+HIDING: Mapping[str, Callable[[Hiding, Planes, Region, float], Shown]] = {
     "blur": _blur,
     "mosaic": _mosaic,
     "fill": _fill,
 }
-"""The hiding filters: from the options, the frame, the block and the face's width in px, what is shown instead."""
+"""The hiding filters: from one with its options, the frame, the block and the face's width in px, what is shown."""
