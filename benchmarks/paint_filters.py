@@ -8,12 +8,13 @@ import hashlib
 import platform
 import statistics
 import time
+from dataclasses import replace
 
 import cv2
 import numpy as np
 
 from facepaint.looks import CATALOGUE, Look, parse_filter
-from filters.face import Face
+from filters.face import Face, pose_of
 from filters.gallery import PORTRAIT_FACE, sample_picture
 from filters.planes import Planes
 from filters.registry import Painter, make_painter
@@ -58,14 +59,15 @@ def _paint_times(painter: Painter) -> list[float]:
 
 
 def _face(x: float, y: float) -> Face:
-    """The portrait's face, `FACE_PX` wide, about a point."""
+    """The portrait's face, `FACE_PX` wide, about a point; with its pose, as tracks give it."""
     scale = FACE_PX / PORTRAIT_FACE.width
     middle = PORTRAIT_FACE.centre
     moved = [
         (value - middle[n % 2]) * scale + (x, y)[n % 2]
         for n, value in enumerate((*PORTRAIT_FACE.box, *PORTRAIT_FACE.landmarks))
     ]
-    return Face((moved[0], moved[1], moved[2], moved[3]), tuple(moved[4:]), 1.0)
+    face = Face((moved[0], moved[1], moved[2], moved[3]), tuple(moved[4:]), 1.0)
+    return replace(face, head=pose_of(face))
 
 
 if __name__ == "__main__":
