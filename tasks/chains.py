@@ -13,7 +13,7 @@ import numpy as np
 from facepaint.jobs import REACH_S, Box
 from filters.face import Face
 from filters.pose import HeadPose
-from tasks.links import ROUNDING_S, Candidates, Indexes, Links, Vector, inverse, linked, sizes
+from tasks.links import GAP_S, ROUNDING_S, Candidates, Indexes, Links, Vector, inverse, linked, possible, sizes
 from tasks.smooth import Placed, smoothed_faces
 
 SURE_S = 0.7
@@ -84,7 +84,7 @@ class Run:
         self.scores = candidates.scores[nodes]
         self.shapes = candidates.shapes[nodes]
         self.first, self.last = int(self.rows[0]), int(self.rows[-1])
-        self._sure = self.times[self.scores >= sights.seed]
+        self.sure = self.times[self.scores >= sights.seed]
 
     @cached_property
     def _at(self) -> Vector:
@@ -116,8 +116,8 @@ class Run:
 
     def sureness(self, now: float) -> float:
         """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S` and on beyond."""
-        place = int(np.searchsorted(self._sure, now))
-        near = self._sure[max(0, place - 1) : place + 1]
+        place = int(np.searchsorted(self.sure, now))
+        near = self.sure[max(0, place - 1) : place + 1]
         away = float(np.abs(near - now).min()) if len(near) else np.inf
         return (SURE_S + ROUNDING_S - away) / FADE_S
 
@@ -302,6 +302,8 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
     """All that is known of any face: each stretch of frames says where it is in them."""
     links = linked(candidates)
     runs = [Run(candidates, nodes, sights) for nodes in chains(links.short)]
+    if sights.hides:
+        _share_sureness(candidates, runs, links)
     gaps = list(_gaps(candidates, runs, links, sights))
     yield from gaps
     gap_before, gap_after = {gap.sides[1]: gap for gap in gaps}, {gap.sides[0]: gap for gap in gaps}
@@ -312,6 +314,23 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
             if first <= last:
                 velocity = links.past.velocity[run.nodes[-1]] if after else links.future.velocity[run.nodes[0]]
                 yield Hold(candidates, run, after, velocity, (first, last), sights)
+
+
+def _share_sureness(candidates: Candidates, runs: list[Run], links: Links) -> None:
+    """Have the sure detections of a run count for those before and after it, too, that may be of the same face.
+
+    Which of them is, a frame beyond the gap cannot know; what hides does not take the risk.
+    """
+    ends, begins = (np.array([run.nodes[place] for run in runs], np.int64) for place in (-1, 0))
+    run_of = np.zeros(len(candidates.row), np.int64)
+    run_of[ends] = run_of[begins] = np.arange(len(runs))
+    pairs = possible(candidates, np.sort(ends), begins, links.past, links.future, GAP_S)[:2]
+    more: list[list[Vector]] = [[run.sure] for run in runs]
+    for one, other in zip(*(run_of[nodes].tolist() for nodes in pairs), strict=True):
+        more[one].append(runs[other].sure)
+        more[other].append(runs[one].sure)
+    for run, sure in zip(runs, more, strict=True):
+        run.sure = np.sort(np.concatenate(sure))
 
 
 def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights) -> Iterator[Gap]:

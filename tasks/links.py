@@ -292,18 +292,29 @@ def _motion(candidates: Candidates, towards: Indexes) -> Motion:
 def _bridged(candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float) -> Indexes:
     """Link the ends and beginnings that are loose where each is the other's best within a gap's length."""
     ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
-    ones, others = gaps(candidates, ends, begins, longest)
-    cost = strangeness(candidates, ones, others, past, future)
-    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
-    fits = cost <= BRIDGE_COST + BRIDGE_COST_PER_S * seconds
-    ones, others = ones[fits], others[fits]
+    ones, others, cost, seconds = possible(candidates, ends, begins, past, future, longest)
     alone = (past.count[ones] == 1).astype(float) + (future.count[others] == 1)
-    cost = cost[fits] + LATER_COST_PER_S * seconds[fits] + STILL_COST * alone
+    cost = cost + LATER_COST_PER_S * seconds + STILL_COST * alone
     bridged = after.copy()
     # Equals exclude each other: which of them came first may hang on the order.
     best = (cost < runner_up(ones, cost)) & (cost < runner_up(others, cost))
     bridged[ones[best]] = others[best]
     return bridged
+
+
+def possible(
+    candidates: Candidates, ends: Indexes, begins: Indexes, past: Motion, future: Motion, longest: float
+) -> tuple[Indexes, Indexes, Vector, Vector]:
+    """Every end and beginning up to ``longest`` seconds apart that may be of one face.
+
+    Returns:
+        ends, beginnings, how badly they foretell each other, and the seconds between them: (pairs,) each.
+    """
+    ones, others = gaps(candidates, ends, begins, longest)
+    cost = strangeness(candidates, ones, others, past, future)
+    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
+    fits = cost <= BRIDGE_COST + BRIDGE_COST_PER_S * seconds
+    return ones[fits], others[fits], cost[fits], seconds[fits]
 
 
 def gaps(candidates: Candidates, ends: Indexes, begins: Indexes, longest: float) -> tuple[Indexes, Indexes]:

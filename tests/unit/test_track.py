@@ -52,6 +52,15 @@ def test_a_doubtful_frame_of_a_sure_face_keeps_its_sticker() -> None:
     assert len(Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30)) == 1
 
 
+def test_a_doubtful_face_stays_hidden_beyond_a_gap_that_it_was_sure_before() -> None:
+    frames = [
+        FrameFaces(t, faces=() if 30 <= t < 42 else (candidate(100.0, score=0.9 if t < 30 else 0.2),))
+        for t in range(60)
+    ]
+    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    assert [t for t in range(60) if tracks.faces_at(t)] == list(range(29 + 21 + 1))
+
+
 def test_hiding_goes_on_a_little_before_and_after() -> None:
     frames = walk(missing=frozenset(range(20)) | frozenset(range(40, 60)))
     tracks = Tracks([record(frames)], TIME_BASE, HIDING)
