@@ -34,6 +34,6 @@ class WatchedQueue(Queue):
         super().__init__(settings)
         self.before_send = before_send
 
-    def _send(self, name: str, queue: str, message: dict[str, Any], priority: int) -> None:
+    def _send(self, name: str, message: dict[str, Any], priority: int) -> None:
         self.before_send(f"{name} {message['index']}")
-        super()._send(name, queue, message, priority)
+        super()._send(name, message, priority)
