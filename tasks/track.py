@@ -12,10 +12,9 @@ from facepaint.cards import DetectorCard
 from facepaint.jobs import Box, Faces
 from filters.face import Face
 from tasks.chains import Gap, Hold, IdentityOf, Run, Sight, Sights, spans
-from tasks.links import CUT, Candidates, cut_score
+from tasks.links import Candidates, cut_score
 
 __all__ = [
-    "CUT",
     "HIDING",
     "LONGEST_HOLD_S",
     "STICKERS",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from facepaint.jobs import REACH_S, Faces, FrameFaces
 from filters.face import Face
+from tasks import chains, links, smooth
 from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks
 from tests import scenes
 from tests.scenes import candidate, record
@@ -158,6 +159,17 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
         assert [len(numbers(face)) for face in here] == [len(numbers(face)) for face in there]
         for one, other in zip(here, there, strict=True):
             assert numbers(one) == pytest.approx(numbers(other), rel=0, abs=1e-9)
+
+
+def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
+    short = links.SHORT_S + links.MOTION_S
+    smoothed = smooth.WINDOW_S + short
+    assert links.GAP_S + short <= REACH_S
+    assert links.GAP_S + chains.BESIDE_S <= REACH_S
+    assert chains.SURE_S + short <= REACH_S
+    assert LONGEST_HOLD_S + short <= REACH_S
+    assert smoothed + max(chains.FADE_S, chains.EASE_S, chains.SPREAD_S) <= REACH_S
+    assert max(chains.FADE_S, 3 * chains.STEP_S) <= links.SHORT_S
 
 
 def numbers(face: Face) -> list[float]:
