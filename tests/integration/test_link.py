@@ -59,12 +59,22 @@ def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
     return Workbench(store, queue, settings.model_copy(update={"segment_s": 1.0}))
 
 
+@pytest.fixture(scope="module")
+def found() -> list[bytes]:
+    """The faces of each segment of the clip, once a test has had them found."""
+    return []
+
+
 @pytest.fixture
-def detected(clip: Path, bench: Workbench) -> str:
+def detected(clip: Path, found: list[bytes], bench: Workbench) -> str:
     """A job with one look that names somebody, all of its faces found; its messages are thrown away."""
     job_id = Client(bench.settings).upload(clip, KEEP_1).job_id
-    for index in range(SEGMENTS):
-        run_detect(bench, job_id, index)
+    if not found:
+        for index in range(SEGMENTS):
+            run_detect(bench, job_id, index)
+            found.append(bench.store.get(keys.faces(job_id, index)))
+    for index, faces in enumerate(found):
+        bench.store.put(keys.faces(job_id, index), faces)
     take(bench.queue)
     return job_id
 
@@ -247,6 +257,7 @@ def test_faces_found_again_in_another_order_are_nobodys(bench: Workbench, detect
     assert made.notes == ("some faces were found again since people were numbered: nobody is known by them",)
 
 
+@pytest.mark.slow
 def test_portraits_show_faces(bench: Workbench, detected: str) -> None:
     run_link(bench, detected)
     people = people_of(bench, detected)
@@ -280,6 +291,7 @@ def test_another_look_is_painted_from_the_faces_that_are_there(bench: Workbench,
         repaint(bench.store, bench.queue, detected, parse_look(["dog@7"]))
 
 
+@pytest.mark.slow
 def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, bench: Workbench) -> None:
     job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
     take(bench.queue)
@@ -323,6 +335,7 @@ def test_people_are_found_for_who_asks(bench: Workbench, clip: Path, tmp_path: P
         repaint(bench.store, bench.queue, pictures, KEEP_1)
 
 
+@pytest.mark.slow
 def test_a_deleted_job_leaves_no_tracks(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     linked = tasks.link._link
 
