@@ -23,7 +23,6 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 
 from benchmarks.clips import Picture
 from benchmarks.deface import Deface

@@ -115,7 +115,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
                 MARGIN,
                 SHAPE,
                 HOLD,
-                Option("size", "blur radius as a share of the face's width", 0.5, minimum=0.15, maximum=1.0),
+                Option("size", "blur radius as a share of the face's width", 0.7, minimum=0.15, maximum=1.0),
             ),
         ),
         FilterKind(
