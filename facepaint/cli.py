@@ -12,9 +12,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from facepaint import __version__, jobs_cli, paint_cli
+from facepaint.catalogue import CATALOGUE
 from facepaint.detectors_cli import app as detectors
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
-from facepaint.looks import CATALOGUE
 from facepaint.options import AsJson
 from facepaint.settings import Settings
 from facepaint.tables import print_filters

@@ -1,149 +1,20 @@
-"""Looks: which filters a job is painted with. The catalogue of filters, the parser, the canonical form.
+"""Looks: which filters a job is painted with. The parser and the canonical form.
 
 A filter is written ``name:key=value,key=value``; ``name@2`` paints the second face only; several filters are painted in
-the order given. ``sticker:PATH`` takes the rest as a path. ``filters/`` has one painter for every name in `CATALOGUE`,
-and a test keeps the two equal. Pure: nothing here reads a file or the storage.
+the order given. ``sticker:PATH`` takes the rest as a path. `facepaint.catalogue` says which there are. Pure: nothing
+here reads a file or the storage.
 """
 
 import difflib
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
+from facepaint.catalogue import CATALOGUE, COVER, Value
 from facepaint.errors import UsageError
 from facepaint.whom import EVERYONE, Whom
-
-Value = float | str
-"""An option's value: numbers are floats, everything else is text."""
-
-SHA256 = re.compile(r"[0-9a-f]{64}")
-COLOUR = re.compile(r"#[0-9a-f]{6}")
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option of a filter: its type, default and bounds, and a sentence for the help."""
-
-    name: str
-    help: str
-    default: Value
-    type: Literal["number", "choice", "colour", "sha256"] = "number"
-    minimum: float = 0.0
-    maximum: float = 0.0
-    choices: tuple[str, ...] = ()
-
-    def parse(self, text: str, where: str) -> Value:
-        """Turn what the user typed into a value, or raise `UsageError` naming what is allowed."""
-        if self.type == "number":
-            return self._number(text, where)
-        value = text.strip().lower()
-        if self.type == "choice" and value not in self.choices:
-            raise UsageError(f"{where}: {self.name}={text} is not one of {', '.join(self.choices)}")
-        if self.type == "colour" and not COLOUR.fullmatch(value):
-            raise UsageError(f"{where}: {self.name}={text} is not a colour like #ff8800")
-        if self.type == "sha256" and not SHA256.fullmatch(value):
-            raise UsageError(f"{where}: {self.name}={text} is not a sha256 in hexadecimal")
-        return value
-
-    def _number(self, text: str, where: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise UsageError(f"{where}: {self.name}={text} is not a number") from None
-        if not self.minimum <= value <= self.maximum:
-            raise UsageError(f"{where}: {self.name}={text} is not between {self.minimum:g} and {self.maximum:g}")
-        return value
-
-
-@dataclass(frozen=True, slots=True)
-class FilterKind:
-    """A filter one can ask for: what it is called, what it does and whether it hides the face."""
-
-    name: str
-    summary: str
-    hides: bool
-    options: tuple[Option, ...]
-
-    def option(self, name: str) -> Option | None:
-        """The option of that name, if the filter has it."""
-        return next((option for option in self.options if option.name == name), None)
-
-
-COVERS = ("face", "head")
-"""What a filter that hides may cover."""
-
-SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
-OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
-SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
-COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
-HOLD = Option("hold", "seconds before first and after last sight that stay hidden", 0.3, minimum=0.0, maximum=0.7)
-MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
-
-
-def _sticker(name: str, summary: str) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY))
-
-
-CATALOGUE: Mapping[str, FilterKind] = {
-    kind.name: kind
-    for kind in (
-        _sticker("sunglasses", "dark sunglasses on the eyes"),
-        _sticker("moustache", "a curled moustache under the nose"),
-        _sticker("party-hat", "a striped party hat on the head"),
-        _sticker("dog", "a dog's ears and nose"),
-        _sticker("crown", "a golden crown on the head"),
-        _sticker("me-gusta", "a wide, smug grin drawn over the whole face"),
-        FilterKind(
-            "sticker",
-            "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",
-            hides=False,
-            options=(
-                Option("sha256", "the stored picture; filled in from the file", "", type="sha256"),
-                SCALE,
-                OPACITY,
-            ),
-        ),
-        FilterKind(
-            "blur",
-            "hides the face behind a strong blur",
-            hides=True,
-            options=(
-                COVER,
-                MARGIN,
-                SHAPE,
-                HOLD,
-                Option("size", "blur radius as a share of the face's width", 0.7, minimum=0.15, maximum=1.0),
-            ),
-        ),
-        FilterKind(
-            "mosaic",
-            "hides the face behind coarse tiles",
-            hides=True,
-            options=(
-                COVER,
-                MARGIN,
-                SHAPE,
-                HOLD,
-                Option("size", "tiles across the face's width", 4.0, minimum=2.0, maximum=12.0),
-            ),
-        ),
-        FilterKind(
-            "fill",
-            "hides the face behind one colour",
-            hides=True,
-            options=(
-                COVER,
-                MARGIN,
-                SHAPE,
-                HOLD,
-                Option("colour", "what to fill with, #rrggbb", "#202020", type="colour"),
-            ),
-        ),
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)

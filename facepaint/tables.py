@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
+from facepaint.catalogue import CATALOGUE
 from facepaint.jobs import Job
-from facepaint.looks import CATALOGUE
 from facepaint.status import JobStatus, JobSummary
 from facepaint.tracks import People
 

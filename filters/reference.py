@@ -1,6 +1,6 @@
 """The page about filters, `docs/filters.md`, from the catalogue."""
 
-from facepaint.looks import CATALOGUE, FilterKind, Option
+from facepaint.catalogue import CATALOGUE, FilterKind, Option
 
 INTRODUCTION = """# Filters
 

@@ -15,9 +15,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from facepaint import keys
+from facepaint.catalogue import CATALOGUE
 from facepaint.errors import InputError, JobError, UsageError
 from facepaint.jobs import VideoStream
-from facepaint.looks import CATALOGUE, Look, parse_look
+from facepaint.looks import Look, parse_look
 from facepaint.people import ask_for_people, find_people
 from facepaint.repaint import repaint
 from facepaint.settings import Settings

@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from facepaint.catalogue import CATALOGUE
 from facepaint.errors import InputError
-from facepaint.looks import CATALOGUE, Look, parse_filter, parse_look
+from facepaint.looks import Look, parse_filter, parse_look
 from filters.face import Face
 from filters.gallery import PORTRAIT_FACE, sample_picture
 from filters.hiding import HIDING

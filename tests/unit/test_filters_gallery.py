@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from facepaint.catalogue import CATALOGUE
 from facepaint.errors import UsageError
-from facepaint.looks import CATALOGUE
 from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
 from filters.planes import Pixels
 from filters.reference import filters_page, options_table

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepaint.looks import CATALOGUE, parse_look
+from facepaint.catalogue import CATALOGUE
+from facepaint.looks import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork, asset, svg_artwork
 from filters.face import Face, pose_of

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facepaint.catalogue import CATALOGUE, Option
 from facepaint.errors import UsageError
 from facepaint.jobs import decode, encode
-from facepaint.looks import CATALOGUE, FilterSpec, Look, Option, parse_filter, parse_look
+from facepaint.looks import FilterSpec, Look, parse_filter, parse_look
 
 SHA = "0f" * 32
 
