@@ -13,7 +13,8 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from facepaint.looks import CATALOGUE, Look, parse_filter
+from facepaint.catalogue import CATALOGUE
+from facepaint.looks import Look, parse_filter
 from filters.face import Face, pose_of
 from filters.gallery import PORTRAIT_FACE, sample_picture
 from filters.planes import Planes
