@@ -24,7 +24,7 @@ import sys, imageio, numpy as np
 from deface.centerface import CenterFace
 from deface.deface import anonymize_frame
 network, masks = CenterFace(), []
-for frame in imageio.get_reader(sys.argv[1]):
+for frame in imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passthrough']):
     found, _ = network(frame, threshold=0.2)
     noise = np.random.default_rng(1).integers(0, 256, frame.shape, np.uint8)
     hidden = noise.copy()
@@ -39,7 +39,7 @@ TRUTH = """
 import sys, imageio, numpy as np
 from deface.centerface import CenterFace
 rows = []
-for number, frame in enumerate(imageio.get_reader(sys.argv[1])):
+for number, frame in enumerate(imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passthrough'])):
     height, width = frame.shape[:2]
     network = CenterFace(in_shape=(960, 960 * height // width)) if number == 0 else network
     for mirrored in (False, True):

@@ -62,7 +62,7 @@ class Shot:
             # The background is squeezed along: it is as soft as before.
             middle = self.placed.x - 0.5
             matrix = np.array([[self.squeeze, 0, middle * (1 - self.squeeze)], [0, 1.0, 0]])
-            picture = cv2.warpAffine(picture, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)  # type: ignore[assignment]
+            picture = cv2.warpAffine(picture, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
         if self.smear > 1:
             picture = cv2.blur(picture, (self.smear, 1))  # type: ignore[assignment]
         if self.bar:
