@@ -20,7 +20,7 @@ SOFT_EDGE = 0.05
 HEAD_CENTRE = (0.0, 0.25, -1.25)
 """Middle of an ellipsoid around a head, in head space: between the ears, a little below the eyes."""
 
-HEAD_SEMIAXES = (1.7, 2.3, 1.9)
+HEAD_SEMIAXES = (2.1, 2.7, 2.1)
 """Its semiaxes to the right, down and out, in eye distances of 63 mm.
 
 Grown heads are about 155 mm wide, 195 mm long and 230 mm high down to the chin; the rest is hair, ears and neck.

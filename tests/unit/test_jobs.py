@@ -17,6 +17,7 @@ from facepaint.errors import RecordInvalid, UsageError
 from facepaint.jobs import (
     Candidate,
     Claim,
+    DetectorSpec,
     Extras,
     Faces,
     Failed,
@@ -95,6 +96,11 @@ def test_bulky_records_leave_defaults_out() -> None:
     face = Candidate(0.9, (1.0, 2.0, 3.0, 4.0), tuple(map(float, range(10))))
     faces = Faces(0, (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))), "facepaint-1", "cpu")
     assert decode(Faces, encode(faces), "k") == faces
+
+
+def test_a_job_that_was_to_have_some_frames_detected_alone_still_reads() -> None:
+    spec = decode(DetectorSpec, b'{"name": "facepaint-1", "min_face": 0.1, "every": 2, "card": null}', "job.json")
+    assert spec == DetectorSpec("facepaint-1", 0.1)
 
 
 def test_the_overlap_is_no_packet_of_the_segments_own() -> None:

@@ -1,6 +1,7 @@
 """Still pictures in all the kinds that cameras and programs write: their pixels before and after."""
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -215,6 +216,31 @@ def test_a_look_that_hides_hides_transparency_too(look: str) -> None:
     assert after[face].std(axis=(0, 1)).max() < 20
     assert (after[FAR][..., 3] == alpha[FAR]).all()
     assert (after[..., 3] == alpha).mean() > 0.7
+
+
+def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
+    found = face_of(256, 256)
+    (frame,) = found.frames
+    nowhere = replace(frame.faces[0], box=(float("nan"), 30.0, 130.0, 90.0))
+    for doubtful in (
+        replace(frame, status="failed"),
+        replace(frame, pts=3),
+        replace(frame, faces=(*frame.faces, nowhere)),
+    ):
+        after = opened(painted(encoded(astronaut((256, 256)), "PNG"), "fill", replace(found, frames=(doubtful,))))
+        assert np.asarray(after).std() == 0
+
+
+def test_a_head_is_covered_in_a_picture() -> None:
+    source = encoded(astronaut((256, 256)), "PNG")
+    beside, above, throat = (45, 79), (10, 112), (104, 112)
+    shown = {
+        cover: np.asarray(opened(painted(source, f"fill:cover={cover},colour=#00ff00"))) for cover in ("face", "head")
+    }
+    before = np.asarray(astronaut((256, 256)))
+    for place in (beside, above, throat):
+        assert np.abs(shown["face"][place].astype(int) - before[place]).max() <= 3
+        assert shown["head"][place][1] > 240
 
 
 @pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
