@@ -75,7 +75,7 @@ class Placed:
         corners = np.reshape(PORTRAIT_BOX, (2, 2))
         middle = matrix[:, :2] @ corners.mean(0) + matrix[:, 2]
         half = (corners[1] - corners[0]) / 2 * self.width / FACE_PX
-        x1, y1, x2, y2 = (*(middle - half).tolist(), *(middle + half).tolist())
+        (x1, y1), (x2, y2) = (middle - half).tolist(), (middle + half).tolist()
         return Face((x1, y1, x2, y2), tuple(points.ravel().tolist()), 1.0)
 
 

@@ -9,7 +9,6 @@ What hiding filters leave uncovered is measured by ``python -m benchmarks.leaks`
 """
 
 import argparse
-import importlib
 import os
 import platform
 import subprocess
@@ -24,7 +23,7 @@ from typing import Any
 
 import onnxruntime
 
-from benchmarks import motion
+from benchmarks import crossing, motion, seams, sheets
 from benchmarks.motion import FPS, Motion
 from benchmarks.residuals import FAST, STILL, WANDERING, made_up, residuals
 from benchmarks.trembling import nearest, trembling
@@ -85,17 +84,13 @@ def main() -> int:
             "errors": lambda: errors_table(seen),
             "trembling": lambda: trembling_table(seen, before),
             "made-up": lambda: trembling_table(list(_made_up()), before),
-            "seams": lambda: _part("seams").table(out, _clips()),
-            "crossing": lambda: _part("crossing").table(out),
-            "sheets": lambda: _part("sheets").write_all(out, _clips()),
+            "seams": lambda: seams.table(out, _clips()),
+            "crossing": lambda: crossing.table(out),
+            "sheets": lambda: sheets.write_all(out, _clips()),
         }
         for part in arguments.parts:
             print("", *writers[part](), sep="\n", flush=True)
     return 0
-
-
-def _part(name: str) -> Any:
-    return importlib.import_module(f"benchmarks.{name}")
 
 
 def errors_table(seen: Sequence[Seen]) -> Iterator[str]:

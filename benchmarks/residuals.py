@@ -72,7 +72,7 @@ def residuals(truth: Sequence[Face], found: Sequence[Face | None]) -> Residuals:
     ]
     missed = 1 - len(there) / len(found)
     if len(rows) < 2:
-        nothing = Part(*[math.nan] * 4)
+        nothing = Part(math.nan, math.nan, math.nan, math.nan)
         return Residuals(nothing, nothing, missed)
     errors = np.stack(rows)
     return Residuals(_part(errors[:, :4]), _part(errors[:, 4:]), missed)
@@ -83,7 +83,11 @@ def _part(errors: Floats) -> Part:
     off = errors - bias
     slow = moving_mean(off, round(MEAN_S * FPS))
     kept = float(np.sum(off[1:] * off[:-1]) / max(1e-12, np.sum(off**2)))
-    return Part(*(100 * float(np.sqrt(np.mean(part**2))) for part in (bias, slow, off - slow)), kept)
+    return Part(_percent(bias), _percent(slow), _percent(off - slow), kept)
+
+
+def _percent(values: Floats) -> float:
+    return 100 * float(np.sqrt(np.mean(values**2)))
 
 
 def made_up(motion: Motion, noise: Noise, seed: int = 0) -> Faces:
