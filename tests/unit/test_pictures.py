@@ -233,12 +233,12 @@ def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
 
 def test_a_head_is_covered_in_a_picture() -> None:
     source = encoded(astronaut((256, 256)), "PNG")
-    beside, above, throat = (45, 79), (10, 112), (104, 112)
+    beside, above = (56, 148), (11, 112)
     shown = {
         cover: np.asarray(opened(painted(source, f"fill:cover={cover},colour=#00ff00"))) for cover in ("face", "head")
     }
     before = np.asarray(astronaut((256, 256)))
-    for place in (beside, above, throat):
+    for place in (beside, above):
         assert np.abs(shown["face"][place].astype(int) - before[place]).max() <= 3
         assert shown["head"][place][1] > 240
 
