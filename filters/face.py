@@ -16,7 +16,8 @@ class Face:
     nose, right mouth corner, left mouth corner; or none. ``identity`` counts the video's persons from 1; None is not
     known. ``opacity`` falls below 1 where a face is about to be lost: stickers fade with it. ``margin`` is by how many
     px the box may be off to each side: what hides grows by it. ``head`` is the pose as smoothed over time; None has it
-    told from the landmarks, or the box, of this one face.
+    told from the landmarks, or the box, of this one face. ``light`` is the share of their own brightness that stickers
+    have in the scene about it.
     """
 
     box: tuple[float, float, float, float]
@@ -26,6 +27,7 @@ class Face:
     opacity: float = 1.0
     margin: float = 0.0
     head: HeadPose | None = None
+    light: float = 1.0
 
     @property
     def width(self) -> float:

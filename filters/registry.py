@@ -7,8 +7,10 @@ from typing import Protocol
 from facepaint.looks import FilterSpec, Look
 from filters.face import Face
 from filters.hiding import HIDING, Hiding
+from filters.light import Scene
 from filters.planes import Planes, Region
-from filters.stickers import STICKERS, Sticker, UserSticker
+from filters.stickers import Sticker, UserSticker
+from filters.wardrobe import STICKERS
 
 
 class Filter(Protocol):
@@ -56,6 +58,10 @@ class Painter:
         ``time_s`` is the frame's time since the video's start, for what moves by itself.
         """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
+        if not all(spec.hides for spec, _ in self.filters):
+            # Before anything is painted: a white hat lights no scene.
+            scene = Scene.of(planes)
+            far_to_near = [replace(face, light=scene.light_on(face)) for face in far_to_near]
         regions: list[Region] = []
         for spec, painted in self.filters:
             for face in far_to_near:

@@ -8,7 +8,7 @@ from filters.artwork import Artwork
 from filters.planes import Pixels, Planes, Region
 
 
-def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0) -> list[Region]:
+def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0, light: float = 1.0) -> list[Region]:
     """Blend artwork into a frame, in place.
 
     Args:
@@ -16,6 +16,7 @@ def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1
         artwork: what to paint.
         to_frame: from the artwork's units to px of the frame.
         opacity: from 0, which paints nothing, to 1.
+        light: how much of its own brightness it shows, from 0, which is black, to 1.
 
     Returns:
         The region touched, within the frame; none if the artwork lies outside of it.
@@ -33,13 +34,20 @@ def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1
     if opacity < 1:
         warped = cv2.convertScaleAbs(warped, alpha=opacity)
     y, u, v, alpha = _split(warped)
-    planes.lay(0, block, y, alpha)
+    planes.lay(0, block, _dimmed(y, alpha, light, 0 if planes.full_range else 16), alpha)
     if planes.chroma_shift_x or planes.chroma_shift_y:
         size = (block.size[0] >> planes.chroma_shift_x, block.size[1] >> planes.chroma_shift_y)
         _, u, v, alpha = _split(cv2.resize(warped, size, interpolation=cv2.INTER_AREA))
-    planes.lay(1, block, u, alpha)
-    planes.lay(2, block, v, alpha)
+    planes.lay(1, block, _dimmed(u, alpha, light, 128), alpha)
+    planes.lay(2, block, _dimmed(v, alpha, light, 128), alpha)
     return [planes.within(block)]
+
+
+def _dimmed(samples: Pixels, alpha: Pixels, light: float, black: int) -> Pixels:
+    """Premultiplied samples of a plane, brought nearer to its ``black`` (128 for chroma): ``light`` of it is left."""
+    if light >= 1:
+        return samples
+    return np.asarray(cv2.addWeighted(samples, light, alpha, (1 - light) * black / 255, 0.0), np.uint8)
 
 
 def _split(warped: cv2.typing.MatLike) -> list[Pixels]:
