@@ -9,7 +9,9 @@ import numpy.typing as npt
 
 from filters.artwork import svg_artwork
 from filters.face import Face, pose_of
-from filters.stickers import STICKERS, placed
+from filters.parts import placed
+from filters.pose import HeadPose, head_poses
+from filters.wardrobe import STICKERS
 
 Floats = npt.NDArray[np.float64]
 
@@ -18,6 +20,13 @@ MEAN_S = 0.5
 
 LOWEST_HZ = 2.0
 """The other definition of trembling: what is left above this frequency."""
+
+
+DELAYS = np.linspace(-4, 4, 161)
+"""Lags that are tried, in frames."""
+
+SLOWEST = 0.003
+"""Of a face that moves by less than this share of itself a frame, the lag drowns in the wander of what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +50,24 @@ class Trembling:
 
 def corners(face: Face) -> Floats:
     """The four corners of the sunglasses' artwork on a face, in px: 4 x 2."""
+    return _corners(pose_of(face))
+
+
+def all_corners(faces: Sequence[Face]) -> Floats:
+    """The same of many faces at once: n x 4 x 2."""
+    alone = [face for face in faces if face.head is None and face.landmarks]
+    boxes, landmarks = np.array([face.box for face in alone]), np.array([face.landmarks for face in alone])
+    fitted = iter(head_poses(boxes, landmarks).tolist() if alone else ())
+    # Fitted one by one, as a painter does, they would take most of the time.
+    return np.stack(
+        [_corners(HeadPose(*next(fitted)) if face.head is None and face.landmarks else pose_of(face)) for face in faces]
+    )
+
+
+def _corners(pose: HeadPose) -> Floats:
     (part,) = STICKERS["sunglasses"]
     artwork = svg_artwork(part.asset)
-    to_frame = placed(part, pose_of(face))
+    to_frame = placed(part, pose)
     right, low = artwork.left + artwork.width, artwork.top + artwork.height
     at = ((artwork.left, artwork.top), (right, artwork.top), (right, low), (artwork.left, low))
     return np.array([to_frame.of(*point) for point in at])
@@ -54,15 +78,15 @@ def trembling(truth: Sequence[Face], found: Sequence[Face | None], fps: float) -
     here = [number for number, face in enumerate(found) if face is not None]
     if len(here) < 2:
         return Trembling(math.nan, math.nan, math.nan, math.nan, len(found))
-    true = np.stack([corners(face) for face in truth])
-    seen = np.stack([corners(face) for face in found if face is not None])
+    true = all_corners(truth)
+    seen = all_corners([face for face in found if face is not None])
     width = np.array([face.width for face in truth])[here]
     deviation = (seen - true[here]) / width[:, None, None]
     off = deviation - deviation.mean(0)
     return Trembling(
         100 * _rms(off - moving_mean(off, round(MEAN_S * fps))),
         100 * _rms(above(off, LOWEST_HZ, fps)),
-        _lag(true[here].mean(1) / width[:, None], deviation.mean(1)),
+        _lag(true.mean(1), seen.mean(1), np.array(here), float(width.mean())),
         100 * float(np.linalg.norm(off, axis=2).max()),
         len(found) - len(here),
     )
@@ -97,11 +121,15 @@ def _rms(vectors: Floats) -> float:
     return math.sqrt(float(np.mean(np.sum(vectors**2, axis=-1))))
 
 
-def _lag(way: Floats, deviation: Floats) -> float:
-    """The delay in frames that explains most of the deviation: least squares over the velocity."""
-    velocity = np.gradient(way, axis=0)
-    # Slower ways are lost in the slow wander of what the detector finds.
-    if _rms(velocity) < 0.003:
+def _lag(true: Floats, seen: Floats, here: Floats, width: float) -> float:
+    """The delay in frames at which the true way is most like the one seen (middles, in px), but for a constant."""
+    if _rms(np.gradient(true, axis=0)) < SLOWEST * width:
         return math.nan
-    centred = deviation - deviation.mean(0)
-    return float(-np.sum(velocity * centred) / np.sum(velocity**2))
+    frames = np.arange(len(true))
+    apart = []
+    for delay in DELAYS:
+        late = np.stack([np.interp(here - delay, frames, column) for column in true.T], axis=1)
+        inside = (here - delay >= 0) & (here - delay <= frames[-1])
+        off = (seen - late)[inside]
+        apart.append(_rms(off - off.mean(0)))
+    return float(DELAYS[int(np.argmin(apart))])
