@@ -163,11 +163,12 @@ class Client:
         ask_at = 0.0
         revive_at = time.monotonic() + 2 * self.settings.visibility_timeout_s
         progress = (0, 0)
+        known: Known = {}
         while True:
             people = find_people(self.store, job_id)
             if people is not None:
                 return people
-            status = self.status(job_id)
+            status = job_status(self.store, job_id, known=known)
             now = time.monotonic()
             if on_change:
                 on_change(status)
@@ -190,17 +191,22 @@ class Client:
     def portraits(self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S) -> dict[int, bytes]:
         """The JPEGs of some people's faces by number, waited for as long as new ones come.
 
-        The workers make those of `People.portrayed` only.
+        The workers make those of `People.portrayed` only; the broker may have lost what asks them to.
         """
         found: dict[int, bytes] = {}
         last = time.monotonic()
+        asked = False
         while time.monotonic() - last < PORTRAITS_S:
             there = {row.key for row in self.store.list(keys.portraits(job_id))}
             fresh = [n for n in numbers if n not in found and keys.portrait(job_id, n) in there]
             found |= zip(fresh, in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh), strict=True)
             if len(found) == len(numbers):
                 break
-            last = time.monotonic() if fresh else last
+            now = time.monotonic()
+            last = now if fresh else last
+            if not asked and now - last >= PORTRAITS_S / 3:
+                asked = True
+                self.queue.link(job_id)  # who is where stands: the portraits that are missing are made
             time.sleep(poll_s)
         return found
 

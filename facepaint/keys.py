@@ -74,6 +74,10 @@ def sealed(job: str) -> str:
     return f"jobs/{job}/sealed.json"
 
 
+def all_faces(job: str) -> str:
+    return f"jobs/{job}/faces/"
+
+
 def faces(job: str, index: int) -> str:
     return f"jobs/{job}/faces/{index:06d}.json"
 

@@ -80,9 +80,20 @@ class Look:
         return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
 
     @property
+    def hidden_numbers(self) -> frozenset[int]:
+        """The people whom, and nobody else, a filter that hides is for."""
+        return frozenset(number for spec in self.filters if spec.hides for number in spec.meant.only)
+
+    @property
     def hold_s(self) -> float:
         """Seconds for which faces stay hidden before they are first and after they are last seen; 0 for stickers."""
         return max((spec.number("hold") for spec in self.filters if spec.hides), default=0.0)
+
+    def require_regions_within(self, width: int, height: int) -> None:
+        """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would ever be in it."""
+        for region in (region for spec in self.filters for region in spec.meant.regions):
+            if not region.meets(width, height):
+                raise UsageError(f"--region {region} lies beyond the picture, which is {width}x{height} px")
 
     def covering(self, cover: str | None) -> "Look":
         """The same with every filter that hides covering ``face`` or ``head``; None leaves them as they are.

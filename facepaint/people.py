@@ -4,6 +4,7 @@ Once every segment was looked at for faces, the link task follows them through t
 It is queued when somebody needs it: a look that names people by `facepaint.wake`, or whoever wants to see them here.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from facepaint import keys
@@ -64,10 +65,15 @@ def require_video(job: Job) -> None:
 
 def check_numbers(look: Look, people: People) -> None:
     """Raise `UsageError` if a look names people that are not in the video."""
-    there = {person.number for person in people.people}
-    unknown = [str(number) for number in look.numbers if number not in there]
+    unknown = nobodys(look.numbers, people)
     if unknown:
-        raise UsageError(f"there is nobody with the number {', '.join(unknown)} in this video: {said(people)}")
+        raise UsageError(f"there is nobody with the number {unknown} in this video: {said(people)}")
+
+
+def nobodys(numbers: Iterable[int], people: People) -> str:
+    """Those of some numbers that nobody has, in words; empty if there are none."""
+    there = {person.number for person in people.people}
+    return ", ".join(str(number) for number in sorted(numbers) if number not in there)
 
 
 def said(people: People) -> str:

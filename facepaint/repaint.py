@@ -23,13 +23,15 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
 
     Raises:
         UnknownJob: there is no such job.
-        UsageError: the look names somebody who is not in the video.
+        UsageError: the look names somebody who is not in the video, or a region beyond it.
         InputError: the look names people, and the job is a list of pictures.
     """
     job = find_job(store, job_id)
     people = store.find_record(keys.tracks(job_id), People) if look.numbers else None
     if look.numbers:
         require_video(job)
+    if job.video is not None:
+        look.require_regions_within(*job.video.upright_size)
     if people is not None:
         check_numbers(look, people)
     if not store.exists(keys.look(job_id, look.id)):

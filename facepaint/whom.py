@@ -35,6 +35,10 @@ class Region:
             y2 if y2 < height else INFINITE,
         )
 
+    def meets(self, width: float, height: float) -> bool:
+        """Whether any of it lies in a frame of that size."""
+        return _px(self.x, width) < width and _px(self.y, height) < height
+
     def __str__(self) -> str:
         sides = (self.x, self.y, self.width, self.height)
         return ",".join(side if isinstance(side, str) else f"{side:g}" for side in sides)

@@ -15,7 +15,7 @@ from facepaint.errors import NotYet
 from facepaint.jobs import Faces, Job, decode
 from facepaint.keys import JobKeys
 from facepaint.status import in_parallel
-from facepaint.store import Store
+from facepaint.store import ObjectInfo, Store
 from facepaint.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.wake import Timeline, is_linked
 from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
@@ -38,11 +38,16 @@ SAME_FACE = 0.5
 """Two boxes in one frame are of one face from this IoU on."""
 
 
+Found = frozenset[ObjectInfo]
+"""What is stored of a job's faces, as listed: other faces have other times."""
+
+
 @dataclass(slots=True)
 class Linking:
-    """The linking of one job, as far as this process has come with it."""
+    """The linking of one job by the faces ``found``, as far as this process has come with it."""
 
     job_id: str
+    found: Found
     segments: int
     identities: Identities
     digests: list[str] = field(default_factory=list)
@@ -153,16 +158,24 @@ def run_link(bench: Workbench, job_id: str, redelivered: bool = False) -> People
 def _link(store: Store, job: Job, segments: int) -> People:
     global _kept
     linking, _kept = _kept, None
-    if linking is None or (linking.job_id, linking.segments) != (job.id, segments):
+    found = _found(store, job.id)
+    if linking is None or (linking.job_id, linking.segments, linking.found) != (job.id, segments, found):
         assert job.video is not None
         card = card_of(job.detector)
         point, sure = working_point(True, card), working_point(False, card).seed
-        linking = Linking(job.id, segments, Identities(job.video.time_base, point, sure))
+        linking = Linking(job.id, found, segments, Identities(job.video.time_base, point, sure))
     try:
-        return linking.go_on(store)
+        people = linking.go_on(store)
     except NotYet:
         _kept = linking
         raise
+    if _found(store, job.id) != found:
+        raise NotYet(f"linking job {job.id}: some of its faces are looked for again")
+    return people
+
+
+def _found(store: Store, job_id: str) -> Found:
+    return frozenset(store.list(keys.all_faces(job_id)))
 
 
 def _wake_looks(bench: Workbench, job_id: str, timeline: Timeline) -> None:

@@ -11,8 +11,9 @@ from facepaint import keys
 from facepaint.errors import JobError, ObjectMissing
 from facepaint.jobs import Faces, Failed, Job, Painted, Segment, decode
 from facepaint.looks import Look
+from facepaint.people import nobodys
 from facepaint.store import Store
-from facepaint.tracks import Lookup, TrackedSegment, lookup_of
+from facepaint.tracks import Lookup, People, TrackedSegment, lookup_of
 from facepaint.wake import Timeline, is_linked, is_ready, wake, wake_link
 from models.providers import Runtime
 from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
@@ -139,11 +140,15 @@ def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> 
     Raises:
         JobError: nobody is known, and the look does not hide.
     """
-    if not store.exists(keys.tracks(job_id)):
+    people = store.find_record(keys.tracks(job_id), People)
+    if people is None:
         failed = store.get_record(keys.tracks_failed(job_id), Failed)
         if not look.hides:
             raise JobError(f"who is where in the video is not known: {failed.reason}")
         return lookup_of([]), (f"every face is hidden: who is where is not known ({failed.reason})",)
+    # Looks can be asked for before there are numbers. Who was meant by one that is nobody's may be anybody.
+    if missed := nobodys(look.hidden_numbers, people):
+        return lookup_of([]), (f"every face is hidden: there is nobody with the number {missed} in this video",)
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows count in the faces that were linked. Found again by another machine, they may stand in another order.
     known = [
@@ -151,9 +156,12 @@ def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> 
         for segment in tracked
         if segment is not None and segment.faces == hashlib.sha256(stored[segment.index]).hexdigest()
     ]
-    if len(known) == len(stored):
-        return lookup_of(known), ()
-    return lookup_of(known), ("some faces were found again since people were numbered: nobody is known by them",)
+    notes = []
+    if missed := nobodys(look.numbers, people):
+        notes.append(f"there is nobody with the number {missed} in this video")
+    if len(known) < len(stored):
+        notes.append("some faces were found again since people were numbered: nobody is known by them")
+    return lookup_of(known), tuple(notes)
 
 
 def _blank(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Result:

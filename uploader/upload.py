@@ -68,13 +68,14 @@ def upload(
     Raises:
         InputError: the file is no video that can be painted, a sticker is no picture, a detector no network, or the
             file is not the one the job was begun with.
-        UsageError: there is no detector of that name.
+        UsageError: there is no detector of that name, or a region of the look lies beyond the picture.
         StoreUnreachable: the storage refuses, or stays away for too long.
         JobDeleted: somebody deleted the job meanwhile.
     """
     probed = probe(path)
     store.make_bucket()
     if resume is None:
+        look.require_regions_within(*probed.video.upright_size)
         look = store_stickers(look, store)
         job, hides = new_job(probed, settings, store_detector(settings, store)), look.hides
     else:

@@ -1,0 +1,147 @@
+"""Who is meant where numbers fail: nobody's numbers, faces found again while people are numbered, lost messages."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+import facepaint.client
+import tasks.link
+from facepaint import keys
+from facepaint.client import Client
+from facepaint.errors import NotYet, UsageError
+from facepaint.jobs import Candidate, Faces, Failed, FrameFaces
+from facepaint.looks import parse_look
+from facepaint.queue import Queue
+from facepaint.repaint import repaint
+from facepaint.settings import Settings
+from facepaint.store import Store
+from facepaint.tracks import People, TrackedSegment
+from facepaint.upkeep import resume_job
+from facepaint.whom import Whom, parse_whom
+from tasks.bench import Workbench
+from tasks.link import run_link
+from tasks.work import _who
+from tests.made_job import MadeJob, plain_job
+
+LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_kept() -> Iterator[None]:
+    yield
+    tasks.link._kept = None
+
+
+@pytest.fixture
+def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
+    return Workbench(store, queue, settings)
+
+
+@pytest.fixture
+def made(store: Store) -> MadeJob:
+    """Two people who stand still, in two segments; everything is looked at."""
+    made = plain_job(store, 4.0).begin()
+    made.upload(range(2))
+    made.seal()
+    for index in range(2):
+        store.put_record(keys.faces(made.id, index), found_in(made, index))
+    return made
+
+
+def found_in(made: MadeJob, index: int) -> Faces:
+    times = (pts for pts in made.times if made.cuts[index] <= pts < made.cuts[index + 1])
+    faces = (Candidate(0.9, LEFT, ()), Candidate(0.9, RIGHT, ()))
+    return Faces(index, tuple(FrameFaces(pts, faces=faces) for pts in times), "facepaint-1", "cpu")
+
+
+def stored_faces(made: MadeJob) -> dict[int, bytes]:
+    return {index: made.store.get(keys.faces(made.id, index)) for index in range(2)}
+
+
+def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(bench: Workbench, made: MadeJob) -> None:
+    """A look can be asked for before there are numbers, and numbers can go when a part is looked at again."""
+    run_link(bench, made.id)
+    hidden = parse_look(["blur"], Whom(only=(7,)))
+    who, notes = _who(bench.store, made.id, hidden, stored_faces(made))
+    assert {who(made.times[0], row) for row in (0, 1)} == {None}, "nobody is known, so everybody is hidden"
+    assert notes == ("every face is hidden: there is nobody with the number 7 in this video",)
+    for look in (parse_look(["blur"], Whom(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
+        who, notes = _who(bench.store, made.id, look, stored_faces(made))
+        assert [who(made.times[0], row) for row in (0, 1)] == [1, 2]
+        assert notes == ("there is nobody with the number 7 in this video",)
+
+
+def test_a_region_beyond_the_picture_is_refused(bench: Workbench, made: MadeJob) -> None:
+    for region in ("320,0,10,10", "0,180,50%,50%", "100%,0,10%,10%"):
+        with pytest.raises(UsageError, match="lies beyond the picture, which is 320x180 px"):
+            repaint(bench.store, bench.queue, made.id, parse_look(["blur"], parse_whom(regions=[region])))
+    repaint(bench.store, bench.queue, made.id, parse_look(["blur"], parse_whom(regions=["319,179,500,500"])))
+
+
+def test_what_a_process_kept_is_of_no_use_for_other_faces(
+    bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process ended the linking; then a segment was found again, and the first process links anew."""
+    store = bench.store
+    store.delete(keys.faces(made.id, 1))
+    store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.link, "ATTEMPT_S", -1.0)
+        with pytest.raises(NotYet):
+            run_link(bench, made.id)
+    resume_job(store, bench.queue, made.id)
+    store.put_record(keys.faces(made.id, 1), found_in(made, 1))
+    run_link(bench, made.id)
+    assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
+    assert [person.frames for person in store.get_record(keys.tracks(made.id), People).people] == [100, 100]
+
+
+def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
+    bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = bench.store
+    store.delete(keys.faces(made.id, 1))
+    store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
+    go_on = tasks.link.Linking.go_on
+
+    def resumed_meanwhile(linking: tasks.link.Linking, store: Store) -> People:
+        people = go_on(linking, store)
+        resume_job(store, bench.queue, made.id)
+        return people
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.link.Linking, "go_on", resumed_meanwhile)
+        with pytest.raises(NotYet):
+            run_link(bench, made.id)
+    assert not store.exists(keys.tracks(made.id))
+    store.put_record(keys.faces(made.id, 1), found_in(made, 1))
+    run_link(bench, made.id)
+    assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
+
+
+def test_lost_portraits_are_asked_for_again(bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_link(bench, made.id)
+    bench.queue.app.control.purge()
+    monkeypatch.setattr(facepaint.client, "PORTRAITS_S", 0.5)
+    assert Client(bench.settings).portraits(made.id, [1, 2], poll_s=0.05) == {}
+    assert bench.queue.length() == 1
+
+
+def test_waiting_for_people_reads_what_is_painted_once(
+    bench: Workbench, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hiding = replace(made, filters=("blur",)).begin()
+    hiding.paint(range(2))
+    client = Client(bench.settings)
+    read: list[str] = []
+    get = client.store.get
+    monkeypatch.setattr(client.store, "get", lambda key, *rest: (read.append(key), get(key, *rest))[1])
+    rounds = iter(range(4))
+
+    def link_at_last(_: object) -> None:
+        if next(rounds) == 3:
+            run_link(bench, made.id)
+
+    client.people(made.id, on_change=link_at_last, poll_s=0.0)
+    assert len([key for key in read if "/painted/" in key]) == 2
