@@ -130,7 +130,7 @@ class Bars(Silent):
 
     def people(self, status: JobStatus) -> None:
         self._show("detected", status.detected + status.undetected, status.total)
-        if status.keys.all_looked_at:
+        if status.keys.all_looked_at and status.job.video is not None:
             self._show("followed", 0, None, "people, through the whole video", " ")
 
     def saved(self, done: int, total: int) -> None:
@@ -167,7 +167,7 @@ class Lines(Silent):
         self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
 
     def people(self, status: JobStatus) -> None:
-        if status.keys.all_looked_at:
+        if status.keys.all_looked_at and status.job.video is not None:
             self._line("people are followed through the whole video", last=True)
         else:
             of = f"/{status.total}" if status.total is not None else ""

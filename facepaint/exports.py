@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -19,7 +19,7 @@ from facepaint.errors import InputError
 from facepaint.jobs import Box, Faces, Job
 from facepaint.status import in_parallel
 from facepaint.store import Store
-from facepaint.tracks import People, TrackedSegment
+from facepaint.tracks import People, Person, TrackedSegment
 
 TOGETHER = 8
 """Segments read at once."""
@@ -58,10 +58,10 @@ class ExportedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is written: a job, its people, and its frames as they are read."""
+    """What is written: a job, people, and the frames with their faces as they are read."""
 
     job: Job
-    people: People
+    people: tuple[Person, ...]
     frames: Iterator[ExportedFrame]
 
 
@@ -112,7 +112,8 @@ def export(store: Store, job: Job, people: People, kind: str, out: Path | None, 
         InputError: the file cannot be written.
     """
     with _opened(out) as file:
-        WRITERS[kind](file, Export(job, people, exported_frames(store, job, people, doubtful=doubtful)))
+        shown = people.people if doubtful else people.certain
+        WRITERS[kind](file, Export(job, shown, exported_frames(store, job, people, doubtful=doubtful)))
 
 
 @contextmanager
@@ -129,7 +130,8 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     except OSError as exc:
         raise InputError(f"{out} cannot be written: {exc.strerror}") from exc
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # what cannot be written is not there to be removed
+            part.unlink()
 
 
 def _write_csv(file: TextIO, exported: Export) -> None:
@@ -158,7 +160,7 @@ def _write_csv(file: TextIO, exported: Export) -> None:
 
 
 def _write_json(file: TextIO, exported: Export) -> None:
-    head = json.dumps({**_source(exported.job), "people": [asdict(person) for person in exported.people.people]})
+    head = json.dumps({**_source(exported.job), "people": [asdict(person) for person in exported.people]})
     file.write(f'{head[:-1]}, "frames": [')
     for number, frame in enumerate(exported.frames):
         file.write(f"{',' if number else ''}\n{json.dumps(asdict(frame))}")

@@ -12,6 +12,7 @@ from PIL import Image
 
 from facepaint import keys
 from facepaint.contact_sheet import save_sheet
+from facepaint.errors import InputError
 from facepaint.exports import WRITERS, export
 from facepaint.jobs import Candidate, Faces, FrameFaces, Job
 from facepaint.store import Store
@@ -75,6 +76,19 @@ def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
     assert (frame["pts"], frame["time_s"], frame["segment"]) == (made.times[7], 0.28, 0)
     assert [face["track"] for face in frame["faces"]] == [1, 2]
     assert frame["faces"][0]["landmarks"] == list(POINTS)
+
+
+def test_json_without_doubtful_ones_names_nobody_else(made: MadeJob, tmp_path: Path) -> None:
+    told = json.loads(written(made, "json", tmp_path))
+    assert [person["number"] for person in told["people"]] == [1]
+
+
+def test_where_no_file_can_be_is_said_in_a_line(made: MadeJob, tmp_path: Path) -> None:
+    people = made.store.get_record(keys.tracks(made.id), People)
+    (tmp_path / "file").touch()
+    for out in (tmp_path / "file" / "faces.csv", tmp_path / "none" / "faces.csv", tmp_path / ("x" * 300)):
+        with pytest.raises(InputError, match="cannot be written"):
+            export(made.store, made.job, people, "csv", out, doubtful=False)
 
 
 def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
