@@ -6,6 +6,8 @@ this machine's own address, to its own page.
 
 from dataclasses import dataclass
 from functools import cached_property, partial
+from math import inf
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -23,6 +25,7 @@ from facepaint.people import ask_for_people, find_people
 from facepaint.repaint import repaint
 from facepaint.settings import Settings
 from facepaint.status import JobStatus
+from facepaint.store import Store
 from facepaint.tracks import Person, TrackedFace, TrackedSegment
 from facepaint.whom import Whom
 from viewer.board import Board
@@ -55,7 +58,25 @@ class Desk:
     def __init__(self, settings: Settings, *, open: bool) -> None:
         self._settings = settings
         self.open = open
-        self.asked: set[str] = set()
+        self._asked: dict[str, float] = {}
+        """When the people of a job are to be asked for again, should they not be known by then."""
+
+    def ask(self, store: Store, job_id: str) -> None:
+        """Have the people of a job told apart. Raises as `ask_for_people`."""
+        ask_for_people(store, self.queue, job_id)
+        self._asked[job_id] = monotonic() + 2 * self._settings.visibility_timeout_s
+
+    def is_asked(self, store: Store, job_id: str, *, at_work: bool) -> bool:
+        """Whether somebody has asked; what the broker may have lost since is asked for again."""
+        if at_work:
+            self._asked.setdefault(job_id, monotonic() + 2 * self._settings.visibility_timeout_s)
+        if monotonic() >= self._asked.get(job_id, inf):
+            self.ask(store, job_id)
+        return job_id in self._asked
+
+    def answered(self, job_id: str) -> None:
+        """The people of a job are known: who they are may be forgotten and asked for anew."""
+        self._asked.pop(job_id, None)
 
     @cached_property
     def queue(self) -> "Queue":
@@ -78,6 +99,7 @@ def people(request: Request) -> Response:
     except JobError as exc:
         return JSONResponse({**told, "state": "failed", "why": str(exc)}, headers=NO_STORE)
     if found is not None:
+        _desk(request).answered(job_id)
         clock = board.clock(status.job)
         portraits = {info.key for info in board.store.list(keys.portraits(job_id))}
         told["state"] = "made"
@@ -88,7 +110,7 @@ def people(request: Request) -> Response:
     elif why := why_not_linked(status):
         told |= {"state": "waiting", "why": why}
     else:
-        asked = job_id in _desk(request).asked or "link-000000" in status.at_work
+        asked = _desk(request).is_asked(board.store, job_id, at_work="link-000000" in status.at_work)
         told["state"] = "asked" if asked else "ready"
     return JSONResponse(told, headers=NO_STORE)
 
@@ -161,8 +183,7 @@ def _ask_people(request: Request) -> Response:
     board, job_id = _own_board(request), job_id_of(request)
     if why := why_not_linked(board.status(job_id)):
         raise JobError(why)
-    ask_for_people(board.store, _desk(request).queue, job_id)
-    _desk(request).asked.add(job_id)
+    _desk(request).ask(board.store, job_id)
     return JSONResponse({"state": "asked"}, 202, headers=NO_STORE)
 
 

@@ -131,6 +131,25 @@ def test_the_people_are_asked_for_once_and_then_waited_for(client: httpx.Client,
     assert people_of(client, made.id)["state"] == "made"
 
 
+def test_what_the_broker_lost_is_asked_for_again(settings: Settings, store: Store, queue: Queue) -> None:
+    made = detected_job(store)
+    at_once = settings.model_copy(update={"visibility_timeout_s": 0})
+    with live_viewer(at_once, store) as url, httpx.Client(base_url=url, timeout=30) as client:
+        ask(client, f"/api/jobs/{made.id}/people", {})
+        queue.app.control.purge()
+        assert people_of(client, made.id)["state"] == "asked"
+        assert queue.length() == 1
+
+
+def test_people_who_were_forgotten_can_be_asked_for_anew(client: httpx.Client, store: Store) -> None:
+    made = detected_job(store)
+    ask(client, f"/api/jobs/{made.id}/people", {})
+    made.follow([LEFT])
+    assert people_of(client, made.id)["state"] == "made"
+    store.delete(keys.tracks(made.id))
+    assert people_of(client, made.id)["state"] == "ready"
+
+
 @pytest.mark.parametrize("whom", [{"keep": [2, 1, 2]}, {"only": [2]}], ids=["keep", "only"])
 def test_a_new_look_names_those_who_were_chosen_and_is_queued(
     client: httpx.Client, store: Store, queue: Queue, whom: dict[str, list[int]]
