@@ -1,5 +1,6 @@
 """Who is who over a whole job: the chains of faces that painting makes, numbered, and joined where that is certain."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -12,24 +13,40 @@ from facepaint.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
 from tasks.chains import Hold, Sight, Sights, chains, spans
 from tasks.links import (
     CUT,
+    MOTION_PRIOR_S2,
+    ROUNDING_S,
     Candidates,
     Indexes,
-    Links,
+    Vector,
     centres,
     cut_score,
     gaps,
     linked,
     runner_up,
     sizes,
-    strangeness,
 )
 from tasks.track import HIDING, STICKERS, WorkingPoint
 
 AWAY_S = 2.0
 """The longest that someone can be away and be known again."""
 
+LIKE = math.log(1.8)
+"""Who is so much smaller or larger, by the logarithm, is somebody else, or a part of a face."""
+
+ONWARD_S = 1.0
+"""For how long people are taken to go on as they did."""
+
 CERTAIN = 0.5
 """How far from the foretold place and size, in face sizes, a face is certainly the same if it can be no other."""
+
+FULL_SIGHT_S = 0.6
+"""How much of a chain before or after someone was away tells how they moved."""
+
+FULL_SIGHT = 0.92
+"""A face is in full sight if it is as large as this share of the largest of `FULL_SIGHT_S`."""
+
+MOTION_OF = 8
+"""Of how many faces in full sight the motion is told."""
 
 OTHERS = 1.5
 """Nobody else may be this near, in face sizes, to one who is known again."""
@@ -81,7 +98,7 @@ class Identities:
         """The people in the order of their numbers."""
         links = linked(self._all)
         found = [_Chain(nodes, float(self._all.scores[nodes].max())) for nodes in chains(links.after)]
-        found = _known_again(self._all, links, [chain for chain in found if chain.score >= self._point.seed])
+        found = _known_again(self._all, [chain for chain in found if chain.score >= self._point.seed])
 
         def order(chain: _Chain) -> tuple[bool, int, float, float]:
             first = chain.nodes[0]
@@ -166,41 +183,105 @@ def _tracked(sight: Sight, person: int) -> TrackedFace:
     return TrackedFace(person, sight.place, face.score, face.box, face.landmarks, yaw, pitch, roll)
 
 
-def _known_again(candidates: Candidates, links: Links, found: Sequence[_Chain]) -> list[_Chain]:
+def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain]:
     """The chains, joined where one begins as another has ended and nobody else can be meant."""
-    ends = np.array(sorted(chain.nodes[-1] for chain in found), np.int64)
-    begins = np.array(sorted(chain.nodes[0] for chain in found), np.int64)
-    ones, others = gaps(candidates, ends, begins, AWAY_S)
-    cost = strangeness(candidates, ones, others, links.past, links.future)
+    ordered = sorted(range(len(found)), key=lambda number: found[number].nodes[-1])
+    ends = np.array([found[number].nodes[-1] for number in ordered], np.int64)
+    starts = sorted(range(len(found)), key=lambda number: found[number].nodes[0])
+    begins = np.array([found[number].nodes[0] for number in starts], np.int64)
+    number_of = dict(zip(ends.tolist(), ordered, strict=True)), dict(zip(begins.tolist(), starts, strict=True))
+    pairs = [
+        (number_of[0][one], number_of[1][other])
+        for one, other in zip(*(nodes.tolist() for nodes in gaps(candidates, ends, begins, AWAY_S)), strict=True)
+    ]
+    motions = {
+        (number, last): _in_full_sight(candidates, found[number].nodes, last)
+        for last, side in enumerate(zip(*pairs, strict=True))
+        for number in set(side)
+    }
+    ones, others = np.array(pairs, np.int64).reshape(-1, 2).T
+    cost = np.array([_strangeness(motions[one, 0], motions[other, 1]) for one, other in pairs])
     possible = cost <= 2 * CERTAIN
     ones, others, cost = ones[possible], others[possible], cost[possible]
     certain = (cost <= CERTAIN) & np.isinf(runner_up(ones, cost)) & np.isinf(runner_up(others, cost))
-    mine = np.zeros(len(candidates.row), np.int64)
-    for number, chain in enumerate(found, 1):
+    mine = np.full(len(candidates.row), -1, np.int64)
+    for number, chain in enumerate(found):
         mine[chain.nodes] = number
+    bounds = np.array([(chain.nodes[0], chain.nodes[-1]) for chain in found], np.int64).reshape(-1, 2)
     joined = {
-        int(mine[one]): int(mine[other])
-        for one, other in zip(ones[certain], others[certain], strict=True)
-        if _alone(candidates, mine, one, other)
+        one: other
+        for one, other in zip(ones[certain].tolist(), others[certain].tolist(), strict=True)
+        if _alone(candidates, mine, bounds, found[one], found[other])
     }
-    return [_followed(found, joined, number) for number in range(1, len(found) + 1) if number not in joined.values()]
+    return [_followed(found, joined, number) for number in range(len(found)) if number not in joined.values()]
+
+
+@dataclass(frozen=True, slots=True)
+class _Motion:
+    """Where someone was in full sight, in px, when, in seconds, how fast, in px a second, and how large, in px."""
+
+    at: Vector
+    seconds: float
+    velocity: Vector
+    size: float
+
+
+def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motion:
+    """How someone moved at the end of a chain, or if ``first`` at its beginning.
+
+    Who goes behind something is seen in part, in a box that shrinks and stands still: what is much smaller than the
+    largest of `FULL_SIGHT_S` does not count.
+    """
+    edge = nodes[0] if first else nodes[-1]
+    times = candidates.times[candidates.row[nodes]]
+    near = nodes[np.abs(times - candidates.times[candidates.row[edge]]) <= FULL_SIGHT_S + ROUNDING_S]
+    size = sizes(candidates.shapes[near])
+    full = near[size >= FULL_SIGHT * size.max()]
+    full = full[:MOTION_OF] if first else full[-MOTION_OF:]
+    now = candidates.times[candidates.row[full]]
+    seconds = float(now[0] if first else now[-1])
+    at = centres(candidates.shapes[full])
+    apart, moved = now - now.mean(), at - at.mean(0)
+    velocity = apart @ moved / (apart @ apart + MOTION_PRIOR_S2)
+    return _Motion(at.mean(0) + velocity * (seconds - now.mean()), seconds, velocity, float(size.max()))
+
+
+def _strangeness(past: _Motion, future: _Motion) -> float:
+    """How badly two motions foretell each other's place and size, in face sizes.
+
+    Infinite for other sizes. Motion counts for `ONWARD_S` at most: after that people turn or stop.
+    """
+    growth = abs(math.log(future.size / past.size))
+    if growth > LIKE:
+        return math.inf
+    seconds = min(future.seconds - past.seconds, ONWARD_S)
+    between = future.at - past.at
+    astray = math.dist(between, past.velocity * seconds) + math.dist(between, future.velocity * seconds)
+    return astray / (past.size + future.size) + growth
 
 
 def _followed(found: Sequence[_Chain], joined: dict[int, int], number: int) -> _Chain:
     """A chain with all that it goes on in."""
-    parts = [found[number - 1]]
+    parts = [found[number]]
     while number in joined:
         number = joined[number]
-        parts.append(found[number - 1])
+        parts.append(found[number])
     return _Chain(np.concatenate([part.nodes for part in parts]), max(part.score for part in parts))
 
 
-def _alone(candidates: Candidates, mine: Indexes, one: int, other: int) -> bool:
-    """Whether no other face was near where someone was last and is first again, from the one moment to the other."""
+def _alone(candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain, future: _Chain) -> bool:
+    """Whether nobody else can be meant: of all who were near where someone was last and is first again, from the one
+    moment to the other. Who was seen before and after it all is not the one who was away.
+
+    ``mine`` is the number of each candidate's chain, ``bounds`` (chains, 2) the first and last candidate of each.
+    """
+    one, other = past.nodes[-1], future.nodes[0]
     low, high = np.searchsorted(candidates.row, [candidates.row[one], candidates.row[other] + 1])
     shapes, whose = candidates.shapes[low:high], mine[low:high]
-    strangers = (whose > 0) & (whose != mine[one]) & (whose != mine[other])
-    size = max(sizes(candidates.shapes[[one, other]]).tolist())
+    strangers = (whose >= 0) & (whose != mine[one]) & (whose != mine[other])
+    strangers &= ~((bounds[whose, 0] < low) & (bounds[whose, 1] >= high))
+    size = max(sizes(candidates.shapes[[*past.nodes[-MOTION_OF:], *future.nodes[:MOTION_OF]]]).tolist())
+    strangers &= np.abs(np.log(sizes(shapes) / size)) <= LIKE
     for place in centres(candidates.shapes[[one, other]]):
         if (strangers & (np.hypot(*(centres(shapes) - place).T) < OTHERS * size)).any():
             return False

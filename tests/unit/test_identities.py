@@ -94,13 +94,32 @@ def test_who_comes_back_where_nobody_else_was_is_known_again() -> None:
     assert [person.frames for person in people_of([record(frames)]).people] == [75]
 
 
+def test_who_stood_beside_it_all_the_time_is_not_the_one_who_was_away() -> None:
+    frames = scene(4, (candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 0, 4))
+    assert [person.frames for person in people_of([record(frames)]).people] == [90, 120]
+
+
+def test_who_walks_behind_a_post_is_known_again() -> None:
+    """Half behind it a face is a narrower box that hardly moves."""
+    post, size, speed = (300.0, 400.0), 60.0, 150.0
+    frames = []
+    for number in range(75):
+        left = 150 + speed * number / 30
+        right = left + size
+        seen = (left, min(right, post[0])) if left < post[0] else (max(left, post[1]), right)
+        face = Candidate(0.9, (seen[0], 100.0, seen[1], 100 + size), ())
+        frames.append(FrameFaces(number * STEP, faces=(face,) if seen[1] - seen[0] > 0.4 * size else ()))
+    (person,) = people_of([record(frames)]).people
+    assert (person.first, person.last) == (0, 74 * STEP)
+
+
 @pytest.mark.parametrize(
     "faces",
     [
         pytest.param([(candidate(100), 0, 1), (candidate(105), 3.2, 4)], id="after too long"),
         pytest.param([(candidate(100), 0, 1), (candidate(150), 2, 4)], id="elsewhere"),
         pytest.param([(candidate(100), 0, 1), (candidate(80, size=100), 2, 4)], id="of another size"),
-        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 0, 4)], id="beside another"),
+        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 1.5, 4)], id="beside someone who came"),
     ],
 )
 def test_who_may_be_someone_else_is_not_known_again(faces: list[tuple[Candidate, float, float]]) -> None:
