@@ -54,12 +54,13 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class FilterKind:
-    """A filter one can ask for: what it is called, what it does and whether it hides the face."""
+    """A filter one can ask for: what it is called, what it does, whether it hides the face, or moves by itself."""
 
     name: str
     summary: str
     hides: bool
     options: tuple[Option, ...]
+    moves: bool = False
 
     def option(self, name: str) -> Option | None:
         """The option of that name, if the filter has it."""
@@ -77,8 +78,8 @@ HOLD = Option("hold", "seconds before first and after last sight that stay hidde
 MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
 
 
-def _sticker(name: str, summary: str) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY))
+def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
+    return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY), moves=moves)
 
 
 CATALOGUE: Mapping[str, FilterKind] = {
@@ -90,6 +91,19 @@ CATALOGUE: Mapping[str, FilterKind] = {
         _sticker("dog", "a dog's ears and nose"),
         _sticker("crown", "a golden crown on the head"),
         _sticker("me-gusta", "a wide, smug grin drawn over the whole face"),
+        _sticker("cat", "a cat's ears, nose and whiskers"),
+        _sticker("bunny", "a rabbit's tall ears, nose and teeth"),
+        _sticker("clown", "a red nose and orange curls"),
+        _sticker("pirate", "a pirate's bandana and eye patch"),
+        _sticker("viking", "an iron helmet with horns"),
+        _sticker("devil", "two red horns"),
+        _sticker("round-glasses", "round glasses with a golden rim"),
+        _sticker("flower-crown", "a wreath of flowers on the hair"),
+        _sticker("halo", "a golden ring that floats above the head", moves=True),
+        _sticker("hearts", "hearts that rise on both sides of the head", moves=True),
+        _sticker("stars", "stars that go round above the head", moves=True),
+        _sticker("flames", "a head on fire", moves=True),
+        _sticker("tears", "tears that run down the cheeks", moves=True),
         FilterKind(
             "sticker",
             "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",

@@ -15,12 +15,15 @@ from filters.face import Face
 from filters.planes import Pixels, Planes
 from filters.registry import make_painter
 
-TILE_PX = 304
-COLUMNS = 5
+TILE_PX = 256
+COLUMNS = 6
 GAP_PX = 16
-LABEL_PX = 46
+LABEL_PX = 42
 PAPER = (250, 248, 245)
 INK = (38, 40, 48)
+
+MOMENT_S = 0.55
+"""What moves by itself is shown at this time."""
 
 WRITTEN = (".png", ".jpg", ".jpeg", ".webp")
 
@@ -121,7 +124,7 @@ def _example(name: str, person: int) -> Pixels:
     else:
         look, stickers = Look((FilterSpec(name, parse_filter(name).options),)), {}
     planes = Planes.from_rgb(portrait(person, TILE_PX))
-    make_painter(look, stickers).paint(planes, [portrait_face(TILE_PX)])
+    make_painter(look, stickers).paint(planes, [portrait_face(TILE_PX)], MOMENT_S)
     return planes.to_rgb()
 
 
@@ -149,7 +152,7 @@ def _label(name: str) -> Pixels:
     """A name below its tile, drawn with OpenCV's own letters: a bare machine has no fonts."""
     large = 4
     canvas = np.full((LABEL_PX * large, TILE_PX * large, 3), PAPER, np.uint8)
-    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.7 * large, 1 * large
+    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.62 * large, 1 * large
     (width, height), _ = cv2.getTextSize(name, font, size, thickness)
     at = ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2)
     cv2.putText(canvas, name, at, font, size, INK, thickness, cv2.LINE_AA)

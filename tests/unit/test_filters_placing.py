@@ -11,11 +11,13 @@ from facepaint.looks import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork, asset, svg_artwork
 from filters.face import Face, pose_of
+from filters.parts import UNITS, Part, placed, shown
 from filters.planes import Planes
 from filters.pose import HeadPose, Point
 from filters.registry import make_painter
 from filters.stamp import stamp
-from filters.stickers import STICKERS, UNITS, Part, UserSticker, placed, shown
+from filters.stickers import UserSticker
+from filters.wardrobe import STICKERS
 from tests.filter_cases import copy, face_at, noise, painter_of, same
 
 FRONT = ((-50, 0), (50, 0), (0, 58), (-42, 102), (42, 102))
