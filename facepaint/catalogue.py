@@ -71,6 +71,7 @@ COVERS = ("face", "head")
 """What a filter that hides may cover."""
 
 SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
+AREA = Option("scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
 OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
 SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
 COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
@@ -80,6 +81,10 @@ MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, m
 
 def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
     return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY), moves=moves)
+
+
+def _effect(name: str, summary: str, *options: Option) -> FilterKind:
+    return FilterKind(name, summary, hides=False, options=(*options, AREA, OPACITY))
 
 
 CATALOGUE: Mapping[str, FilterKind] = {
@@ -114,6 +119,8 @@ CATALOGUE: Mapping[str, FilterKind] = {
                 OPACITY,
             ),
         ),
+        _effect("cartoon", "draws the face: few tones and dark lines"),
+        _effect("heat", "the face as a camera for heat shows it"),
         FilterKind(
             "blur",
             "hides the face behind a strong blur",

@@ -109,7 +109,9 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
     area = _around_face(face, scale, shape)
     if cover == "face":
         return area
-    head = _around_head(pose_of(face), face.margin, area.soft).grown(scale / CORNERS_COVERED)
+    head = ellipsoid(pose_of(face), HEAD_CENTRE, HEAD_SEMIAXES, area.soft)
+    head = replace(head, half_width=head.half_width + face.margin, half_height=head.half_height + face.margin)
+    head = head.grown(scale / CORNERS_COVERED)
     # Whatever the landmarks say about the head, the face is hidden.
     head = head.grown(max(1.0, head.reaching(area.outline)))
     if shape == "ellipse":
@@ -132,14 +134,16 @@ def _around_face(face: Face, scale: float, shape: str) -> Area:
     return ellipse.grown(ellipse.reaching(corners) * scale / CORNERS_COVERED)
 
 
-def _around_head(head: HeadPose, margin: float, soft: float) -> Area:
-    """The outline of the ellipsoid around a head, as seen."""
-    axes = np.array(head.axes).T * HEAD_SEMIAXES
+def ellipsoid(
+    head: HeadPose, middle: tuple[float, float, float], semiaxes: tuple[float, float, float], soft: float
+) -> Area:
+    """The outline of an ellipsoid in head space as seen; its middle and semiaxes are right, down and out."""
+    axes = np.array(head.axes).T * semiaxes
     # An ellipsoid is a unit ball, stretched; its picture is the unit disc, stretched as the singular values tell.
     directions, lengths, _ = np.linalg.svd(axes)
     roll = math.atan2(directions[1, 0], directions[0, 0])
-    across, along = (max(1.0, float(length) + margin) for length in lengths)
-    return Area(head.at(*HEAD_CENTRE), across, along, roll, soft, ellipse=True)
+    across, along = (max(1.0, float(length)) for length in lengths)
+    return Area(head.at(*middle), across, along, roll, soft, ellipse=True)
 
 
 def is_somewhere(face: Face) -> bool:

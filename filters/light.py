@@ -37,7 +37,7 @@ class Scene:
         step = max(1, round(max(planes.width, planes.height) / SAMPLES))
         black, white = (0, 255) if planes.full_range else (16, 235)
         luma = (planes.y[step // 2 :: step, step // 2 :: step].astype(np.float32) - black) / (white - black)
-        return cls(np.clip(luma, 0, 1) ** 2, step)
+        return cls(np.asarray(np.clip(luma, 0, 1) ** 2, np.float32), step)
 
     def light_on(self, face: Face) -> float:
         """The share of its own brightness that a sticker on a face shows: 1 in daylight and lit rooms, less at night.

@@ -114,6 +114,18 @@ class Planes:
             left = before.chroma(block)[number - 1] if number else before.luma(block)
             left[...] = cv2.multiply(np.ascontiguousarray(left), kept, scale=1 / 255)
 
+    def blend(self, block: Region, over: tuple[Pixels, Pixels, Pixels], mask: Pixels) -> None:
+        """Replace the samples of all three planes under a block, as much as ``mask`` says for each px: 255 wholly.
+
+        ``over`` has the sizes of the block in the planes, ``mask`` that of the block.
+        """
+        size = (block.size[0] >> self.chroma_shift_x, block.size[1] >> self.chroma_shift_y)
+        masks = (mask, *[np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)] * 2)
+        for number, (samples, share) in enumerate(zip(over, masks, strict=True)):
+            height, width = samples.shape
+            painted = cv2.multiply(samples, share[:height, :width], scale=1 / 255)
+            self.lay(number, block, np.asarray(painted, np.uint8), share[:height, :width])
+
     @staticmethod
     def from_rgb(rgb: Pixels) -> "Planes":
         """Planes of a picture of shape (height, width, 3): 4:4:4, full range, BT.601 as JPEG has it."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from facepaint.looks import FilterSpec, Look
+from filters.effects import EFFECTS, Effect
 from filters.face import Face
 from filters.hiding import HIDING, Hiding
 from filters.light import Scene
@@ -26,6 +27,7 @@ Maker = Callable[[FilterSpec, Mapping[str, bytes]], Filter]
 FILTERS: Mapping[str, Maker] = {
     **dict.fromkeys(STICKERS, Sticker.of_spec),
     "sticker": UserSticker.of_spec,
+    **dict.fromkeys(EFFECTS, Effect.of_spec),
     **dict.fromkeys(HIDING, Hiding.of_spec),
 }
 """How each filter of `facepaint.looks.CATALOGUE` is made."""
