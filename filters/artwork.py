@@ -15,6 +15,9 @@ from filters.planes import Matrix, Pixels, rgb_to_yuv
 PX_PER_UNIT = 2.5
 """How finely SVG artwork is rendered: its own size for a face 540 px wide. Twice that costs a worker a second."""
 
+SPRITE_PX_PER_UNIT = 1.5
+"""The same for the drawings of a sprite: there are several, and none is seen for long."""
+
 SMALLEST_LEVEL_PX = 12
 """The smallest size kept; a face that needs less is a few px wide."""
 
@@ -58,9 +61,9 @@ class Artwork:
         return Affine(self.width / width, 0.0, self.left, 0.0, self.height / height, self.top)
 
 
-def svg_artwork(name: str, opacity: float = 1.0) -> Artwork:
+def svg_artwork(name: str, opacity: float = 1.0, px_per_unit: float = PX_PER_UNIT) -> Artwork:
     """Our own artwork ``filters/assets/<name>.svg``; its units are those of its view box, which starts at 0, 0."""
-    rgba, units_per_px = _rendered(name)
+    rgba, units_per_px = _rendered(name, px_per_unit)
     return Artwork(rgba, units_per_px, opacity)
 
 
@@ -84,12 +87,12 @@ def premultiplied(rgba: Pixels) -> Pixels:
 
 
 @cache
-def _rendered(name: str) -> tuple[Pixels, float]:
+def _rendered(name: str, px_per_unit: float) -> tuple[Pixels, float]:
     svg = asset(name)
     # Our own file, not one from outside.
     view_box = ElementTree.fromstring(svg).attrib["viewBox"].split()  # noqa: S314
     width = float(view_box[2])
-    rgba = svg_rgba(svg, round(PX_PER_UNIT * width))
+    rgba = svg_rgba(svg, round(px_per_unit * width))
     return rgba, width / rgba.shape[1]
 
 

@@ -22,6 +22,9 @@ NOTES = """## Stickers
 
 Stickers follow the head: its place, size, tilt, and how far it is turned away. Near faces are painted over far ones.
 
+These move by themselves, over and over: {moving}. Where they are in their motion depends on the time since the video's
+start alone, so all parts of a video fit together. In a still picture they show the first moment.
+
 Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's box; one much
 wider or higher than a face is not enlarged all the way, use `scale`. A picture without transparency on a plain
 background loses this background, from its border inwards; inside it nothing is touched. One whose border has many
@@ -41,7 +44,8 @@ frame whose faces could not be looked for is covered as a whole.
 
 def filters_page() -> str:
     """The whole page, in Markdown."""
-    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES}"
+    moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.moves)
+    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES.format(moving=moving)}"
 
 
 def options_table() -> str:

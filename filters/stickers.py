@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from facepaint.errors import InputError
 from facepaint.looks import FilterSpec
-from filters.artwork import Artwork, svg_artwork
+from filters.artwork import PX_PER_UNIT, SPRITE_PX_PER_UNIT, Artwork, svg_artwork
 from filters.cutout import read_sticker
 from filters.face import Face, pose_of
 from filters.parts import UNITS, Part, placed, shown
@@ -33,8 +33,12 @@ class Sticker:
     @classmethod
     def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
-        names = {name for part in STICKERS[spec.name] for name in part.assets}
-        artwork = {name: svg_artwork(name, spec.number("opacity")) for name in names}
+        opacity = spec.number("opacity")
+        artwork = {
+            name: svg_artwork(name, opacity, PX_PER_UNIT if part.frames == 1 else SPRITE_PX_PER_UNIT)
+            for part in STICKERS[spec.name]
+            for name in part.assets
+        }
         parts = tuple((part, tuple(artwork[name] for name in part.assets)) for part in STICKERS[spec.name])
         return cls(parts, spec.number("scale"))
 

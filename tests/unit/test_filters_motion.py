@@ -1,0 +1,73 @@
+"""Stickers that move: in loops without a jump, as a function of time alone."""
+
+from itertools import pairwise
+
+import pytest
+
+from facepaint.catalogue import CATALOGUE
+from filters.motion import Moment, Motion
+from filters.parts import Part
+from filters.wardrobe import STICKERS
+from tests.filter_cases import face_at, noise, painter_of, same
+
+MOVING = {
+    name: tuple(part.motion for part in parts if part.motion)
+    for name, parts in STICKERS.items()
+    if any(part.motion for part in parts)
+}
+MOTIONS = {motion for motions in MOVING.values() for motion in motions}
+
+
+def test_the_catalogue_says_which_stickers_move() -> None:
+    assert set(MOVING) == {kind.name for kind in CATALOGUE.values() if kind.moves}
+    assert len(MOVING) >= 3
+
+
+@pytest.mark.parametrize("name", MOVING)
+def test_a_round_later_the_same_is_painted_and_in_between_another_moment(name: str) -> None:
+    period = max(motion.period for motion in MOVING[name])
+    painted = []
+    for time_s in (0.3, 0.3 + period, 0.3 + 1000 * period, 0.3 + period / 2.3):
+        frame = noise(200, 200)
+        assert painter_of(name).paint(frame, [face_at(100, 110, 70)], time_s)
+        painted.append(frame)
+    assert same(painted[0], painted[1])
+    assert same(painted[0], painted[2])
+    assert not same(painted[0], painted[3])
+
+
+@pytest.mark.parametrize("name", ["sunglasses", "dog"])
+def test_what_does_not_move_looks_the_same_at_any_time(name: str) -> None:
+    first, later = noise(120, 120), noise(120, 120)
+    painter_of(name).paint(first, [face_at(60, 60, 50)], 0.0)
+    painter_of(name).paint(later, [face_at(60, 60, 50)], 1.23)
+    assert same(first, later)
+
+
+@pytest.mark.parametrize("motion", MOTIONS, ids=str)
+def test_nothing_jumps(motion: Motion) -> None:
+    """In a hundredth of a round a part does not go far, except while it cannot be seen."""
+    moments = [motion.at((n / 100 - 1) * motion.period) for n in range(301)]
+    for before, after in pairwise(moments):
+        seen = min(before.opacity, after.opacity)
+        for way in (after.right - before.right, after.down - before.down, after.out - before.out):
+            assert abs(way) * seen < 0.08
+        assert abs(after.opacity - before.opacity) < 0.1
+        assert abs(after.size - before.size) * seen < 0.06
+        assert abs((after.degrees - before.degrees + 180) % 360 - 180) * seen < 10
+
+
+def test_what_rises_appears_in_its_place_and_vanishes_above_it() -> None:
+    motion = Motion(2.0, rise=1.5)
+    start, middle, end = (motion.at(time_s) for time_s in (0.0, 1.0, 1.98))
+    assert (start.opacity, start.down) == (0, 0)
+    assert start.size < middle.size == 1
+    assert middle == Moment(down=-0.75, share=0.5)
+    assert end.opacity < 0.01
+    assert end.down == pytest.approx(-1.485)
+
+
+def test_each_drawing_of_a_sprite_has_its_turn() -> None:
+    part = Part("flames", (0, 0), (0.0, 0.0, 0.0), motion=Motion(0.6), frames=6)
+    assert part.assets == tuple(f"flames-{n}" for n in range(1, 7))
+    assert [int(part.moment(n / 10 + 0.05).share * 6) for n in range(8)] == [0, 1, 2, 3, 4, 5, 0, 1]
