@@ -57,6 +57,14 @@ class FilterSpec:
         assert option is not None
         return option.default
 
+    @property
+    def written(self) -> str:
+        """The filter as one asks for it, without whom it is for: its name and what is not as by default."""
+        defaults = {option.name: option.default for option in CATALOGUE[self.name].options}
+        others = {name: value for name, value in self.options.items() if value != defaults[name]}
+        pairs = (f"{name}={value}" for name, value in sorted(others.items()))
+        return f"{self.name}:{','.join(pairs)}" if others else self.name
+
     def stored_as(self, sha256: str) -> "FilterSpec":
         """The same filter once its sticker is stored under that sha256."""
         return replace(self, options={**self.options, "sha256": sha256}, path=None)

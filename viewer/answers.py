@@ -122,7 +122,7 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
     return {
         "id": look_id,
         "title": str(look.look) if look.look else look_id,
-        "filters": [spec.name for spec in look.look.filters] if look.look else [],
+        "filters": [spec.written for spec in look.look.filters] if look.look else [],
         **_whom_json(look.look),
         "state": look.state,
         "painted": look.painted,

@@ -53,7 +53,7 @@ def state_of(client: httpx.Client, made: MadeJob, **query: int | str) -> dict[st
 
 
 def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: httpx.Client, store: Store) -> None:
-    made = plain_job(store, sounds=[sound()], filters=("sunglasses", "crown")).begin()
+    made = plain_job(store, sounds=[sound()], filters=("sunglasses:scale=1.2", "crown")).begin()
     made.upload(range(3))
     made.detect(range(2))
     made.paint(range(1))
@@ -70,7 +70,7 @@ def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: h
         {
             "id": made.look.id,
             "title": "sunglasses + crown",
-            "filters": ["sunglasses", "crown"],
+            "filters": ["sunglasses:scale=1.2", "crown"],
             "keep": [],
             "only": [],
             "state": "uploading",

@@ -149,6 +149,13 @@ def test_a_look_stored_before_an_option_came_means_its_default_and_keeps_its_nam
     assert (older.text("cover"), older.number("hold")) == ("face", 0.3)
 
 
+def test_a_filter_is_written_as_it_is_asked_for() -> None:
+    for text in ("blur", "blur:cover=head", "mosaic:cover=head,hold=0.5", "fill:colour=#ff8800", "dog:scale=1.2"):
+        spec = parse_filter(text)
+        assert spec.written == text
+    assert parse_filter("dog@2:scale=1").written == "dog", "without whom it is for, and what is so by default"
+
+
 def test_covering_the_head_is_for_every_filter_that_hides() -> None:
     look = parse_look(["blur", "sunglasses", "fill:cover=face"])
     assert look.covering(None) == look

@@ -16,6 +16,8 @@ export class Making {
   #chosen;
   #filters = [];
   #picked = {};
+  // How the filters of the look on the screen are written, with their options, by name.
+  #written = new Map();
   #shown = '';
   #form = byId('making');
 
@@ -38,7 +40,9 @@ export class Making {
   // screen does to whom.
   begin(filters, look) {
     this.#filters = filters;
-    const shown = filters.find(({ name }) => name === look.filters[0]);
+    this.#written = new Map(look.filters.map((written) => [written.split(':')[0], written]));
+    const [first] = this.#written.keys();
+    const shown = filters.find(({ name }) => name === first);
     const hides = shown?.hides ?? true;
     this.#picked[hides] = shown?.name;
     this.#form.elements.way.value = look.only.length ? (hides ? 'hide' : 'paint') : 'keep';
@@ -48,7 +52,8 @@ export class Making {
   }
 
   get #wish() {
-    return { filters: [byId('making-filter').value], [this.#way.whom]: this.#chosen.numbers };
+    const { value } = byId('making-filter');
+    return { filters: [this.#written.get(value) ?? value], [this.#way.whom]: this.#chosen.numbers };
   }
 
   get #said() {
