@@ -185,7 +185,8 @@ class Client:
             elif now >= revive_at:
                 revive_at = now + 2 * self.settings.visibility_timeout_s
                 with contextlib.suppress(ServiceError):
-                    queue_missing(self.store, self.queue, job_id)
+                    if self.queue.length() == 0:  # else it may be waiting its turn behind other jobs
+                        queue_missing(self.store, self.queue, job_id)
             time.sleep(poll_s)
 
     def portraits(self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S) -> dict[int, bytes]:
