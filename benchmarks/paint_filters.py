@@ -54,7 +54,7 @@ def _paint_times(painter: Painter) -> list[float]:
     for frame in range(WARM_UP + TIMED):
         face = _face(width / 2 + 20 * np.sin(frame / 9), height / 2 + 10 * np.cos(frame / 7))
         start = time.perf_counter()
-        painter.paint(planes, [face])
+        painter.paint(planes, [face], frame / 30)
         times.append((time.perf_counter() - start) * 1e6)
     return times[WARM_UP:]
 
