@@ -80,10 +80,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """``tracks.json``: everyone in the video."""
+    """``tracks.json``: everyone in the video. No number up to ``given`` is ever anybody else's: looks may name it."""
 
     people: tuple[Person, ...]
     segments: int
+    given: int = 0
     schema: Literal[1] = 1
 
     @property

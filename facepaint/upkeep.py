@@ -128,12 +128,14 @@ def _forget_failures(store: Store, job_id: str) -> None:
 def _forget_people(store: Store, job_id: str) -> None:
     """Who is where follows from the faces of every segment: some of them will be looked for again.
 
-    The people are kept aside, since the looks that name them must go on to mean the same ones.
+    The people are kept aside, since the looks that name them must go on to mean the same ones. Portraits go: another
+    face may be the best one.
     """
     people = store.find_record(keys.tracks(job_id), People)
     if people is not None:
         store.put_record(keys.tracks_before(job_id), people)
         store.delete(keys.tracks(job_id))
+        in_parallel(store.delete, [row.key for row in store.list(keys.portraits(job_id))])
 
 
 def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> Iterable[tuple[str, int]]:

@@ -98,7 +98,8 @@ class Linking:
         before = store.find_record(keys.tracks_before(self.job_id), People)
         self.numbers = {} if before is None else same_numbers(before, people, self.identities.segment)
         named = (replace(person, number=self.numbers.get(person.number, person.number)) for person in people)
-        return People(tuple(sorted(named, key=lambda person: person.number)), self.segments)
+        found = tuple(sorted(named, key=lambda person: person.number))
+        return People(found, self.segments, max([before.given if before else 0, *(one.number for one in found)]))
 
     def _tracked(self, index: int) -> TrackedSegment:
         found = self.identities.segment(index)
@@ -242,7 +243,7 @@ def same_numbers(before: People, people: Iterable[Person], segment: Callable[[in
         best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
         if best is not None and _iou(best.box, person.best_box) >= SAME_FACE:
             numbers[best.person] = min(person.number, numbers.get(best.person, person.number))
-    free = max((person.number for person in before.people), default=0)
+    free = max([before.given, *(person.number for person in before.people)])
     for person in people:
         if person.number not in numbers:
             free += 1

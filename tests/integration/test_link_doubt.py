@@ -145,3 +145,21 @@ def test_waiting_for_people_reads_what_is_painted_once(
 
     client.people(made.id, on_change=link_at_last, poll_s=0.0)
     assert len([key for key in read if "/painted/" in key]) == 2
+
+
+def test_a_number_is_never_given_to_somebody_else(bench: Workbench, made: MadeJob) -> None:
+    """Two who were found to be one leave a number behind; a look may still name it."""
+    store = bench.store
+    run_link(bench, made.id)
+    people = store.get_record(keys.tracks(made.id), People)
+    store.put(keys.portrait(made.id, 2), b"of who had the number before")
+    gone = replace(people, people=people.people[:1])
+    store.put_record(keys.tracks(made.id), gone)
+    store.delete(keys.faces(made.id, 1))
+    store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
+    resume_job(store, bench.queue, made.id)
+    assert not store.exists(keys.portrait(made.id, 2))
+    store.put_record(keys.faces(made.id, 1), found_in(made, 1))
+    run_link(bench, made.id)
+    again = store.get_record(keys.tracks(made.id), People)
+    assert ([person.number for person in again.people], again.given) == ([1, 3], 3)
