@@ -20,7 +20,7 @@ def _heart(number: int) -> Part:
 def _star(number: int) -> Part:
     """One of the stars that go round above the head."""
     motion = Motion(2.5, phase=number / STARS, loop=1.15, rock=14, swell=0.1)
-    return Part("star", (40, 42), (0.0, -1.75, -0.55), round=1.0, motion=motion, glows=True)
+    return Part("star", (40, 42), (0.0, -1.75, -0.75), round=1.0, motion=motion, glows=True)
 
 
 def _tears(side: int) -> tuple[Part, ...]:
@@ -65,21 +65,21 @@ STICKERS: Mapping[str, tuple[Part, ...]] = {
     ),
     "pirate": (
         Part("pirate-patch", (142, 96), (0.0, 0.0, 0.1)),
-        Part("pirate-bandana", (151, 140), (0.0, -0.85, -0.5), round=1.0),
+        Part("pirate-bandana", (151, 140), (0.0, -0.85, -0.65), round=1.0),
     ),
-    "viking": (Part("viking", (210, 184), (0.0, -0.8, -0.6), round=1.0),),
+    "viking": (Part("viking", (210, 184), (0.0, -0.8, -0.72), round=1.0),),
     "devil": (
         Part("devil-horn", (68, 124), (-0.53, -0.98, -0.65), turn=-20, round=0.5),
         Part("devil-horn", (68, 124), (0.53, -0.98, -0.65), turn=20, round=0.5, mirrored=True),
     ),
     "round-glasses": (Part("round-glasses", (150, 62), (0.0, 0.0, 0.1)),),
-    "flower-crown": (Part("flower-crown", (180, 80), (0.0, -0.92, -0.55), round=1.0),),
+    "flower-crown": (Part("flower-crown", (180, 80), (0.0, -0.92, -0.75), round=1.0),),
     "halo": (
-        Part("halo", (130, 60), (0.0, -2.0, -0.6), round=1.0, motion=Motion(2.0, bob=0.09, rock=2.5), glows=True),
+        Part("halo", (130, 60), (0.0, -2.0, -0.8), round=1.0, motion=Motion(2.0, bob=0.09, rock=2.5), glows=True),
     ),
     "hearts": tuple(_heart(number) for number in range(HEARTS)),
     "stars": tuple(_star(number) for number in range(STARS)),
-    "flames": (Part("flames", (140, 178), (0.0, -1.0, -0.6), round=1.0, motion=Motion(0.72), frames=6, glows=True),),
+    "flames": (Part("flames", (140, 178), (0.0, -1.0, -0.75), round=1.0, motion=Motion(0.72), frames=6, glows=True),),
     "tears": (*_tears(-1), *_tears(1)),
 }
 """The parts of each sticker of the catalogue, in the order they are painted."""
