@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -86,8 +87,9 @@ def portrait_face(width: int) -> Face:
     return Face((x1, y1, x2, y2), tuple(scale * value for value in PORTRAIT_FACE.landmarks), 1.0, 1)
 
 
+@cache
 def draw_gallery() -> Pixels:
-    """Every filter of the catalogue with its name: RGB of shape (height, width, 3)."""
+    """Every filter of the catalogue with its name: RGB of shape (height, width, 3), read-only."""
     names = list(CATALOGUE)
     rows = -(-len(names) // COLUMNS)
     step_x, step_y = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
@@ -96,6 +98,7 @@ def draw_gallery() -> Pixels:
         x, y = GAP_PX + place % COLUMNS * step_x, GAP_PX + place // COLUMNS * step_y
         page[y : y + TILE_PX, x : x + TILE_PX] = _rounded(_example(name, place))
         page[y + TILE_PX : y + TILE_PX + LABEL_PX, x : x + TILE_PX] = _label(name)
+    page.flags.writeable = False
     return page
 
 
@@ -115,6 +118,11 @@ def save_gallery(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
+@cache
+def _portrait(person: int) -> Pixels:
+    return portrait(person, TILE_PX)
+
+
 def _example(name: str, person: int) -> Pixels:
     """One filter on the portrait; the user's picture is one of ours."""
     if name == "sticker":
@@ -123,7 +131,7 @@ def _example(name: str, person: int) -> Pixels:
         look, stickers = Look((parse_filter("sticker:any.png").stored_as(sha256),)), {sha256: data}
     else:
         look, stickers = Look((FilterSpec(name, parse_filter(name).options),)), {}
-    planes = Planes.from_rgb(portrait(person, TILE_PX))
+    planes = Planes.from_rgb(_portrait(person % len(PEOPLE)))
     make_painter(look, stickers).paint(planes, [portrait_face(TILE_PX)], MOMENT_S)
     return planes.to_rgb()
 
