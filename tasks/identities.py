@@ -10,7 +10,7 @@ import numpy as np
 
 from facepaint.jobs import REACH_S, Faces
 from facepaint.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
-from tasks.chains import Hold, Sight, Sights, chains, spans
+from tasks.chains import chains, spans
 from tasks.links import (
     CUT,
     MOTION_PRIOR_S2,
@@ -25,6 +25,7 @@ from tasks.links import (
     runner_up,
     sizes,
 )
+from tasks.sights import Hold, Sight, Sights
 from tasks.track import HIDING, STICKERS, WorkingPoint
 
 AWAY_S = 2.0

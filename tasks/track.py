@@ -1,7 +1,7 @@
 """The faces to paint in each frame: those found in it and in the frames around it, linked, filled in and smoothed.
 
 Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
-same wherever the video was cut. `tasks.links` links them, `tasks.chains` says what follows for the frames between.
+same wherever the video was cut. `tasks.links` links them, `tasks.sights` says what follows for the frames between.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,9 @@ from fractions import Fraction
 from facepaint.cards import DetectorCard
 from facepaint.jobs import Box, Faces
 from filters.face import Face
-from tasks.chains import Gap, Hold, IdentityOf, Run, Sight, Sights, spans
+from tasks.chains import spans
 from tasks.links import Candidates, cut_score
+from tasks.sights import Gap, Hold, IdentityOf, Run, Sight, Sights
 
 __all__ = [
     "HIDING",
@@ -26,8 +27,8 @@ __all__ = [
     "working_point",
 ]
 
-SAME_HEAD = 0.6
-"""Two faces are on one head if this much of the smaller one's box lies in the other's."""
+SAME_HEAD = (0.5, 0.7)
+"""From the first to the second share of the smaller one's box that lies in the other's, two faces are on one head."""
 
 LONGEST_HOLD_S = 0.7
 """The longest that a face is held on to: a frame further away could not know whether the face had gone on."""
@@ -98,26 +99,33 @@ class Tracks:
         found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
         shown = _without_doubles(found) if self._point.hides else _one_a_head(found)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
-        return sorted((sight.face for sight in shown), key=lambda face: (round(face.width, 1), face.box[0]))
+        return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
 
 
-def _one_a_head(sights: list[Sight]) -> list[Sight]:
-    """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker."""
-    kept: list[Sight] = []
-    for sight in sorted(sights, key=lambda sight: (-sight.face.score * sight.face.opacity, sight.face.box)):
-        if all(_shared(sight.face.box, other.face.box) < SAME_HEAD for other in kept):
-            kept.append(sight)
+def _one_a_head(sights: list[Sight]) -> list[Face]:
+    """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker.
+
+    As the surer one fades in or out, or moves off, the other comes or goes by as much.
+    """
+    first, last = SAME_HEAD
+    kept: list[Face] = []
+    for face in sorted((sight.face for sight in sights), key=lambda face: (-face.score, face.box)):
+        opacity = face.opacity
+        for other in kept:
+            on_one_head = min(1.0, max(0.0, (_shared(face.box, other.box) - first) / (last - first)))
+            opacity *= 1 - on_one_head * other.opacity
+        if opacity > 0:
+            kept.append(replace(face, opacity=opacity))
     return kept
 
 
-def _without_doubles(sights: list[Sight]) -> list[Sight]:
+def _without_doubles(sights: list[Sight]) -> list[Face]:
     """Without the faces held on to that are hidden anyway, with what is seen of the same one."""
-    seen = [sight for sight in sights if not sight.held]
+    seen = [sight.face for sight in sights if not sight.held]
     return seen + [
-        sight
+        sight.face
         for sight in sights
-        if sight.held
-        and not any(_covers(other.face, sight.face) for other in seen if other.face.identity == sight.face.identity)
+        if sight.held and not any(_covers(other, sight.face) for other in seen if other.identity == sight.face.identity)
     ]
 
 

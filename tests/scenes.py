@@ -58,6 +58,19 @@ def jumble(
     return frames
 
 
+def glimpses(seed: int) -> list[FrameFaces]:
+    """Someone who wanders about, seen now and then and mostly in doubt."""
+    rng = np.random.default_rng(seed)
+    places = np.cumsum(rng.normal(0, (6, 4), (60, 2)), axis=0) + 100
+    return [
+        FrameFaces(
+            t * TICKS // 30,
+            faces=(candidate(x, y, score=float(rng.choice([0.2, 0.9], p=[0.8, 0.2]))),) if rng.uniform() < 0.25 else (),
+        )
+        for t, (x, y) in enumerate(places.tolist())
+    ]
+
+
 def crossing(
     seed: int, rate: int, speed: float, hidden: float, seconds: float = 4.0
 ) -> tuple[list[FrameFaces], list[list[int]]]:

@@ -3,15 +3,18 @@
 import math
 from dataclasses import replace
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.jobs import REACH_S, Faces, FrameFaces
+from facepaint.jobs import REACH_S, Box, Faces, FrameFaces
+from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
-from tasks import chains, links, smooth
+from tasks import chains, links, sights, smooth
+from tasks.sights import around
 from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks
 from tests import scenes
 from tests.scenes import candidate, record
@@ -166,10 +169,57 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
     smoothed = smooth.WINDOW_S + short
     assert links.GAP_S + short <= REACH_S
     assert links.GAP_S + chains.BESIDE_S <= REACH_S
-    assert chains.SURE_S + short <= REACH_S
+    assert sights.SURE_S + short <= REACH_S
     assert LONGEST_HOLD_S + short <= REACH_S
-    assert smoothed + max(chains.FADE_S, chains.EASE_S, chains.SPREAD_S) <= REACH_S
-    assert max(chains.FADE_S, 3 * chains.STEP_S) <= links.SHORT_S
+    assert smoothed + max(sights.FADE_S, sights.EASE_S, sights.SPREAD_S) <= REACH_S
+    assert max(sights.FADE_S, 3 * sights.STEP_S) <= links.SHORT_S
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    seed=st.integers(0, 2**32),
+    rate=st.sampled_from([1.0, 3.0, 12.5, 30.0, 120.0]),
+    missing=st.sampled_from([0.05, 0.3, 0.6]),
+    irregular=st.booleans(),
+    hold_s=st.sampled_from([0.0, 0.3]),
+)
+def test_what_was_seen_is_hidden_where_it_was_seen(
+    seed: int, rate: float, missing: float, irregular: bool, hold_s: float
+) -> None:
+    """All of its box, if it is sure or linked to what is sure nearby: whatever was smoothed, doubled or left out."""
+    for frames in (scenes.jumble(seed, rate, 2, missing, irregular, 1.0), scenes.glimpses(seed)):
+        records = [record(frames)]
+        tracks = Tracks(records, scenes.TIME_BASE, replace(HIDING, hold_s=hold_s))
+        for pts, seen in to_be_hidden(records):
+            hidden = next(face for face in tracks.faces_at(pts) if around(face.box, seen) == face.box)
+            x1, y1, x2, y2 = seen
+            area = covered_area(hidden, CORNERS_COVERED)
+            assert area.reaching([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
+
+
+def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
+    """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s away."""
+    found = links.Candidates.of(records, scenes.TIME_BASE, HIDING.keep)
+    hidden = []
+    for chain in chains.chains(links.linked(found).after):
+        rows = found.row[chain]
+        sure = found.times[rows[found.scores[chain] >= HIDING.seed]]
+        for node, row in zip(chain, rows, strict=True):
+            if len(sure) and np.abs(sure - found.times[row]).min() <= sights.SURE_S:
+                x1, y1, x2, y2 = found.shapes[node, :4].tolist()
+                hidden.append((int(found.pts[row]), (x1, y1, x2, y2)))
+    return hidden
+
+
+def test_what_is_in_doubt_over_several_gaps_is_hidden_still() -> None:
+    """One who is not foretold by the sure one, but by another in doubt between."""
+    frames = [
+        FrameFaces(t, faces=(candidate(100.0 + 25 * max(0, t - 10) / 6, score=0.9 if t <= 10 else 0.2),))
+        if t <= 10 or t in {16, 22, 28}
+        else FrameFaces(t)
+        for t in range(60)
+    ]
+    assert all(Tracks([record(frames)], TIME_BASE, HIDING).faces_at(t) for t in (16, 22, 28))
 
 
 def numbers(face: Face) -> list[float]:
@@ -233,6 +283,28 @@ def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
     assert shares == sorted(shares, reverse=True)
     assert 3 <= sum(0 < share < 1 for share in shares) <= 5
     assert len(shares) < 30
+
+
+def test_a_sticker_fades_in_from_a_doubtful_side_of_a_gap() -> None:
+    scores = [0.5 if t < 30 else 0.9 for t in range(60)]
+    frames = [FrameFaces(t, faces=() if 25 <= t < 35 else (candidate(100.0, score=scores[t]),)) for t in range(60)]
+    tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
+    shares = [sum(face.opacity for face in tracks.faces_at(t)) for t in range(60)]
+    assert shares[24] == 0
+    assert shares[35] == 1
+    assert max(abs(one - other) for one, other in pairwise(shares)) < 0.3
+
+
+def test_a_sticker_passes_over_smoothly_to_another_box_on_the_same_head() -> None:
+    """The surer of two boxes that lie in each other is lost."""
+    large, small = candidate(100.0, 100.0, 60.0, 0.9), candidate(104.0, 104.0, 40.0, 0.8)
+    frames = [FrameFaces(t, faces=(large, small) if t < 30 else (small,)) for t in range(60)]
+    tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
+    shares = [{round(face.width): face.opacity for face in tracks.faces_at(t)} for t in range(60)]
+    assert shares[29] == {60: 1.0}
+    assert shares[40] == {40: 1.0}
+    for one, other in pairwise(shares):
+        assert all(abs(one.get(width, 0) - other.get(width, 0)) < 0.3 for width in (40, 60))
 
 
 def test_a_candidate_that_is_no_number_is_none() -> None:
