@@ -125,6 +125,8 @@ def faces(
     there = next((path for path in (sheet, out) if path is not None and path.exists()), None)
     if there is not None and not overwrite:
         raise UsageError(f"{there} is already there: name another file, or add --overwrite")
+    if sheet is not None and not sheet.absolute().parent.is_dir():
+        raise UsageError(f"{sheet} cannot be written: there is no folder {sheet.parent}")
     from facepaint.contact_sheet import save_sheet
     from facepaint.exports import export
 
