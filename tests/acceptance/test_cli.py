@@ -137,7 +137,7 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
         (("upload", "--filter", "blur:shape=star", "party.mp4"), 2, "ellipse, box"),
         (("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"), 2, "people have numbers from 1 on"),
         (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "ask for one at a time"),
-        (("faces", "20260101T000000-aaaaaaaa", "--sheet", "no/such/folder/x.png"), 2, "there is no folder no/such/folder"),
+        (("faces", "20260101T000000-aaaaaaaa", "--sheet", "nowhere/x.png"), 2, "there is no folder nowhere"),
         (("nonsense",), 2, "nonsense"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
