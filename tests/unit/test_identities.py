@@ -119,7 +119,7 @@ def test_who_walks_behind_a_post_is_known_again() -> None:
         pytest.param([(candidate(100), 0, 1), (candidate(105), 3.2, 4)], id="after too long"),
         pytest.param([(candidate(100), 0, 1), (candidate(150), 2, 4)], id="elsewhere"),
         pytest.param([(candidate(100), 0, 1), (candidate(80, size=100), 2, 4)], id="of another size"),
-        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 1.5, 4)], id="beside someone who came"),
+        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 1.5, 4)], id="another came"),
     ],
 )
 def test_who_may_be_someone_else_is_not_known_again(faces: list[tuple[Candidate, float, float]]) -> None:
