@@ -72,6 +72,7 @@ COVERS = ("face", "head")
 
 SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
 AREA = Option("scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
+STRENGTH = Option("strength", "0 changes nothing, 1 most", 0.7, minimum=0.0, maximum=1.0)
 OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
 SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
 COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
@@ -83,8 +84,12 @@ def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
     return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY), moves=moves)
 
 
-def _effect(name: str, summary: str, *options: Option) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(*options, AREA, OPACITY))
+def _effect(name: str, summary: str) -> FilterKind:
+    return FilterKind(name, summary, hides=False, options=(AREA, OPACITY))
+
+
+def _warp(name: str, summary: str) -> FilterKind:
+    return FilterKind(name, summary, hides=False, options=(AREA, STRENGTH))
 
 
 CATALOGUE: Mapping[str, FilterKind] = {
@@ -121,6 +126,9 @@ CATALOGUE: Mapping[str, FilterKind] = {
         ),
         _effect("cartoon", "draws the face: few tones and dark lines"),
         _effect("heat", "the face as a camera for heat shows it"),
+        _warp("big-eyes", "eyes as large as a cartoon's"),
+        _warp("big-mouth", "a mouth much too large"),
+        _warp("tiny-face", "eyes, nose and mouth drawn together in a large head"),
         FilterKind(
             "blur",
             "hides the face behind a strong blur",

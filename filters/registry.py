@@ -12,6 +12,7 @@ from filters.light import Scene
 from filters.planes import Planes, Region
 from filters.stickers import Sticker, UserSticker
 from filters.wardrobe import STICKERS
+from filters.warps import WARPS, Warp
 
 
 class Filter(Protocol):
@@ -28,6 +29,7 @@ FILTERS: Mapping[str, Maker] = {
     **dict.fromkeys(STICKERS, Sticker.of_spec),
     "sticker": UserSticker.of_spec,
     **dict.fromkeys(EFFECTS, Effect.of_spec),
+    **dict.fromkeys(WARPS, Warp.of_spec),
     **dict.fromkeys(HIDING, Hiding.of_spec),
 }
 """How each filter of `facepaint.looks.CATALOGUE` is made."""

@@ -14,9 +14,10 @@ from filters.gallery import PORTRAIT_FACE
 from filters.hiding import HIDING
 from filters.planes import Planes, Region, rgb_to_yuv
 from filters.registry import FILTERS, Painter, make_painter
+from filters.warps import WARPS
 from tests.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
 
-LOOK_AROUND = {"blur", "mosaic", *EFFECTS}
+LOOK_AROUND = {"blur", "mosaic", *EFFECTS, *WARPS}
 """What these show of a px depends on others about it."""
 
 

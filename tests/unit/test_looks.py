@@ -22,7 +22,7 @@ def test_the_catalogue_has_the_promised_filters() -> None:
     hiding = {name for name, kind in CATALOGUE.items() if kind.hides}
     assert hiding == {"blur", "mosaic", "fill"}
     assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(CATALOGUE) - hiding
-    assert {"cartoon", "heat"} <= set(CATALOGUE) - hiding
+    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face"} <= set(CATALOGUE) - hiding
 
 
 @pytest.mark.parametrize(
