@@ -4,6 +4,7 @@
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -15,16 +16,21 @@ Value = float | str
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COLOUR = re.compile(r"#[0-9a-f]{6}")
+DRAWN = re.compile(r"[ -~À-ÖØ-öø-ķĹ-ňŊ-ž]")
+"""The characters of texts that every worker can draw: ASCII and the letters of Latin scripts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One option of a filter: its type, default and bounds, and a sentence for the help."""
+    """One option of a filter: its type, default and bounds, and a sentence for the help.
+
+    Of a text ``minimum`` and ``maximum`` are numbers of characters. It takes the rest, so it comes last.
+    """
 
     name: str
     help: str
     default: Value
-    type: Literal["number", "choice", "colour", "sha256"] = "number"
+    type: Literal["number", "choice", "colour", "sha256", "text"] = "number"
     minimum: float = 0.0
     maximum: float = 0.0
     choices: tuple[str, ...] = ()
@@ -33,6 +39,8 @@ class Option:
         """Turn what the user typed into a value, or raise `UsageError` naming what is allowed."""
         if self.type == "number":
             return self._number(text, where)
+        if self.type == "text":
+            return self._text(text, where)
         value = text.strip().lower()
         if self.type == "choice" and value not in self.choices:
             raise UsageError(f"{where}: {self.name}={text} is not one of {', '.join(self.choices)}")
@@ -40,6 +48,18 @@ class Option:
             raise UsageError(f"{where}: {self.name}={text} is not a colour like #ff8800")
         if self.type == "sha256" and not SHA256.fullmatch(value):
             raise UsageError(f"{where}: {self.name}={text} is not a sha256 in hexadecimal")
+        return value
+
+    def _text(self, text: str, where: str) -> str:
+        value = unicodedata.normalize("NFC", text).strip()
+        if not self.minimum <= len(value) <= self.maximum:
+            raise UsageError(
+                f"{where}: {self.name} has {len(value)} characters, not {self.minimum:g} to {self.maximum:g}"
+            )
+        others = sorted({character for character in value if not DRAWN.fullmatch(character)})
+        if others:
+            named = " ".join(other if other.isprintable() else f"U+{ord(other):04X}" for other in others)
+            raise UsageError(f"{where}: {self.name} has characters that cannot be drawn: {named}")
         return value
 
     def _number(self, text: str, where: str) -> float:
@@ -129,6 +149,19 @@ CATALOGUE: Mapping[str, FilterKind] = {
         _warp("big-eyes", "eyes as large as a cartoon's"),
         _warp("big-mouth", "a mouth much too large"),
         _warp("tiny-face", "eyes, nose and mouth drawn together in a large head"),
+        FilterKind(
+            "text",
+            "words on a ribbon: text:WORDS",
+            hides=False,
+            options=(
+                Option("text", "the words; they take the rest", "HELLO", type="text", minimum=1, maximum=40),
+                Option("colour", "of the letters, #rrggbb", "#ffffff", type="colour"),
+                Option("background", "of the ribbon, #rrggbb", "#c8283c", type="colour"),
+                Option("place", "where it is", "chin", type="choice", choices=("chin", "forehead")),
+                SCALE,
+                OPACITY,
+            ),
+        ),
         FilterKind(
             "blur",
             "hides the face behind a strong blur",

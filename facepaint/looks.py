@@ -1,8 +1,8 @@
 """Looks: which filters a job is painted with. The parser and the canonical form.
 
 A filter is written ``name:key=value,key=value``; ``name@2`` paints the second face only; several filters are painted in
-the order given. ``sticker:PATH`` takes the rest as a path. `facepaint.catalogue` says which there are. Pure: nothing
-here reads a file or the storage.
+the order given. ``sticker:PATH`` takes the rest as a path, ``text:WORDS`` and ``text=WORDS`` as words.
+`facepaint.catalogue` says which filters there are. Pure: nothing here reads a file or the storage.
 """
 
 import difflib
@@ -165,7 +165,13 @@ def parse_filter(text: str) -> FilterSpec:
         raise UsageError(f"unknown filter '{name}': {hint}")
     face = _face_number(which, text) if at else None
     bare_path = name == "sticker" and rest.partition("=")[0] not in {"path", *(option.name for option in kind.options)}
-    pairs = [("path", rest)] if bare_path else _pairs(rest, text)
+    words = next((option.name for option in kind.options if option.type == "text"), None)
+    if bare_path:
+        pairs: Sequence[tuple[str, str]] = [("path", rest)]
+    elif words and rest and "=" not in rest.partition(",")[0]:
+        pairs = [(words, rest)]
+    else:
+        pairs = _pairs(rest, text, words)
     options: dict[str, Value] = {option.name: option.default for option in kind.options}
     path = None
     for key, value in pairs:
@@ -188,11 +194,18 @@ def _face_number(text: str, where: str) -> int:
     return int(text)
 
 
-def _pairs(text: str, where: str) -> Sequence[tuple[str, str]]:
-    pairs = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
+def _pairs(text: str, where: str, words: str | None) -> Sequence[tuple[str, str]]:
+    """The options and their values; the one called ``words`` takes the rest."""
+    pairs: list[tuple[str, str]] = []
+    rest = text
+    while rest:
+        part, _, after = rest.partition(",")
         key, equals, value = part.partition("=")
-        if not equals:
-            raise UsageError(f"filter {where}: '{part}' is not key=value")
-        pairs.append((key.strip(), value.strip()))
+        if words and key.strip() == words and equals:
+            return [*pairs, (words, rest.partition("=")[2])]
+        if part.strip() and not equals:
+            raise UsageError(f"filter {where}: '{part.strip()}' is not key=value")
+        if equals:
+            pairs.append((key.strip(), value.strip()))
+        rest = after
     return pairs

@@ -30,6 +30,17 @@ wider or higher than a face is not enlarged all the way, use `scale`. A picture 
 background loses this background, from its border inwards; inside it nothing is touched. One whose border has many
 colours stays whole. Of an animation the first picture is taken.
 
+Stickers take the brightness of the scene about the face, so that they do not shine out of a dark picture; halo and
+flames keep their own.
+
+`text` takes ASCII and the letters of Latin scripts. The words take the rest, commas and all, so they come last:
+`text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
+
+## Effects
+
+`cartoon` and `heat` change the face's own colours, `big-eyes`, `big-mouth` and `tiny-face` pull it out of shape. None
+of them hides who it is.
+
 ## Hiding
 
 `blur`, `mosaic` and `fill` replace what they cover, brightness and colour, by a few averages or by one colour: it
@@ -68,6 +79,8 @@ def _rows(kind: FilterKind) -> list[str]:
 
 
 def _values(option: Option) -> str:
+    if option.type == "text":
+        return f"{option.minimum:g} to {option.maximum:g} characters"
     if option.type == "number":
         return f"{option.minimum:g} to {option.maximum:g}"
     return " or ".join(f"`{choice}`" for choice in option.choices) or "a colour"

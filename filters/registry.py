@@ -11,6 +11,7 @@ from filters.hiding import HIDING, Hiding
 from filters.light import Scene
 from filters.planes import Planes, Region
 from filters.stickers import Sticker, UserSticker
+from filters.text import ribbon_with_words
 from filters.wardrobe import STICKERS
 from filters.warps import WARPS, Warp
 
@@ -30,6 +31,7 @@ FILTERS: Mapping[str, Maker] = {
     "sticker": UserSticker.of_spec,
     **dict.fromkeys(EFFECTS, Effect.of_spec),
     **dict.fromkeys(WARPS, Warp.of_spec),
+    "text": ribbon_with_words,
     **dict.fromkeys(HIDING, Hiding.of_spec),
 }
 """How each filter of `facepaint.looks.CATALOGUE` is made."""

@@ -22,7 +22,7 @@ def test_the_catalogue_has_the_promised_filters() -> None:
     hiding = {name for name, kind in CATALOGUE.items() if kind.hides}
     assert hiding == {"blur", "mosaic", "fill"}
     assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(CATALOGUE) - hiding
-    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face"} <= set(CATALOGUE) - hiding
+    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= set(CATALOGUE) - hiding
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,9 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
     ("filter_name", "option"), [(kind.name, option) for kind in CATALOGUE.values() for option in kind.options]
 )
 def test_every_option_takes_its_default_and_bounds_and_no_more(filter_name: str, option: Option) -> None:
+    if option.type == "text":
+        with pytest.raises(UsageError, match="characters, not 1 to 40"):
+            option.parse("x" * 41, filter_name)
     if option.type != "number":
         assert option.type == "sha256" or option.parse(str(option.default), filter_name) == option.default
         return
@@ -196,3 +199,35 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
     for given_text in (text, f"blur:{text}", f"dog@{text}"):
         with contextlib.suppress(UsageError):
             assert parse_filter(given_text).name in CATALOGUE
+
+
+@pytest.mark.parametrize(
+    ("given_text", "words"),
+    [
+        ("text", "HELLO"),
+        ("text:Hello, world", "Hello, world"),
+        ("text:place=forehead,text=2 + 2 = 4, really", "2 + 2 = 4, really"),
+        ("text@2: Zo\u0065\u0308 , a=b ", "Zo\u00eb , a=b"),
+        ("text:scale=2", "HELLO"),
+    ],
+)
+def test_words_take_the_rest(given_text: str, words: str) -> None:
+    assert parse_filter(given_text).text("text") == words
+
+
+@pytest.mark.parametrize(
+    ("given_text", "message"),
+    [
+        ("text:text=", "filter text: text has 0 characters, not 1 to 40"),
+        ("text:" + 41 * "x", "filter text: text has 41 characters, not 1 to 40"),
+        ("text:a\u0007b \u5b57", "filter text: text has characters that cannot be drawn: U+0007 \u5b57"),
+        (
+            "text:color=#ffffff",
+            "filter text has no option 'color'; it has text, colour, background, place, scale, opacity",
+        ),
+    ],
+)
+def test_words_that_cannot_be_drawn_are_refused(given_text: str, message: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_filter(given_text)
+    assert str(caught.value) == message

@@ -1,0 +1,50 @@
+"""The words of the text filter: every character that is let in is drawn, by any OpenCV; long words still fit."""
+
+import cv2
+import numpy as np
+import pytest
+
+from facepaint.catalogue import DRAWN
+from facepaint.looks import parse_filter
+from filters.gallery import PORTRAIT_FACE, portrait
+from filters.planes import Planes
+from filters.text import WIDEST, _words, ribbon_with_words
+from tests.filter_cases import painter_of
+
+
+def shape_of(character: str) -> tuple[bytes, tuple[int, ...]]:
+    """What it looks like."""
+    drawn = _words(character)
+    return drawn.tobytes(), drawn.shape
+
+
+def test_every_character_that_is_let_in_is_drawn() -> None:
+    let_in = [chr(code) for code in range(0x2000) if DRAWN.fullmatch(chr(code))]
+    assert len(let_in) > 250
+    unknown = shape_of("?")
+    assert [c for c in let_in if c not in " ?" and (shape_of(c) == unknown or not _words(c).any())] == []
+
+
+def test_letters_of_an_older_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(cv2, "FontFace", raising=False)
+    let_in = [chr(code) for code in range(0x2000) if DRAWN.fullmatch(chr(code))]
+    assert [c for c in let_in if c != " " and not _words(c).any()] == []
+    assert shape_of("\u00e9") == shape_of("e")
+
+
+@pytest.mark.parametrize("text", ["i", "HELLO", "m" * 40])
+def test_a_ribbon_is_as_wide_as_its_words_and_no_wider_than_it_may(text: str) -> None:
+    ((_, (artwork,)),) = ribbon_with_words(parse_filter(f"text:{text}"), {}).parts
+    assert artwork.width <= WIDEST + 36 + 2 * 34 + 1
+
+
+def test_the_place_and_the_colours_are_those_asked_for() -> None:
+    for place, rows in (("chin", slice(400, 480)), ("forehead", slice(190, 260))):
+        frame = Planes.from_rgb(portrait(0, 480))
+        before = frame.to_rgb().astype(int)
+        painter_of(f"text:place={place},background=#00ff00,colour=#0000ff,text=MMMM").paint(frame, [PORTRAIT_FACE])
+        after = frame.to_rgb().astype(int)
+        changed = np.flatnonzero(np.abs(after - before).max(axis=(1, 2)) > 20)
+        assert rows.start <= changed[0] <= changed[-1] < rows.stop
+        for colour in ((0, 255, 0), (0, 0, 255)):
+            assert np.any(np.abs(after[rows] - colour).max(axis=2) < 12)
