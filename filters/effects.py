@@ -114,7 +114,7 @@ class Upright:
 
     def seen(self, number: int) -> Pixels:
         """A plane of the frame (0 Y, 1 U, 2 V) in the small picture."""
-        samples = self._under(number)
+        samples = np.ascontiguousarray(self._under(number))
         to_small = self._to_small(number)
         while to_small.scale < 0.5 and min(samples.shape) > 1:
             width, height = samples.shape[1] // 2, samples.shape[0] // 2
@@ -124,7 +124,7 @@ class Upright:
         matrix = _centred(to_small).matrix
         return np.asarray(cv2.warpAffine(samples, matrix, self.size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
-    def back(self, small: Pixels, number: int) -> Pixels:
+    def back(self, small: cv2.typing.MatLike, number: int) -> Pixels:
         """A small picture as the samples of a plane under the block."""
         height, width = self._under(number).shape
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -133,8 +133,7 @@ class Upright:
         return np.asarray(warped, np.uint8)
 
     def _under(self, number: int) -> Pixels:
-        samples = self.planes.chroma(self.block)[number - 1] if number else self.planes.luma(self.block)
-        return np.ascontiguousarray(samples)
+        return self.planes.chroma(self.block)[number - 1] if number else self.planes.luma(self.block)
 
     def _to_small(self, number: int) -> Affine:
         """From a plane's samples under the block."""
@@ -154,17 +153,15 @@ def _cartoon(upright: Upright) -> Samples:
     """
     planes = upright.planes
     luma = cv2.bilateralFilter(upright.seen(0), 7, 30, 3)
-    fine, coarse = cv2.GaussianBlur(luma, (0, 0), 1.0), cv2.GaussianBlur(luma, (0, 0), 3.2)
-    darker = upright.back(np.asarray(cv2.subtract(coarse, fine), np.uint8), 0)
-    toned = cv2.LUT(upright.back(np.asarray(luma, np.uint8), 0), _tones(planes.full_range))
+    fine, coarse = cv2.GaussianBlur(luma, (5, 5), 1.0), cv2.blur(cv2.blur(luma, (7, 7)), (7, 7))
+    smooth, darker = cv2.split(upright.back(cv2.merge([luma, cv2.subtract(coarse, fine)]), 0))
+    toned = cv2.LUT(smooth, _tones(planes.full_range))
     inked = cv2.multiply(toned, cv2.LUT(darker, _lines()), scale=1 / 255)
     drawn = inked if planes.full_range else cv2.convertScaleAbs(inked, beta=16)
     chroma = []
     for number in (1, 2):
-        smooth = cv2.GaussianBlur(cv2.medianBlur(upright.seen(number), 5), (0, 0), 1.5)
-        chroma.append(
-            upright.back(np.asarray(cv2.convertScaleAbs(smooth, alpha=VIVID, beta=128 * (1 - VIVID)), np.uint8), number)
-        )
+        blurred = cv2.blur(cv2.blur(upright.seen(number), (5, 5)), (3, 3))
+        chroma.append(upright.back(cv2.convertScaleAbs(blurred, alpha=VIVID, beta=128 * (1 - VIVID)), number))
     return np.asarray(drawn, np.uint8), chroma[0], chroma[1]
 
 

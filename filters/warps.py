@@ -122,7 +122,9 @@ def _bend(planes: Planes, to_frame: Affine, power: float) -> Region | None:
         if number < 2:
             map_x, map_y, inside = _maps(samples.shape, step, block, to_frame, power)
         source = np.ascontiguousarray(samples)
-        bent = cv2.remap(source, map_x, map_y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        # What is enlarged shows how it was interpolated, what is made smaller does not.
+        flags = cv2.INTER_CUBIC if power > 0 else cv2.INTER_LINEAR
+        bent = cv2.remap(source, map_x, map_y, flags, borderMode=cv2.BORDER_REPLICATE)
         planes.lay(number, block, np.asarray(cv2.bitwise_and(bent, inside), np.uint8), inside)
     return block
 
@@ -132,14 +134,17 @@ def _maps(
 ) -> tuple[Floats, Floats, Pixels]:
     """Where each sample of a plane under a block is taken from, and which lie under the lens (255, else 0)."""
     x = (np.arange(shape[1], dtype=np.float32) + 0.5) * step[0] + np.float32(block.x1 - to_frame.x0)
-    y = ((np.arange(shape[0], dtype=np.float32) + 0.5) * step[1] + np.float32(block.y1 - to_frame.y0))[:, None]
+    y = (np.arange(shape[0], dtype=np.float32) + 0.5) * step[1] + np.float32(block.y1 - to_frame.y0)
+    # One less the square of the way from the middle to the rim, as a product of a matrix of rows and one of columns.
     determinant = to_frame.xx * to_frame.yy - to_frame.xy * to_frame.yx
-    across = (x * np.float32(to_frame.yy) - y * np.float32(to_frame.xy)) / np.float32(determinant)
-    along = (y * np.float32(to_frame.xx) - x * np.float32(to_frame.yx)) / np.float32(determinant)
-    within = np.maximum(np.float32(0), 1 - across * across - along * along)
-    towards = within * within * np.float32(power)
-    columns = np.arange(shape[1], dtype=np.float32)
-    rows = np.arange(shape[0], dtype=np.float32)[:, None]
-    map_x = np.asarray(columns - towards * (x / step[0]), np.float32)
-    map_y = np.asarray(rows - towards * (y / step[1]), np.float32)
-    return map_x, map_y, np.asarray(np.where(within > 0, 255, 0), np.uint8)
+    xx = (to_frame.yy**2 + to_frame.yx**2) / determinant**2
+    yy = (to_frame.xx**2 + to_frame.xy**2) / determinant**2
+    xy = -2 * (to_frame.yy * to_frame.xy + to_frame.xx * to_frame.yx) / determinant**2
+    rows = np.column_stack([np.ones_like(y), y, 1 - y * y * np.float32(yy)])
+    columns = np.vstack([x * x * np.float32(-xx), x * np.float32(-xy), np.ones_like(x)])
+    within = np.maximum(rows @ columns, np.float32(0))
+    towards = cv2.multiply(within, within, scale=power)
+    map_x = np.arange(shape[1], dtype=np.float32) - towards * (x / step[0])
+    map_y = np.arange(shape[0], dtype=np.float32)[:, None] - towards * (y / step[1])[:, None]
+    inside = cv2.threshold(within, 0.0, 255.0, cv2.THRESH_BINARY)[1].astype(np.uint8)
+    return np.asarray(map_x, np.float32), np.asarray(map_y, np.float32), inside
