@@ -154,12 +154,12 @@ CATALOGUE: Mapping[str, FilterKind] = {
             "words on a ribbon: text:WORDS",
             hides=False,
             options=(
-                Option("text", "the words; they take the rest", "HELLO", type="text", minimum=1, maximum=40),
                 Option("colour", "of the letters, #rrggbb", "#ffffff", type="colour"),
                 Option("background", "of the ribbon, #rrggbb", "#c8283c", type="colour"),
                 Option("place", "where it is", "chin", type="choice", choices=("chin", "forehead")),
                 SCALE,
                 OPACITY,
+                Option("text", "the words; they take the rest", "HELLO", type="text", minimum=1, maximum=40),
             ),
         ),
         FilterKind(

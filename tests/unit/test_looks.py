@@ -209,10 +209,13 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
         ("text:place=forehead,text=2 + 2 = 4, really", "2 + 2 = 4, really"),
         ("text@2: Zo\u0065\u0308 , a=b ", "Zo\u00eb , a=b"),
         ("text:scale=2", "HELLO"),
+        ("text:scale=2,text=a, scale=3", "a, scale=3"),
     ],
 )
 def test_words_take_the_rest(given_text: str, words: str) -> None:
-    assert parse_filter(given_text).text("text") == words
+    spec = parse_filter(given_text)
+    assert spec.text("text") == words
+    assert parse_filter(spec.written).options == spec.options
 
 
 @pytest.mark.parametrize(
@@ -223,7 +226,7 @@ def test_words_take_the_rest(given_text: str, words: str) -> None:
         ("text:a\u0007b \u5b57", "filter text: text has characters that cannot be drawn: U+0007 \u5b57"),
         (
             "text:color=#ffffff",
-            "filter text has no option 'color'; it has text, colour, background, place, scale, opacity",
+            "filter text has no option 'color'; it has colour, background, place, scale, opacity, text",
         ),
     ],
 )
