@@ -4,11 +4,11 @@ from facepaint.catalogue import CATALOGUE, FilterKind, Option
 
 INTRODUCTION = """# Filters
 
-![Every filter on a drawn face](pictures/filters.png)
+![Every filter on a drawn face](pictures/filters.jpg)
 
 A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to paint several, in that
 order: `--filter blur --filter sunglasses` puts sunglasses on a blurred face. `name@2` is for the second face of the
-video only. `facepaint filters --preview filters.png` draws the picture above.
+video only. `facepaint filters --preview filters.jpg` draws the picture above.
 
 ```
 facepaint run party.mp4 --filter party-hat --filter moustache:scale=1.2
