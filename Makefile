@@ -34,10 +34,10 @@ demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 test-all: $(READY)
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(READY)
 	$(BIN)/ruff format --check .

@@ -58,15 +58,18 @@ class Painter:
         """Whether any filter is for any of these faces."""
         return any(self._is_for(spec, face) for face in faces for spec, _ in self.filters)
 
-    def paint(self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0) -> list[Region]:
+    def paint(
+        self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0, scene: Scene | None = None
+    ) -> list[Region]:
         """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame.
 
-        ``time_s`` is the frame's time since the video's start, for what moves by itself.
+        ``time_s`` is the frame's time since the video's start, for what moves by itself; ``scene`` gives the light that
+        stickers are in, by default what the frame shows.
         """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
         if not all(spec.hides for spec, _ in self.filters):
             # Before anything is painted: a white hat lights no scene.
-            scene = Scene.of(planes)
+            scene = scene or Scene.of(planes)
             far_to_near = [replace(face, light=scene.light_on(face)) for face in far_to_near]
         regions: list[Region] = []
         for spec, painted in self.filters:

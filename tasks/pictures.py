@@ -17,6 +17,7 @@ from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
 from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
 from filters.face import Face
+from filters.light import Scene
 from filters.planes import Planes
 from filters.registry import Painter
 from models import DetectorModel, shipped_model
@@ -233,8 +234,9 @@ def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: 
     untouched = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]
     black = replace(Planes.from_rgb(shown), remaining=(untouched[0], untouched[1], untouched[2]))
     white = Planes.from_rgb(np.asarray(cv2.add(shown, cv2.bitwise_not(opacity)), np.uint8))
-    painter.paint(white, faces)
-    for region in painter.paint(black, faces):
+    scene = Scene.of(white)  # one light for both: what differs is to be what shows through
+    painter.paint(white, faces, scene=scene)
+    for region in painter.paint(black, faces, scene=scene):
         whole = 255 - cv2.subtract(white.luma(region), black.luma(region))
         colours = black.to_rgb(region) * (255 / np.maximum(whole, 1).astype(np.float32))[..., None]
         touched = untouched[0][region.slices] < 255

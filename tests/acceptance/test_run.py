@@ -79,9 +79,8 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, opti
 @pytest.mark.slow
 def test_only_one_person_is_hidden_in_one_go(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=2, size=(320, 180), fps=15)
-    done = facepaint("run", clip, "-f", "fill", "--only", "1,9", "-o", tmp_path / "out.mp4", home=tmp_path / "home")
+    done = facepaint("run", clip, "-f", "fill", "--only", "1", "-o", tmp_path / "out.mp4", home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
-    assert "there is nobody with the number 9 in this video" in done.stderr
     before, after = read_video(clip), read_video(tmp_path / "out.mp4")
     for there, here in zip(before.luma, after.luma, strict=True):
         left, right = slice(0, 150), slice(170, 320)  # the first person stands on the left
