@@ -10,6 +10,10 @@ CLIP ?=
 FILTER ?= sunglasses
 OUT ?= demo
 
+# Every worker and command is a process of its own: without bytecode on the disk each of them compiles all it imports, twice
+# the time it takes to start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup train-setup demo test test-all check format bench docs lock clean
 
 setup: $(READY)
@@ -33,8 +37,9 @@ train-setup: $(READY)
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
 
+# Three at a time keep two cores busy: many tests wait for processes and deadlines.
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 test-all: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist worksteal

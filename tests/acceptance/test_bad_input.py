@@ -97,16 +97,21 @@ def giant_picture(folder: Path) -> Path:
 
 
 BAD = [
-    empty,
-    random_bytes,
     text,
-    script_naming_a_neighbour,
-    pytest.param(playlist_naming_a_neighbour, marks=pytest.mark.slow),
-    audio_only,
     without_its_index,
     missing,
-    a_folder,
-    giant_picture,
+    *(
+        pytest.param(make, marks=pytest.mark.slow)
+        for make in (
+            empty,
+            random_bytes,
+            script_naming_a_neighbour,
+            playlist_naming_a_neighbour,
+            audio_only,
+            a_folder,
+            giant_picture,
+        )
+    ),
 ]
 
 
@@ -142,6 +147,7 @@ def test_an_unknown_filter_names_the_nearest(settings: Settings, store: Store, t
     assert_refused(upload(settings, clip, "--filter", "sunglases"), store, 2, "sunglases", "sunglasses")
 
 
+@pytest.mark.slow
 def test_a_sticker_that_is_no_picture(settings: Settings, store: Store, tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=1)
     sticker = tmp_path / "sticker.png"

@@ -117,6 +117,7 @@ def test_a_resumed_job_says_what_it_waits_for(facepaint: Command, clip: Path) ->
     assert json.loads(facepaint("resume", job, "--json").stdout)["state"] == "working"
 
 
+@pytest.mark.slow
 def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> None:
     listed = {row["name"] for row in json.loads(facepaint("filters", "--json").stdout)}
     assert {"sunglasses", "me-gusta", "blur", "sticker"} <= listed

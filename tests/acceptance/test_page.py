@@ -140,7 +140,10 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
     assert state["ranges"][0][0] == pytest.approx(0, abs=0.03)
 
 
-@pytest.mark.parametrize("start_s", [Fraction(0), Fraction(3, 50), Fraction(-844, 1000)])
+@pytest.mark.parametrize(
+    "start_s",
+    [Fraction(3, 50), *(pytest.param(late, marks=pytest.mark.slow) for late in (Fraction(0), Fraction(-844, 1000)))],
+)
 def test_sound_and_picture_stand_to_each_other_as_in_the_source(
     page: Page, url: str, store: Store, start_s: Fraction
 ) -> None:
@@ -179,6 +182,7 @@ def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
     assert len(video(page)["ranges"]) == 1
 
 
+@pytest.mark.slow
 def test_uneven_frame_times_play_to_the_end(page: Page, url: str, store: Store) -> None:
     made = uneven_job(store).complete()
 
@@ -210,6 +214,7 @@ def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(page: Pag
     eventually(lambda: 0.6 < video(page)["currentTime"] < 2, 20)
 
 
+@pytest.mark.slow
 def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, url: str, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(4))
@@ -293,6 +298,7 @@ def test_names_of_strangers_are_text_and_nothing_else(page: Page, url: str, stor
     assert page.run("document.querySelectorAll('#jobs img').length") == 0
 
 
+@pytest.mark.slow
 def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, url: str, store: Store) -> None:
     page.open(url)
     eventually(lambda: "facepaint upload" in seen(page, "#empty"), 20)

@@ -70,6 +70,7 @@ def test_a_client_without_services(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.timeout(60)
+@pytest.mark.slow
 def test_services_that_are_away_are_named(settings: Settings) -> None:
     endpoint, broker = f"http://127.0.0.1:{free_port()}", f"redis://:secret@127.0.0.1:{free_port()}/0"
     found = examined(Settings.load(s3_endpoint=endpoint, broker_url=broker))
@@ -85,6 +86,7 @@ def test_refused_keys_are_told_from_silence(settings: Settings, store: Store) ->
     assert " refused (" in examined(stranger)["storage"].detail
 
 
+@pytest.mark.slow
 def test_a_worker_that_fell_silent_is_not_called_alive(settings: Settings, store: Store) -> None:
     workers = examined(settings)["workers"]
     assert (workers.ok, workers.detail, workers.advice) == (False, "none alive", "start one: facepaint worker")

@@ -227,6 +227,7 @@ def test_a_signal_stops_everything_in_order(home: Path, up: Up, number: signal.S
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_signal_while_it_starts_stops_it_too(home: Path, up: Up) -> None:
     process = up(workers=2)  # its workers are not ready yet
     leaders = groups(home)
@@ -286,6 +287,7 @@ def test_what_dies_is_started_again_and_said(home: Path) -> None:
         ]
 
 
+@pytest.mark.slow
 def test_a_part_that_keeps_dying_is_given_up_if_asked(home: Path) -> None:
     with make_stack(home) as stack:
         broker = stack.children[0]

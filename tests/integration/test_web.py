@@ -165,9 +165,9 @@ def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[
     ("codec", "mime"),
     [
         ("aac", 'audio/mp4; codecs="mp4a.40.2"'),
-        ("libmp3lame", 'audio/mp4; codecs="mp4a.6B"'),
         ("libopus", 'audio/mp4; codecs="opus"'),
-        ("flac", 'audio/mp4; codecs="flac"'),
+        pytest.param("libmp3lame", 'audio/mp4; codecs="mp4a.6B"', marks=pytest.mark.slow),
+        pytest.param("flac", 'audio/mp4; codecs="flac"', marks=pytest.mark.slow),
     ],
 )
 def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
@@ -185,7 +185,9 @@ def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
     assert found == wanted
 
 
-@pytest.mark.parametrize("codec", ["pcm_s16le", "aac", "libmp3lame"])
+@pytest.mark.parametrize(
+    "codec", ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pcm_s16le", "libmp3lame"))]
+)
 def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
     client: httpx.Client, store: Store, codec: str
 ) -> None:

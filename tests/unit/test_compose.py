@@ -28,6 +28,7 @@ def test_a_worker_is_healthy_while_it_answers(settings: Settings, start_worker: 
     assert not worker_answers_here(settings, timeout_s=0.5)
 
 
+@pytest.mark.slow
 def test_a_worker_of_another_host_is_not_ours(
     settings: Settings, start_worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
