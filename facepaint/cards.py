@@ -38,6 +38,16 @@ class Scores:
         if self.keep > self.seed:
             raise ValueError("keep must not be above seed")
 
+    @property
+    def in_picture(self) -> float:
+        """What a face in a still picture needs."""
+        return self.picture or self.seed
+
+
+STICKER_SCORES = Scores(seed=0.68, keep=0.38, picture=0.58)
+HIDING_SCORES = Scores(seed=0.3, keep=0.15)
+"""The working points that suit our own detector."""
+
 
 @dataclass(frozen=True)
 class DetectorCard:
@@ -77,3 +87,9 @@ class DetectorCard:
     def label(self) -> str:
         """The name and the weights' short sha256, as faces records and reports name a detector."""
         return f"{self.name}@{self.sha256[:12]}" if self.sha256 else self.name
+
+
+def scores_for(hides: bool, card: DetectorCard | None) -> Scores:
+    """The working point of stickers, or of what ``hides``: the card's where that has one, else our own detector's."""
+    own = card and (card.hiding if hides else card.stickers)
+    return own or (HIDING_SCORES if hides else STICKER_SCORES)

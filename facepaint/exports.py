@@ -11,10 +11,12 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from facepaint import keys
+from facepaint.cards import scores_for
 from facepaint.errors import InputError
 from facepaint.jobs import Box, Faces, Job
 from facepaint.status import in_parallel
@@ -67,15 +69,19 @@ class Export:
 
 def exported_frames(store: Store, job: Job, people: People, *, doubtful: bool) -> Iterator[ExportedFrame]:
     """Every frame of a job with its faces, in order; with ``doubtful`` those too that may be no faces."""
-    frames_of = _frames_of_picture if job.video is None else _frames_of_segment
-    shown = {person.number for person in (people.people if doubtful else people.certain)}
+    if job.video is None:
+        least = 0.0 if doubtful else scores_for(False, job.detector.card).in_picture
+        frames_of = partial(_frames_of_picture, store, job, least)
+    else:
+        shown = {person.number for person in (people.people if doubtful else people.certain)}
+        frames_of = partial(_frames_of_segment, store, job, shown)
     for first in range(0, people.segments, TOGETHER):
         indexes = range(first, min(first + TOGETHER, people.segments))
-        for frames in in_parallel(lambda index: frames_of(store, job, index, shown), indexes):
+        for frames in in_parallel(frames_of, indexes):
             yield from frames
 
 
-def _frames_of_segment(store: Store, job: Job, index: int, shown: set[int]) -> list[ExportedFrame]:
+def _frames_of_segment(store: Store, job: Job, shown: set[int], index: int) -> list[ExportedFrame]:
     assert job.video is not None
     record = store.get_record(keys.tracked(job.id, index), TrackedSegment)
     found = []
@@ -90,7 +96,7 @@ def _frames_of_segment(store: Store, job: Job, index: int, shown: set[int]) -> l
     return found
 
 
-def _frames_of_picture(store: Store, job: Job, index: int, _: set[int]) -> list[ExportedFrame]:
+def _frames_of_picture(store: Store, job: Job, least: float, index: int) -> list[ExportedFrame]:
     record = store.find_record(keys.faces(job.id, index), Faces)
     frames = record.frames if record is not None else ()
     return [
@@ -98,7 +104,7 @@ def _frames_of_picture(store: Store, job: Job, index: int, _: set[int]) -> list[
             index,
             frame.pts,
             0.0,
-            tuple(ExportedFace(None, True, f.score, f.box, f.landmarks) for f in frame.faces),
+            tuple(ExportedFace(None, True, f.score, f.box, f.landmarks) for f in frame.faces if f.score >= least),
             job.pictures[index],
         )
         for frame in frames

@@ -7,6 +7,7 @@ are kept as attributes.
 """
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import Any, NoReturn
 
 from PIL.ExifTags import Base
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -156,7 +157,7 @@ def picture_of(line: str, where: str) -> LabelledPicture:
         InputError: it is not as it should be.
     """
     try:
-        row = json.loads(line, parse_constant=_refuse)
+        row = json.loads(line, parse_constant=_refuse, parse_float=_finite)
         if isinstance(row, dict):
             row = _gathered(row, _PICTURE_KEYS)
             faces = row.get("faces", [])
@@ -229,8 +230,14 @@ def check_image_name(image: str, where: str) -> None:
         raise InputError(f"{where}: '{image}' is no plain path below the folder of pictures; name it from there")
 
 
-def _refuse(constant: str) -> None:
+def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no number there")
+
+
+def _finite(number: str) -> float:
+    """JSON allows numbers that no float can hold, and what is read is to be writable again."""
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 @cache

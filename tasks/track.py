@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from facepaint.cards import DetectorCard
+from facepaint.cards import HIDING_SCORES, STICKER_SCORES, DetectorCard, scores_for
 from facepaint.jobs import Box, Faces
 from filters.face import Face
 from tasks.chains import spans
@@ -23,7 +23,6 @@ __all__ = [
     "WorkingPoint",
     "cut_score",
     "faces_of_picture",
-    "picture_score",
     "working_point",
 ]
 
@@ -49,26 +48,14 @@ class WorkingPoint:
     hides: bool = False
 
 
-STICKERS = WorkingPoint(seed=0.68, keep=0.38)
-HIDING = WorkingPoint(seed=0.3, keep=0.15, hold_s=0.3, hides=True)
-
-PICTURE_SCORE = 0.58
-"""Lowest score of a face that gets a sticker in a still picture. These three suit the scores of our own detector."""
+STICKERS = WorkingPoint(STICKER_SCORES.seed, STICKER_SCORES.keep)
+HIDING = WorkingPoint(HIDING_SCORES.seed, HIDING_SCORES.keep, hold_s=0.3, hides=True)
 
 
 def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
     """The working point of a look for the scores of a detector: its card's, where that has one."""
-    point = HIDING if hides else STICKERS
-    scores = card and (card.hiding if hides else card.stickers)
-    return replace(point, seed=scores.seed, keep=scores.keep) if scores else point
-
-
-def picture_score(hides: bool, card: DetectorCard | None) -> float:
-    """The lowest score of a face that is painted in a still picture."""
-    scores = card and (card.hiding if hides else card.stickers)
-    if scores:
-        return scores.picture or scores.seed
-    return HIDING.seed if hides else PICTURE_SCORE
+    scores = scores_for(hides, card)
+    return replace(HIDING if hides else STICKERS, seed=scores.seed, keep=scores.keep)
 
 
 class Tracks:

@@ -114,7 +114,7 @@ def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
 def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_path: Path) -> None:
     made = plain_job(store)
     job = replace(made.job, kind="pictures", video=None, pictures=("one.png",))
-    faces = (Candidate(0.8, BOX, POINTS),)
+    faces = (Candidate(0.8, BOX, POINTS), Candidate(0.4, (0.0, 0.0, 9.5, 12.0), ()))
     store.put_record(keys.faces(made.id, 0), Faces(0, (FrameFaces(0, faces=faces),), "facepaint-1", "cpu"))
     text = written(made, kind, tmp_path, job=job)
     if kind == "csv":
@@ -126,7 +126,8 @@ def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_pa
     else:
         told = json.loads(text)
         assert told["images"] == [{"id": 1, "file_name": "one.png"}]
-        assert told["annotations"][0]["bbox"] == [100.0, 40.0, 40.0, 50.0]
+        assert [note["bbox"] for note in told["annotations"]] == [[100.0, 40.0, 40.0, 50.0]]
+    assert "9.5" in written(made, kind, tmp_path, doubtful=True, job=job)
 
 
 def test_a_sheet_shows_everyone_with_their_number(made: MadeJob, tmp_path: Path) -> None:

@@ -167,6 +167,7 @@ NO_FACES: list[tuple[Any, str]] = [
     ([{"box": [30, 2, 3, 4]}], "x1, y1, x2, y2"),
     ([{"box": [1, 2, 3, 4], "landmarks": [1, 2]}], "the edit: faces.0.landmarks.2: Field required"),
     ([{"box": [1, 2, 3, float("nan")]}], "the edit is no JSON: NaN is no number there"),
+    ([{"box": [1, 2, 3, 4], "attributes": '{"yaw": 1e999}'}], "the edit is no JSON: Infinity is no number there"),
     ([7], "an edit is faces and whether they are reviewed"),
     (None, "an edit is faces and whether they are reviewed"),
 ]
@@ -210,6 +211,9 @@ def test_a_folder_without_labels_or_with_such_that_lead_out_of_it_is_refused(fol
         LabelFile(folder)
     (folder / "labels.jsonl").write_text('{"image": "a.jpg", "faces": [], "yaw": NaN}\n')
     with pytest.raises(InputError, match=r"labels\.jsonl, line 1 is no JSON: NaN is no number there"):
+        LabelFile(folder)
+    (folder / "labels.jsonl").write_text('{"image": "a.jpg", "faces": [], "yaw": 1e999}\n')
+    with pytest.raises(InputError, match=r"labels\.jsonl, line 1 is no JSON: 1e999 is no number there"):
         LabelFile(folder)
     with pytest.raises(InputError, match=r"holds no labels\.jsonl; make one with"):
         LabelFile(tmp_path)

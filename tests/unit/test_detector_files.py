@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from facepaint import detectors
-from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
+from facepaint.cards import DEFAULT_DETECTOR, STICKER_SCORES, DetectorCard, Scores, scores_for
 from facepaint.detectors import KNOWN, SHIPPED, TYPICAL, card_beside, fetched_path, find_detector, read_card, write_card
 from facepaint.errors import InputError, UsageError
 from models import WEIGHTS, find_model, shipped_model
 from models.detector import lowest_of
-from tasks.track import HIDING, PICTURE_SCORE, STICKERS, picture_score, working_point
+from tasks.track import HIDING, STICKERS, working_point
 from tests.networks import FACES, tiny_network
 
 
@@ -151,11 +151,14 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     plain = DetectorCard("a", "yunet")
     assert working_point(False, None) == working_point(False, plain) == STICKERS
     assert working_point(True, None) == working_point(True, plain) == HIDING
-    assert (picture_score(False, plain), picture_score(True, None)) == (PICTURE_SCORE, HIDING.seed)
+    assert (scores_for(False, plain).in_picture, scores_for(True, None).in_picture) == (
+        STICKER_SCORES.picture,
+        HIDING.seed,
+    )
     own = replace(plain, stickers=Scores(0.8, 0.5), hiding=Scores(0.2, 0.1, picture=0.15))
     assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
     assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1)
-    assert (picture_score(False, own), picture_score(True, own)) == (0.8, 0.15)
+    assert (scores_for(False, own).in_picture, scores_for(True, own).in_picture) == (0.8, 0.15)
 
 
 @pytest.mark.parametrize(
