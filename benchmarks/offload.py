@@ -4,13 +4,16 @@
 2. One process: the same detecting and painting, segment after segment, nothing stored.
 3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every core.
 
-Absolute numbers depend on the machine; the ratios are what to look at. Every frame shows faces and is painted.
+The three take turns. Rates are medians over the rounds, and so are the ratios to the transcode of the same round:
+absolute numbers depend on the machine and on what else it does, ratios are what to look at. Every frame shows faces and
+is painted.
 """
 
 import argparse
 import io
 import os
 import platform
+import statistics
 import sys
 import tempfile
 import time
@@ -128,24 +131,28 @@ def warm_up(client: Client, look: Look, folder: Path) -> None:
     client.wait(client.upload(clip, look).job_id)
 
 
-def report(timings: list[Timing], spent: Counter[str], cores: int) -> None:
-    """Print the rates, their ratios to the transcode, and where the workers' time went."""
-    base = timings[-1].rate
+def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) -> None:
+    """Print the rates, their ratios to the transcode, and where the workers' time went in all rounds."""
     print(f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}")
-    for timing in timings:
-        print(f"{timing.name:24} {timing.frames:6} frames {timing.seconds:7.2f} s {timing.rate:7.1f} frames/s", end="")
-        print(f"   {timing.rate / base:.2f} of the transcode")
+    for way in zip(*rounds, strict=True):
+        rate = statistics.median(timing.rate for timing in way)
+        ratios = sorted(timing.rate / turn[-1].rate for timing, turn in zip(way, rounds, strict=True))
+        print(f"{way[0].name:24} {way[0].frames:6} frames {rate:7.1f} frames/s", end="")
+        print(f"   {statistics.median(ratios):.2f} of the transcode ({ratios[0]:.2f} to {ratios[-1]:.2f})")
     total = sum(spent.values())
-    busy = total / (timings[0].seconds * cores)
+    offload = [turn[0] for turn in rounds]
+    busy = total / (sum(timing.seconds for timing in offload) * cores)
+    frames = sum(timing.frames for timing in offload)
     print(f"\nwhere the workers' time went ({busy:.0%} of the cores' time is in these stages)")
     for stage, seconds in spent.most_common():
-        print(f"  {stage:16} {1000 * seconds / timings[0].frames:6.2f} ms a frame {seconds / total:6.1%}")
+        print(f"  {stage:16} {1000 * seconds / frames:6.2f} ms a frame {seconds / total:6.1%}")
 
 
 def main() -> int:
     """Run the three ways and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=int, default=60, help="length of the clip made")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn (3)")
     parser.add_argument("--clip", type=Path, help="a video of yours instead")
     parser.add_argument("--filter", action="append", dest="filters", help="what to paint")
     options = parser.parse_args()
@@ -156,17 +163,20 @@ def main() -> int:
         settings = Settings.load(home=folder)
         clip = options.clip or make_portrait_clip(folder / "clip.mp4", seconds=options.seconds)
         with private_stack(settings) as stack:
-            measure(stack, clip, look, folder)
+            measure(stack, clip, look, folder, options.rounds)
     return 0
 
 
-def measure(stack: Stack, clip: Path, look: Look, folder: Path) -> None:
-    """Run the three ways one after another on an otherwise idle machine."""
+def measure(stack: Stack, clip: Path, look: Look, folder: Path, rounds: int) -> None:
+    """Let the three ways take turns on an otherwise idle machine."""
     client = Client(stack.settings)
     warm_up(client, look, folder)
-    first, job_id = offloaded(client, clip, look)
-    timings = [first, one_process(client, job_id, look), transcode(clip, stack.settings)]
-    report(timings, stages(client, job_id, look), os.cpu_count() or 1)
+    timings, spent = [], Counter[str]()
+    for _ in range(rounds):
+        first, job_id = offloaded(client, clip, look)
+        timings.append((first, one_process(client, job_id, look), transcode(clip, stack.settings)))
+        spent.update(stages(client, job_id, look))
+    report(timings, spent, os.cpu_count() or 1)
 
 
 if __name__ == "__main__":
