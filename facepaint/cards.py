@@ -25,18 +25,23 @@ class Scores:
     """When detections count as a face, as scores of the detector.
 
     A face followed over time counts if it once scores ``seed`` or more near by; detections below ``keep`` are not used
-    at all. In a still picture a sticker needs ``picture``, by default ``seed``.
+    at all. In a still picture a sticker needs ``picture``, by default ``seed``. What hides takes ``in_company`` for
+    enough in a frame that also shows a face as sure as a sticker's ``seed``: where one face is there are others, half
+    hidden and in the dark; by default ``seed``.
     """
 
     seed: Score
     keep: Score
     picture: Score | None = None
+    in_company: Score | None = None
 
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
         if self.keep > self.seed:
             raise ValueError("keep must not be above seed")
+        if self.in_company is not None and not self.keep <= self.in_company <= self.seed:
+            raise ValueError("in_company must lie between keep and seed")
 
     @property
     def in_picture(self) -> float:
@@ -45,7 +50,7 @@ class Scores:
 
 
 STICKER_SCORES = Scores(seed=0.68, keep=0.38, picture=0.58)
-HIDING_SCORES = Scores(seed=0.3, keep=0.15)
+HIDING_SCORES = Scores(seed=0.3, keep=0.15, in_company=0.2)
 """The working points that suit our own detector."""
 
 

@@ -14,8 +14,8 @@ BESIDE_S = 0.28
 
 def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
     """All that is known of any face: each stretch of frames says where it is in them."""
-    links = linked(candidates)
-    runs = [Run(candidates, nodes, sights) for nodes in chains(links.short)]
+    links, seeds = linked(candidates), sights.seeds(candidates)
+    runs = [Run(candidates, nodes, seeds, sights) for nodes in chains(links.short)]
     if sights.hides:
         _share_sureness(candidates, runs, links)
     gaps = list(_gaps(candidates, runs, links, sights))

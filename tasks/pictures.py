@@ -12,7 +12,7 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
-from facepaint.cards import DetectorCard, scores_for
+from facepaint.cards import DetectorCard
 from facepaint.jobs import Faces, FrameFaces, Job, Painted
 from facepaint.looks import Look
 from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
@@ -133,7 +133,7 @@ def paint_picture(
     clock = Stopwatch()
     found = faces and sound(faces)
     known = known_times(found) == {index}
-    here = faces_of_picture(found, scores_for(look.hides, card).in_picture) if found else []
+    here = faces_of_picture(found, look.hides, card) if found else []
     with clock.stage("decode"):
         picture = _open(data, index)
     height, width = picture.rgb.shape[:2]

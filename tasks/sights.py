@@ -9,6 +9,7 @@ from dataclasses import astuple, dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 
 from facepaint.jobs import Box
 from filters.face import Face
@@ -40,6 +41,8 @@ or will first be seen from now. Measured by leaving out detections of real clips
 MOVING = 0.5
 """A moving face may be this share of its way from frame to frame beside where it is thought to be, on every side."""
 
+Flags = npt.NDArray[np.bool_]
+
 IdentityOf = Callable[[int, int], int | None]
 """The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row in it."""
 
@@ -58,30 +61,49 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
+class Company:
+    """In a frame with a face that scores ``sure``, others are sure detections from ``seed`` on."""
+
+    sure: float
+    seed: float
+
+
+@dataclass(frozen=True, slots=True)
 class Sights:
     """How faces are to be seen.
 
-    ``seed`` is the score of a sure detection. ``hides`` has every place covered where a face may be, for ``hold_s``
-    before and after it was seen; else it fades.
+    ``seed`` is the score of a sure detection, but for what is seen in ``company``. ``hides`` has every place covered
+    where a face may be, for ``hold_s`` before and after it was seen; else it fades.
     """
 
     seed: float
     hides: bool
     hold_s: float
     identity_of: IdentityOf | None = None
+    company: Company | None = None
+
+    def seeds(self, candidates: Candidates) -> Flags:
+        """Which candidates are sure detections: (n,)."""
+        if self.company is None:
+            return candidates.scores >= self.seed
+        accompanied = np.zeros(len(candidates.times), bool)
+        accompanied[candidates.row[candidates.scores >= self.company.sure]] = True
+        lowest = np.where(accompanied[candidates.row], min(self.company.seed, self.seed), self.seed)
+        return candidates.scores >= lowest
 
 
 class Run:
     """Detections of one face with nothing but short gaps between them; in frames ``first`` to ``last``."""
 
-    def __init__(self, candidates: Candidates, nodes: Indexes, sights: Sights) -> None:
+    def __init__(self, candidates: Candidates, nodes: Indexes, seeds: Flags, sights: Sights) -> None:
         self._candidates, self.nodes, self._sights = candidates, nodes, sights
         self.rows = candidates.row[nodes]
         self.times = candidates.times[self.rows]
         self.scores = candidates.scores[nodes]
         self.shapes = candidates.shapes[nodes]
         self.first, self.last = int(self.rows[0]), int(self.rows[-1])
-        self.sure = self.times[self.scores >= sights.seed]
+        self.seeds = seeds[nodes]
+        self.sure = self.times[self.seeds]
 
     @cached_property
     def _at(self) -> Vector:
@@ -242,7 +264,7 @@ class Hold:
         """The face in a frame, if it is one."""
         now, end = float(self._times[row]), float(self._times[self._end])
         own = float(self._run.scores[self._node])
-        sureness = max(self._run.sureness(now), 1.0 if own >= self._sights.seed else -1.0)
+        sureness = max(self._run.sureness(now), 1.0 if self._run.seeds[self._node] else -1.0)
         if sureness < 0:
             return None
         shape = self._run.shapes[self._node, :4]

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from facepaint.cards import HIDING_SCORES, STICKER_SCORES, DetectorCard, scores_for
+from facepaint.cards import DetectorCard, scores_for
 from facepaint.jobs import Box, Faces
 from filters.face import Face
 from tasks.chains import spans
 from tasks.links import Candidates, cut_score
-from tasks.sights import Gap, Hold, IdentityOf, Run, Sight, Sights
+from tasks.sights import Company, Gap, Hold, IdentityOf, Run, Sight, Sights
 
 __all__ = [
     "HIDING",
@@ -37,7 +37,8 @@ LONGEST_HOLD_S = 0.7
 class WorkingPoint:
     """When a chain of candidates counts as a face.
 
-    A chain is kept if one member nearby scores ``seed`` or more; members below ``keep`` are not used at all. What
+    A chain is kept if one member nearby scores ``seed`` or more, or that of its ``company``; members below ``keep``
+    are not used at all. What
     ``hides`` covers every place where a face may be, and holds on to each for ``hold_s`` (at most `LONGEST_HOLD_S`)
     before it was first and after it was last seen. Else a head gets one face only, and fades.
     """
@@ -46,16 +47,22 @@ class WorkingPoint:
     keep: float
     hold_s: float = 0.0
     hides: bool = False
+    company: Company | None = None
 
 
-STICKERS = WorkingPoint(STICKER_SCORES.seed, STICKER_SCORES.keep)
-HIDING = WorkingPoint(HIDING_SCORES.seed, HIDING_SCORES.keep, hold_s=0.3, hides=True)
+HOLD_S = 0.3
+"""How long what hides is held where nothing else is asked for."""
 
 
 def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
     """The working point of a look for the scores of a detector: its card's, where that has one."""
-    scores = scores_for(hides, card)
-    return replace(HIDING if hides else STICKERS, seed=scores.seed, keep=scores.keep)
+    scores, company = scores_for(hides, card), None
+    if hides and scores.in_company is not None:
+        company = Company(scores_for(False, card).seed, scores.in_company)
+    return WorkingPoint(scores.seed, scores.keep, HOLD_S if hides else 0.0, hides, company)
+
+
+STICKERS, HIDING = working_point(False, None), working_point(True, None)
 
 
 class Tracks:
@@ -74,7 +81,7 @@ class Tracks:
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
         self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
         hold_s = min(point.hold_s, LONGEST_HOLD_S)
-        for span in spans(candidates, Sights(point.seed, point.hides, hold_s, identity_of)):
+        for span in spans(candidates, Sights(point.seed, point.hides, hold_s, identity_of, point.company)):
             for row in range(span.first, span.last + 1):
                 self._spans[row].append(span)
 
@@ -130,11 +137,12 @@ def _shared(a: Box, b: Box) -> float:
     return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
 
 
-def faces_of_picture(record: Faces, lowest: float) -> list[Face]:
+def faces_of_picture(record: Faces, hides: bool, card: DetectorCard | None) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
-    return [
-        Face(face.box, face.landmarks, face.score)
-        for frame in record.frames
-        for face in frame.faces
-        if face.score >= lowest
-    ]
+    lowest, company = scores_for(hides, card).in_picture, working_point(hides, card).company
+    found = []
+    for frame in record.frames:
+        accompanied = company is not None and any(face.score >= company.sure for face in frame.faces)
+        least = min(lowest, company.seed) if company is not None and accompanied else lowest
+        found += [Face(face.box, face.landmarks, face.score) for face in frame.faces if face.score >= least]
+    return found

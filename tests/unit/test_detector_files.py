@@ -157,7 +157,7 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     )
     own = replace(plain, stickers=Scores(0.8, 0.5), hiding=Scores(0.2, 0.1, picture=0.15))
     assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
-    assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1)
+    assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1, company=None)
     assert (scores_for(False, own).in_picture, scores_for(True, own).in_picture) == (0.8, 0.15)
 
 

@@ -15,7 +15,7 @@ from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
 from tasks import chains, links, sights, smooth
 from tasks.sights import around
-from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks
+from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_picture
 from tests import scenes
 from tests.scenes import candidate, record
 
@@ -48,6 +48,23 @@ def test_a_doubtful_face_gets_no_sticker_but_is_hidden() -> None:
     frames = [record(walk(score=0.4))]
     assert Tracks(frames, TIME_BASE, STICKERS).faces_at(30) == []
     assert len(Tracks(frames, TIME_BASE, HIDING).faces_at(30)) == 1
+
+
+def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_before_and_after() -> None:
+    alone = [FrameFaces(t, faces=(candidate(10.0, score=0.22),)) for t in range(90)]
+    assert not any(Tracks([record(alone)], TIME_BASE, HIDING).faces_at(t) for t in range(90))
+
+    company = [*alone]
+    company[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.7)))
+    tracks = Tracks([record(company)], TIME_BASE, HIDING)
+    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(range(24, 67))
+    assert all(
+        face.box[0] > 200 for t in range(90) for face in Tracks([record(company)], TIME_BASE, STICKERS).faces_at(t)
+    )
+
+    unsure = [*alone]
+    unsure[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.6)))
+    assert all(face.box[0] > 200 for t in range(90) for face in Tracks([record(unsure)], TIME_BASE, HIDING).faces_at(t))
 
 
 def test_a_doubtful_frame_of_a_sure_face_keeps_its_sticker() -> None:
@@ -162,6 +179,12 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
         assert [len(numbers(face)) for face in here] == [len(numbers(face)) for face in there]
         for one, other in zip(here, there, strict=True):
             assert numbers(one) == pytest.approx(numbers(other), rel=0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("hides", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)])
+def test_a_picture_hides_what_is_doubtful_in_company(hides: bool, sure: float, shown: int) -> None:
+    frame = FrameFaces(0, faces=(candidate(10.0, score=0.22), candidate(300.0, score=sure)))
+    assert len(faces_of_picture(record([frame]), hides, None)) == shown
 
 
 def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
