@@ -14,8 +14,8 @@ BESIDE_S = 0.28
 
 def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
     """All that is known of any face: each stretch of frames says where it is in them."""
-    links, seeds = linked(candidates), sights.seeds(candidates)
-    runs = [Run(candidates, nodes, seeds, sights) for nodes in chains(links.short)]
+    links, likely = linked(candidates), sights.likely(candidates)
+    runs = [Run(candidates, nodes, likely, sights) for nodes in chains(links.short)]
     if sights.hides:
         _share_sureness(candidates, runs, links)
     gaps = list(_gaps(candidates, runs, links, sights))

@@ -62,7 +62,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """In a frame with a face that scores ``sure``, others are sure detections from ``seed`` on."""
+    """In a frame with a face that scores ``sure``, others are likely detections from ``seed`` on.
+
+    These count for their own run and `FADE_S` around it. Held for longer, carried over gaps and shared with other runs
+    they would cover most of a picture: few of them are faces.
+    """
 
     sure: float
     seed: float
@@ -72,7 +76,7 @@ class Company:
 class Sights:
     """How faces are to be seen.
 
-    ``seed`` is the score of a sure detection, but for what is seen in ``company``. ``hides`` has every place covered
+    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``hides`` has every place covered
     where a face may be, for ``hold_s`` before and after it was seen; else it fades.
     """
 
@@ -82,28 +86,27 @@ class Sights:
     identity_of: IdentityOf | None = None
     company: Company | None = None
 
-    def seeds(self, candidates: Candidates) -> Flags:
-        """Which candidates are sure detections: (n,)."""
+    def likely(self, candidates: Candidates) -> Flags:
+        """Which candidates are likely detections by their company: (n,)."""
         if self.company is None:
-            return candidates.scores >= self.seed
+            return np.zeros(len(candidates.row), bool)
         accompanied = np.zeros(len(candidates.times), bool)
         accompanied[candidates.row[candidates.scores >= self.company.sure]] = True
-        lowest = np.where(accompanied[candidates.row], min(self.company.seed, self.seed), self.seed)
-        return candidates.scores >= lowest
+        return accompanied[candidates.row] & (candidates.scores >= self.company.seed)
 
 
 class Run:
     """Detections of one face with nothing but short gaps between them; in frames ``first`` to ``last``."""
 
-    def __init__(self, candidates: Candidates, nodes: Indexes, seeds: Flags, sights: Sights) -> None:
+    def __init__(self, candidates: Candidates, nodes: Indexes, likely: Flags, sights: Sights) -> None:
         self._candidates, self.nodes, self._sights = candidates, nodes, sights
         self.rows = candidates.row[nodes]
         self.times = candidates.times[self.rows]
         self.scores = candidates.scores[nodes]
         self.shapes = candidates.shapes[nodes]
         self.first, self.last = int(self.rows[0]), int(self.rows[-1])
-        self.seeds = seeds[nodes]
-        self.sure = self.times[self.seeds]
+        self.sure = self.times[self.scores >= sights.seed]
+        self._likely = self.times[likely[nodes]]
 
     @cached_property
     def _at(self) -> Vector:
@@ -135,10 +138,11 @@ class Run:
 
     def sureness(self, now: float) -> float:
         """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S` and on beyond."""
-        place = int(np.searchsorted(self.sure, now))
-        near = self.sure[max(0, place - 1) : place + 1]
-        away = float(np.abs(near - now).min()) if len(near) else np.inf
-        return (SURE_S + ROUNDING_S - away) / FADE_S
+        return _nearness(self.sure, now)
+
+    def likeliness(self, now: float) -> float:
+        """The same of likely detections, too."""
+        return max(_nearness(self.sure, now), _nearness(self._likely, now))
 
     def score(self, now: float) -> float:
         """The best score within `SURE_S` of a time."""
@@ -170,7 +174,7 @@ class Run:
     def sight(self, row: int) -> Sight | None:
         """The face in a frame, if it is one."""
         now = float(self._candidates.times[row])
-        sureness = self.sureness(now)
+        sureness = self.likeliness(now)
         if sureness < 0:
             return None
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
@@ -264,7 +268,10 @@ class Hold:
         """The face in a frame, if it is one."""
         now, end = float(self._times[row]), float(self._times[self._end])
         own = float(self._run.scores[self._node])
-        sureness = max(self._run.sureness(now), 1.0 if self._run.seeds[self._node] else -1.0)
+        near = abs(now - end) <= FADE_S + ROUNDING_S
+        sureness = max(
+            self._run.likeliness(now) if near else self._run.sureness(now), 1.0 if own >= self._sights.seed else -1.0
+        )
         if sureness < 0:
             return None
         shape = self._run.shapes[self._node, :4]
@@ -278,6 +285,14 @@ class Hold:
             return Sight(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
         return Sight(_moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)), held=True)
+
+
+def _nearness(times: Vector, now: float) -> float:
+    """1 and more well within `SURE_S` of one of the times, falling to 0 over its last `FADE_S` and on beyond."""
+    place = int(np.searchsorted(times, now))
+    near = times[max(0, place - 1) : place + 1]
+    away = float(np.abs(near - now).min()) if len(near) else np.inf
+    return (SURE_S + ROUNDING_S - away) / FADE_S
 
 
 def _moved(placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float) -> Face:

@@ -37,10 +37,10 @@ LONGEST_HOLD_S = 0.7
 class WorkingPoint:
     """When a chain of candidates counts as a face.
 
-    A chain is kept if one member nearby scores ``seed`` or more, or that of its ``company``; members below ``keep``
-    are not used at all. What
-    ``hides`` covers every place where a face may be, and holds on to each for ``hold_s`` (at most `LONGEST_HOLD_S`)
-    before it was first and after it was last seen. Else a head gets one face only, and fades.
+    A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for; members below
+    ``keep`` are not used at all. What ``hides`` covers every place where a face may be, and holds on to each for
+    ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a head gets one face
+    only, and fades.
     """
 
     seed: float

@@ -62,6 +62,10 @@ def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_befo
         face.box[0] > 200 for t in range(90) for face in Tracks([record(company)], TIME_BASE, STICKERS).faces_at(t)
     )
 
+    brief = [FrameFaces(t, faces=frame.faces if 40 <= t <= 50 else frame.faces[1:]) for t, frame in enumerate(company)]
+    tracks = Tracks([record(brief)], TIME_BASE, HIDING)
+    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(range(37, 54))
+
     unsure = [*alone]
     unsure[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.6)))
     assert all(face.box[0] > 200 for t in range(90) for face in Tracks([record(unsure)], TIME_BASE, HIDING).faces_at(t))
