@@ -1,4 +1,4 @@
-"""`facepaint detectors`: list, fetch, label, review, train, measure and export face detectors.
+"""`facepaint detectors`: list, fetch, label, train, measure and export face detectors.
 
 Each command parses its options and calls one plain function, which it imports when it is called.
 """
@@ -127,24 +127,6 @@ def sheet(
 
     drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)
     print(f"{out}: {counted(drawn, 'face' if faces else 'picture')}")
-
-
-@app.command()
-def review(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="Folder with labels.jsonl, and the pictures in images/.")
-    ],
-    port: Annotated[
-        int | None,
-        typer.Option(min=0, max=65535, help="Port of the page, 0 for a free one.  [default: 8471 or a free one]"),
-    ] = None,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
-) -> None:
-    """Look through labelled pictures in the browser and correct their faces and points, until Ctrl-C."""
-    from facepaint.display import show_page
-    from viewer.review import review
-
-    review(folder, lambda url: show_page(url, browser), port)
 
 
 @app.command()

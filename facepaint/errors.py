@@ -6,8 +6,7 @@
     ├── InputError            the file, picture or job named is no good          exit 3
     │   ├── UnreadableMedia   the bytes cannot be decoded: give up, never retry
     │   │   └── NoPicture     it is no still picture at all
-    │   ├── UnknownJob
-    │   └── LabelsChanged     labels are not as they were when they were read: read them again
+    │   └── UnknownJob
     ├── ServiceError          storage or broker out of reach: wait and retry     exit 4
     │   ├── StoreUnreachable
     │   └── QueueUnreachable
@@ -71,10 +70,6 @@ class NoPicture(UnreadableMedia):
 
 class UnknownJob(InputError):
     """No job of that id in the storage."""
-
-
-class LabelsChanged(InputError):
-    """A picture's labels were changed by another since they were read, so nothing was written."""
 
 
 class ServiceError(FacepaintError):

@@ -89,11 +89,6 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
     Raises:
         InputError: there are none, or a line is not as it should be; the message names the line and its first fault.
     """
-    return [picture for _, picture in read_lines(folder)]
-
-
-def read_lines(folder: Path) -> list[tuple[str, LabelledPicture]]:
-    """The lines of a folder's labels as they stand, each with what it says; see `read_labels`."""
     path = folder / LABELS
     try:
         # By line feeds alone: `splitlines` parts a line at characters that JSON may hold, such as U+2028.
@@ -104,7 +99,7 @@ def read_lines(folder: Path) -> list[tuple[str, LabelledPicture]]:
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} cannot be read: {exc}") from exc
-    read: list[tuple[str, LabelledPicture]] = []
+    pictures: list[LabelledPicture] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -113,8 +108,8 @@ def read_lines(folder: Path) -> list[tuple[str, LabelledPicture]]:
         if picture.image in seen:
             raise InputError(f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them")
         seen[picture.image] = number
-        read.append((line, picture))
-    return read
+        pictures.append(picture)
+    return pictures
 
 
 def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
@@ -129,17 +124,12 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
             raise InputError(f"{picture.image} has two lines of labels; join them")
         check_picture(picture, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
-    write_lines(folder, lines.values())
-
-
-def write_lines(folder: Path, lines: Iterable[str]) -> None:
-    """Write lines made by `line_of`, or kept from `read_lines`, as `write_labels` does."""
     folder.mkdir(parents=True, exist_ok=True)
     target = (folder / LABELS).resolve()  # where a link leads: replacing the link would part it from its file
     handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{LABELS}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines)
+            file.writelines(f"{line}\n" for line in lines.values())
             file.flush()
             os.fsync(file.fileno())
         # Private, as temporary files are, would keep others from labels that they could read before.

@@ -1,4 +1,4 @@
-"""What the pages' servers have in common: their files, how their answers may be kept, errors as JSON, what is asked."""
+"""What the server's modules share: static files, how answers may be kept, errors as JSON, request bodies."""
 
 from collections.abc import Mapping
 from pathlib import Path

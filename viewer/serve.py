@@ -1,4 +1,4 @@
-"""Serve the pages: for ``python -m viewer``, and for commands that show one job or a folder of labels."""
+"""Serve the pages: for ``python -m viewer``, and for commands that show one job."""
 
 import contextlib
 import signal
@@ -43,11 +43,8 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     """
     from viewer.web import make_app
 
-    run_app(make_app(settings), listen_nearby(settings), on_ready)
-
-
-def run_app(app: Starlette, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
-    """Serve an app until interrupted; ``on_ready`` gets the base URL."""
+    app = make_app(settings)
+    listener = listen_nearby(settings)
     on_ready(url_of(listener))
     with contextlib.suppress(KeyboardInterrupt):
         server_of(app).run(sockets=[listener])
