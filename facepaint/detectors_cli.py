@@ -84,7 +84,7 @@ def label(
 def convert(
     source: Annotated[Path, typer.Argument(metavar="IN", help="Folder or file of labels, in any of the formats.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    to: Annotated[str, typer.Option(help="facepaint, coco, yolo, voc, wider or retinaface.")],
+    to: Annotated[str, typer.Option(help="facepaint, coco or wider.")],
     kind: Annotated[
         str | None, typer.Option("--from", help="Format of IN.  [default: recognised by its files]")
     ] = None,

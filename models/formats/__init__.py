@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
-from models.formats import coco, own, voc, wider, yolo
+from models.formats import coco, own, wider
 from models.formats.common import Imported, LabelFormat, Source, losses
 
-FORMATS = {kind.name: kind for kind in (own.FORMAT, coco.FORMAT, yolo.FORMAT, voc.FORMAT, *wider.FORMATS)}
+FORMATS = {kind.name: kind for kind in (own.FORMAT, coco.FORMAT, wider.FORMAT)}
 """In the order in which they are tried."""
 
 

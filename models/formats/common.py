@@ -11,17 +11,14 @@ from typing import Any
 
 from facepaint.errors import InputError
 from facepaint.jobs import Box
-from facepaint.labels import LANDMARKS, LabelledFace, LabelledPicture, Landmarks, check_image_name, header_size
+from facepaint.labels import LANDMARKS, LabelledFace, LabelledPicture, Landmarks, check_image_name
 
 FACE = "face"
 
-IGNORE = "ignore"
-"""The class of faces to be ignored, where a format has nothing else to say so with."""
-
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp")
 
-NOT_LABELLED, HIDDEN, VISIBLE = 0, 1, 2
-"""COCO's flags of a keypoint."""
+NOT_LABELLED, VISIBLE = 0, 2
+"""COCO's flags of a keypoint; 1 is labelled but hidden."""
 
 VISIBILITY = "visibility"
 """Attribute: COCO's flags of the five landmarks, where not all are visible."""
@@ -183,10 +180,9 @@ def chosen_classes(names: Iterable[str], source: Source) -> set[str]:
             raise InputError(f"{source.path} has no class {', '.join(missing)}; it has {', '.join(names) or 'none'}")
         return set(source.classes)
     faces = {name for name in names if name.casefold() == FACE}
-    others = [name for name in names if name.casefold() != IGNORE]
-    if not faces and len(others) > 1:
+    if not faces and len(names) > 1:
         raise InputError(f"{source.path} has the classes {', '.join(names)}; say which are faces with --class")
-    return faces or set(others)
+    return faces or set(names)
 
 
 class Finder:
@@ -225,15 +221,6 @@ def pictures_below(roots: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
-def size_of(file: Path | None, name: str, where: str) -> tuple[int, int]:
-    """Width and height from a picture's header, needed where labels are shares of them."""
-    if file is None:
-        raise InputError(
-            f"{where}: the picture {name} is not there, and its labels are shares of its size; give --images"
-        )
-    return header_size(file)
-
-
 def read_text(path: Path) -> str:
     """A file of labels, or `InputError`."""
     try:
@@ -246,21 +233,3 @@ def write_text(path: Path, content: str) -> None:
     """Write a file, its folder made before."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(content, encoding="utf-8", newline="\n")
-
-
-def stems(pictures: Sequence[LabelledPicture], suffix: str) -> dict[str, str]:
-    """For each picture the file of its labels where formats name it like the picture.
-
-    Raises:
-        InputError: two pictures would share one.
-    """
-    chosen: dict[str, str] = {}
-    taken: dict[str, str] = {}
-    for picture in pictures:
-        name = str(PurePosixPath(picture.image).with_suffix(suffix))
-        if name.casefold() in taken:
-            other = taken[name.casefold()]
-            raise InputError(f"{other} and {picture.image} would both have their labels in {name}; rename one of them")
-        taken[name.casefold()] = picture.image
-        chosen[picture.image] = name
-    return chosen

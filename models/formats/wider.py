@@ -1,12 +1,9 @@
-"""WIDER FACE's text, and the one with landmarks that RetinaFace made of it.
+"""WIDER FACE's text.
 
 WIDER FACE (Yang et al., CVPR 2016), as its readme has it: a line with the picture's path below ``images/``, a line with
 the number of faces, and a line a face: ``x y w h blur expression illumination invalid occlusion pose``. A picture
 without faces has one line of zeros. CVAT and Datumaro write the last three as occluded, pose, invalid, leave ``-``
 where nothing is known, and put pictures without an event into ``no_label/``; they are known by their ``labels.txt``.
-
-RetinaFace (Deng et al., CVPR 2020): ``# path``, then a line a face: ``x y w h``, five times ``x y hidden``, and how
-good the picture of the face is (0-1); all -1 where there are no landmarks. Its validation part has ``x y w h`` alone.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,10 +14,7 @@ from typing import Any
 from facepaint.errors import InputError
 from facepaint.labels import LabelledFace, LabelledPicture
 from models.formats.common import (
-    HIDDEN,
-    NOT_LABELLED,
     PICTURES,
-    VISIBLE,
     Finder,
     Imported,
     LabelFormat,
@@ -28,8 +22,6 @@ from models.formats.common import (
     box_of,
     corner_and_size,
     counted,
-    keypoints_of,
-    landmarks_of,
     number,
     read_text,
     text,
@@ -39,14 +31,10 @@ from models.formats.common import (
 SPLIT = "wider_face_split"
 SUBSET = "train"
 NO_EVENT = "no_label/"
-RETINA = "label.txt"
 
 WIDER_COLUMNS = ("blur", "expression", "illumination", "invalid", "occlusion", "pose")
 CVAT_COLUMNS = ("blur", "expression", "illumination", "occlusion", "pose", "invalid")
 KEPT = tuple(name for name in WIDER_COLUMNS if name != "invalid")
-
-QUALITY = "quality"
-"""Attribute: RetinaFace's last column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +48,11 @@ class _Entry:
 
 def recognises(path: Path) -> bool:
     """Whether a folder or a text file holds WIDER FACE's text."""
-    return any(path.glob(f"{SPLIT}/*_bbx_gt.txt")) or (_is_text(path) and not _first_line(path).startswith("#"))
-
-
-def recognises_retina(path: Path) -> bool:
-    """Whether a folder or a text file holds RetinaFace's."""
-    return (path / RETINA).is_file() or (_is_text(path) and _first_line(path).startswith("#"))
+    return any(path.glob(f"{SPLIT}/*_bbx_gt.txt")) or _is_text(path)
 
 
 def read(source: Source) -> Imported:
-    """Read either text: they are told apart line by line."""
+    """Read a text, or those of a folder."""
     found = Imported()
     for file in _files(source.path):
         roots = [source.images, *_picture_folders(file)]
@@ -87,7 +70,7 @@ def read(source: Source) -> Imported:
     return found
 
 
-def write_wider(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
+def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
     """Write ``wider_face_split/`` in the layout that WIDER FACE is handed out in."""
     lines = []
     other = 0
@@ -105,24 +88,6 @@ def write_wider(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
     return [f"grades that are no whole numbers made 0 in {counted(other, 'face')}"] if other else []
 
 
-def write_retina(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
-    """Write ``label.txt``."""
-    lines = []
-    for picture in pictures:
-        lines.append(f"# {picture.image}")
-        for face in picture.faces:
-            words = [text(value) for value in corner_and_size(face.box)]
-            points = keypoints_of(face) or [0.0, 0.0, NOT_LABELLED] * 5
-            for x, y, flag in zip(points[0::3], points[1::3], points[2::3], strict=True):
-                missing = flag == NOT_LABELLED
-                words += ["-1", "-1", "-1"] if missing else [text(x), text(y), "0" if flag == VISIBLE else "1"]
-            quality = face.attributes.get(QUALITY)
-            words += [text(quality)] if isinstance(quality, int | float) else []
-            lines.append(" ".join(words))
-    write_text(folder / RETINA, "".join(f"{line}\n" for line in lines))
-    return []
-
-
 def _entries(content: str, file: str) -> Iterator[_Entry]:
     """The pictures of a text, with the lines of their faces."""
     entry: _Entry | None = None
@@ -132,12 +97,12 @@ def _entries(content: str, file: str) -> Iterator[_Entry]:
         words = line.split()
         if not words:
             continue
-        if line.startswith("#") or line.lower().endswith(PICTURES):
+        if line.lower().endswith(PICTURES):
             if entry is not None:
                 yield _checked(entry, due)
-            entry, due = _Entry(line.removeprefix("#").strip(), where, []), None
+            entry, due = _Entry(line, where, []), None
         elif entry is None:
-            raise InputError(f"{where}: no picture is named before; this is no text of WIDER FACE's or RetinaFace's")
+            raise InputError(f"{where}: no picture is named before; this is no text of WIDER FACE's")
         elif len(words) == 1:
             due = int(number(words[0], where))
         elif due == 0 and not any(word.strip("0") for word in words):
@@ -156,26 +121,13 @@ def _checked(entry: _Entry, due: int | None) -> _Entry:
 
 def _face(words: list[str], where: str, columns: Sequence[str]) -> LabelledFace:
     box = box_of(*(number(word, where) for word in words[:4]))
-    if len(words) in (19, 20):
-        return _with_landmarks(box, words, where)
     if len(words) in (10, 11):  # CVAT writes a class last, unless it is "face"
         grades = {name: _grade(word, where) for name, word in zip(columns, words[4:10], strict=True)}
         attributes: dict[str, Any] = {name: grades[name] for name in KEPT if grades[name]}
         return LabelledFace(box, ignore=bool(grades["invalid"]), attributes=attributes)
     if len(words) in (4, 5):
         return LabelledFace(box)
-    raise InputError(f"{where}: a face has 4, 10, 19 or 20 numbers here, not {len(words)}")
-
-
-def _with_landmarks(box: tuple[float, float, float, float], words: list[str], where: str) -> LabelledFace:
-    points: list[float] = []
-    for start in range(4, 19, 3):
-        x, y, hidden = (number(word, where) for word in words[start : start + 3])
-        points += [0, 0, NOT_LABELLED] if hidden < 0 else [x, y, HIDDEN if hidden else VISIBLE]
-    landmarks, attributes = landmarks_of(points)
-    if len(words) == 20:
-        attributes[QUALITY] = number(words[19], where)
-    return LabelledFace(box, landmarks, attributes=attributes)
+    raise InputError(f"{where}: a face has 4 or 10 numbers here, not {len(words)}")
 
 
 def _grade(word: str, where: str) -> int:
@@ -190,11 +142,11 @@ def _is_grade(value: object) -> bool:
 def _files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    return sorted(path.glob(f"{SPLIT}/*_bbx_gt.txt")) or [path / RETINA]
+    return sorted(path.glob(f"{SPLIT}/*_bbx_gt.txt"))
 
 
 def _picture_folders(file: Path) -> list[Path]:
-    """Where pictures lie by the layouts of both."""
+    """Where pictures lie by the layout, or beside a text by itself."""
     subset = file.stem.removeprefix("wider_face_").removesuffix("_bbx_gt")
     return [file.parent.parent / f"WIDER_{subset}" / "images", file.parent / "images"]
 
@@ -206,8 +158,7 @@ def _is_cvats(file: Path) -> bool:
 def _is_text(path: Path) -> bool:
     if not (path.is_file() and path.suffix.lower() == ".txt"):
         return False
-    first = _first_line(path)
-    return first.startswith("#") or first.lower().endswith(PICTURES)
+    return _first_line(path).lower().endswith(PICTURES)
 
 
 def _first_line(path: Path) -> str:
@@ -220,25 +171,13 @@ def _place(image: str) -> str:
     return image if "/" in image and not image.startswith(NO_EVENT) else f"{NO_EVENT}{image}"
 
 
-FORMATS = (
-    LabelFormat(
-        name="wider",
-        summary="WIDER FACE's text: wider_face_split/ and WIDER_train/images/",
-        keeps=frozenset({"ignore"}),
-        keeps_attributes=frozenset(KEPT),
-        recognises=recognises,
-        read=read,
-        write=write_wider,
-        place=lambda image: f"WIDER_{SUBSET}/images/{_place(image)}",
-    ),
-    LabelFormat(
-        name="retinaface",
-        summary="RetinaFace's text with landmarks: label.txt and images/",
-        keeps=frozenset({"landmarks", "hidden landmarks"}),
-        keeps_attributes=frozenset({QUALITY}),
-        recognises=recognises_retina,
-        read=read,
-        write=write_retina,
-        place=lambda image: f"images/{image}",
-    ),
+FORMAT = LabelFormat(
+    name="wider",
+    summary="WIDER FACE's text: wider_face_split/ and WIDER_train/images/",
+    keeps=frozenset({"ignore"}),
+    keeps_attributes=frozenset(KEPT),
+    recognises=recognises,
+    read=read,
+    write=write,
+    place=lambda image: f"WIDER_{SUBSET}/images/{_place(image)}",
 )

@@ -148,10 +148,10 @@ def test_the_commands_label_convert_and_draw(tmp_path: Path, monkeypatch: pytest
 
     out, err = run("label", "in", "--out", "set", "--device", "cpu")
     assert (out, err) == ("1 picture: 1 face, 1 of them given landmarks, 0 to be ignored\n", "in: 1 picture, 1 face\n")
-    out, err = run("convert", "set", "voc", "--to", "voc")
-    assert (out, err) == ("voc: 1 picture, 1 face, from facepaint\n", "")
-    out, err = run("convert", "set", "yolo", "--to", "yolo")
-    assert err == "facepaint: yolo cannot say, and has lost: score of 1 face\n"
+    out, err = run("convert", "set", "coco", "--to", "coco")
+    assert (out, err) == ("coco: 1 picture, 1 face, from facepaint\n", "")
+    out, err = run("convert", "set", "wider", "--to", "wider")
+    assert err == "facepaint: wider cannot say, and has lost: landmarks of 1 face, score of 1 face\n"
     out, _ = run("sheet", "set", "--out", "sheet.png")
     assert out == "sheet.png: 1 picture\n"
     out, _ = run("label", "set", "--fill", "landmarks", "--device", "cpu", "--json")
