@@ -98,13 +98,6 @@ def shift_tfdt(data: bytes, ticks: int) -> bytes:
     return bytes(shifted)
 
 
-def first_decode_time(data: bytes) -> int:
-    """The ``tfdt`` of the first fragment, in ticks of the track's timescale; see `shift_tfdt` for errors."""
-    for box in find(data, "moof/traf/tfdt"):
-        return int.from_bytes(data[_tfdt_field(data, box)])
-    raise UnreadableMedia("this is no fragmented MP4: no fragment in it says its decode time (tfdt)")
-
-
 def _tfdt_field(data: bytes, box: Box) -> slice:
     start = box.body + FULL_BOX
     return slice(start, start + (8 if data[box.body] == 1 else 4))

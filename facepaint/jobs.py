@@ -231,11 +231,6 @@ class Segment:
         return sum(packet.stored_bytes for packet in self.packets)
 
     @property
-    def audio_bytes(self) -> int:
-        """Size of the audio ``.bin``; 0 means there is none."""
-        return sum(packet.size for packet in self.audio)
-
-    @property
     def own_packets(self) -> tuple[Packet, ...]:
         """The packets without the overlap."""
         return self.packets[: len(self.packets) - self.overlap]

@@ -166,7 +166,6 @@ class JobKeys:
     painted: dict[str, frozenset[int]] = field(default_factory=dict)
     unpainted: dict[str, frozenset[int]] = field(default_factory=dict)
     looks: tuple[str, ...] = ()
-    has_job: bool = False
     sealed: bool = False
     linked: bool = False
     unlinked: bool = False
@@ -198,7 +197,6 @@ class JobKeys:
             painted={look: of(look) for look in looks},
             unpainted={look: of(look, failed=True) - of(look) for look in looks},
             looks=tuple(sorted(looks)),
-            has_job="job.json" in top,
             sealed="sealed.json" in top,
             linked="tracks.json" in top,
             unlinked="tracks.failed.json" in top and "tracks.json" not in top,

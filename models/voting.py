@@ -37,14 +37,13 @@ class Agreed:
     """A face as the looks have it together.
 
     ``box`` 4 px, ``points`` 5 x 2 px or None where they are not known or the looks disagree, ``score`` 0-1. ``votes``
-    are the looks that saw it, ``able`` those and all others that it was neither too small nor too large for.
+    are the looks that saw it.
     """
 
     box: Floats
     points: Floats | None
     score: float
     votes: int
-    able: int
 
     def is_sure(self, from_score: float) -> bool:
         """Whether at least two looks saw it, and the score reaches that of a working point."""
@@ -119,7 +118,7 @@ def _agreed(cluster: _Cluster, looks: Sequence[Look], smallest_px: float) -> Agr
         best[place] = max(score, best.get(place, 0.0))
     able = {place for place, look in enumerate(looks) if SEEN_WELL * smallest_px <= height * look.scale <= LARGEST_PX}
     able |= best.keys()
-    return Agreed(box, _steady_points(cluster, box), sum(best.values()) / len(able), len(best), len(able))
+    return Agreed(box, _steady_points(cluster, box), sum(best.values()) / len(able), len(best))
 
 
 def _steady_points(cluster: _Cluster, box: Floats) -> Floats | None:

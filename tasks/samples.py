@@ -62,13 +62,6 @@ def top_down(frame: av.VideoFrame) -> av.VideoFrame:
     return copied
 
 
-def plane_views(frame: av.VideoFrame) -> list[Plane]:
-    """`planes_of` an 8-bit frame."""
-    planes = planes_of(frame)
-    assert all(plane.dtype == np.uint8 for plane in planes), frame.format.name
-    return [plane.view(np.uint8) for plane in planes]
-
-
 @dataclass(frozen=True, slots=True)
 class Samples:
     """Y'CbCr samples of ``bits`` each: Y of shape (height, width), Cb and Cr with each side halved, rounded up, where

@@ -15,13 +15,6 @@ MAX_PIXELS = 40_000_000
 MAX_BYTES = 32 * 2**20
 
 
-def check_stickers(look: Look) -> None:
-    """Raise `InputError` if a file named by a look is no picture that can be a sticker."""
-    for spec in look.filters:
-        if spec.path is not None:
-            _read(Path(spec.path))
-
-
 def store_stickers(look: Look, store: Store) -> Look:
     """Store the pictures a look names by file, and name them by sha256 instead.
 

@@ -29,10 +29,8 @@ FIRST_PROBLEMS = 10
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The outcome: pictures and audio packets found, every problem in a sentence (at most the first few)."""
+    """The outcome: every problem in a sentence (at most the first few)."""
 
-    frames: int
-    audio_packets: tuple[int, ...]
     problems: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -65,7 +63,7 @@ def check_saved(store: Store, job_id: str, look_id: str, path: Path, shift_s: Fr
                     comparison.segment(segment, record)
             return comparison.finish()
     except av.FFmpegError as exc:
-        return Check(0, (), (f"the file cannot be read back: {exc}",), ())
+        return Check((f"the file cannot be read back: {exc}",), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,6 @@ class _Packets:
     """The packets of one stream that were read and not yet compared; ``due_s`` is when the last one was to start."""
 
     waiting: deque[_Found] = field(default_factory=deque)
-    taken: int = 0
     due_s: Fraction | None = None
 
 
@@ -136,10 +133,7 @@ class _Comparison:
             f"audio track {track + 1}: the ADTS headers are taken off, as MP4 and Matroska want it"
             for track in sorted(self._without_header)
         ]
-        found = tuple(self._streams[index].taken for index in self._audio)
-        return Check(
-            self._streams[self._video.index].taken, found, tuple(self._problems[:FIRST_PROBLEMS]), tuple(notes)
-        )
+        return Check(tuple(self._problems[:FIRST_PROBLEMS]), tuple(notes))
 
     def _problem(self, text: str) -> None:
         if len(self._problems) < FIRST_PROBLEMS:
@@ -216,7 +210,6 @@ class _Comparison:
         packets = self._streams[index]
         if not self._fill(packets):
             return None
-        packets.taken += 1
         found = packets.waiting.popleft()
         if size is None:
             return found

@@ -12,7 +12,6 @@ from facepaint.boxes import (
     codec_string,
     delay_edit,
     find,
-    first_decode_time,
     init_length,
     read_moov,
     shift_tfdt,
@@ -87,7 +86,6 @@ def test_every_fragment_moves(ticks: int) -> None:
     data = fragmented()
     moved = shift_tfdt(data, ticks)
     assert len(list(find(data, "moof/traf/tfdt"))) == 3
-    assert first_decode_time(moved) == ticks
     assert times(moved) == [time + ticks for time in times(data)]
     assert shift_tfdt(moved, -ticks) == data
 
@@ -96,7 +94,8 @@ def test_times_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UnreadableMedia, match="-1 does not fit"):
         shift_tfdt(fragmented(), -1)
     short = box(b"moof", box(b"traf", box(b"tfdt", bytes(4) + (5).to_bytes(4))))
-    assert first_decode_time(shift_tfdt(short, 7)) == 12
+    moved = box(b"moof", box(b"traf", box(b"tfdt", bytes(4) + (12).to_bytes(4))))
+    assert shift_tfdt(short, 7) == moved
     with pytest.raises(UnreadableMedia, match="4294967296 does not fit"):
         shift_tfdt(short, 2**32 - 5)
     for data in (b"", box(b"moof")):

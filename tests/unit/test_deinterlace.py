@@ -13,7 +13,7 @@ import pytest
 import skimage.data
 
 from tasks.deinterlace import deinterlaced
-from tasks.samples import plane_views
+from tasks.samples import planes_of
 
 WIDTH, HEIGHT, FRAMES = 320, 176, 10
 
@@ -39,7 +39,7 @@ def clip(speed: float, *, interlaced: bool = True) -> list[av.VideoFrame]:
         stream.width, stream.height = WIDTH, HEIGHT
         for number in range(FRAMES):
             frame = av.VideoFrame(WIDTH, HEIGHT, "yuv420p")
-            y, u, v = plane_views(frame)
+            y, u, v = planes_of(frame)
             u[:], v[:] = 128, 128
             # The libx264 of FFmpeg sends the bottom field first unless a frame says otherwise.
             y[1::2] = field_of(2 * number, speed)[1::2]
@@ -54,7 +54,7 @@ def clip(speed: float, *, interlaced: bool = True) -> list[av.VideoFrame]:
 
 
 def psnr(frame: av.VideoFrame, truth: Luma) -> float:
-    error = (plane_views(frame)[0].astype(float) - truth)[8:-8, 8:-8]
+    error = (planes_of(frame)[0].astype(float) - truth)[8:-8, 8:-8]
     return float(10 * np.log10(255**2 / np.mean(error**2)))
 
 
@@ -69,14 +69,14 @@ def test_what_moves_has_no_combs(borders: tuple[int, ...]) -> None:
     decoded = clip(3.0)
     assert decoded[4].interlaced_frame
     times = [frame.pts for frame in decoded]
-    before = [combs(plane_views(frame)[0]) for frame in decoded]
+    before = [combs(planes_of(frame)[0]) for frame in decoded]
     cuts = [0, *borders, FRAMES]
     made = [frame for a, b in pairwise(cuts) for frame in deinterlaced(decoded[a:b])]
     assert [frame.pts for frame in made] == times
     assert not any(frame.interlaced_frame for frame in made)
     for number, frame in enumerate(made):
         truth = field_of(2 * number, 3.0)
-        assert combs(plane_views(frame)[0]) < 2 * combs(truth) < before[number] / 3
+        assert combs(planes_of(frame)[0]) < 2 * combs(truth) < before[number] / 3
         assert psnr(frame, truth) > 30 > psnr(decoded[number], truth) + 4
 
 
@@ -87,7 +87,7 @@ def test_what_rests_keeps_its_detail(borders: tuple[int, ...]) -> None:
     cuts = [0, *borders, FRAMES]
     for a, b in pairwise(cuts):
         for source, frame in zip(decoded[a:b], deinterlaced(decoded[a:b]), strict=True):
-            assert np.abs(plane_views(frame)[0].astype(int) - plane_views(source)[0]).mean() < 0.2
+            assert np.abs(planes_of(frame)[0].astype(int) - planes_of(source)[0]).mean() < 0.2
 
 
 def test_progressive_frames_pass_untouched_and_at_once() -> None:
@@ -102,13 +102,13 @@ def test_in_a_mixture_only_the_flagged_change() -> None:
     """As after telecine: some frames are flagged, some are not."""
     mixed = [*clip(2.0, interlaced=False)[:4], *clip(2.0)[4:7], *clip(2.0, interlaced=False)[7:]]
     flags = [frame.interlaced_frame for frame in mixed]
-    before = [plane_views(frame)[0].copy() for frame in mixed]
+    before = [planes_of(frame)[0].copy() for frame in mixed]
     notes: list[str] = []
     made = list(deinterlaced(mixed, notes.append))
     assert len(made) == FRAMES
     assert [frame.pts for frame in made] == [frame.pts for frame in mixed]
     for flag, frame, source in zip(flags, made, before, strict=True):
-        assert (plane_views(frame)[0] == source).all() != flag
+        assert (planes_of(frame)[0] == source).all() != flag
     assert notes == ["interlaced frames deinterlaced"]
 
 

@@ -13,7 +13,7 @@ from facepaint.jobs import Colour, VideoStream
 from models.detector import Size
 from tasks.detect import _pictures
 from tasks.hdr import HLG, PQ
-from tasks.samples import plane_views, planes_of
+from tasks.samples import planes_of
 from tasks.upright import Upright
 
 
@@ -58,7 +58,7 @@ def test_the_detector_sees_what_is_painted_on(pixel_format: str, more: dict[str,
     small = Size(*sides, *sides, 1.0, 1.0)
     (seen,) = _pictures(video, small, [portrait(pixel_format, *size)])
     y, u, v = (
-        cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA) for plane in plane_views(shown)
+        cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA) for plane in planes_of(shown)
     )
     full = [
         np.clip((plane - low) * 255 / span + base, 0, 255)

@@ -16,7 +16,7 @@ from facepaint.errors import EncoderMissing, UsageError
 from facepaint.jobs import Colour, LightLevels, OutputProfile
 from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.encoders import PRESETS, Wish, encoder_options, is_here, plausible_rate, require_encoder
-from tasks.samples import plane_views
+from tasks.samples import planes_of
 
 SIZE = (160, 96)
 TICKS = 3003
@@ -97,7 +97,7 @@ def test_full_range_stays_full_range(name: str, pixel_format: str) -> None:
     encoded = encode(spec(name, pixel_format, colour=Colour(1, 1, 1, 2)), 0, 2)
     frame = decoded(encoded.data)[0]
     assert frame.color_range == 2
-    got, given = (plane_views(picture)[0].astype(int) for picture in (frame, moving(0, pixel_format)))
+    got, given = (planes_of(picture)[0].astype(int) for picture in (frame, moving(0, pixel_format)))
     assert np.abs(got - given).mean() < 4, "the pixels are as they were given"
 
 

@@ -177,7 +177,7 @@ def test_a_listing_is_sorted_into_what_it_means() -> None:
     ]
     found = JobKeys.read(listed)
     assert found == JobKeys.read(reversed([key.removeprefix(keys.prefix(JOB)) for key in listed]))
-    assert (found.has_job, found.sealed, found.looks) == (True, True, (LOOK, OTHER))
+    assert (found.sealed, found.looks) == (True, (LOOK, OTHER))
     assert (found.stored, found.detected, found.undetected) == ({0, 1, 2}, {0}, {1})
     assert found.painted == {LOOK: {0}, OTHER: set()}
     assert found.unpainted == {LOOK: {2}, OTHER: set()}

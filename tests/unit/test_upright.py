@@ -11,7 +11,7 @@ from facepaint.encoders import kept_format
 from facepaint.jobs import Colour, LightLevels, OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
 from tasks.hdr import HLG, PQ
-from tasks.samples import plane_views, planes_of, samples_of
+from tasks.samples import planes_of, samples_of
 from tasks.upright import Upright, fitting
 
 RED = (200, 40, 90)
@@ -40,19 +40,19 @@ def test_rgb_is_written_in_the_matrix_that_the_file_declares(
     assert (frame.width, frame.height, frame.format.name, frame.pts) == (*size, "yuv420p", 7)
     assert (upright.colour.matrix, upright.colour.range, upright.matrix) == (1, 1, "bt709")
     wanted = rgb_to_yuv("bt709", False) @ np.array([*RED, 1.0])
-    assert [int(plane[40, 40]) for plane in plane_views(frame)] == pytest.approx(wanted, abs=2)
+    assert [int(plane[40, 40]) for plane in planes_of(frame)] == pytest.approx(wanted, abs=2)
 
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p"])
 def test_full_range_stays_as_it_was_decoded(pixel_format: str) -> None:
     upright = Upright(stream(pixel_format, 64, 48, colour=Colour(range=2)))
     source = av.VideoFrame(64, 48, pixel_format)
-    for number, plane in enumerate(plane_views(source)):
+    for number, plane in enumerate(planes_of(source)):
         plane[:] = (3, 250, 128)[number]
     source.color_range = 2
     frame = upright(source)
     assert frame.format.name == "yuvj420p"
-    assert [int(plane[9, 9]) for plane in plane_views(frame)] == [3, 250, 128]
+    assert [int(plane[9, 9]) for plane in planes_of(frame)] == [3, 250, 128]
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -61,12 +61,12 @@ def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> N
     video = stream("yuv420p", 65, 33, rotation=rotation, mirrored=mirrored)
     source = av.VideoFrame(65, 33, "yuv420p")
     luma = np.random.default_rng(1).integers(0, 256, (33, 65), np.uint8)
-    y, u, v = plane_views(source)
+    y, u, v = planes_of(source)
     y[:], u[:], v[:] = luma, 90, 160
     frame = Upright(video)(source)
     turned = np.rot90(luma[:, ::-1] if mirrored else luma, -rotation // 90)
     assert (frame.width, frame.height) == (turned.shape[1] + 1, turned.shape[0] + 1)
-    y = plane_views(frame)[0]
+    y = planes_of(frame)[0]
     assert (y[:-1, :-1] == turned).all()
     assert (y[-1] == y[-2]).all()
     assert (y[:, -1] == y[:, -2]).all()
@@ -135,7 +135,7 @@ def test_every_format_becomes_8_bit_420(pixel_format: str) -> None:
     source.pts = 7
     frame = upright(source)
     assert (frame.format.name, frame.pts) == ("yuvj420p" if full else "yuv420p", 7)
-    assert [np.unique(plane).tolist() for plane in plane_views(frame)] == [[77], [99], [166]]
+    assert [np.unique(plane).tolist() for plane in planes_of(frame)] == [[77], [99], [166]]
     assert upright.colour.range == (2 if full else 1)
 
 
@@ -152,7 +152,7 @@ def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
     assert mapped.colour == Colour(1, 1, 1, 1)
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
     assert frame.format.name == mapped.format == "yuv420p"
-    assert 205 < plane_views(frame)[0].mean() < 225, "white is near white, and leaves room for lights"
+    assert 205 < planes_of(frame)[0].mean() < 225, "white is near white, and leaves room for lights"
     assert any("tone-mapped" in note for note in mapped.notes)
     assert kept(source) is source
     assert (kept.colour, kept.format, dict(kept.notes)) == (colour, "yuv420p10le", {})
@@ -162,9 +162,9 @@ def test_a_frame_of_another_shape_is_not_stretched() -> None:
     """A call that goes from a phone held upright to one held flat: faces keep their shape."""
     upright = Upright(stream("yuv420p", 160, 120))
     source = av.VideoFrame(60, 120, "yuv420p")
-    for plane, value in zip(plane_views(source), (200, 90, 170), strict=True):
+    for plane, value in zip(planes_of(source), (200, 90, 170), strict=True):
         plane[:] = value
-    y, u, _ = plane_views(upright(source))
+    y, u, _ = planes_of(upright(source))
     assert (y[:, 50:110] == 200).all()
     assert (y[:, :50] == 16).all()
     assert (y[:, 110:] == 16).all()
@@ -205,7 +205,7 @@ def test_transparent_parts_are_black_and_told() -> None:
     upright = Upright(stream("yuva444p12le", 64, 48))
     source = noise("yuva444p12le", 64, 48)
     planes_of(source)[3][:, :32] = 0
-    y, u, v = plane_views(upright(source))
+    y, u, v = planes_of(upright(source))
     assert (y[:, :32] == 16).all()
     assert (u[:, :15] == 128).all()
     assert (v[:, :15] == 128).all()

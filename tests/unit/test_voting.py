@@ -27,7 +27,7 @@ def test_a_face_is_the_mean_of_what_the_looks_saw_weighted_by_score() -> None:
     (face,) = agree(looks, SMALLEST_PX)
     assert face.box == pytest.approx([1, 1, 41, 41])
     assert face.points == pytest.approx(np.full((5, 2), 10.5))
-    assert (face.score, face.votes, face.able) == (pytest.approx(0.6), 2, 2)
+    assert (face.score, face.votes) == (pytest.approx(0.6), 2)
     assert face.is_sure(0.6)
     assert not face.is_sure(0.61)
 
@@ -35,7 +35,7 @@ def test_a_face_is_the_mean_of_what_the_looks_saw_weighted_by_score() -> None:
 def test_what_one_look_alone_saw_is_not_sure_and_loses_score_by_the_others() -> None:
     looks = [Look(found(((0, 0, 40, 40), 0.9)), 1.0), Look(found(), 1.0), Look(found(), 1.0)]
     (face,) = agree(looks, SMALLEST_PX)
-    assert (face.score, face.votes, face.able) == (pytest.approx(0.3), 1, 3)
+    assert (face.score, face.votes) == (pytest.approx(0.3), 1)
     assert not face.is_sure(0.0)
     assert face.points is None
 
@@ -45,7 +45,7 @@ def test_a_look_that_could_not_see_a_face_does_not_vote_against_it() -> None:
     small, large = ((0, 0, 12, 24), 0.8), ((500, 0, 2000, 2000), 0.8)
     looks = [Look(found(small), 1.0), Look(found(small), 1.0), Look(found(large), 0.25), Look(found(large), 0.25)]
     by_height = {round(float(face.box[3])): face for face in agree(looks, SMALLEST_PX * 10 / 9)}
-    assert {height: (face.votes, face.able) for height, face in by_height.items()} == {24: (2, 2), 2000: (2, 2)}
+    assert {height: face.votes for height, face in by_height.items()} == {24: 2, 2000: 2}
     assert all(face.score == pytest.approx(0.8) for face in by_height.values())
 
 
