@@ -75,10 +75,13 @@ class Batch:
         """Each item's path, and whether its name is of our making."""
         if out is None:
             return [(_beside(item), True) for item in self.items]
-        several = len(self.items) > 1
-        if several and out.suffix and not out.is_dir():
+        if not self.items:
+            return []  # every input is bad: there is nothing to save and no folder to make
+        if len(self.items) > 1 and out.suffix and not out.is_dir():
             raise UsageError(f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}")
-        if several or out.is_dir():
+        # Bad inputs count as well: a path given for several results is a folder even if only one is left.
+        several_inputs = len(self.items) + len(self.problems) > 1
+        if out.is_dir() or (several_inputs and not out.suffix):
             out.mkdir(parents=True, exist_ok=True)
             return [(out if item.pictures else out / _painted_name(item.inputs[0]), True) for item in self.items]
         return [(out, False)]

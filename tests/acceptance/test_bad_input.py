@@ -115,15 +115,19 @@ BAD = [
 ]
 
 
-def upload(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[str]:
+def facepaint(settings: Settings, *arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "facepaint", "upload", *map(str, arguments)],
+        [sys.executable, "-m", "facepaint", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=timeout_s,
         env={**os.environ, **settings.environment()},
         check=False,
     )
+
+
+def upload(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return facepaint(settings, "upload", *arguments)
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], store: Store, code: int, *words: str) -> None:
@@ -140,6 +144,44 @@ def assert_refused(done: subprocess.CompletedProcess[str], store: Store, code: i
 def test_bad_input(make: Callable[[Path], Path], settings: Settings, store: Store, tmp_path: Path) -> None:
     path = make(tmp_path)
     assert_refused(upload(settings, path, "--filter", "blur"), store, 3, path.name)
+
+
+@pytest.mark.parametrize("out", [None, "out.mp4", "results"], ids=["no out", "a file", "a folder"])
+@pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
+def test_run_refuses_bad_input(
+    make: Callable[[Path], Path], out: str | None, settings: Settings, store: Store, tmp_path: Path
+) -> None:
+    path = make(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    options = [] if out is None else ["-o", tmp_path / out]
+    assert_refused(facepaint(settings, "run", path, *options), store, 3, path.name)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_run_names_every_bad_input(settings: Settings, tmp_path: Path) -> None:
+    done = facepaint(settings, "run", text(tmp_path), missing(tmp_path), "-o", tmp_path / "results")
+    assert done.returncode == 3
+    first, second = done.stderr.strip().splitlines()
+    assert "letter.mp4" in first
+    assert "nowhere.mp4" in second
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("out", "result"),
+    [(None, "clip-painted.mp4"), ("out.mp4", "out.mp4"), ("results", "results/clip-painted.mp4")],
+    ids=["no out", "a file", "a folder"],
+)
+def test_run_paints_the_good_input_beside_a_bad_one(
+    out: str | None, result: str, settings: Settings, tmp_path: Path
+) -> None:
+    clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=1)
+    options = [] if out is None else ["-o", tmp_path / out]
+    done = facepaint(settings, "run", text(tmp_path), clip, *options, timeout_s=170)
+    assert done.returncode == 3, done.stderr
+    assert "letter.mp4" in done.stderr.strip().splitlines()[-1]
+    assert (tmp_path / result).is_file()
 
 
 def test_an_unknown_filter_names_the_nearest(settings: Settings, store: Store, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from facepaint.batch import Batch, Item
-from facepaint.errors import UsageError
+from facepaint.errors import InputError, UsageError
 
 
 def videos(*names: str) -> Batch:
@@ -36,3 +36,16 @@ def test_what_could_not_be_saved_is_refused(tmp_path: Path, names: tuple[str, ..
     (tmp_path / "there.mp4").touch()
     with pytest.raises(UsageError, match=said):
         videos(*names).targets(tmp_path / out)
+
+
+@pytest.mark.parametrize("out", ["out.mp4", "results"])
+def test_without_a_good_input_nothing_is_made(tmp_path: Path, out: str) -> None:
+    batch = Batch([], [InputError("a.mp4 is empty")])
+    assert batch.targets(tmp_path / out) == []
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bad_input_counts_as_one_of_several(tmp_path: Path) -> None:
+    batch = Batch([Item((Path("a.mp4"),), pictures=False)], [InputError("b.mp4 is empty")])
+    assert batch.targets(tmp_path / "results") == [tmp_path / "results" / "a-painted.mp4"]
+    assert batch.targets(tmp_path / "out.mp4") == [tmp_path / "out.mp4"]
