@@ -240,21 +240,29 @@ def _broker(settings: Settings) -> Check:
 def _workers(settings: Settings) -> Check:
     """The heartbeats in the storage."""
     store = Store(settings)
-    alive: list[str] = []
-    dead: list[str] = []
+    alive: list[WorkerInfo] = []
+    dead: list[WorkerInfo] = []
     now = datetime.now(UTC)
     try:
         for info in list(store.list(keys.WORKERS)):
             record = store.find_record(info.key, WorkerInfo) if info.key.endswith(".json") else None
             if record is not None:
                 age_s = (now - record.at).total_seconds()
-                (alive if age_s <= ALIVE_S else dead).append(_described(record))
+                (alive if age_s <= ALIVE_S else dead).append(record)
     except FacepaintError as exc:
         return Check("workers", False, str(exc), "")
-    if alive:
-        return Check("workers", True, "; ".join(alive))
-    silent = f"; silent: {'; '.join(dead)}" if dead else ""
-    return Check("workers", False, f"none alive{silent}", "start one: facepaint worker")
+    if not alive:
+        silent = f"; silent: {_listed(dead)}" if dead else ""
+        return Check("workers", False, f"none alive{silent}", "start one: facepaint worker")
+    for queue, verb in (("paint", "paints"), ("detect", "detects faces")):
+        if not any(queue in record.queues for record in alive):
+            detail = f"{_listed(alive)}; no running worker {verb}"
+            return Check("workers", False, detail, f"start one: facepaint worker --queues {queue}")
+    return Check("workers", True, _listed(alive))
+
+
+def _listed(records: list[WorkerInfo]) -> str:
+    return "; ".join(_described(record) for record in records)
 
 
 def _described(record: WorkerInfo) -> str:

@@ -171,7 +171,9 @@ class Heartbeat(threading.Thread):
         while True:
             try:
                 before = store.find_record(key, WorkerInfo)
-                store.put_record(key, replace(before or _worker_info(), at=datetime.now(UTC)))
+                # An earlier worker of this name may have died without removing its record, and served other queues.
+                info = replace(before or _worker_info(), queues=consumed_queues())
+                store.put_record(key, replace(info, at=datetime.now(UTC)))
                 if self._ended.wait(HEARTBEAT_S):
                     store.delete(key)
                     return
@@ -193,8 +195,13 @@ def _worker_info() -> WorkerInfo:
         host=socket.gethostname(),
         device=settings.device,
         encoders=encoders_here(),
-        queues=QUEUES,
+        queues=consumed_queues(),
     )
+
+
+def consumed_queues() -> tuple[str, ...]:
+    """The queues that this worker takes messages from, in order of polling: those after ``--queues``, else all."""
+    return tuple(name for name in QUEUES if name in app.amqp.queues.consume_from)
 
 
 @worker_init.connect

@@ -5,20 +5,25 @@ import os
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from benchmarks.clips import make_portrait_clip
 from facepaint import keys
 from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.client import Client
 from facepaint.doctor import Check, checks
 from facepaint.jobs import WorkerInfo
 from facepaint.parts import free_port
 from facepaint.processes import Child, identity
 from facepaint.queue import Queue
 from facepaint.settings import Settings
+from facepaint.status import alive_workers, why_waiting
 from facepaint.store import ObjectInfo, Store
+from tests.helpers import eventually
 
 StartWorker = Callable[..., Child]
 
@@ -96,12 +101,45 @@ def test_a_worker_that_fell_silent_is_not_called_alive(settings: Settings, store
     )
     store.put_record(keys.worker("new"), _info("new", age_s=3))
     workers = examined(settings)["workers"]
-    assert (workers.ok, workers.detail) == (True, "new: detect, on cuda, libx264, detect 812 frames/s")
+    new = "new: detect, on cuda, libx264, detect 812 frames/s"
+    assert workers == Check(
+        "workers", False, f"{new}; no running worker paints", "start one: facepaint worker --queues paint"
+    )
+    store.put_record(keys.worker("painter"), replace(_info("painter", age_s=3), queues=("paint",), frames_per_s={}))
+    assert examined(settings)["workers"] == Check("workers", True, f"{new}; painter: paint, on cuda, libx264")
+    store.delete(keys.worker("new"))
+    workers = examined(settings)["workers"]
+    assert (workers.ok, workers.advice) == (False, "start one: facepaint worker --queues detect")
+    assert workers.detail == "painter: paint, on cuda, libx264; no running worker detects faces"
 
 
 def _info(name: str, age_s: float) -> WorkerInfo:
     at = datetime.now(UTC) - timedelta(seconds=age_s)
     return WorkerInfo(name, at, "host", "cuda", ("libx264",), ("detect",), {"detect": 812.4})
+
+
+def test_a_worker_that_only_detects_is_reported_as_such(
+    settings: Settings, store: Store, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    name = f"{settings.worker_name}-detector"
+    store.put_record(keys.worker(name), replace(_info(name, age_s=300), queues=("paint", "detect")))
+    start_worker(name="detector", queues=("detect",))
+
+    def beats() -> bool:
+        record = store.get_record(keys.worker(name), WorkerInfo)
+        return datetime.now(UTC) - record.at < timedelta(seconds=60)
+
+    eventually(beats)
+    assert store.get_record(keys.worker(name), WorkerInfo).queues == ("detect",)
+    assert examined(settings)["workers"].detail.endswith("; no running worker paints")
+
+    client = Client(settings)
+    job_id = client.upload(make_portrait_clip(tmp_path / "clip.mp4", seconds=1, size=(320, 180)), ["dog"]).job_id
+    eventually(lambda: client.status(job_id).detected == 1, timeout_s=60)
+    # The task also reports its speed into the record, from a process of the pool.
+    eventually(lambda: store.get_record(keys.worker(name), WorkerInfo).frames_per_s, timeout_s=60)
+    assert store.get_record(keys.worker(name), WorkerInfo).queues == ("detect",)
+    assert "No running worker paints" in why_waiting(client.status(job_id), alive_workers(store))
 
 
 @pytest.mark.parametrize(("off_s", "says"), [(-5000, r"\+50\d\d"), (5000, r"-(49\d\d|5000)")])
