@@ -1,7 +1,8 @@
 """Looks: which filters a job is painted with. The parser and the canonical form.
 
-A filter is written ``name:key=value,key=value``; ``name@2`` paints the second face only; several filters are painted in
-the order given. ``sticker:PATH`` takes the rest as a path, ``text:WORDS`` and ``text=WORDS`` as words.
+A filter is written ``name:key=value,key=value``; ``name@2`` paints person 2 only, by the numbers of ``tracks.json``;
+several filters are painted in the order given. ``sticker:PATH`` takes the rest as a path, ``text:WORDS`` and
+``text=WORDS`` as words.
 `facepaint.catalogue` says which filters there are. Pure: nothing here reads a file or the storage.
 """
 
@@ -155,7 +156,7 @@ def parse_look(texts: Iterable[str], whom: Whom = EVERYONE) -> Look:
 
 
 def parse_filter(text: str) -> FilterSpec:
-    """Parse one ``name@face:key=value,...``; see the module's docstring for the grammar and `parse_look` for errors."""
+    """Parse one ``name@person:key=value,...``; the module's docstring has the grammar, `parse_look` the errors."""
     head, _, rest = text.partition(":")
     name, at, which = head.strip().partition("@")
     kind = CATALOGUE.get(name)
@@ -190,7 +191,7 @@ def parse_filter(text: str) -> FilterSpec:
 
 def _face_number(text: str, where: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"filter {where}: after @ comes the number of a face, 1 or more")
+        raise UsageError(f"filter {where}: after @ comes the number of a person, 1 or more")
     return int(text)
 
 

@@ -7,12 +7,13 @@ INTRODUCTION = """# Filters
 ![Every filter on a drawn face](pictures/filters.jpg)
 
 A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to paint several, in that
-order: `--filter blur --filter sunglasses` puts sunglasses on a blurred face. `name@2` is for the second face of the
-video only. `facepaint filters --preview filters.jpg` draws the picture above.
+order: `--filter blur --filter sunglasses` puts sunglasses on a blurred face. `name@2` is for person 2 only, by the
+numbers of `facepaint faces JOB` ([people](people.md)). `facepaint filters --preview filters.jpg` draws the picture
+above.
 
 ```
 facepaint run party.mp4 --filter party-hat --filter moustache:scale=1.2
-facepaint run street.mp4 --filter mosaic:size=5,shape=box
+facepaint run street.mp4 --filter mosaic:size=3,shape=box
 facepaint run talk.mp4 --filter sticker:logo.png
 facepaint run talk.mp4 --filter sticker:path=logo.png,scale=1.3,opacity=0.9
 ```
@@ -43,20 +44,23 @@ of them hides who it is.
 
 ## Hiding
 
-`blur`, `mosaic` and `fill` replace what they cover, brightness and colour, by a few averages or by one colour: it
-cannot be won back. Cells are at least 4 px wide, however small the face. At the default scale of 1.3 every pixel of
-the detector's box is covered; the soft edge lies outside of it. `fill` leaves nothing at all of the face: choose it,
-or fewer tiles (`mosaic:size=4`), where much depends on it.
+`fill` replaces the face by one colour and leaves nothing of it: choose it where recognition would harm someone.
+`blur` and `mosaic` replace it by a few averages. These keep enough to recognise some people by comparison with known
+pictures; fewer tiles (`mosaic:size=3`, the default is {tiles}) or a larger blur (`blur:size=1`) keep less.
+[Privacy](privacy.md) has the measurements. Cells are at least 4 px wide, however small the face. At the default scale
+of 1.3 every pixel of the detector's box is covered; the soft edge lies outside of it.
 
-With a filter that hides, what is in doubt is hidden: a face that `name@2` cannot tell apart yet is covered too, and a
-frame whose faces could not be looked for is covered as a whole.
+A filter that hides covers faces in doubt: `name@2` also covers a face whose person is not known with certainty. A
+frame whose faces could not be detected is covered as a whole.
 """
 
 
 def filters_page() -> str:
     """The whole page, in Markdown."""
     moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.moves)
-    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES.format(moving=moving)}"
+    size = CATALOGUE["mosaic"].option("size")
+    assert size is not None
+    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES.format(moving=moving, tiles=_default(size))}"
 
 
 def options_table() -> str:
@@ -73,9 +77,14 @@ def _rows(kind: FilterKind) -> list[str]:
     rows = []
     for number, option in enumerate(options):
         name, summary = (f"`{kind.name}`", kind.summary) if number == 0 else ("", "")
-        default = f"{option.default:g}" if isinstance(option.default, float) else option.default
-        rows.append(f"| {name} | {summary} | `{option.name}` | `{default}` | {_values(option)} | {option.help} |")
+        rows.append(
+            f"| {name} | {summary} | `{option.name}` | `{_default(option)}` | {_values(option)} | {option.help} |"
+        )
     return rows
+
+
+def _default(option: Option) -> str:
+    return f"{option.default:g}" if isinstance(option.default, float) else str(option.default)
 
 
 def _values(option: Option) -> str:

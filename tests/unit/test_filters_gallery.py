@@ -1,5 +1,6 @@
 """The gallery shows every filter, and the page about filters says what the catalogue says."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -8,6 +9,7 @@ import pytest
 
 from facepaint.catalogue import CATALOGUE
 from facepaint.errors import UsageError
+from facepaint.looks import parse_filter
 from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
 from filters.planes import Pixels
 from filters.reference import filters_page, options_table
@@ -71,3 +73,15 @@ def test_the_pages_picture_is_the_gallery(page: Pixels) -> None:
     small = page.shape[1] // 8, page.shape[0] // 8
     kept, drawn = (cv2.resize(each, small, interpolation=cv2.INTER_AREA).astype(int) for each in (kept, page))
     assert np.mean(np.abs(kept - drawn).max(2) > 25) < 1e-3, "run `facepaint filters --preview`, keep it there"
+
+
+def test_the_settings_recommended_as_stronger_are_stronger_than_the_defaults() -> None:
+    hiding = filters_page().partition("## Hiding")[2]
+    recommended = {text: parse_filter(text) for text in re.findall(r"`((?:blur|mosaic):[^`]+)`", hiding)}
+    assert {spec.name for spec in recommended.values()} == {"blur", "mosaic"}
+    for text, spec in recommended.items():
+        size = CATALOGUE[spec.name].option("size")
+        assert size is not None
+        assert isinstance(size.default, float)
+        stronger = spec.number("size") > size.default if spec.name == "blur" else spec.number("size") < size.default
+        assert stronger, text

@@ -86,9 +86,9 @@ def test_a_sticker_is_given_by_its_path(text: str, path: str, scale: float) -> N
         ("sticker:", "filter sticker needs a picture: sticker:FILE"),
         ("sticker:scale=2", "filter sticker needs a picture: sticker:FILE"),
         ("sticker:path=a.png,size=2", "filter sticker has no option 'size'; it has scale, opacity"),
-        ("dog@0", "filter dog@0: after @ comes the number of a face, 1 or more"),
-        ("dog@x", "filter dog@x: after @ comes the number of a face, 1 or more"),
-        ("dog@", "filter dog@: after @ comes the number of a face, 1 or more"),
+        ("dog@0", "filter dog@0: after @ comes the number of a person, 1 or more"),
+        ("dog@x", "filter dog@x: after @ comes the number of a person, 1 or more"),
+        ("dog@", "filter dog@: after @ comes the number of a person, 1 or more"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
