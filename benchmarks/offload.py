@@ -4,9 +4,9 @@
 2. One process: the same detecting and painting, segment after segment, nothing stored.
 3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every core.
 
-The three take turns. Rates are medians over the rounds, and so are the ratios to the transcode of the same round:
-absolute numbers depend on the machine and on what else it does, ratios are what to look at. Every frame shows faces and
-is painted.
+The three take turns. A rate is the median over the rounds, a ratio to the transcode is the ratio of two such medians.
+The range of the ratios within one round shows the noise. Absolute numbers depend on the machine and its load: compare
+the ratios. Every frame shows faces and is painted.
 """
 
 import argparse
@@ -134,11 +134,13 @@ def warm_up(client: Client, look: Look, folder: Path) -> None:
 def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) -> None:
     """Print the rates, their ratios to the transcode, and where the workers' time went in all rounds."""
     print(f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}")
-    for way in zip(*rounds, strict=True):
+    ways = list(zip(*rounds, strict=True))
+    reference = statistics.median(timing.rate for timing in ways[-1])
+    for way in ways:
         rate = statistics.median(timing.rate for timing in way)
         ratios = sorted(timing.rate / turn[-1].rate for timing, turn in zip(way, rounds, strict=True))
         print(f"{way[0].name:24} {way[0].frames:6} frames {rate:7.1f} frames/s", end="")
-        print(f"   {statistics.median(ratios):.2f} of the transcode ({ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to {ratios[-1]:.2f})")
     total = sum(spent.values())
     offload = [turn[0] for turn in rounds]
     busy = total / (sum(timing.seconds for timing in offload) * cores)
