@@ -31,6 +31,7 @@ from facepaint.wake import looks_of
 if TYPE_CHECKING:
     from facepaint.queue import Queue
     from uploader.upload import UploadProgress, UploadResult
+    from viewer.follow import Patience
     from viewer.save import SaveReport
 
 POLL_S = 1.0
@@ -144,7 +145,7 @@ class Client:
             now = time.monotonic()
             if fresh:
                 last_change = now
-            elif now - last_change > 2 * self.settings.visibility_timeout_s:
+            elif now - last_change > self.settings.requeue_after_s:
                 last_change = now
                 missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
                 self._revive(job_id, look_id, min(missing, default=0))
@@ -161,7 +162,7 @@ class Client:
             JobError: finding out was given up, or the upload was abandoned.
         """
         ask_at = 0.0
-        revive_at = time.monotonic() + 2 * self.settings.visibility_timeout_s
+        revive_at = time.monotonic() + self.settings.requeue_after_s
         progress = (0, 0)
         known: Known = {}
         while True:
@@ -175,15 +176,15 @@ class Client:
             if status.keys.all_looked_at and status.job.video is None:
                 return People((), status.stored)
             if status.keys.all_looked_at and now >= ask_at:
-                ask_at = now + 2 * self.settings.visibility_timeout_s
+                ask_at = now + self.settings.requeue_after_s
                 self.queue.link(job_id)
             if status.state == "abandoned":
                 raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
             if progress != (status.stored, status.detected + status.undetected):
                 progress = (status.stored, status.detected + status.undetected)
-                revive_at = now + 2 * self.settings.visibility_timeout_s
+                revive_at = now + self.settings.requeue_after_s
             elif now >= revive_at:
-                revive_at = now + 2 * self.settings.visibility_timeout_s
+                revive_at = now + self.settings.requeue_after_s
                 with contextlib.suppress(ServiceError):
                     if self.queue.length() == 0:  # else it may be waiting its turn behind other jobs
                         queue_missing(self.store, self.queue, job_id)
@@ -247,6 +248,7 @@ class Client:
             on_progress=on_progress,
             on_trouble=on_trouble,
             revive=lambda index: self._revive(job_id, look_id, index),
+            patience=self._patience(),
         )
 
     def save_pictures(
@@ -274,6 +276,7 @@ class Client:
             on_progress=on_progress,
             on_trouble=on_trouble,
             revive=lambda index: self._revive(job_id, look_id, index),
+            patience=self._patience(),
         )
 
     def status(self, job_id: str) -> JobStatus:
@@ -291,6 +294,11 @@ class Client:
     def delete(self, job_id: str) -> int:
         """Remove a job; returns how many objects were removed."""
         return delete_job(self.store, job_id)
+
+    def _patience(self) -> "Patience":
+        from viewer.follow import Patience
+
+        return Patience(revive_s=self.settings.requeue_after_s)
 
     def _revive(self, job_id: str, look_id: str, index: int) -> None:
         """Queue again what is waited for too long; with a service away, the next round tries again."""

@@ -135,6 +135,15 @@ class Settings(BaseSettings):
     )
     viewer_port: int = Field(8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one")
 
+    @property
+    def requeue_after_s(self) -> float:
+        """Seconds without progress after which a client queues work again, since the broker may have lost it.
+
+        The broker itself redelivers what a dead worker left within one visibility timeout. The second one leaves the
+        next worker time to finish it.
+        """
+        return 2.0 * self.visibility_timeout_s
+
     @classmethod
     def settings_customise_sources(
         cls,

@@ -64,12 +64,12 @@ class Desk:
     def ask(self, store: Store, job_id: str) -> None:
         """Have the people of a job told apart. Raises as `ask_for_people`."""
         ask_for_people(store, self.queue, job_id)
-        self._asked[job_id] = monotonic() + 2 * self._settings.visibility_timeout_s
+        self._asked[job_id] = monotonic() + self._settings.requeue_after_s
 
     def is_asked(self, store: Store, job_id: str, *, at_work: bool) -> bool:
         """Whether somebody has asked; what the broker may have lost since is asked for again."""
         if at_work:
-            self._asked.setdefault(job_id, monotonic() + 2 * self._settings.visibility_timeout_s)
+            self._asked.setdefault(job_id, monotonic() + self._settings.requeue_after_s)
         if monotonic() >= self._asked.get(job_id, inf):
             self.ask(store, job_id)
         return job_id in self._asked

@@ -53,16 +53,16 @@ class Patience:
     """How often to ask, how far ahead, and how long to wait for what; all times in seconds.
 
     ``poll_s`` grows to ``slowest_poll_s`` while nothing comes. ``unreachable_s``: how long the storage may be away.
-    ``revive_s``: how long the awaited segment may take before it is queued again. ``abandoned_s``: how long an upload
-    that is not sealed may bring nothing new. ``damaged_tries``: how often bytes that do not fit their record, or are
-    gone, are asked for again.
+    ``revive_s``: how long the awaited segment may take before it is queued again, `Settings.requeue_after_s` where one
+    is; by default it never is. ``abandoned_s``: how long an upload that is not sealed may bring nothing new.
+    ``damaged_tries``: how often bytes that do not fit their record, or are gone, are asked for again.
     """
 
     poll_s: float = 1.0
     slowest_poll_s: float = 4.0
     ahead: int = 3
     unreachable_s: float = 600.0
-    revive_s: float = 240.0
+    revive_s: float = math.inf
     abandoned_s: float = ABANDONED_AFTER_S
     damaged_tries: int = 4
 

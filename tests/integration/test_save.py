@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,8 +19,10 @@ from av.container import InputContainer
 
 from facepaint import keys
 from facepaint.boxes import walk
+from facepaint.client import Client
 from facepaint.errors import InputError, JobError, UnknownJob, UsageError
 from facepaint.jobs import AudioPacket, AudioStream, Chapter, Colour, Extras, Failed, OutputProfile, Painted, Subtitles
+from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.encode import EncodeSpec, SegmentEncoder
@@ -556,3 +559,36 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(store: Store,
 def test_names_of_pictures_are_made_safe(given: str, name: str, store: Store) -> None:
     job, _ = pictures_job(store, ["a.jpg"])
     assert safe_names(replace(job, pictures=(given,))) == [name]
+
+
+def impatient_client(settings: Settings) -> Client:
+    """Queues again what is missing after two seconds, four minutes by default."""
+    return Client(settings.model_copy(update={"visibility_timeout_s": 1}))
+
+
+def test_a_stalled_segment_is_queued_again_by_the_visibility_timeout(
+    settings: Settings, store: Store, queue: Queue, tmp_path: Path
+) -> None:
+    made = plain_job(store).begin()
+    made.upload(range(made.segments))
+    made.seal()
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(impatient_client(settings).save, made.id, tmp_path / "out.mp4")
+        try:
+            eventually(lambda: queue.length() > 0, timeout_s=30)
+        finally:
+            made.paint(range(made.segments))
+        assert saving.result(60).segments == made.segments
+
+
+def test_a_stalled_picture_is_queued_again_by_the_visibility_timeout(
+    settings: Settings, store: Store, queue: Queue, tmp_path: Path
+) -> None:
+    job, look = pictures_job(store, ["a.jpg"])
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(impatient_client(settings).save_pictures, job.id, tmp_path)
+        try:
+            eventually(lambda: queue.length() > 0, timeout_s=30)
+        finally:
+            paint_picture(store, job, look, 0)
+        assert saving.result(60) == [tmp_path / "a.jpg"]

@@ -168,3 +168,8 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
         check=True,
     )
     assert shown.stdout.split("\n")[:2] == ["33 0 **********", f"own's secret redis://own:6379/0 {tmp_path / 'data'}"]
+
+
+def test_work_is_queued_again_after_two_visibility_timeouts() -> None:
+    assert Settings.load().requeue_after_s == 240
+    assert Settings.load(visibility_timeout_s=7).requeue_after_s == 14
