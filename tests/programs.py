@@ -4,18 +4,23 @@ import importlib.util
 import os
 import shutil
 import subprocess
+from typing import NoReturn
 
 import pytest
+
+
+def skip_or_fail(missing: str, *, whole_module: bool = False) -> NoReturn:
+    """Skip the test because something is missing; on CI, where it must be set up, fail instead."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(missing)
+    pytest.skip(missing, allow_module_level=whole_module)
 
 
 def find_program(name: str) -> str:
     """The path of a program."""
     found = shutil.which(name)
     if found is None:
-        missing = f"{name} is not installed"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
+        skip_or_fail(f"{name} is not installed")
     return found
 
 
@@ -30,7 +35,4 @@ def run_silently(name: str, *arguments: object) -> str:
 def need_torch() -> None:
     """Skip the whole module where PyTorch, too large for the ordinary set-up, is not installed; on CI fail."""
     if importlib.util.find_spec("torch") is None:
-        missing = "PyTorch is not installed (make train-setup)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing, allow_module_level=True)
+        skip_or_fail("PyTorch is not installed (make train-setup)", whole_module=True)

@@ -1,18 +1,17 @@
 """The page in a real browser: it plays what is painted while the rest is being made, and says what it waits for."""
 
-from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
 import pytest
+from playwright.sync_api import Page, expect
 
 from facepaint import keys
 from facepaint.jobs import OutputProfile, Painted
-from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.devtools import Page, chromium
+from tests.acceptance.conftest import NewPage
+from tests.browser import expect_visible_text
 from tests.helpers import eventually
-from tests.live_viewer import live_viewer
 from tests.made_job import (
     RATE,
     heartbeat,
@@ -37,35 +36,10 @@ KEEP_BUFFERS = """
 """
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One Chromium for all tests here."""
-    with chromium() as page:
-        page.call("Page.addScriptToEvaluateOnNewDocument", source=KEEP_BUFFERS)
-        yield page
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A fresh page, which must not have complained in the end."""
-    browser.resize(1280, 800)
-    browser.call("Page.navigate", url="about:blank")
-    browser.complaints.clear()
-    yield browser
-    assert browser.complaints == []
-
-
-@pytest.fixture
-def url(settings: Settings, store: Store) -> Iterator[str]:
-    """Where the viewer is."""
-    with live_viewer(settings, store) as url:
-        yield url
-
-
 def video(page: Page) -> dict[str, Any]:
     """How the video element stands; ``buffers`` says where what is buffered of picture and of sound begins."""
-    found: dict[str, Any] = page.run(
-        """(() => {
+    found: dict[str, Any] = page.evaluate(
+        """() => {
           const v = document.querySelector('video');
           const ranges = [];
           for (let n = 0; n < v.buffered.length; n += 1) ranges.push([v.buffered.start(n), v.buffered.end(n)]);
@@ -76,26 +50,25 @@ def video(page: Page) -> dict[str, Any]:
           const buffers = (window.sourceBuffers ?? []).map(b => b.buffered.length ? b.buffered.start(0) : null);
           const shown = { videoWidth, videoHeight, frames, sound, error };
           return { currentTime, paused, ended, duration, ranges, buffers, ...shown };
-        })()"""
+        }"""
     )
     assert found["error"] is None
     return found
 
 
-def seen(page: Page, selector: str) -> str:
-    """The text of an element as it is seen, '' while it is hidden."""
-    text: str = page.run(f"(n => n && n.checkVisibility() ? n.innerText : '')(document.querySelector('{selector}'))")
-    return text
+def set_video(page: Page, name: str, value: float) -> None:
+    """Set a property of the video element."""
+    page.locator("video").evaluate(f"(video, value) => {{ video.{name} = value; }}", value)
 
 
 @pytest.mark.slow
-def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page: Page, url: str, store: Store) -> None:
+def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page: Page, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(3))
     made.detect(range(3))
     made.paint([0])
 
-    page.open(f"{url}jobs/{made.id}?look={made.look.id}")
+    page.goto(f"/jobs/{made.id}?look={made.look.id}")
 
     assert eventually(lambda: video(page)["currentTime"] > 0.5, 20)
     early = video(page)
@@ -103,9 +76,9 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page
     assert early["frames"] > 5
     assert early["sound"] > 0
     assert early["ranges"][0][1] == pytest.approx(2.0, abs=0.03)
-    assert seen(page, "#state") == "Uploading"
+    expect(page.locator("#state:visible")).to_have_text("Uploading")
 
-    eventually(lambda: "No worker is running" in seen(page, "#waiting"), 20)
+    expect_visible_text(page, "#waiting", "No worker is running")
     assert video(page)["currentTime"] < 2.1
 
     made.upload([3])
@@ -119,20 +92,18 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page
     assert len(late["ranges"]) == 1
     assert late["ranges"][0] == [pytest.approx(0, abs=0.03), pytest.approx(8.0, abs=0.05)]
     assert late["frames"] >= 190
-    assert seen(page, "#waiting") == ""
-    eventually(lambda: seen(page, "#state") == "Complete", 20)
+    expect(page.locator("#waiting")).to_be_hidden()
+    expect(page.locator("#state:visible")).to_have_text("Complete")
 
 
 @pytest.mark.parametrize(
     "codec",
     ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("libmp3lame", "libopus", "flac", "pcm_s16le"))],
 )
-def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
-    page: Page, url: str, store: Store, codec: str
-) -> None:
+def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(page: Page, store: Store, codec: str) -> None:
     made = plain_job(store, 4.0, sounds=[sound(codec, 4.0)]).complete()
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
 
     eventually(lambda: video(page)["currentTime"] > 2.5, 30)
     state = video(page)
@@ -144,15 +115,14 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
     "start_s",
     [Fraction(3, 50), *(pytest.param(late, marks=pytest.mark.slow) for late in (Fraction(0), Fraction(-844, 1000)))],
 )
-def test_sound_and_picture_stand_to_each_other_as_in_the_source(
-    page: Page, url: str, store: Store, start_s: Fraction
-) -> None:
+def test_sound_and_picture_stand_to_each_other_as_in_the_source(page: Page, store: Store, start_s: Fraction) -> None:
     made = plain_job(store, 4.0, sounds=[sound("aac", 4.0, start_s)]).complete()
     origin_s = made.times[0] * made.time_base + min(Fraction(0), start_s)
     times = [packet.pts * Fraction(1, RATE) - origin_s for packet, _ in made.sounds[0].packets if packet.pts]
     first_s = float(min(time for time in times if time >= 0))
 
-    page.open(f"{url}jobs/{made.id}")
+    page.add_init_script(KEEP_BUFFERS)
+    page.goto(f"/jobs/{made.id}")
 
     eventually(lambda: video(page)["currentTime"] > 0.3, 20)
     assert video(page)["buffers"] == [pytest.approx(0, abs=1e-4), pytest.approx(first_s, abs=1e-4)]
@@ -168,13 +138,13 @@ def test_sound_and_picture_stand_to_each_other_as_in_the_source(
     ids=["begins late", "goes on after the last picture", "begins long before the first picture"],
 )
 def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
-    page: Page, url: str, store: Store, start_s: Fraction, seconds: float, ends_s: float
+    page: Page, store: Store, start_s: Fraction, seconds: float, ends_s: float
 ) -> None:
     made = plain_job(store, 4.0, sounds=[sound("aac", seconds, start_s)]).complete()
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.1, 20)
-    page.run("document.querySelector('video').playbackRate = 3")
+    set_video(page, "playbackRate", 3)
 
     eventually(lambda: video(page)["ended"], 30)
     assert video(page)["duration"] == pytest.approx(ends_s, abs=0.05)
@@ -183,39 +153,39 @@ def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
 
 
 @pytest.mark.slow
-def test_uneven_frame_times_play_to_the_end(page: Page, url: str, store: Store) -> None:
+def test_uneven_frame_times_play_to_the_end(page: Page, store: Store) -> None:
     made = uneven_job(store).complete()
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.3, 20)
-    page.run("document.querySelector('video').playbackRate = 8")
+    set_video(page, "playbackRate", 8)
 
     eventually(lambda: video(page)["ended"], 30)
     assert video(page)["duration"] == pytest.approx(float((made.cuts[-1] - made.times[0]) * made.time_base), abs=0.05)
 
 
-def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(page: Page, url: str, store: Store) -> None:
+def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(page: Page, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(4))
     made.seal()
     made.detect(range(4))
     made.paint([0])
     heartbeat(store)
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 20)
 
-    page.run("document.querySelector('video').currentTime = 6.5")
+    set_video(page, "currentTime", 6.5)
 
-    eventually(lambda: "Segment 3 is ready and waits for a worker" in seen(page, "#waiting"), 20)
-    assert "1 of 4 segments painted" in seen(page, "#waiting")
+    expect_visible_text(page, "#waiting", "Segment 3 is ready and waits for a worker")
+    expect_visible_text(page, "#waiting", "1 of 4 segments painted")
     made.paint([3])
     eventually(lambda: video(page)["currentTime"] > 7, 20)
-    page.run("document.querySelector('video').currentTime = 0.5")
+    set_video(page, "currentTime", 0.5)
     eventually(lambda: 0.6 < video(page)["currentTime"] < 2, 20)
 
 
 @pytest.mark.slow
-def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, url: str, store: Store) -> None:
+def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(4))
     made.seal()
@@ -223,85 +193,86 @@ def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, url: s
     made.paint([0, 2, 3])
     made.give_up(1)
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
 
     eventually(lambda: video(page)["currentTime"] > 4.2, 30)
     assert runs(page) == [["painted", 0, 25], ["failed", 25, 25], ["painted", 50, 50]]
-    assert "Given up 1" in seen(page, "#legend")
-    assert "given up" in seen(page, "#status")
+    expect_visible_text(page, "#legend", "Given up 1")
+    expect_visible_text(page, "#status", "given up")
 
 
 def runs(page: Page) -> list[list[Any]]:
     """The seek bar: stage, left edge and width in percent."""
-    found: list[list[Any]] = page.run(
+    found: list[list[Any]] = page.evaluate(
         "[...document.querySelectorAll('#runs i')]"
         ".map(n => [n.className, Math.round(parseFloat(n.style.left)), Math.round(parseFloat(n.style.width))])"
     )
     return found
 
 
-def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, url: str, store: Store) -> None:
+def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, store: Store) -> None:
     made = plain_job(store).begin()
     made.upload(range(3))
     made.detect(range(2))
     made.paint([0])
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
 
     assert eventually(lambda: runs(page), 20) == [["painted", 0, 25], ["found", 25, 25], ["stored", 50, 25]]
     made.paint([1])
     eventually(lambda: runs(page)[0] == ["painted", 0, 50], 20)
 
 
-def test_keys_play_pause_jump_and_mute(page: Page, url: str, store: Store) -> None:
+def test_keys_play_pause_jump_and_mute(page: Page, store: Store) -> None:
     made = plain_job(store, sounds=[sound()]).complete()
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 20)
 
-    page.press(" ")
+    page.keyboard.press(" ")
     eventually(lambda: video(page)["paused"])
-    eventually(lambda: page.run("document.querySelector('#play').getAttribute('aria-label')") == "Play")
+    expect(page.locator("#play")).to_have_attribute("aria-label", "Play")
     before = video(page)["currentTime"]
-    page.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
     eventually(lambda: video(page)["currentTime"] == pytest.approx(before + 5, abs=0.01))
-    page.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
     eventually(lambda: video(page)["currentTime"] == pytest.approx(before, abs=0.01))
-    page.press("m")
-    eventually(lambda: page.run("document.querySelector('video').muted") is True)
-    page.press(" ")
+    page.keyboard.press("m")
+    expect(page.locator("#mute")).to_have_attribute("aria-pressed", "true")
+    assert page.evaluate("document.querySelector('video').muted")
+    page.keyboard.press(" ")
     eventually(lambda: not video(page)["paused"])
 
 
 @pytest.mark.slow
-def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, url: str, store: Store) -> None:
+def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, store: Store) -> None:
     made = plain_job(store, 120.0).complete()
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 30)
 
-    page.run("document.querySelector('video').currentTime = 90")
+    set_video(page, "currentTime", 90)
     eventually(lambda: video(page)["currentTime"] > 90.3, 30)
     eventually(lambda: video(page)["ranges"][0][0] > 30, 30)
-    page.run("document.querySelector('video').currentTime = 1")
+    set_video(page, "currentTime", 1)
 
     eventually(lambda: 1.2 < video(page)["currentTime"] < 20, 30)
 
 
-def test_names_of_strangers_are_text_and_nothing_else(page: Page, url: str, store: Store) -> None:
+def test_names_of_strangers_are_text_and_nothing_else(page: Page, store: Store) -> None:
     name = '<img src=x onerror="document.title=1">.mp4'
     made = plain_job(store, 4.0, name=name).complete()
 
-    page.open(f"{url}jobs/{made.id}")
-    eventually(lambda: seen(page, "#name") == name, 20)
-    page.open(url)
+    page.goto(f"/jobs/{made.id}")
+    expect(page.locator("#name:visible")).to_have_text(name)
+    page.goto("/")
 
-    eventually(lambda: name in seen(page, "#jobs"), 20)
-    assert page.run("document.querySelectorAll('#jobs img').length") == 0
+    expect_visible_text(page, "#jobs", name)
+    expect(page.locator("#jobs img")).to_have_count(0)
 
 
 @pytest.mark.slow
-def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, url: str, store: Store) -> None:
-    page.open(url)
-    eventually(lambda: "facepaint upload" in seen(page, "#empty"), 20)
+def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, store: Store) -> None:
+    page.goto("/")
+    expect_visible_text(page, "#empty", "facepaint upload")
 
     made = plain_job(store, 4.0).begin()
     made.upload(range(2))
@@ -309,68 +280,73 @@ def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, url: str, st
     made.detect(range(2))
     made.paint([0])
 
-    eventually(lambda: "holiday.mp4" in seen(page, "#jobs"), 20)
-    assert "50 %" in seen(page, "#jobs")
-    assert seen(page, "#empty") == ""
+    expect_visible_text(page, "#jobs", "holiday.mp4")
+    expect_visible_text(page, "#jobs", "50 %")
+    expect(page.locator("#empty")).to_be_hidden()
 
 
-def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, url: str, store: Store) -> None:
+def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, store: Store) -> None:
     job, look = pictures_job(store, ["one.png", "two.png"])
     paint_picture(store, job, look, 0)
-    page.open(f"{url}jobs/{job.id}")
+    page.goto(f"/jobs/{job.id}")
     loaded = "[...document.querySelectorAll('#pictures img')].filter(n => n.naturalWidth).length"
-    eventually(lambda: page.run(loaded) == 1, 20)
-    assert seen(page, "#player") == ""
+    eventually(lambda: page.evaluate(loaded) == 1, 20)
+    expect(page.locator("#player")).to_be_hidden()
 
     paint_picture(store, job, look, 1)
-    eventually(lambda: page.run(loaded) == 2, 20)
-    page.run("document.querySelector('#pictures button').click()")
-    page.press("ArrowRight")
+    eventually(lambda: page.evaluate(loaded) == 2, 20)
+    page.locator("#pictures button").first.click()
+    page.keyboard.press("ArrowRight")
 
-    eventually(lambda: seen(page, "#large-name") == "two.png")
+    expect(page.locator("#large-name:visible")).to_have_text("two.png")
 
 
-def test_an_unknown_job_is_told_in_a_sentence(browser: Page, url: str) -> None:
-    browser.open(f"{url}jobs/20260101T000000-aaaaaaaa")
+def test_an_unknown_job_is_told_in_a_sentence(page: Page, page_errors: list[str]) -> None:
+    job_id = "20260101T000000-aaaaaaaa"
 
-    eventually(lambda: "There is no job 20260101T000000-aaaaaaaa" in seen(browser, "#lost"), 20)
+    page.goto(f"/jobs/{job_id}")
+
+    expect_visible_text(page, "#lost", f"There is no job {job_id}")
+    # Both the page and its request for the job are answered with 404; Chromium logs that itself.
+    assert ["404" in error for error in page_errors] == [True, True]
+    page_errors.clear()
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_nothing_sticks_out_at_any_width(page: Page, url: str, store: Store, width: int) -> None:
+def test_nothing_sticks_out_at_any_width(new_page: NewPage, store: Store, width: int) -> None:
     long_name = "a_very_long_file_name_without_a_single_space_in_it_" * 3 + ".mp4"
     looks = ("sunglasses", "party-hat", "dog", "crown")
     made = plain_job(store, 4.0, name=long_name, filters=looks).complete()
-    page.resize(width, 800, phone=width < 800)
-    for path in ("", f"jobs/{made.id}"):
-        page.open(f"{url}{path}")
-        eventually(lambda: long_name in page.run("document.body.innerText"), 20)
-        page.run("document.querySelectorAll('details').forEach(n => { n.open = true; })")
-        assert page.run("document.documentElement.scrollWidth") <= width
+    page = new_page(viewport={"width": width, "height": 800}, is_mobile=width < 800)
+    for path in ("/", f"/jobs/{made.id}"):
+        page.goto(path)
+        expect_visible_text(page, "body", long_name)
+        page.evaluate("document.querySelectorAll('details').forEach(n => { n.open = true; })")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 @pytest.mark.slow
-def test_a_result_the_browser_has_no_decoder_for_is_said_to_be_so(page: Page, url: str, store: Store) -> None:
+def test_a_result_the_browser_has_no_decoder_for_is_said_to_be_so(page: Page, store: Store) -> None:
     """Chromium is built without HEVC on Linux; elsewhere it plays where the machine does."""
     made = plain_job(store, 4.0, output=OutputProfile("libx265", preset="ultrafast")).complete()
     codec = store.get_record(keys.painted(made.id, made.look.id, 0), Painted).codec
-    if page.run(f"MediaSource.isTypeSupported('video/mp4; codecs=\"{codec}\"')"):
+    if page.evaluate(f"MediaSource.isTypeSupported('video/mp4; codecs=\"{codec}\"')"):
         pytest.skip("this Chromium plays HEVC")
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
 
-    eventually(lambda: "This browser cannot play the result's HEVC video" in seen(page, "#unplayable"), 20)
-    assert seen(page, "#player") == ""
-    assert f"facepaint view {made.id} --save painted.mp4" in seen(page, "#unplayable")
-    assert seen(page, "#unplayable-download") == "Download it."
+    expect_visible_text(page, "#unplayable", "This browser cannot play the result's HEVC video")
+    expect(page.locator("#player")).to_be_hidden()
+    expect_visible_text(page, "#unplayable", f"facepaint view {made.id} --save painted.mp4")
+    expect(page.locator("#unplayable-download:visible")).to_have_text("Download it.")
 
 
 @pytest.mark.slow
-def test_av1_plays(page: Page, url: str, store: Store) -> None:
+def test_av1_plays(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0, output=OutputProfile("libsvtav1", preset="ultrafast")).complete()
 
-    page.open(f"{url}jobs/{made.id}")
+    page.goto(f"/jobs/{made.id}")
 
     assert eventually(lambda: video(page)["currentTime"] > 2.5, 20)
     assert video(page)["frames"] > 50
-    assert seen(page, "#unplayable") == ""
+    expect(page.locator("#unplayable")).to_be_hidden()
