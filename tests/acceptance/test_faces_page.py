@@ -1,16 +1,19 @@
 """Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look that comes of it."""
 
 import io
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import av
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
+from playwright.sync_api import Page, expect
 
 from facepaint import keys
 from facepaint.jobs import Painted
@@ -19,9 +22,9 @@ from facepaint.processes import Child
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.devtools import Page, chromium
+from tests.acceptance.conftest import NewPage
+from tests.browser import expect_visible_text
 from tests.helpers import eventually
-from tests.live_viewer import live_viewer
 from tests.made_job import MadeJob, heartbeat, plain_job
 from tests.portraits import BOX
 from uploader.upload import upload
@@ -31,39 +34,9 @@ pytestmark = pytest.mark.browser
 LEFT, RIGHT = (40.0, 30.0, 100.0, 110.0), (200.0, 45.0, 264.0, 135.0)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    """One Chromium for all tests here."""
-    with chromium() as page:
-        yield page
-
-
-@pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
-    """A fresh page, which must not have complained in the end."""
-    browser.resize(1280, 800)
-    browser.call("Page.navigate", url="about:blank")
-    browser.complaints.clear()
-    yield browser
-    assert browser.complaints == []
-
-
-@pytest.fixture
-def url(settings: Settings, store: Store) -> Iterator[str]:
-    """Where the viewer is."""
-    with live_viewer(settings, store) as url:
-        yield url
-
-
-def seen(page: Page, selector: str) -> str:
-    """The text of an element as it is seen, '' while it is hidden."""
-    text: str = page.run(f"(n => n && n.checkVisibility() ? n.innerText : '')(document.querySelector('{selector}'))")
-    return text
-
-
 def chosen(page: Page) -> list[list[int]]:
     """Who is shown as chosen in the picture, and who among the portraits."""
-    found: list[list[int]] = page.run(
+    found: list[list[int]] = page.evaluate(
         """[
           [...document.querySelectorAll('.face:not([hidden])[aria-pressed=true]')].map(n => Number(n.innerText)),
           [...document.querySelectorAll('.portrait[aria-pressed=true]')].map(n => Number(n.dataset.person)),
@@ -74,19 +47,20 @@ def chosen(page: Page) -> list[list[int]]:
 
 def place(page: Page, number: int) -> list[float]:
     """Where a face's outline is: left, top, right, bottom in px of the window; empty while it is not seen."""
-    found: list[float] = page.run(
-        f"""(() => {{
+    found: list[float] = page.evaluate(
+        """(number) => {
           const all = [...document.querySelectorAll('.face:not([hidden])')];
-          const box = all.find(n => n.innerText === '{number}')?.getBoundingClientRect();
+          const box = all.find(n => n.innerText === String(number))?.getBoundingClientRect();
           return box ? [box.left, box.top, box.right, box.bottom] : [];
-        }})()"""
+        }""",
+        number,
     )
     return found
 
 
 def on_screen(page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)) -> list[float]:
     """Where a box of the picture lies in the window: the picture is as large as its stage allows, in the middle."""
-    left, top, width, height = page.run(
+    left, top, width, height = page.evaluate(
         "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())"
     )
     scale = min(width / size[0], height / size[1])
@@ -94,114 +68,131 @@ def on_screen(page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 
     return [x + scale * box[0], y + scale * box[1], x + scale * box[2], y + scale * box[3]]
 
 
-def paused(page: Page, url: str, made: MadeJob, time_s: float = 1.0) -> None:
+def current_time(page: Page) -> float:
+    """The position of the video, in seconds."""
+    time_s: float = page.locator("video").evaluate("video => video.currentTime")
+    return time_s
+
+
+def seek(page: Page, time_s: float) -> None:
+    """Set the position of the video."""
+    page.locator("video").evaluate("(video, time_s) => { video.currentTime = time_s; }", time_s)
+
+
+def wait_for_look(page: Page) -> str:
+    """Wait until the page of a look has loaded, and return the id of the look."""
+    page.wait_for_url(re.compile(r"[?&]look="))
+    return parse_qs(urlsplit(page.url).query)["look"][0]
+
+
+def open_paused(page: Page, made: MadeJob, time_s: float = 1.0) -> None:
     """Open the page of a job and stop at a time."""
-    page.open(f"{url}jobs/{made.id}")
-    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.1, 20)
-    page.run("document.querySelector('video').pause()")
-    page.run(f"document.querySelector('video').currentTime = {time_s}")
-    eventually(lambda: seen(page, "#choose"), 20)
+    page.goto(f"/jobs/{made.id}")
+    eventually(lambda: current_time(page) > 0.1, 20)
+    page.locator("video").evaluate("video => video.pause()")
+    seek(page, time_s)
+    expect(page.locator("#choose")).to_be_visible()
 
 
-def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(page: Page, url: str, store: Store, queue: Queue) -> None:
+def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(page: Page, store: Store, queue: Queue) -> None:
     made = plain_job(store, 4.0, filters=("mosaic:hold=0.5",)).complete()
     made.follow([LEFT, RIGHT])
-    paused(page, url, made)
-    assert seen(page, "#making") == ""
+    open_paused(page, made)
+    expect(page.locator("#making")).to_be_hidden()
 
-    page.press("c")
+    page.keyboard.press("c")
     eventually(lambda: place(page, 2) == pytest.approx(on_screen(page, RIGHT), abs=1.5))
     left, top, right, bottom = on_screen(page, RIGHT)
-    page.click((left + right) / 2, (top + bottom) / 2)
+    page.mouse.click((left + right) / 2, (top + bottom) / 2)
 
     assert eventually(lambda: chosen(page) == [[2], [2]])
-    assert "1 face chosen" in seen(page, "#making")
-    page.run("document.querySelector('.ways [value=hide]').click()")
-    assert "Only they are hidden" in seen(page, "#making")
-    page.run("document.querySelector('#making-filter').value = 'mosaic'")
-    page.run("document.querySelector('#make').click()")
+    expect_visible_text(page, "#making", "1 face chosen")
+    page.get_by_label("Hide only these").check()
+    expect_visible_text(page, "#making", "Only they are hidden")
+    page.locator("#making-filter").select_option("mosaic")
+    page.locator("#make").click()
 
-    look_id = eventually(lambda: page.run("new URLSearchParams(location.search).get('look')"), 20)
+    look_id = wait_for_look(page)
     look = store.get_record(keys.look(made.id, look_id), Look)
     assert (look.filters[0].name, look.filters[0].meant.only) == ("mosaic", (2,))
     assert look.hold_s == 0.5, "what was hidden with care goes on to be"
     assert queue.length() == made.segments
-    eventually(lambda: "No worker is running" in seen(page, "#waiting"), 20)
+    expect_visible_text(page, "#waiting", "No worker is running")
     eventually(lambda: chosen(page)[1] == [2], 20)
-    assert seen(page, "#making") == ""
+    expect(page.locator("#making")).to_be_hidden()
     made.paint(range(made.segments), look_id)
-    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.5, 20)
-    options = page.run("[...document.querySelectorAll('#look option')].map(n => n.innerText)")
+    eventually(lambda: current_time(page) > 0.5, 20)
+    options = page.evaluate("[...document.querySelectorAll('#look option')].map(n => n.innerText)")
     assert sorted(options) == ["mosaic", "mosaic only 2"]
 
 
-def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, url: str, store: Store) -> None:
+def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
     made.follow([LEFT], drift=2)
-    page.resize(500, 900)
-    paused(page, url, made, 1.0)
-    page.press("c")
+    page.set_viewport_size({"width": 500, "height": 900})
+    open_paused(page, made, 1.0)
+    page.keyboard.press("c")
 
     for number in (25, 60, 99, 0):
-        page.run(f"document.querySelector('video').currentTime = {number / 25 + 0.02}")
+        seek(page, number / 25 + 0.02)
         now = on_screen(page, (LEFT[0] + 2 * number, LEFT[1], LEFT[2] + 2 * number, LEFT[3]))
         eventually(lambda now=now: place(page, 1) == pytest.approx(now, abs=1.5))
-    page.resize(1280, 500)
+    page.set_viewport_size({"width": 1280, "height": 500})
     eventually(lambda: place(page, 1) == pytest.approx(on_screen(page, LEFT), abs=1.5))
 
 
-def test_the_keyboard_alone_chooses(page: Page, url: str, store: Store) -> None:
+def test_the_keyboard_alone_chooses(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
     made.follow([LEFT, RIGHT])
-    paused(page, url, made)
+    open_paused(page, made)
 
-    page.run("document.querySelector('.portrait').focus()")
-    page.press("Enter")
+    page.locator(".portrait").first.focus()
+    page.keyboard.press("Enter")
     eventually(lambda: chosen(page) == [[], [1]])
-    page.press("c")
+    page.keyboard.press("c")
     eventually(lambda: chosen(page) == [[1], [1]])
-    page.run("[...document.querySelectorAll('.face')][1].focus()")
-    page.press("Enter")
+    page.locator(".face").nth(1).focus()
+    page.keyboard.press("Enter")
     eventually(lambda: chosen(page) == [[1, 2], [1, 2]])
-    page.press("Enter")
+    page.keyboard.press("Enter")
     eventually(lambda: chosen(page) == [[1], [1]])
-    assert page.run("document.querySelector('video').paused")
+    assert page.evaluate("document.querySelector('video').paused")
     names = (
         "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => n.ariaLabel || n.labels?.length)"
     )
-    assert page.run(names)
+    assert page.evaluate(names)
 
 
 @pytest.mark.slow
-def test_the_people_are_found_when_they_are_asked_for(page: Page, url: str, store: Store, queue: Queue) -> None:
+def test_the_people_are_found_when_they_are_asked_for(page: Page, store: Store, queue: Queue) -> None:
     made = plain_job(store, 4.0).complete()
     heartbeat(store)
-    page.open(f"{url}jobs/{made.id}")
-    eventually(lambda: seen(page, "#find-people"), 20)
+    page.goto(f"/jobs/{made.id}")
+    expect(page.locator("#find-people")).to_be_visible()
 
-    page.run("document.querySelector('#find-people').click()")
+    page.locator("#find-people").click()
 
-    eventually(lambda: "Finding the people" in seen(page, "#people-why"), 20)
-    assert seen(page, "#find-people") == ""
+    expect_visible_text(page, "#people-why", "Finding the people")
+    expect(page.locator("#find-people")).to_be_hidden()
     assert queue.length() == 1
     made.follow([LEFT, RIGHT])
     loaded = "[...document.querySelectorAll('.portrait img')].filter(n => n.naturalWidth).length"
-    eventually(lambda: page.run(loaded) == 2, 20)
-    assert seen(page, "#people-count") == "2 people"
+    eventually(lambda: page.evaluate(loaded) == 2, 20)
+    expect(page.locator("#people-count:visible")).to_have_text("2 people")
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(768, marks=pytest.mark.slow)])
-def test_nothing_of_it_sticks_out(page: Page, url: str, store: Store, width: int) -> None:
+def test_nothing_of_it_sticks_out(new_page: NewPage, store: Store, width: int) -> None:
     made = plain_job(store, 4.0).complete()
     made.follow([LEFT, RIGHT] * 6)
-    page.resize(width, 800, phone=width < 500)
-    paused(page, url, made)
-    page.run("document.querySelector('.portrait').click()")
-    page.run("document.querySelector('#choose').click()")
+    page = new_page(viewport={"width": width, "height": 800}, is_mobile=width < 500)
+    open_paused(page, made)
+    page.locator(".portrait").first.click()
+    page.locator("#choose").click()
     eventually(lambda: place(page, 2))
 
-    assert page.run("document.documentElement.scrollWidth") <= width
-    bar: dict[str, Any] = page.run("document.querySelector('#making').getBoundingClientRect().toJSON()")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    bar: dict[str, Any] = page.evaluate("document.querySelector('#making').getBoundingClientRect().toJSON()")
     assert bar["bottom"] <= 800
 
 
@@ -236,7 +227,6 @@ def sharpness(store: Store, job_id: str, look: str) -> list[float]:
 @pytest.mark.slow
 def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
     page: Page,
-    url: str,
     settings: Settings,
     store: Store,
     queue: Queue,
@@ -248,18 +238,18 @@ def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
     write_twins(tmp_path / "twins.mp4")
     job_id = upload(tmp_path / "twins.mp4", parse_look(["blur"]), store, queue, settings).job_id
 
-    page.open(f"{url}jobs/{job_id}")
-    eventually(lambda: seen(page, "#find-people"), 60)
-    page.run("document.querySelector('#find-people').click()")
-    eventually(lambda: seen(page, "#people-count") == "2 people", 60)
-    page.press("c")
+    page.goto(f"/jobs/{job_id}")
+    expect(page.locator("#find-people")).to_be_visible(timeout=60_000)
+    page.locator("#find-people").click()
+    expect(page.locator("#people-count:visible")).to_have_text("2 people", timeout=60_000)
+    page.keyboard.press("c")
     left, top, right, bottom = eventually(lambda: place(page, 1), 20)
-    page.click((left + right) / 2, (top + bottom) / 2)
+    page.mouse.click((left + right) / 2, (top + bottom) / 2)
     assert eventually(lambda: chosen(page) == [[1], [1]])
-    page.run("document.querySelector('#make').click()")
+    page.locator("#make").click()
 
-    look = eventually(lambda: page.run("new URLSearchParams(location.search).get('look')"), 20)
-    eventually(lambda: page.run("document.querySelector('video').currentTime") > 0.5, 60)
+    look = wait_for_look(page)
+    eventually(lambda: current_time(page) > 0.5, 60)
     hidden = sharpness(store, job_id, parse_look(["blur"]).id)
     kept = sharpness(store, job_id, look)
     assert max(hidden) < 2
