@@ -1,20 +1,17 @@
-"""What is saved plays everywhere: in browsers and players, and by FFmpeg's strictest reading without a word."""
+"""A saved video plays in Chromium, mpv and FFmpeg; FFmpeg's strictest options report nothing."""
 
 import fcntl
 import json
 import os
 import shutil
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Protocol
 
 import av
 import pytest
-import uvicorn
+from playwright.sync_api import Page
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -25,12 +22,9 @@ from facepaint.boxes import codec_string, find, walk
 from facepaint.client import Client
 from facepaint.settings import Settings
 from facepaint.stack import Stack
-from tests.devtools import chromium
-from tests.firefox import Firefox, firefox
 from tests.flashes import Beeps, every, make_flashing, unevenly
-from tests.helpers import eventually
+from tests.live_viewer import live_app
 from tests.programs import run_silently
-from viewer.serve import listen, server_of, url_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
@@ -56,13 +50,12 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A source painted and saved twice; times are those of the saved MP4's packets, ``begins_s`` the earliest."""
+    """A source painted and saved twice; times are those of the saved MP4's packets."""
 
     mp4: Path
     mkv: Path
     frames: int
     sounds: int
-    begins_s: float
     starts_s: float
     ends_s: float
 
@@ -76,11 +69,17 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def saved(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Saved]:
-    """Paint and save a source, once for all processes of a test session."""
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the saved files, which all processes of a test session share."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "played"
     folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def saved(client: Client, folder: Path) -> Callable[[str], Saved]:
+    """Paint and save a source, once for all processes of a test session."""
 
     def make(name: str) -> Saved:
         source = folder / name
@@ -105,8 +104,7 @@ def measured(mp4: Path, mkv: Path) -> Saved:
                 start = packet.pts * packet.time_base
                 times += [(start, packet.stream.type), (start + (packet.duration or 0) * packet.time_base, "end")]
         first = min(time for time, kind in times if kind == "video")
-        begins = max(min(times)[0], Fraction(0))
-        return Saved(mp4, mkv, counts["video"], counts["audio"], *map(float, (begins, first, max(times)[0])))
+        return Saved(mp4, mkv, counts["video"], counts["audio"], float(first), float(max(times)[0]))
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -159,28 +157,19 @@ def test_matroska_says_the_frame_rate_of_the_source(saved: Callable[[str], Saved
         assert container.streams.video[0].average_rate == 25
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[str]:
-    """A page with a video element, and the folder's files by byte ranges; gives the URL, ending in a slash."""
+@pytest.fixture
+def base_url(folder: Path) -> Iterator[str]:
+    """Serve a page with a video element, and the saved files by byte ranges."""
 
-    def page(_: Request) -> HTMLResponse:
+    def video_page(_: Request) -> HTMLResponse:
         return HTMLResponse("<!doctype html><link rel=icon href=data:,><video></video>")
 
-    app = Starlette(routes=[Route("/", page), Mount("/files", StaticFiles(directory=folder))])
-    listener = listen(Settings.load(viewer_port=0))
-    server: uvicorn.Server = server_of(app)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    try:
-        eventually(lambda: server.started)
-        yield url_of(listener)
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        listener.close()
+    app = Starlette(routes=[Route("/", video_page), Mount("/files", StaticFiles(directory=folder))])
+    with live_app(app) as url:
+        yield url
 
 
-PLAY = """(async (url) => {
+PLAY = """async (url) => {
   const video = document.querySelector('video');
   const happens = (name) => new Promise((done) => { video.addEventListener(name, () => done(name), { once: true }); });
   const late = new Promise((done) => { setTimeout(() => done('still playing'), 40000); });
@@ -205,44 +194,25 @@ PLAY = """(async (url) => {
   const { duration, currentTime, videoWidth, videoHeight } = video;
   const { totalVideoFrames, corruptedVideoFrames } = video.getVideoPlaybackQuality();
   const size = [videoWidth, videoHeight];
-  const frames = { total: totalVideoFrames, corrupted: corruptedVideoFrames ?? 0 };
+  const frames = { total: totalVideoFrames, corrupted: corruptedVideoFrames };
   return { how, first_s, first, duration, currentTime, size, frames };
-})"""
+}"""
 
 
-class Browser(Protocol):
-    """What Chromium and Firefox are driven by."""
-
-    def open(self, url: str) -> None: ...
-
-    def run(self, expression: str) -> Any: ...
-
-
-@pytest.mark.parametrize("start", [chromium, firefox])
-def test_browsers_play_to_the_end_from_the_right_frame(start: Callable[[], Any], saved: Callable[[str], Saved]) -> None:
-    results = {name: saved(name) for name in SOURCES}
-    folder = next(iter(results.values())).mp4.parent
-    with served(folder) as url, start() as browser:
-        for name, made in results.items():
-            assert_plays(browser, url, name, made)
-
-
-def assert_plays(browser: Browser, url: str, name: str, made: Saved) -> None:
-    browser.open(url)
-    found = browser.run(f"{PLAY}('/files/{made.mp4.name}')")
-    assert found["how"] == "ended", (name, found)
-    assert found["frames"]["corrupted"] == 0, name
-    # Firefox leaves out what it has no time for before it counts.
-    least = 0.8 * made.frames if isinstance(browser, Firefox) else made.frames
-    assert least <= found["frames"]["total"] <= made.frames, name
-    assert found["size"] == [320, 180], name
-    # Where nothing begins at 0 Firefox calls what comes first 0, Chromium does not.
-    moved_s = found["first_s"] - made.starts_s
-    assert min(abs(moved_s), abs(moved_s + made.begins_s)) < 0.001, (name, found["first_s"])
-    assert found["duration"] == pytest.approx(made.ends_s + moved_s, abs=0.05), name
-    assert found["currentTime"] == pytest.approx(made.ends_s + moved_s, abs=0.05), name
+@pytest.mark.parametrize("name", SOURCES)
+def test_chromium_plays_to_the_end_from_the_right_frame(name: str, page: Page, saved: Callable[[str], Saved]) -> None:
+    made = saved(name)
+    page.goto("/")
+    found = page.evaluate(PLAY, f"/files/{made.mp4.name}")
+    assert found["how"] == "ended", found
+    assert found["frames"] == {"total": made.frames, "corrupted": 0}
+    assert found["size"] == [320, 180]
+    assert found["first_s"] == pytest.approx(made.starts_s, abs=0.001)
+    assert found["duration"] == pytest.approx(made.ends_s, abs=0.05)
+    assert found["currentTime"] == pytest.approx(made.ends_s, abs=0.05)
     with av.open(str(made.mp4)) as container:
         frame = next(container.decode(video=0)).reformat(64, 36, "rgba", interpolation="AREA")
-    there = frame.to_ndarray().reshape(-1)
-    error = sum(abs(int(a) - b) for a, b in zip(there, found["first"], strict=True)) / len(there)
-    assert error < 6, (name, error)
+    expected = frame.to_ndarray().reshape(-1)
+    pairs = zip(expected, found["first"], strict=True)
+    mean_error = sum(abs(int(a) - b) for a, b in pairs) / len(expected)
+    assert mean_error < 6
