@@ -51,8 +51,8 @@ def start_playwright() -> Playwright:
     """Start Playwright's driver, a Node.js process. Skip the test where it does not start."""
     try:
         return sync_playwright().start()
-    except Error as error:
-        missing = f"Playwright's driver does not start: {error.message}"
+    except (Error, OSError) as error:  # OSError from older versions
+        missing = f"Playwright's driver does not start: {error}"
     # asyncio logs the error once more when it frees the failed task. Python 3.11 may raise
     # SystemError if that happens while it parses a module, so free the task here.
     gc.collect()
