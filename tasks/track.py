@@ -1,148 +1,258 @@
-"""The faces to paint in each frame: those found in it and in the frames around it, linked, filled in and smoothed.
+"""The link task: who is where in a whole job, once every segment was looked at; then a portrait of each person.
 
-Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
-same wherever the video was cut. `tasks.links` links them, `tasks.sights` says what follows for the frames between.
+Linking reads all that was found. What one attempt does not get done is a message of its own, and the process keeps how
+far it has come; another process begins anew and comes as far itself. ``tracks.json`` is written last.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+import hashlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from time import monotonic
 
-from facepaint.cards import DetectorCard, scores_for
-from facepaint.jobs import Box, Faces
-from filters.face import Face
-from tasks.chains import spans
-from tasks.links import Candidates, cut_score
-from tasks.sights import Company, Gap, Hold, IdentityOf, Run, Sight, Sights
+from facepaint import keys
+from facepaint.errors import NotYet
+from facepaint.jobs import Faces, Job, decode
+from facepaint.keys import JobKeys
+from facepaint.status import in_parallel
+from facepaint.store import ObjectInfo, Store
+from facepaint.tracks import People, Person, TrackedFace, TrackedSegment
+from facepaint.wake import Timeline, is_linked
+from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.detectors import card_of
+from tasks.identities import Identities
+from tasks.portraits import plain_portrait, portraits_of
+from tasks.track import working_point
 
-__all__ = [
-    "HIDING",
-    "LONGEST_HOLD_S",
-    "STICKERS",
-    "Tracks",
-    "WorkingPoint",
-    "cut_score",
-    "faces_of_picture",
-    "working_point",
-]
+log = logging.getLogger(__name__)
 
-SAME_HEAD = (0.5, 0.7)
-"""From the first to the second share of the smaller one's box that lies in the other's, two faces are on one head."""
+ATTEMPT_S = 40.0
+"""How long one attempt goes on reading or writing: within a task's time limit what lies between has its time."""
 
-LONGEST_HOLD_S = 0.7
-"""The longest that a face is held on to: a frame further away could not know whether the face had gone on."""
+TOGETHER = 16
+"""Segments read or written at once."""
+
+ANGLES = ("yaw", "pitch", "roll")
+
+SAME_FACE = 0.5
+"""Two boxes in one frame are of one face from this IoU on."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingPoint:
-    """When a chain of candidates counts as a face.
+Found = frozenset[ObjectInfo]
+"""What is stored of a job's faces, as listed: other faces have other times."""
 
-    A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for; members below
-    ``keep`` are not used at all. What ``hides`` covers every place where a face may be, and holds on to each for
-    ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a head gets one face
-    only, and fades.
+
+@dataclass(slots=True)
+class Linking:
+    """The linking of one job by the faces ``found``, as far as this process has come with it."""
+
+    job_id: str
+    found: Found
+    segments: int
+    identities: Identities
+    digests: list[str] = field(default_factory=list)
+    people: People | None = None
+    numbers: dict[int, int] = field(default_factory=dict)
+    written: int = 0
+
+    def go_on(self, store: Store) -> People:
+        """Read all that was found, write who is where in each segment; the people, whose record the caller writes.
+
+        Raises:
+            NotYet: this took too long for one attempt.
+        """
+        until = monotonic() + ATTEMPT_S
+        while len(self.digests) < self.segments:
+            indexes = range(len(self.digests), min(len(self.digests) + TOGETHER, self.segments))
+            for index, data in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
+                self._add(index, data)
+            self._pause(until, f"read up to segment {indexes[-1]}")
+        if self.people is None:
+            self.people = self._numbered(store)
+            self._pause(until, "people numbered")
+        while self.written < self.segments:
+            indexes = range(self.written, min(self.written + TOGETHER, self.segments))
+            records = [self._tracked(index) for index in indexes]
+            in_parallel(lambda one: store.put_record(keys.tracked(self.job_id, one.index), one), records)
+            self.written = indexes[-1] + 1
+            self._pause(until, f"written up to segment {indexes[-1]}")
+        return self.people
+
+    def _read(self, store: Store) -> Callable[[int], bytes | None]:
+        return lambda index: store.find(keys.faces(self.job_id, index))
+
+    def _add(self, index: int, data: bytes | None) -> None:
+        if data is None:  # given up: nobody is known there
+            record, digest = Faces(index, (), "", ""), ""
+        else:
+            record, digest = decode(Faces, data, keys.faces(self.job_id, index)), hashlib.sha256(data).hexdigest()
+        self.identities.add(record)
+        self.digests.append(digest)
+
+    def _pause(self, until: float, what: str) -> None:
+        if monotonic() > until:
+            raise NotYet(f"linking job {self.job_id}: {what}")
+
+    def _numbered(self, store: Store) -> People:
+        people = tuple(self.identities.people)
+        before = store.find_record(keys.tracks_before(self.job_id), People)
+        self.numbers = {} if before is None else same_numbers(before, people, self.identities.segment)
+        named = (replace(person, number=self.numbers.get(person.number, person.number)) for person in people)
+        found = tuple(sorted(named, key=lambda person: person.number))
+        return People(found, self.segments, max([before.given if before else 0, *(one.number for one in found)]))
+
+    def _tracked(self, index: int) -> TrackedSegment:
+        found = self.identities.segment(index)
+        frames = tuple(
+            replace(frame, faces=tuple(self._stored(face) for face in frame.faces)) for frame in found.frames
+        )
+        return replace(found, frames=frames, faces=self.digests[index])
+
+    def _stored(self, face: TrackedFace) -> TrackedFace:
+        """A face with the number its person keeps, rounded to a hundredth of a px or degree."""
+        x1, y1, x2, y2 = (round(side, 2) for side in face.box)
+        angles = {name: round(value, 2) for name in ANGLES if (value := getattr(face, name)) is not None}
+        return replace(
+            face,
+            person=self.numbers.get(face.person, face.person),
+            score=round(face.score, 3),
+            box=(x1, y1, x2, y2),
+            landmarks=tuple(round(value, 2) for value in face.landmarks),
+            **angles,
+        )
+
+
+_kept: Linking | None = None
+"""The linking that this process did not get done."""
+
+
+def run_link(bench: Workbench, job_id: str, redelivered: bool = False) -> People | None:
+    """The link task: who is where in a job, then wake the looks that wait for it and have portraits made.
+
+    Nothing happens before every segment was looked at. Returns the record if one was made.
     """
-
-    seed: float
-    keep: float
-    hold_s: float = 0.0
-    hides: bool = False
-    company: Company | None = None
-
-
-HOLD_S = 0.3
-"""How long what hides is held where nothing else is asked for."""
-
-
-def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
-    """The working point of a look for the scores of a detector: its card's, where that has one."""
-    scores, company = scores_for(hides, card), None
-    if hides and scores.in_company is not None:
-        company = Company(scores_for(False, card).seed, scores.in_company)
-    return WorkingPoint(scores.seed, scores.keep, HOLD_S if hides else 0.0, hides, company)
-
-
-STICKERS, HIDING = working_point(False, None), working_point(True, None)
-
-
-class Tracks:
-    """The faces of a stretch of frames, linked. Ask `faces_at` for any frame of it."""
-
-    def __init__(
-        self,
-        records: Sequence[Faces],
-        time_base: Fraction,
-        point: WorkingPoint,
-        identity_of: IdentityOf | None = None,
-    ) -> None:
-        """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where that is known."""
-        self._point = point
-        candidates = Candidates.of(records, time_base, point.keep)
-        self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
-        self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
-        hold_s = min(point.hold_s, LONGEST_HOLD_S)
-        for span in spans(candidates, Sights(point.seed, point.hides, hold_s, identity_of, point.company)):
-            for row in range(span.first, span.last + 1):
-                self._spans[row].append(span)
-
-    def faces_at(self, pts: int) -> list[Face]:
-        """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
-        row = self._row_of.get(pts)
-        if row is None:
-            return []
-        found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
-        shown = _without_doubles(found) if self._point.hides else _one_a_head(found)
-        # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
-        return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
+    known = bench.job(job_id)
+    if known is None or known[0].video is None:
+        return None
+    job, timeline = known
+    store = bench.store
+    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
+    if not found.all_looked_at or timeline.segments is None:
+        return None
+    segments, people = timeline.segments, None
+    if not is_linked(store, job_id):
+        with claimed(bench, job_id, "link", 0, None, redelivered) as claim:
+            if claim is None:
+                return None
+            failed = keys.tracks_failed(job_id)
+            people = attempt(bench, claim, failed, 0, lambda: _link(store, job, segments))
+            if people is not None:
+                store.put_record(keys.tracks(job_id), people)
+                store.delete(keys.tracks_before(job_id))
+    written = (keys.tracked(job_id, index) for index in range(segments))
+    if not removed_if_deleted(bench, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)):
+        _wake_looks(bench, job_id, timeline)
+        _wake_portraits(bench, job_id)
+    return people
 
 
-def _one_a_head(sights: list[Sight]) -> list[Face]:
-    """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker.
+def _link(store: Store, job: Job, segments: int) -> People:
+    global _kept
+    linking, _kept = _kept, None
+    found = _found(store, job.id)
+    if linking is None or (linking.job_id, linking.segments, linking.found) != (job.id, segments, found):
+        assert job.video is not None
+        card = card_of(job.detector)
+        point, sure = working_point(True, card), working_point(False, card).seed
+        linking = Linking(job.id, found, segments, Identities(job.video.time_base, point, sure))
+    try:
+        people = linking.go_on(store)
+    except NotYet:
+        _kept = linking
+        raise
+    if _found(store, job.id) != found:
+        raise NotYet(f"linking job {job.id}: some of its faces are looked for again")
+    return people
 
-    As the surer one fades in or out, or moves off, the other comes or goes by as much.
+
+def _found(store: Store, job_id: str) -> Found:
+    return frozenset(store.list(keys.all_faces(job_id)))
+
+
+def _wake_looks(bench: Workbench, job_id: str, timeline: Timeline) -> None:
+    """Queue the painting of every look that names people: everything has faces, so all of it is ready."""
+    # Listed after the record was written: who adds a look meanwhile sees that, or is seen here.
+    found = JobKeys.read(row.key for row in bench.store.list(keys.prefix(job_id)))
+    for look in filter(timeline.names_people, found.looks):
+        for index in sorted(found.stored - found.painted[look] - found.unpainted[look]):
+            bench.queue.paint(job_id, look, index)
+
+
+def _wake_portraits(bench: Workbench, job_id: str) -> None:
+    people = bench.store.find_record(keys.tracks(job_id), People)
+    if people is None:
+        return
+    there = {row.key for row in bench.store.list(keys.portraits(job_id))}
+    missing = {p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there}
+    for index in sorted(missing):
+        bench.queue.portraits(job_id, index)
+
+
+def run_portraits(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> int:
+    """The portraits task: those of the people who are seen best in one segment; returns how many were made."""
+    known = bench.job(job_id)
+    people = bench.store.find_record(keys.tracks(job_id), People)
+    if known is None or people is None:
+        return 0
+    job, timeline = known
+    store, settings = bench.store, bench.settings
+    here = [person for person in people.portrayed if person.best_segment == index]
+    wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
+    if not wanted:
+        return 0
+
+    def make() -> dict[int, bytes]:
+        run = timeline.run(index)
+        return portraits_of(job, run, StoredBins(store, job_id, run), wanted, settings.threads)
+
+    def plain() -> dict[int, bytes]:
+        return {person.number: plain_portrait() for person in wanted}
+
+    with claimed(bench, job_id, "portraits", index, None, redelivered) as claim:
+        if claim is None:
+            return 0
+        made = attempt(bench, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
+        for number, data in made.items():
+            store.put(keys.portrait(job_id, number), data, "image/jpeg")
+    removed_if_deleted(bench, job_id, [keys.portrait(job_id, number) for number in made])
+    return len(made)
+
+
+def same_numbers(before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]) -> dict[int, int]:
+    """The numbers of people who were known before, by those they have now; whoever is new gets one that nobody had.
+
+    A look that names somebody must go on to mean the same face when a part of the job was looked at again.
+
+    Args:
+        segment: who is where now in the segment of an index, by the new numbers.
     """
-    first, last = SAME_HEAD
-    kept: list[Face] = []
-    for face in sorted((sight.face for sight in sights), key=lambda face: (-face.score, face.box)):
-        opacity = face.opacity
-        for other in kept:
-            on_one_head = min(1.0, max(0.0, (_shared(face.box, other.box) - first) / (last - first)))
-            opacity *= 1 - on_one_head * other.opacity
-        if opacity > 0:
-            kept.append(replace(face, opacity=opacity))
-    return kept
+    numbers: dict[int, int] = {}
+    for person in sorted(before.people, key=lambda person: (person.best_segment, person.number)):
+        there = (frame for frame in segment(person.best_segment).frames if frame.pts == person.best_pts)
+        faces = [face for frame in there for face in frame.faces]
+        best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
+        if best is not None and _iou(best.box, person.best_box) >= SAME_FACE:
+            numbers[best.person] = min(person.number, numbers.get(best.person, person.number))
+    free = max([before.given, *(person.number for person in before.people)])
+    for person in people:
+        if person.number not in numbers:
+            free += 1
+            numbers[person.number] = free
+    return numbers
 
 
-def _without_doubles(sights: list[Sight]) -> list[Face]:
-    """Without the faces held on to that are hidden anyway, with what is seen of the same one."""
-    seen = [sight.face for sight in sights if not sight.held]
-    return seen + [
-        sight.face
-        for sight in sights
-        if sight.held and not any(_covers(other, sight.face) for other in seen if other.identity == sight.face.identity)
-    ]
-
-
-def _covers(face: Face, other: Face) -> bool:
-    """Whether a box with its margin lies within another with its own."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = face.box, other.box, face.margin - other.margin
-    return ax1 - more <= bx1 and ay1 - more <= by1 and ax2 + more >= bx2 and ay2 + more >= by2
-
-
-def _shared(a: Box, b: Box) -> float:
-    """The part of the smaller of two boxes that lies in the other."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
-
-
-def faces_of_picture(record: Faces, hides: bool, card: DetectorCard | None) -> list[Face]:
-    """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
-    lowest, company = scores_for(hides, card).in_picture, working_point(hides, card).company
-    found = []
-    for frame in record.frames:
-        accompanied = company is not None and any(face.score >= company.sure for face in frame.faces)
-        least = min(lowest, company.seed) if company is not None and accompanied else lowest
-        found += [Face(face.box, face.landmarks, face.score) for face in frame.faces if face.score >= least]
-    return found
+def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(0.0, width) * max(0.0, height)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return shared / max(areas - shared, 1e-9)
