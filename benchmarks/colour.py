@@ -21,12 +21,12 @@ import numpy.typing as npt
 import skimage.color
 import skimage.data
 
-from facepaint.jobs import Colour, LightLevels
+from facepaint.records.job import Colour, LightLevels
 from filters.planes import Matrix, rgb_to_yuv
-from tasks.deinterlace import deinterlaced
-from tasks.hdr import HLG, PQ, WHITE, Floats, pq_signal, to_sdr
-from tasks.samples import Samples, planes_of, samples_of
-from tasks.tonemap import back_to_hdr, in_sdr, tone_map
+from tasks.video.deinterlace import deinterlaced
+from tasks.video.hdr import HLG, PQ, WHITE, Floats, pq_signal, to_sdr
+from tasks.video.tonemap import back_to_hdr, in_sdr, tone_map
+from tasks.video.yuv import Samples, planes_of, samples_of
 
 SIZE = (1920, 1080)
 COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}

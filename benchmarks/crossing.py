@@ -11,10 +11,10 @@ import numpy.typing as npt
 from benchmarks import motion
 from benchmarks.clips import Picture
 from benchmarks.motion import FPS, CutClip, Placed
-from facepaint.jobs import Faces
-from facepaint.tracks import TrackedFace
+from facepaint.records.job import Faces
+from facepaint.records.tracks import TrackedFace
 from filters.face import Face
-from tasks.identities import Identities
+from tasks.tracking.people import Identities
 
 WIDTH = 90.0
 """Of the faces, in px."""

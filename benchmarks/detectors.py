@@ -20,15 +20,15 @@ import cv2
 import numpy as np
 import onnxruntime
 
+from facepaint.detectors.labels import LabelledPicture, read_labels
 from facepaint.errors import FacepaintError, UsageError
-from facepaint.labels import LabelledPicture, read_labels
 from models import DetectorModel, find_model
-from models.average_precision import Bools, iou, match
-from models.comparison import Comparison, Measure, Plan, as_markdown, compare
-from models.detections import Floats, Found, Options, detect_all, read_picture
 from models.detector import Pixels
-from models.evaluate import ALARM_IOU, Truth, split, truth_of, working_points
-from models.landmarks import POSES
+from models.lab.evaluation.average_precision import Bools, iou, match
+from models.lab.evaluation.comparison import Comparison, Measure, Plan, as_markdown, compare
+from models.lab.evaluation.detections import Floats, Found, Options, detect_all, read_picture
+from models.lab.evaluation.evaluate import ALARM_IOU, Truth, split, truth_of, working_points
+from models.lab.evaluation.landmarks import POSES
 from models.providers import Runtime
 
 SIDES = (640, 320)

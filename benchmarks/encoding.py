@@ -25,21 +25,21 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.encoders import ENCODERS
-from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile
-from facepaint.looks import Look, parse_look
+from facepaint.looks.look import Look, parse_look
+from facepaint.media.encoders import ENCODERS
+from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile
 from facepaint.settings import Settings
 from models.providers import Runtime
-from tasks.decode import decode_window
 from tasks.detect import detect_segment
-from tasks.encode import SegmentEncoder
-from tasks.encoders import ALLOWANCES, Wish, encoder_options
 from tasks.paint import paint_segment
-from tasks.samples import planes_of
-from tasks.upright import Upright
-from uploader.cut import CutSegment
+from tasks.video.decode import decode_window
+from tasks.video.encode import SegmentEncoder
+from tasks.video.encoder_options import ALLOWANCES, Wish, encoder_options
+from tasks.video.normalize import Upright
+from tasks.video.yuv import planes_of
+from uploader.cutter import CutSegment
 from uploader.probe import probe
-from uploader.read import Reader
+from uploader.reader import Reader
 from uploader.upload import new_job
 
 Planes = list[npt.NDArray[Any]]

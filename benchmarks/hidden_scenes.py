@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from benchmarks.clips import Picture
 from benchmarks.motion import FPS, SIZE, Placed, grainy, scene
-from facepaint.jobs import DetectorSpec
+from facepaint.records.job import DetectorSpec
 from filters.face import Face
 from filters.gallery import portrait, portrait_face
 

@@ -21,9 +21,9 @@ import numpy as np
 import onnxruntime
 import skimage.data
 
-from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.devices import GPUS, Device
 from facepaint.errors import FacepaintError
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import DetectorModel, find_model
 from models.detector import Detector, Pixels, Size
 from models.providers import Runtime

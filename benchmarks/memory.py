@@ -24,13 +24,14 @@ from pathlib import Path
 import av
 
 from benchmarks.clips import make_portrait_clip, repeat_clip
-from facepaint import keys, parts
-from facepaint.boxes import shift_tfdt
 from facepaint.client import Client
-from facepaint.jobs import Faces, Job, Painted, Segment
-from facepaint.processes import Children, wait_until_ready
+from facepaint.media.mp4 import shift_tfdt
+from facepaint.records import keys
+from facepaint.records.job import Faces, Job, Painted, Segment
 from facepaint.settings import Settings
-from facepaint.stack import Stack
+from facepaint.stack import components
+from facepaint.stack.processes import Children, wait_until_ready
+from facepaint.stack.stack import Stack
 
 MIB = 2**20
 POLL_S = 0.02
@@ -92,7 +93,7 @@ def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> l
     """A real worker of one process until so many segments are painted."""
     children = Children()
     try:
-        child = children.start(parts.worker(home, client.settings, processes=1))
+        child = children.start(components.worker(home, client.settings, processes=1))
         wait_until_ready(child, 60)
         wanted = [keys.painted(job_id, look, index) for index in range(segments)]
         peaks: dict[int, int] = {}

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture, backdrop, place, placement
-from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, Segment, decode, encode
+from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile, Segment, decode, encode
 from filters.face import Face
 from models.providers import Runtime
 from tasks.detect import detect_segment
-from uploader.cut import CutSegment
+from uploader.cutter import CutSegment
 from uploader.probe import probe
-from uploader.read import Reader
+from uploader.reader import Reader
 
 Floats = npt.NDArray[np.float64]
 

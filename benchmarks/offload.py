@@ -25,13 +25,13 @@ import av
 import cv2
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Faces, Job, Painted, Segment
-from facepaint.looks import Look, parse_look
+from facepaint.jobs.readiness import Timeline
+from facepaint.looks.look import Look, parse_look
+from facepaint.records import keys
+from facepaint.records.job import Faces, Job, Painted, Segment
 from facepaint.settings import Settings
-from facepaint.stack import Stack, private_stack
-from facepaint.wake import Timeline
+from facepaint.stack.stack import Stack, private_stack
 from models.providers import Runtime
 from tasks.detect import detect_segment
 from tasks.paint import paint_segment

@@ -27,9 +27,9 @@ from benchmarks import crossing, motion, seams, sheets
 from benchmarks.motion import FPS, Motion
 from benchmarks.residuals import FAST, STILL, WANDERING, made_up, residuals
 from benchmarks.trembling import nearest, trembling
-from facepaint.jobs import Faces
+from facepaint.records.job import Faces
 from filters.face import Face
-from tasks import track
+from tasks.tracking import tracker
 
 MOTIONS = (
     *(motion.still(width) for width in (40, 80, 160)),
@@ -116,7 +116,7 @@ def trembling_table(seen: Sequence[Seen], before: Any = None) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for one in seen:
         truth = one.motion.faces
-        ways = [one.unsmoothed, *([one.tracked(before)] if before else []), one.tracked(track)]
+        ways = [one.unsmoothed, *([one.tracked(before)] if before else []), one.tracked(tracker)]
         raw, *others = (trembling(truth, found, FPS) for found in ways)
         now = others[-1]
         every = (raw, *others)
@@ -154,9 +154,9 @@ def _clips() -> Path | None:
 
 def _tracking_of(revision: str) -> Any:
     """The tracking of an older revision, as a module that is in no file."""
-    source = next(filter(None, (_source(revision, name) for name in ("tasks/track.py", "tasks/tracking.py"))), None)
+    source = next(filter(None, (_source(revision, name) for name in ("tasks/tracking/tracker.py", "tasks/tracking.py"))), None)
     if source is None:
-        raise SystemExit(f"{revision} has neither tasks/track.py nor tasks/tracking.py")
+        raise SystemExit(f"{revision} has neither tasks/tracking/tracker.py nor tasks/tracking.py")
     module = types.ModuleType("benchmarks.before")
     sys.modules[module.__name__] = module  # dataclasses look their module up
     exec(compile(source, revision, "exec"), module.__dict__)

@@ -20,13 +20,13 @@ import numpy.typing as npt
 
 from benchmarks.clips import Picture
 from benchmarks.motion import cut_clip, detect_clip
-from facepaint.jobs import Box
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
+from facepaint.records.job import Box
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import make_painter
-from tasks.identities import Identities
-from tasks.track import STICKERS
+from tasks.tracking.people import Identities
+from tasks.tracking.tracker import STICKERS
 
 Floats = npt.NDArray[np.float64]
 

@@ -29,8 +29,16 @@ import cv2
 import numpy as np
 
 from benchmarks.landmark_fitters import FaceMesh, Pixels, ShapePredictor, disagreement, roll
+from facepaint.detectors.labels import (
+    IMAGES,
+    LabelledFace,
+    LabelledPicture,
+    Landmarks,
+    picture_path,
+    read_labels,
+    write_labels,
+)
 from facepaint.errors import FacepaintError, InputError
-from facepaint.labels import IMAGES, LabelledFace, LabelledPicture, Landmarks, picture_path, read_labels, write_labels
 
 SMALLEST_PX = 24
 """Longer side of a face's box in px; below it the two fitters guess from their mean faces."""

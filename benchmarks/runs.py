@@ -18,11 +18,11 @@ from pathlib import Path
 
 import av
 
-import tasks.decode
+import tasks.video.decode
 from benchmarks.clips import scenes
-from uploader.cut import GROWTH, MAX_WORK_PX, CutSegment
+from uploader.cutter import GROWTH, MAX_WORK_PX, CutSegment
 from uploader.probe import Probe, probe
-from uploader.read import Reader
+from uploader.reader import Reader
 
 FPS = 30
 SEGMENT_S = 2
@@ -103,14 +103,14 @@ def make_run(path: Path, seconds: float, size: tuple[int, int]) -> Path:
 
 def measure(probed: Probe, segments: Sequence[CutSegment], kept: bool) -> tuple[int, float]:
     """Decode every window in order, as one process does; the frames shown and the CPU seconds."""
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     shown, began = 0, time.process_time()
     for number in range(len(segments)):
         run = [segment.record for segment in segments[: number + 1]]
         bins = [segment.data for segment in segments[: number + 1]]
         if not kept:
-            tasks.decode._kept.clear()
-        shown += sum(1 for _ in tasks.decode.decode_window(probed.video, run, bins))
+            tasks.video.decode._kept.clear()
+        shown += sum(1 for _ in tasks.video.decode.decode_window(probed.video, run, bins))
     return shown, time.process_time() - began
 
 

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from benchmarks import crossing, motion
 from benchmarks.motion import CutClip, cut_clip, detect_clip
 from benchmarks.trembling import corners
-from facepaint.jobs import REACH_S, Box, Faces
+from facepaint.records.job import REACH_S, Box, Faces
 from filters.face import Face
-from tasks.identities import Identities
-from tasks.track import STICKERS, Tracks, WorkingPoint
+from tasks.tracking.people import Identities
+from tasks.tracking.tracker import STICKERS, Tracks, WorkingPoint
 
 Floats = npt.NDArray[np.float64]
 

@@ -21,13 +21,13 @@ from benchmarks.clips import Picture
 from benchmarks.motion import CutClip, Motion, cut_clip, detect_clip
 from benchmarks.seams import reach, tracked
 from benchmarks.trembling import corners, nearest
-from facepaint.jobs import Faces
-from facepaint.looks import Look, parse_look
+from facepaint.looks.look import Look, parse_look
+from facepaint.records.job import Faces
 from filters.face import Face, pose_of
 from filters.planes import Planes
 from filters.registry import Painter, make_painter
 from tasks.paint import paint_segment
-from tasks.track import STICKERS, Tracks
+from tasks.tracking.tracker import STICKERS, Tracks
 
 CLIPS = (
     "head-pose-two.mp4",

@@ -9,9 +9,9 @@ import numpy.typing as npt
 
 from filters.artwork import svg_artwork
 from filters.face import Face, pose_of
-from filters.parts import placed
+from filters.layers import placed
 from filters.pose import HeadPose, head_poses
-from filters.wardrobe import STICKERS
+from filters.stickers_table import STICKERS
 
 Floats = npt.NDArray[np.float64]
 

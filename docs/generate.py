@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 import typer.cli
 
-from facepaint.cli import app
+from facepaint.cli.app import app
 from facepaint.settings import CONNECTION_FIELDS, Settings
 from filters.reference import filters_page
 

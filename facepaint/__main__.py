@@ -1,5 +1,5 @@
 """``python -m facepaint`` is the console script ``facepaint``."""
 
-from facepaint.cli import main
+from facepaint.cli.app import main
 
 main()

@@ -15,24 +15,32 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facepaint import keys
 from facepaint.errors import InputError, JobError, ServiceError
-from facepaint.jobs import Painted
-from facepaint.looks import Look, parse_look
-from facepaint.people import find_people
-from facepaint.repaint import repaint
+from facepaint.jobs.maintenance import delete_job, queue_missing, resume_job, revive
+from facepaint.jobs.people import find_people
+from facepaint.jobs.readiness import looks_of
+from facepaint.jobs.repaint import repaint
+from facepaint.jobs.status import (
+    JobStatus,
+    JobSummary,
+    Known,
+    find_job,
+    in_parallel,
+    job_status,
+    list_jobs,
+)
+from facepaint.looks.look import Look, parse_look
+from facepaint.records import keys
+from facepaint.records.job import Painted
+from facepaint.records.tracks import People
 from facepaint.settings import Settings
-from facepaint.status import JobStatus, JobSummary, Known, find_job, in_parallel, job_status, list_jobs
 from facepaint.store import Store
-from facepaint.tracks import People
-from facepaint.upkeep import delete_job, queue_missing, resume_job, revive
-from facepaint.wake import looks_of
 
 if TYPE_CHECKING:
     from facepaint.queue import Queue
     from uploader.upload import UploadProgress, UploadResult
     from viewer.follow import Patience
-    from viewer.save import SaveReport
+    from viewer.save.save import SaveReport
 
 POLL_S = 1.0
 
@@ -93,7 +101,7 @@ class Client:
         on_progress: "Callable[[UploadProgress], None] | None" = None,
     ) -> "UploadResult":
         """Upload still pictures as one job."""
-        from uploader.pictures import upload_pictures
+        from uploader.images import upload_pictures
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
         files = [Path(path) for path in paths]
@@ -213,7 +221,7 @@ class Client:
         return found
 
     def repaint(self, job_id: str, filters: Sequence[str] | Look) -> str:
-        """Have a job painted with another look; returns the look's id. Raises as `facepaint.repaint.repaint`."""
+        """Have a job painted with another look; returns the look's id. Raises as `facepaint.jobs.repaint.repaint`."""
         from uploader.stickers import store_stickers
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
@@ -233,9 +241,9 @@ class Client:
     ) -> "SaveReport":
         """Save a job's painted video as one file, waiting for what is still being made.
 
-        ``on_trouble`` is told, in one line, what is being waited out. Raises as `viewer.save.save`.
+        ``on_trouble`` is told, in one line, what is being waited out. Raises as `viewer.save.save.save`.
         """
-        from viewer.save import save
+        from viewer.save.save import save
 
         look_id = self.look_of(job_id, look)
         return save(
@@ -262,8 +270,8 @@ class Client:
         on_progress: Callable[[int, int], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Save a job's painted pictures under their names into a folder. Raises as `viewer.pictures.save_pictures`."""
-        from viewer.pictures import save_pictures
+        """Save a job's painted pictures under their names into a folder. Raises as `viewer.save.images.save_pictures`."""
+        from viewer.save.images import save_pictures
 
         look_id = self.look_of(job_id, look)
         return save_pictures(

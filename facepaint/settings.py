@@ -15,10 +15,10 @@ import platformdirs
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from facepaint.cards import DEFAULT_DETECTOR
 from facepaint.devices import Device
-from facepaint.encoders import EncoderName
 from facepaint.errors import ServiceError, UsageError
+from facepaint.media.encoders import EncoderName
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 
 Preset = Literal[
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"

@@ -17,7 +17,7 @@ import botocore.session
 from botocore.config import Config
 
 from facepaint.errors import ObjectMissing, StoreUnreachable
-from facepaint.jobs import decode, encode
+from facepaint.records.job import decode, encode
 from facepaint.settings import Settings
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ class Store:
             return
 
     def put_record(self, key: str, record: object) -> None:
-        """Store one of the records of `facepaint.jobs` as JSON."""
+        """Store one of the records of `facepaint.records.job` as JSON."""
         self.put(key, encode(record), "application/json")
 
     def get_record(self, key: str, cls: type[T]) -> T:
-        """Read a record; see `get` and `facepaint.jobs.decode` for what may be raised."""
+        """Read a record; see `get` and `facepaint.records.job.decode` for what may be raised."""
         return decode(cls, self.get(key), key)
 
     def find_record(self, key: str, cls: type[T]) -> T | None:

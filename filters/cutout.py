@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from facepaint.errors import InputError
-from facepaint.pictures import in_8_bits
+from facepaint.media.images import in_8_bits
 from filters.artwork import premultiplied
 from filters.planes import Pixels
 

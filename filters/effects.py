@@ -12,7 +12,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from facepaint.looks import FilterSpec
+from facepaint.looks.look import FilterSpec
 from filters.affine import Affine
 from filters.area import Area, ellipsoid
 from filters.face import Face, pose_of

@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facepaint.catalogue import CATALOGUE
 from facepaint.errors import UsageError
-from facepaint.looks import FilterSpec, Look, parse_filter
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.looks.look import FilterSpec, Look, parse_filter
 from filters.artwork import asset, svg_rgba
 from filters.face import Face
 from filters.planes import Pixels, Planes

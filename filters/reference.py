@@ -1,6 +1,6 @@
 """The page about filters, `docs/filters.md`, from the catalogue."""
 
-from facepaint.catalogue import CATALOGUE, FilterKind, Option
+from facepaint.looks.catalogue import CATALOGUE, FilterKind, Option
 
 INTRODUCTION = """# Filters
 

@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from facepaint.looks import FilterSpec, Look
+from facepaint.looks.look import FilterSpec, Look
 from filters.effects import EFFECTS, Effect
 from filters.face import Face
-from filters.hiding import HIDING, Hiding
-from filters.light import Scene
 from filters.planes import Planes, Region
+from filters.redaction import HIDING, Hiding
+from filters.scene_light import Scene
 from filters.stickers import Sticker, UserSticker
+from filters.stickers_table import STICKERS
 from filters.text import ribbon_with_words
-from filters.wardrobe import STICKERS
 from filters.warps import WARPS, Warp
 
 
@@ -34,7 +34,7 @@ FILTERS: Mapping[str, Maker] = {
     "text": ribbon_with_words,
     **dict.fromkeys(HIDING, Hiding.of_spec),
 }
-"""How each filter of `facepaint.looks.CATALOGUE` is made."""
+"""How each filter of `facepaint.looks.look.CATALOGUE` is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Painter:
     size: tuple[int, int] = (0, 0)
 
     def keyed(self, secret: bytes | None) -> "Painter":
-        """The same, the noise on hidden faces made of a secret: see `filters.hiding.Hiding`."""
+        """The same, the noise on hidden faces made of a secret: see `filters.redaction.Hiding`."""
         filters = (
             (spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in self.filters
         )

@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facepaint.errors import InputError
-from facepaint.looks import FilterSpec
+from facepaint.looks.look import FilterSpec
 from filters.artwork import PX_PER_UNIT, SPRITE_PX_PER_UNIT, Artwork, svg_artwork
+from filters.blit import stamp
 from filters.cutout import read_sticker
 from filters.face import Face, pose_of
-from filters.parts import UNITS, Part, placed, shown
+from filters.layers import UNITS, Part, placed, shown
 from filters.planes import Planes, Region
-from filters.stamp import stamp
-from filters.wardrobe import STICKERS
+from filters.stickers_table import STICKERS
 
 FACE_SIDES = (2.3, 2.95)
 """Width and height of what a user's picture covers, in eye distances: a little more than the box of a face does."""

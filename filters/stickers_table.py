@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
+from filters.layers import Part
 from filters.motion import Motion
-from filters.parts import Part
 
 HEARTS = 6
 STARS = 5

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import cv2
 import numpy as np
 
-from facepaint.looks import FilterSpec
+from facepaint.looks.look import FilterSpec
 from filters.artwork import PX_PER_UNIT, Artwork, svg_rgba
-from filters.parts import Part
+from filters.layers import Part
 from filters.planes import Pixels
 from filters.stickers import Sticker
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.looks import FilterSpec
+from facepaint.looks.look import FilterSpec
 from filters.affine import Affine
 from filters.face import Face, pose_of
 from filters.planes import Pixels, Planes, Region

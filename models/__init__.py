@@ -5,9 +5,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from facepaint.cards import DetectorCard
-from facepaint.detectors import KNOWN, SHIPPED, card_beside, find_detector, is_intact, read_card
+from facepaint.detectors.registry import (
+    KNOWN,
+    SHIPPED,
+    card_beside,
+    find_detector,
+    is_intact,
+    read_card,
+)
 from facepaint.errors import UsageError
+from facepaint.records.detector_card import DetectorCard
 
 # ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.cards import DecoderName
+from facepaint.records.detector_card import DecoderName
 
 Floats = npt.NDArray[np.float32]
 Outputs = Mapping[str, Floats]

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.cards import DetectorCard
+from facepaint.detectors.onnx_graph import read_network
 from facepaint.errors import DeviceError, FacepaintError, UsageError
-from facepaint.jobs import Candidate
-from facepaint.onnx_file import read_network
+from facepaint.records.detector_card import DetectorCard
+from facepaint.records.job import Candidate
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs, Raw, WrongOutputs
 from models.providers import AUTO, Runtime
@@ -18,7 +18,7 @@ from models.session import Floats, Session, in_one_line, is_for_gpu
 Pixels = npt.NDArray[np.uint8]
 
 LOWEST_SCORE = 0.15
-"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.track`."""
+"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.tracking.tracker`."""
 
 NMS_IOU = 0.42
 

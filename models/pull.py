@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-from facepaint.cards import DetectorCard
-from facepaint.detectors import KNOWN, KnownDetector, fetched_path, is_intact
+from facepaint.detectors.registry import KNOWN, KnownDetector, fetched_path, is_intact
 from facepaint.errors import InputError, ServiceError, UsageError
+from facepaint.records.detector_card import DetectorCard
 
 TIMEOUT_S = 30
 """Of each wait for the server, not of the whole."""

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
+from facepaint.detectors.onnx_graph import with_sizes
 from facepaint.devices import GPUS, PROVIDERS, Device
 from facepaint.errors import DeviceError, FacepaintError, UsageError
-from facepaint.onnx_file import with_sizes
 from facepaint.settings import cache_folder
 from models.providers import AUTO, BATCHES, Runtime, devices_for, providers_for
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from facepaint import keys
 from facepaint.errors import DeviceError, EncoderMissing, FacepaintError, NotYet, ServiceError, UnreadableMedia
-from facepaint.jobs import Claim, Failed, Job, Segment
-from facepaint.keys import Task
+from facepaint.jobs.readiness import Timeline, load_job
+from facepaint.jobs.status import alive_workers
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Claim, Failed, Job, Segment
+from facepaint.records.keys import Task
 from facepaint.settings import Settings
-from facepaint.status import alive_workers
 from facepaint.store import Store
-from facepaint.wake import Timeline, load_job
 
 log = logging.getLogger(__name__)
 

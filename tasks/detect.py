@@ -8,17 +8,17 @@ import av
 import cv2
 import numpy as np
 
-from facepaint.jobs import Faces, FrameFaces, Job, Segment, VideoStream
+from facepaint.records.job import Faces, FrameFaces, Job, Segment, VideoStream
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
 from models.providers import AUTO, Runtime
-from tasks.decode import Bins, DecodeReport, decode_window
-from tasks.hdr import is_hdr
-from tasks.samples import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 from tasks.stopwatch import Stopwatch
-from tasks.tonemap import in_sdr
-from tasks.track import cut_score
-from tasks.upright import shown_samples, source_colour
+from tasks.tracking.tracker import cut_score
+from tasks.video.decode import Bins, DecodeReport, decode_window
+from tasks.video.hdr import is_hdr
+from tasks.video.normalize import shown_samples, source_colour
+from tasks.video.tonemap import in_sdr
+from tasks.video.yuv import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 
 SIGNATURE_SIZE = (16, 9)
 

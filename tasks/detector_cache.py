@@ -8,11 +8,11 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-from facepaint import keys
-from facepaint.cards import DetectorCard
-from facepaint.detectors import MAX_BYTES
+from facepaint.detectors.registry import MAX_BYTES
 from facepaint.errors import InputError, ObjectMissing, UsageError
-from facepaint.jobs import DetectorSpec
+from facepaint.records import keys
+from facepaint.records.detector_card import DetectorCard
+from facepaint.records.job import DetectorSpec
 from facepaint.settings import cache_folder
 from facepaint.store import Store
 from models import DetectorModel, shipped_model

@@ -12,22 +12,22 @@ import numpy.typing as npt
 from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
-from facepaint.cards import DetectorCard
-from facepaint.jobs import Faces, FrameFaces, Job, Painted
-from facepaint.looks import Look
-from facepaint.pictures import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
+from facepaint.looks.look import Look
+from facepaint.media.images import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
+from facepaint.records.detector_card import DetectorCard
+from facepaint.records.job import Faces, FrameFaces, Job, Painted
 from filters.face import Face
-from filters.light import Scene
 from filters.planes import Planes
 from filters.registry import Painter
+from filters.scene_light import Scene
 from models import DetectorModel, shipped_model
 from models.providers import AUTO, Runtime
-from tasks.brush import known_times, sound
 from tasks.detect import load_detector
-from tasks.metadata import orientation, save_options
+from tasks.image_metadata import orientation, save_options
 from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
-from tasks.track import faces_of_picture
+from tasks.tracking.tracker import faces_of_picture
+from tasks.video.painter import known_times, sound
 
 JPEG_QUALITY = 92
 """Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""

@@ -6,19 +6,19 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from facepaint.jobs import Faces, Job, LightLevels, Painted, Segment
-from facepaint.looks import Look
-from facepaint.tracks import Lookup
+from facepaint.looks.look import Look
+from facepaint.records.job import Faces, Job, LightLevels, Painted, Segment
+from facepaint.records.tracks import Lookup
 from filters.registry import Painter, make_painter
-from tasks.bare import bare_frame
-from tasks.brush import Brush, known_times, sound
-from tasks.canvas import Canvas
-from tasks.decode import Bins, DecodeReport, decode_window, window_times
-from tasks.detectors import card_of
-from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.detector_cache import card_of
 from tasks.stopwatch import Stopwatch
-from tasks.track import Tracks, working_point
-from tasks.upright import Upright
+from tasks.tracking.tracker import Tracks, working_point
+from tasks.video.canvas import Canvas
+from tasks.video.decode import Bins, DecodeReport, decode_window, window_times
+from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.video.normalize import Upright
+from tasks.video.painter import Brush, known_times, sound
+from tasks.video.strip_side_data import bare_frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +128,7 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
 def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes) -> Painter:
     """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256.
 
-    ``secret`` is something that only the source's owner knows: see `filters.hiding.Hiding`.
+    ``secret`` is something that only the source's owner knows: see `filters.redaction.Hiding`.
     """
     return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
 

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.jobs import Box, Job, Segment
-from facepaint.tracks import Person
-from tasks.decode import Bins, decode_window
-from tasks.deinterlace import deinterlaced
-from tasks.upright import Upright
+from facepaint.records.job import Box, Job, Segment
+from facepaint.records.tracks import Person
+from tasks.video.decode import Bins, decode_window
+from tasks.video.deinterlace import deinterlaced
+from tasks.video.normalize import Upright
 
 SIDE = 160
 """Px of a portrait, which is square."""

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
-from facepaint import keys
 from facepaint.errors import NotYet
-from facepaint.jobs import Faces, Job, decode
-from facepaint.keys import JobKeys
-from facepaint.status import in_parallel
+from facepaint.jobs.readiness import Timeline, is_linked
+from facepaint.jobs.status import in_parallel
+from facepaint.records import keys
+from facepaint.records.job import Faces, Job, decode
+from facepaint.records.keys import JobKeys
+from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
-from facepaint.tracks import People, Person, TrackedFace, TrackedSegment
-from facepaint.wake import Timeline, is_linked
-from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
-from tasks.detectors import card_of
-from tasks.identities import Identities
+from tasks.context import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.detector_cache import card_of
 from tasks.portraits import plain_portrait, portraits_of
-from tasks.track import working_point
+from tasks.tracking.people import Identities
+from tasks.tracking.tracker import working_point
 
 log = logging.getLogger(__name__)
 

@@ -7,21 +7,21 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from facepaint import keys
 from facepaint.errors import JobError, ObjectMissing
-from facepaint.jobs import Faces, Failed, Job, Painted, Segment, decode
-from facepaint.looks import Look
-from facepaint.people import nobodys
+from facepaint.jobs.people import nobodys
+from facepaint.jobs.readiness import Timeline, is_linked, is_ready, wake, wake_link
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.job import Faces, Failed, Job, Painted, Segment, decode
+from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
 from facepaint.store import Store
-from facepaint.tracks import Lookup, People, TrackedSegment, lookup_of
-from facepaint.wake import Timeline, is_linked, is_ready, wake, wake_link
 from models.providers import Runtime
-from tasks.bench import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.context import StoredBins, Workbench, attempt, claimed, removed_if_deleted
 from tasks.detect import detect_segment
-from tasks.detectors import card_of, model_of
-from tasks.encoders import require_encoder
+from tasks.detector_cache import card_of, model_of
+from tasks.images import detect_picture, paint_picture
 from tasks.paint import Result, blank_segment, paint_segment
-from tasks.pictures import detect_picture, paint_picture
+from tasks.video.encoder_options import require_encoder
 
 
 def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> Faces | None:

@@ -16,17 +16,17 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from facepaint import keys
 from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError, UsageError
-from facepaint.jobs import WorkerInfo
-from facepaint.keys import JOB_ID, LOOK_ID
 from facepaint.queue import DETECT, LINK, PAINT, PORTRAITS, QUEUES, Queue, make_app
+from facepaint.records import keys
+from facepaint.records.job import WorkerInfo
+from facepaint.records.keys import JOB_ID, LOOK_ID
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models.session import check_device
-from tasks.bench import Workbench
-from tasks.encoders import encoders_here
-from tasks.link import run_link, run_portraits
+from tasks.context import Workbench
+from tasks.track import run_link, run_portraits
+from tasks.video.encoder_options import encoders_here
 from tasks.work import run_detect, run_paint
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _forget_bench(**_: Any) -> None:
 
 
 class SegmentTask(Task):  # type: ignore[type-arg]
-    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.bench`."""
+    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.context`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:

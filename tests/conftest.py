@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 import redis
 
-from facepaint import parts
-from facepaint.processes import Child, Children, wait_until_ready
 from facepaint.queue import Queue
 from facepaint.settings import Settings
-from facepaint.stack import Stack
+from facepaint.stack import components
+from facepaint.stack.processes import Child, Children, wait_until_ready
+from facepaint.stack.stack import Stack
 from facepaint.store import Store
-from tests.media import Media
+from tests.support.clips import Media
 
 _numbers = itertools.count(1)
 
@@ -107,7 +107,7 @@ def start_worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[S
 
     def start(settings: Settings = settings, name: str = "worker", **options: object) -> Child:
         named = settings.model_copy(update={"worker_name": f"{settings.worker_name}-{name}"})
-        child = children.start(parts.worker(tmp_path, named, name, **{"processes": 1, **options}))
+        child = children.start(components.worker(tmp_path, named, name, **{"processes": 1, **options}))
         wait_until_ready(child, 60)
         return child
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facepaint.errors import InputError, NoPicture, UnreadableMedia
-from facepaint.media import check_file
-from facepaint.pictures import STILLS, is_animated, open_picture
+from facepaint.media.images import STILLS, is_animated, open_picture
+from facepaint.media.open import check_file
 from uploader.probe import probe
 
 MOTION_JPEG = (".mjpeg", ".mjpg")

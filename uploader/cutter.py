@@ -1,6 +1,6 @@
 """Cut demuxed packets into segments. Pure: packets in, segments out, no file and no storage.
 
-The rules are those of `facepaint.jobs.Segment`. A segment ends at the first keyframe at or after ``segment_s``. Where
+The rules are those of `facepaint.records.job.Segment`. A segment ends at the first keyframe at or after ``segment_s``. Where
 none comes within twice that, it ends at any packet and the next ones are decoded from where this run began; there
 segments grow, since each is decoded from the run's beginning.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from facepaint.jobs import AudioPacket, Packet, Segment
+from facepaint.records.job import AudioPacket, Packet, Segment
 
 GROWTH = (1, 1, 2, 4)
 """Lengths of the segments of a run without keyframes, in ``segment_s``; the last one goes on."""

@@ -1,8 +1,8 @@
 """A detector that the workers do not bring along: checked before anything is stored, stored under its sha256."""
 
-from facepaint import keys
-from facepaint.detectors import find_detector
-from facepaint.jobs import DetectorSpec
+from facepaint.detectors.registry import find_detector
+from facepaint.records import keys
+from facepaint.records.job import DetectorSpec
 from facepaint.settings import Settings
 from facepaint.store import Store
 

@@ -13,11 +13,11 @@ from av.container import InputContainer
 from av.stream import Discard
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import VideoStream
-from facepaint.media import open_media, orientation
-from uploader.restored_times import RestoredTimes, can_restore
+from facepaint.media.decoder import open_decoder, packet_of
+from facepaint.media.open import open_media, orientation
+from facepaint.records.job import VideoStream
+from uploader.pts_recovery import RestoredTimes, can_restore
 from uploader.side_data import needed_side_data
 
 MAX_BYTES = 64 * 2**20
@@ -39,7 +39,7 @@ class Beginning:
     """The first frame as a worker's decoder gives it, and the first packet of every track, by stream number.
 
     ``told`` is the first frame with all that the container tells of its colours and light, which no worker sees.
-    ``rotation`` and ``mirrored`` as in `facepaint.jobs.VideoStream`.
+    ``rotation`` and ``mirrored`` as in `facepaint.records.job.VideoStream`.
     """
 
     first: av.VideoFrame
@@ -73,7 +73,7 @@ def decode_beginning(
     """Decode until there is a frame, and read until each sound track has brought a packet.
 
     Args:
-        restored: the packets' times are to be told from the order of showing, see `uploader.restored_times`.
+        restored: the packets' times are to be told from the order of showing, see `uploader.pts_recovery`.
 
     Raises:
         UnorderedTimes: the frames carry no usable times.

@@ -8,18 +8,27 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import DetectorSpec, Extras, Job, OutputProfile, Packet, Sealed, Segment, SourceFile
-from facepaint.keys import new_job_id
-from facepaint.looks import Look
-from facepaint.names import told_apart
+from facepaint.looks.look import Look
 from facepaint.queue import Queue
+from facepaint.records.job import (
+    DetectorSpec,
+    Extras,
+    Job,
+    OutputProfile,
+    Packet,
+    Sealed,
+    Segment,
+    SourceFile,
+)
+from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
 from facepaint.store import Store
-from uploader.cut import CutSegment
-from uploader.detectors import store_detector
+from facepaint.text import told_apart
+from uploader.cutter import CutSegment
+from uploader.detector import store_detector
 from uploader.probe import name_of
+from uploader.segment_writer import SegmentStorer
 from uploader.stickers import store_stickers
-from uploader.store_segments import SegmentStorer
 from uploader.upload import OnProgress, UploadProgress, UploadResult
 
 GIF = b"GIF8"
@@ -34,7 +43,7 @@ def upload_pictures(
     settings: Settings,
     on_progress: OnProgress | None = None,
 ) -> UploadResult:
-    """Upload pictures, already known to be some (see `uploader.inputs`), as one job.
+    """Upload pictures, already known to be some (see `uploader.classify`), as one job.
 
     Raises:
         UsageError: there are none, or the look names people.

@@ -16,12 +16,20 @@ from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import AudioStream, Chapter, Colour, SourceFile, VideoStream
-from facepaint.media import carries_no_times, chapters_of, check_file, dispositions, main_video, open_media, track_title
-from facepaint.templates import make_template
-from uploader.beginning import Beginning, UnorderedTimes, decode_beginning, late_packets
-from uploader.left_out import left_out
-from uploader.light import dynamic_metadata, light_levels
+from facepaint.media.codec_params import make_template
+from facepaint.media.open import (
+    carries_no_times,
+    chapters_of,
+    check_file,
+    dispositions,
+    main_video,
+    open_media,
+    track_title,
+)
+from facepaint.records.job import AudioStream, Chapter, Colour, SourceFile, VideoStream
+from uploader.first_frames import Beginning, UnorderedTimes, decode_beginning, late_packets
+from uploader.hdr_metadata import dynamic_metadata, light_levels
+from uploader.ignored_streams import left_out
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
@@ -44,7 +52,7 @@ class Probe:
     """What is known of a video before it is cut.
 
     ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``restored``: the times of its
-    packets are to be told from the order of showing, see `uploader.restored_times`. ``dynamic`` names the metadata of
+    packets are to be told from the order of showing, see `uploader.pts_recovery`. ``dynamic`` names the metadata of
     single pictures that is not carried on, ``others`` the tracks that have no place in the result.
     """
 

@@ -17,7 +17,7 @@ import av.error
 from av.bitstream import BitStreamFilterContext
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.decoder import packet_of
+from facepaint.media.decoder import packet_of
 
 VOP_START = b"\x00\x00\x01\xb6"
 B_TYPE = 2

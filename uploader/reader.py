@@ -13,15 +13,15 @@ import av.error
 from av.container import InputContainer
 from av.stream import Stream
 
-from facepaint.jobs import AudioPacket, Extras, Packet
-from facepaint.media import open_media
-from uploader.cut import CutSegment, Cutter
+from facepaint.media.open import open_media
+from facepaint.records.job import AudioPacket, Extras, Packet
+from uploader.cutter import CutSegment, Cutter
 from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
-from uploader.restored_times import RestoredTimes
+from uploader.pts_recovery import RestoredTimes
 from uploader.side_data import SideData
 from uploader.subtitles import SubtitleReader
-from uploader.timeline import Timeline
+from uploader.timestamp_splicing import Timeline
 
 MISSING_S = 1
 """A file that ends this much before it says it does was cut off."""

@@ -9,16 +9,16 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from facepaint import keys
 from facepaint.errors import JobDeleted, QueueUnreachable, StoreUnreachable
-from facepaint.jobs import Extras, Job, Sealed
-from facepaint.keys import JobKeys
-from facepaint.looks import Look
+from facepaint.jobs.maintenance import queue_missing
+from facepaint.jobs.readiness import wake
+from facepaint.looks.look import Look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Extras, Job, Sealed
+from facepaint.records.keys import JobKeys
 from facepaint.store import Store
-from facepaint.upkeep import queue_missing
-from facepaint.wake import wake
-from uploader.cut import CutSegment
+from uploader.cutter import CutSegment
 
 T = TypeVar("T")
 

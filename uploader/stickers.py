@@ -4,11 +4,11 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
-from facepaint import keys
 from facepaint.errors import InputError
-from facepaint.looks import FilterSpec, Look
-from facepaint.media import check_file
-from facepaint.pictures import open_picture
+from facepaint.looks.look import FilterSpec, Look
+from facepaint.media.images import open_picture
+from facepaint.media.open import check_file
+from facepaint.records import keys
 from facepaint.store import Store
 
 MAX_PIXELS = 40_000_000

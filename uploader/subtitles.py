@@ -8,9 +8,9 @@ from typing import Any
 import av
 from av.stream import Stream
 
-from facepaint.jobs import Subtitles
-from facepaint.media import dispositions, track_title
-from facepaint.templates import make_template
+from facepaint.media.codec_params import make_template
+from facepaint.media.open import dispositions, track_title
+from facepaint.records.job import Subtitles
 
 MAX_BYTES = 4 * 2**20
 TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})

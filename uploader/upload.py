@@ -8,24 +8,24 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from facepaint import keys
-from facepaint.animation import is_animation
-from facepaint.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import DetectorSpec, Job, OutputProfile, Sealed
-from facepaint.keys import new_job_id
-from facepaint.looks import Look
-from facepaint.privacy import private_extras, private_job
+from facepaint.jobs.readiness import looks_of
+from facepaint.jobs.status import alive_workers, find_job
+from facepaint.looks.look import Look
+from facepaint.media.animated_webp import is_animation
+from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note
+from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, Sealed
+from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
-from facepaint.status import alive_workers, find_job
 from facepaint.store import Store
-from facepaint.wake import looks_of
-from uploader.detectors import store_detector
+from uploader.detector import store_detector
 from uploader.probe import Probe, probe, source_file
-from uploader.read import Reader
+from uploader.reader import Reader
+from uploader.segment_writer import SegmentStorer
 from uploader.stickers import store_stickers
-from uploader.store_segments import SegmentStorer
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,6 @@
 
 import sys
 
-from viewer.serve import main
+from viewer.server.serve import main
 
 sys.exit(main())

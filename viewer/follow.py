@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from facepaint import keys
 from facepaint.errors import InputError, JobDeleted, JobError, ObjectMissing, ServiceError, StoreUnreachable
-from facepaint.jobs import Failed, Painted, Sealed
-from facepaint.keys import ABANDONED_AFTER_S
-from facepaint.status import find_job
+from facepaint.jobs.status import find_job
+from facepaint.records import keys
+from facepaint.records.job import Failed, Painted, Sealed
+from facepaint.records.keys import ABANDONED_AFTER_S
 from facepaint.store import Store
 
 T = TypeVar("T")
@@ -85,7 +85,7 @@ def follow(
     """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the job's end.
 
     The end is known once the job is sealed. ``revive`` is called with the number of a segment that was waited for too
-    long (see `facepaint.upkeep.revive`); ``stop`` ends the waiting and the iteration.
+    long (see `facepaint.jobs.maintenance.revive`); ``stop`` ends the waiting and the iteration.
 
     Raises:
         UnknownJob: there is no such job.

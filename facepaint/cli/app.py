@@ -11,13 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from facepaint import __version__, jobs_cli, paint_cli
-from facepaint.catalogue import CATALOGUE
-from facepaint.detectors_cli import app as detectors
+from facepaint import __version__
+from facepaint.cli import jobs, paint
+from facepaint.cli.detectors import app as detectors
+from facepaint.cli.options import AsJson
+from facepaint.cli.tables import print_filters
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
-from facepaint.options import AsJson
+from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
-from facepaint.tables import print_filters
 
 INTERRUPTED = 130
 
@@ -42,17 +43,17 @@ def version_option(
 
 
 for command in (
-    paint_cli.run,
-    paint_cli.up,
-    paint_cli.worker,
-    paint_cli.upload,
-    paint_cli.repaint,
-    jobs_cli.view,
-    jobs_cli.jobs,
-    jobs_cli.status,
-    jobs_cli.faces,
-    jobs_cli.resume,
-    jobs_cli.delete,
+    paint.run,
+    paint.up,
+    paint.worker,
+    paint.upload,
+    paint.repaint,
+    jobs.view,
+    jobs.jobs,
+    jobs.status,
+    jobs.faces,
+    jobs.resume,
+    jobs.delete,
 ):
     app.command()(command)
 
@@ -86,7 +87,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Check that RESULT is SOURCE with painted faces and nothing else changed: frames, times, sound, colours, tags."""
-    from viewer.verify import verify as compare
+    from viewer.verify.verify import verify as compare
 
     found = compare(source, result)
     print(json.dumps(found.facts()) if as_json else "\n".join(found.report()))
@@ -98,7 +99,7 @@ def verify(
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Check the installation and the services, and say what to do about what is wrong."""
-    from facepaint.doctor import checks
+    from facepaint.cli.doctor import checks
 
     found = checks(Settings.load())
     if as_json:

@@ -7,16 +7,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facepaint import keys
+from facepaint.cli.progress import Display, make_display
 from facepaint.client import Client, Snapshot
-from facepaint.display import Display, make_display
 from facepaint.errors import FacepaintError, InputError, JobError, UsageError
-from facepaint.jobs import Failed
-from facepaint.looks import Look
-from facepaint.names import told_apart
-from facepaint.people import check_numbers
-from facepaint.status import JobStatus, find_job
-from facepaint.tracks import People
+from facepaint.jobs.people import check_numbers
+from facepaint.jobs.status import JobStatus, find_job
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.job import Failed
+from facepaint.records.tracks import People
+from facepaint.text import told_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Batch:
     @classmethod
     def sort(cls, inputs: list[Path]) -> "Batch":
         """Look at every input: each video is a job, all pictures together are one."""
-        from uploader.inputs import classify
+        from uploader.classify import classify
 
         videos, pictures, problems = classify(inputs)
         items = [Item((path,), pictures=False) for path in videos]
@@ -238,7 +238,7 @@ def run_item(
 def _container_for(source: Path, path: Path, *, any_container: bool) -> Path:
     """The path with the suffix of the container that its sound needs; a change is said."""
     from uploader.probe import probe
-    from viewer.save import choose_target
+    from viewer.save.save import choose_target
 
     try:
         audio = probe(source).audio

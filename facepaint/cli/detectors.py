@@ -15,10 +15,10 @@ from typing import Annotated
 
 import typer
 
+from facepaint.cli.options import AsJson, Detector, DeviceOption, Overwrite
+from facepaint.cli.tables import print_columns, print_detectors, print_training
 from facepaint.errors import InputError, MissingExtra, UsageError
-from facepaint.options import AsJson, Detector, DeviceOption, Overwrite
 from facepaint.settings import Settings
-from facepaint.tables import print_columns, print_detectors, print_training
 
 app = typer.Typer(
     name="detectors",
@@ -33,7 +33,7 @@ RUN_OPTIONS = ("batch", "size", "learning_rate", "seed", "start")
 
 
 class Part(StrEnum):
-    """Which of the pictures of a folder, as `models.evaluate.split` parts them."""
+    """Which of the pictures of a folder, as `models.lab.evaluation.evaluate.split` parts them."""
 
     all = "all"
     training = "training"
@@ -63,9 +63,9 @@ def label(
 ) -> None:
     """Label faces by a detector that looks at several scales and mirrored, for people to correct."""
     _need_worker("labelling pictures")
-    from facepaint.parts import cores
-    from models.label import Labeller, fill_landmarks
-    from models.label import label as label_inputs
+    from facepaint.stack.components import cores
+    from models.lab.datasets.auto_label import Labeller, fill_landmarks
+    from models.lab.datasets.auto_label import label as label_inputs
 
     if (out is None) != (fill is not None):
         raise UsageError(
@@ -99,8 +99,8 @@ def convert(
     overwrite: Overwrite = False,
 ) -> None:
     """Bring labels into another tool's format, or back."""
-    from models.formats import Source
-    from models.formats.convert import convert as convert_labels
+    from models.lab.datasets import Source
+    from models.lab.datasets.convert import convert as convert_labels
 
     wanted = Source(source, images, tuple(classes or ()))
     done = convert_labels(wanted, target, to, kind=kind, complete_from=complete_from, link=link, overwrite=overwrite)
@@ -122,8 +122,8 @@ def sheet(
 ) -> None:
     """Draw labelled pictures, or their faces, into one PNG to look at."""
     _need_worker("drawing a contact sheet")
-    from models.contact_sheet import Layout, save_contact_sheet
-    from models.formats.common import counted
+    from models.lab.datasets.common import counted
+    from models.lab.datasets.contact_sheet import Layout, save_contact_sheet
 
     drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)
     print(f"{out}: {counted(drawn, 'face' if faces else 'picture')}")
@@ -152,9 +152,9 @@ def evaluate(
 ) -> None:
     """Measure detectors side by side: average precision, landmarks, steadiness and time."""
     _need_worker("measuring detectors")
-    from models.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
-    from models.detections import Options
-    from models.plots import check_plotting, plot_precision_recall
+    from models.lab.evaluation.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
+    from models.lab.evaluation.detections import Options
+    from models.lab.evaluation.plots import check_plotting, plot_precision_recall
     from models.providers import Runtime
 
     if plot:
@@ -197,8 +197,8 @@ def train(
     if resume:
         _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
     _need_training()
-    from models.train.command import Beginning, train
-    from models.train.settings import settings_for
+    from models.lab.training.command import Beginning, train
+    from models.lab.training.settings import settings_for
 
     settings = settings_for(batches, batch, size, learning_rate, seed)
     beginning = Beginning(start, resume, batches)
@@ -218,7 +218,7 @@ def export(
 ) -> None:
     """Write the detector of a training run as one ONNX file with its card."""
     _need_training()
-    from models.train.command import Words, export_run
+    from models.lab.training.command import Words, export_run
 
     export_run(run, out, Words(licence, data), int8)
 

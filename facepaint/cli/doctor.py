@@ -15,16 +15,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from facepaint import __version__, keys
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.detectors import card_beside, find_detector, read_card
+from facepaint import __version__
+from facepaint.detectors.registry import card_beside, find_detector, read_card
 from facepaint.devices import EXTRAS, PROVIDERS
 from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
-from facepaint.jobs import WorkerInfo
-from facepaint.parts import find_rclone, find_valkey, require_worker_extra
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.detector_card import DEFAULT_DETECTOR
+from facepaint.records.job import WorkerInfo
 from facepaint.settings import Settings
-from facepaint.stack import is_left_behind
+from facepaint.stack.components import find_rclone, find_valkey, require_worker_extra
+from facepaint.stack.stack import is_left_behind
 from facepaint.store import Store
 
 ALIVE_S = 60.0

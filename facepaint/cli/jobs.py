@@ -8,17 +8,17 @@ from typing import Annotated
 
 import typer
 
-from facepaint import keys
-from facepaint.batch import Saving, save_item
+from facepaint.cli.batch import Saving, save_item
+from facepaint.cli.malloc import give_back_large_blocks
+from facepaint.cli.options import AllowGaps, AsJson, JobId, LookId, Overwrite
+from facepaint.cli.progress import make_display, show_page
+from facepaint.cli.tables import print_jobs, print_people, print_status, status_facts
 from facepaint.client import Client
-from facepaint.display import make_display, show_page
 from facepaint.errors import JobError, UsageError
-from facepaint.keys import check_job_id
-from facepaint.memory import give_back_large_blocks
-from facepaint.options import AllowGaps, AsJson, JobId, LookId, Overwrite
-from facepaint.people import require_video
-from facepaint.status import alive_workers, find_job, why_waiting
-from facepaint.tables import print_jobs, print_people, print_status, status_facts
+from facepaint.jobs.people import require_video
+from facepaint.jobs.status import alive_workers, find_job, why_waiting
+from facepaint.records import keys
+from facepaint.records.keys import check_job_id
 
 
 def view(
@@ -127,8 +127,8 @@ def faces(
         raise UsageError(f"{there} is already there: name another file, or add --overwrite")
     if sheet is not None and not sheet.absolute().parent.is_dir():
         raise UsageError(f"{sheet} cannot be written: there is no folder {sheet.parent}")
-    from facepaint.contact_sheet import save_sheet
-    from facepaint.exports import export
+    from facepaint.cli.people_sheet import save_sheet
+    from facepaint.jobs.export import export
 
     client = Client.connect()
     record = find_job(client.store, job)
@@ -153,7 +153,7 @@ def faces(
 
 
 def saved_as(said: Mapping[str, object], path: Path) -> object:
-    """Where a result is, by what `facepaint.batch.save_item` tells: its name may have changed; pictures have many."""
+    """Where a result is, by what `facepaint.cli.batch.save_item` tells: its name may have changed; pictures have many."""
     return said["saved"] if isinstance(said["saved"], str) else path
 
 
@@ -163,7 +163,7 @@ def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None 
     path = f"/jobs/{job_id}?look={look_id}"
     url = client.settings.viewer_url
     if url is None:
-        from viewer.serve import serve
+        from viewer.server.serve import serve
 
         serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))
     else:

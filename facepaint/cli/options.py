@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.encoders import EncoderName
 from facepaint.errors import UsageError
-from facepaint.looks import Look, parse_look
-from facepaint.whom import parse_whom
+from facepaint.looks.look import Look, parse_look
+from facepaint.looks.selection import parse_whom
+from facepaint.media.encoders import EncoderName
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 
 
 class Device(StrEnum):

@@ -9,13 +9,10 @@ from typing import Annotated
 
 import typer
 
-from facepaint.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
-from facepaint.client import Client
-from facepaint.display import make_display
-from facepaint.errors import UsageError
-from facepaint.jobs_cli import open_viewer, saved_as
-from facepaint.memory import give_back_large_blocks
-from facepaint.options import (
+from facepaint.cli.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
+from facepaint.cli.jobs import open_viewer, saved_as
+from facepaint.cli.malloc import give_back_large_blocks
+from facepaint.cli.options import (
     AllowGaps,
     AsJson,
     CoverOption,
@@ -36,6 +33,9 @@ from facepaint.options import (
     chosen_look,
     output_choices,
 )
+from facepaint.cli.progress import make_display
+from facepaint.client import Client
+from facepaint.errors import UsageError
 from facepaint.settings import Settings
 
 
@@ -65,8 +65,8 @@ def run(
 
     To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and repaint.
     """
-    from facepaint.foreground import Interrupts
-    from facepaint.stack import private_stack, running_connection
+    from facepaint.cli.up import Interrupts
+    from facepaint.stack.stack import private_stack, running_connection
 
     look = chosen_look(filters, keep, only, region, cover)
     choices = {"detector": detector, "min_face": min_face, **output_choices(quality, encoder, keep_format)}
@@ -100,7 +100,7 @@ def up(
     device: DeviceOption = None,
 ) -> None:
     """Run broker, storage, workers and viewer on this machine, in the foreground, until Ctrl-C."""
-    from facepaint.foreground import run_foreground
+    from facepaint.cli.up import run_foreground
 
     settings = Settings.load(device=device and device.value)
     _check_detection(settings)
@@ -113,8 +113,8 @@ def worker(
     device: DeviceOption = None,
 ) -> None:
     """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
-    from facepaint.parts import worker_command, worker_environment
     from facepaint.queue import QUEUES
+    from facepaint.stack.components import worker_command, worker_environment
 
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
@@ -130,7 +130,7 @@ def worker(
 
 def _check_detection(settings: Settings) -> None:
     """Refuse, before any work is done, a detector or device that the workers would refuse."""
-    from facepaint.parts import require_worker_extra
+    from facepaint.stack.components import require_worker_extra
 
     require_worker_extra()
     from models import find_model
@@ -144,7 +144,7 @@ def _check_detection(settings: Settings) -> None:
 
 def _check_encoder(settings: Settings) -> None:
     if settings.encoder is not None:
-        from tasks.encoders import require_encoder
+        from tasks.video.encoder_options import require_encoder
 
         require_encoder(settings.encoder)
 
@@ -171,7 +171,7 @@ def upload(
     settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
     settings.require_services()
     if not resume:
-        from facepaint.detectors import find_detector
+        from facepaint.detectors.registry import find_detector
 
         find_detector(settings.detector)
     if resume and len(inputs) != 1:

@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from facepaint.errors import InputError
-from facepaint.jobs import Job
-from facepaint.tracks import Person
+from facepaint.records.job import Job
+from facepaint.records.tracks import Person
 
 FACE, MARGIN, TEXT = 160, 14, 46
 """Px of a portrait's side, between cells, and of the lines below a portrait."""

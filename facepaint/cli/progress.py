@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from facepaint.client import Snapshot
-from facepaint.status import JobStatus
+from facepaint.jobs.status import JobStatus
 
 PLAIN_EVERY_S = 5.0
 

@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from facepaint.catalogue import CATALOGUE
-from facepaint.jobs import Job
-from facepaint.status import JobStatus, JobSummary
-from facepaint.tracks import People
+from facepaint.jobs.status import JobStatus, JobSummary
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.records.job import Job
+from facepaint.records.tracks import People
 
 
 def print_jobs(summaries: Iterable[JobSummary]) -> None:

@@ -11,9 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from facepaint.processes import Child
 from facepaint.settings import Settings
-from facepaint.stack import TEND_S, Stack
+from facepaint.stack.processes import Child
+from facepaint.stack.stack import TEND_S, Stack
 
 
 class Interrupts:

@@ -21,8 +21,8 @@ from PIL.ExifTags import Base
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facepaint.errors import InputError
-from facepaint.jobs import Box
-from facepaint.pictures import STILLS, open_picture
+from facepaint.media.images import STILLS, open_picture
+from facepaint.records.job import Box
 
 LABELS = "labels.jsonl"
 IMAGES = "images"

@@ -9,11 +9,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facepaint.cards import DEFAULT_DETECTOR, DecoderName, DetectorCard, Scores
+from facepaint.detectors.onnx_graph import Network, read_network
 from facepaint.errors import InputError, RecordInvalid, UsageError
-from facepaint.jobs import decode, encode
-from facepaint.media import check_file
-from facepaint.onnx_file import Network, read_network
+from facepaint.media.open import check_file
+from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, DetectorCard, Scores
+from facepaint.records.job import decode, encode
 from facepaint.settings import cache_folder
 
 SHIPPED = (DEFAULT_DETECTOR,)

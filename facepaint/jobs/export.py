@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from facepaint import keys
-from facepaint.cards import scores_for
 from facepaint.errors import InputError
-from facepaint.jobs import Box, Faces, Job
-from facepaint.status import in_parallel
+from facepaint.jobs.status import in_parallel
+from facepaint.records import keys
+from facepaint.records.detector_card import scores_for
+from facepaint.records.job import Box, Faces, Job
+from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.store import Store
-from facepaint.tracks import People, Person, TrackedSegment
 
 TOGETHER = 8
 """Segments read at once."""

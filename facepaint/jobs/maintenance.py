@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from facepaint import keys
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs import Sealed
-from facepaint.keys import ABANDONED_AFTER_S, JobKeys, check_job_id
-from facepaint.status import JobStatus, blank_segments, find_job, in_parallel, job_status
+from facepaint.jobs.readiness import Timeline, has_faces, wake
+from facepaint.jobs.status import JobStatus, blank_segments, find_job, in_parallel, job_status
+from facepaint.records import keys
+from facepaint.records.job import Sealed
+from facepaint.records.keys import ABANDONED_AFTER_S, JobKeys, check_job_id
+from facepaint.records.tracks import People
 from facepaint.store import ObjectInfo, Store
-from facepaint.tracks import People
-from facepaint.wake import Timeline, has_faces, wake
 
 if TYPE_CHECKING:
     # Only named here: Celery is slow to import, and most commands send nothing.

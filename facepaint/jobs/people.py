@@ -1,20 +1,20 @@
 """Who is where in a job's video: asking for the link task, and reading what it found.
 
 Once every segment was looked at for faces, the link task follows them through the whole video and numbers the people.
-It is queued when somebody needs it: a look that names people by `facepaint.wake`, or whoever wants to see them here.
+It is queued when somebody needs it: a look that names people by `facepaint.jobs.readiness`, or whoever wants to see them here.
 """
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from facepaint import keys
 from facepaint.errors import InputError, JobError, UsageError
-from facepaint.jobs import Failed, Job
-from facepaint.keys import JobKeys
-from facepaint.looks import Look
-from facepaint.status import find_job
+from facepaint.jobs.status import find_job
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.job import Failed, Job
+from facepaint.records.keys import JobKeys
+from facepaint.records.tracks import People
 from facepaint.store import Store
-from facepaint.tracks import People
 
 if TYPE_CHECKING:
     # Only named here: Celery is slow to import, and most commands send nothing.

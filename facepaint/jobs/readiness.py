@@ -11,10 +11,10 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from facepaint import keys
 from facepaint.errors import ObjectMissing, RecordInvalid
-from facepaint.jobs import REACH_S, Job, Sealed, Segment
-from facepaint.looks import Look
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.job import REACH_S, Job, Sealed, Segment
 from facepaint.store import Store
 
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from typing import TYPE_CHECKING
 
-from facepaint import keys
-from facepaint.keys import JobKeys
-from facepaint.looks import Look
-from facepaint.people import check_numbers, require_video
-from facepaint.status import find_job
+from facepaint.jobs.people import check_numbers, require_video
+from facepaint.jobs.status import find_job
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.keys import JobKeys
+from facepaint.records.tracks import People
 from facepaint.store import Store
-from facepaint.tracks import People
 
 if TYPE_CHECKING:
     # Only named here: Celery is slow to import, and most commands send nothing.

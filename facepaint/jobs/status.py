@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from facepaint import keys
 from facepaint.errors import ObjectMissing, RecordInvalid, UnknownJob
-from facepaint.jobs import Failed, Job, Painted, Sealed, WorkerInfo
-from facepaint.keys import JOB_ID, JobKeys, State, check_job_id
-from facepaint.looks import Look
+from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.job import Failed, Job, Painted, Sealed, WorkerInfo
+from facepaint.records.keys import JOB_ID, JobKeys, State, check_job_id
 from facepaint.store import ObjectInfo, Store
 
 ALIVE_S = 60.0

@@ -3,7 +3,7 @@
 A filter is written ``name:key=value,key=value``; ``name@2`` paints person 2 only, by the numbers of ``tracks.json``;
 several filters are painted in the order given. ``sticker:PATH`` takes the rest as a path, ``text:WORDS`` and
 ``text=WORDS`` as words.
-`facepaint.catalogue` says which filters there are. Pure: nothing here reads a file or the storage.
+`facepaint.looks.catalogue` says which filters there are. Pure: nothing here reads a file or the storage.
 """
 
 import difflib
@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Literal
 
-from facepaint.catalogue import CATALOGUE, COVER, Value
 from facepaint.errors import UsageError
-from facepaint.whom import EVERYONE, Whom
+from facepaint.looks.catalogue import CATALOGUE, COVER, Value
+from facepaint.looks.selection import EVERYONE, Whom
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import av.error
 from av.packet import PacketSideData, PktSideDataT, packet_sidedata_type_from_literal
 
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import VideoStream
+from facepaint.records.job import VideoStream
 
 PADDING_BYTES = 64
 """How far FFmpeg's decoders may read past the end of what they are given (AV_INPUT_BUFFER_PADDING_SIZE)."""

@@ -1,6 +1,6 @@
 """The video encoders a result may be made with: what each needs and can hold, and which one a job gets.
 
-How each is told what to do is in `tasks.encoders`.
+How each is told what to do is in `tasks.video.encoder_options`.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Literal, get_args
 
 from facepaint.errors import UsageError
-from facepaint.jobs import OutputProfile
+from facepaint.records.job import OutputProfile
 
 EncoderName = Literal[
     "libx264",

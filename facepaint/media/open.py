@@ -17,9 +17,9 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from facepaint.animation import AnimationFile, is_animated_webp
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.jobs import Chapter
+from facepaint.media.animated_webp import AnimationFile, is_animated_webp
+from facepaint.records.job import Chapter
 
 # Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are not listed.
 FORMATS = (

@@ -3,8 +3,8 @@
 import re
 from dataclasses import replace
 
-from facepaint.jobs import Extras, Job
-from facepaint.templates import change_parameters, codec_name
+from facepaint.media.codec_params import change_parameters, codec_name
+from facepaint.records.job import Extras, Job
 
 SUBTITLE_HEADER = {
     "script info": ("scripttype", "playresx", "playresy", "wrapstyle", "scaledborderandshadow", "ycbcr matrix"),

@@ -1,4 +1,4 @@
-"""Jobs: the records stored for one. `facepaint.keys` says where, and what state follows from that.
+"""Jobs: the records stored for one. `facepaint.records.keys` says where, and what state follows from that.
 
 The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are presentation times (pts)
 in ticks of the source's time base unless a name says otherwise.
@@ -12,8 +12,8 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from facepaint.cards import DEFAULT_DETECTOR, DetectorCard
 from facepaint.errors import RecordInvalid
+from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard
 
 REACH_S = 1.0
 """How far linking, filling and smoothing of faces look to each side; readiness and results depend on no more."""
@@ -94,7 +94,7 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``template`` carries its codec parameters to a muxer: see `facepaint.templates`.
+    """One audio track. ``template`` carries its codec parameters to a muxer: see `facepaint.media.codec_params`.
 
     ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
     ``disposition`` has FFmpeg's names for what the track is for: default, forced, comment ...

@@ -22,9 +22,9 @@ from kombu.exceptions import OperationalError
 import facepaint
 from facepaint.devices import GPUS
 from facepaint.errors import MissingExtra, QueueUnreachable, StoreUnreachable
-from facepaint.processes import Recipe
 from facepaint.queue import QUEUES, Queue, make_app
 from facepaint.settings import Settings
+from facepaint.stack.processes import Recipe
 from facepaint.store import Store
 
 LOOPBACK = "127.0.0.1"

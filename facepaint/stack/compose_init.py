@@ -1,8 +1,8 @@
 """What compose runs once before the services: secrets, connection files, and then the bucket.
 
-``python -m facepaint.compose_init`` makes the secrets on the first start and hands each service its own, as files that
+``python -m facepaint.stack.compose_init`` makes the secrets on the first start and hands each service its own, as files that
 no other service's user can read; it writes the connection file of the containers and that of the host. Later starts
-change nothing but what follows from changed ports. ``python -m facepaint.compose_init bucket`` makes the bucket.
+change nothing but what follows from changed ports. ``python -m facepaint.stack.compose_init bucket`` makes the bucket.
 
 The secrets outlive either copy of them: the volume's counts, and where it is gone the host's connection file is
 taken, so that machines which were given a copy of that file stay connected.
@@ -23,8 +23,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from facepaint.errors import FacepaintError, UsageError
-from facepaint.parts import LOOPBACK, write_private
 from facepaint.settings import CONNECTION_NAME, Settings
+from facepaint.stack.components import LOOPBACK, write_private
 from facepaint.store import Store
 
 HOST_FILE = f".facepaint/{CONNECTION_NAME}"
@@ -211,7 +211,7 @@ def _write(path: Path, text: str, owner: Owner) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the two; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m facepaint.compose_init", description="Prepare a compose project.")
+    parser = argparse.ArgumentParser(prog="python -m facepaint.stack.compose_init", description="Prepare a compose project.")
     parser.add_argument("what", nargs="?", choices=("secrets", "bucket"), default="secrets")
     parser.add_argument("--address", default=Endpoints.address, help="address the ports are published on")
     parser.add_argument("--broker-port", type=int, default=Endpoints.broker_port)

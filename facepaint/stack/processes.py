@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facepaint import guard
 from facepaint.errors import ServiceError
+from facepaint.stack import watchdog
 
 MAX_LOG_BYTES = 8 * 2**20
 POLL_S = 0.05
@@ -88,7 +88,7 @@ class Child:
         log = self.recipe.log
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        wrapper = (sys.executable, "-I", "-S", guard.__file__, "run", str(os.getpid()))
+        wrapper = (sys.executable, "-I", "-S", watchdog.__file__, "run", str(os.getpid()))
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - commands are ours
                 [*wrapper, *self.recipe.command],
@@ -209,7 +209,7 @@ class Children:
             self._let_go_of_guard()
         if self._guard is None:
             self._guard = subprocess.Popen(  # noqa: S603 - our own script
-                [sys.executable, "-I", "-S", guard.__file__, "watch"],
+                [sys.executable, "-I", "-S", watchdog.__file__, "watch"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -19,12 +19,12 @@ from typing import IO, Any, Self
 
 from pydantic import SecretStr
 
-from facepaint import parts
 from facepaint.errors import ServiceError, UsageError
-from facepaint.parts import LOOPBACK, free_port, listens, write_private
-from facepaint.processes import POLL_S, Child, Children, identity, wait_until_ready
 from facepaint.queue import Queue
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
+from facepaint.stack import components
+from facepaint.stack.components import LOOPBACK, free_port, listens, write_private
+from facepaint.stack.processes import POLL_S, Child, Children, identity, wait_until_ready
 
 START_S = 30.0
 """How long a service may take to answer after its start."""
@@ -81,7 +81,7 @@ class Stack:
             ServiceError: a part does not start; the message names its log.
         """
         if self._workers != 0:
-            parts.require_worker_extra()
+            components.require_worker_extra()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.home / "logs").mkdir(mode=0o700, exist_ok=True)
         self._lock = _take(self.home)
@@ -102,7 +102,7 @@ class Stack:
         self._start_services()
         Queue(self.settings).hand_out_again()  # nobody is at work on what a killed stack's workers had begun
         if self._workers != 0:
-            for recipe in parts.workers(self.home, self.settings, self._workers):
+            for recipe in components.workers(self.home, self.settings, self._workers):
                 self._children.start(recipe)
         if self._viewer:
             self._start_viewer()
@@ -124,7 +124,7 @@ class Stack:
                     "s3_secret_key": SecretStr(keys["s3_secret_key"]),
                 }
             )
-            recipes = (parts.valkey(self.home, self.settings), parts.rclone(self.home, self.settings))
+            recipes = (components.valkey(self.home, self.settings), components.rclone(self.home, self.settings))
             self._services = [self._children.start(recipe) for recipe in recipes]
             self._remember()
             try:
@@ -141,11 +141,11 @@ class Stack:
 
     def _start_viewer(self) -> None:
         port = self._choose_viewer_port()
-        host = parts.reachable(self.settings.viewer_host)
+        host = components.reachable(self.settings.viewer_host)
         self.settings = self.settings.model_copy(
             update={"viewer_port": port, "viewer_url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}
         )
-        child = self._children.start(parts.viewer(self.home, self.settings))
+        child = self._children.start(components.viewer(self.home, self.settings))
         self._remember()
         wait_until_ready(child, START_S)
 
@@ -153,7 +153,7 @@ class Stack:
         wanted = self.settings.viewer_port if self._viewer_port is None else self._viewer_port
         if wanted == 0:
             return free_port()
-        if not listens(parts.reachable(self.settings.viewer_host), wanted):
+        if not listens(components.reachable(self.settings.viewer_host), wanted):
             return wanted
         if self._viewer_port is None and "viewer_port" not in self.settings.model_fields_set:
             return free_port()

@@ -1,4 +1,4 @@
-"""Runs as a bare script beside the children of `facepaint.processes`, so that none of them outlives their parent.
+"""Runs as a bare script beside the children of `facepaint.stack.processes`, so that none of them outlives their parent.
 
 ``run PARENT COMMAND...`` becomes the command, after asking the kernel (Linux) to end it when PARENT ends.
 ``watch`` reads ``+GROUP`` and ``-GROUP`` lines; once its input ends, which is when the parent ends in whatever way, it

@@ -11,11 +11,11 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.jobs import Box
+from facepaint.records.job import Box
 from filters.face import Face
 from filters.pose import HeadPose
-from tasks.links import ROUNDING_S, Candidates, Indexes, Vector, sizes
-from tasks.smooth import Placed, smoothed_faces
+from tasks.tracking.association import ROUNDING_S, Candidates, Indexes, Vector, sizes
+from tasks.tracking.smoothing import Placed, smoothed_faces
 
 SURE_S = 0.7
 """How far from a sure detection its chain still counts as a face."""

@@ -8,10 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
-from facepaint.jobs import REACH_S, Faces
-from facepaint.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
-from tasks.chains import chains, spans
-from tasks.links import (
+from facepaint.records.job import REACH_S, Faces
+from facepaint.records.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
+from tasks.tracking.association import (
     CUT,
     MOTION_PRIOR_S2,
     ROUNDING_S,
@@ -25,8 +24,9 @@ from tasks.links import (
     runner_up,
     sizes,
 )
-from tasks.sights import Hold, Sight, Sights
-from tasks.track import HIDING, STICKERS, WorkingPoint
+from tasks.tracking.interpolation import Hold, Sight, Sights
+from tasks.tracking.tracker import HIDING, STICKERS, WorkingPoint
+from tasks.tracking.tracklets import chains, spans
 
 AWAY_S = 2.0
 """The longest that someone can be away and be known again."""

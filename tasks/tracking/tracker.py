@@ -1,19 +1,19 @@
 """The faces to paint in each frame: those found in it and in the frames around it, linked, filled in and smoothed.
 
 Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
-same wherever the video was cut. `tasks.links` links them, `tasks.sights` says what follows for the frames between.
+same wherever the video was cut. `tasks.tracking.association` links them, `tasks.tracking.interpolation` says what follows for the frames between.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from facepaint.cards import DetectorCard, scores_for
-from facepaint.jobs import Box, Faces
+from facepaint.records.detector_card import DetectorCard, scores_for
+from facepaint.records.job import Box, Faces
 from filters.face import Face
-from tasks.chains import spans
-from tasks.links import Candidates, cut_score
-from tasks.sights import Company, Gap, Hold, IdentityOf, Run, Sight, Sights
+from tasks.tracking.association import Candidates, cut_score
+from tasks.tracking.interpolation import Company, Gap, Hold, IdentityOf, Run, Sight, Sights
+from tasks.tracking.tracklets import spans
 
 __all__ = [
     "HIDING",

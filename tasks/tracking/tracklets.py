@@ -4,9 +4,19 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from facepaint.jobs import REACH_S
-from tasks.links import GAP_S, ROUNDING_S, Candidates, Indexes, Links, Vector, inverse, linked, possible
-from tasks.sights import FADE_S, SURE_S, Gap, Hold, Run, Sights
+from facepaint.records.job import REACH_S
+from tasks.tracking.association import (
+    GAP_S,
+    ROUNDING_S,
+    Candidates,
+    Indexes,
+    Links,
+    Vector,
+    inverse,
+    linked,
+    possible,
+)
+from tasks.tracking.interpolation import FADE_S, SURE_S, Gap, Hold, Run, Sights
 
 BESIDE_S = 0.28
 """How much of a run on either side of a long gap tells what is in it: from the gap's far end that is within reach."""

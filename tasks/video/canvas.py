@@ -9,10 +9,10 @@ import av
 import numpy as np
 
 from filters.planes import Pixels, Planes, Region
-from tasks.hdr import from_sdr
-from tasks.samples import FULL, AnyPlane, Samples, code_range, planes_of
-from tasks.tonemap import back_to_hdr, in_sdr
-from tasks.upright import Upright
+from tasks.video.hdr import from_sdr
+from tasks.video.normalize import Upright
+from tasks.video.tonemap import back_to_hdr, in_sdr
+from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, planes_of
 
 BLANK_GREY = (40, 128, 128)
 """Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be shown."""
@@ -25,7 +25,7 @@ class Canvas:
     """Paints on the frames an `Upright` gives, in place.
 
     Frames of 8-bit SDR are painted on as they are. Of others an 8-bit SDR copy is painted, and what is painted comes
-    back: a sticker's white as bright as the white of SDR is in HDR (`tasks.hdr.WHITE`), with nothing of the original
+    back: a sticker's white as bright as the white of SDR is in HDR (`tasks.video.hdr.WHITE`), with nothing of the original
     where it is covered, and as much of it as is left at soft edges, in its own depth.
     """
 

@@ -14,10 +14,10 @@ from typing import Protocol
 import av
 import av.error
 
-from facepaint.decoder import open_decoder, packet_of
 from facepaint.errors import NotYet
-from facepaint.jobs import Packet, Segment, VideoStream
-from tasks.samples import top_down
+from facepaint.media.decoder import open_decoder, packet_of
+from facepaint.records.job import Packet, Segment, VideoStream
+from tasks.video.yuv import top_down
 
 KEPT_DECODERS = 2
 """One of a detecting and one of a painting task, a little behind. Each holds up to 16 frames."""

@@ -13,12 +13,19 @@ import av.error
 from av.video.frame import PictureType
 from av.video.stream import VideoStream as OutputStream
 
-from facepaint.boxes import add_light, codec_string, init_length, shift_tfdt
-from facepaint.encoders import ENCODERS
 from facepaint.errors import JobError
-from facepaint.jobs import Colour, LightLevels, OutputProfile
-from tasks.encoders import UNKNOWN, Wish, encoder_options, frames_as, plausible_rate, require_encoder
-from tasks.scheduling import schedule_as_usual
+from facepaint.media.encoders import ENCODERS
+from facepaint.media.mp4 import add_light, codec_string, init_length, shift_tfdt
+from facepaint.records.job import Colour, LightLevels, OutputProfile
+from tasks.video.encoder_options import (
+    UNKNOWN,
+    Wish,
+    encoder_options,
+    frames_as,
+    plausible_rate,
+    require_encoder,
+)
+from tasks.video.scheduling import schedule_as_usual
 
 FULL_RANGE = 2
 
@@ -30,7 +37,7 @@ KEYFRAME_EVERY_S = 2
 class EncodeSpec:
     """What is the same for every segment of a job, so that all have one init part.
 
-    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of `facepaint.encoders.kept_format`. ``light`` is told
+    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of `facepaint.media.encoders.kept_format`. ``light`` is told
     to players of HDR.
     """
 

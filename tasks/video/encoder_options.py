@@ -19,9 +19,9 @@ import av
 import av.error
 from av.codec.codec import UnknownCodecError
 
-from facepaint.encoders import ENCODERS, Encoder, EncoderName
 from facepaint.errors import EncoderMissing, JobError
-from facepaint.jobs import LightLevels, OutputProfile
+from facepaint.media.encoders import ENCODERS, Encoder, EncoderName
+from facepaint.records.job import LightLevels, OutputProfile
 from facepaint.settings import Preset
 
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 writes to standard error by itself
@@ -200,7 +200,7 @@ def encoders_here() -> tuple[str, ...]:
     hardware = [name for name in built_in if ENCODERS[name].needs and _may_be_here(ENCODERS[name])]
     if not hardware:
         return tuple(software)
-    script = "import sys; from tasks.encoders import is_here; print(*filter(is_here, sys.argv[1:]))"
+    script = "import sys; from tasks.video.encoder_options import is_here; print(*filter(is_here, sys.argv[1:]))"
     asked = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", script, *hardware], capture_output=True, text=True, timeout=HARDWARE_S, check=False
     )

@@ -9,13 +9,13 @@ from fractions import Fraction
 
 import av
 
-from facepaint.encoders import kept_format
-from facepaint.jobs import Colour, OutputProfile, VideoStream
+from facepaint.media.encoders import kept_format
+from facepaint.records.job import Colour, OutputProfile, VideoStream
 from filters.planes import Matrix
-from tasks.deinterlace import deinterlaced
-from tasks.hdr import PQ, is_hdr, peak_of
-from tasks.samples import FULL, LIMITED, PLANAR, SHIFTS, Samples, samples_of
-from tasks.tonemap import in_sdr
+from tasks.video.deinterlace import deinterlaced
+from tasks.video.hdr import PQ, is_hdr, peak_of
+from tasks.video.tonemap import in_sdr
+from tasks.video.yuv import FULL, LIMITED, PLANAR, SHIFTS, Samples, samples_of
 
 RGB_MATRIX, BT709, UNSPECIFIED, BT2020 = 0, 1, 2, 9
 

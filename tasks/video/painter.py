@@ -7,11 +7,11 @@ from functools import partial
 
 import av
 
-from facepaint.jobs import Faces
+from facepaint.records.job import Faces
 from filters.area import is_somewhere
 from filters.face import Face
 from filters.registry import Painter
-from tasks.canvas import Canvas
+from tasks.video.canvas import Canvas
 
 
 def sound(record: Faces) -> Faces:

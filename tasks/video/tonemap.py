@@ -1,4 +1,4 @@
-"""Tables that apply the formulas of `tasks.hdr` to whole frames in a few milliseconds."""
+"""Tables that apply the formulas of `tasks.video.hdr` to whole frames in a few milliseconds."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.jobs import Colour, LightLevels
-from tasks.hdr import Floats, from_sdr, peak_of, to_sdr
-from tasks.samples import FULL, AnyPlane, Samples, code_range, quantised
+from facepaint.records.job import Colour, LightLevels
+from tasks.video.hdr import Floats, from_sdr, peak_of, to_sdr
+from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, quantised
 
 NODES = 65
 """Along Cb and Cr, closer to grey than far from it: see `_nodes`. Between them is interpolated."""
@@ -37,7 +37,7 @@ class ColourTable:
     for greys is looked up for each px, and the factors, which change slowly, for each chroma sample.
 
     Args:
-        change: from Y'CbCr samples to others, normalised as `tasks.hdr` says.
+        change: from Y'CbCr samples to others, normalised as `tasks.video.hdr` says.
         bits, full_range: of the samples that come, and ``to_bits``, ``to_full_range`` of those that are given.
     """
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.encoders import kept_format
+from facepaint.media.encoders import kept_format
 
 Plane = npt.NDArray[np.uint8]
 AnyPlane = npt.NDArray[Any]
@@ -24,7 +24,7 @@ PLANAR = re.compile(r"yuv(j|a?)4(20|22|44|40)p(9|10|12|14|16)?(le)?")
 SHIFTS = {"20": (1, 1), "22": (1, 0), "44": (0, 0), "40": (0, 1)}
 
 LIMITED, FULL = 1, 2
-"""Ranges, as frames and `facepaint.jobs.Colour` name them."""
+"""Ranges, as frames and `facepaint.records.job.Colour` name them."""
 
 
 def code_range(bits: int, full_range: bool) -> tuple[int, int, int]:

@@ -9,8 +9,8 @@ from playwright.sync_api import Browser, Page
 
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.browser import chromium, collect_errors
-from tests.live_viewer import live_viewer
+from tests.support.browser import chromium, collect_errors
+from tests.support.live_viewer import live_viewer
 
 NewPage = Callable[..., Page]
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.processes import Child
 from facepaint.settings import Settings
+from facepaint.stack.processes import Child
 from facepaint.store import Store
-from tests.helpers import eventually
-from tests.media_compare import changed_share, read_video
+from tests.support.helpers import eventually
+from tests.support.media_compare import changed_share, read_video
 
 StartWorker = Callable[..., Child]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -148,7 +148,7 @@ def test_wrong_usage_says_what_to_do(facepaint: Command, arguments: tuple[str, .
 
 
 def test_a_bug_is_called_one(clip: Path) -> None:
-    broken = "import facepaint.cli as c, facepaint.paint_cli as p; p.chosen_look = None; c.main()"
+    broken = "import facepaint.cli.app as c, facepaint.cli.paint as p; p.chosen_look = None; c.main()"
     done = subprocess.run(
         [sys.executable, "-c", broken, "run", str(clip)], capture_output=True, text=True, timeout=60, check=False
     )

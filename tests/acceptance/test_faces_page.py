@@ -15,18 +15,18 @@ import skimage.data
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from facepaint import keys
-from facepaint.jobs import Painted
-from facepaint.looks import Look, parse_look
-from facepaint.processes import Child
+from facepaint.looks.look import Look, parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Painted
 from facepaint.settings import Settings
+from facepaint.stack.processes import Child
 from facepaint.store import Store
 from tests.acceptance.conftest import NewPage
-from tests.browser import expect_visible_text
-from tests.helpers import eventually
-from tests.made_job import MadeJob, heartbeat, plain_job
-from tests.portraits import BOX
+from tests.support.browser import expect_visible_text
+from tests.support.helpers import eventually
+from tests.support.made_job import MadeJob, heartbeat, plain_job
+from tests.support.portraits import BOX
 from uploader.upload import upload
 
 pytestmark = pytest.mark.browser

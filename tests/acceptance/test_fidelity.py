@@ -9,22 +9,23 @@ from pathlib import Path
 import pytest
 
 from facepaint.errors import FacepaintError
-from facepaint.looks import parse_look
-from facepaint.processes import Child
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
+from facepaint.stack.processes import Child
 from facepaint.store import Store
-from tests.media import Media
-from tests.media.registry import Clip
-from tests.media.table import DIFFERS, KEPT, NONE, PARTS, Row, begin_of, page_of, section
-from tests.media.write import MissingTool
-from uploader.inputs import classify
+from tests.support.clips import Media
+from tests.support.clips.registry import Clip
+from tests.support.clips.table import DIFFERS, KEPT, NONE, PARTS, Row, begin_of, page_of, section
+from tests.support.clips.write import MissingTool
+from tests.support.paths import ROOT
+from uploader.classify import classify
 from uploader.upload import UploadResult, upload
-from viewer.guarantee import Guarantee
-from viewer.save import save
-from viewer.verify import verify
+from viewer.save.save import save
+from viewer.verify.report import Guarantee
+from viewer.verify.verify import verify
 
-PAGE = Path(__file__).parents[2] / "docs" / "fidelity.md"
+PAGE = ROOT / "docs" / "fidelity.md"
 
 LOOK = parse_look(["sunglasses"])
 

@@ -15,16 +15,16 @@ import pytest
 from playwright.sync_api import Page
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
-from facepaint.looks import parse_look
-from facepaint.processes import Child
+from facepaint.jobs.status import job_status, list_jobs
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
 from facepaint.settings import Settings
-from facepaint.status import job_status, list_jobs
+from facepaint.stack.processes import Child
 from facepaint.store import Store
-from tests.helpers import eventually
-from tests.live_viewer import live_viewer
-from tests.watched import WatchedStore
+from tests.support.helpers import eventually
+from tests.support.live_viewer import live_viewer
+from tests.support.watched import WatchedStore
 from uploader.upload import UploadResult, upload
 
 SEGMENTS = 8

@@ -12,11 +12,11 @@ import pytest
 
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.helpers import eventually
-from tests.live_viewer import live_viewer
-from tests.made_job import RATE, MadeJob, plain_job, sound, uneven_job
-from tests.programs import find_program, run_silently
-from viewer.save import save
+from tests.support.helpers import eventually
+from tests.support.live_viewer import live_viewer
+from tests.support.made_job import RATE, MadeJob, plain_job, sound, uneven_job
+from tests.support.programs import find_program, run_silently
+from viewer.save.save import save
 
 pytestmark = pytest.mark.slow
 

@@ -10,16 +10,17 @@ import pytest
 import redis
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys, parts
 from facepaint.client import Client
-from facepaint.jobs import Painted
-from facepaint.looks import parse_look
-from facepaint.processes import Child, Children, wait_until_ready
+from facepaint.jobs.status import job_status
+from facepaint.looks.look import parse_look
+from facepaint.looks.selection import Whom
+from facepaint.records import keys
+from facepaint.records.job import Painted
 from facepaint.settings import Settings
-from facepaint.status import job_status
-from facepaint.whom import Whom
-from tests.helpers import eventually
-from tests.media_compare import read_video
+from facepaint.stack import components
+from facepaint.stack.processes import Child, Children, wait_until_ready
+from tests.support.helpers import eventually
+from tests.support.media_compare import read_video
 
 SEGMENTS = 6
 
@@ -47,13 +48,13 @@ def client(impatient: Settings) -> Client:
 
 @pytest.fixture
 def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]:
-    """Start a worker that dies or hangs over a segment; see `tests.poison`."""
+    """Start a worker that dies or hangs over a segment; see `tests.support.poison`."""
     children = Children()
     (tmp_path / "poisoned" / "logs").mkdir(parents=True)
 
-    def start(poison: str, settings: Settings = impatient, pool: parts.Pool = "prefork") -> Child:
-        recipe = parts.worker(tmp_path / "poisoned", settings, "poisoned", processes=1, pool=pool)
-        command = tuple("tests.poison" if word == "tasks" else word for word in recipe.command)
+    def start(poison: str, settings: Settings = impatient, pool: components.Pool = "prefork") -> Child:
+        recipe = components.worker(tmp_path / "poisoned", settings, "poisoned", processes=1, pool=pool)
+        command = tuple("tests.support.poison" if word == "tasks" else word for word in recipe.command)
         child = children.start(replace(recipe, command=command, environment={**recipe.environment, "POISON": poison}))
         wait_until_ready(child, 60)
         return child

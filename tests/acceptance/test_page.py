@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from facepaint import keys
-from facepaint.jobs import OutputProfile, Painted
+from facepaint.records import keys
+from facepaint.records.job import OutputProfile, Painted
 from facepaint.store import Store
 from tests.acceptance.conftest import NewPage
-from tests.browser import expect_visible_text
-from tests.helpers import eventually
-from tests.made_job import (
+from tests.support.browser import expect_visible_text
+from tests.support.helpers import eventually
+from tests.support.made_job import (
     RATE,
     heartbeat,
     paint_picture,

@@ -18,13 +18,13 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from facepaint.boxes import codec_string, find, walk
 from facepaint.client import Client
+from facepaint.media.mp4 import codec_string, find, walk
 from facepaint.settings import Settings
-from facepaint.stack import Stack
-from tests.flashes import Beeps, every, make_flashing, unevenly
-from tests.live_viewer import live_app
-from tests.programs import run_silently
+from facepaint.stack.stack import Stack
+from tests.support.flashes import Beeps, every, make_flashing, unevenly
+from tests.support.live_viewer import live_app
+from tests.support.programs import run_silently
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 

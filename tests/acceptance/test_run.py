@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
-from tests.media_compare import changed_share, read_audio, read_video
+from tests.support.media_compare import changed_share, read_audio, read_video
 
 needs_no_gpu = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU would be used"

@@ -14,7 +14,7 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from tests.programs import find_program, skip_or_fail
+from tests.support.programs import find_program, skip_or_fail
 
 FLAGS = (
     "--no-sandbox",  # tests may run as root, for whom Chromium's sandbox does not start

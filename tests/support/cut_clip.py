@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from facepaint.jobs import AudioPacket, Segment
-from tasks.decode import decode_window
-from tests.media.ordinary import Frame, digest
-from uploader.cut import CutSegment
+from facepaint.records.job import AudioPacket, Segment
+from tasks.video.decode import decode_window
+from tests.support.clips.ordinary import Frame, digest
+from uploader.cutter import CutSegment
 from uploader.probe import Probe, probe
-from uploader.read import Reader
+from uploader.reader import Reader
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from facepaint.devices import PROVIDERS
-from facepaint.parts import has_gpu
+from facepaint.stack.components import has_gpu
 
 
 def need_device(device: str) -> None:

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from facepaint.labels import IMAGES, LabelledFace, LabelledPicture, write_labels
-from tests.portraits import BOX, POINTS
+from facepaint.detectors.labels import IMAGES, LabelledFace, LabelledPicture, write_labels
+from tests.support.portraits import BOX, POINTS
 
 ASTRONAUT_FACE = LabelledFace(BOX, POINTS)
 

@@ -8,9 +8,9 @@ import uvicorn
 
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.helpers import eventually
-from viewer.serve import listen, server_of, url_of
-from viewer.web import make_app
+from tests.support.helpers import eventually
+from viewer.server.app import make_app
+from viewer.server.serve import listen, server_of, url_of
 
 
 @contextmanager

@@ -18,8 +18,10 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from facepaint import keys
-from facepaint.jobs import (
+from facepaint.looks.look import Look, parse_look
+from facepaint.media.codec_params import make_template, open_template
+from facepaint.records import keys
+from facepaint.records.job import (
     AudioPacket,
     AudioStream,
     Box,
@@ -37,12 +39,10 @@ from facepaint.jobs import (
     VideoStream,
     WorkerInfo,
 )
-from facepaint.keys import new_job_id
-from facepaint.looks import Look, parse_look
+from facepaint.records.keys import new_job_id
+from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
-from facepaint.templates import make_template, open_template
-from facepaint.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
-from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 
 SIZE = (320, 180)
 ULTRAFAST = OutputProfile(preset="ultrafast")

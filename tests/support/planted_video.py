@@ -18,7 +18,7 @@ from av.container import OutputContainer
 from av.stream import Disposition
 from PIL import Image
 
-from tests.made_job import sound
+from tests.support.made_job import sound
 
 TAGS = {
     "title": b"SecretTitle",

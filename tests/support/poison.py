@@ -1,4 +1,4 @@
-"""A worker app whose process dies, or hangs, over one segment: ``celery -A tests.poison worker``.
+"""A worker app whose process dies, or hangs, over one segment: ``celery -A tests.support.poison worker``.
 
 ``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang; of link the number
 of segments.
@@ -9,7 +9,7 @@ import signal
 import threading
 from typing import Any
 
-import tasks.link
+import tasks.track
 import tasks.work
 from tasks import app
 
@@ -30,5 +30,5 @@ def _poisoned(function: Any) -> Any:
     return call
 
 
-_module = tasks.link if _task == "link" else tasks.work
+_module = tasks.track if _task == "link" else tasks.work
 setattr(_module, f"_{_task}", _poisoned(getattr(_module, f"_{_task}")))

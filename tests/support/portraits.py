@@ -7,7 +7,7 @@ import numpy.typing as npt
 import skimage.data
 from PIL import Image
 
-from facepaint.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path, write_labels
 
 BOX = (178.0, 60.0, 272.0, 180.0)
 POINTS = (203.5, 101.5, 248.5, 103.0, 225.0, 126.0, 202.5, 142.5, 244.0, 142.0)

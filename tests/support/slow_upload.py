@@ -1,6 +1,6 @@
 """An uploader process for tests: every put takes its time, and ``HOLD_AT`` names an object that is never stored.
 
-``python -m tests.slow_upload FILE`` uploads with the services of the environment.
+``python -m tests.support.slow_upload FILE`` uploads with the services of the environment.
 """
 
 import os
@@ -8,10 +8,10 @@ import sys
 import threading
 from pathlib import Path
 
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
-from tests.watched import WatchedStore
+from tests.support.watched import WatchedStore
 from uploader.upload import upload
 
 PUT_S = 0.05

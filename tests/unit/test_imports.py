@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.paths import ROOT
 
 ROOMS = ("uploader", "tasks", "models", "filters", "viewer")
 CORE = "facepaint"
@@ -24,16 +24,16 @@ MAY_IMPORT = {
 }
 
 ON_TOP = {
-    "facepaint/cli.py",
-    "facepaint/paint_cli.py",
-    "facepaint/jobs_cli.py",
-    "facepaint/detectors_cli.py",
+    "facepaint/cli/app.py",
+    "facepaint/cli/paint.py",
+    "facepaint/cli/jobs.py",
+    "facepaint/cli/detectors.py",
     "facepaint/client.py",
-    "facepaint/batch.py",
+    "facepaint/cli/batch.py",
 }
 """They may use the rooms, lazily: inside functions, so that a client without the extras can start."""
 
-COMMAND_LINE = {*ON_TOP, "facepaint/display.py", "facepaint/__main__.py"}
+COMMAND_LINE = {*ON_TOP, "facepaint/cli/progress.py", "facepaint/__main__.py"}
 """They stand on the core; nothing below knows them."""
 
 HEAVY = {"cv2", "numpy", "onnxruntime", "resvg_py", "torch"}
@@ -142,7 +142,7 @@ def test_the_core_can_be_imported_where_there_is_no_fcntl() -> None:
 def test_no_command_waits_for_what_only_some_of_them_use() -> None:
     """Celery and FFmpeg take longer to load than most commands take to run."""
     script = (
-        "import sys, facepaint.cli; print([name for name in ('celery', 'kombu', 'av', 'PIL') if name in sys.modules])"
+        "import sys, facepaint.cli.app; print([name for name in ('celery', 'kombu', 'av', 'PIL') if name in sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", script],

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.offload import Timing, report
+from tests.support.paths import ROOT
 
-README = Path(__file__).parents[2] / "README.md"
+README = ROOT / "README.md"
 
 
 def test_ratios_are_those_of_the_printed_rates(capsys: pytest.CaptureFixture[str]) -> None:

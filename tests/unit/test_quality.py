@@ -11,9 +11,9 @@ from benchmarks.motion import FPS, Motion, dashing, still, stopping, talking
 from benchmarks.residuals import FAST, STILL, WANDERING, Noise, made_up, residuals
 from benchmarks.seams import compare
 from benchmarks.trembling import Trembling, above, moving_mean, nearest, trembling
-from facepaint.jobs import REACH_S, Faces
+from facepaint.records.job import REACH_S, Faces
 from filters.face import Face
-from tasks.track import STICKERS, Tracks
+from tasks.tracking.tracker import STICKERS, Tracks
 
 TIME_BASE = Fraction(1, FPS)
 

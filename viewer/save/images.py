@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from facepaint.errors import JobError, UsageError
-from facepaint.jobs import Job
-from facepaint.names import told_apart
-from facepaint.status import find_job
+from facepaint.jobs.status import find_job
+from facepaint.records.job import Job
 from facepaint.store import Store
+from facepaint.text import told_apart
 from viewer.follow import PATIENT, Gap, Patience, Report, follow
 
 LONGEST_NAME_BYTES = 200

@@ -15,9 +15,9 @@ import av
 from av.stream import Disposition
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.boxes import delay_edit, read_moov
-from facepaint.jobs import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
-from facepaint.templates import can_hold, open_template
+from facepaint.media.codec_params import can_hold, open_template
+from facepaint.media.mp4 import delay_edit, read_moov
+from facepaint.records.job import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
 
 if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter
@@ -66,7 +66,7 @@ class Timed:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.shift_of`.
+    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.save.shift_of`.
 
     ``late`` are the clocks, in ticks a second, of the tracks that begin after 0, and how many seconds after.
     """

@@ -15,21 +15,21 @@ from pathlib import Path
 import av
 from av.container import InputContainer
 
-from facepaint import keys
-from facepaint.encoders import kept_note
 from facepaint.errors import JobError, UnreadableMedia, UsageError
-from facepaint.jobs import AudioStream, Extras, Job, Sealed, Segment
-from facepaint.keys import JobKeys
-from facepaint.looks import Look
-from facepaint.privacy import private_extras, private_job
-from facepaint.status import find_job, idle_s
+from facepaint.jobs.status import find_job, idle_s
+from facepaint.looks.look import Look
+from facepaint.media.codec_params import CONTAINERS, can_hold, codec_name
+from facepaint.media.encoders import kept_note
+from facepaint.media.strip_metadata import private_extras, private_job
+from facepaint.records import keys
+from facepaint.records.job import AudioStream, Extras, Job, Sealed, Segment
+from facepaint.records.keys import JobKeys
 from facepaint.store import Store
-from facepaint.templates import CONTAINERS, can_hold, codec_name
-from viewer.check import Check, check_saved
 from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
-from viewer.guarantee import counted
-from viewer.hear import Heard, hear
-from viewer.mux import LATE_S, Muxer, Plan, Timed
+from viewer.save.mux import LATE_S, Muxer, Plan, Timed
+from viewer.save.source_audio import Heard, hear
+from viewer.verify.report import counted
+from viewer.verify.saved import Check, check_saved
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio that players expect in MP4. The muxer takes more, which few of them play."""

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
-from facepaint import keys
 from facepaint.errors import JobError, ObjectMissing
-from facepaint.jobs import Job, Segment
+from facepaint.records import keys
+from facepaint.records.job import Job, Segment
 from facepaint.store import Store
 from viewer.follow import Patience, Report, patiently
 

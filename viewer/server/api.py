@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from facepaint.errors import FacepaintError
-from facepaint.jobs import Job
-from facepaint.looks import Look
-from facepaint.status import JobStatus, JobSummary, why_waiting
-from facepaint.whom import EVERYONE
-from viewer.audio import copy_mime
-from viewer.board import Board, first_missing
+from facepaint.jobs.status import JobStatus, JobSummary, why_waiting
+from facepaint.looks.look import Look
+from facepaint.looks.selection import EVERYONE
+from facepaint.records.job import Job
+from viewer.server.audio import copy_mime
+from viewer.server.cache import Board, first_missing
 
 WINDOWS_A_CALL = 400
 """Records read at most for one answer; a long job's windows come over several."""

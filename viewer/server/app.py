@@ -1,4 +1,4 @@
-"""The viewer's server: pages, the JSON they ask for, and what `viewer.media` sends.
+"""The viewer's server: pages, the JSON they ask for, and what `viewer.server.media` sends.
 
 Endpoints are plain functions, which Starlette runs in its thread pool: the storage is spoken to synchronously.
 """
@@ -27,12 +27,12 @@ from facepaint.errors import (
 )
 from facepaint.settings import Settings
 from facepaint.store import Store
-from viewer import faces, media
-from viewer.answers import job_json, jobs_json
-from viewer.board import Board
-from viewer.guard import Guard, is_loopback
-from viewer.media import board_of, check_look_id, job_id_of
-from viewer.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
+from viewer.server import faces, media
+from viewer.server.api import job_json, jobs_json
+from viewer.server.cache import Board
+from viewer.server.media import board_of, check_look_id, job_id_of
+from viewer.server.middleware import Guard, is_loopback
+from viewer.server.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
 
 STATUS_OF: dict[type[Exception], int] = {
     UnreadableMedia: 422,
@@ -124,7 +124,7 @@ def api_jobs(request: Request) -> Response:
 
 
 def api_job(request: Request) -> Response:
-    """All that the page of one job needs: see `viewer.answers.job_json`."""
+    """All that the page of one job needs: see `viewer.server.api.job_json`."""
     look = request.query_params.get("look")
     state = job_json(
         board_of(request),

@@ -1,7 +1,7 @@
 """A segment's sound as fragmented MP4 that a browser plays beside the painted picture.
 
 What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them,
-become AAC. That is for playing only: the saved file has the source's own packets. Times are those of `viewer.clock`.
+become AAC. That is for playing only: the saved file has the source's own packets. Times are those of `viewer.server.clock`.
 Encoded pieces lie on one grid of 1,024 samples for the whole job: each is encoded with a lead-in and a look ahead which
 are then thrown away, so pieces made apart join without gap or shift.
 """
@@ -16,14 +16,14 @@ from functools import lru_cache
 import av
 from av.audio.stream import AudioStream as AvAudioStream
 
-from facepaint import keys
-from facepaint.boxes import shift_tfdt
-from facepaint.decoder import packet_of
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.jobs import AudioPacket, AudioStream, Job, Segment
+from facepaint.media.codec_params import open_template
+from facepaint.media.decoder import packet_of
+from facepaint.media.mp4 import shift_tfdt
+from facepaint.records import keys
+from facepaint.records.job import AudioPacket, AudioStream, Job, Segment
 from facepaint.store import Store
-from facepaint.templates import open_template
-from viewer.clock import Clock
+from viewer.server.clock import Clock
 
 FRAME = 1024
 """Samples of an AAC frame."""

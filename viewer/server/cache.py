@@ -8,13 +8,21 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from facepaint import keys
 from facepaint.errors import FacepaintError, InputError, ObjectMissing
-from facepaint.jobs import Job, Painted, Segment, WorkerInfo
-from facepaint.status import JobStatus, JobSummary, Known, alive_workers, in_parallel, job_status, list_jobs
+from facepaint.jobs.status import (
+    JobStatus,
+    JobSummary,
+    Known,
+    alive_workers,
+    in_parallel,
+    job_status,
+    list_jobs,
+)
+from facepaint.records import keys
+from facepaint.records.job import Job, Painted, Segment, WorkerInfo
 from facepaint.store import Store
-from viewer.audio import sound_ends_s
-from viewer.clock import Clock, clock_of
+from viewer.server.audio import sound_ends_s
+from viewer.server.clock import Clock, clock_of
 
 FRESH_S = 1.0
 """What is younger than this is not read again."""

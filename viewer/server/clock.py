@@ -11,9 +11,9 @@ from fractions import Fraction
 
 import av
 
-from facepaint.boxes import init_length, shift_tfdt
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import AudioPacket, Job, Segment
+from facepaint.media.mp4 import init_length, shift_tfdt
+from facepaint.records.job import AudioPacket, Job, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def on_clock(clock: Clock, index: int, data: bytes) -> bytes:
     """
     if not clock.lead:
         return data
-    # A painted segment counts in whole ticks a second: see `tasks.encode`.
+    # A painted segment counts in whole ticks a second: see `tasks.video.encode`.
     ticks = clock.lead * clock.tick.numerator
     return shift_tfdt(data, ticks) if index else _hold_first(data, ticks)
 

@@ -16,22 +16,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from facepaint import keys
-from facepaint.catalogue import CATALOGUE
 from facepaint.errors import InputError, JobError, UsageError
-from facepaint.jobs import VideoStream
-from facepaint.looks import Look, parse_look
-from facepaint.people import ask_for_people, find_people
-from facepaint.repaint import repaint
+from facepaint.jobs.people import ask_for_people, find_people
+from facepaint.jobs.repaint import repaint
+from facepaint.jobs.status import JobStatus
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.looks.look import Look, parse_look
+from facepaint.looks.selection import Whom
+from facepaint.records import keys
+from facepaint.records.job import VideoStream
+from facepaint.records.tracks import Person, TrackedFace, TrackedSegment
 from facepaint.settings import Settings
-from facepaint.status import JobStatus
 from facepaint.store import Store
-from facepaint.tracks import Person, TrackedFace, TrackedSegment
-from facepaint.whom import Whom
-from viewer.board import Board
-from viewer.clock import Clock
-from viewer.media import board_of, job_id_of
-from viewer.pages import NO_STORE, asked_json
+from viewer.server.cache import Board
+from viewer.server.clock import Clock
+from viewer.server.media import board_of, job_id_of
+from viewer.server.pages import NO_STORE, asked_json
 
 if TYPE_CHECKING:
     # Only named here: Celery is slow to import, and most viewers send nothing.

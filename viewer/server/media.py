@@ -14,17 +14,17 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from facepaint import keys
-from facepaint.boxes import init_length
 from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
-from facepaint.jobs import Painted, Segment
-from facepaint.keys import LOOK_ID, check_job_id
-from facepaint.status import JobStatus, why_waiting
-from viewer import hls
-from viewer.audio import make_piece, plain_aac
-from viewer.board import Board, first_missing
-from viewer.clock import on_clock
-from viewer.save import save
+from facepaint.jobs.status import JobStatus, why_waiting
+from facepaint.media.mp4 import init_length
+from facepaint.records import keys
+from facepaint.records.job import Painted, Segment
+from facepaint.records.keys import LOOK_ID, check_job_id
+from viewer.save.save import save
+from viewer.server import hls
+from viewer.server.audio import make_piece, plain_aac
+from viewer.server.cache import Board, first_missing
+from viewer.server.clock import on_clock
 
 PLAYLIST = "application/vnd.apple.mpegurl"
 

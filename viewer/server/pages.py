@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 
 NO_STORE = {"Cache-Control": "no-store"}
 NO_CACHE = {"Cache-Control": "no-cache"}

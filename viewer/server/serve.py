@@ -16,7 +16,7 @@ from facepaint.settings import Settings
 
 def main() -> int:
     """Serve, print the address first, return the exit code."""
-    from viewer.web import make_app
+    from viewer.server.app import make_app
 
     # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a failure.
     signal.signal(signal.SIGTERM, _stop)
@@ -41,7 +41,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises:
         UsageError: the address cannot be had.
     """
-    from viewer.web import make_app
+    from viewer.server.app import make_app
 
     app = make_app(settings)
     listener = listen_nearby(settings)

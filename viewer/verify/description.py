@@ -10,10 +10,10 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from facepaint.media import chapters_of, orientation, track_title
-from viewer.guarantee import Guarantee, seconds
-from viewer.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT, placed_chapters
-from viewer.verify_frames import FrameReader
+from facepaint.media.open import chapters_of, orientation, track_title
+from viewer.save.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT, placed_chapters
+from viewer.verify.frames import FrameReader
+from viewer.verify.report import Guarantee, seconds
 
 BT709 = (1, 1, 1)
 UNSPECIFIED = 2

@@ -14,9 +14,9 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from facepaint.media import carries_no_times
-from viewer.guarantee import Named, seconds
-from viewer.pairing import pair_nearest
+from facepaint.media.open import carries_no_times
+from viewer.verify.alignment import pair_nearest
+from viewer.verify.report import Named, seconds
 
 REORDERED_FRAMES = 8
 """Frames by which a video with reordered frames shows whether its times can be relied on."""

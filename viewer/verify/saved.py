@@ -13,9 +13,9 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from facepaint import keys
-from facepaint.jobs import AudioPacket, Job, Painted, Sealed, Segment
-from facepaint.status import find_job, in_parallel
+from facepaint.jobs.status import find_job, in_parallel
+from facepaint.records import keys
+from facepaint.records.job import AudioPacket, Job, Painted, Sealed, Segment
 from facepaint.store import Store
 
 AT_ONCE = 16

@@ -13,13 +13,13 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media import open_media
-from facepaint.templates import make_template
-from viewer.check import ADTS_HEADERS
-from viewer.guarantee import Named, counted, seconds
-from viewer.mux import plain_text
-from viewer.pairing import Pair, pair_nearest
-from viewer.verify_frames import JUMP_S
+from facepaint.media.codec_params import make_template
+from facepaint.media.open import open_media
+from viewer.save.mux import plain_text
+from viewer.verify.alignment import Pair, pair_nearest
+from viewer.verify.frames import JUMP_S
+from viewer.verify.report import Named, counted, seconds
+from viewer.verify.saved import ADTS_HEADERS
 
 SEAM_S = Fraction(1, 2)
 """So near to where one recording ends and the next begins, sound may be missing: nothing says where it belongs."""

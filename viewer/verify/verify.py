@@ -10,12 +10,18 @@ from pathlib import Path
 from av.container import InputContainer
 from av.stream import Stream
 
-from facepaint.media import main_video, open_media
-from viewer.guarantee import Guarantee, counted, seconds
-from viewer.mux import LATE_S
-from viewer.verify_frames import FrameMatch, FrameReader, match_frames
-from viewer.verify_rest import chapters_guarantee, colour_guarantee, size_guarantee, tags_guarantee, text_streams
-from viewer.verify_tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
+from facepaint.media.open import main_video, open_media
+from viewer.save.mux import LATE_S
+from viewer.verify.description import (
+    chapters_guarantee,
+    colour_guarantee,
+    size_guarantee,
+    tags_guarantee,
+    text_streams,
+)
+from viewer.verify.frames import FrameMatch, FrameReader, match_frames
+from viewer.verify.report import Guarantee, counted, seconds
+from viewer.verify.tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
 
 
 @dataclass(frozen=True, slots=True)

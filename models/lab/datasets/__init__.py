@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
-from models.formats import coco, own, wider
-from models.formats.common import Imported, LabelFormat, Source, losses
+from models.lab.datasets import coco, own, wider
+from models.lab.datasets.common import Imported, LabelFormat, Source, losses
 
 FORMATS = {kind.name: kind for kind in (own.FORMAT, coco.FORMAT, wider.FORMAT)}
 """In the order in which they are tried."""

@@ -8,9 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from facepaint.devices import Device
-from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
-from facepaint.labels import (
+from facepaint.detectors.labels import (
     IMAGES,
     LABELS,
     LabelledFace,
@@ -22,17 +20,19 @@ from facepaint.labels import (
     read_labels,
     write_labels,
 )
-from facepaint.media import check_file
-from facepaint.pictures import STILLS, is_animated, open_picture
+from facepaint.devices import Device
+from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
+from facepaint.media.images import STILLS, is_animated, open_picture
+from facepaint.media.open import check_file
 from models import DetectorModel, find_model
-from models.average_precision import iou
-from models.detections import Floats, Options, detect, open_detector, read_picture
 from models.detector import Detector, Pixels, Size
-from models.evaluate import working_points
-from models.formats.common import counted, pictures_below
-from models.frames import sample_frames
+from models.lab.datasets.common import counted, pictures_below
+from models.lab.datasets.frames import sample_frames
+from models.lab.datasets.voting import Agreed, Look, agree, mirrored_back
+from models.lab.evaluation.average_precision import iou
+from models.lab.evaluation.detections import Floats, Options, detect, open_detector, read_picture
+from models.lab.evaluation.evaluate import working_points
 from models.providers import Runtime
-from models.voting import Agreed, Look, agree, mirrored_back
 
 SIDES = (320, 640, 960, 1280)
 """Longest sides in px at which a picture is looked at, each time as it is and mirrored."""
@@ -67,7 +67,7 @@ class Work:
 
 
 class Labeller:
-    """Labels pictures by a detector at several scales, mirrored too, agreed by voting; see `models.voting.agree`.
+    """Labels pictures by a detector at several scales, mirrored too, agreed by voting; see `models.lab.datasets.voting.agree`.
 
     What two looks saw and reaches the detector's working point of stickers is a face. What comes near it, halfway from
     that of hiding, is labelled to be ignored: a quarter of it are faces, which would be taught to be background if they

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from facepaint.detectors.labels import LANDMARKS, LabelledFace, LabelledPicture
 from facepaint.errors import InputError
-from facepaint.labels import LANDMARKS, LabelledFace, LabelledPicture
-from models.formats.common import (
+from models.lab.datasets.common import (
     ASPECTS,
     FACE,
     NOT_LABELLED,

@@ -9,9 +9,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from facepaint.detectors.labels import (
+    LANDMARKS,
+    LabelledFace,
+    LabelledPicture,
+    Landmarks,
+    check_image_name,
+)
 from facepaint.errors import InputError
-from facepaint.jobs import Box
-from facepaint.labels import LANDMARKS, LabelledFace, LabelledPicture, Landmarks, check_image_name
+from facepaint.records.job import Box
 
 FACE = "face"
 

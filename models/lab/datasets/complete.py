@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from facepaint.jobs import Box
-from facepaint.labels import LabelledFace, LabelledPicture
-from models.formats.common import SETS
+from facepaint.detectors.labels import LabelledFace, LabelledPicture
+from facepaint.records.job import Box
+from models.lab.datasets.common import SETS
 
 SAME_FACE_IOU = 0.5
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, read_labels
 from facepaint.errors import InputError
-from facepaint.labels import LabelledFace, LabelledPicture, read_labels
-from models.detections import read_picture
 from models.detector import Pixels
+from models.lab.evaluation.detections import read_picture
 
 FACE, IGNORED = (80, 220, 60), (150, 150, 150)
 RIGHT, LEFT, MIDDLE = (60, 60, 255), (255, 160, 40), (0, 220, 255)

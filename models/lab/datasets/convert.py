@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from facepaint.detectors.labels import LabelledPicture, check_picture, header_size, read_labels
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledPicture, check_picture, header_size, read_labels
-from models.formats import Imported, LabelFormat, Source, find_format, losses, recognised
-from models.formats.common import counted
-from models.formats.complete import completed, is_extent_of_landmarks
+from models.lab.datasets import Imported, LabelFormat, Source, find_format, losses, recognised
+from models.lab.datasets.common import counted
+from models.lab.datasets.complete import completed, is_extent_of_landmarks
 
 
 @dataclass(frozen=True, slots=True)

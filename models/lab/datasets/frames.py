@@ -14,8 +14,8 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media import main_video, open_media, orientation
-from facepaint.pictures import MAX_PIXELS
+from facepaint.media.images import MAX_PIXELS
+from facepaint.media.open import main_video, open_media, orientation
 from models.detector import Pixels
 
 TRIES = 8

@@ -1,10 +1,10 @@
-"""facepaint's own format, `facepaint.labels`, as one of the formats."""
+"""facepaint's own format, `facepaint.detectors.labels`, as one of the formats."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from facepaint.labels import IMAGES, LABELS, LabelledPicture, read_labels, write_labels
-from models.formats.common import ASPECTS, Finder, Imported, LabelFormat, Source
+from facepaint.detectors.labels import IMAGES, LABELS, LabelledPicture, read_labels, write_labels
+from models.lab.datasets.common import ASPECTS, Finder, Imported, LabelFormat, Source
 
 
 def recognises(path: Path) -> bool:

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from models.average_precision import iou
-from models.detections import Floats, Found
+from models.lab.evaluation.average_precision import iou
+from models.lab.evaluation.detections import Floats, Found
 
 SAME_FACE_IOU = 0.55
 """Boxes of several looks that overlap the fused one by more are of one face; the paper's value."""

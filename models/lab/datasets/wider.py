@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facepaint.detectors.labels import LabelledFace, LabelledPicture
 from facepaint.errors import InputError
-from facepaint.labels import LabelledFace, LabelledPicture
-from models.formats.common import (
+from models.lab.datasets.common import (
     PICTURES,
     Finder,
     Imported,

@@ -10,15 +10,15 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.detectors.labels import LabelledPicture, read_labels
 from facepaint.errors import InputError
-from facepaint.labels import LabelledPicture, read_labels
 from models import DetectorModel, find_model
-from models.average_precision import Curve
-from models.detections import Options, read_picture
-from models.evaluate import WORKING_POINTS, Evaluation, evaluate, split, truth_of
-from models.landmarks import ROLL_CLASSES, roll
-from models.steadiness import Steadiness, steadiness
-from models.timing import SIZES, time_detectors
+from models.lab.evaluation.average_precision import Curve
+from models.lab.evaluation.detections import Options, read_picture
+from models.lab.evaluation.evaluate import WORKING_POINTS, Evaluation, evaluate, split, truth_of
+from models.lab.evaluation.landmarks import ROLL_CLASSES, roll
+from models.lab.evaluation.steadiness import Steadiness, steadiness
+from models.lab.evaluation.timing import SIZES, time_detectors
 
 Floats = npt.NDArray[np.float64]
 

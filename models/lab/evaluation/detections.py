@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.detectors.labels import LabelledPicture, picture_path, picture_size
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.jobs import Candidate
-from facepaint.labels import LabelledPicture, picture_path, picture_size
+from facepaint.records.job import Candidate
 from models import DetectorModel
 from models.detector import Detector, Pixels, Size
 from models.providers import AUTO, Runtime

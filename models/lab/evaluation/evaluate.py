@@ -8,12 +8,21 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.cards import DetectorCard
-from facepaint.labels import LabelledPicture
+from facepaint.detectors.labels import LabelledPicture
+from facepaint.records.detector_card import DetectorCard
 from models import DetectorModel
-from models.average_precision import WIDER_SETS, Bools, Curve, Scored, curves, iou, match, set_curves
-from models.detections import Found, Options, detect_all
-from models.landmarks import POSES, landmark_errors, pose_sets
+from models.lab.evaluation.average_precision import (
+    WIDER_SETS,
+    Bools,
+    Curve,
+    Scored,
+    curves,
+    iou,
+    match,
+    set_curves,
+)
+from models.lab.evaluation.detections import Found, Options, detect_all
+from models.lab.evaluation.landmarks import POSES, landmark_errors, pose_sets
 
 Floats = npt.NDArray[np.float64]
 
@@ -56,7 +65,7 @@ class Evaluation:
     Attributes:
         curves: precision and recall by set of faces.
         at_score: by the use made of it, as `WORKING_POINTS`.
-        landmark_errors: one for each labelled face, picture by picture; see `models.landmarks.landmark_errors`.
+        landmark_errors: one for each labelled face, picture by picture; see `models.lab.evaluation.landmarks.landmark_errors`.
     """
 
     curves: dict[str, Curve]

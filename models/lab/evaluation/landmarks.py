@@ -1,12 +1,12 @@
 """How far landmarks are from the true ones, and how a head is held, by its five points.
 
-Points are m x 5 x 2 in px, in the order of `facepaint.labels.LANDMARKS`; NaN where they are not known.
+Points are m x 5 x 2 in px, in the order of `facepaint.detectors.labels.LANDMARKS`; NaN where they are not known.
 """
 
 import numpy as np
 import numpy.typing as npt
 
-from models.average_precision import Bools, match
+from models.lab.evaluation.average_precision import Bools, match
 
 Floats = npt.NDArray[np.float64]
 

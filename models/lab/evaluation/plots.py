@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facepaint.errors import InputError, MissingExtra
-from models.average_precision import Curve
+from models.lab.evaluation.average_precision import Curve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

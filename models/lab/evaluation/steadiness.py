@@ -14,12 +14,20 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.labels import LabelledPicture, picture_size
+from facepaint.detectors.labels import LabelledPicture, picture_size
 from models import DetectorModel
-from models.average_precision import match
-from models.detections import Found, Options, detect, open_detector, read_picture, shrunk, size_within
 from models.detector import Detector, Pixels, Size
-from models.landmarks import eye_distances, face_sizes, roll
+from models.lab.evaluation.average_precision import match
+from models.lab.evaluation.detections import (
+    Found,
+    Options,
+    detect,
+    open_detector,
+    read_picture,
+    shrunk,
+    size_within,
+)
+from models.lab.evaluation.landmarks import eye_distances, face_sizes, roll
 
 Floats = npt.NDArray[np.float64]
 
@@ -74,7 +82,7 @@ class Steadiness:
 
 
 def steadiness(model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options) -> Steadiness:
-    """Measure a detector on the labelled faces of pictures; see `models.detections.detect_all` for errors."""
+    """Measure a detector on the labelled faces of pictures; see `models.lab.evaluation.detections.detect_all` for errors."""
     rows: list[list[float]] = []
     sizes = {picture.image: picture_size(folder, picture) for picture in pictures}
     in_order = sorted(pictures, key=lambda picture: (sizes[picture.image], picture.image))

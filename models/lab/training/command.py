@@ -12,19 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facepaint.cards import DetectorCard
-from facepaint.detectors import card_beside, card_name, write_card
+from facepaint.detectors.labels import LabelledPicture
+from facepaint.detectors.registry import card_beside, card_name, write_card
 from facepaint.errors import DeviceError, InputError, UsageError
-from facepaint.labels import LabelledPicture
-from models.evaluate import split
-from models.quantise import quantise
-from models.train.curve import draw_curve
-from models.train.data import Folder, Pictures, make_batch, read_folders
-from models.train.export import export
-from models.train.loop import CHECKPOINT, Training
-from models.train.network import FaceNetwork
-from models.train.settings import RunRecord, TrainingSettings
-from models.train.warm_start import load_exported
+from facepaint.records.detector_card import DetectorCard
+from models.lab.evaluation.evaluate import split
+from models.lab.training.curve import draw_curve
+from models.lab.training.data import Folder, Pictures, make_batch, read_folders
+from models.lab.training.export import export
+from models.lab.training.loop import CHECKPOINT, Training
+from models.lab.training.network import FaceNetwork
+from models.lab.training.quantise import quantise
+from models.lab.training.settings import RunRecord, TrainingSettings
+from models.lab.training.warm_start import load_exported
 
 SETTINGS, CURVE, WEIGHTS = "settings.json", "curve.png", "detector.onnx"
 

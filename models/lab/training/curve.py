@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from models.plots import new_figure
-from models.train.loop import LOG
+from models.lab.evaluation.plots import new_figure
+from models.lab.training.loop import LOG
 
 PARTS = ("object", "class", "box", "landmarks")
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facepaint.detectors.labels import LabelledPicture, read_labels
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledPicture, read_labels
-from models.detections import read_picture
-from models.train.augment import Augmentation, Pixels, Sample, augmented
-from models.train.losses import Targets
+from models.lab.evaluation.detections import read_picture
+from models.lab.training.augment import Augmentation, Pixels, Sample, augmented
+from models.lab.training.losses import Targets
 
 MEMORY_BYTES = 4 << 30
 """Decoded pictures are kept up to this size; what does not fit is decoded each time it is used."""

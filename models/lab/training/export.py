@@ -8,7 +8,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from models.train.network import LOG_HALF_SIDES, STRIDES, ConvBlock, FaceNetwork
+from models.lab.training.network import LOG_HALF_SIDES, STRIDES, ConvBlock, FaceNetwork
 
 OPSET = 17
 IR_VERSION = 8

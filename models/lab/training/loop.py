@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from facepaint.errors import InputError, UsageError
-from models.train.data import Batch, Pictures, batches, make_batch
-from models.train.losses import detection_losses
-from models.train.network import FaceNetwork, cell_grid, flatten_heads
-from models.train.settings import TrainingSettings
+from models.lab.training.data import Batch, Pictures, batches, make_batch
+from models.lab.training.losses import detection_losses
+from models.lab.training.network import FaceNetwork, cell_grid, flatten_heads
+from models.lab.training.settings import TrainingSettings
 
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 

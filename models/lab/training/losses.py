@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.train.assign import assign
-from models.train.network import decode_boxes, decode_landmarks, decode_scores
+from models.lab.training.assign import assign
+from models.lab.training.network import decode_boxes, decode_landmarks, decode_scores
 
 CLEAR_PX = 24.0
 """Size of a face (root of its area) from which its landmarks count in full."""

@@ -16,10 +16,10 @@ import onnx
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
+from facepaint.detectors.labels import LabelledPicture, read_labels
+from facepaint.detectors.onnx_graph import read_network
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledPicture, read_labels
-from facepaint.onnx_file import read_network
-from models.detections import read_picture
+from models.lab.evaluation.detections import read_picture
 from models.layers import input_layers, name_nodes, output_layers
 
 PICTURES = 64

@@ -8,9 +8,9 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from facepaint.errors import InputError, UsageError
-from models.train.augment import Augmentation
-from models.train.losses import Weights
-from models.train.network import Architecture
+from models.lab.training.augment import Augmentation
+from models.lab.training.losses import Weights
+from models.lab.training.network import Architecture
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

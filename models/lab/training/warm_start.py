@@ -10,8 +10,15 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from facepaint.errors import UsageError
-from models.train.export import FOLDED, head_scales
-from models.train.network import LANDMARKS, STRIDES, Architecture, ConvBlock, FaceNetwork, layers_in_order
+from models.lab.training.export import FOLDED, head_scales
+from models.lab.training.network import (
+    LANDMARKS,
+    STRIDES,
+    Architecture,
+    ConvBlock,
+    FaceNetwork,
+    layers_in_order,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import redis
 from kombu import Message
 
 from facepaint.errors import QueueUnreachable, ServiceError
-from facepaint.parts import free_port
 from facepaint.queue import Queue, make_app, priority
 from facepaint.settings import Settings
+from facepaint.stack.components import free_port
 
 JOB = "20261122T120000-abcdefgh"
 LOOK = "0123456789ab"

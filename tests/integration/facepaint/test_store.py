@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from facepaint.errors import ObjectMissing, RecordInvalid, StoreUnreachable
-from facepaint.jobs import Failed, Sealed
-from facepaint.parts import free_port
+from facepaint.records.job import Failed, Sealed
 from facepaint.settings import Settings
+from facepaint.stack.components import free_port
 from facepaint.store import ObjectInfo, Store, _session
 
 

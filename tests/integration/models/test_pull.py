@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from facepaint.detectors import KNOWN, KnownDetector, fetched_path, find_detector
+from facepaint.detectors.registry import KNOWN, KnownDetector, fetched_path, find_detector
 from facepaint.errors import FacepaintError, InputError, ServiceError, UsageError
-from facepaint.parts import free_port
+from facepaint.stack.components import free_port
 from models import detector_rows, find_model
 from models.pull import pull
-from tests.networks import tiny_network
+from tests.support.networks import tiny_network
 
 NETWORK = tiny_network("yunet")
 
@@ -156,7 +156,7 @@ def test_every_known_detector_is_pinned() -> None:
 
 
 def test_the_commands_tell_licence_and_place(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from facepaint.detectors_cli import app
+    from facepaint.cli.detectors import app
 
     known = serve(monkeypatch, f"{server}/whole")
     pulled = CliRunner().invoke(app, ["pull", "yunet"])

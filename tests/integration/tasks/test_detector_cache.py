@@ -14,25 +14,25 @@ import skimage.data
 from onnx import TensorProto, helper
 from PIL import Image
 
-import tasks.detectors
+import tasks.detector_cache
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
-from facepaint.cards import DEFAULT_DETECTOR, DetectorCard, Scores
 from facepaint.client import Client
-from facepaint.detectors import card_beside, find_detector, write_card
+from facepaint.detectors.registry import card_beside, find_detector, write_card
 from facepaint.errors import DeviceError, FacepaintError, InputError, ServiceError, UsageError
-from facepaint.jobs import DetectorSpec, Faces, Failed, Job, Painted
-from facepaint.looks import parse_look
-from facepaint.processes import Child
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Scores
+from facepaint.records.job import DetectorSpec, Faces, Failed, Job, Painted
 from facepaint.settings import Settings
+from facepaint.stack.processes import Child
 from facepaint.store import Store
 from models import shipped_model
 from models.providers import Runtime
 from tasks.detect import load_detector
-from tasks.detectors import model_of
+from tasks.detector_cache import model_of
 from tasks.work import Workbench, run_detect, run_paint
-from tests.networks import tiny_network
+from tests.support.networks import tiny_network
 
 LOOK = parse_look(["sunglasses"])
 COVERED = "fill:colour=#00ff00"
@@ -69,7 +69,7 @@ def upload(bench: Workbench, clip: Path, detector: object, filters: str = "sungl
 
 
 def kept() -> list[str]:
-    return sorted(path.name for path in tasks.detectors._kept_folder().iterdir())
+    return sorted(path.name for path in tasks.detector_cache._kept_folder().iterdir())
 
 
 def test_the_workers_find_faces_with_the_users_file(bench: Workbench, clip: Path, weights: Path) -> None:
@@ -210,14 +210,14 @@ def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
 def test_fetched_detectors_are_bounded(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     specs = [_stored(bench.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
     size = (tmp_path / "own.onnx").stat().st_size
-    monkeypatch.setattr(tasks.detectors, "MOST_KEPT_BYTES", int(2.5 * size))
+    monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", int(2.5 * size))
     paths = [model_of(spec, bench.store).weights for spec in specs[:2]]
     for age, path in enumerate(paths):
         os.utime(path, ns=(10**18 - age, path.stat().st_mtime_ns))
     model_of(specs[1], bench.store)
     paths.append(model_of(specs[2], bench.store).weights)
     assert kept() == sorted(path.name for path in paths[1:]), "the first was unused for longest"
-    monkeypatch.setattr(tasks.detectors, "MOST_KEPT_BYTES", 1)
+    monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", 1)
     assert model_of(specs[0], bench.store).weights.exists()
     assert kept() == [paths[0].name], "the one that is needed stays"
 

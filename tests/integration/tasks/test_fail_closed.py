@@ -10,19 +10,19 @@ import numpy as np
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.jobs import Candidate, DetectorSpec, Faces, FrameFaces, Job
-from facepaint.looks import parse_filter, parse_look
+from facepaint.looks.look import parse_filter, parse_look
+from facepaint.records.job import Candidate, DetectorSpec, Faces, FrameFaces, Job
 from facepaint.settings import Settings
 from filters.face import Face
 from filters.planes import Planes, Region
 from filters.registry import Painter
 from models.providers import Runtime
-from tasks.brush import Brush
-from tasks.canvas import Canvas
 from tasks.detect import detect_segment
 from tasks.paint import Result, paint_segment
-from tasks.upright import Upright
-from tests.cut_clip import CutClip, cut_clip
+from tasks.video.canvas import Canvas
+from tasks.video.normalize import Upright
+from tasks.video.painter import Brush
+from tests.support.cut_clip import CutClip, cut_clip
 from uploader.upload import new_job
 
 LOOK = parse_look(["fill"])

@@ -13,28 +13,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tasks.link
+import tasks.track
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
 from facepaint.client import Client
 from facepaint.errors import InputError, NotYet, UsageError
-from facepaint.jobs import Claim, Faces, Failed, Job, Painted
-from facepaint.looks import Look, parse_look
-from facepaint.people import ask_for_people
+from facepaint.jobs.maintenance import resume_job
+from facepaint.jobs.people import ask_for_people
+from facepaint.jobs.repaint import repaint
+from facepaint.jobs.status import job_status
+from facepaint.looks.look import Look, parse_look
+from facepaint.looks.selection import Whom
 from facepaint.queue import PRIORITIES, QUEUES, Queue
-from facepaint.repaint import repaint
+from facepaint.records import keys
+from facepaint.records.job import Claim, Faces, Failed, Job, Painted
+from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.settings import Settings
-from facepaint.status import job_status
 from facepaint.store import Store
-from facepaint.tracks import People, Person, TrackedSegment
-from facepaint.upkeep import resume_job
-from facepaint.whom import Whom
-from tasks.bench import Workbench
-from tasks.link import run_link, run_portraits
+from tasks.context import Workbench
 from tasks.portraits import plain_portrait
+from tasks.track import run_link, run_portraits
 from tasks.work import run_detect, run_paint
-from tests.media_compare import read_video
-from viewer.save import save
+from tests.support.media_compare import read_video
+from viewer.save.save import save
 
 SEGMENTS = 3
 
@@ -51,7 +51,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> Iterator[None]:
     yield
-    tasks.link._kept = None
+    tasks.track._kept = None
 
 
 @pytest.fixture
@@ -161,8 +161,8 @@ def test_linking_goes_on_in_several_messages(bench: Workbench, detected: str, mo
     bench.store.delete(keys.tracks(detected))
     for index in range(SEGMENTS):
         bench.store.delete(keys.tracked(detected, index))
-    monkeypatch.setattr(tasks.link, "ATTEMPT_S", -1.0)
-    monkeypatch.setattr(tasks.link, "TOGETHER", 1)
+    monkeypatch.setattr(tasks.track, "ATTEMPT_S", -1.0)
+    monkeypatch.setattr(tasks.track, "TOGETHER", 1)
     messages = 0
     while not bench.store.exists(keys.tracks(detected)):
         messages += 1
@@ -171,7 +171,7 @@ def test_linking_goes_on_in_several_messages(bench: Workbench, detected: str, mo
         except NotYet:
             assert not list(bench.store.list(f"{keys.prefix(detected)}claims/")), "nobody is at work"
         if messages == 3:
-            tasks.link._kept = None  # the next message goes to another process
+            tasks.track._kept = None  # the next message goes to another process
     assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, "read, read again elsewhere, numbered, written, ended"
     assert (tracks_of(bench, detected), people_of(bench, detected)) == whole
 
@@ -337,13 +337,13 @@ def test_people_are_found_for_who_asks(bench: Workbench, clip: Path, tmp_path: P
 
 @pytest.mark.slow
 def test_a_deleted_job_leaves_no_tracks(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    linked = tasks.link._link
+    linked = tasks.track._link
 
     def late(store: Store, job: Job, segments: int) -> People:
         people = linked(store, job, segments)
         Client(bench.settings).delete(job.id)
         return people
 
-    monkeypatch.setattr(tasks.link, "_link", late)
+    monkeypatch.setattr(tasks.track, "_link", late)
     run_link(bench, detected)
     assert not [row.key for row in bench.store.list(keys.prefix(detected))]

@@ -6,23 +6,23 @@ from dataclasses import replace
 import pytest
 
 import facepaint.client
-import tasks.link
-from facepaint import keys
+import tasks.track
 from facepaint.client import Client
 from facepaint.errors import NotYet, UsageError
-from facepaint.jobs import Candidate, Faces, Failed, FrameFaces
-from facepaint.looks import parse_look
+from facepaint.jobs.maintenance import resume_job
+from facepaint.jobs.repaint import repaint
+from facepaint.looks.look import parse_look
+from facepaint.looks.selection import Whom, parse_whom
 from facepaint.queue import Queue
-from facepaint.repaint import repaint
+from facepaint.records import keys
+from facepaint.records.job import Candidate, Faces, Failed, FrameFaces
+from facepaint.records.tracks import People, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from facepaint.tracks import People, TrackedSegment
-from facepaint.upkeep import resume_job
-from facepaint.whom import Whom, parse_whom
-from tasks.bench import Workbench
-from tasks.link import run_link
+from tasks.context import Workbench
+from tasks.track import run_link
 from tasks.work import _who
-from tests.made_job import MadeJob, plain_job
+from tests.support.made_job import MadeJob, plain_job
 
 LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 
@@ -30,7 +30,7 @@ LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 @pytest.fixture(autouse=True)
 def _nothing_kept() -> Iterator[None]:
     yield
-    tasks.link._kept = None
+    tasks.track._kept = None
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_what_a_process_kept_is_of_no_use_for_other_faces(
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.link, "ATTEMPT_S", -1.0)
+        patch.setattr(tasks.track, "ATTEMPT_S", -1.0)
         with pytest.raises(NotYet):
             run_link(bench, made.id)
     resume_job(store, bench.queue, made.id)
@@ -103,15 +103,15 @@ def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
     store = bench.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    go_on = tasks.link.Linking.go_on
+    go_on = tasks.track.Linking.go_on
 
-    def resumed_meanwhile(linking: tasks.link.Linking, store: Store) -> People:
+    def resumed_meanwhile(linking: tasks.track.Linking, store: Store) -> People:
         people = go_on(linking, store)
         resume_job(store, bench.queue, made.id)
         return people
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.link.Linking, "go_on", resumed_meanwhile)
+        patch.setattr(tasks.track.Linking, "go_on", resumed_meanwhile)
         with pytest.raises(NotYet):
             run_link(bench, made.id)
     assert not store.exists(keys.tracks(made.id))

@@ -14,21 +14,21 @@ import redis
 import skimage.data
 from PIL import Image
 
-import tasks.decode
+import tasks.video.decode
 import tasks.work
 import tasks.worker
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
 from facepaint.client import Client
-from facepaint.encoders import ENCODERS
 from facepaint.errors import EncoderMissing, NotYet, StoreUnreachable
-from facepaint.jobs import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo
-from facepaint.looks import Look, parse_look
+from facepaint.jobs.readiness import Timeline
+from facepaint.looks.look import Look, parse_look
+from facepaint.media.encoders import ENCODERS
 from facepaint.queue import PRIORITIES, QUEUES, Queue
+from facepaint.records import keys
+from facepaint.records.job import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo
 from facepaint.settings import Settings
 from facepaint.store import Store
-from facepaint.wake import Timeline
-from tasks.encoders import is_here
+from tasks.video.encoder_options import is_here
 from tasks.work import Workbench, run_detect, run_paint
 
 SEGMENTS = 4
@@ -344,8 +344,8 @@ def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
     job_id, last = uploaded.job_id, uploaded.segments - 1
     drain(bench)
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.decode, "LEAD_S", 40)
-    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
+    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     attempts = 0
     while not bench.store.exists(keys.faces(job_id, last)):
         attempts += 1
@@ -362,16 +362,16 @@ def test_one_process_reaches_the_far_windows_of_many_videos(
 ) -> None:
     """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its turn comes again."""
     uploads = []
-    for number in range(tasks.decode.KEPT_DECODERS + 1):
+    for number in range(tasks.video.decode.KEPT_DECODERS + 1):
         path, options = tmp_path / f"{number}.mp4", {"crf": f"{30 + number}"}
         make_portrait_clip(path, seconds=6, size=(160, 90), gop=9999, audio=None, options=options)
         uploads.append(Client(bench.settings).upload(path, ["sunglasses"]))
     drain(bench)
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.decode, "LEAD_S", 40)
-    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
+    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     monkeypatch.setattr(tasks.worker, "bench", lambda: bench)
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     for upload in uploads:
         bench.queue.detect(upload.job_id, upload.segments - 1)
     attempts = 0

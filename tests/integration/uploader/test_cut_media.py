@@ -10,11 +10,11 @@ import av
 import pytest
 
 from benchmarks.clips import scenes
-from facepaint.jobs import AudioPacket
-from tests.cut_clip import CutClip, cut_clip
-from tests.media import CLIPS, Clip, Media
-from tests.media.ordinary import Frame, audio_packets, decode_ordinarily
-from tests.media.write import Sound, Video, portrait, write_clip
+from facepaint.records.job import AudioPacket
+from tests.support.clips import CLIPS, Clip, Media
+from tests.support.clips.ordinary import Frame, audio_packets, decode_ordinarily
+from tests.support.clips.write import Sound, Video, portrait, write_clip
+from tests.support.cut_clip import CutClip, cut_clip
 
 LENGTHS_S = (0.5, 2, 7)
 

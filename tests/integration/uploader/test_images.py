@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facepaint import keys
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs import Job, Sealed, Segment
-from facepaint.keys import JobKeys
-from facepaint.looks import Look, parse_look
+from facepaint.looks.look import Look, parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Job, Sealed, Segment
+from facepaint.records.keys import JobKeys
 from facepaint.settings import Settings
 from facepaint.store import Store
-from uploader.pictures import unique_names, upload_pictures
+from uploader.images import unique_names, upload_pictures
 from uploader.upload import UploadProgress, UploadResult
 
 LOOK = parse_look(["sunglasses"])

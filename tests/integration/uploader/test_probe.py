@@ -13,15 +13,15 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-import uploader.beginning
+import uploader.first_frames
 import uploader.probe
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import Colour
-from facepaint.templates import open_template
-from tests.cut_clip import cut_clip
-from tests.media.ordinary import audio_packets
-from tests.media.write import Sound, portrait, write_clip
+from facepaint.media.codec_params import open_template
+from facepaint.records.job import Colour
+from tests.support.clips.ordinary import audio_packets
+from tests.support.clips.write import Sound, portrait, write_clip
+from tests.support.cut_clip import cut_clip
 from uploader.probe import probe
 
 Picture = npt.NDArray[np.uint8]
@@ -151,7 +151,7 @@ def test_a_track_without_a_packet_is_counted_as_left_out(tmp_path: Path) -> None
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
 def test_sound_that_begins_far_into_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is found where an index leads to it; of other files it is said that it is left out."""
-    monkeypatch.setattr(uploader.beginning, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(uploader.first_frames, "MAX_BYTES", 20_000)
     path = tmp_path / name
     write_clip(path, portrait(2), sounds=[Sound(seconds=0.5, start_s=1.4)])
     found = probe(path)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from tests.cut_clip import cut_clip
-from tests.media.ordinary import decode_ordinarily
-from tests.media.registry import Media
+from tests.support.clips.ordinary import decode_ordinarily
+from tests.support.clips.registry import Media
+from tests.support.cut_clip import cut_clip
 
 X265 = "log-level=none:keyint=16"
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import av
 
-from tests.cut_clip import cut_clip
-from tests.media.ordinary import decode_ordinarily
-from tests.media.write import Extras, Video, portrait, write_clip
+from tests.support.clips.ordinary import decode_ordinarily
+from tests.support.clips.write import Extras, Video, portrait, write_clip
+from tests.support.cut_clip import cut_clip
 
 SPS = 7
 START = b"\x00\x00\x01"

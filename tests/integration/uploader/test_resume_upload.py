@@ -11,18 +11,19 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs import Extras, Job, Sealed, Segment
-from facepaint.keys import new_job_id
-from facepaint.looks import parse_look
+from facepaint.jobs.maintenance import delete_job
+from facepaint.jobs.status import job_status, list_jobs
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Extras, Job, Sealed, Segment
+from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
-from facepaint.status import job_status, list_jobs
 from facepaint.store import Store
-from facepaint.upkeep import delete_job
-from tests.helpers import eventually
-from tests.watched import WatchedStore
+from tests.support.helpers import eventually
+from tests.support.paths import ROOT
+from tests.support.watched import WatchedStore
 from uploader.upload import UploadProgress, upload
 
 SEGMENTS = 12
@@ -52,9 +53,9 @@ def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
 
     def start(ending: str, count: int = 1, *, hold_at: str = "") -> str:
         environment = {**os.environ, **settings.environment(), "HOLD_AT": hold_at}
-        folder = Path(__file__).parents[2]
+        folder = ROOT
         processes.append(
-            subprocess.Popen([sys.executable, "-m", "tests.slow_upload", str(clip)], env=environment, cwd=folder)
+            subprocess.Popen([sys.executable, "-m", "tests.support.slow_upload", str(clip)], env=environment, cwd=folder)
         )
 
         def stored() -> str | None:

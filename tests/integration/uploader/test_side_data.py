@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tasks.decode import decode_window
-from tests.cut_clip import CutClip, cut_clip
-from tests.media.ordinary import decode_ordinarily
-from tests.media.write import Video, portrait, write_clip
+from tasks.video.decode import decode_window
+from tests.support.clips.ordinary import decode_ordinarily
+from tests.support.clips.write import Video, portrait, write_clip
+from tests.support.cut_clip import CutClip, cut_clip
 
 Plane = npt.NDArray[np.uint8]
 

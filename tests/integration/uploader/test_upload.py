@@ -12,19 +12,19 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-import uploader.store_segments
+import uploader.segment_writer
 import uploader.subtitles
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
-from facepaint.jobs import Extras, Job, Sealed, Segment
-from facepaint.looks import Look, parse_look
+from facepaint.jobs.maintenance import delete_job, resume_job
+from facepaint.jobs.status import job_status
+from facepaint.looks.look import Look, parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Extras, Job, Sealed, Segment
 from facepaint.settings import Settings
-from facepaint.status import job_status
 from facepaint.store import Store
-from facepaint.upkeep import delete_job, resume_job
-from tests.watched import WatchedQueue, WatchedStore
+from tests.support.watched import WatchedQueue, WatchedStore
 from uploader.upload import UploadProgress, UploadResult, upload
 
 SEGMENTS = 12
@@ -42,8 +42,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broker is given up sooner than a user would want."""
-    monkeypatch.setattr(uploader.store_segments, "BROKER_AWAY_S", 0.5)
-    monkeypatch.setattr(uploader.store_segments, "BROKER_PAUSE_S", 0.1)
+    monkeypatch.setattr(uploader.segment_writer, "BROKER_AWAY_S", 0.5)
+    monkeypatch.setattr(uploader.segment_writer, "BROKER_PAUSE_S", 0.1)
 
 
 @pytest.fixture
@@ -248,7 +248,7 @@ def test_what_goes_wrong_in_a_thread_reaches_the_caller(
 def test_storage_that_stays_away_ends_the_upload(
     clip: Path, queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploader.store_segments, "STORE_AWAY_S", 0.0)
+    monkeypatch.setattr(uploader.segment_writer, "STORE_AWAY_S", 0.0)
 
     def fail(key: str) -> None:
         if key.endswith("000003.json"):

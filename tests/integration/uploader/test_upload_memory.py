@@ -8,7 +8,7 @@ import av
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from tests.helpers import needs_proc
+from tests.support.helpers import needs_proc
 
 MIB = 2**20
 

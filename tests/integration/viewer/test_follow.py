@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from facepaint import keys
 from facepaint.errors import (
     InputError,
     JobDeleted,
@@ -17,11 +16,12 @@ from facepaint.errors import (
     StoreUnreachable,
     UnknownJob,
 )
-from facepaint.jobs import Failed, Painted
+from facepaint.records import keys
+from facepaint.records.job import Failed, Painted
 from facepaint.settings import Settings
 from facepaint.store import ObjectInfo, Store
-from tests.helpers import eventually
-from tests.made_job import MadeJob, plain_job
+from tests.support.helpers import eventually
+from tests.support.made_job import MadeJob, plain_job
 from viewer.follow import Gap, PaintedSegment, Patience, follow, wait_until_sealed
 
 QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1)

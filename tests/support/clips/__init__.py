@@ -4,7 +4,7 @@
 tests/conftest.py makes one, once a session.
 """
 
-from tests.media import codecs, colour, damage, geometry, sound, times
-from tests.media.registry import CLIPS, Clip, Media
+from tests.support.clips import codecs, colour, damage, geometry, sound, times
+from tests.support.clips.registry import CLIPS, Clip, Media
 
 __all__ = ["CLIPS", "Clip", "Media", "codecs", "colour", "damage", "geometry", "sound", "times"]

@@ -6,9 +6,18 @@ import av
 import numpy as np
 from PIL import Image
 
-from tests.media.ordinary import Frame, digest
-from tests.media.registry import clip
-from tests.media.write import FPS, SIZE, Extras, Sound, Video, debian_ffmpeg, portrait, write_clip
+from tests.support.clips.ordinary import Frame, digest
+from tests.support.clips.registry import clip
+from tests.support.clips.write import (
+    FPS,
+    SIZE,
+    Extras,
+    Sound,
+    Video,
+    debian_ffmpeg,
+    portrait,
+    write_clip,
+)
 
 LIVE_WEBM = Extras(options={"live": "1"})
 """As browsers record: clusters of unknown length, no duration, no cues."""

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture
-from tests.media.ordinary import Frame, decode_ordinarily
-from tests.media.registry import clip
-from tests.media.write import FPS, Sound, Video, portrait, write_clip
+from tests.support.clips.ordinary import Frame, decode_ordinarily
+from tests.support.clips.registry import clip
+from tests.support.clips.write import FPS, Sound, Video, portrait, write_clip
 
 BT709, BT470BG, BT601, PQ, BT2020, HLG = 1, 5, 6, 16, 9, 18
 """Code points of ITU-T H.273."""

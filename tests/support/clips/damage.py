@@ -5,8 +5,8 @@ from pathlib import Path
 
 import av
 
-from tests.media.registry import clip
-from tests.media.write import Extras, Sound, Video, write_clip
+from tests.support.clips.registry import clip
+from tests.support.clips.write import Extras, Sound, Video, write_clip
 
 SHOWN = Video(options={"bf": "2"})
 TRANSPORT_PACKET = 188

@@ -9,8 +9,8 @@ import av
 import numpy as np
 from av.filter import Graph
 
-from tests.media.registry import clip
-from tests.media.write import FPS, SIZE, Sound, Video, encode, portrait, write_clip
+from tests.support.clips.registry import clip
+from tests.support.clips.write import FPS, SIZE, Sound, Video, encode, portrait, write_clip
 
 TURNED = {"bf": "2"}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.media.ordinary import Frame, decode_ordinarily
-from tests.media.write import MissingTool
+from tests.support.clips.ordinary import Frame, decode_ordinarily
+from tests.support.clips.write import MissingTool
 
 Recipe = Callable[[Path], None]
 """Makes the clip under the path it is given."""

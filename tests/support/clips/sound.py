@@ -4,8 +4,8 @@ from pathlib import Path
 
 import av
 
-from tests.media.registry import clip
-from tests.media.write import SECONDS, Extras, Sound, Video, write_clip
+from tests.support.clips.registry import clip
+from tests.support.clips.write import SECONDS, Extras, Sound, Video, write_clip
 
 SHOWN = Video(options={"bf": "2"})
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from tests.media.registry import CLIPS, GROUPS, Clip
+from tests.support.clips.registry import CLIPS, GROUPS, Clip
 
 GUARANTEES = ("frames", "times", "sound", "picture", "colour", "tags", "chapters", "subtitles")
 
@@ -29,7 +29,7 @@ by the function behind `facepaint verify SOURCE RESULT`. {KEPT}: as in the sourc
 
 The seams between segments: every clip is cut at 0.5, 2 and 7 s, and its segments are decoded as workers do. The frames
 on either side of each border are those of the source, none twice, none missing, the same pixel for pixel
-(`tests/integration/test_cut_media.py`).
+(`tests/integration/uploader/test_cut_media.py`).
 
 This page is written by `pytest tests/acceptance/test_fidelity.py --update-fidelity`; without the option the test fails
 where the page is no longer true.

@@ -3,9 +3,9 @@
 from fractions import Fraction
 from pathlib import Path
 
-from tests.media.registry import clip
-from tests.media.spliced import splice
-from tests.media.write import FPS, SIZE, Sound, Video, portrait, write_clip
+from tests.support.clips.registry import clip
+from tests.support.clips.spliced import splice
+from tests.support.clips.write import FPS, SIZE, Sound, Video, portrait, write_clip
 
 MILLISECONDS = Fraction(1, 1000)
 

@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from benchmarks.clips import Picture, scenes
-from tasks.scheduling import schedule_as_usual
+from tasks.video.scheduling import schedule_as_usual
 
 SIZE = (320, 180)
 FPS = 20

@@ -10,6 +10,7 @@ import pytest
 
 from facepaint.errors import ServiceError, UsageError
 from facepaint.settings import CONNECTION_NAME, Settings, default_home
+from tests.support.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -158,7 +159,7 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
         "from facepaint.settings import Settings; s = Settings.load(); print(s.crf, s.viewer_port, s.s3_secret_key)"
     )
     script += "; print(s.s3_secret_key.get_secret_value(), s.broker_url.get_secret_value(), s.home)"
-    root = Path(__file__).parents[2]
+    root = ROOT
     plain = {name: value for name, value in os.environ.items() if not name.startswith("FACEPAINT_")}
     shown = subprocess.run(
         [sys.executable, "-c", script],

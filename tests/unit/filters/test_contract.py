@@ -5,17 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepaint.catalogue import CATALOGUE
 from facepaint.errors import InputError
-from facepaint.looks import Look, parse_filter, parse_look
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.looks.look import Look, parse_filter, parse_look
 from filters.effects import EFFECTS
 from filters.face import Face
 from filters.gallery import PORTRAIT_FACE
-from filters.hiding import HIDING
 from filters.planes import Planes, Region, rgb_to_yuv
+from filters.redaction import HIDING
 from filters.registry import FILTERS, Painter, make_painter
 from filters.warps import WARPS
-from tests.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
+from tests.support.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
 
 LOOK_AROUND = {"blur", "mosaic", *EFFECTS, *WARPS}
 """What these show of a px depends on others about it."""

@@ -11,7 +11,7 @@ from filters.face import pose_of
 from filters.gallery import PORTRAIT_FACE, portrait
 from filters.planes import Planes
 from filters.warps import WARPS
-from tests.filter_cases import copy, painter_of, same
+from tests.support.filter_cases import copy, painter_of, same
 
 
 def drawn() -> Planes:

@@ -7,14 +7,15 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.catalogue import CATALOGUE
 from facepaint.errors import UsageError
-from facepaint.looks import parse_filter
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.looks.look import parse_filter
 from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
 from filters.planes import Pixels
 from filters.reference import filters_page, options_table
+from tests.support.paths import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")

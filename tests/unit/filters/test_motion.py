@@ -4,11 +4,11 @@ from itertools import pairwise
 
 import pytest
 
-from facepaint.catalogue import CATALOGUE
+from facepaint.looks.catalogue import CATALOGUE
+from filters.layers import Part
 from filters.motion import Moment, Motion
-from filters.parts import Part
-from filters.wardrobe import STICKERS
-from tests.filter_cases import face_at, noise, painter_of, same
+from filters.stickers_table import STICKERS
+from tests.support.filter_cases import face_at, noise, painter_of, same
 
 MOVING = {
     name: tuple(part.motion for part in parts if part.motion)

@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepaint.catalogue import CATALOGUE
-from facepaint.looks import parse_look
+from facepaint.looks.catalogue import CATALOGUE
+from facepaint.looks.look import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork, asset, svg_artwork
+from filters.blit import stamp
 from filters.face import Face, pose_of
-from filters.parts import UNITS, Part, placed, shown
+from filters.layers import UNITS, Part, placed, shown
 from filters.planes import Planes
 from filters.pose import HeadPose, Point
 from filters.registry import make_painter
-from filters.stamp import stamp
 from filters.stickers import UserSticker
-from filters.wardrobe import STICKERS
-from tests.filter_cases import copy, face_at, noise, painter_of, same
+from filters.stickers_table import STICKERS
+from tests.support.filter_cases import copy, face_at, noise, painter_of, same
 
 FRONT = ((-50, 0), (50, 0), (0, 58), (-42, 102), (42, 102))
 """A face from the front, its eyes 100 apart."""

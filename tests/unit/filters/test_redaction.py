@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
 from filters.area import covered_area
 from filters.face import Face
-from filters.hiding import HIDING, NOISE
 from filters.planes import Planes, Region
 from filters.pose import HeadPose
+from filters.redaction import HIDING, NOISE
 from filters.registry import make_painter
-from tests.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
+from tests.support.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
 
 SHAPES = ("ellipse", "box")
 

@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork
+from filters.blit import stamp
 from filters.gallery import PORTRAIT_FACE, portrait
-from filters.light import DARKEST, Scene
-from filters.parts import Part
+from filters.layers import Part
 from filters.planes import Pixels, Planes, rgb_to_yuv
 from filters.registry import make_painter
-from filters.stamp import stamp
+from filters.scene_light import DARKEST, Scene
 from filters.stickers import Sticker, UserSticker
-from tests.filter_cases import FORMATS, copy, same
+from tests.support.filter_cases import FORMATS, copy, same
 
 WHITE = Artwork(np.full((60, 60, 4), 255, np.uint8))
 

@@ -4,12 +4,12 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.catalogue import DRAWN
-from facepaint.looks import parse_filter
+from facepaint.looks.catalogue import DRAWN
+from facepaint.looks.look import parse_filter
 from filters.gallery import PORTRAIT_FACE, portrait
 from filters.planes import Planes
 from filters.text import WIDEST, _words, ribbon_with_words
-from tests.filter_cases import painter_of
+from tests.support.filter_cases import painter_of
 
 
 def shape_of(character: str) -> tuple[bytes, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see `tests.networks`."""
+"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see `tests.support.networks`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +10,14 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from facepaint.cards import DecoderName, DetectorCard, Scores
-from facepaint.detectors import TYPICAL
+from facepaint.detectors.registry import TYPICAL
 from facepaint.errors import UsageError
+from facepaint.records.detector_card import DecoderName, DetectorCard, Scores
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs
 from models.detector import Detector, Size
 from models.providers import Runtime
-from tests.networks import FACES, tiny_network
+from tests.support.networks import FACES, tiny_network
 
 CPU = Runtime("cpu")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.detectors import SHIPPED
+from facepaint.detectors.registry import SHIPPED
 from facepaint.errors import UsageError
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
 from models.detector import Detector, Pixels, Size, size_for, suppress
 from models.providers import Runtime

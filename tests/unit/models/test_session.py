@@ -8,15 +8,15 @@ import onnxruntime
 import pytest
 import skimage.data
 
-from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors.onnx_graph import with_sizes
 from facepaint.devices import PROVIDERS
 from facepaint.errors import DeviceError, UsageError
-from facepaint.onnx_file import with_sizes
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
 from models.float16 import with_float16
 from models.providers import BATCHES, Runtime, devices_for, providers_for
 from models.session import Session, check_device
-from tests.gpus import need_device
+from tests.support.gpus import need_device
 
 WEIGHTS = find_model(DEFAULT_DETECTOR).weights
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.jobs import Colour, VideoStream
+from facepaint.records.job import Colour, VideoStream
 from models.detector import Size
 from tasks.detect import _pictures
-from tasks.hdr import HLG, PQ
-from tasks.samples import planes_of
-from tasks.upright import Upright
+from tasks.video.hdr import HLG, PQ
+from tasks.video.normalize import Upright
+from tasks.video.yuv import planes_of
 
 
 def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.VideoFrame:

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from facepaint.looks import parse_look
-from tasks.metadata import orientation, upright_exif, upright_xmp
-from tasks.pictures import paint_picture
-from tests.picture_files import (
+from facepaint.looks.look import parse_look
+from tasks.image_metadata import orientation, upright_exif, upright_xmp
+from tasks.images import paint_picture
+from tests.support.picture_files import (
     PROFILE,
     SECRETS,
     encoded,

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from uploader.inputs import classify, is_still_picture
+from uploader.classify import classify, is_still_picture
 
 
 def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:

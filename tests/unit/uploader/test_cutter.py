@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import uploader.cut
-from facepaint.jobs import AudioPacket, Packet, Segment
-from uploader.cut import LOOKAHEAD, CutSegment, Cutter
+import uploader.cutter
+from facepaint.records.job import AudioPacket, Packet, Segment
+from uploader.cutter import LOOKAHEAD, CutSegment, Cutter
 
 TICKS = 100
 """A second in the time base of these tests."""
@@ -246,7 +246,7 @@ def test_dts_that_stand_still_do_not_fill_the_memory() -> None:
 
 
 def test_a_segment_is_bounded_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploader.cut, "MAX_WORK_PX", 12 * 100)
+    monkeypatch.setattr(uploader.cutter, "MAX_WORK_PX", 12 * 100)
     packets = stream("I" + "P" * 99)
     found = cut(packets)
     assert_whole(found, packets)
@@ -254,7 +254,7 @@ def test_a_segment_is_bounded_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploader.cut, "MAX_BYTES", 400)
+    monkeypatch.setattr(uploader.cutter, "MAX_BYTES", 400)
     packets = stream("I" + "BBP" * 33)
     found = cut(packets)
     assert_whole(found, packets)
@@ -263,7 +263,7 @@ def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_packet_larger_than_a_segment_may_be_is_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploader.cut, "MAX_BYTES", 30)
+    monkeypatch.setattr(uploader.cutter, "MAX_BYTES", 30)
     packets = stream("IPPPP")
     found = cut(packets)
     assert_whole(found, packets)

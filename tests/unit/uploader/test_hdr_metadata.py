@@ -5,8 +5,8 @@ from fractions import Fraction
 import av
 import pytest
 
-from facepaint.jobs import LightLevels
-from uploader.light import dynamic_metadata, light_levels
+from facepaint.records.job import LightLevels
+from uploader.hdr_metadata import dynamic_metadata, light_levels
 
 DISPLAY = LightLevels((0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329), 0.005, 1000.0)
 """A display of P3 primaries."""

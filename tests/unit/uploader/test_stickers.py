@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facepaint import keys
 from facepaint.errors import InputError, ObjectMissing
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
+from facepaint.records import keys
 from facepaint.store import Store
 from uploader.stickers import store_stickers
 

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import pytest
 
-from uploader.timeline import Timeline
+from uploader.timestamp_splicing import Timeline
 
 MS = Fraction(1, 1000)
 

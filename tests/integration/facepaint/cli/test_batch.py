@@ -4,15 +4,15 @@ import re
 
 import pytest
 
-from facepaint import keys
-from facepaint.batch import wait_item
+from facepaint.cli.batch import wait_item
+from facepaint.cli.progress import Silent
 from facepaint.client import Client
-from facepaint.display import Silent
 from facepaint.errors import JobError
-from facepaint.jobs import Failed
+from facepaint.records import keys
+from facepaint.records.job import Failed
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.made_job import plain_job
+from tests.support.made_job import plain_job
 
 
 @pytest.mark.parametrize("advice", [None, "--allow-gaps saves the rest"], ids=["lasting job", "job of one command"])

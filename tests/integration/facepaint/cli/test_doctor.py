@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint import keys
-from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.cli.doctor import Check, checks
 from facepaint.client import Client
-from facepaint.doctor import Check, checks
-from facepaint.jobs import WorkerInfo
-from facepaint.parts import free_port
-from facepaint.processes import Child, identity
+from facepaint.jobs.status import alive_workers, why_waiting
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.detector_card import DEFAULT_DETECTOR
+from facepaint.records.job import WorkerInfo
 from facepaint.settings import Settings
-from facepaint.status import alive_workers, why_waiting
+from facepaint.stack.components import free_port
+from facepaint.stack.processes import Child, identity
 from facepaint.store import ObjectInfo, Store
-from tests.helpers import eventually
+from tests.support.helpers import eventually
 
 StartWorker = Callable[..., Child]
 
@@ -68,7 +68,7 @@ def test_a_detector_that_is_none() -> None:
 
 
 def test_a_client_without_services(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facepaint.doctor.installed_extras", list)
+    monkeypatch.setattr("facepaint.cli.doctor.installed_extras", list)
     services = examined(Settings.load())["services"]
     assert not services.ok
     assert "docker compose up" in services.advice

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from facepaint import keys
-from facepaint.contact_sheet import save_sheet
+from facepaint.cli.people_sheet import save_sheet
 from facepaint.errors import InputError
-from facepaint.exports import WRITERS, export
-from facepaint.jobs import Candidate, Faces, FrameFaces, Job
+from facepaint.jobs.export import WRITERS, export
+from facepaint.records import keys
+from facepaint.records.job import Candidate, Faces, FrameFaces, Job
+from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
-from facepaint.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
-from tests.made_job import MadeJob, plain_job
+from tests.support.made_job import MadeJob, plain_job
 
 BOX = (100.0, 40.0, 140.0, 90.0)
 POINTS = (110.0, 60.0, 130.0, 60.0, 120.0, 70.0, 112.0, 80.0, 128.0, 80.0)

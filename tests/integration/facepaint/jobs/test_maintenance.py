@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from facepaint import keys
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs import Claim, Failed, Painted, Sealed
+from facepaint.jobs.maintenance import delete_job, resume_job, revive
+from facepaint.jobs.status import find_job, job_status, list_jobs
 from facepaint.queue import PRIORITIES, QUEUES, Queue
-from facepaint.status import find_job, job_status, list_jobs
+from facepaint.records import keys
+from facepaint.records.job import Claim, Failed, Painted, Sealed
 from facepaint.store import Store
-from facepaint.upkeep import delete_job, resume_job, revive
-from tests.made_job import MadeJob, plain_job
+from tests.support.made_job import MadeJob, plain_job
 
 Sent = set[tuple[str, int]]
 

@@ -12,16 +12,16 @@ import numpy.typing as npt
 import pytest
 from PIL import Image, ImageDraw
 
-from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Job
-from facepaint.looks import parse_look
-from facepaint.media import open_media
+from facepaint.looks.look import parse_look
+from facepaint.media.open import open_media
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Job
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.work import Workbench, run_detect, run_paint
-from uploader.inputs import classify
+from uploader.classify import classify
 
 LASTS_MS = (40, 110, 70, 300, 30, 1230)
 KINDS: dict[str, dict[str, Any]] = {

@@ -10,10 +10,16 @@ from pathlib import Path
 import pytest
 
 from facepaint.errors import ServiceError
-from facepaint.processes import MAX_LOG_BYTES, Children, Recipe, identity, last_line, wait_until_ready
-from tests.helpers import eventually, living_in_group, needs_proc
-
-ROOT = Path(__file__).parents[2]
+from facepaint.stack.processes import (
+    MAX_LOG_BYTES,
+    Children,
+    Recipe,
+    identity,
+    last_line,
+    wait_until_ready,
+)
+from tests.support.helpers import eventually, living_in_group, needs_proc
+from tests.support.paths import ROOT
 
 STUBBORN = "trap '' HUP TERM; (sleep 600) & echo started; wait"
 """A shell that leaves a grandchild, and is deaf to everything but SIGKILL."""

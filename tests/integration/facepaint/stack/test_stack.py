@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 
 from facepaint.errors import MissingExtra, ServiceError, UsageError
-from facepaint.parts import LOOPBACK, free_port, listens
-from facepaint.processes import identity
 from facepaint.queue import Queue
 from facepaint.settings import Settings
-from facepaint.stack import Stack, private_stack, running_connection
+from facepaint.stack.components import LOOPBACK, free_port, listens
+from facepaint.stack.processes import identity
+from facepaint.stack.stack import Stack, private_stack, running_connection
 from facepaint.store import Store
-from tests.helpers import children_of, eventually, living_in_group, needs_proc
+from tests.support.helpers import children_of, eventually, living_in_group, needs_proc
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 JOB = "20261122T120000-abcdefgh"
 
 
@@ -51,7 +51,7 @@ def up(home: Path) -> Iterator[Up]:
     def start(**options: object) -> subprocess.Popen[str]:
         arguments = {"workers": 1, "viewer": False, **options}
         script = (
-            "from facepaint.foreground import run_foreground\nfrom facepaint.settings import Settings\n"
+            "from facepaint.cli.up import run_foreground\nfrom facepaint.settings import Settings\n"
             f"run_foreground(Settings.load(), **{arguments!r})"
         )
         process = subprocess.Popen(

@@ -10,15 +10,15 @@ from typing import Any
 import av
 import pytest
 
-import tasks.decode
+import tasks.video.decode
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import NotYet
-from facepaint.jobs import Segment
-from tasks.decode import DecodeReport, RunDecoder, decode_window, window_times
-from tests.cut_clip import CutClip, cut_clip
-from tests.media.ordinary import Frame, decode_ordinarily, digest
+from facepaint.records.job import Segment
+from tasks.video.decode import DecodeReport, RunDecoder, decode_window, window_times
+from tests.support.clips.ordinary import Frame, decode_ordinarily, digest
+from tests.support.cut_clip import CutClip, cut_clip
 from uploader.probe import probe
-from uploader.read import Reader
+from uploader.reader import Reader
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +26,7 @@ def nothing_kept() -> Iterator[None]:
     """No decoder of another test; damaged data makes FFmpeg talk."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.PANIC)
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     yield
     av.logging.set_level(level)
 
@@ -73,7 +73,7 @@ def test_a_run_is_decoded_once_by_who_goes_through_it(run: CutClip, fed: list[An
 def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip) -> None:
     alone = {}
     for index in range(len(run.records)):
-        tasks.decode._kept.clear()
+        tasks.video.decode._kept.clear()
         alone[index] = decoded(run, index)
     assert [len(frames) for frames in alone.values()] == [len(window_times(run.records[: n + 1])) for n in alone]
     order = [*alone, *alone]
@@ -98,7 +98,7 @@ def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(run: C
     other = replace(run, segments=segments)
     decoded(run, 0)
     shifted = decoded(other, 1)
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     assert shifted == decoded(other, 1) == [((time or 0) + shift, picture) for time, picture in decoded(run, 1)]
 
 
@@ -115,17 +115,17 @@ def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
 ) -> None:
     last = len(run.records) - 1
     expected = decoded(run, last)
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     fed.clear()
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.decode, "LEAD_S", 50)
-    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
+    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     for _ in range(2):
         with pytest.raises(NotYet, match=r"lies far behind its keyframe; decoded up to [0-9]"):
             decoded(run, last)
     between = decoded(run, last - 2), decoded(run, last - 1)
     assert decoded(run, last) == expected
-    tasks.decode._kept.clear()
+    tasks.video.decode._kept.clear()
     assert between == (decoded(run, last - 2), decoded(run, last - 1)), "on the way to one window others are left out"
 
 
@@ -133,8 +133,8 @@ def test_no_packet_is_decoded_twice_on_the_way_to_a_window(
     run: CutClip, fed: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.decode, "LEAD_S", 50)
-    monkeypatch.setattr(tasks.decode, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
+    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     for _ in range(2):
         with pytest.raises(NotYet):
             decoded(run, len(run.records) - 1)
@@ -200,10 +200,10 @@ def test_a_damaged_run_is_the_same_whoever_decodes_it(run: CutClip, numbers: lis
     broken = damaged(run, 1, numbers)
     seen = {}
     for warm in (False, True):
-        tasks.decode._kept.clear()
+        tasks.video.decode._kept.clear()
         for index in range(len(run.records)):
             if not warm:
-                tasks.decode._kept.clear()
+                tasks.video.decode._kept.clear()
             report = DecodeReport()
             seen[index, warm] = (decoded(broken, index, report), report)
     for index in range(len(run.records)):

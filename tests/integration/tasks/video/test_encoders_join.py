@@ -15,11 +15,11 @@ from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.work import Workbench, run_detect, run_paint
-from tests.media import Media
-from tests.programs import run_silently
-from uploader.cut import MAX_WORK_PX
+from tests.support.clips import Media
+from tests.support.programs import run_silently
+from uploader.cutter import MAX_WORK_PX
 from uploader.probe import probe
-from uploader.read import Reader
+from uploader.reader import Reader
 
 pytestmark = pytest.mark.slow
 

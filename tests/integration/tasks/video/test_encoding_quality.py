@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.clips import make_portrait_clip
 from benchmarks.encoding import compared
-from facepaint.jobs import OutputProfile
+from facepaint.records.job import OutputProfile
 
 pytestmark = pytest.mark.slow
 

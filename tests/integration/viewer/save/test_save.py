@@ -17,22 +17,41 @@ import av
 import pytest
 from av.container import InputContainer
 
-from facepaint import keys
-from facepaint.boxes import walk
 from facepaint.client import Client
 from facepaint.errors import InputError, JobError, UnknownJob, UsageError
-from facepaint.jobs import AudioPacket, AudioStream, Chapter, Colour, Extras, Failed, OutputProfile, Painted, Subtitles
+from facepaint.media.mp4 import walk
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import (
+    AudioPacket,
+    AudioStream,
+    Chapter,
+    Colour,
+    Extras,
+    Failed,
+    OutputProfile,
+    Painted,
+    Subtitles,
+)
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.encode import EncodeSpec, SegmentEncoder
-from tests.helpers import eventually
-from tests.made_job import MadeJob, Sound, paint_picture, pictures_job, plain_job, sound, uneven_job
-from tests.media_compare import read_audio
-from viewer.check import check_saved
+from tasks.video.encode import EncodeSpec, SegmentEncoder
+from tests.support.helpers import eventually
+from tests.support.made_job import (
+    MadeJob,
+    Sound,
+    paint_picture,
+    pictures_job,
+    plain_job,
+    sound,
+    uneven_job,
+)
+from tests.support.media_compare import read_audio
+from tests.support.paths import ROOT
 from viewer.follow import Patience
-from viewer.pictures import safe_names, save_pictures
-from viewer.save import SaveReport, save
+from viewer.save.images import safe_names, save_pictures
+from viewer.save.save import SaveReport, save
+from viewer.verify.saved import check_saved
 
 QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1, abandoned_s=1.0)
 
@@ -473,13 +492,13 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
     made = plain_job(store, sounds=[sound()]).complete()
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from facepaint.settings import Settings; from facepaint.store import Store; from viewer.save import save\n"
+        "from facepaint.settings import Settings; from facepaint.store import Store; from viewer.save.save import save\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "save(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, made.id, made.look.id, str(tmp_path / "out.mp4")],
-        env={**os.environ, **settings.environment(), "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={**os.environ, **settings.environment(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=60,

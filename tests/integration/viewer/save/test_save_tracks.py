@@ -8,22 +8,22 @@ import av
 import pytest
 from av.stream import Disposition
 
-from facepaint import keys
-from facepaint.batch import Batch, Item, Saving, save_item
+from facepaint.cli.batch import Batch, Item, Saving, save_item
+from facepaint.cli.progress import Silent
 from facepaint.client import Client
-from facepaint.display import Silent
 from facepaint.errors import JobError
-from facepaint.jobs import Chapter, Extras, Painted, Subtitles
-from facepaint.media import track_title
+from facepaint.media.open import track_title
+from facepaint.records import keys
+from facepaint.records.job import Chapter, Extras, Painted, Subtitles
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.made_job import MadeJob, Sound, plain_job, sound
-from tests.media.write import Sound as Tone
-from tests.media.write import Video, portrait, write_clip
+from tests.support.clips.write import Sound as Tone
+from tests.support.clips.write import Video, portrait, write_clip
+from tests.support.made_job import MadeJob, Sound, plain_job, sound
 from viewer.follow import Patience
-from viewer.mux import LATE_S
-from viewer.save import SaveReport, save
-from viewer.verify_rest import language_of
+from viewer.save.mux import LATE_S
+from viewer.save.save import SaveReport, save
+from viewer.verify.description import language_of
 
 TICK = Fraction(1, 12_800)
 PRIMING = Fraction(1024, 48_000)

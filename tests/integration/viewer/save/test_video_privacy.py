@@ -9,15 +9,23 @@ from pathlib import Path
 import av
 import pytest
 
-from facepaint import keys
 from facepaint.client import Client
-from facepaint.jobs import Extras, Job
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Extras, Job
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.work import Workbench, run_detect, run_paint
-from tests.planted_video import CREATED, KEPT, LACKING, SECRETS, planted_mkv, planted_mov, planted_mp4
+from tests.support.planted_video import (
+    CREATED,
+    KEPT,
+    LACKING,
+    SECRETS,
+    planted_mkv,
+    planted_mov,
+    planted_mp4,
+)
 
 SOURCES: dict[str, Callable[[Path], Path]] = {"mp4": planted_mp4, "mov": planted_mov, "mkv": planted_mkv}
 

@@ -16,14 +16,14 @@ import httpx
 import numpy as np
 import pytest
 
-from facepaint import keys
-from facepaint.boxes import init_length
-from facepaint.jobs import Painted
+from facepaint.media.mp4 import init_length
+from facepaint.records import keys
+from facepaint.records.job import Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.helpers import eventually
-from tests.live_viewer import live_viewer
-from tests.made_job import (
+from tests.support.helpers import eventually
+from tests.support.live_viewer import live_viewer
+from tests.support.made_job import (
     RATE,
     MadeJob,
     heartbeat,
@@ -35,7 +35,7 @@ from tests.made_job import (
     tone,
     uneven_job,
 )
-from viewer.audio import copy_mime
+from viewer.server.audio import copy_mime
 
 
 @pytest.fixture

@@ -10,14 +10,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from facepaint import keys
-from facepaint.jobs import Failed, VideoStream
-from facepaint.looks import Look
+from facepaint.looks.look import Look
 from facepaint.queue import Queue
+from facepaint.records import keys
+from facepaint.records.job import Failed, VideoStream
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.live_viewer import live_viewer
-from tests.made_job import MadeJob, pictures_job, plain_job, sound
+from tests.support.live_viewer import live_viewer
+from tests.support.made_job import MadeJob, pictures_job, plain_job, sound
 
 LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 

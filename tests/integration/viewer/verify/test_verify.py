@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import av
 import pytest
 
-from facepaint.cli import main
+from facepaint.cli.app import main
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.media import track_title
-from tests.media.write import Extras, Sound, Video, portrait, write_clip
-from viewer.verify import Verification, verify
+from facepaint.media.open import track_title
+from tests.support.clips.write import Extras, Sound, Video, portrait, write_clip
+from viewer.verify.verify import Verification, verify
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]

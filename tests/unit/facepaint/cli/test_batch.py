@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from facepaint.batch import Batch, Item
+from facepaint.cli.batch import Batch, Item
 from facepaint.errors import InputError, UsageError
 
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from facepaint.display import Bars
-from facepaint.keys import JobKeys
-from facepaint.status import JobStatus
-from tests.made_job import plain_job
+from facepaint.cli.progress import Bars
+from facepaint.jobs.status import JobStatus
+from facepaint.records.keys import JobKeys
+from tests.support.made_job import plain_job
 
 
 def drawn(bars: Bars) -> list[str]:

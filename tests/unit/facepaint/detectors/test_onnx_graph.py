@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors.onnx_graph import read_network, with_sizes
 from facepaint.errors import InputError
-from facepaint.onnx_file import read_network, with_sizes
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import shipped_model
-from tests.networks import tiny_network
+from tests.support.networks import tiny_network
 
 OPSETS = [helper.make_opsetid("", 17)]
 

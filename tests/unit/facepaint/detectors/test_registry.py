@@ -8,14 +8,30 @@ from pathlib import Path
 
 import pytest
 
-from facepaint import detectors
-from facepaint.cards import DEFAULT_DETECTOR, STICKER_SCORES, DetectorCard, Scores, scores_for
-from facepaint.detectors import KNOWN, SHIPPED, TYPICAL, card_beside, fetched_path, find_detector, read_card, write_card
+from facepaint.detectors import registry
+from facepaint.detectors.registry import (
+    KNOWN,
+    SHIPPED,
+    TYPICAL,
+    card_beside,
+    fetched_path,
+    find_detector,
+    read_card,
+    write_card,
+)
 from facepaint.errors import InputError, UsageError
+from facepaint.records.detector_card import (
+    DEFAULT_DETECTOR,
+    STICKER_SCORES,
+    DetectorCard,
+    Scores,
+    scores_for,
+)
 from models import WEIGHTS, find_model, shipped_model
 from models.detector import lowest_of
-from tasks.track import HIDING, STICKERS, working_point
-from tests.networks import FACES, tiny_network
+from tasks.tracking.tracker import HIDING, STICKERS, working_point
+from tests.support.networks import FACES, tiny_network
+from tests.support.paths import ROOT
 
 
 @pytest.fixture
@@ -119,7 +135,7 @@ def test_files_that_are_none_are_told(tmp_path: Path, weights: Path, monkeypatch
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         find_detector(str(tmp_path / "folder.onnx"))
-    monkeypatch.setattr(detectors, "MAX_BYTES", 1 << 20)
+    monkeypatch.setattr(registry, "MAX_BYTES", 1 << 20)
     weights.write_bytes(bytes((1 << 20) + 1))
     with pytest.raises(InputError, match="has more than 1 MiB; choose a smaller one"):
         find_detector(str(weights))
@@ -178,7 +194,7 @@ def test_candidates_are_recorded_down_to_what_any_look_asks_for(points: dict[str
 
 def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:
     script = (
-        "import sys; from facepaint.detectors import find_detector; find_detector(sys.argv[1]); "
+        "import sys; from facepaint.detectors.registry import find_detector; find_detector(sys.argv[1]); "
         "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'models') if name in sys.modules])"
     )
     shown = subprocess.run(
@@ -186,6 +202,6 @@ def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(__file__).parents[2],
+        cwd=ROOT,
     )
     assert (shown.stdout, shown.stderr) == ("[]\n", "")

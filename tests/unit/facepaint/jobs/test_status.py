@@ -6,12 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from facepaint import keys
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs import Claim, Failed, Painted, WorkerInfo
-from facepaint.keys import JobKeys, new_job_id
-from facepaint.looks import parse_look
-from facepaint.status import (
+from facepaint.jobs.status import (
     JobStatus,
     Known,
     LookStatus,
@@ -21,8 +17,12 @@ from facepaint.status import (
     list_jobs,
     why_waiting,
 )
+from facepaint.looks.look import parse_look
+from facepaint.records import keys
+from facepaint.records.job import Claim, Failed, Painted, WorkerInfo
+from facepaint.records.keys import JobKeys, new_job_id
 from facepaint.store import Store
-from tests.made_job import MadeJob, heartbeat, plain_job
+from tests.support.made_job import MadeJob, heartbeat, plain_job
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOOK = "0123456789ab"

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facepaint.catalogue import CATALOGUE, Option
 from facepaint.errors import UsageError
-from facepaint.jobs import decode, encode
-from facepaint.looks import FilterSpec, Look, parse_filter, parse_look
+from facepaint.looks.catalogue import CATALOGUE, Option
+from facepaint.looks.look import FilterSpec, Look, parse_filter, parse_look
+from facepaint.records.job import decode, encode
 
 SHA = "0f" * 32
 

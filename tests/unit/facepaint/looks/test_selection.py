@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from facepaint.cli.options import Cover, chosen_look
 from facepaint.errors import UsageError
-from facepaint.jobs import decode, encode
-from facepaint.looks import Look, parse_look
-from facepaint.options import Cover, chosen_look
-from facepaint.whom import EVERYONE, Region, Whom, parse_whom
+from facepaint.looks.look import Look, parse_look
+from facepaint.looks.selection import EVERYONE, Region, Whom, parse_whom
+from facepaint.records.job import decode, encode
 from filters.face import Face
 from filters.registry import make_painter
-from tests.filter_cases import copy, noise, same
+from tests.support.filter_cases import copy, noise, same
 
 SIZE = (200, 100)
 LEFT, RIGHT, ACROSS = (10.0, 20.0, 50.0, 60.0), (140.0, 20.0, 180.0, 60.0), (85.0, 20.0, 125.0, 60.0)

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from facepaint.templates import EBML, make_template, open_template
+from facepaint.media.codec_params import EBML, make_template, open_template
 
 SOUNDS = [
     ("aac", "mp4"),

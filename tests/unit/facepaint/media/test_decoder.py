@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from facepaint.decoder import packet_of
+from facepaint.media.decoder import packet_of
 
 PADDING_BYTES = 64
 """How far FFmpeg's decoders may read past a packet's end (AV_INPUT_BUFFER_PADDING_SIZE)."""

@@ -10,13 +10,20 @@ import av
 import numpy as np
 import pytest
 
-from facepaint.boxes import codec_string
-from facepaint.encoders import ENCODERS, choose_encoder, described, kept_format
 from facepaint.errors import EncoderMissing, UsageError
-from facepaint.jobs import Colour, LightLevels, OutputProfile
-from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
-from tasks.encoders import PRESETS, Wish, encoder_options, is_here, plausible_rate, require_encoder
-from tasks.samples import planes_of
+from facepaint.media.encoders import ENCODERS, choose_encoder, described, kept_format
+from facepaint.media.mp4 import codec_string
+from facepaint.records.job import Colour, LightLevels, OutputProfile
+from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
+from tasks.video.encoder_options import (
+    PRESETS,
+    Wish,
+    encoder_options,
+    is_here,
+    plausible_rate,
+    require_encoder,
+)
+from tasks.video.yuv import planes_of
 
 SIZE = (160, 96)
 TICKS = 3003

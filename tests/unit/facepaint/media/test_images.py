@@ -12,12 +12,20 @@ from PIL import Image, ImageDraw
 from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.errors import UnreadableMedia
-from facepaint.jobs import DetectorSpec, Faces, Job, OutputProfile, SourceFile
-from facepaint.looks import parse_look
-from facepaint.pictures import is_lossless_webp
+from facepaint.looks.look import parse_look
+from facepaint.media.images import is_lossless_webp
+from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile, SourceFile
 from models.providers import Runtime
-from tasks.pictures import TURNS, detect_picture, paint_picture
-from tests.picture_files import PROFILE, astronaut, encoded, exif, face_of, ink_profile, jpeg_segment
+from tasks.images import TURNS, detect_picture, paint_picture
+from tests.support.picture_files import (
+    PROFILE,
+    astronaut,
+    encoded,
+    exif,
+    face_of,
+    ink_profile,
+    jpeg_segment,
+)
 
 RAMP = np.linspace(0, 255, 256).round().astype(np.uint8)[None].repeat(256, 0)
 FAR = (slice(160, None), slice(None))

@@ -8,7 +8,8 @@ from pathlib import Path
 import av
 import pytest
 
-from facepaint.boxes import (
+from facepaint.errors import UnreadableMedia
+from facepaint.media.mp4 import (
     codec_string,
     delay_edit,
     find,
@@ -17,7 +18,6 @@ from facepaint.boxes import (
     shift_tfdt,
     walk,
 )
-from facepaint.errors import UnreadableMedia
 
 
 @cache

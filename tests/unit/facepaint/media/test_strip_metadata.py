@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from facepaint.decoder import open_decoder
-from facepaint.jobs import DetectorSpec, Job, OutputProfile, SourceFile
-from facepaint.keys import new_job_id
-from facepaint.privacy import private_job
-from tests.media import Media
+from facepaint.media.decoder import open_decoder
+from facepaint.media.strip_metadata import private_job
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile
+from facepaint.records.keys import new_job_id
+from tests.support.clips import Media
 from uploader.probe import probe
 
 FIRST, SETUP = b"\x80theora" + bytes(35), b"\x82theora" + bytes(range(200))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from facepaint import keys
-from facepaint.cards import DetectorCard, Scores
 from facepaint.errors import RecordInvalid, UsageError
-from facepaint.jobs import (
+from facepaint.records import keys
+from facepaint.records.detector_card import DetectorCard, Scores
+from facepaint.records.job import (
     Candidate,
     Claim,
     DetectorSpec,
@@ -32,7 +32,7 @@ from facepaint.jobs import (
     decode,
     encode,
 )
-from facepaint.keys import ABANDONED_AFTER_S, JobKeys, check_job_id, new_job_id
+from facepaint.records.keys import ABANDONED_AFTER_S, JobKeys, check_job_id, new_job_id
 
 RECORDS = (Job, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
 NOW = datetime(2026, 11, 22, 13, 14, 15, tzinfo=UTC)

@@ -10,13 +10,13 @@ import httpx
 import pytest
 import yaml
 
-from facepaint.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints
-from facepaint.health import worker_answers_here
 from facepaint.settings import CONNECTION_FIELDS, Settings
+from facepaint.stack.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints
+from facepaint.stack.health import worker_answers_here
 from facepaint.store import Store
-from tests.live_viewer import live_viewer
+from tests.support.live_viewer import live_viewer
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
 
 

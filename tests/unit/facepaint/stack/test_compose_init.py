@@ -12,14 +12,23 @@ from typing import Any
 
 import pytest
 
-from facepaint import compose_init
-from facepaint.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints, Folders, Owner, Secrets, prepare
 from facepaint.errors import UsageError
-from facepaint.parts import write_private
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
+from facepaint.stack import compose_init
+from facepaint.stack.components import write_private
+from facepaint.stack.compose_init import (
+    BROKER,
+    CLIENTS,
+    OBJECT_STORE,
+    Endpoints,
+    Folders,
+    Owner,
+    Secrets,
+    prepare,
+)
 from facepaint.store import Store
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).parents[2]
 ME = (os.getuid(), os.getgid())
 OURS = {"broker": ME, "object-store": ME, "clients": ME}
 SERVICE_FILES = {"broker.conf", "connection.json", "store-access-key", "store-secret-key"}
@@ -245,7 +254,7 @@ def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monke
 
 def test_starts_at_the_same_time_agree(folders: Folders) -> None:
     code = (
-        "import sys; from pathlib import Path; from facepaint.compose_init import *; "
+        "import sys; from pathlib import Path; from facepaint.stack.compose_init import *; "
         "prepare(Folders(*map(Path, sys.argv[1:6])), Endpoints(), "
         "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), int(sys.argv[7]))))"
     )

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.jobs import Candidate, Faces, FrameFaces
-from tasks.identities import Identities
-from tests.scenes import TICKS, TIME_BASE, candidate, crossing, cut_at, jumble, record
+from facepaint.records.job import Candidate, Faces, FrameFaces
+from tasks.tracking.people import Identities
+from tests.support.scenes import TICKS, TIME_BASE, candidate, crossing, cut_at, jumble, record
 
 STEP = TICKS // 30
 

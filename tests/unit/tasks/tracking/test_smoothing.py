@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from filters.pose import MEAN_FACE, Floats, HeadPose, head_poses
-from tasks.smooth import BEYOND_GAP_S, NEAR_S, WINDOW_S, smoothed, smoothed_faces
+from tasks.tracking.smoothing import BEYOND_GAP_S, NEAR_S, WINDOW_S, smoothed, smoothed_faces
 
 EYES_PX = 50.0
 

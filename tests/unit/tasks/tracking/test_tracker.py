@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.jobs import REACH_S, Box, Faces, FrameFaces
+from facepaint.records.job import REACH_S, Box, Faces, FrameFaces
 from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
-from tasks import chains, links, sights, smooth
-from tasks.sights import around
-from tasks.track import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_picture
-from tests import scenes
-from tests.scenes import candidate, record
+from tasks.tracking import association, interpolation, smoothing, tracklets
+from tasks.tracking.interpolation import around
+from tasks.tracking.tracker import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_picture
+from tests.support import scenes
+from tests.support.scenes import candidate, record
 
 TIME_BASE = Fraction(1, 30)
 
@@ -192,14 +192,14 @@ def test_a_picture_hides_what_is_doubtful_in_company(hides: bool, sure: float, s
 
 
 def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
-    short = links.SHORT_S + links.MOTION_S
-    smoothed = smooth.WINDOW_S + short
-    assert links.GAP_S + short <= REACH_S
-    assert links.GAP_S + chains.BESIDE_S <= REACH_S
-    assert sights.SURE_S + short <= REACH_S
+    short = association.SHORT_S + association.MOTION_S
+    smoothed = smoothing.WINDOW_S + short
+    assert association.GAP_S + short <= REACH_S
+    assert association.GAP_S + tracklets.BESIDE_S <= REACH_S
+    assert interpolation.SURE_S + short <= REACH_S
     assert LONGEST_HOLD_S + short <= REACH_S
-    assert smoothed + max(sights.FADE_S, sights.EASE_S, sights.SPREAD_S) <= REACH_S
-    assert max(sights.FADE_S, 3 * sights.STEP_S) <= links.SHORT_S
+    assert smoothed + max(interpolation.FADE_S, interpolation.EASE_S, interpolation.SPREAD_S) <= REACH_S
+    assert max(interpolation.FADE_S, 3 * interpolation.STEP_S) <= association.SHORT_S
 
 
 @settings(deadline=None, max_examples=15)
@@ -226,13 +226,13 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
 
 def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
     """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s away."""
-    found = links.Candidates.of(records, scenes.TIME_BASE, HIDING.keep)
+    found = association.Candidates.of(records, scenes.TIME_BASE, HIDING.keep)
     hidden = []
-    for chain in chains.chains(links.linked(found).after):
+    for chain in tracklets.chains(association.linked(found).after):
         rows = found.row[chain]
         sure = found.times[rows[found.scores[chain] >= HIDING.seed]]
         for node, row in zip(chain, rows, strict=True):
-            if len(sure) and np.abs(sure - found.times[row]).min() <= sights.SURE_S:
+            if len(sure) and np.abs(sure - found.times[row]).min() <= interpolation.SURE_S:
                 x1, y1, x2, y2 = found.shapes[node, :4].tolist()
                 hidden.append((int(found.pts[row]), (x1, y1, x2, y2)))
     return hidden

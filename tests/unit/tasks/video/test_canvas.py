@@ -6,16 +6,16 @@ import av
 import numpy as np
 import pytest
 
-from facepaint.jobs import Colour, OutputProfile, VideoStream
-from facepaint.looks import parse_look
+from facepaint.looks.look import parse_look
+from facepaint.records.job import Colour, OutputProfile, VideoStream
 from filters.face import Face
 from filters.planes import Planes, Region
 from filters.registry import make_painter
-from tasks.canvas import BLANK_GREY, Canvas
-from tasks.hdr import HLG, PQ
-from tasks.samples import AnyPlane, code_range, planes_of
-from tasks.upright import Upright
-from tests.filter_cases import face_at, painter_of
+from tasks.video.canvas import BLANK_GREY, Canvas
+from tasks.video.hdr import HLG, PQ
+from tasks.video.normalize import Upright
+from tasks.video.yuv import AnyPlane, code_range, planes_of
+from tests.support.filter_cases import face_at, painter_of
 
 SIZE = (160, 96)
 SDR_10, PQ_10, HLG_10 = Colour(1, 1, 1, 1), Colour(9, PQ, 9, 1), Colour(9, HLG, 9, 1)

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 
-from tasks.deinterlace import deinterlaced
-from tasks.samples import planes_of
+from tasks.video.deinterlace import deinterlaced
+from tasks.video.yuv import planes_of
 
 WIDTH, HEIGHT, FRAMES = 320, 176, 10
 

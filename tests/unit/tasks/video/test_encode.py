@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from facepaint.errors import JobError
-from facepaint.jobs import Colour, OutputProfile
-from tasks.encode import Encoded, EncodeSpec, SegmentEncoder
+from facepaint.records.job import Colour, OutputProfile
+from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 
 
 def spec(time_base: Fraction = Fraction(1, 90000), full_range: bool = False, **changes: object) -> EncodeSpec:

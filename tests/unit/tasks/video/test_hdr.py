@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.jobs import Colour, LightLevels
-from tasks.hdr import (
+from facepaint.records.job import Colour, LightLevels
+from tasks.video.hdr import (
     HLG,
     PQ,
     WHITE,
@@ -21,8 +21,8 @@ from tasks.hdr import (
     to_sdr,
     tone_curve,
 )
-from tasks.samples import Samples
-from tasks.tonemap import back_to_hdr, in_sdr
+from tasks.video.tonemap import back_to_hdr, in_sdr
+from tasks.video.yuv import Samples
 
 COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}
 each_colour = pytest.mark.parametrize("colour", COLOURS.values(), ids=COLOURS)

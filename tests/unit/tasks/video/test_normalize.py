@@ -7,12 +7,12 @@ import av
 import numpy as np
 import pytest
 
-from facepaint.encoders import kept_format
-from facepaint.jobs import Colour, LightLevels, OutputProfile, VideoStream
+from facepaint.media.encoders import kept_format
+from facepaint.records.job import Colour, LightLevels, OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
-from tasks.hdr import HLG, PQ
-from tasks.samples import planes_of, samples_of
-from tasks.upright import Upright, fitting
+from tasks.video.hdr import HLG, PQ
+from tasks.video.normalize import Upright, fitting
+from tasks.video.yuv import planes_of, samples_of
 
 RED = (200, 40, 90)
 

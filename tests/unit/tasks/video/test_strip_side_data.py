@@ -5,8 +5,8 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tasks.bare import bare_frame
-from tests.planted_video import planted_mp4
+from tasks.video.strip_side_data import bare_frame
+from tests.support.planted_video import planted_mp4
 
 
 def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None:

@@ -6,7 +6,15 @@ import av
 import numpy as np
 import pytest
 
-from tasks.samples import AnyPlane, Samples, code_range, planes_of, quantised, samples_of, top_down
+from tasks.video.yuv import (
+    AnyPlane,
+    Samples,
+    code_range,
+    planes_of,
+    quantised,
+    samples_of,
+    top_down,
+)
 
 SIZE = (66, 34)
 

@@ -5,8 +5,17 @@ from fractions import Fraction
 
 import pytest
 
-from facepaint.jobs import AudioPacket, AudioStream, DetectorSpec, Job, OutputProfile, Segment, SourceFile, VideoStream
-from viewer.clock import Clock, clock_of, on_clock
+from facepaint.records.job import (
+    AudioPacket,
+    AudioStream,
+    DetectorSpec,
+    Job,
+    OutputProfile,
+    Segment,
+    SourceFile,
+    VideoStream,
+)
+from viewer.server.clock import Clock, clock_of, on_clock
 
 TICK = Fraction(1, 100)
 RATE = 48_000

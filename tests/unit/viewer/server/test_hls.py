@@ -4,10 +4,10 @@ import itertools
 
 import pytest
 
-from uploader.cut import GROWTH
-from viewer.guard import host_name, is_loopback
-from viewer.hls import LONGEST, Entry, Rendition, master, media
-from viewer.media import parse_range
+from uploader.cutter import GROWTH
+from viewer.server.hls import LONGEST, Entry, Rendition, master, media
+from viewer.server.media import parse_range
+from viewer.server.middleware import host_name, is_loopback
 
 
 def test_a_growing_playlist_only_gains_lines_at_its_end() -> None:

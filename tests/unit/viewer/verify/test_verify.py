@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
-from facepaint.jobs import Chapter
-from viewer.guarantee import NAMED, Named, counted
-from viewer.mux import placed_chapters
-from viewer.pairing import pair_nearest
-from viewer.verify_frames import FrameMatch, Shown, match_frames
+from facepaint.records.job import Chapter
+from viewer.save.mux import placed_chapters
+from viewer.verify.alignment import pair_nearest
+from viewer.verify.frames import FrameMatch, Shown, match_frames
+from viewer.verify.report import NAMED, Named, counted
 
 TICK = Fraction(1, 1000)
 

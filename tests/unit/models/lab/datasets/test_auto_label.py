@@ -9,14 +9,27 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.detectors_cli import app
+from facepaint.cli.detectors import app
+from facepaint.detectors.labels import (
+    LabelledFace,
+    LabelledPicture,
+    picture_path,
+    read_labels,
+    write_labels,
+)
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledFace, LabelledPicture, picture_path, read_labels, write_labels
-from models.contact_sheet import IGNORED, LEFT, RIGHT, Layout, draw_labels, save_contact_sheet
-from models.formats.complete import overlap
-from models.label import TEACHER, Labeller, fill_landmarks, label
-from tests.labelled import ASTRONAUT_FACE, labelled_folder, save_astronaut, save_blank
+from facepaint.records.detector_card import DEFAULT_DETECTOR
+from models.lab.datasets.auto_label import TEACHER, Labeller, fill_landmarks, label
+from models.lab.datasets.complete import overlap
+from models.lab.datasets.contact_sheet import (
+    IGNORED,
+    LEFT,
+    RIGHT,
+    Layout,
+    draw_labels,
+    save_contact_sheet,
+)
+from tests.support.labelled import ASTRONAUT_FACE, labelled_folder, save_astronaut, save_blank
 from tests.unit.test_frames import portrait, write_video
 
 

@@ -11,8 +11,8 @@ import pytest
 from skimage import data
 
 from facepaint.errors import InputError, UnreadableMedia
-from models.frames import difference_hash, sample_frames
-from tests.media.write import Video, write_clip
+from models.lab.datasets.frames import difference_hash, sample_frames
+from tests.support.clips.write import Video, write_clip
 
 Pixels = npt.NDArray[np.uint8]
 

@@ -9,12 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, read_labels
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledFace, LabelledPicture, read_labels
-from models.formats import FORMATS, Source, recognised
-from models.formats.common import KEYPOINTS, VISIBILITY, LabelFormat
-from models.formats.convert import Converted, convert, write
-from tests.labelled import ASTRONAUT_FACE, labelled_faces, labelled_folder, labelled_pictures, save_blank
+from models.lab.datasets import FORMATS, Source, recognised
+from models.lab.datasets.common import KEYPOINTS, VISIBILITY, LabelFormat
+from models.lab.datasets.convert import Converted, convert, write
+from tests.support.labelled import (
+    ASTRONAUT_FACE,
+    labelled_faces,
+    labelled_folder,
+    labelled_pictures,
+    save_blank,
+)
 
 OTHERS = [name for name in FORMATS if name != "facepaint"]
 
@@ -71,7 +77,7 @@ def test_a_round_trip_loses_nothing_that_the_format_can_say(
 @given(st.data(), st.sampled_from(OTHERS))
 def test_what_is_lost_is_told(data: st.DataObject, name: str) -> None:
     """No face comes back changed unless a note says what of how many was lost."""
-    from models.formats import losses
+    from models.lab.datasets import losses
 
     kind = FORMATS[name]
     face = data.draw(labelled_faces(100, 100))

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.detections import Found
-from models.voting import MIRRORED, STEADY, Look, agree, mirrored_back
+from models.lab.datasets.voting import MIRRORED, STEADY, Look, agree, mirrored_back
+from models.lab.evaluation.detections import Found
 
 SMALLEST_PX = 10.0
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.average_precision import (
+from models.lab.evaluation.average_precision import (
     MATCH_IOU,
     SIZE_CLASSES,
     WIDER_SETS,

@@ -14,14 +14,14 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import benchmarks.detectors as benchmark
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.cli import app
+from facepaint.cli.app import app
+from facepaint.cli.tables import print_columns
+from facepaint.detectors.labels import write_labels
 from facepaint.errors import InputError, MissingExtra
-from facepaint.labels import write_labels
-from facepaint.tables import print_columns
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
-from models.average_precision import precision_recall
-from models.comparison import (
+from models.lab.evaluation.average_precision import precision_recall
+from models.lab.evaluation.comparison import (
     Comparison,
     Measure,
     Plan,
@@ -31,11 +31,11 @@ from models.comparison import (
     compare,
     compare_named,
 )
-from models.detections import Options
-from models.plots import plot_precision_recall
+from models.lab.evaluation.detections import Options
+from models.lab.evaluation.plots import plot_precision_recall
+from models.lab.evaluation.timing import time_detectors
 from models.providers import Runtime
-from models.timing import time_detectors
-from tests.portraits import write_portraits
+from tests.support.portraits import write_portraits
 
 CPU = Runtime("cpu")
 MODEL = find_model(DEFAULT_DETECTOR)

@@ -8,17 +8,31 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facepaint.cards import DEFAULT_DETECTOR, Scores
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.labels import LabelledFace, LabelledPicture, picture_path
+from facepaint.records.detector_card import DEFAULT_DETECTOR, Scores
 from models import find_model
-from models.average_precision import WIDER_SETS
-from models.detections import Floats, Found, Options, detect_all, read_picture, size_within
-from models.evaluate import Truth, evaluate, judge, split, truth_of, working_points
-from models.landmarks import POSES, ROLL_CLASSES, landmark_errors, pose_sets, roll, turn
+from models.lab.evaluation.average_precision import WIDER_SETS
+from models.lab.evaluation.detections import (
+    Floats,
+    Found,
+    Options,
+    detect_all,
+    read_picture,
+    size_within,
+)
+from models.lab.evaluation.evaluate import Truth, evaluate, judge, split, truth_of, working_points
+from models.lab.evaluation.landmarks import (
+    POSES,
+    ROLL_CLASSES,
+    landmark_errors,
+    pose_sets,
+    roll,
+    turn,
+)
 from models.providers import Runtime
-from tasks.track import HIDING, STICKERS
-from tests.portraits import BOX, POINTS, write_portraits
+from tasks.tracking.tracker import HIDING, STICKERS
+from tests.support.portraits import BOX, POINTS, write_portraits
 
 CPU = Runtime("cpu")
 MODEL = find_model(DEFAULT_DETECTOR)

@@ -7,16 +7,26 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.jobs import Candidate
-from facepaint.labels import LabelledFace, LabelledPicture
+from facepaint.detectors.labels import LabelledFace, LabelledPicture
+from facepaint.records.detector_card import DEFAULT_DETECTOR
+from facepaint.records.job import Candidate
 from models import find_model
-from models.detections import Floats, Options
 from models.detector import Pixels, Size
-from models.landmarks import roll
+from models.lab.evaluation.detections import Floats, Options
+from models.lab.evaluation.landmarks import roll
+from models.lab.evaluation.steadiness import (
+    NOISE,
+    SCALES,
+    SHIFTS,
+    TURNS,
+    changed,
+    changes,
+    large_faces,
+    measure_faces,
+    steadiness,
+)
 from models.providers import Runtime
-from models.steadiness import NOISE, SCALES, SHIFTS, TURNS, changed, changes, large_faces, measure_faces, steadiness
-from tests.portraits import write_portraits
+from tests.support.portraits import write_portraits
 
 CPU = Runtime("cpu")
 

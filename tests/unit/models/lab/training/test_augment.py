@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.train.augment import Augmentation, Sample, augmented, motion_kernel
+from models.lab.training.augment import Augmentation, Sample, augmented, motion_kernel
 
 UNSPOILT = Augmentation(
     size=128, colour=0, grey=0, blur=0, motion_blur=0, coarse=0, noise=0, compression=0, mosaic=0, crop=(0.5, 1.5)

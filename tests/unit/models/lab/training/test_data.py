@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path
 from facepaint.errors import InputError, UsageError
-from facepaint.labels import LabelledFace, LabelledPicture, picture_path
-from tests.programs import need_torch
+from tests.support.programs import need_torch
 
 need_torch()
 
-from models.train.augment import Augmentation, Sample  # noqa: E402
-from models.train.data import Folder, Pictures, make_batch  # noqa: E402
+from models.lab.training.augment import Augmentation, Sample  # noqa: E402
+from models.lab.training.data import Folder, Pictures, make_batch  # noqa: E402
 
 PICTURE = LabelledPicture("a.png", 60, 40, (LabelledFace((10.0, 10.0, 30.0, 30.0)),))
 

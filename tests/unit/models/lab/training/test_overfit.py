@@ -8,19 +8,19 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 
-from facepaint.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path, write_labels
 from models import find_model
-from models.detections import Options
-from models.evaluate import evaluate
-from tests.portraits import BOX, POINTS
-from tests.programs import need_torch
+from models.lab.evaluation.detections import Options
+from models.lab.evaluation.evaluate import evaluate
+from tests.support.portraits import BOX, POINTS
+from tests.support.programs import need_torch
 
 need_torch()
 
-from models.train.augment import Augmentation  # noqa: E402
-from models.train.command import train  # noqa: E402
-from models.train.network import Architecture  # noqa: E402
-from models.train.settings import TrainingSettings  # noqa: E402
+from models.lab.training.augment import Augmentation  # noqa: E402
+from models.lab.training.command import train  # noqa: E402
+from models.lab.training.network import Architecture  # noqa: E402
+from models.lab.training.settings import TrainingSettings  # noqa: E402
 
 SIDE = 96
 

@@ -7,14 +7,14 @@ import onnx
 import pytest
 import skimage.data
 
-from facepaint.cards import DEFAULT_DETECTOR
+from facepaint.detectors.labels import LabelledPicture, write_labels
 from facepaint.errors import InputError
-from facepaint.labels import LabelledPicture, write_labels
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
+from models.lab.training.quantise import evenly, quantise
 from models.providers import Runtime
-from models.quantise import evenly, quantise
 from models.session import Session
-from tests.labelled import labelled_folder
+from tests.support.labelled import labelled_folder
 
 WEIGHTS = find_model(DEFAULT_DETECTOR).weights
 

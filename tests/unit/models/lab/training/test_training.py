@@ -9,24 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from facepaint.cards import DEFAULT_DETECTOR
-from facepaint.detectors_cli import app
+from facepaint.cli.detectors import app
 from facepaint.errors import DeviceError, InputError, UsageError
+from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
 from models.session import Runtime, Session
-from tests.portraits import write_portraits
-from tests.programs import need_torch
+from tests.support.portraits import write_portraits
+from tests.support.programs import need_torch
 
 need_torch()
 
 import torch  # noqa: E402
 
-from models.train.assign import assign  # noqa: E402
-from models.train.augment import Augmentation  # noqa: E402
-from models.train.command import Beginning, export_run, train  # noqa: E402
-from models.train.export import export  # noqa: E402
-from models.train.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
-from models.train.network import (  # noqa: E402
+from models.lab.training.assign import assign  # noqa: E402
+from models.lab.training.augment import Augmentation  # noqa: E402
+from models.lab.training.command import Beginning, export_run, train  # noqa: E402
+from models.lab.training.export import export  # noqa: E402
+from models.lab.training.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
+from models.lab.training.network import (
     Architecture,
     FaceNetwork,
     cell_grid,
@@ -35,8 +35,8 @@ from models.train.network import (  # noqa: E402
     decode_scores,
     flatten_heads,
 )
-from models.train.settings import RunRecord, TrainingSettings  # noqa: E402
-from models.train.warm_start import load_exported  # noqa: E402
+from models.lab.training.settings import RunRecord, TrainingSettings  # noqa: E402
+from models.lab.training.warm_start import load_exported  # noqa: E402
 
 SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1), head=16)
 
