@@ -21,7 +21,7 @@ import numpy.typing as npt
 import skimage.color
 import skimage.data
 
-from facepaint.records.job import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels
 from filters.planes import Matrix, rgb_to_yuv
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.hdr import HLG, PQ, WHITE, Floats, pq_signal, to_sdr

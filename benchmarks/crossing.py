@@ -11,7 +11,7 @@ import numpy.typing as npt
 from benchmarks import motion
 from benchmarks.clips import Picture
 from benchmarks.motion import FPS, CutClip, Placed
-from facepaint.records.job import Faces
+from facepaint.records.faces import Faces
 from facepaint.records.tracks import TrackedFace
 from filters.face import Face
 from tasks.tracking.people import Identities

@@ -25,9 +25,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.media.encoders import ENCODERS
-from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile
+from facepaint.records.faces import Faces
+from facepaint.records.job import DetectorSpec, Job, OutputProfile
 from facepaint.settings import Settings
 from models.providers import Runtime
 from tasks.detect import detect_segment

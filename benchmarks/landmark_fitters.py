@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facepaint.errors import UsageError
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 
 STEADINESS = 0.1
 """Mean distance in face units by which the mesh may move when its crop is moved, enlarged and turned a little."""

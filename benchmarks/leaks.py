@@ -29,8 +29,8 @@ from benchmarks.deface import Deface
 from benchmarks.hidden_scenes import SCENES, Mask
 from benchmarks.motion import CutClip, cut_clip, detect_clip, drawn
 from benchmarks.seams import reach
-from facepaint.looks.look import parse_look
-from facepaint.records.job import Faces
+from facepaint.looks.parser import parse_look
+from facepaint.records.faces import Faces
 from filters.face import Face
 from tasks.paint import paint_segment
 

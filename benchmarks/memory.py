@@ -27,7 +27,10 @@ from benchmarks.clips import make_portrait_clip, repeat_clip
 from facepaint.client import Client
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
-from facepaint.records.job import Faces, Job, Painted, Segment
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
+from facepaint.records.results import Painted
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.stack import components
 from facepaint.stack.processes import Children, wait_until_ready

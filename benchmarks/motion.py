@@ -19,7 +19,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture, backdrop, place, placement
-from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile, Segment, decode, encode
+from facepaint.records.codec import decode, encode
+from facepaint.records.faces import Faces
+from facepaint.records.job import DetectorSpec, Job, OutputProfile
+from facepaint.records.segment import Segment
 from filters.face import Face
 from models.providers import Runtime
 from tasks.detect import detect_segment

@@ -27,9 +27,13 @@ import cv2
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.jobs.readiness import Timeline
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.records import keys
-from facepaint.records.job import Faces, Job, Painted, Segment
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
+from facepaint.records.results import Painted
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.stack.stack import Stack, private_stack
 from models.providers import Runtime

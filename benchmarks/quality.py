@@ -27,7 +27,7 @@ from benchmarks import crossing, motion, seams, sheets
 from benchmarks.motion import FPS, Motion
 from benchmarks.residuals import FAST, STILL, WANDERING, made_up, residuals
 from benchmarks.trembling import nearest, trembling
-from facepaint.records.job import Faces
+from facepaint.records.faces import Faces
 from filters.face import Face
 from tasks.tracking import tracker
 
@@ -154,7 +154,9 @@ def _clips() -> Path | None:
 
 def _tracking_of(revision: str) -> Any:
     """The tracking of an older revision, as a module that is in no file."""
-    source = next(filter(None, (_source(revision, name) for name in ("tasks/tracking/tracker.py", "tasks/tracking.py"))), None)
+    source = next(
+        filter(None, (_source(revision, name) for name in ("tasks/tracking/tracker.py", "tasks/tracking.py"))), None
+    )
     if source is None:
         raise SystemExit(f"{revision} has neither tasks/tracking/tracker.py nor tasks/tracking.py")
     module = types.ModuleType("benchmarks.before")

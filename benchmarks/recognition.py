@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from benchmarks.clips import Picture
 from benchmarks.motion import cut_clip, detect_clip
-from facepaint.looks.look import parse_look
-from facepaint.records.job import Box
+from facepaint.looks.parser import parse_look
+from facepaint.records.faces import Box
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import make_painter

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from benchmarks.motion import FPS, Motion
 from benchmarks.trembling import MEAN_S, moving_mean
-from facepaint.records.job import Candidate, Faces, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 from filters.face import Face
 
 Floats = npt.NDArray[np.float64]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from benchmarks import crossing, motion
 from benchmarks.motion import CutClip, cut_clip, detect_clip
 from benchmarks.trembling import corners
-from facepaint.records.job import REACH_S, Box, Faces
+from facepaint.records.faces import Box, Faces
+from facepaint.records.segment import REACH_S
 from filters.face import Face
 from tasks.tracking.people import Identities
 from tasks.tracking.tracker import STICKERS, Tracks, WorkingPoint

@@ -21,8 +21,9 @@ from benchmarks.clips import Picture
 from benchmarks.motion import CutClip, Motion, cut_clip, detect_clip
 from benchmarks.seams import reach, tracked
 from benchmarks.trembling import corners, nearest
-from facepaint.looks.look import Look, parse_look
-from facepaint.records.job import Faces
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
+from facepaint.records.faces import Faces
 from filters.face import Face, pose_of
 from filters.planes import Planes
 from filters.registry import Painter, make_painter

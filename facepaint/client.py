@@ -20,18 +20,12 @@ from facepaint.jobs.maintenance import delete_job, queue_missing, resume_job, re
 from facepaint.jobs.people import find_people
 from facepaint.jobs.readiness import looks_of
 from facepaint.jobs.repaint import repaint
-from facepaint.jobs.status import (
-    JobStatus,
-    JobSummary,
-    Known,
-    find_job,
-    in_parallel,
-    job_status,
-    list_jobs,
-)
-from facepaint.looks.look import Look, parse_look
+from facepaint.jobs.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import Painted
+from facepaint.records.results import Painted
 from facepaint.records.tracks import People
 from facepaint.settings import Settings
 from facepaint.store import Store

@@ -17,7 +17,7 @@ import botocore.session
 from botocore.config import Config
 
 from facepaint.errors import ObjectMissing, StoreUnreachable
-from facepaint.records.job import decode, encode
+from facepaint.records.codec import decode, encode
 from facepaint.settings import Settings
 
 if TYPE_CHECKING:

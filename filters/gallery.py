@@ -10,7 +10,8 @@ import numpy as np
 
 from facepaint.errors import UsageError
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import FilterSpec, Look, parse_filter
+from facepaint.looks.look import FilterSpec, Look
+from facepaint.looks.parser import parse_filter
 from filters.artwork import asset, svg_rgba
 from filters.face import Face
 from filters.planes import Pixels, Planes

@@ -14,7 +14,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.looks.look import FilterSpec, parse_filter
+from facepaint.looks.look import FilterSpec
+from facepaint.looks.parser import parse_filter
 from filters.area import covered_area, is_somewhere
 from filters.face import Face
 from filters.planes import Pixels, Planes, Region, rgb_to_yuv

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from facepaint.detectors.onnx_graph import read_network
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.records.detector_card import DetectorCard
-from facepaint.records.job import Candidate
+from facepaint.records.faces import Candidate
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs, Raw, WrongOutputs
 from models.providers import AUTO, Runtime

@@ -15,11 +15,13 @@ from typing import TypeVar
 
 from facepaint.errors import DeviceError, EncoderMissing, FacepaintError, NotYet, ServiceError, UnreadableMedia
 from facepaint.jobs.readiness import Timeline, load_job
-from facepaint.jobs.status import alive_workers
+from facepaint.jobs.workers import alive_workers
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Claim, Failed, Job, Segment
+from facepaint.records.job import Job
 from facepaint.records.keys import Task
+from facepaint.records.results import Claim, Failed
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 

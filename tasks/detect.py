@@ -8,7 +8,9 @@ import av
 import cv2
 import numpy as np
 
-from facepaint.records.job import Faces, FrameFaces, Job, Segment, VideoStream
+from facepaint.records.faces import Faces, FrameFaces
+from facepaint.records.job import Job, VideoStream
+from facepaint.records.segment import Segment
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
 from models.providers import AUTO, Runtime

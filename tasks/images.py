@@ -15,7 +15,9 @@ from PIL.JpegImagePlugin import get_sampling
 from facepaint.looks.look import Look
 from facepaint.media.images import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
 from facepaint.records.detector_card import DetectorCard
-from facepaint.records.job import Faces, FrameFaces, Job, Painted
+from facepaint.records.faces import Faces, FrameFaces
+from facepaint.records.job import Job
+from facepaint.records.results import Painted
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter

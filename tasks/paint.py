@@ -7,7 +7,11 @@ from fractions import Fraction
 from functools import lru_cache
 
 from facepaint.looks.look import Look
-from facepaint.records.job import Faces, Job, LightLevels, Painted, Segment
+from facepaint.records.colour import LightLevels
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
+from facepaint.records.results import Painted
+from facepaint.records.segment import Segment
 from facepaint.records.tracks import Lookup
 from filters.registry import Painter, make_painter
 from tasks.detector_cache import card_of

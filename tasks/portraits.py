@@ -7,7 +7,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.records.job import Box, Job, Segment
+from facepaint.records.faces import Box
+from facepaint.records.job import Job
+from facepaint.records.segment import Segment
 from facepaint.records.tracks import Person
 from tasks.video.decode import Bins, decode_window
 from tasks.video.deinterlace import deinterlaced

@@ -12,10 +12,12 @@ from time import monotonic
 
 from facepaint.errors import NotYet
 from facepaint.jobs.readiness import Timeline, is_linked
-from facepaint.jobs.status import in_parallel
+from facepaint.jobs.state import JobKeys
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import Faces, Job, decode
-from facepaint.records.keys import JobKeys
+from facepaint.records.codec import decode
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
 from tasks.context import StoredBins, Workbench, attempt, claimed, removed_if_deleted

@@ -12,7 +12,11 @@ from facepaint.jobs.people import nobodys
 from facepaint.jobs.readiness import Timeline, is_linked, is_ready, wake, wake_link
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import Faces, Failed, Job, Painted, Segment, decode
+from facepaint.records.codec import decode
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
+from facepaint.records.results import Failed, Painted
+from facepaint.records.segment import Segment
 from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
 from facepaint.store import Store
 from models.providers import Runtime

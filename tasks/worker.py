@@ -19,8 +19,8 @@ from celery.signals import worker_init, worker_process_init, worker_ready, worke
 from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError, UsageError
 from facepaint.queue import DETECT, LINK, PAINT, PORTRAITS, QUEUES, Queue, make_app
 from facepaint.records import keys
-from facepaint.records.job import WorkerInfo
 from facepaint.records.keys import JOB_ID, LOOK_ID
+from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models.session import check_device

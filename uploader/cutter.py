@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from facepaint.records.job import AudioPacket, Packet, Segment
+from facepaint.records.segment import AudioPacket, Packet, Segment
 
 GROWTH = (1, 1, 2, 4)
 """Lengths of the segments of a run without keyframes, in ``segment_s``; the last one goes on."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import av
 
-from facepaint.records.job import LightLevels
+from facepaint.records.colour import LightLevels
 
 DYNAMIC = {
     "DOVI_RPU_BUFFER": "Dolby Vision",

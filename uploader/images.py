@@ -10,17 +10,9 @@ from pathlib import Path
 from facepaint.errors import InputError, UsageError
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
-from facepaint.records.job import (
-    DetectorSpec,
-    Extras,
-    Job,
-    OutputProfile,
-    Packet,
-    Sealed,
-    Segment,
-    SourceFile,
-)
+from facepaint.records.job import DetectorSpec, Extras, Job, OutputProfile, Sealed, SourceFile
 from facepaint.records.keys import new_job_id
+from facepaint.records.segment import Packet, Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from facepaint.text import told_apart

@@ -26,7 +26,8 @@ from facepaint.media.open import (
     open_media,
     track_title,
 )
-from facepaint.records.job import AudioStream, Chapter, Colour, SourceFile, VideoStream
+from facepaint.records.colour import Colour
+from facepaint.records.job import AudioStream, Chapter, SourceFile, VideoStream
 from uploader.first_frames import Beginning, UnorderedTimes, decode_beginning, late_packets
 from uploader.hdr_metadata import dynamic_metadata, light_levels
 from uploader.ignored_streams import left_out

@@ -14,7 +14,8 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import open_media
-from facepaint.records.job import AudioPacket, Extras, Packet
+from facepaint.records.job import Extras
+from facepaint.records.segment import AudioPacket, Packet
 from uploader.cutter import CutSegment, Cutter
 from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe

@@ -12,11 +12,11 @@ from typing import TypeVar
 from facepaint.errors import JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs.maintenance import queue_missing
 from facepaint.jobs.readiness import wake
+from facepaint.jobs.state import JobKeys
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import Extras, Job, Sealed
-from facepaint.records.keys import JobKeys
 from facepaint.store import Store
 from uploader.cutter import CutSegment
 

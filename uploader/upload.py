@@ -10,7 +10,8 @@ from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
 from facepaint.jobs.readiness import looks_of
-from facepaint.jobs.status import alive_workers, find_job
+from facepaint.jobs.status import find_job
+from facepaint.jobs.workers import alive_workers
 from facepaint.looks.look import Look
 from facepaint.media.animated_webp import is_animation
 from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note

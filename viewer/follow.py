@@ -15,10 +15,11 @@ from functools import partial
 from typing import TypeVar
 
 from facepaint.errors import InputError, JobDeleted, JobError, ObjectMissing, ServiceError, StoreUnreachable
+from facepaint.jobs.state import ABANDONED_AFTER_S
 from facepaint.jobs.status import find_job
 from facepaint.records import keys
-from facepaint.records.job import Failed, Painted, Sealed
-from facepaint.records.keys import ABANDONED_AFTER_S
+from facepaint.records.job import Sealed
+from facepaint.records.results import Failed, Painted
 from facepaint.store import Store
 
 T = TypeVar("T")

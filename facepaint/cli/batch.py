@@ -14,7 +14,7 @@ from facepaint.jobs.people import check_numbers
 from facepaint.jobs.status import JobStatus, find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import Failed
+from facepaint.records.results import Failed
 from facepaint.records.tracks import People
 from facepaint.text import told_apart
 

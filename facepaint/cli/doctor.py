@@ -22,7 +22,7 @@ from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.detector_card import DEFAULT_DETECTOR
-from facepaint.records.job import WorkerInfo
+from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
 from facepaint.stack.components import find_rclone, find_valkey, require_worker_extra
 from facepaint.stack.stack import is_left_behind

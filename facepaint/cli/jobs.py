@@ -15,8 +15,10 @@ from facepaint.cli.progress import make_display, show_page
 from facepaint.cli.tables import print_jobs, print_people, print_status, status_facts
 from facepaint.client import Client
 from facepaint.errors import JobError, UsageError
+from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.people import require_video
-from facepaint.jobs.status import alive_workers, find_job, why_waiting
+from facepaint.jobs.status import find_job
+from facepaint.jobs.workers import alive_workers
 from facepaint.records import keys
 from facepaint.records.keys import check_job_id
 

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from facepaint.errors import UsageError
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import parse_whom
 from facepaint.media.encoders import EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR

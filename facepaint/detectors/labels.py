@@ -22,7 +22,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facepaint.errors import InputError
 from facepaint.media.images import STILLS, open_picture
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 
 LABELS = "labels.jsonl"
 IMAGES = "images"

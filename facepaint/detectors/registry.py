@@ -12,8 +12,8 @@ from pathlib import Path
 from facepaint.detectors.onnx_graph import Network, read_network
 from facepaint.errors import InputError, RecordInvalid, UsageError
 from facepaint.media.open import check_file
+from facepaint.records.codec import decode, encode
 from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, DetectorCard, Scores
-from facepaint.records.job import decode, encode
 from facepaint.settings import cache_folder
 
 SHIPPED = (DEFAULT_DETECTOR,)

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from facepaint.errors import InputError
-from facepaint.jobs.status import in_parallel
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.detector_card import scores_for
-from facepaint.records.job import Box, Faces, Job
+from facepaint.records.faces import Box, Faces
+from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.store import Store
 

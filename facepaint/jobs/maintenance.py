@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from facepaint.errors import JobError, UnknownJob, UsageError
 from facepaint.jobs.readiness import Timeline, has_faces, wake
-from facepaint.jobs.status import JobStatus, blank_segments, find_job, in_parallel, job_status
+from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
+from facepaint.jobs.status import JobStatus, blank_segments, find_job, job_status
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import Sealed
-from facepaint.records.keys import ABANDONED_AFTER_S, JobKeys, check_job_id
+from facepaint.records.keys import check_job_id
 from facepaint.records.tracks import People
 from facepaint.store import ObjectInfo, Store
 

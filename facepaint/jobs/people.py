@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from facepaint.errors import InputError, JobError, UsageError
+from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import Failed, Job
-from facepaint.records.keys import JobKeys
+from facepaint.records.job import Job
+from facepaint.records.results import Failed
 from facepaint.records.tracks import People
 from facepaint.store import Store
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from facepaint.errors import ObjectMissing, RecordInvalid
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import REACH_S, Job, Sealed, Segment
+from facepaint.records.job import Job, Sealed
+from facepaint.records.segment import REACH_S, Segment
 from facepaint.store import Store
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from facepaint.jobs.people import check_numbers, require_video
+from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.keys import JobKeys
 from facepaint.records.tracks import People
 from facepaint.store import Store
 

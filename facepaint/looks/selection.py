@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from facepaint.errors import UsageError
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 
 Length = float | str
 """Px of the upright frame, or a share of its width or height such as ``50%``."""

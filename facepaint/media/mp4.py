@@ -6,7 +6,7 @@ from fractions import Fraction
 from typing import BinaryIO
 
 from facepaint.errors import UnreadableMedia
-from facepaint.records.job import LightLevels
+from facepaint.records.colour import LightLevels
 
 FULL_BOX = 4
 """Bytes of version and flags before the fields of a full box."""

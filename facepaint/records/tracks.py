@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 
 PORTRAITS_MOST = 200
 """Of so many people there are portraits, the surest ones."""

@@ -211,7 +211,9 @@ def _write(path: Path, text: str, owner: Owner) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the two; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m facepaint.stack.compose_init", description="Prepare a compose project.")
+    parser = argparse.ArgumentParser(
+        prog="python -m facepaint.stack.compose_init", description="Prepare a compose project."
+    )
     parser.add_argument("what", nargs="?", choices=("secrets", "bucket"), default="secrets")
     parser.add_argument("--address", default=Endpoints.address, help="address the ports are published on")
     parser.add_argument("--broker-port", type=int, default=Endpoints.broker_port)

@@ -20,7 +20,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from facepaint.records.job import REACH_S, Faces
+from facepaint.records.faces import Faces
+from facepaint.records.segment import REACH_S
 
 CUT = 0.06
 """A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 from filters.face import Face
 from filters.pose import HeadPose
 from tasks.tracking.association import ROUNDING_S, Candidates, Indexes, Vector, sizes

@@ -8,7 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from facepaint.records.job import REACH_S, Faces
+from facepaint.records.faces import Faces
+from facepaint.records.segment import REACH_S
 from facepaint.records.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
 from tasks.tracking.association import (
     CUT,

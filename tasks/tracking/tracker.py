@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from facepaint.records.detector_card import DetectorCard, scores_for
-from facepaint.records.job import Box, Faces
+from facepaint.records.faces import Box, Faces
 from filters.face import Face
 from tasks.tracking.association import Candidates, cut_score
 from tasks.tracking.interpolation import Company, Gap, Hold, IdentityOf, Run, Sight, Sights

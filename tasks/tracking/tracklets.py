@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from facepaint.records.job import REACH_S
+from facepaint.records.segment import REACH_S
 from tasks.tracking.association import (
     GAP_S,
     ROUNDING_S,

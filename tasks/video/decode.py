@@ -16,7 +16,8 @@ import av.error
 
 from facepaint.errors import NotYet
 from facepaint.media.decoder import open_decoder, packet_of
-from facepaint.records.job import Packet, Segment, VideoStream
+from facepaint.records.job import VideoStream
+from facepaint.records.segment import Packet, Segment
 from tasks.video.yuv import top_down
 
 KEPT_DECODERS = 2

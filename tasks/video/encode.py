@@ -16,7 +16,8 @@ from av.video.stream import VideoStream as OutputStream
 from facepaint.errors import JobError
 from facepaint.media.encoders import ENCODERS
 from facepaint.media.mp4 import add_light, codec_string, init_length, shift_tfdt
-from facepaint.records.job import Colour, LightLevels, OutputProfile
+from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.job import OutputProfile
 from tasks.video.encoder_options import (
     UNKNOWN,
     Wish,

@@ -21,7 +21,8 @@ from av.codec.codec import UnknownCodecError
 
 from facepaint.errors import EncoderMissing, JobError
 from facepaint.media.encoders import ENCODERS, Encoder, EncoderName
-from facepaint.records.job import LightLevels, OutputProfile
+from facepaint.records.colour import LightLevels
+from facepaint.records.job import OutputProfile
 from facepaint.settings import Preset
 
 os.environ.setdefault("SVT_LOG", "1")  # errors alone: SVT-AV1 writes to standard error by itself

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.records.job import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels
 from filters.planes import Matrix, rgb_to_yuv
 
 Floats = npt.NDArray[np.float64]

@@ -10,7 +10,8 @@ from fractions import Fraction
 import av
 
 from facepaint.media.encoders import kept_format
-from facepaint.records.job import Colour, OutputProfile, VideoStream
+from facepaint.records.colour import Colour
+from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import Matrix
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.hdr import PQ, is_hdr, peak_of

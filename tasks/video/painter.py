@@ -7,7 +7,7 @@ from functools import partial
 
 import av
 
-from facepaint.records.job import Faces
+from facepaint.records.faces import Faces
 from filters.area import is_somewhere
 from filters.face import Face
 from filters.registry import Painter

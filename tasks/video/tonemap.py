@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.records.job import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels
 from tasks.video.hdr import Floats, from_sdr, peak_of, to_sdr
 from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, quantised
 

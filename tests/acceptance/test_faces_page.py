@@ -15,10 +15,11 @@ import skimage.data
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Painted
+from facepaint.records.results import Painted
 from facepaint.settings import Settings
 from facepaint.stack.processes import Child
 from facepaint.store import Store

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facepaint.errors import FacepaintError
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.stack.processes import Child

@@ -16,7 +16,7 @@ from playwright.sync_api import Page
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.jobs.status import job_status, list_jobs
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.settings import Settings

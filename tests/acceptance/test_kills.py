@@ -12,10 +12,10 @@ import redis
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.jobs.status import job_status
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import Whom
 from facepaint.records import keys
-from facepaint.records.job import Painted
+from facepaint.records.results import Painted
 from facepaint.settings import Settings
 from facepaint.stack import components
 from facepaint.stack.processes import Child, Children, wait_until_ready

@@ -7,7 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from facepaint.records import keys
-from facepaint.records.job import OutputProfile, Painted
+from facepaint.records.job import OutputProfile
+from facepaint.records.results import Painted
 from facepaint.store import Store
 from tests.acceptance.conftest import NewPage
 from tests.support.browser import expect_visible_text

@@ -4,7 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from facepaint.records.job import AudioPacket, Segment
+from facepaint.records.segment import AudioPacket, Segment
 from tasks.video.decode import decode_window
 from tests.support.clips.ordinary import Frame, digest
 from uploader.cutter import CutSegment

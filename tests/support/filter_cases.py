@@ -5,7 +5,8 @@ import hashlib
 
 import numpy as np
 
-from facepaint.looks.look import Look, parse_filter, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_filter, parse_look
 from filters.face import Face
 from filters.gallery import PORTRAIT_FACE, sample_picture
 from filters.planes import Planes

@@ -18,28 +18,24 @@ import numpy as np
 import skimage.data
 from PIL import Image
 
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.media.codec_params import make_template, open_template
 from facepaint.records import keys
+from facepaint.records.colour import Colour
+from facepaint.records.faces import Box, Faces
 from facepaint.records.job import (
-    AudioPacket,
     AudioStream,
-    Box,
-    Colour,
     DetectorSpec,
-    Faces,
-    Failed,
     Job,
     OutputProfile,
-    Packet,
-    Painted,
     Sealed,
-    Segment,
     SourceFile,
     VideoStream,
-    WorkerInfo,
 )
 from facepaint.records.keys import new_job_id
+from facepaint.records.results import Failed, Painted, WorkerInfo
+from facepaint.records.segment import AudioPacket, Packet, Segment
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder

@@ -9,7 +9,7 @@ from typing import Any
 import skimage.data
 from PIL import Image, ImageCms
 
-from facepaint.records.job import Candidate, Faces, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

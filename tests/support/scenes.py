@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from facepaint.records.job import Candidate, Faces, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 
 TICKS = 90_000
 """Ticks a second of the scenes here."""

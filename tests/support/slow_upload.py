@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from tests.support.watched import WatchedStore

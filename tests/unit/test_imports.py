@@ -141,9 +141,7 @@ def test_the_core_can_be_imported_where_there_is_no_fcntl() -> None:
 
 def test_no_command_waits_for_what_only_some_of_them_use() -> None:
     """Celery and FFmpeg take longer to load than most commands take to run."""
-    script = (
-        "import sys, facepaint.cli.app; print([name for name in ('celery', 'kombu', 'av', 'PIL') if name in sys.modules])"
-    )
+    script = "import sys, facepaint.cli.app; print([name for name in ('celery', 'kombu', 'av', 'PIL') if name in sys.modules])"
     shown = subprocess.run(
         [sys.executable, "-c", script],
         capture_output=True,

@@ -11,7 +11,8 @@ from benchmarks.motion import FPS, Motion, dashing, still, stopping, talking
 from benchmarks.residuals import FAST, STILL, WANDERING, Noise, made_up, residuals
 from benchmarks.seams import compare
 from benchmarks.trembling import Trembling, above, moving_mean, nearest, trembling
-from facepaint.records.job import REACH_S, Faces
+from facepaint.records.faces import Faces
+from facepaint.records.segment import REACH_S
 from filters.face import Face
 from tasks.tracking.tracker import STICKERS, Tracks
 

@@ -16,14 +16,15 @@ import av
 from av.container import InputContainer
 
 from facepaint.errors import JobError, UnreadableMedia, UsageError
+from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job, idle_s
 from facepaint.looks.look import Look
 from facepaint.media.codec_params import CONTAINERS, can_hold, codec_name
 from facepaint.media.encoders import kept_note
 from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.records import keys
-from facepaint.records.job import AudioStream, Extras, Job, Sealed, Segment
-from facepaint.records.keys import JobKeys
+from facepaint.records.job import AudioStream, Extras, Job, Sealed
+from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
 from viewer.save.mux import LATE_S, Muxer, Plan, Timed

@@ -10,7 +10,8 @@ from functools import partial
 
 from facepaint.errors import JobError, ObjectMissing
 from facepaint.records import keys
-from facepaint.records.job import Job, Segment
+from facepaint.records.job import Job
+from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.follow import Patience, Report, patiently
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from facepaint.errors import FacepaintError
-from facepaint.jobs.status import JobStatus, JobSummary, why_waiting
+from facepaint.jobs.explain import why_waiting
+from facepaint.jobs.status import JobStatus, JobSummary
 from facepaint.looks.look import Look
 from facepaint.looks.selection import EVERYONE
 from facepaint.records.job import Job

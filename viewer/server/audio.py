@@ -21,7 +21,8 @@ from facepaint.media.codec_params import open_template
 from facepaint.media.decoder import packet_of
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
-from facepaint.records.job import AudioPacket, AudioStream, Job, Segment
+from facepaint.records.job import AudioStream, Job
+from facepaint.records.segment import AudioPacket, Segment
 from facepaint.store import Store
 from viewer.server.clock import Clock
 

@@ -9,17 +9,13 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from facepaint.errors import FacepaintError, InputError, ObjectMissing
-from facepaint.jobs.status import (
-    JobStatus,
-    JobSummary,
-    Known,
-    alive_workers,
-    in_parallel,
-    job_status,
-    list_jobs,
-)
+from facepaint.jobs.status import JobStatus, JobSummary, Known, job_status, list_jobs
+from facepaint.jobs.workers import alive_workers
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import Job, Painted, Segment, WorkerInfo
+from facepaint.records.job import Job
+from facepaint.records.results import Painted, WorkerInfo
+from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.server.audio import sound_ends_s
 from viewer.server.clock import Clock, clock_of

@@ -13,7 +13,8 @@ import av
 
 from facepaint.errors import UnreadableMedia
 from facepaint.media.mp4 import init_length, shift_tfdt
-from facepaint.records.job import AudioPacket, Job, Segment
+from facepaint.records.job import Job
+from facepaint.records.segment import AudioPacket, Segment
 
 
 @dataclass(frozen=True, slots=True)

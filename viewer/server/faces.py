@@ -21,7 +21,8 @@ from facepaint.jobs.people import ask_for_people, find_people
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import JobStatus
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import Whom
 from facepaint.records import keys
 from facepaint.records.job import VideoStream

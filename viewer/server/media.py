@@ -15,11 +15,13 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
-from facepaint.jobs.status import JobStatus, why_waiting
+from facepaint.jobs.explain import why_waiting
+from facepaint.jobs.status import JobStatus
 from facepaint.media.mp4 import init_length
 from facepaint.records import keys
-from facepaint.records.job import Painted, Segment
 from facepaint.records.keys import LOOK_ID, check_job_id
+from facepaint.records.results import Painted
+from facepaint.records.segment import Segment
 from viewer.save.save import save
 from viewer.server import hls
 from viewer.server.audio import make_piece, plain_aac

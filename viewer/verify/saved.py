@@ -13,9 +13,12 @@ from typing import Any
 import av
 from av.container import InputContainer
 
-from facepaint.jobs.status import find_job, in_parallel
+from facepaint.jobs.status import find_job
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import AudioPacket, Job, Painted, Sealed, Segment
+from facepaint.records.job import Job, Sealed
+from facepaint.records.results import Painted
+from facepaint.records.segment import AudioPacket, Segment
 from facepaint.store import Store
 
 AT_ONCE = 16

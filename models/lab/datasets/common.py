@@ -17,7 +17,7 @@ from facepaint.detectors.labels import (
     check_image_name,
 )
 from facepaint.errors import InputError
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 
 FACE = "face"
 

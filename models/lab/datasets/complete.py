@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from facepaint.detectors.labels import LabelledFace, LabelledPicture
-from facepaint.records.job import Box
+from facepaint.records.faces import Box
 from models.lab.datasets.common import SETS
 
 SAME_FACE_IOU = 0.5

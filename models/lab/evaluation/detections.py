@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facepaint.detectors.labels import LabelledPicture, picture_path, picture_size
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.records.job import Candidate
+from facepaint.records.faces import Candidate
 from models import DetectorModel
 from models.detector import Detector, Pixels, Size
 from models.providers import AUTO, Runtime

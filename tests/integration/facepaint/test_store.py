@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from facepaint.errors import ObjectMissing, RecordInvalid, StoreUnreachable
-from facepaint.records.job import Failed, Sealed
+from facepaint.records.job import Sealed
+from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.stack.components import free_port
 from facepaint.store import ObjectInfo, Store, _session

@@ -19,11 +19,13 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.detectors.registry import card_beside, find_detector, write_card
 from facepaint.errors import DeviceError, FacepaintError, InputError, ServiceError, UsageError
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Scores
-from facepaint.records.job import DetectorSpec, Faces, Failed, Job, Painted
+from facepaint.records.faces import Faces
+from facepaint.records.job import DetectorSpec, Job
+from facepaint.records.results import Failed, Painted
 from facepaint.settings import Settings
 from facepaint.stack.processes import Child
 from facepaint.store import Store

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.looks.look import parse_filter, parse_look
-from facepaint.records.job import Candidate, DetectorSpec, Faces, FrameFaces, Job
+from facepaint.looks.parser import parse_filter, parse_look
+from facepaint.records.faces import Candidate, Faces, FrameFaces
+from facepaint.records.job import DetectorSpec, Job
 from facepaint.settings import Settings
 from filters.face import Face
 from filters.planes import Planes, Region

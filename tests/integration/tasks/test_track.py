@@ -21,11 +21,14 @@ from facepaint.jobs.maintenance import resume_job
 from facepaint.jobs.people import ask_for_people
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import job_status
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import Whom
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
-from facepaint.records.job import Claim, Faces, Failed, Job, Painted
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job
+from facepaint.records.results import Claim, Failed, Painted
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store

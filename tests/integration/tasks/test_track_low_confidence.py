@@ -11,11 +11,12 @@ from facepaint.client import Client
 from facepaint.errors import NotYet, UsageError
 from facepaint.jobs.maintenance import resume_job
 from facepaint.jobs.repaint import repaint
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import Whom, parse_whom
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Candidate, Faces, Failed, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
+from facepaint.records.results import Failed
 from facepaint.records.tracks import People, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store

@@ -21,11 +21,15 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.errors import EncoderMissing, NotYet, StoreUnreachable
 from facepaint.jobs.readiness import Timeline
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.media.encoders import ENCODERS
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
-from facepaint.records.job import Claim, Faces, Failed, Job, Painted, Sealed, Segment, WorkerInfo
+from facepaint.records.faces import Faces
+from facepaint.records.job import Job, Sealed
+from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.video.encoder_options import is_here

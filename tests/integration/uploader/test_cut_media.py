@@ -10,7 +10,7 @@ import av
 import pytest
 
 from benchmarks.clips import scenes
-from facepaint.records.job import AudioPacket
+from facepaint.records.segment import AudioPacket
 from tests.support.clips import CLIPS, Clip, Media
 from tests.support.clips.ordinary import Frame, audio_packets, decode_ordinarily
 from tests.support.clips.write import Sound, Video, portrait, write_clip

@@ -7,11 +7,13 @@ import pytest
 from PIL import Image
 
 from facepaint.errors import InputError, UsageError
-from facepaint.looks.look import Look, parse_look
+from facepaint.jobs.state import JobKeys
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Job, Sealed, Segment
-from facepaint.records.keys import JobKeys
+from facepaint.records.job import Job, Sealed
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from uploader.images import unique_names, upload_pictures

@@ -18,7 +18,7 @@ import uploader.probe
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import open_template
-from facepaint.records.job import Colour
+from facepaint.records.colour import Colour
 from tests.support.clips.ordinary import audio_packets
 from tests.support.clips.write import Sound, portrait, write_clip
 from tests.support.cut_clip import cut_clip

@@ -14,11 +14,12 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnknownJob, UsageError
 from facepaint.jobs.maintenance import delete_job
 from facepaint.jobs.status import job_status, list_jobs
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job, Sealed, Segment
+from facepaint.records.job import Extras, Job, Sealed
 from facepaint.records.keys import new_job_id
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.helpers import eventually
@@ -55,7 +56,9 @@ def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
         environment = {**os.environ, **settings.environment(), "HOLD_AT": hold_at}
         folder = ROOT
         processes.append(
-            subprocess.Popen([sys.executable, "-m", "tests.support.slow_upload", str(clip)], env=environment, cwd=folder)
+            subprocess.Popen(
+                [sys.executable, "-m", "tests.support.slow_upload", str(clip)], env=environment, cwd=folder
+            )
         )
 
         def stored() -> str | None:

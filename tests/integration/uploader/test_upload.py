@@ -18,10 +18,12 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs.maintenance import delete_job, resume_job
 from facepaint.jobs.status import job_status
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job, Sealed, Segment
+from facepaint.records.job import Extras, Job, Sealed
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.watched import WatchedQueue, WatchedStore

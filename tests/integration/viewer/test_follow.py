@@ -17,7 +17,7 @@ from facepaint.errors import (
     UnknownJob,
 )
 from facepaint.records import keys
-from facepaint.records.job import Failed, Painted
+from facepaint.records.results import Failed, Painted
 from facepaint.settings import Settings
 from facepaint.store import ObjectInfo, Store
 from tests.support.helpers import eventually

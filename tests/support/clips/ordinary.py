@@ -8,7 +8,7 @@ from pathlib import Path
 import av
 import av.error
 
-from facepaint.records.job import AudioPacket
+from facepaint.records.segment import AudioPacket
 
 Frame = tuple[int | None, str]
 """Time in ticks and the md5 of the picture."""

@@ -7,7 +7,8 @@ import pytest
 
 from facepaint.errors import InputError
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import Look, parse_filter, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_filter, parse_look
 from filters.effects import EFFECTS
 from filters.face import Face
 from filters.gallery import PORTRAIT_FACE

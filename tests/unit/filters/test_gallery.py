@@ -9,7 +9,7 @@ import pytest
 
 from facepaint.errors import UsageError
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import parse_filter
+from facepaint.looks.parser import parse_filter
 from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
 from filters.planes import Pixels
 from filters.reference import filters_page, options_table

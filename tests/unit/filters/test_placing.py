@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork, asset, svg_artwork
 from filters.blit import stamp

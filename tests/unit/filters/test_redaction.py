@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from filters.area import covered_area
 from filters.face import Face
 from filters.planes import Planes, Region

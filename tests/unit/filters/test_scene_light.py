@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork
 from filters.blit import stamp

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facepaint.looks.catalogue import DRAWN
-from facepaint.looks.look import parse_filter
+from facepaint.looks.parser import parse_filter
 from filters.gallery import PORTRAIT_FACE, portrait
 from filters.planes import Planes
 from filters.text import WIDEST, _words, ribbon_with_words

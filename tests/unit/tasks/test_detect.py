@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.job import Colour, VideoStream
+from facepaint.records.colour import Colour
+from facepaint.records.job import VideoStream
 from models.detector import Size
 from tasks.detect import _pictures
 from tasks.video.hdr import HLG, PQ

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, UnidentifiedImageError
 
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from tasks.image_metadata import orientation, upright_exif, upright_xmp
 from tasks.images import paint_picture
 from tests.support.picture_files import (

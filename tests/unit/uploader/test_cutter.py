@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import uploader.cutter
-from facepaint.records.job import AudioPacket, Packet, Segment
+from facepaint.records.segment import AudioPacket, Packet, Segment
 from uploader.cutter import LOOKAHEAD, CutSegment, Cutter
 
 TICKS = 100

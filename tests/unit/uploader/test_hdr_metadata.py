@@ -5,7 +5,7 @@ from fractions import Fraction
 import av
 import pytest
 
-from facepaint.records.job import LightLevels
+from facepaint.records.colour import LightLevels
 from uploader.hdr_metadata import dynamic_metadata, light_levels
 
 DISPLAY = LightLevels((0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329), 0.005, 1000.0)

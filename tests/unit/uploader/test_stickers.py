@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from facepaint.errors import InputError, ObjectMissing
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.records import keys
 from facepaint.store import Store
 from uploader.stickers import store_stickers

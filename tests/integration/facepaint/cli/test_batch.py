@@ -9,7 +9,7 @@ from facepaint.cli.progress import Silent
 from facepaint.client import Client
 from facepaint.errors import JobError
 from facepaint.records import keys
-from facepaint.records.job import Failed
+from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.made_job import plain_job

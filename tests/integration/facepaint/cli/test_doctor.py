@@ -14,11 +14,12 @@ import pytest
 from benchmarks.clips import make_portrait_clip
 from facepaint.cli.doctor import Check, checks
 from facepaint.client import Client
-from facepaint.jobs.status import alive_workers, why_waiting
+from facepaint.jobs.explain import why_waiting
+from facepaint.jobs.workers import alive_workers
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.detector_card import DEFAULT_DETECTOR
-from facepaint.records.job import WorkerInfo
+from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
 from facepaint.stack.components import free_port
 from facepaint.stack.processes import Child, identity

@@ -14,7 +14,8 @@ from facepaint.cli.people_sheet import save_sheet
 from facepaint.errors import InputError
 from facepaint.jobs.export import WRITERS, export
 from facepaint.records import keys
-from facepaint.records.job import Candidate, Faces, FrameFaces, Job
+from facepaint.records.faces import Candidate, Faces, FrameFaces
+from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
 from tests.support.made_job import MadeJob, plain_job

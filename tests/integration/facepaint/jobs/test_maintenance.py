@@ -13,7 +13,8 @@ from facepaint.jobs.maintenance import delete_job, resume_job, revive
 from facepaint.jobs.status import find_job, job_status, list_jobs
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
-from facepaint.records.job import Claim, Failed, Painted, Sealed
+from facepaint.records.job import Sealed
+from facepaint.records.results import Claim, Failed, Painted
 from facepaint.store import Store
 from tests.support.made_job import MadeJob, plain_job
 

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from facepaint.client import Client
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.media.open import open_media
 from facepaint.queue import Queue
 from facepaint.records import keys

@@ -13,7 +13,7 @@ import pytest
 import tasks.video.decode
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import NotYet
-from facepaint.records.job import Segment
+from facepaint.records.segment import Segment
 from tasks.video.decode import DecodeReport, RunDecoder, decode_window, window_times
 from tests.support.clips.ordinary import Frame, decode_ordinarily, digest
 from tests.support.cut_clip import CutClip, cut_clip

@@ -22,17 +22,10 @@ from facepaint.errors import InputError, JobError, UnknownJob, UsageError
 from facepaint.media.mp4 import walk
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import (
-    AudioPacket,
-    AudioStream,
-    Chapter,
-    Colour,
-    Extras,
-    Failed,
-    OutputProfile,
-    Painted,
-    Subtitles,
-)
+from facepaint.records.colour import Colour
+from facepaint.records.job import AudioStream, Chapter, Extras, OutputProfile, Subtitles
+from facepaint.records.results import Failed, Painted
+from facepaint.records.segment import AudioPacket
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.video.encode import EncodeSpec, SegmentEncoder

@@ -14,7 +14,8 @@ from facepaint.client import Client
 from facepaint.errors import JobError
 from facepaint.media.open import track_title
 from facepaint.records import keys
-from facepaint.records.job import Chapter, Extras, Painted, Subtitles
+from facepaint.records.job import Chapter, Extras, Subtitles
+from facepaint.records.results import Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.clips.write import Sound as Tone

@@ -10,7 +10,7 @@ import av
 import pytest
 
 from facepaint.client import Client
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import Extras, Job

@@ -18,7 +18,7 @@ import pytest
 
 from facepaint.media.mp4 import init_length
 from facepaint.records import keys
-from facepaint.records.job import Painted
+from facepaint.records.results import Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.helpers import eventually

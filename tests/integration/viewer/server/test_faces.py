@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Failed, VideoStream
+from facepaint.records.job import VideoStream
+from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.live_viewer import live_viewer

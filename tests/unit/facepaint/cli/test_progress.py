@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from facepaint.cli.progress import Bars
+from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import JobStatus
-from facepaint.records.keys import JobKeys
 from tests.support.made_job import plain_job
 
 

@@ -7,20 +7,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs.status import (
-    JobStatus,
-    Known,
-    LookStatus,
-    alive_workers,
-    find_job,
-    job_status,
-    list_jobs,
-    why_waiting,
-)
-from facepaint.looks.look import parse_look
+from facepaint.jobs.explain import why_waiting
+from facepaint.jobs.state import JobKeys
+from facepaint.jobs.status import JobStatus, Known, LookStatus, find_job, job_status, list_jobs
+from facepaint.jobs.workers import alive_workers
+from facepaint.looks.parser import parse_look
 from facepaint.records import keys
-from facepaint.records.job import Claim, Failed, Painted, WorkerInfo
-from facepaint.records.keys import JobKeys, new_job_id
+from facepaint.records.keys import new_job_id
+from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
 from facepaint.store import Store
 from tests.support.made_job import MadeJob, heartbeat, plain_job
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from facepaint.errors import UsageError
 from facepaint.looks.catalogue import CATALOGUE, Option
-from facepaint.looks.look import FilterSpec, Look, parse_filter, parse_look
-from facepaint.records.job import decode, encode
+from facepaint.looks.look import FilterSpec, Look
+from facepaint.looks.parser import parse_filter, parse_look
+from facepaint.records.codec import decode, encode
 
 SHA = "0f" * 32
 

@@ -6,9 +6,10 @@ import pytest
 
 from facepaint.cli.options import Cover, chosen_look
 from facepaint.errors import UsageError
-from facepaint.looks.look import Look, parse_look
+from facepaint.looks.look import Look
+from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import EVERYONE, Region, Whom, parse_whom
-from facepaint.records.job import decode, encode
+from facepaint.records.codec import decode, encode
 from filters.face import Face
 from filters.registry import make_painter
 from tests.support.filter_cases import copy, noise, same

@@ -13,7 +13,8 @@ import pytest
 from facepaint.errors import EncoderMissing, UsageError
 from facepaint.media.encoders import ENCODERS, choose_encoder, described, kept_format
 from facepaint.media.mp4 import codec_string
-from facepaint.records.job import Colour, LightLevels, OutputProfile
+from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.video.encoder_options import (
     PRESETS,

@@ -12,9 +12,10 @@ from PIL import Image, ImageDraw
 from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.errors import UnreadableMedia
-from facepaint.looks.look import parse_look
+from facepaint.looks.parser import parse_look
 from facepaint.media.images import is_lossless_webp
-from facepaint.records.job import DetectorSpec, Faces, Job, OutputProfile, SourceFile
+from facepaint.records.faces import Faces
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile
 from models.providers import Runtime
 from tasks.images import TURNS, detect_picture, paint_picture
 from tests.support.picture_files import (

@@ -12,27 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from facepaint.errors import RecordInvalid, UsageError
+from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
 from facepaint.records import keys
+from facepaint.records.codec import decode, encode
 from facepaint.records.detector_card import DetectorCard, Scores
-from facepaint.records.job import (
-    Candidate,
-    Claim,
-    DetectorSpec,
-    Extras,
-    Faces,
-    Failed,
-    FrameFaces,
-    Job,
-    Packet,
-    Painted,
-    Sealed,
-    Segment,
-    VideoStream,
-    WorkerInfo,
-    decode,
-    encode,
-)
-from facepaint.records.keys import ABANDONED_AFTER_S, JobKeys, check_job_id, new_job_id
+from facepaint.records.faces import Candidate, Faces, FrameFaces
+from facepaint.records.job import DetectorSpec, Extras, Job, Sealed, VideoStream
+from facepaint.records.keys import check_job_id, new_job_id
+from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
+from facepaint.records.segment import Packet, Segment
 
 RECORDS = (Job, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
 NOW = datetime(2026, 11, 22, 13, 14, 15, tzinfo=UTC)

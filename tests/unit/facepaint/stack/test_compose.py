@@ -3,7 +3,6 @@
 import re
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import httpx

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.records.job import Candidate, Faces, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 from tasks.tracking.people import Identities
 from tests.support.scenes import TICKS, TIME_BASE, candidate, crossing, cut_at, jumble, record
 

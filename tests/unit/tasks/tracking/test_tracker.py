@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.records.job import REACH_S, Box, Faces, FrameFaces
+from facepaint.records.faces import Box, Faces, FrameFaces
+from facepaint.records.segment import REACH_S
 from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
 from tasks.tracking import association, interpolation, smoothing, tracklets

@@ -6,8 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from facepaint.looks.look import parse_look
-from facepaint.records.job import Colour, OutputProfile, VideoStream
+from facepaint.looks.parser import parse_look
+from facepaint.records.colour import Colour
+from facepaint.records.job import OutputProfile, VideoStream
 from filters.face import Face
 from filters.planes import Planes, Region
 from filters.registry import make_painter

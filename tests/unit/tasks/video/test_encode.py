@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from facepaint.errors import JobError
-from facepaint.records.job import Colour, OutputProfile
+from facepaint.records.colour import Colour
+from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 
 

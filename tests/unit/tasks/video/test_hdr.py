@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.job import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels
 from tasks.video.hdr import (
     HLG,
     PQ,

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from facepaint.media.encoders import kept_format
-from facepaint.records.job import Colour, LightLevels, OutputProfile, VideoStream
+from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
 from tasks.video.hdr import HLG, PQ
 from tasks.video.normalize import Upright, fitting

@@ -6,15 +6,14 @@ from fractions import Fraction
 import pytest
 
 from facepaint.records.job import (
-    AudioPacket,
     AudioStream,
     DetectorSpec,
     Job,
     OutputProfile,
-    Segment,
     SourceFile,
     VideoStream,
 )
+from facepaint.records.segment import AudioPacket, Segment
 from viewer.server.clock import Clock, clock_of, on_clock
 
 TICK = Fraction(1, 100)

@@ -9,7 +9,7 @@ import pytest
 
 from facepaint.detectors.labels import LabelledFace, LabelledPicture
 from facepaint.records.detector_card import DEFAULT_DETECTOR
-from facepaint.records.job import Candidate
+from facepaint.records.faces import Candidate
 from models import find_model
 from models.detector import Pixels, Size
 from models.lab.evaluation.detections import Floats, Options
