@@ -118,11 +118,11 @@ def identity(meeting: Meeting, clip: CutClip, faces: Sequence[Faces]) -> Identit
     for record in faces:
         identities.add(record)
     frames = [frame for record in faces for frame in identities.segment(record.index).frames]
-    doubtful = {person.number for person in identities.people if person.doubtful}
+    low_confidence = {person.number for person in identities.people if person.low_confidence}
     given: list[list[int | None]] = [[] for _ in meeting.ways]
     for time, frame in zip(_times(meeting), frames, strict=True):
         truth = [way(time).face for way in meeting.ways]
-        sure = [face for face in frame.faces if face.person not in doubtful]
+        sure = [face for face in frame.faces if face.person not in low_confidence]
         for number, face in enumerate(truth):
             if _visible(meeting, truth, number):
                 given[number].append(_number(face, sure))
@@ -132,7 +132,7 @@ def identity(meeting: Meeting, clip: CutClip, faces: Sequence[Faces]) -> Identit
         sum(number is None for numbers in given for number in numbers),
         sum(number not in {None, most} for numbers, most in zip(given, kept, strict=True) for number in numbers)
         + sum(len(numbers) for numbers, most in zip(given, kept, strict=True) if kept.count(most) > 1),
-        len(identities.people) - len(doubtful),
+        len(identities.people) - len(low_confidence),
     )
 
 

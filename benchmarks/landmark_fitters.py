@@ -90,7 +90,7 @@ class Square:
         )
         return cv2.resize(crop, (size, size), interpolation=cv2.INTER_AREA)
 
-    def in_picture(self, points: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    def for_still(self, points: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         """Points (n x 2) of a crop of ``size`` in px of the picture."""
         scale, shift = self._transform(size)
         return points @ scale.T + shift
@@ -167,8 +167,8 @@ class FaceMesh:
         mesh = self._net.get_tensor(self._mesh).reshape(468, 3)[:, :2].astype(np.float64)
         presence = 1 / (1 + math.exp(-float(self._net.get_tensor(self._presence).item())))
         middle, extent = (mesh.min(0) + mesh.max(0)) / 2, np.ptp(mesh, axis=0).max()
-        points = square.in_picture(five(mesh, MESH_POINTS), MESH_PX)
-        centre = square.in_picture(middle[None], MESH_PX)[0]
+        points = square.for_still(five(mesh, MESH_POINTS), MESH_PX)
+        centre = square.for_still(middle[None], MESH_PX)[0]
         return MeshFit(points, presence, Square(centre, 1.5 * extent * square.side / MESH_PX, roll(points)))
 
 
@@ -195,7 +195,7 @@ class ShapePredictor:
             shape = self._predict(crop, self._dlib.rectangle(left, top, left + round(2 * half), top + round(2 * half)))
             points = np.array([[point.x + 0.5, point.y + 0.5] for point in shape.parts()])
             fits.append(five(points, DLIB_POINTS))
-        return square.in_picture(np.mean(fits, axis=0), DLIB_PX)
+        return square.for_still(np.mean(fits, axis=0), DLIB_PX)
 
 
 def five(points: NDArray[np.float64], indices: tuple[tuple[int, ...], ...]) -> Points:

@@ -26,7 +26,7 @@ import cv2
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
-from facepaint.jobs.readiness import Timeline
+from facepaint.jobs.readiness import SegmentIndex
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.records import keys
@@ -84,7 +84,7 @@ def one_process(client: Client, job_id: str, look: Look) -> Timing:
     indexes = sorted(client.status(job_id).keys.stored)
     segments = [client.store.get_record(keys.segment(job_id, index), Segment) for index in indexes]
     bins = [client.store.get(keys.source(job_id, index)) for index in indexes]
-    timeline = Timeline(client.store, job)
+    timeline = SegmentIndex(client.store, job)
     reaches = [[segment.index for segment in timeline.reach(index) or []] for index in indexes]
     found: dict[int, Faces] = {}
     frames = 0

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facepaint.errors import InputError, JobError, ServiceError
-from facepaint.jobs.maintenance import delete_job, queue_missing, resume_job, revive
+from facepaint.jobs.maintenance import delete_job, queue_missing, requeue_stalled, resume_job
 from facepaint.jobs.people import find_people
 from facepaint.jobs.readiness import looks_of
 from facepaint.jobs.repaint import repaint
@@ -87,7 +87,7 @@ class Client:
         look = filters if isinstance(filters, Look) else parse_look(filters)
         return upload(Path(path), look, self.store, self.queue, self.settings, on_progress=on_progress, resume=resume)
 
-    def upload_pictures(
+    def upload_images(
         self,
         paths: Sequence[str | Path],
         filters: Sequence[str] | Look,
@@ -95,11 +95,11 @@ class Client:
         on_progress: "Callable[[UploadProgress], None] | None" = None,
     ) -> "UploadResult":
         """Upload still pictures as one job."""
-        from uploader.images import upload_pictures
+        from uploader.images import upload_images
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
         files = [Path(path) for path in paths]
-        return upload_pictures(files, look, self.store, self.queue, self.settings, on_progress=on_progress)
+        return upload_images(files, look, self.store, self.queue, self.settings, on_progress=on_progress)
 
     def look_of(self, job_id: str, look: str | None = None) -> str:
         """The id of a job's look: the one asked for (or the beginning of its id), else the only one.
@@ -175,15 +175,15 @@ class Client:
             now = time.monotonic()
             if on_change:
                 on_change(status)
-            if status.keys.all_looked_at and status.job.video is None:
+            if status.keys.detection_finished and status.job.video is None:
                 return People((), status.stored)
-            if status.keys.all_looked_at and now >= ask_at:
+            if status.keys.detection_finished and now >= ask_at:
                 ask_at = now + self.settings.requeue_after_s
-                self.queue.link(job_id)
+                self.queue.track(job_id)
             if status.state == "abandoned":
                 raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
-            if progress != (status.stored, status.detected + status.undetected):
-                progress = (status.stored, status.detected + status.undetected)
+            if progress != (status.stored, status.detected + status.detect_failed):
+                progress = (status.stored, status.detected + status.detect_failed)
                 revive_at = now + self.settings.requeue_after_s
             elif now >= revive_at:
                 revive_at = now + self.settings.requeue_after_s
@@ -210,7 +210,7 @@ class Client:
             last = now if fresh else last
             if not asked and now - last >= PORTRAITS_S / 3:
                 asked = True
-                self.queue.link(job_id)  # who is where stands: the portraits that are missing are made
+                self.queue.track(job_id)  # who is where stands: the portraits that are missing are made
             time.sleep(poll_s)
         return found
 
@@ -249,11 +249,11 @@ class Client:
             overwrite=overwrite,
             on_progress=on_progress,
             on_trouble=on_trouble,
-            revive=lambda index: self._revive(job_id, look_id, index),
+            requeue_stalled=lambda index: self._revive(job_id, look_id, index),
             patience=self._patience(),
         )
 
-    def save_pictures(
+    def save_images(
         self,
         job_id: str,
         folder: str | Path,
@@ -264,11 +264,11 @@ class Client:
         on_progress: Callable[[int, int], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Save a job's painted pictures under their names into a folder. Raises as `viewer.save.images.save_pictures`."""
-        from viewer.save.images import save_pictures
+        """Save a job's painted pictures under their names into a folder. Raises as `viewer.save.images.save_images`."""
+        from viewer.save.images import save_images
 
         look_id = self.look_of(job_id, look)
-        return save_pictures(
+        return save_images(
             self.store,
             job_id,
             look_id,
@@ -277,7 +277,7 @@ class Client:
             overwrite=overwrite,
             on_progress=on_progress,
             on_trouble=on_trouble,
-            revive=lambda index: self._revive(job_id, look_id, index),
+            requeue_stalled=lambda index: self._revive(job_id, look_id, index),
             patience=self._patience(),
         )
 
@@ -305,4 +305,4 @@ class Client:
     def _revive(self, job_id: str, look_id: str, index: int) -> None:
         """Queue again what is waited for too long; with a service away, the next round tries again."""
         with contextlib.suppress(ServiceError):
-            revive(self.store, self.queue, job_id, look_id, index)
+            requeue_stalled(self.store, self.queue, job_id, look_id, index)

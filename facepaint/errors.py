@@ -86,7 +86,7 @@ class QueueUnreachable(ServiceError):
     """The broker does not answer or refuses the credentials."""
 
 
-class NotYet(FacepaintError):
+class PartialProgress(FacepaintError):
     """A task did part of its work, kept what it has, and must be asked again."""
 
 

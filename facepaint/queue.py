@@ -15,20 +15,20 @@ from facepaint.settings import Settings
 
 DETECT = "facepaint.detect"
 PAINT = "facepaint.paint"
-LINK = "facepaint.link"
+TRACK = "facepaint.track"
 PORTRAITS = "facepaint.portraits"
 
 QUEUES = ("paint", "detect")
 """In order of polling at equal priority: what is detected is painted before more is detected."""
 
-QUEUE_OF = {DETECT: "detect", PAINT: "paint", LINK: "detect", PORTRAITS: "paint"}
+QUEUE_OF = {DETECT: "detect", PAINT: "paint", TRACK: "detect", PORTRAITS: "paint"}
 
 PRIORITIES = 10
 
-HALFWAY = 1
+PRIORITY_CONTINUATION = 1
 """Priority of the rest of a task: only what a new job shows first goes before it."""
 
-BESIDE = 3
+PRIORITY_INTERACTIVE = 3
 """Priority of what somebody waits for who looks at a job meanwhile: behind what is shown first."""
 
 
@@ -64,7 +64,7 @@ def make_app(settings: Settings) -> Celery:
         task_routes={
             DETECT: {"queue": "detect"},
             PAINT: {"queue": "paint"},
-            LINK: {"queue": "detect"},
+            TRACK: {"queue": "detect"},
             PORTRAITS: {"queue": "paint"},
         },
         task_ignore_result=True,
@@ -105,20 +105,20 @@ class Queue:
         """Queue the painting of a segment with a look."""
         self._send(PAINT, {"job": job, "index": index, "look": look}, priority(index))
 
-    def link(self, job: str) -> None:
+    def track(self, job: str) -> None:
         """Queue the finding out of who is where in a whole job: all its looks that name people wait for it."""
-        self._send(LINK, {"job": job}, HALFWAY)
+        self._send(TRACK, {"job": job}, PRIORITY_CONTINUATION)
 
     def portraits(self, job: str, index: int) -> None:
         """Queue the pictures of the people who are seen best in a segment."""
-        self._send(PORTRAITS, {"job": job, "index": index}, BESIDE)
+        self._send(PORTRAITS, {"job": job, "index": index}, PRIORITY_INTERACTIVE)
 
     def go_on(self, task: str, message: dict[str, object]) -> None:
         """Queue the rest of a task that stopped on its way, before others.
 
         Who did the first part has a decoder for it, and could not keep it beside those of much other work.
         """
-        self._send(task, message, HALFWAY)
+        self._send(task, message, PRIORITY_CONTINUATION)
 
     def length(self) -> int:
         """Messages waiting in all queues, all priorities; those in work are not counted."""
@@ -133,7 +133,7 @@ class Queue:
         with self._mapped(), self.app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=5)
 
-    def hand_out_again(self) -> None:
+    def redeliver_unacked(self) -> None:
         """Put back every message that was handed out and not finished, without waiting for the visibility timeout.
 
         For a broker whose workers are known to be gone: of one that is at work, the task would be done twice.

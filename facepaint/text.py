@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 
-def told_apart(names: Iterable[str]) -> list[str]:
+def unique_names(names: Iterable[str]) -> list[str]:
     """File names or paths in their order, those that repeat, whatever their case, told apart by a number."""
     chosen: list[str] = []
     taken: set[str] = set()

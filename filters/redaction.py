@@ -35,7 +35,7 @@ Shown = Callable[[Pixels, int], Pixels]
 
 
 @dataclass(frozen=True, slots=True)
-class Hiding:
+class Redaction:
     """One hiding filter with its options.
 
     ``secret`` is what the noise is made of: something that who sees the result alone does not know, and the same in
@@ -47,12 +47,12 @@ class Hiding:
     secret: bytes | None = b""
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Hiding":  # noqa: ARG003 - as every maker
+    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
         return cls(spec)
 
     @classmethod
-    def plain(cls) -> "Hiding":
+    def plain(cls) -> "Redaction":
         """The plainest: one dark colour."""
         return cls(parse_filter("fill"))
 
@@ -94,7 +94,7 @@ def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels)
     planes.lay(number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask)
 
 
-def _mosaic(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _mosaic(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
     grid = _grid(block, face_width / hiding.spec.number("size"))
 
     def shown(samples: Pixels, number: int) -> Pixels:
@@ -104,7 +104,7 @@ def _mosaic(hiding: Hiding, planes: Planes, block: Region, face_width: float) ->
     return shown
 
 
-def _blur(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _blur(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
     grid = _grid(block, face_width * hiding.spec.number("size") / 2)
 
     def shown(samples: Pixels, number: int) -> Pixels:
@@ -119,7 +119,7 @@ def _blur(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> S
     return shown
 
 
-def _fill(hiding: Hiding, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _fill(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
     rgb = bytes.fromhex(hiding.spec.text("colour")[1:])
     colour = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
 
@@ -162,7 +162,7 @@ def _grid(block: Region, cell_px: float) -> tuple[int, int]:
     return max(1, int((block.x2 - block.x1) / cell)), max(1, int((block.y2 - block.y1) / cell))
 
 
-HIDING: Mapping[str, Callable[[Hiding, Planes, Region, float], Shown]] = {
+HIDING: Mapping[str, Callable[[Redaction, Planes, Region, float], Shown]] = {
     "blur": _blur,
     "mosaic": _mosaic,
     "fill": _fill,

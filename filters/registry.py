@@ -8,7 +8,7 @@ from facepaint.looks.look import FilterSpec, Look
 from filters.effects import EFFECTS, Effect
 from filters.face import Face
 from filters.planes import Planes, Region
-from filters.redaction import HIDING, Hiding
+from filters.redaction import HIDING, Redaction
 from filters.scene_light import Scene
 from filters.stickers import Sticker, UserSticker
 from filters.stickers_table import STICKERS
@@ -32,7 +32,7 @@ FILTERS: Mapping[str, Maker] = {
     **dict.fromkeys(EFFECTS, Effect.of_spec),
     **dict.fromkeys(WARPS, Warp.of_spec),
     "text": ribbon_with_words,
-    **dict.fromkeys(HIDING, Hiding.of_spec),
+    **dict.fromkeys(HIDING, Redaction.of_spec),
 }
 """How each filter of `facepaint.looks.look.CATALOGUE` is made."""
 
@@ -48,9 +48,9 @@ class Painter:
     size: tuple[int, int] = (0, 0)
 
     def keyed(self, secret: bytes | None) -> "Painter":
-        """The same, the noise on hidden faces made of a secret: see `filters.redaction.Hiding`."""
+        """The same, the noise on hidden faces made of a secret: see `filters.redaction.Redaction`."""
         filters = (
-            (spec, replace(one, secret=secret) if isinstance(one, Hiding) else one) for spec, one in self.filters
+            (spec, replace(one, secret=secret) if isinstance(one, Redaction) else one) for spec, one in self.filters
         )
         return replace(self, filters=tuple(filters))
 
@@ -67,7 +67,7 @@ class Painter:
         stickers are in, by default what the frame shows.
         """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
-        if not all(spec.hides for spec, _ in self.filters):
+        if not all(spec.redacts for spec, _ in self.filters):
             # Before anything is painted: a white hat lights no scene.
             scene = scene or Scene.of(planes)
             far_to_near = [replace(face, light=scene.light_on(face)) for face in far_to_near]
@@ -80,12 +80,12 @@ class Painter:
 
     def cover(self, planes: Planes) -> list[Region]:
         """Hide the whole frame, for when nobody knows where its faces are; the region touched."""
-        hiding = [painted for _, painted in self.filters if isinstance(painted, Hiding)]
-        return (hiding[-1] if hiding else Hiding.plain()).cover(planes)
+        hiding = [painted for _, painted in self.filters if isinstance(painted, Redaction)]
+        return (hiding[-1] if hiding else Redaction.plain()).cover(planes)
 
     def _is_for(self, spec: FilterSpec, face: Face) -> bool:
         # Who is not known may be the one to hide.
-        return spec.meant.chooses(face.identity, face.box, self.size, face.margin, hides=spec.hides)
+        return spec.meant.matches(face.identity, face.box, self.size, face.margin, redacts=spec.redacts)
 
 
 def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:

@@ -13,8 +13,15 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
-from facepaint.errors import DeviceError, EncoderMissing, FacepaintError, NotYet, ServiceError, UnreadableMedia
-from facepaint.jobs.readiness import Timeline, load_job
+from facepaint.errors import (
+    DeviceError,
+    EncoderMissing,
+    FacepaintError,
+    PartialProgress,
+    ServiceError,
+    UnreadableMedia,
+)
+from facepaint.jobs.readiness import SegmentIndex, load_job
 from facepaint.jobs.workers import alive_workers
 from facepaint.queue import Queue
 from facepaint.records import keys
@@ -36,15 +43,15 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Workbench:
+class WorkerContext:
     """What a worker process keeps between tasks: its connections and what it has read of recent jobs."""
 
     store: Store
     queue: Queue
     settings: Settings
-    _timelines: OrderedDict[str, tuple[Job, Timeline]] = field(default_factory=OrderedDict)
+    _timelines: OrderedDict[str, tuple[Job, SegmentIndex]] = field(default_factory=OrderedDict)
 
-    def job(self, job_id: str) -> tuple[Job, Timeline] | None:
+    def job(self, job_id: str) -> tuple[Job, SegmentIndex] | None:
         """A job's record and timeline, or None if there is no such job (any more)."""
         if self.store.exists(keys.deleted(job_id)):
             self._timelines.pop(job_id, None)
@@ -53,7 +60,7 @@ class Workbench:
             job = load_job(self.store, job_id)
             if job is None:
                 return None
-            self._timelines[job_id] = (job, Timeline(self.store, job))
+            self._timelines[job_id] = (job, SegmentIndex(self.store, job))
             while len(self._timelines) > REMEMBERED_JOBS:
                 self._timelines.popitem(last=False)
         self._timelines.move_to_end(job_id)
@@ -61,7 +68,7 @@ class Workbench:
 
 
 def attempt(
-    bench: Workbench,
+    context: WorkerContext,
     claim: Claim,
     failed_key: str,
     index: int,
@@ -72,16 +79,16 @@ def attempt(
 
     Giving up gives ``instead``'s result where there is one that can be made, else leaves a failed mark and None.
     """
-    most = bench.settings.max_tries
+    most = context.settings.max_tries
     try:
         if claim.tries <= most:
             return work()
         reason = f"its worker died or hung {claim.tries - 1} times"
     except EncoderMissing as exc:
-        if _another_has(bench, exc.encoder):
+        if _another_has(context, exc.encoder):
             raise
         reason = f"no worker that runs can encode with {exc.encoder}"
-    except (ServiceError, DeviceError, NotYet):
+    except (ServiceError, DeviceError, PartialProgress):
         raise
     except FacepaintError as exc:
         reason = str(exc)
@@ -94,26 +101,26 @@ def attempt(
             raise
         except FacepaintError as exc:
             reason = f"{reason}; {exc}"
-    bench.store.put_record(failed_key, Failed(index, reason, claim.tries))
+    context.store.put_record(failed_key, Failed(index, reason, claim.tries))
     return None
 
 
-def _another_has(bench: Workbench, encoder: str) -> bool:
+def _another_has(context: WorkerContext, encoder: str) -> bool:
     """Whether another living worker has the encoder: then the message goes back to the queue, for that one to take."""
-    others = (worker for worker in alive_workers(bench.store) if worker.name != bench.settings.worker_name)
+    others = (worker for worker in alive_workers(context.store) if worker.name != context.settings.worker_name)
     return any(encoder in worker.encoders for worker in others)
 
 
 @contextmanager
 def claimed(
-    bench: Workbench, job_id: str, task: Task, index: int, look: str | None, redelivered: bool
+    context: WorkerContext, job_id: str, task: Task, index: int, look: str | None, redelivered: bool
 ) -> Iterator[Claim | None]:
     """Claim a segment for a task; None if a living owner has it.
 
     The claim stays behind if the process dies, takes too long, or meets an error nobody foresaw: all count as crashes.
     A process that is told to stop meanwhile leaves things as they were before.
     """
-    store, settings = bench.store, bench.settings
+    store, settings = context.store, context.settings
     key = keys.claim(job_id, task, index, look)
     before = store.find_record(key, Claim)
     now = datetime.now(UTC)
@@ -144,12 +151,12 @@ def _unclaim(store: Store, key: str, before: Claim | None) -> None:
         store.put_record(key, replace(before, at=LONG_AGO))
 
 
-def removed_if_deleted(bench: Workbench, job_id: str, written: Iterable[str]) -> bool:
+def removed_if_deleted(context: WorkerContext, job_id: str, written: Iterable[str]) -> bool:
     """Whether the job was deleted meanwhile; then what was written is removed again."""
-    if not bench.store.exists(keys.deleted(job_id)):
+    if not context.store.exists(keys.deleted(job_id)):
         return False
     for key in written:
-        bench.store.delete(key)
+        context.store.delete(key)
     return True
 
 

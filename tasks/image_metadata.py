@@ -29,10 +29,10 @@ OTHER_PICTURES = re.compile(
 """What XMP says where it holds pictures or tells of others in the file, which are not in the result."""
 
 
-def save_options(picture: Image.Image, data: bytes, *, hides: bool) -> dict[str, Any]:
+def save_options(picture: Image.Image, data: bytes, *, redacts: bool) -> dict[str, Any]:
     """The options that make Pillow write a picture's metadata into a file of the same format.
 
-    With ``hides`` that is what its colours mean and nothing else. Else also EXIF, its orientation said to be upright
+    With ``redacts`` that is what its colours mean and nothing else. Else also EXIF, its orientation said to be upright
     and without the thumbnail, XMP unless it tells of other pictures, comments, texts, and resolution.
 
     Args:
@@ -43,8 +43,8 @@ def save_options(picture: Image.Image, data: bytes, *, hides: bool) -> dict[str,
     if picture.info.get("icc_profile"):
         options["icc_profile"] = picture.info["icc_profile"]
     if picture.format == "PNG":
-        options["pnginfo"] = _png_info(data, hides=hides)
-    if hides:
+        options["pnginfo"] = _png_info(data, redacts=redacts)
+    if redacts:
         return options
     kept = {
         "exif": upright_exif(picture.info.get("exif", b"")),
@@ -81,10 +81,10 @@ def upright_exif(exif: bytes) -> bytes:
         for tag, at in _entries(block, order, first):
             if tag == ORIENTATION:
                 struct.pack_into(f"{order}HIH2x", block, at + 2, SHORT, 1, UPRIGHT)
-        link = first + 2 + 12 * struct.unpack_from(f"{order}H", block, first)[0]
-        (second,) = struct.unpack_from(f"{order}I", block, link)
+        track = first + 2 + 12 * struct.unpack_from(f"{order}H", block, first)[0]
+        (second,) = struct.unpack_from(f"{order}I", block, track)
         if second:
-            struct.pack_into(f"{order}I", block, link, 0)
+            struct.pack_into(f"{order}I", block, track, 0)
             _blank_thumbnail(block, order, second)
     except struct.error:
         return b""
@@ -152,16 +152,16 @@ def _resolution(picture: Image.Image) -> tuple[float, float] | None:
     return (float(dpi[0]), float(dpi[1])) if dpi and all(0 < value < 65_536 for value in dpi) else None
 
 
-def _png_info(data: bytes, *, hides: bool) -> PngInfo:
+def _png_info(data: bytes, *, redacts: bool) -> PngInfo:
     info = PngInfo()
     for name, body in _png_chunks(data):
         if name in COLOUR_CHUNKS:
             info.add(name, body)
-        elif name in TEXT_CHUNKS and not hides:
+        elif name in TEXT_CHUNKS and not redacts:
             # Such texts are EXIF and the like in hexadecimal, thumbnails and all.
             if not body.startswith(b"Raw profile type") and not OTHER_PICTURES.search(body):
                 info.add(name, upright_xmp(body))
-        elif name == b"tIME" and not hides:
+        elif name == b"tIME" and not redacts:
             info.add(name, body)
     return info
 

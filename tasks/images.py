@@ -13,7 +13,7 @@ from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.looks.look import Look
-from facepaint.media.images import STILLS, in_8_bits, is_lossless_webp, open_picture, picture_format
+from facepaint.media.images import STILLS, image_format, in_8_bits, is_lossless_webp, open_image
 from facepaint.records.detector_card import DetectorCard
 from facepaint.records.faces import Faces, FrameFaces
 from facepaint.records.job import Job
@@ -28,7 +28,7 @@ from tasks.detect import load_detector
 from tasks.image_metadata import orientation, save_options
 from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
-from tasks.tracking.tracker import faces_of_picture
+from tasks.tracking.tracker import faces_of_image
 from tasks.video.painter import known_times, sound
 
 JPEG_QUALITY = 92
@@ -71,7 +71,7 @@ class Opened:
     converted: bool
 
 
-def detect_picture(
+def detect_image(
     job: Job,
     index: int,
     data: bytes,
@@ -112,7 +112,7 @@ def _on_paper(rgb: Pixels, alpha: Pixels) -> Pixels:
     return np.asarray(rgb * share + paper * (1 - share), np.uint8)
 
 
-def paint_picture(
+def paint_image(
     look: Look,
     index: int,
     data: bytes,
@@ -135,18 +135,18 @@ def paint_picture(
     clock = Stopwatch()
     found = faces and sound(faces)
     known = known_times(found) == {index}
-    here = faces_of_picture(found, look.hides, card) if found else []
+    here = faces_of_image(found, look.redacts, card) if found else []
     with clock.stage("decode"):
         picture = _open(data, index)
     height, width = picture.rgb.shape[:2]
     painter = painter_for(look, stickers, (width, height), hashlib.sha256(data).digest())
     kind = result_format(picture.file)
-    as_it_came = not look.hides and not painter.touches(here) and kind == picture_format(picture.file)
+    as_it_came = not look.redacts and not painter.touches(here) and kind == image_format(picture.file)
     if not as_it_came:
         with clock.stage("paint"):
             _paint(picture, look, painter, here, known=known)
         with clock.stage("encode"):
-            data = _encode(picture, data, kind, hides=look.hides)
+            data = _encode(picture, data, kind, redacts=look.redacts)
     sha256 = hashlib.sha256(data).hexdigest()
     record = Painted(
         index=index,
@@ -168,12 +168,12 @@ def paint_picture(
 
 def result_format(picture: Image.Image) -> str:
     """One of `SUFFIXES`: the picture's own, and PNG for a GIF, whose 256 colours have no room for paint."""
-    kind = picture_format(picture)
+    kind = image_format(picture)
     return "PNG" if kind == "GIF" else kind
 
 
 def _open(data: bytes, index: int) -> Opened:
-    with open_picture(data, f"picture {index}", formats=STILLS) as file:
+    with open_image(data, f"picture {index}", formats=STILLS) as file:
         file.load()
         has_alpha = "A" in file.getbands() or "transparency" in file.info
         inks = file.mode == "CMYK"
@@ -203,13 +203,13 @@ def _from_cmyk(file: Image.Image) -> Image.Image:
 
 
 def _paint(picture: Opened, look: Look, painter: Painter, faces: list[Face], *, known: bool) -> None:
-    if look.hides and not known:
+    if look.redacts and not known:
         planes = Planes.from_rgb(picture.rgb)
         painter.cover(planes)
         picture.rgb, picture.alpha = planes.to_rgb(), None
     elif painter.touches(faces):
         _paint_regions(picture, painter, faces)
-    if look.hides and picture.alpha is not None:
+    if look.redacts and picture.alpha is not None:
         # Nobody sees these colours, and a program that drops the transparency would show them.
         picture.rgb[picture.alpha == 0] = 0
 
@@ -246,9 +246,9 @@ def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: 
         alpha[region.slices][touched] = whole[touched]
 
 
-def _encode(picture: Opened, data: bytes, kind: str, *, hides: bool) -> bytes:
+def _encode(picture: Opened, data: bytes, kind: str, *, redacts: bool) -> bytes:
     file, rgb = picture.file, picture.rgb
-    options = save_options(file, data, hides=hides)
+    options = save_options(file, data, redacts=redacts)
     grey = file.mode in GREY_MODES and bool((rgb == rgb[..., :1]).all())
     if picture.converted or (file.mode in GREY_MODES and not grey):
         options.pop("icc_profile", None)  # the profile of grey or of inks says nothing about RGB
@@ -260,7 +260,11 @@ def _encode(picture: Opened, data: bytes, kind: str, *, hides: bool) -> bytes:
         options |= _quantisation(picture)
     elif kind == "WEBP":
         lossless = is_lossless_webp(data)
-        options |= {"lossless": lossless, "exact": lossless and not hides, "quality": 80 if lossless else WEBP_QUALITY}
+        options |= {
+            "lossless": lossless,
+            "exact": lossless and not redacts,
+            "quality": 80 if lossless else WEBP_QUALITY,
+        }
     try:
         return _saved(result, kind, options)
     except OSError:

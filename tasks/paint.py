@@ -21,8 +21,8 @@ from tasks.video.canvas import Canvas
 from tasks.video.decode import Bins, DecodeReport, decode_window, window_times
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.video.normalize import Upright
-from tasks.video.painter import Brush, known_times, sound
-from tasks.video.strip_side_data import bare_frame
+from tasks.video.painter import FramePainter, known_times, sound
+from tasks.video.strip_side_data import strip_side_data
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,19 +59,19 @@ def paint_segment(
     target = run[-1]
     clock, report = Stopwatch(), DecodeReport()
     painter = painter_for(look, stickers, job.video.upright_size, job.source.sha256_ends.encode())
-    point = replace(working_point(look.hides, card_of(job.detector)), hold_s=look.hold_s)
+    point = replace(working_point(look.redacts, card_of(job.detector)), hold_s=look.hold_s)
     upright = Upright(job.video, job.output)
     found = {index: sound(record) for index, record in faces.items()}
-    with clock.stage("link"):
+    with clock.stage("track"):
         tracks = Tracks([found[index] for index in sorted(found)], job.video.time_base, point, identity_of)
     known = known_times(found.get(target.index))
-    brush = Brush(Canvas(upright), painter, look.hides, known, report.damaged)
+    brush = FramePainter(Canvas(upright), painter, look.redacts, known, report.damaged)
     painted_faces = frames = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
         decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
-        for frame in clock.each("decode", map(bare_frame, decoded) if look.hides else decoded):
+        for frame in clock.each("decode", map(strip_side_data, decoded) if look.redacts else decoded):
             assert frame.pts is not None
-            with clock.stage("link"):
+            with clock.stage("track"):
                 here = tracks.faces_at(frame.pts)
             with clock.stage("paint"):
                 brush.paint(frame, here, float((frame.pts - job.start_pts) * job.video.time_base))
@@ -132,7 +132,7 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
 def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes) -> Painter:
     """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256.
 
-    ``secret`` is something that only the source's owner knows: see `filters.redaction.Hiding`.
+    ``secret`` is something that only the source's owner knows: see `filters.redaction.Redaction`.
     """
     return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
 

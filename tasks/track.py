@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
-from facepaint.errors import NotYet
-from facepaint.jobs.readiness import Timeline, is_linked
+from facepaint.errors import PartialProgress
+from facepaint.jobs.readiness import SegmentIndex, tracking_ended
 from facepaint.jobs.state import JobKeys
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
@@ -20,7 +20,7 @@ from facepaint.records.faces import Faces
 from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
-from tasks.context import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.context import StoredBins, WorkerContext, attempt, claimed, removed_if_deleted
 from tasks.detector_cache import card_of
 from tasks.portraits import plain_portrait, portraits_of
 from tasks.tracking.people import Identities
@@ -45,7 +45,7 @@ Found = frozenset[ObjectInfo]
 
 
 @dataclass(slots=True)
-class Linking:
+class TrackingRun:
     """The linking of one job by the faces ``found``, as far as this process has come with it."""
 
     job_id: str
@@ -93,7 +93,7 @@ class Linking:
 
     def _pause(self, until: float, what: str) -> None:
         if monotonic() > until:
-            raise NotYet(f"linking job {self.job_id}: {what}")
+            raise PartialProgress(f"linking job {self.job_id}: {what}")
 
     def _numbered(self, store: Store) -> People:
         people = tuple(self.identities.people)
@@ -124,37 +124,37 @@ class Linking:
         )
 
 
-_kept: Linking | None = None
+_kept: TrackingRun | None = None
 """The linking that this process did not get done."""
 
 
-def run_link(bench: Workbench, job_id: str, redelivered: bool = False) -> People | None:
+def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) -> People | None:
     """The link task: who is where in a job, then wake the looks that wait for it and have portraits made.
 
     Nothing happens before every segment was looked at. Returns the record if one was made.
     """
-    known = bench.job(job_id)
+    known = context.job(job_id)
     if known is None or known[0].video is None:
         return None
     job, timeline = known
-    store = bench.store
+    store = context.store
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if not found.all_looked_at or timeline.segments is None:
+    if not found.detection_finished or timeline.segments is None:
         return None
     segments, people = timeline.segments, None
-    if not is_linked(store, job_id):
-        with claimed(bench, job_id, "link", 0, None, redelivered) as claim:
+    if not tracking_ended(store, job_id):
+        with claimed(context, job_id, "track", 0, None, redelivered) as claim:
             if claim is None:
                 return None
             failed = keys.tracks_failed(job_id)
-            people = attempt(bench, claim, failed, 0, lambda: _link(store, job, segments))
+            people = attempt(context, claim, failed, 0, lambda: _link(store, job, segments))
             if people is not None:
                 store.put_record(keys.tracks(job_id), people)
                 store.delete(keys.tracks_before(job_id))
     written = (keys.tracked(job_id, index) for index in range(segments))
-    if not removed_if_deleted(bench, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)):
-        _wake_looks(bench, job_id, timeline)
-        _wake_portraits(bench, job_id)
+    if not removed_if_deleted(context, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)):
+        _enqueue_looks(context, job_id, timeline)
+        _enqueue_portraits(context, job_id)
     return people
 
 
@@ -166,14 +166,14 @@ def _link(store: Store, job: Job, segments: int) -> People:
         assert job.video is not None
         card = card_of(job.detector)
         point, sure = working_point(True, card), working_point(False, card).seed
-        linking = Linking(job.id, found, segments, Identities(job.video.time_base, point, sure))
+        linking = TrackingRun(job.id, found, segments, Identities(job.video.time_base, point, sure))
     try:
         people = linking.go_on(store)
-    except NotYet:
+    except PartialProgress:
         _kept = linking
         raise
     if _found(store, job.id) != found:
-        raise NotYet(f"linking job {job.id}: some of its faces are looked for again")
+        raise PartialProgress(f"linking job {job.id}: some of its faces are looked for again")
     return people
 
 
@@ -181,33 +181,33 @@ def _found(store: Store, job_id: str) -> Found:
     return frozenset(store.list(keys.all_faces(job_id)))
 
 
-def _wake_looks(bench: Workbench, job_id: str, timeline: Timeline) -> None:
+def _enqueue_looks(context: WorkerContext, job_id: str, timeline: SegmentIndex) -> None:
     """Queue the painting of every look that names people: everything has faces, so all of it is ready."""
     # Listed after the record was written: who adds a look meanwhile sees that, or is seen here.
-    found = JobKeys.read(row.key for row in bench.store.list(keys.prefix(job_id)))
-    for look in filter(timeline.names_people, found.looks):
-        for index in sorted(found.stored - found.painted[look] - found.unpainted[look]):
-            bench.queue.paint(job_id, look, index)
+    found = JobKeys.read(row.key for row in context.store.list(keys.prefix(job_id)))
+    for look in filter(timeline.selects_people, found.looks):
+        for index in sorted(found.stored - found.painted[look] - found.paint_failed[look]):
+            context.queue.paint(job_id, look, index)
 
 
-def _wake_portraits(bench: Workbench, job_id: str) -> None:
-    people = bench.store.find_record(keys.tracks(job_id), People)
+def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
+    people = context.store.find_record(keys.tracks(job_id), People)
     if people is None:
         return
-    there = {row.key for row in bench.store.list(keys.portraits(job_id))}
+    there = {row.key for row in context.store.list(keys.portraits(job_id))}
     missing = {p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there}
     for index in sorted(missing):
-        bench.queue.portraits(job_id, index)
+        context.queue.portraits(job_id, index)
 
 
-def run_portraits(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> int:
+def run_portraits(context: WorkerContext, job_id: str, index: int, redelivered: bool = False) -> int:
     """The portraits task: those of the people who are seen best in one segment; returns how many were made."""
-    known = bench.job(job_id)
-    people = bench.store.find_record(keys.tracks(job_id), People)
+    known = context.job(job_id)
+    people = context.store.find_record(keys.tracks(job_id), People)
     if known is None or people is None:
         return 0
     job, timeline = known
-    store, settings = bench.store, bench.settings
+    store, settings = context.store, context.settings
     here = [person for person in people.portrayed if person.best_segment == index]
     wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
     if not wanted:
@@ -220,13 +220,13 @@ def run_portraits(bench: Workbench, job_id: str, index: int, redelivered: bool =
     def plain() -> dict[int, bytes]:
         return {person.number: plain_portrait() for person in wanted}
 
-    with claimed(bench, job_id, "portraits", index, None, redelivered) as claim:
+    with claimed(context, job_id, "portraits", index, None, redelivered) as claim:
         if claim is None:
             return 0
-        made = attempt(bench, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
+        made = attempt(context, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
         for number, data in made.items():
             store.put(keys.portrait(job_id, number), data, "image/jpeg")
-    removed_if_deleted(bench, job_id, [keys.portrait(job_id, number) for number in made])
+    removed_if_deleted(context, job_id, [keys.portrait(job_id, number) for number in made])
     return len(made)
 
 

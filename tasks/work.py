@@ -8,8 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from facepaint.errors import JobError, ObjectMissing
-from facepaint.jobs.people import nobodys
-from facepaint.jobs.readiness import Timeline, is_linked, is_ready, wake, wake_link
+from facepaint.jobs.people import unknown_people
+from facepaint.jobs.readiness import (
+    SegmentIndex,
+    enqueue_ready,
+    enqueue_tracking,
+    is_ready,
+    tracking_ended,
+)
 from facepaint.looks.look import Look
 from facepaint.records import keys
 from facepaint.records.codec import decode
@@ -20,72 +26,74 @@ from facepaint.records.segment import Segment
 from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
 from facepaint.store import Store
 from models.providers import Runtime
-from tasks.context import StoredBins, Workbench, attempt, claimed, removed_if_deleted
+from tasks.context import StoredBins, WorkerContext, attempt, claimed, removed_if_deleted
 from tasks.detect import detect_segment
 from tasks.detector_cache import card_of, model_of
-from tasks.images import detect_picture, paint_picture
+from tasks.images import detect_image, paint_image
 from tasks.paint import Result, blank_segment, paint_segment
 from tasks.video.encoder_options import require_encoder
 
 
-def run_detect(bench: Workbench, job_id: str, index: int, redelivered: bool = False) -> Faces | None:
+def run_detect(context: WorkerContext, job_id: str, index: int, redelivered: bool = False) -> Faces | None:
     """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped.
 
     Returns the record if one was made.
     """
-    known = bench.job(job_id)
+    known = context.job(job_id)
     if known is None:
         return None
     faces = None
     job, timeline = known
-    store = bench.store
+    store = context.store
     done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     if not store.exists(done) and not store.exists(failed):
         run = _stored_run(timeline, index)
         if run is None:
             return None
-        with claimed(bench, job_id, "detect", index, None, redelivered) as claim:
+        with claimed(context, job_id, "detect", index, None, redelivered) as claim:
             if claim is None:
                 return None
-            faces = attempt(bench, claim, failed, index, lambda: _detect(bench, job, run))
+            faces = attempt(context, claim, failed, index, lambda: _detect(context, job, run))
             if faces is not None:
                 store.put_record(done, faces)
-    if not removed_if_deleted(bench, job_id, [done, failed]):
-        wake(store, bench.queue, job, [index], timeline=timeline)
+    if not removed_if_deleted(context, job_id, [done, failed]):
+        enqueue_ready(store, context.queue, job, [index], timeline=timeline)
     return faces
 
 
-def run_paint(bench: Workbench, job_id: str, index: int, look_id: str, redelivered: bool = False) -> Painted | None:
+def run_paint(
+    context: WorkerContext, job_id: str, index: int, look_id: str, redelivered: bool = False
+) -> Painted | None:
     """The paint task: one segment with one look, unless it is painted, given up, or not ready (then it is woken).
 
     Returns the record if one was made.
     """
-    known = bench.job(job_id)
+    known = context.job(job_id)
     if known is None:
         return None
     job, timeline = known
-    store = bench.store
+    store = context.store
     done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
     if store.exists(done) or store.exists(failed) or not is_ready(store, timeline, job_id, index):
         return None
     look = store.find_record(keys.look(job_id, look_id), Look)
     if look is None:
         return None
-    if look.numbers and not is_linked(store, job_id):
-        wake_link(bench.queue, job_id, timeline)
+    if look.numbers and not tracking_ended(store, job_id):
+        enqueue_tracking(context.queue, job_id, timeline)
         return None
-    with claimed(bench, job_id, "paint", index, look_id, redelivered) as claim:
+    with claimed(context, job_id, "paint", index, look_id, redelivered) as claim:
         if claim is None:
             return None
         # Giving up on a hiding look must still show something for these times, and never the source.
-        give_up = (lambda: _blank(bench, job, timeline, index)) if look.hides and job.video else None
-        result = attempt(bench, claim, failed, index, lambda: _paint(bench, job, timeline, look, index), give_up)
+        give_up = (lambda: _blank(context, job, timeline, index)) if look.redacts and job.video else None
+        result = attempt(context, claim, failed, index, lambda: _paint(context, job, timeline, look, index), give_up)
         if result is not None:
             _store_painted(store, job_id, look_id, index, result)
     if result is None:
-        removed_if_deleted(bench, job_id, [done, failed])
+        removed_if_deleted(context, job_id, [done, failed])
         return None
-    removed_if_deleted(bench, job_id, [done, failed, keys.painted_data(job_id, look_id, result.record.name)])
+    removed_if_deleted(context, job_id, [done, failed, keys.painted_data(job_id, look_id, result.record.name)])
     return result.record
 
 
@@ -100,7 +108,7 @@ def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: 
         store.delete(data_key)
 
 
-def _stored_run(timeline: Timeline, index: int) -> list[Segment] | None:
+def _stored_run(timeline: SegmentIndex, index: int) -> list[Segment] | None:
     """What a segment is decoded from, or None while a part is not stored: the uploader queues it when that is."""
     try:
         return timeline.run(index)
@@ -108,18 +116,18 @@ def _stored_run(timeline: Timeline, index: int) -> list[Segment] | None:
         return None
 
 
-def _detect(bench: Workbench, job: Job, run: Sequence[Segment]) -> Faces:
-    index, settings = run[-1].index, bench.settings
-    bins = StoredBins(bench.store, job.id, run)
-    model = model_of(job.detector, bench.store)
+def _detect(context: WorkerContext, job: Job, run: Sequence[Segment]) -> Faces:
+    index, settings = run[-1].index, context.settings
+    bins = StoredBins(context.store, job.id, run)
+    model = model_of(job.detector, context.store)
     runtime = Runtime(settings.device, settings.threads, settings.detect_batch, settings.float16)
     if job.video is None:
-        return detect_picture(job, index, bins[0], runtime, settings.worker_name, model)
+        return detect_image(job, index, bins[0], runtime, settings.worker_name, model)
     return detect_segment(job, run, bins, runtime, settings.worker_name, model)
 
 
-def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: int) -> Result:
-    store, settings = bench.store, bench.settings
+def _paint(context: WorkerContext, job: Job, timeline: SegmentIndex, look: Look, index: int) -> Result:
+    store, settings = context.store, context.settings
     if job.video is not None:
         require_encoder(job.output.encoder)
     run = timeline.run(index)
@@ -130,7 +138,7 @@ def _paint(bench: Workbench, job: Job, timeline: Timeline, look: Look, index: in
     bins = StoredBins(store, job.id, run)
     if job.video is None:
         card = card_of(job.detector)
-        return paint_picture(look, index, bins[0], faces.get(index), stickers, settings.worker_name, card)
+        return paint_image(look, index, bins[0], faces.get(index), stickers, settings.worker_name, card)
     who, notes = _who(store, job.id, look, stored) if look.numbers else (None, ())
     result = paint_segment(job, look, run, bins, faces, stickers, settings.threads, settings.worker_name, who)
     return replace(result, record=replace(result.record, notes=(*result.record.notes, *notes)))
@@ -147,11 +155,11 @@ def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> 
     people = store.find_record(keys.tracks(job_id), People)
     if people is None:
         failed = store.get_record(keys.tracks_failed(job_id), Failed)
-        if not look.hides:
+        if not look.redacts:
             raise JobError(f"who is where in the video is not known: {failed.reason}")
         return lookup_of([]), (f"every face is hidden: who is where is not known ({failed.reason})",)
     # Looks can be asked for before there are numbers. Who was meant by one that is nobody's may be anybody.
-    if missed := nobodys(look.hidden_numbers, people):
+    if missed := unknown_people(look.hidden_numbers, people):
         return lookup_of([]), (f"every face is hidden: there is nobody with the number {missed} in this video",)
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows count in the faces that were linked. Found again by another machine, they may stand in another order.
@@ -161,12 +169,12 @@ def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> 
         if segment is not None and segment.faces == hashlib.sha256(stored[segment.index]).hexdigest()
     ]
     notes = []
-    if missed := nobodys(look.numbers, people):
+    if missed := unknown_people(look.numbers, people):
         notes.append(f"there is nobody with the number {missed} in this video")
     if len(known) < len(stored):
         notes.append("some faces were found again since people were numbered: nobody is known by them")
     return lookup_of(known), tuple(notes)
 
 
-def _blank(bench: Workbench, job: Job, timeline: Timeline, index: int) -> Result:
-    return blank_segment(job, timeline.run(index), bench.settings.threads, bench.settings.worker_name)
+def _blank(context: WorkerContext, job: Job, timeline: SegmentIndex, index: int) -> Result:
+    return blank_segment(job, timeline.run(index), context.settings.threads, context.settings.worker_name)

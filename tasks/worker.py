@@ -16,16 +16,23 @@ from celery import Celery, Task
 from celery.exceptions import Reject
 from celery.signals import worker_init, worker_process_init, worker_ready, worker_shutting_down
 
-from facepaint.errors import DeviceError, FacepaintError, NotYet, RecordInvalid, ServiceError, UsageError
-from facepaint.queue import DETECT, LINK, PAINT, PORTRAITS, QUEUES, Queue, make_app
+from facepaint.errors import (
+    DeviceError,
+    FacepaintError,
+    PartialProgress,
+    RecordInvalid,
+    ServiceError,
+    UsageError,
+)
+from facepaint.queue import DETECT, PAINT, PORTRAITS, QUEUES, TRACK, Queue, make_app
 from facepaint.records import keys
 from facepaint.records.keys import JOB_ID, LOOK_ID
 from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
 from facepaint.store import Store
 from models.session import check_device
-from tasks.context import Workbench
-from tasks.track import run_link, run_portraits
+from tasks.context import WorkerContext
+from tasks.track import run_portraits, run_track
 from tasks.video.encoder_options import encoders_here
 from tasks.work import run_detect, run_paint
 
@@ -44,22 +51,22 @@ STDERR = 2
 settings = Settings.load()
 app: Celery = make_app(settings)
 
-_bench: Workbench | None = None
+_context: WorkerContext | None = None
 
 
-def bench() -> Workbench:
+def context() -> WorkerContext:
     """This process's workbench, made at its first task: connections must not cross a fork."""
-    global _bench
-    if _bench is None:
+    global _context
+    if _context is None:
         cv2.setNumThreads(1)
-        _bench = Workbench(Store(settings), Queue(settings, app), settings)
-    return _bench
+        _context = WorkerContext(Store(settings), Queue(settings, app), settings)
+    return _context
 
 
 @worker_process_init.connect
-def _forget_bench(**_: Any) -> None:
-    global _bench
-    _bench = None
+def _forget_context(**_: Any) -> None:
+    global _context
+    _context = None
 
 
 class SegmentTask(Task):  # type: ignore[type-arg]
@@ -91,9 +98,9 @@ class SegmentTask(Task):  # type: ignore[type-arg]
     def _work(self, message: dict[str, Any]) -> None:
         try:
             super().__call__(**message)
-        except NotYet as exc:
+        except PartialProgress as exc:
             log.info("%s; the rest is a message of its own", exc)
-            bench().queue.go_on(self.name, message)
+            context().queue.go_on(self.name, message)
 
     @property
     def redelivered(self) -> bool:
@@ -105,7 +112,7 @@ class SegmentTask(Task):  # type: ignore[type-arg]
 def detect(self: SegmentTask, job: str, index: int) -> None:
     """Find the faces of one segment."""
     if _sound(job, index):
-        made = run_detect(bench(), job, index, self.redelivered)
+        made = run_detect(context(), job, index, self.redelivered)
         if made is not None:
             report_speed("detect", len(made.frames), sum(made.times_s.values()), made.device)
 
@@ -114,23 +121,23 @@ def detect(self: SegmentTask, job: str, index: int) -> None:
 def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
     """Paint one segment with one look."""
     if _sound(job, index, look):
-        made = run_paint(bench(), job, index, look, self.redelivered)
+        made = run_paint(context(), job, index, look, self.redelivered)
         if made is not None:
             report_speed("paint", made.frames, sum(made.times_s.values()))
 
 
-@app.task(name=LINK, base=SegmentTask, bind=True)
-def link(self: SegmentTask, job: str) -> None:
+@app.task(name=TRACK, base=SegmentTask, bind=True)
+def track(self: SegmentTask, job: str) -> None:
     """Find out who is where in a whole job."""
     if _sound(job):
-        run_link(bench(), job, self.redelivered)
+        run_track(context(), job, self.redelivered)
 
 
 @app.task(name=PORTRAITS, base=SegmentTask, bind=True)
 def portraits(self: SegmentTask, job: str, index: int) -> None:
     """Cut out the faces of the people who are seen best in one segment."""
     if _sound(job, index):
-        run_portraits(bench(), job, index, self.redelivered)
+        run_portraits(context(), job, index, self.redelivered)
 
 
 def _sound(job: object, index: object = 0, look: object = "0" * 12) -> bool:
@@ -151,7 +158,7 @@ def report_speed(task: str, frames: int, seconds: float, device: str | None = No
     if not seconds or now - _reported.get(task, -HEARTBEAT_S) < HEARTBEAT_S:
         return
     _reported[task] = now
-    store, key = bench().store, keys.worker(settings.worker_name)
+    store, key = context().store, keys.worker(settings.worker_name)
     with contextlib.suppress(ServiceError, RecordInvalid):
         known = store.find_record(key, WorkerInfo) or _worker_info()
         speeds = {**known.frames_per_s, task: round(frames / seconds, 1)}

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from facepaint.errors import InputError, NoPicture, UnreadableMedia
-from facepaint.media.images import STILLS, is_animated, open_picture
+from facepaint.media.images import STILLS, is_animated, open_image
 from facepaint.media.open import check_file
 from uploader.probe import probe
 
@@ -53,7 +53,7 @@ def is_still_picture(path: Path) -> bool:
     if path.suffix.lower() in MOTION_JPEG:
         return False
     try:
-        with open_picture(path, str(path), formats=STILLS) as picture:
+        with open_image(path, str(path), formats=STILLS) as picture:
             if is_animated(picture):
                 return False
             # A JPEG is decoded small: this is only to see whether all of it is there.

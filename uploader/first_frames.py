@@ -17,7 +17,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.media.decoder import open_decoder, packet_of
 from facepaint.media.open import open_media, orientation
 from facepaint.records.job import VideoStream
-from uploader.pts_recovery import RestoredTimes, can_restore
+from uploader.pts_recovery import PtsRecovery, can_restore
 from uploader.side_data import needed_side_data
 
 MAX_BYTES = 64 * 2**20
@@ -35,7 +35,7 @@ class UnorderedTimes(UnreadableMedia):
 
 
 @dataclass(slots=True)
-class Beginning:
+class FirstFrames:
     """The first frame as a worker's decoder gives it, and the first packet of every track, by stream number.
 
     ``told`` is the first frame with all that the container tells of its colours and light, which no worker sees.
@@ -67,9 +67,9 @@ class _Seen:
             self.times.append(frame.pts)
 
 
-def decode_beginning(
+def decode_first_frames(
     container: InputContainer, stream: InputVideo, video: VideoStream, path: Path, restored: bool
-) -> Beginning:
+) -> FirstFrames:
     """Decode until there is a frame, and read until each sound track has brought a packet.
 
     Args:
@@ -87,7 +87,7 @@ def decode_beginning(
     if restored and not can_restore(video.codec):
         raise UnreadableMedia(untimed)
     reordered = bool(stream.codec_context.has_b_frames)
-    times = RestoredTimes(stream) if restored else None
+    times = PtsRecovery(stream) if restored else None
     seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1, times)
     if seen.first is None:
         raise UnreadableMedia(
@@ -96,7 +96,7 @@ def decode_beginning(
     if reordered and (None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)):
         raise UnorderedTimes(untimed)
     told = seen.own or seen.first
-    return Beginning(seen.first, told, seen.packets, *orientation(told))
+    return FirstFrames(seen.first, told, seen.packets, *orientation(told))
 
 
 def late_packets(path: Path, container: InputContainer, indexes: Iterable[int]) -> dict[int, av.Packet[Any]]:
@@ -122,7 +122,7 @@ def _read(
     stream: InputVideo,
     decoder: av.VideoCodecContext,
     enough: int,
-    times: RestoredTimes | None,
+    times: PtsRecovery | None,
 ) -> _Seen:
     wanted = {stream.index, *(audio.index for audio in container.streams.audio)}
     seen = _Seen()

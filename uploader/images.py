@@ -15,11 +15,11 @@ from facepaint.records.keys import new_job_id
 from facepaint.records.segment import Packet, Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from facepaint.text import told_apart
+from facepaint.text import unique_names
 from uploader.cutter import CutSegment
 from uploader.detector import store_detector
 from uploader.probe import name_of
-from uploader.segment_writer import SegmentStorer
+from uploader.segment_writer import SegmentWriter
 from uploader.stickers import store_stickers
 from uploader.upload import OnProgress, UploadProgress, UploadResult
 
@@ -27,7 +27,7 @@ GIF = b"GIF8"
 """How every GIF begins."""
 
 
-def upload_pictures(
+def upload_images(
     paths: Sequence[Path],
     look: Look,
     store: Store,
@@ -52,7 +52,7 @@ def upload_pictures(
     job = _new_job(paths, total, settings, store_detector(settings, store))
     show = on_progress or (lambda _: None)
     done = 0
-    with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
+    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as storer:
         storer.on_wait = lambda why: show(UploadProgress(done, total, storer.stored, why))
         storer.begin(look, start_pts=0)
         for index, path in enumerate(paths):
@@ -74,13 +74,13 @@ def upload_pictures(
     return UploadResult(job.id, storer.stored, warnings=(warning,) if unqueued else ())
 
 
-def unique_names(paths: Sequence[Path]) -> tuple[str, ...]:
+def image_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """The names of the painted pictures: the files' own, those that repeat told apart by a number.
 
     A GIF comes back as PNG, since its 256 colours have no room for paint.
     """
     return tuple(
-        told_apart(name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path) for path in paths)
+        unique_names(name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path) for path in paths)
     )
 
 
@@ -106,5 +106,5 @@ def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: De
         created=now,
         detector=detector,
         output=OutputProfile("pillow", settings.crf, ""),
-        pictures=unique_names(paths),
+        pictures=image_names(paths),
     )

@@ -16,7 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media.codec_params import make_template
+from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import (
     carries_no_times,
     chapters_of,
@@ -28,7 +28,7 @@ from facepaint.media.open import (
 )
 from facepaint.records.colour import Colour
 from facepaint.records.job import AudioStream, Chapter, SourceFile, VideoStream
-from uploader.first_frames import Beginning, UnorderedTimes, decode_beginning, late_packets
+from uploader.first_frames import FirstFrames, UnorderedTimes, decode_first_frames, late_packets
 from uploader.hdr_metadata import dynamic_metadata, light_levels
 from uploader.ignored_streams import left_out
 
@@ -102,17 +102,17 @@ def _probe(path: Path, restored: bool) -> Probe:
         restored = restored or carries_no_times(container.format.name, described.codec, described.extradata)
         if restored:  # bare streams are said to have 25 frames a second whatever is written in them
             described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
-        beginning = decode_beginning(container, stream, described, path, restored)
+        first_frames = decode_first_frames(container, stream, described, path, restored)
         indexes = [audio.index for audio in container.streams.audio]
-        if described.codec_tag in DOLBY_VISION and beginning.told.color_trc == UNSPECIFIED:
+        if described.codec_tag in DOLBY_VISION and first_frames.told.color_trc == UNSPECIFIED:
             raise UnreadableMedia(
                 f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR first"
             )
-        beginning.packets |= late_packets(path, container, set(indexes) - beginning.packets.keys())
-        audio, unheard = _describe_sound(container, indexes, beginning.packets)
+        first_frames.packets |= late_packets(path, container, set(indexes) - first_frames.packets.keys())
+        audio, unheard = _describe_sound(container, indexes, first_frames.packets)
         return Probe(
             source=source_file(path),
-            video=_shown(described, beginning),
+            video=_shown(described, first_frames),
             video_index=stream.index,
             audio=tuple(audio.values()),
             audio_indexes=tuple(audio),
@@ -120,7 +120,7 @@ def _probe(path: Path, restored: bool) -> Probe:
             tags=dict(container.metadata),
             chapters=tuple(chapters_of(container)),
             restored=restored,
-            dynamic=dynamic_metadata(beginning.told),
+            dynamic=dynamic_metadata(first_frames.told),
             others=(*unheard, *left_out(container, {stream.index, *indexes})),
         )
 
@@ -181,9 +181,9 @@ def _codec_tag(stream: InputVideo) -> str:
     return tag if tag.isprintable() and "[" not in tag else ""
 
 
-def _shown(video: VideoStream, beginning: Beginning) -> VideoStream:
+def _shown(video: VideoStream, first_frames: FirstFrames) -> VideoStream:
     """The description completed by what only a decoded frame tells."""
-    first, told = beginning.first, beginning.told
+    first, told = first_frames.first, first_frames.told
     # FFmpeg names full range by its JPEG formats too.
     full = first.format.name.startswith("yuvj")
     colour = Colour(
@@ -194,8 +194,8 @@ def _shown(video: VideoStream, beginning: Beginning) -> VideoStream:
     )
     return replace(
         video,
-        rotation=beginning.rotation,
-        mirrored=beginning.mirrored,
+        rotation=first_frames.rotation,
+        mirrored=first_frames.mirrored,
         colour=colour,
         light=light_levels(told),
         pixel_format=first.format.name,
@@ -226,7 +226,7 @@ def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStre
     context = stream.codec_context
     assert stream.time_base is not None
     try:
-        template = make_template(stream, packet)
+        codec_params = write_codec_params(stream, packet)
     except UnreadableMedia:
         return None
     return AudioStream(
@@ -234,7 +234,7 @@ def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStre
         time_base=stream.time_base,
         sample_rate=context.sample_rate,
         channels=context.channels,
-        template=template,
+        codec_params=codec_params,
         skip_samples=_skip_samples(packet),
         language=stream.metadata.get("language", ""),
         title=track_title(stream),

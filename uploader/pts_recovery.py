@@ -65,7 +65,7 @@ def can_restore(codec: str) -> bool:
     return codec in ("h264", "hevc", "mpeg4")
 
 
-class RestoredTimes:
+class PtsRecovery:
     """Sets pts and dts of a stream's packets, in the order of the file; holds a few dozen packets back.
 
     ``lost`` counts the packets for which no place could be found, and which are left out.

@@ -19,10 +19,10 @@ from facepaint.records.segment import AudioPacket, Packet
 from uploader.cutter import CutSegment, Cutter
 from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
-from uploader.pts_recovery import RestoredTimes
+from uploader.pts_recovery import PtsRecovery
 from uploader.side_data import SideData
 from uploader.subtitles import SubtitleReader
-from uploader.timestamp_splicing import Timeline
+from uploader.timestamp_splicing import TimestampSplicer
 
 MISSING_S = 1
 """A file that ends this much before it says it does was cut off."""
@@ -57,9 +57,9 @@ class Reader:
         self._begun = False
         self._last: Packet | None = None
         self._corrupt = False
-        self._timeline = Timeline(probed.video_index)
+        self._timeline = TimestampSplicer(probed.video_index)
         self._side_data = SideData(probed.video.extradata)
-        self._restored: RestoredTimes | None = None
+        self._restored: PtsRecovery | None = None
         self.bytes = 0
         self.truncated = ""
         self.lost_sounds = 0
@@ -94,7 +94,7 @@ class Reader:
         with open_media(self._path) as container:
             stream = container.streams[self._probed.video_index]
             if self._probed.restored and isinstance(stream, av.VideoStream):
-                self._restored = RestoredTimes(stream)
+                self._restored = PtsRecovery(stream)
             try:
                 for packet in container.demux(self._wanted(container)):
                     if packet.size:
@@ -125,7 +125,7 @@ class Reader:
         else:
             yield from self._timed(packet, self._restored)
 
-    def _timed(self, packet: av.Packet[Any], restored: RestoredTimes) -> Iterator[CutSegment]:
+    def _timed(self, packet: av.Packet[Any], restored: PtsRecovery) -> Iterator[CutSegment]:
         for timed in restored.of(packet):
             yield from self._video(timed)
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from facepaint.errors import JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs.maintenance import queue_missing
-from facepaint.jobs.readiness import wake
+from facepaint.jobs.readiness import enqueue_ready
 from facepaint.jobs.state import JobKeys
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
@@ -34,7 +34,7 @@ BROKER_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 10.0
 
 
-class SegmentStorer:
+class SegmentWriter:
     """Stores a job's segments in threads. Memory holds no more segments than are under way."""
 
     def __init__(self, store: Store, queue: Queue, job: Job, parallel: int) -> None:
@@ -108,7 +108,7 @@ class SegmentStorer:
             queue_missing(self._store, self._queue, self.job.id)
             return
         self._send_unqueued()
-        wake(self._store, self._queue, self.job, [sealed.segments - 1])
+        enqueue_ready(self._store, self._queue, self.job, [sealed.segments - 1])
 
     def _store_segment(self, cut: CutSegment) -> None:
         job_id, index = self.job.id, cut.record.index

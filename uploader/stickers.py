@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facepaint.errors import InputError
 from facepaint.looks.look import FilterSpec, Look
-from facepaint.media.images import open_picture
+from facepaint.media.images import open_image
 from facepaint.media.open import check_file
 from facepaint.records import keys
 from facepaint.store import Store
@@ -40,6 +40,6 @@ def _read(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"sticker {path} has more than {MAX_BYTES >> 20} MiB; make it smaller")
     data = path.read_bytes()
-    with open_picture(data, f"sticker {path}", MAX_PIXELS) as picture:
+    with open_image(data, f"sticker {path}", MAX_PIXELS) as picture:
         picture.load()
     return data

@@ -8,7 +8,7 @@ from typing import Any
 import av
 from av.stream import Stream
 
-from facepaint.media.codec_params import make_template
+from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import dispositions, track_title
 from facepaint.records.job import Subtitles
 
@@ -47,7 +47,7 @@ class SubtitleReader:
             self._tracks[stream.index] = Subtitles(
                 codec=codec,
                 time_base=stream.time_base,
-                template=make_template(stream, packet) if codec in STYLED else b"",
+                codec_params=write_codec_params(stream, packet) if codec in STYLED else b"",
                 packets=(),
                 language=stream.metadata.get("language", ""),
                 title=track_title(stream),

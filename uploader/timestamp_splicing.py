@@ -12,7 +12,7 @@ JUMP_S = 1
 """Times that go back by more than this begin anew; decoding and muxing alone set them back by less."""
 
 
-class Timeline:
+class TimestampSplicer:
     """Says by how much the times of each packet are to be shifted. ``parts`` counts the recordings found so far.
 
     The video decides: where it jumps back, a new part begins at the end of all that came before. Sound goes over to

@@ -25,7 +25,7 @@ from facepaint.store import Store
 from uploader.detector import store_detector
 from uploader.probe import Probe, probe, source_file
 from uploader.reader import Reader
-from uploader.segment_writer import SegmentStorer
+from uploader.segment_writer import SegmentWriter
 from uploader.stickers import store_stickers
 
 
@@ -78,15 +78,15 @@ def upload(
     if resume is None:
         look.require_regions_within(*probed.video.upright_size)
         look = store_stickers(look, store)
-        job, hides = new_job(probed, settings, store_detector(settings, store)), look.hides
+        job, redacts = new_job(probed, settings, store_detector(settings, store)), look.redacts
     else:
-        job, hides = _same_job(store, resume, path), _begun_to_hide(store, resume)
-    if hides:
+        job, redacts = _same_job(store, resume, path), _begun_to_hide(store, resume)
+    if redacts:
         job = private_job(job)
     show = on_progress or (lambda _: None)
     reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].work)
     total = probed.source.bytes
-    with closing(SegmentStorer(store, queue, job, settings.upload_parallel)) as storer:
+    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as storer:
         storer.on_wait = lambda why: show(UploadProgress(min(reader.bytes, total), total, storer.stored, why))
         if resume is not None:
             storer.skip_stored()
@@ -98,7 +98,7 @@ def upload(
         storer.drain()
         if storer.stored == 0:
             raise InputError(f"{path} holds no frame to show; play it to see if it is whole")
-        extras = private_extras(reader.extras()) if hides else reader.extras()
+        extras = private_extras(reader.extras()) if redacts else reader.extras()
         unqueued = storer.seal(extras, Sealed(storer.stored, reader.truncated))
     show(UploadProgress(total, total, storer.stored))
     warnings = [*_warnings(path, job, probed, reader, unqueued), *_lacking(store, job.output.encoder)]
@@ -164,7 +164,7 @@ def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> Job:
 def _begun_to_hide(store: Store, job_id: str) -> bool:
     """Whether any of the looks a job has hides faces."""
     looks = (store.find_record(keys.look(job_id, look), Look) for look in looks_of(store, job_id))
-    return any(look is None or look.hides for look in looks)
+    return any(look is None or look.redacts for look in looks)
 
 
 def _same_job(store: Store, job_id: str, path: Path) -> Job:

@@ -14,7 +14,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from facepaint.errors import InputError, JobDeleted, JobError, ObjectMissing, ServiceError, StoreUnreachable
+from facepaint.errors import (
+    InputError,
+    JobDeleted,
+    JobError,
+    ObjectMissing,
+    ServiceError,
+    StoreUnreachable,
+)
 from facepaint.jobs.state import ABANDONED_AFTER_S
 from facepaint.jobs.status import find_job
 from facepaint.records import keys
@@ -79,14 +86,14 @@ def follow(
     start: int = 0,
     *,
     patience: Patience = PATIENT,
-    revive: Callable[[int], None] | None = None,
+    requeue_stalled: Callable[[int], None] | None = None,
     on_trouble: Report | None = None,
     stop: threading.Event | None = None,
 ) -> Generator[PaintedSegment | Gap, None, None]:
     """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the job's end.
 
-    The end is known once the job is sealed. ``revive`` is called with the number of a segment that was waited for too
-    long (see `facepaint.jobs.maintenance.revive`); ``stop`` ends the waiting and the iteration.
+    The end is known once the job is sealed. ``requeue_stalled`` is called with the number of a segment that was waited for too
+    long (see `facepaint.jobs.maintenance.requeue_stalled`); ``stop`` ends the waiting and the iteration.
 
     Raises:
         UnknownJob: there is no such job.
@@ -107,7 +114,7 @@ def follow(
             window.ask(n for n in range(index, index + patience.ahead) if not waiter.ends_before(n))
             item = waiter.attempt(partial(window.take, index))
             if item is None:
-                waiter.wait_for(index, revive)
+                waiter.wait_for(index, requeue_stalled)
                 continue
             yield item
             waiter.came()
@@ -288,7 +295,7 @@ class _Waiter:
             raise JobDeleted(f"job {self._job} was deleted")
         return self._sealed
 
-    def wait_for(self, index: int, revive: Callable[[int], None] | None) -> None:
+    def wait_for(self, index: int, requeue_stalled: Callable[[int], None] | None) -> None:
         """Wait a little for a painted segment, and do something about it if it was long."""
         self.attempt(self.find_sealed)
         if self.ends_before(index):
@@ -296,10 +303,10 @@ class _Waiter:
         now = time.monotonic()
         if self._away_since is None and now >= self._upload_at:
             self.attempt(partial(self._check_upload, index))
-        if self._away_since is None and now >= self._revive_at and revive is not None:
+        if self._away_since is None and now >= self._revive_at and requeue_stalled is not None:
             self._revive_at = now + self._patience.revive_s
             try:
-                revive(index)
+                requeue_stalled(index)
             except ServiceError as exc:
                 self._on_trouble(f"{exc}; trying again")
         self._pause()

@@ -16,7 +16,7 @@ from facepaint.looks.look import Look
 from facepaint.records import keys
 from facepaint.records.results import Failed
 from facepaint.records.tracks import People
-from facepaint.text import told_apart
+from facepaint.text import unique_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ class Batch:
             path if item.pictures else _container_for(item.inputs[0], path, any_container=named_by_us)
             for item, (path, named_by_us) in zip(self.items, self._targets(out), strict=True)
         ]
-        targets = [Path(path) for path in told_apart(map(str, fitting))]
+        targets = [Path(path) for path in unique_names(map(str, fitting))]
         files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
         there = next((file for file in files if file.exists()), None)
         if there is not None and not overwrite:
@@ -112,7 +112,7 @@ def upload_item(client: Client, item: Item, look: Look, display: Display, resume
         display.uploaded(progress.bytes, progress.total_bytes, progress.waiting)
 
     if item.pictures:
-        result = client.upload_pictures(item.inputs, look, on_progress=show)
+        result = client.upload_images(item.inputs, look, on_progress=show)
     else:
         result = client.upload(item.inputs[0], look, on_progress=show, resume=resume)
     for warning in result.warnings:
@@ -124,11 +124,11 @@ def wait_item(
     client: Client,
     job_id: str,
     display: Display,
-    tend: Callable[[], object] | None = None,
+    supervise: Callable[[], object] | None = None,
     advice: str | None = None,
     look: str | None = None,
 ) -> None:
-    """Wait for a job, or one of its looks, showing how far it is; ``tend`` looks after the workers meanwhile.
+    """Wait for a job, or one of its looks, showing how far it is; ``supervise`` looks after the workers meanwhile.
 
     ``advice`` says what to do if it fails, where it cannot be resumed.
 
@@ -138,8 +138,8 @@ def wait_item(
 
     def show(snapshot: Snapshot) -> None:
         display.job(snapshot)
-        if tend is not None:
-            tend()
+        if supervise is not None:
+            supervise()
 
     status = client.wait(job_id, look, on_change=show)
     waited = [one for one in status.looks if one.id == look or look is None]
@@ -153,9 +153,9 @@ def wait_item(
             f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
             + (advice or f"`facepaint resume {job_id}` tries again")
         )
-    if status.undetected:
+    if status.detect_failed:
         said = _without_faces(client, status)
-        if status.undetected == status.total:
+        if status.detect_failed == status.total:
             raise JobError(f"{said}; " + (advice or f"`facepaint resume {job_id}` tries again"))
         display.say(f"facepaint: {said}")
 
@@ -172,10 +172,10 @@ def _say_who_is_missing(client: Client, job_id: str, look: Look | None, display:
 
 def _without_faces(client: Client, status: JobStatus) -> str:
     """What to tell of segments whose detection was given up: they are painted as if nothing were known of them."""
-    first = min(status.keys.undetected)
+    first = min(status.keys.detect_failed)
     failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
     return (
-        f"the faces in {status.undetected} of {status.total} segments of job {status.job.id} could not be looked for "
+        f"the faces in {status.detect_failed} of {status.total} segments of job {status.job.id} could not be looked for "
         f"(segment {first}: {failed.reason if failed else 'unknown'})"
     )
 
@@ -197,7 +197,7 @@ def save_item(client: Client, job_id: str, out: Path, display: Display, saving: 
         "on_trouble": lambda why: display.say(f"facepaint: {why}"),
     }
     if find_job(client.store, job_id).kind == "pictures":
-        files = client.save_pictures(job_id, out, **options)
+        files = client.save_images(job_id, out, **options)
         return {"job": job_id, "saved": [str(file) for file in files]}
     report = client.save(job_id, out, **options)
     for note in report.notes:
@@ -215,15 +215,15 @@ def run_item(
     *,
     as_json: bool,
     saving: Saving,
-    tend: Callable[[], object] | None = None,
+    supervise: Callable[[], object] | None = None,
 ) -> None:
     """Upload, wait, save and tidy up one item; the original stays where it is."""
     with make_display(json=as_json) as display:
         job_id = upload_item(client, item, look, display)
         try:
             # With workers of our own, the job ends with this command.
-            advice = "--allow-gaps saves the rest" if tend is not None else None
-            wait_item(client, job_id, display, tend, advice)
+            advice = "--allow-gaps saves the rest" if supervise is not None else None
+            wait_item(client, job_id, display, supervise, advice)
         except JobError:
             if not saving.allow_gaps:
                 raise

@@ -113,7 +113,7 @@ def faces(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]")
     ] = None,
-    doubtful: Annotated[
+    low_confidence: Annotated[
         bool, typer.Option("--all", help="With those that may be no faces.", show_default=False)
     ] = False,
     overwrite: Overwrite = False,
@@ -139,16 +139,16 @@ def faces(
     with make_display(json=False) as display:
         people = client.people(job, on_change=display.people)
         if sheet is not None:
-            shown = people.people if doubtful else people.certain
+            shown = people.people if low_confidence else people.certain
             numbers = [person.number for person in people.portrayed if person in shown]
             portraits = client.portraits(job, numbers)
             if len(portraits) < len(numbers):
                 display.say(f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?")
             save_sheet(sheet, record, shown, portraits)
     if chosen:
-        export(client.store, record, people, chosen[0], out, doubtful=doubtful)
+        export(client.store, record, people, chosen[0], out, low_confidence=low_confidence)
     else:
-        print_people(record, people, doubtful=doubtful)
+        print_people(record, people, low_confidence=low_confidence)
     for path in (sheet, out):
         if path is not None:
             print(path, file=sys.stderr if chosen and out is None else sys.stdout)

@@ -10,7 +10,7 @@ import typer
 from facepaint.errors import UsageError
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import parse_whom
+from facepaint.looks.selection import parse_selection
 from facepaint.media.encoders import EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 
@@ -119,10 +119,10 @@ def chosen_look(
     Raises:
         UsageError: one of them is wrong, or does not go with the others.
     """
-    whom = parse_whom(keep, only, regions)
-    look = parse_look(filters, whom)
-    if cover is not None and not look.hides:
+    selection = parse_selection(keep, only, regions)
+    look = parse_look(filters, selection)
+    if cover is not None and not look.redacts:
         raise UsageError(f"--cover {cover.value} is for filters that hide: blur, mosaic or fill")
-    if whom.numbers + whom.regions and all(spec.face for spec in look.filters):
+    if selection.numbers + selection.regions and all(spec.face for spec in look.filters):
         raise UsageError("--keep, --only and --region are for filters without @: each of yours has a face of its own")
     return look.covering(cover and cover.value)

@@ -77,9 +77,11 @@ def run(
     targets = batch.targets(out, overwrite=overwrite)
     saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
 
-    def work(client: Client, tend: Callable[[], object] | None = None) -> None:
+    def work(client: Client, supervise: Callable[[], object] | None = None) -> None:
         batch.each(
-            lambda index, item: run_item(client, item, targets[index], look, as_json=as_json, saving=saving, tend=tend)
+            lambda index, item: run_item(
+                client, item, targets[index], look, as_json=as_json, saving=saving, supervise=supervise
+            )
         )
 
     living = running_connection(settings.home, **choices) if workers is None and device is None else None
@@ -89,7 +91,7 @@ def run(
         work(Client(living))
     else:
         with Interrupts(), private_stack(settings, workers) as stack:
-            work(Client(stack.settings), lambda: stack.tend(give_up=True))
+            work(Client(stack.settings), lambda: stack.supervise(give_up=True))
     batch.finish()
 
 

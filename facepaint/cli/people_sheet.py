@@ -42,7 +42,7 @@ def save_sheet(path: Path, job: Job, people: Sequence[Person], portraits: Mappin
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as portrait:
                 sheet.paste(portrait.convert("RGB").resize((FACE, FACE)), (x, y))
         first, last = (float((pts - job.start_pts) * job.video.time_base) for pts in (person.first, person.last))
-        number = f"{person.number}{' ?' if person.doubtful else ''}"
+        number = f"{person.number}{' ?' if person.low_confidence else ''}"
         draw.text((x, y + FACE + 2), number, INK, large)
         facts = f"{_clock(first)} to {_clock(last)}\n{person.frames} frames"
         draw.text((x + FACE, y + FACE + 7), facts, FAINT, small, anchor="ra", align="right")

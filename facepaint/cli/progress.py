@@ -123,14 +123,14 @@ class Bars(Silent):
     def job(self, snapshot: Snapshot) -> None:
         status = snapshot.status
         total = status.total
-        self._show("detected", status.detected + status.undetected, total)
+        self._show("detected", status.detected + status.detect_failed, total)
         rate = self._rate.of(snapshot.frames)
         painted = max((look.painted + look.failed for look in status.looks), default=0)
         self._show("painted", painted, total, f"{rate:.0f} frames/s" if rate else "")
 
     def people(self, status: JobStatus) -> None:
-        self._show("detected", status.detected + status.undetected, status.total)
-        if status.keys.all_looked_at and status.job.video is not None:
+        self._show("detected", status.detected + status.detect_failed, status.total)
+        if status.keys.detection_finished and status.job.video is not None:
             self._show("followed", 0, None, "people, through the whole video", " ")
 
     def saved(self, done: int, total: int) -> None:
@@ -163,15 +163,15 @@ class Lines(Silent):
         of = f"/{status.total}" if status.total is not None else ""
         painted = max((look.painted + look.failed for look in status.looks), default=0)
         rate = self._rate.of(snapshot.frames)
-        text = f"detected {status.detected + status.undetected}{of}, painted {painted}{of}"
+        text = f"detected {status.detected + status.detect_failed}{of}, painted {painted}{of}"
         self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
 
     def people(self, status: JobStatus) -> None:
-        if status.keys.all_looked_at and status.job.video is not None:
+        if status.keys.detection_finished and status.job.video is not None:
             self._line("people are followed through the whole video", last=True)
         else:
             of = f"/{status.total}" if status.total is not None else ""
-            self._line(f"detected {status.detected + status.undetected}{of}")
+            self._line(f"detected {status.detected + status.detect_failed}{of}")
 
     def saved(self, done: int, total: int) -> None:
         self._line(f"saved {done}/{total} segments", last=done == total)

@@ -59,17 +59,17 @@ def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
     Console().print(table)
 
 
-def print_people(job: Job, people: People, *, doubtful: bool = False) -> None:
+def print_people(job: Job, people: People, *, low_confidence: bool = False) -> None:
     """A row a person; how many more there may be."""
     assert job.video is not None
     tick = job.video.time_base
-    shown = people.people if doubtful else people.certain
+    shown = people.people if low_confidence else people.certain
     rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]
     for person in shown:
         times = (f"{float((pts - job.start_pts) * tick):.2f}" for pts in (person.first, person.last, person.best_pts))
         first, last, best = times
         x1, y1, x2, y2 = person.best_box
-        number = f"{person.number}{' ?' if person.doubtful else ''}"
+        number = f"{person.number}{' ?' if person.low_confidence else ''}"
         there = f"{(x1 + x2) / 2:.0f},{(y1 + y2) / 2:.0f}"
         rows.append((number, first, last, str(person.frames), f"{person.score:.2f}", best, there))
     if shown:
@@ -91,8 +91,8 @@ def status_facts(now: JobStatus, why: str) -> dict[str, object]:
         "segments": now.total,
         "stored": now.stored,
         "detected": now.detected,
-        "undetected": now.undetected,
-        "linked": now.keys.linked,
+        "detect_failed": now.detect_failed,
+        "tracked": now.keys.tracked,
         "truncated": now.truncated,
         "looks": [
             {
@@ -115,7 +115,7 @@ def print_status(now: JobStatus, why: str) -> None:
     of = f" of {now.total}" if now.total is not None else ""
     print(f"{now.job.id}  {now.job.source.name}  {now.state}")
     by = now.job.detector.label
-    print(f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.undetected}")
+    print(f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.detect_failed}")
     for look in now.looks:
         extra = f", {look.failed} given up" if look.failed else ""
         extra += f", {look.blank} blank" if look.blank else ""

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from facepaint.settings import Settings
 from facepaint.stack.processes import Child
-from facepaint.stack.stack import TEND_S, Stack
+from facepaint.stack.stack import SUPERVISE_S, Stack
 
 
 class Interrupts:
@@ -94,17 +94,17 @@ def _show(stack: Stack, console: Console, interrupts: Interrupts) -> None:
     """Tend the stack and show its state, until interrupted."""
     if not console.is_terminal:
         console.print(status(stack))
-        _tend(stack, console, interrupts)
+        _supervise(stack, console, interrupts)
     with Live(console=console, refresh_per_second=2, get_renderable=lambda: status(stack)):
-        _tend(stack, console, interrupts)
+        _supervise(stack, console, interrupts)
 
 
-def _tend(stack: Stack, console: Console, interrupts: Interrupts) -> NoReturn:
+def _supervise(stack: Stack, console: Console, interrupts: Interrupts) -> NoReturn:
     while True:
         interrupts.check()
-        for line in stack.tend():
+        for line in stack.supervise():
             console.print(line, style="yellow", markup=False, highlight=False)
-        time.sleep(TEND_S)
+        time.sleep(SUPERVISE_S)
 
 
 def status(stack: Stack) -> Group:

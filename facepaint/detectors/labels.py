@@ -21,7 +21,7 @@ from PIL.ExifTags import Base
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facepaint.errors import InputError
-from facepaint.media.images import STILLS, open_picture
+from facepaint.media.images import STILLS, open_image
 from facepaint.records.faces import Box
 
 LABELS = "labels.jsonl"
@@ -192,7 +192,7 @@ def picture_size(folder: Path, picture: LabelledPicture) -> tuple[int, int]:
 
 def header_size(path: Path) -> tuple[int, int]:
     """Width and height in px of a picture file as it is shown, from its header; see `picture_size` for errors."""
-    with open_picture(path, str(path), formats=STILLS) as opened:
+    with open_image(path, str(path), formats=STILLS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(Base.Orientation) in _QUARTER_TURNS
     return (height, width) if turned else (width, height)

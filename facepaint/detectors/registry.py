@@ -13,7 +13,7 @@ from facepaint.detectors.onnx_graph import Network, read_network
 from facepaint.errors import InputError, RecordInvalid, UsageError
 from facepaint.media.open import check_file
 from facepaint.records.codec import decode, encode
-from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, DetectorCard, Scores
+from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, DetectorCard, Thresholds
 from facepaint.settings import cache_folder
 
 SHIPPED = (DEFAULT_DETECTOR,)
@@ -24,10 +24,12 @@ MAX_BYTES = 200 * 2**20
 
 TYPICAL = {
     "facepaint": DetectorCard("facepaint", "facepaint"),
-    "yunet": DetectorCard("yunet", "yunet", 32, 10.0, stickers=Scores(0.6, 0.3, 0.5), hiding=Scores(0.25, 0.13)),
-    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Scores(0.5, 0.3), hiding=Scores(0.3, 0.15)),
+    "yunet": DetectorCard(
+        "yunet", "yunet", 32, 10.0, stickers=Thresholds(0.6, 0.3, 0.5), hiding=Thresholds(0.25, 0.13)
+    ),
+    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), hiding=Thresholds(0.3, 0.15)),
     "centerface": DetectorCard(
-        "centerface", "centerface", 32, 10.0, stickers=Scores(0.35, 0.2, 0.3), hiding=Scores(0.17, 0.1)
+        "centerface", "centerface", 32, 10.0, stickers=Thresholds(0.35, 0.2, 0.3), hiding=Thresholds(0.17, 0.1)
     ),
 }
 """By decoder what a card says that nobody wrote.

@@ -17,7 +17,7 @@ def why_waiting(
         return "No look has been asked for yet."
     unfinished = [look.id for look in status.looks if look.state != "complete"]
     look = look_id or next(iter(unfinished), status.looks[0].id)
-    painted, failed = status.keys.painted.get(look, frozenset()), status.keys.unpainted.get(look, frozenset())
+    painted, failed = status.keys.painted.get(look, frozenset()), status.keys.paint_failed.get(look, frozenset())
     if index is None:
         waiting = (n for n in range(len(status.keys.stored) + 1) if n not in painted and n not in failed)
         index = next(waiting, 0)
@@ -37,7 +37,7 @@ def _retry(status: JobStatus) -> str:
 
 
 def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
-    given_up = len(status.keys.unpainted.get(look, ()))
+    given_up = len(status.keys.paint_failed.get(look, ()))
     if status.keys.sealed and given_up:
         which = "1 segment, which was" if given_up == 1 else f"{given_up} segments, which were"
         return f"Everything is painted but {which} given up: {_retry(status)}."
@@ -55,15 +55,15 @@ def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: s
     if not workers:
         return "No worker is running: `facepaint worker` starts one."
     near = (index, index - 1, index + 1) if status.job.kind == "video" else (index,)
-    ended = status.keys.detected | status.keys.undetected
+    ended = status.keys.detected | status.keys.detect_failed
     without = next((n for n in near if n in status.keys.stored and n not in ended), None)
     if without is not None:
         return _why_no_faces(status, workers, index, without)
     if index + 1 in near and index + 1 not in status.keys.stored and not status.keys.sealed:
         return f"Segment {index} can be painted once the segment after it is uploaded."
     found = status.look(look)
-    if found is not None and found.look is not None and found.look.numbers and not _link_ended(status):
-        return _why_not_linked(status, workers, index)
+    if found is not None and found.look is not None and found.look.numbers and not _tracking_ended(status):
+        return _why_not_tracked(status, workers, index)
     if f"paint-{look}-{index:06d}" in status.at_work:
         return f"Segment {index} is being painted."
     if not any("paint" in worker.queues for worker in workers):
@@ -71,21 +71,21 @@ def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: s
     return f"Segment {index} is ready and waits for a worker to paint it."
 
 
-def _link_ended(status: JobStatus) -> bool:
-    return status.keys.linked or status.keys.unlinked
+def _tracking_ended(status: JobStatus) -> bool:
+    return status.keys.tracked or status.keys.tracking_failed
 
 
-def _why_not_linked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int) -> str:
+def _why_not_tracked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int) -> str:
     """A look that names people waits until it is known who is where in the whole video."""
     waits = f"Segment {index} waits until it is known who is where in the whole video"
     if not status.keys.sealed:
         return f"{waits}, which is still being uploaded."
-    missing = len(status.keys.stored - status.keys.detected - status.keys.undetected)
+    missing = len(status.keys.stored - status.keys.detected - status.keys.detect_failed)
     if missing:
         return f"{waits}; {missing} {'segment is' if missing == 1 else 'segments are'} still to be looked at for faces."
     if not any("detect" in worker.queues for worker in workers):
         return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
-    busy = "link-000000" in status.at_work
+    busy = "track-000000" in status.at_work
     return f"{waits}, which {'is being found out' if busy else 'no worker has begun to find out'}."
 
 

@@ -18,7 +18,7 @@ from typing import Any, TextIO
 from facepaint.errors import InputError
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.detector_card import scores_for
+from facepaint.records.detector_card import thresholds_for
 from facepaint.records.faces import Box, Faces
 from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedSegment
@@ -68,13 +68,13 @@ class Export:
     frames: Iterator[ExportedFrame]
 
 
-def exported_frames(store: Store, job: Job, people: People, *, doubtful: bool) -> Iterator[ExportedFrame]:
-    """Every frame of a job with its faces, in order; with ``doubtful`` those too that may be no faces."""
+def exported_frames(store: Store, job: Job, people: People, *, low_confidence: bool) -> Iterator[ExportedFrame]:
+    """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be no faces."""
     if job.video is None:
-        least = 0.0 if doubtful else scores_for(False, job.detector.card).in_picture
+        least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
         frames_of = partial(_frames_of_picture, store, job, least)
     else:
-        shown = {person.number for person in (people.people if doubtful else people.certain)}
+        shown = {person.number for person in (people.people if low_confidence else people.certain)}
         frames_of = partial(_frames_of_segment, store, job, shown)
     for first in range(0, people.segments, TOGETHER):
         indexes = range(first, min(first + TOGETHER, people.segments))
@@ -112,15 +112,15 @@ def _frames_of_picture(store: Store, job: Job, least: float, index: int) -> list
     ]
 
 
-def export(store: Store, job: Job, people: People, kind: str, out: Path | None, *, doubtful: bool) -> None:
+def export(store: Store, job: Job, people: People, kind: str, out: Path | None, *, low_confidence: bool) -> None:
     """Write the faces of a job to a file, or to standard output. ``kind`` is one of `WRITERS`.
 
     Raises:
         InputError: the file cannot be written.
     """
     with _opened(out) as file:
-        shown = people.people if doubtful else people.certain
-        WRITERS[kind](file, Export(job, shown, exported_frames(store, job, people, doubtful=doubtful)))
+        shown = people.people if low_confidence else people.certain
+        WRITERS[kind](file, Export(job, shown, exported_frames(store, job, people, low_confidence=low_confidence)))
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs.readiness import Timeline, has_faces, wake
+from facepaint.jobs.readiness import SegmentIndex, enqueue_ready, has_faces
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
 from facepaint.jobs.status import JobStatus, blank_segments, find_job, job_status
 from facepaint.parallel import in_parallel
@@ -65,14 +65,14 @@ def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
     """Queue every detection and painting that is missing and possible now; returns the number of messages sent."""
     job = find_job(store, job_id)
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    without_faces = sorted(found.stored - found.detected - found.undetected)
+    without_faces = sorted(found.stored - found.detected - found.detect_failed)
     for index in without_faces:
         queue.detect(job_id, index)
-    unpainted = {n for look in found.looks for n in found.stored - found.painted[look] - found.unpainted[look]}
-    return len(without_faces) + wake(store, queue, job, sorted(unpainted - set(without_faces)), found.looks)
+    paint_failed = {n for look in found.looks for n in found.stored - found.painted[look] - found.paint_failed[look]}
+    return len(without_faces) + enqueue_ready(store, queue, job, sorted(paint_failed - set(without_faces)), found.looks)
 
 
-def revive(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
+def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
     """Queue again the one segment that a viewer waits for; everything missing if the queues are empty.
 
     Raises:
@@ -82,7 +82,7 @@ def revive(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) 
         queue_missing(store, queue, job_id)
         return
     job = find_job(store, job_id)
-    reach = Timeline(store, job).reach(index) or []
+    reach = SegmentIndex(store, job).reach(index) or []
     without_faces = [segment.index for segment in reach if not has_faces(store, job_id, segment.index)]
     for other in without_faces:
         queue.detect(job_id, other)
@@ -117,7 +117,7 @@ def _forget_failures(store: Store, job_id: str) -> None:
     names = [row.key for row in rows]
     failed = [name for name in names if name.endswith(".failed.json")]
     claims = [name for name in names if name.startswith(f"{keys.prefix(job_id)}claims/")]
-    if found.undetected:
+    if found.detect_failed:
         _forget_people(store, job_id)
     # Records first: bytes without a record are not there, a record without bytes is a fault.
     poor = list(_poor_results(store, job_id, found, rows))
@@ -146,9 +146,9 @@ def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[Obje
     Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that names people, if nobody
     knew who is where.
     """
-    timeline = Timeline(store, find_job(store, job_id))
+    timeline = SegmentIndex(store, find_job(store, job_id))
     for look in found.looks:
-        if found.unlinked and timeline.names_people(look):
+        if found.tracking_failed and timeline.selects_people(look):
             yield from ((look, index) for index in sorted(found.painted[look]))
             continue
         stem = keys.painted_data(job_id, look, "")
@@ -156,5 +156,5 @@ def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[Obje
         with_bytes = {name[:6] for name in names if not name.endswith(".json")}
         without_bytes = {index for index in found.painted[look] if f"{index:06d}" not in with_bytes}
         blank = blank_segments(store, job_id, look, found, rows)
-        for index in sorted(without_bytes | found.painted[look] & {*blank, *found.undetected}):
+        for index in sorted(without_bytes | found.painted[look] & {*blank, *found.detect_failed}):
             yield look, index

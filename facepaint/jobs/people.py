@@ -50,8 +50,8 @@ def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
     """
     require_video(find_job(store, job_id))
     people = find_people(store, job_id)
-    if people is None and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).all_looked_at:
-        queue.link(job_id)
+    if people is None and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).detection_finished:
+        queue.track(job_id)
     return people
 
 
@@ -66,12 +66,12 @@ def require_video(job: Job) -> None:
 
 def check_numbers(look: Look, people: People) -> None:
     """Raise `UsageError` if a look names people that are not in the video."""
-    unknown = nobodys(look.numbers, people)
+    unknown = unknown_people(look.numbers, people)
     if unknown:
         raise UsageError(f"there is nobody with the number {unknown} in this video: {said(people)}")
 
 
-def nobodys(numbers: Iterable[int], people: People) -> str:
+def unknown_people(numbers: Iterable[int], people: People) -> str:
     """Those of some numbers that nobody has, in words; empty if there are none."""
     there = {person.number for person in people.people}
     return ", ".join(str(number) for number in sorted(numbers) if number not in there)
@@ -82,6 +82,6 @@ def said(people: People) -> str:
     count = len(people.certain)
     if not people.people:
         return "no face was found in it"
-    doubtful = len(people.people) - count
-    also = f", {doubtful} more may be no faces" if doubtful else ""
+    low_confidence = len(people.people) - count
+    also = f", {low_confidence} more may be no faces" if low_confidence else ""
     return f"it has {count} {'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"

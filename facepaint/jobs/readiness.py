@@ -2,7 +2,7 @@
 
 A segment can be painted when every segment within `REACH_S` of its window has faces, or was given up; a look that names
 people waits besides for the link task, which needs the faces of all segments. Whoever may have made segments ready
-calls `wake`: each detect when it ends, the uploader when it seals, whoever adds a look.
+calls `enqueue_ready`: each detect when it ends, the uploader when it seals, whoever adds a look.
 Waking twice is harmless; painting what is not ready is not, so the paint task asks `reach` too.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facepaint.queue import Queue
 
 
-class Timeline:
+class SegmentIndex:
     """The segments of a job as they are stored, read on demand and remembered.
 
     A segment's record never changes once written, so what was read stays true; what was missing is asked for again.
@@ -74,7 +74,7 @@ class Timeline:
         """Whether the job is sealed and has no segment of that index."""
         return self.segments is not None and index >= self.segments
 
-    def names_people(self, look: str) -> bool:
+    def selects_people(self, look: str) -> bool:
         """Whether one of the job's looks is for certain people."""
         if look not in self._naming:
             try:
@@ -86,7 +86,7 @@ class Timeline:
             self._naming[look] = bool(record.numbers)
         return self._naming[look]
 
-    def all_looked_at(self) -> bool:
+    def detection_finished(self) -> bool:
         """Whether the job is sealed and the detection of every segment has ended.
 
         What was seen to have ended is not asked for again: who relies on it looks once more.
@@ -157,7 +157,7 @@ def has_faces(store: Store, job: str, index: int) -> bool:
     return store.exists(keys.faces(job, index)) or store.exists(keys.faces_failed(job, index))
 
 
-def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict[int, bool] | None = None) -> bool:
+def is_ready(store: Store, timeline: SegmentIndex, job: str, index: int, known: dict[int, bool] | None = None) -> bool:
     """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments have faces."""
     known = {} if known is None else known
     reach = timeline.reach(index)
@@ -171,38 +171,38 @@ def is_ready(store: Store, timeline: Timeline, job: str, index: int, known: dict
     return True
 
 
-def is_linked(store: Store, job: str) -> bool:
+def tracking_ended(store: Store, job: str) -> bool:
     """Whether finding out who is where in a job has ended, one way or the other."""
     return store.exists(keys.tracks(job)) or store.exists(keys.tracks_failed(job))
 
 
-def wake_link(queue: "Queue", job: str, timeline: Timeline) -> int:
+def enqueue_tracking(queue: "Queue", job: str, timeline: SegmentIndex) -> int:
     """Queue the link task if it can be done now; returns the number of messages sent."""
-    if not timeline.all_looked_at():
+    if not timeline.detection_finished():
         return 0
-    queue.link(job)
+    queue.track(job)
     return 1
 
 
-def wake(
+def enqueue_ready(
     store: Store,
     queue: "Queue",
     job: Job,
     indexes: Iterable[int],
     looks: Iterable[str] | None = None,
-    timeline: Timeline | None = None,
+    timeline: SegmentIndex | None = None,
 ) -> int:
     """Queue the painting of every segment that the detection of these indexes may have made ready, or what that needs.
 
     Returns how many messages were sent. Segments already painted or given up are left alone. ``looks`` saves the
     listing where the caller knows them, ``timeline`` what it has read already.
     """
-    timeline = timeline or Timeline(store, job)
+    timeline = timeline or SegmentIndex(store, job)
     names = list(looks_of(store, job.id) if looks is None else looks)
     sent = 0
-    naming = {look for look in names if timeline.names_people(look)}
-    if naming and not is_linked(store, job.id):
-        sent += wake_link(queue, job.id, timeline)
+    naming = {look for look in names if timeline.selects_people(look)}
+    if naming and not tracking_ended(store, job.id):
+        sent += enqueue_tracking(queue, job.id, timeline)
         names = [look for look in names if look not in naming]
     known: dict[int, bool] = {}
     touched = sorted({other for index in indexes for other in timeline.reached_by(index)})

@@ -38,11 +38,11 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
         store.put_record(keys.look(job_id, look.id), look)
     # Whoever finds the faces of a segment after this listing sees the look, and wakes what that makes ready.
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if look.numbers and not found.linked and not found.unlinked:
-        if found.all_looked_at:
-            queue.link(job_id)
+    if look.numbers and not found.tracked and not found.tracking_failed:
+        if found.detection_finished:
+            queue.track(job_id)
         return look.id
-    done = found.painted.get(look.id, frozenset()) | found.unpainted.get(look.id, frozenset())
-    for index in sorted((found.detected | found.undetected) - done):
+    done = found.painted.get(look.id, frozenset()) | found.paint_failed.get(look.id, frozenset())
+    for index in sorted((found.detected | found.detect_failed) - done):
         queue.paint(job_id, look.id, index)
     return look.id

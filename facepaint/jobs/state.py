@@ -23,18 +23,18 @@ _SEGMENT_KEY = re.compile(
 class JobKeys:
     """What a listing of a job's keys says: which segments are stored, have faces, are painted, or were given up.
 
-    ``linked`` says that it is known who is where, ``unlinked`` that this was given up.
+    ``tracked`` says that it is known who is where, ``tracking_failed`` that this was given up.
     """
 
     stored: frozenset[int] = frozenset()
     detected: frozenset[int] = frozenset()
-    undetected: frozenset[int] = frozenset()
+    detect_failed: frozenset[int] = frozenset()
     painted: dict[str, frozenset[int]] = field(default_factory=dict)
-    unpainted: dict[str, frozenset[int]] = field(default_factory=dict)
+    paint_failed: dict[str, frozenset[int]] = field(default_factory=dict)
     looks: tuple[str, ...] = ()
     sealed: bool = False
-    linked: bool = False
-    unlinked: bool = False
+    tracked: bool = False
+    tracking_failed: bool = False
 
     @classmethod
     def read(cls, names: Iterable[str]) -> "JobKeys":
@@ -59,19 +59,19 @@ class JobKeys:
         return cls(
             stored=of("source"),
             detected=of("faces"),
-            undetected=of("faces", failed=True) - of("faces"),
+            detect_failed=of("faces", failed=True) - of("faces"),
             painted={look: of(look) for look in looks},
-            unpainted={look: of(look, failed=True) - of(look) for look in looks},
+            paint_failed={look: of(look, failed=True) - of(look) for look in looks},
             looks=tuple(sorted(looks)),
             sealed="sealed.json" in top,
-            linked="tracks.json" in top,
-            unlinked="tracks.failed.json" in top and "tracks.json" not in top,
+            tracked="tracks.json" in top,
+            tracking_failed="tracks.failed.json" in top and "tracks.json" not in top,
         )
 
     @property
-    def all_looked_at(self) -> bool:
+    def detection_finished(self) -> bool:
         """Whether the faces of every segment were found or given up: then it can be said who is where."""
-        return self.sealed and self.stored <= self.detected | self.undetected
+        return self.sealed and self.stored <= self.detected | self.detect_failed
 
     def state(self, since_last_record_s: float, look: str | None = None) -> State:
         """The state of the job, or of one of its looks. Once sealed, every segment is stored by definition."""
@@ -79,7 +79,7 @@ class JobKeys:
             return "abandoned" if since_last_record_s > ABANDONED_AFTER_S else "uploading"
         wanted = self.looks if look is None else (look,)
         done = [self.painted.get(name, frozenset()) for name in wanted]
-        failed = [self.unpainted.get(name, frozenset()) for name in wanted]
+        failed = [self.paint_failed.get(name, frozenset()) for name in wanted]
         if any(self.stored - d - f for d, f in zip(done, failed, strict=True)):
             return "working"
         return "incomplete" if any(failed) else "complete"

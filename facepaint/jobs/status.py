@@ -45,7 +45,7 @@ class LookStatus:
 class JobStatus:
     """A job as one listing shows it, its looks in the order in which they were asked for.
 
-    ``total`` is the number of segments once sealed; ``detected`` and ``undetected`` count segments with faces and those
+    ``total`` is the number of segments once sealed; ``detected`` and ``detect_failed`` count segments with faces and those
     whose detection was given up; ``idle_s`` is the time since the uploader stored anything; ``at_work`` holds
     the names of the claims in place, such as ``detect-000003`` or ``paint-<look>-000003``.
     """
@@ -57,7 +57,7 @@ class JobStatus:
     stored: int
     total: int | None
     detected: int
-    undetected: int
+    detect_failed: int
     truncated: str
     idle_s: float
     at_work: frozenset[str]
@@ -119,7 +119,7 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
         stored=len(found.stored),
         total=sealed.segments if sealed else None,
         detected=len(found.detected),
-        undetected=len(found.undetected),
+        detect_failed=len(found.detect_failed),
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
         at_work=frozenset(
@@ -150,7 +150,7 @@ def _look_status(
         look = store.find_record(keys.look(job_id, look_id), Look)
     except RecordInvalid:
         look = None
-    failed = sorted(found.unpainted[look_id])
+    failed = sorted(found.paint_failed[look_id])
     marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:REASONS]]
     reasons = in_parallel(lambda key: store.find_record(key, Failed), marks)
     return LookStatus(
@@ -159,7 +159,7 @@ def _look_status(
         state=found.state(idle, look_id),
         painted=len(found.painted[look_id]),
         failed=len(failed),
-        blank=len(blank_segments(store, job_id, look_id, found, rows, known)) if look is None or look.hides else 0,
+        blank=len(blank_segments(store, job_id, look_id, found, rows, known)) if look is None or look.redacts else 0,
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
     )
 

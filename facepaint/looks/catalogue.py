@@ -78,7 +78,7 @@ class FilterKind:
 
     name: str
     summary: str
-    hides: bool
+    redacts: bool
     options: tuple[Option, ...]
     moves: bool = False
 
@@ -101,15 +101,15 @@ MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, m
 
 
 def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(SCALE, OPACITY), moves=moves)
+    return FilterKind(name, summary, redacts=False, options=(SCALE, OPACITY), moves=moves)
 
 
 def _effect(name: str, summary: str) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(AREA, OPACITY))
+    return FilterKind(name, summary, redacts=False, options=(AREA, OPACITY))
 
 
 def _warp(name: str, summary: str) -> FilterKind:
-    return FilterKind(name, summary, hides=False, options=(AREA, STRENGTH))
+    return FilterKind(name, summary, redacts=False, options=(AREA, STRENGTH))
 
 
 CATALOGUE: Mapping[str, FilterKind] = {
@@ -137,7 +137,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         FilterKind(
             "sticker",
             "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",
-            hides=False,
+            redacts=False,
             options=(
                 Option("sha256", "the stored picture; filled in from the file", "", type="sha256"),
                 SCALE,
@@ -152,7 +152,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         FilterKind(
             "text",
             "words on a ribbon: text:WORDS",
-            hides=False,
+            redacts=False,
             options=(
                 Option("colour", "of the letters, #rrggbb", "#ffffff", type="colour"),
                 Option("background", "of the ribbon, #rrggbb", "#c8283c", type="colour"),
@@ -165,7 +165,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         FilterKind(
             "blur",
             "hides the face behind a strong blur",
-            hides=True,
+            redacts=True,
             options=(
                 COVER,
                 MARGIN,
@@ -177,7 +177,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         FilterKind(
             "mosaic",
             "hides the face behind coarse tiles",
-            hides=True,
+            redacts=True,
             options=(
                 COVER,
                 MARGIN,
@@ -189,7 +189,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         FilterKind(
             "fill",
             "hides the face behind one colour",
-            hides=True,
+            redacts=True,
             options=(
                 COVER,
                 MARGIN,

@@ -13,14 +13,14 @@ from typing import Literal
 
 from facepaint.errors import UsageError
 from facepaint.looks.catalogue import CATALOGUE, COVER, Value
-from facepaint.looks.selection import EVERYONE, Whom
+from facepaint.looks.selection import EVERYONE, FaceSelection
 
 
 @dataclass(frozen=True, slots=True)
 class FilterSpec:
     """One filter as asked for, defaults filled in.
 
-    ``face`` is the number of the one person to paint, None where ``whom`` says who is. ``path`` is the user's sticker
+    ``face`` is the number of the one person to paint, None where ``selection`` says who is. ``path`` is the user's sticker
     file while the client has not stored it yet; a stored look has none.
     """
 
@@ -28,17 +28,17 @@ class FilterSpec:
     options: dict[str, Value] = field(default_factory=dict, hash=False)
     face: int | None = None
     path: str | None = None
-    whom: Whom = EVERYONE
+    selection: FaceSelection = EVERYONE
 
     @property
-    def meant(self) -> Whom:
+    def meant(self) -> FaceSelection:
         """The faces it is for."""
-        return self.whom if self.face is None else Whom(only=(self.face,))
+        return self.selection if self.face is None else FaceSelection(only=(self.face,))
 
     @property
-    def hides(self) -> bool:
+    def redacts(self) -> bool:
         """Whether this filter is there to hide the face."""
-        return CATALOGUE[self.name].hides
+        return CATALOGUE[self.name].redacts
 
     def number(self, option: str) -> float:
         """A numeric option's value."""
@@ -77,9 +77,9 @@ class Look:
     schema: Literal[1] = 1
 
     @property
-    def hides(self) -> bool:
+    def redacts(self) -> bool:
         """Whether any filter hides: then what is in doubt is covered, and failures become blank pictures."""
-        return any(spec.hides for spec in self.filters)
+        return any(spec.redacts for spec in self.filters)
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -89,12 +89,12 @@ class Look:
     @property
     def hidden_numbers(self) -> frozenset[int]:
         """The people whom, and nobody else, a filter that hides is for."""
-        return frozenset(number for spec in self.filters if spec.hides for number in spec.meant.only)
+        return frozenset(number for spec in self.filters if spec.redacts for number in spec.meant.only)
 
     @property
     def hold_s(self) -> float:
         """Seconds for which faces stay hidden before they are first and after they are last seen; 0 for stickers."""
-        return max((spec.number("hold") for spec in self.filters if spec.hides), default=0.0)
+        return max((spec.number("hold") for spec in self.filters if spec.redacts), default=0.0)
 
     def require_regions_within(self, width: int, height: int) -> None:
         """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would ever be in it."""
@@ -111,7 +111,7 @@ class Look:
         if cover is None:
             return self
         value = COVER.parse(cover, "--cover")
-        specs = (replace(s, options={**s.options, "cover": value}) if s.hides else s for s in self.filters)
+        specs = (replace(s, options={**s.options, "cover": value}) if s.redacts else s for s in self.filters)
         return replace(self, filters=tuple(specs))
 
     @property
@@ -128,13 +128,13 @@ class Look:
         """JSON with sorted keys and every default filled in: equal looks have equal bytes."""
         filters: list[dict[str, object]] = []
         for spec in self.filters:
-            whom = {} if spec.whom == EVERYONE else {"whom": asdict(spec.whom)}
+            selection = {} if spec.selection == EVERYONE else {"selection": asdict(spec.selection)}
             filters.append(
-                {"name": spec.name, "face": spec.face, "options": dict(sorted(spec.options.items())), **whom}
+                {"name": spec.name, "face": spec.face, "options": dict(sorted(spec.options.items())), **selection}
             )
         return json.dumps({"filters": filters}, sort_keys=True, separators=(",", ":")).encode()
 
     def __str__(self) -> str:
         names = (spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters)
-        whom = next((spec.whom for spec in self.filters if spec.whom != EVERYONE), EVERYONE)
-        return f"{' + '.join(names)} {whom}".strip()
+        selection = next((spec.selection for spec in self.filters if spec.selection != EVERYONE), EVERYONE)
+        return f"{' + '.join(names)} {selection}".strip()

@@ -7,17 +7,17 @@ from dataclasses import replace
 from facepaint.errors import UsageError
 from facepaint.looks.catalogue import CATALOGUE, Value
 from facepaint.looks.look import FilterSpec, Look
-from facepaint.looks.selection import EVERYONE, Whom
+from facepaint.looks.selection import EVERYONE, FaceSelection
 
 
-def parse_look(texts: Iterable[str], whom: Whom = EVERYONE) -> Look:
-    """Parse the values of several ``--filter`` options; ``whom`` those are for that name no face themselves.
+def parse_look(texts: Iterable[str], selection: FaceSelection = EVERYONE) -> Look:
+    """Parse the values of several ``--filter`` options; ``selection`` those are for that name no face themselves.
 
     Raises:
         UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range, or no filter.
     """
     specs = (parse_filter(text) for text in texts)
-    look = Look(tuple(spec if spec.face else replace(spec, whom=whom) for spec in specs))
+    look = Look(tuple(spec if spec.face else replace(spec, selection=selection) for spec in specs))
     if not look.filters:
         raise UsageError("no filter given; `facepaint filters` lists them")
     return look

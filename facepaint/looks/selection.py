@@ -45,7 +45,7 @@ class Region:
 
 
 @dataclass(frozen=True, slots=True)
-class Whom:
+class FaceSelection:
     """The faces a filter is for: everyone but the people in ``keep``; only those in ``only``; only those in a region.
 
     People are called by their numbers in ``tracks.json``. What is not said excludes nobody.
@@ -60,8 +60,8 @@ class Whom:
         """Every number it names."""
         return self.keep + self.only
 
-    def chooses(
-        self, identity: int | None, box: Box, size: tuple[int, int], margin: float = 0.0, *, hides: bool
+    def matches(
+        self, identity: int | None, box: Box, size: tuple[int, int], margin: float = 0.0, *, redacts: bool
     ) -> bool:
         """Whether a face of a frame of that width and height is meant.
 
@@ -72,13 +72,13 @@ class Whom:
                 certain, and the middle of the face lie in a region.
         """
         if identity is None:
-            meant = hides or not self.numbers
+            meant = redacts or not self.numbers
         else:
             meant = identity not in self.keep and (not self.only or identity in self.only)
         if not meant or not self.regions:
             return meant
         x1, y1, x2, y2 = box
-        if hides:
+        if redacts:
             seen = (x1 - margin, y1 - margin, x2 + margin, y2 + margin)
         else:
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
@@ -91,19 +91,19 @@ class Whom:
         return " ".join(said)
 
 
-EVERYONE = Whom()
+EVERYONE = FaceSelection()
 
 
-def parse_whom(keep: Iterable[str] = (), only: Iterable[str] = (), regions: Iterable[str] = ()) -> Whom:
+def parse_selection(keep: Iterable[str] = (), only: Iterable[str] = (), regions: Iterable[str] = ()) -> FaceSelection:
     """Parse the values of ``--keep`` and ``--only`` (numbers, also several with commas) and ``--region``.
 
     Raises:
         UsageError: something is no number from 1 on or no rectangle, or both ``keep`` and ``only`` name somebody.
     """
-    whom = Whom(_numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions)))
-    if whom.keep and whom.only:
+    selection = FaceSelection(_numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions)))
+    if selection.keep and selection.only:
         raise UsageError("--keep leaves people out and --only names those that are meant: give one of them")
-    return replace(whom, regions=tuple(dict.fromkeys(whom.regions)))
+    return replace(selection, regions=tuple(dict.fromkeys(selection.regions)))
 
 
 def _numbers(texts: Iterable[str], option: str) -> tuple[int, ...]:

@@ -23,7 +23,7 @@ EBML = b"\x1a\x45\xdf\xa3"
 """How every Matroska file begins."""
 
 
-def make_template(stream: Stream, packet: av.Packet[Any]) -> bytes:
+def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
     """The template of a stream and its first packet.
 
     Raises:
@@ -31,25 +31,25 @@ def make_template(stream: Stream, packet: av.Packet[Any]) -> bytes:
     """
     for format_name in ("nut", "matroska"):
         try:
-            template = _write(stream, packet, format_name)
-            with open_template(template) as container:
+            codec_params = _write(stream, packet, format_name)
+            with open_codec_params(codec_params) as container:
                 kept = _same_parameters(container.streams[0], stream)
-            if kept and any(can_hold(name, template) for name in ("matroska", "mov")):
-                return template
+            if kept and any(can_hold(name, codec_params) for name in ("matroska", "mov")):
+                return codec_params
         except (av.error.FFmpegError, ValueError):
             continue
     raise UnreadableMedia(f"a track in {stream.codec_context.name} cannot be copied")
 
 
-def open_template(template: bytes) -> InputContainer:
+def open_codec_params(codec_params: bytes) -> InputContainer:
     """Open a template: the first of its ``streams`` is for `add_stream_from_template`, or to decode with."""
-    format_name = "matroska" if template.startswith(EBML) else "nut"
-    return av.open(io.BytesIO(template), "r", format=format_name, metadata_errors="replace")
+    format_name = "matroska" if codec_params.startswith(EBML) else "nut"
+    return av.open(io.BytesIO(codec_params), "r", format=format_name, metadata_errors="replace")
 
 
-def can_hold(container: str, template: bytes) -> bool:
+def can_hold(container: str, codec_params: bytes) -> bool:
     """Whether a container can hold the track of a template: the muxer itself is asked, with the packet there is."""
-    with open_template(template) as source:
+    with open_codec_params(codec_params) as source:
         stream = source.streams[0]
         packet = next((packet for packet in source.demux(stream) if packet.size), None)
         try:
@@ -63,19 +63,19 @@ def can_hold(container: str, template: bytes) -> bool:
     return True
 
 
-def codec_name(template: bytes) -> str:
+def codec_name(codec_params: bytes) -> str:
     """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called mp3float."""
-    with open_template(template) as container:
+    with open_codec_params(codec_params) as container:
         return str(container.streams[0].codec_context.codec.canonical_name)
 
 
-def change_parameters(template: bytes, change: Callable[[bytes], bytes]) -> bytes:
+def change_parameters(codec_params: bytes, change: Callable[[bytes], bytes]) -> bytes:
     """The template of the same track with other extradata: ``change`` is given what it has."""
-    with open_template(template) as container:
+    with open_codec_params(codec_params) as container:
         stream = container.streams[0]
         packet = next(container.demux(stream))
         changed = change(stream.codec_context.extradata or b"")
-        return _write(stream, packet, "matroska" if template.startswith(EBML) else "nut", changed)
+        return _write(stream, packet, "matroska" if codec_params.startswith(EBML) else "nut", changed)
 
 
 def _write(stream: Stream, packet: av.Packet[Any], format_name: str, parameters: bytes | None = None) -> bytes:

@@ -24,7 +24,7 @@ _DAMAGED = (OSError, EOFError, ValueError, SyntaxError, LookupError, ArithmeticE
 
 
 @contextmanager
-def open_picture(
+def open_image(
     source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
 ) -> Iterator[Image.Image]:
     """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages call it.
@@ -51,14 +51,14 @@ def open_picture(
         raise UnreadableMedia(f"{name} is a damaged picture ({exc}); open it to see if it is whole") from exc
 
 
-def picture_format(picture: Image.Image) -> str:
+def image_format(picture: Image.Image) -> str:
     """One of `STILLS`. Phones write JPEGs that hold further pictures (MPO); the first is the photograph."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)
 
 
 def is_animated(picture: Image.Image) -> bool:
     """Whether a GIF, PNG or WebP moves."""
-    return picture_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
+    return image_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
 
 
 def in_8_bits(picture: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 def private_job(job: Job) -> Job:
     """The record of a video without the titles of its tracks and what comments their parameters carry."""
     assert job.video is not None
-    audio = tuple(replace(track, title="", template=bare_template(track.template)) for track in job.audio)
+    audio = tuple(replace(track, title="", codec_params=strip_codec_params(track.codec_params)) for track in job.audio)
     video = replace(job.video, title="")
     if video.codec == "theora":
         video = replace(video, extradata=_bare_theora(video.extradata))
@@ -28,15 +28,17 @@ def private_job(job: Job) -> Job:
 
 def private_extras(extras: Extras) -> Extras:
     """The chapters and subtitles alone: no tags, no titles of tracks."""
-    subtitles = (replace(track, title="", template=bare_template(track.template)) for track in extras.subtitles)
+    subtitles = (
+        replace(track, title="", codec_params=strip_codec_params(track.codec_params)) for track in extras.subtitles
+    )
     return replace(extras, tags={}, subtitles=tuple(subtitles))
 
 
-def bare_template(template: bytes) -> bytes:
+def strip_codec_params(codec_params: bytes) -> bytes:
     """A template without words that are neither heard nor read: comments of Vorbis, what programs write into ASS."""
     changes = {"vorbis": _bare_vorbis, "ass": _styles_alone, "ssa": _styles_alone}
-    codec = codec_name(template) if template else ""
-    return change_parameters(template, changes[codec]) if codec in changes else template
+    codec = codec_name(codec_params) if codec_params else ""
+    return change_parameters(codec_params, changes[codec]) if codec in changes else codec_params
 
 
 def _bare_vorbis(parameters: bytes) -> bytes:

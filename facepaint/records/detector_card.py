@@ -21,7 +21,7 @@ STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
-class Scores:
+class Thresholds:
     """When detections count as a face, as scores of the detector.
 
     A face followed over time counts if it once scores ``seed`` or more near by; detections below ``keep`` are not used
@@ -44,13 +44,13 @@ class Scores:
             raise ValueError("in_company must lie between keep and seed")
 
     @property
-    def in_picture(self) -> float:
+    def for_still(self) -> float:
         """What a face in a still picture needs."""
         return self.picture or self.seed
 
 
-STICKER_SCORES = Scores(seed=0.68, keep=0.38, picture=0.58)
-HIDING_SCORES = Scores(seed=0.3, keep=0.15, in_company=0.2)
+STICKER_THRESHOLDS = Thresholds(seed=0.68, keep=0.38, picture=0.58)
+REDACTION_THRESHOLDS = Thresholds(seed=0.3, keep=0.15, in_company=0.2)
 """The working points that suit our own detector."""
 
 
@@ -74,8 +74,8 @@ class DetectorCard:
     stride: Annotated[int, Field(ge=1, le=256)] = 32
     smallest_face_px: Annotated[float, Field(gt=0, le=500)] = 10.8
     landmarks: bool = True
-    stickers: Scores | None = None
-    hiding: Scores | None = None
+    stickers: Thresholds | None = None
+    hiding: Thresholds | None = None
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     summary: str = ""
     licence: str = ""
@@ -94,7 +94,7 @@ class DetectorCard:
         return f"{self.name}@{self.sha256[:12]}" if self.sha256 else self.name
 
 
-def scores_for(hides: bool, card: DetectorCard | None) -> Scores:
-    """The working point of stickers, or of what ``hides``: the card's where that has one, else our own detector's."""
-    own = card and (card.hiding if hides else card.stickers)
-    return own or (HIDING_SCORES if hides else STICKER_SCORES)
+def thresholds_for(redacts: bool, card: DetectorCard | None) -> Thresholds:
+    """The working point of stickers, or of what ``redacts``: the card's where that has one, else our own detector's."""
+    own = card and (card.hiding if redacts else card.stickers)
+    return own or (REDACTION_THRESHOLDS if redacts else STICKER_THRESHOLDS)

@@ -64,7 +64,7 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``template`` carries its codec parameters to a muxer: see `facepaint.media.codec_params`.
+    """One audio track. ``codec_params`` carries its codec parameters to a muxer: see `facepaint.media.codec_params`.
 
     ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
     ``disposition`` has FFmpeg's names for what the track is for: default, forced, comment ...
@@ -74,7 +74,7 @@ class AudioStream:
     time_base: Fraction
     sample_rate: int
     channels: int
-    template: bytes
+    codec_params: bytes
     language: str = ""
     title: str = ""
     skip_samples: int = 0
@@ -151,13 +151,13 @@ class Chapter:
 class Subtitles:
     """One subtitle track, small enough to travel whole.
 
-    ``template`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which
+    ``codec_params`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which
     needs none; ``packets`` are (pts, duration, data), ``disposition`` as in `AudioStream`.
     """
 
     codec: str
     time_base: Fraction
-    template: bytes
+    codec_params: bytes
     packets: tuple[tuple[int, int, bytes], ...]
     language: str = ""
     title: str = ""

@@ -14,7 +14,7 @@ from facepaint.errors import UsageError
 JOB_ID = re.compile(r"\d{8}T\d{6}-[a-z2-7]{8}")
 LOOK_ID = re.compile(r"[0-9a-f]{12}")
 
-Task = Literal["detect", "paint", "link", "portraits"]
+Task = Literal["detect", "paint", "track", "portraits"]
 
 
 def new_job_id(now: datetime) -> str:

@@ -64,7 +64,7 @@ class Person:
     """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment ``best_segment``.
 
     ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the face; ``score`` is
-    the best of it. ``doubtful`` is one who is never seen as surely as a sticker's working point asks: perhaps no face.
+    the best of it. ``low_confidence`` is one who is never seen as surely as a sticker's working point asks: perhaps no face.
     """
 
     number: int
@@ -75,7 +75,7 @@ class Person:
     best_segment: int
     best_pts: int
     best_box: Box
-    doubtful: bool = False
+    low_confidence: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +90,12 @@ class People:
     @property
     def certain(self) -> tuple[Person, ...]:
         """Those that are surely faces."""
-        return tuple(person for person in self.people if not person.doubtful)
+        return tuple(person for person in self.people if not person.low_confidence)
 
     @property
     def portrayed(self) -> tuple[Person, ...]:
         """Those of whom there are portraits."""
-        surest = sorted(self.people, key=lambda person: (person.doubtful, -person.score, person.number))
+        surest = sorted(self.people, key=lambda person: (person.low_confidence, -person.score, person.number))
         return tuple(surest[:PORTRAITS_MOST])
 
 

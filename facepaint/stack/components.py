@@ -263,7 +263,7 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
         environment=worker_environment(settings),
         answers=lambda: worker_answers(settings),
         stop_s=WORKER_STOP_S,
-        insist=signal.SIGQUIT,
+        escalate=signal.SIGQUIT,
     )
 
 

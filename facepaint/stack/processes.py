@@ -29,7 +29,7 @@ _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 class Recipe:
     """How to start a child, and how to tell that it is ready.
 
-    To stop, it gets SIGTERM; ``stop_s`` seconds later ``insist``; and a little later it is killed.
+    To stop, it gets SIGTERM; ``stop_s`` seconds later ``escalate``; and a little later it is killed.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Recipe:
     environment: Mapping[str, str] = field(default_factory=dict)
     answers: Callable[[], bool] = lambda: True
     stop_s: float = 5.0
-    insist: signal.Signals = signal.SIGTERM
+    escalate: signal.Signals = signal.SIGTERM
 
 
 class Child:
@@ -123,7 +123,7 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def obituary(self) -> str:
+    def exit_summary(self) -> str:
         """One line: how it ended, and the last line of its log."""
         code = self.returncode or 0
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
@@ -156,7 +156,7 @@ class Children:
         self._end(child)
         self._children.remove(child)
 
-    def tend(self) -> list[str]:
+    def supervise(self) -> list[str]:
         """Start again what has died, after a pause that grows with every death; returns what there is to say."""
         said = []
         for child in self._children:
@@ -166,7 +166,7 @@ class Children:
                 steady = child.age_s > _STEADY_S
                 child.deaths = 1 if steady else child.deaths + 1
                 pause = _BACKOFF_S[min(child.deaths, len(_BACKOFF_S)) - 1]
-                said.append(f"{child.obituary()}; starting it again in {pause:g} s (log: {child.recipe.log})")
+                said.append(f"{child.exit_summary()}; starting it again in {pause:g} s (log: {child.recipe.log})")
                 self._end(child)
                 child.restart_at = time.monotonic() + pause
             elif time.monotonic() >= child.restart_at:
@@ -180,7 +180,7 @@ class Children:
         asked = time.monotonic()
         for child in children:
             child.wait(max(0.0, asked + child.recipe.stop_s - time.monotonic()))
-            child.signal(child.recipe.insist)
+            child.signal(child.recipe.escalate)
         insisted = time.monotonic()
         for child in children:
             child.wait(max(0.0, insisted + _LAST_CALL_S - time.monotonic()))
@@ -241,7 +241,7 @@ def wait_until_ready(child: Child, timeout_s: float) -> None:
     deadline = time.monotonic() + timeout_s
     while not child.recipe.answers():
         if not child.alive:
-            raise ServiceError(f"{child.obituary()} (log: {child.recipe.log})")
+            raise ServiceError(f"{child.exit_summary()} (log: {child.recipe.log})")
         if time.monotonic() > deadline:
             raise ServiceError(
                 f"the {child.recipe.name} does not answer after {timeout_s:g} s (log: {child.recipe.log})"

@@ -33,7 +33,7 @@ LOCK_NAME = "stack.lock"
 STATE_NAME = "stack.json"
 KEYS_NAME = "keys.json"
 
-TEND_S = 0.25
+SUPERVISE_S = 0.25
 
 _PORT_TRIES = 3
 _QUICK_DEATHS = 3
@@ -100,7 +100,7 @@ class Stack:
 
     def _start(self) -> None:
         self._start_services()
-        Queue(self.settings).hand_out_again()  # nobody is at work on what a killed stack's workers had begun
+        Queue(self.settings).redeliver_unacked()  # nobody is at work on what a killed stack's workers had begun
         if self._workers != 0:
             for recipe in components.workers(self.home, self.settings, self._workers):
                 self._children.start(recipe)
@@ -168,17 +168,17 @@ class Stack:
         for child in self._children:
             wait_until_ready(child, timeout_s)
 
-    def tend(self, give_up: bool = False) -> list[str]:
+    def supervise(self, give_up: bool = False) -> list[str]:
         """Start again what has died, with a growing pause; returns one line for each death. Call it every so often.
 
         Raises:
             ServiceError: ``give_up`` is set and a part died for the third time within a minute of its start.
         """
-        said = self._children.tend()
+        said = self._children.supervise()
         self._remember()
         for child in self._children:
             if give_up and child.deaths >= _QUICK_DEATHS:
-                raise ServiceError(f"{child.obituary()} (log: {child.recipe.log})")
+                raise ServiceError(f"{child.exit_summary()} (log: {child.recipe.log})")
         return said
 
     def stop(self, gently: bool = True) -> None:

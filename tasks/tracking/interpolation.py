@@ -76,12 +76,12 @@ class Company:
 class Sights:
     """How faces are to be seen.
 
-    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``hides`` has every place covered
+    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``redacts`` has every place covered
     where a face may be, for ``hold_s`` before and after it was seen; else it fades.
     """
 
     seed: float
-    hides: bool
+    redacts: bool
     hold_s: float
     identity_of: IdentityOf | None = None
     company: Company | None = None
@@ -180,7 +180,7 @@ class Run:
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
         found = bool(self.rows[node] == row)
         face = Face(placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head)
-        if self._sights.hides:
+        if self._sights.redacts:
             box = around(face.box, _box(self.shapes[node])) if found else face.box
             face = replace(face, box=box, margin=float(self._margins[row - self.first]))
         else:
@@ -241,7 +241,7 @@ class Gap:
         told = {side.identity(now) for side in sides} - {None}
         identity = told.pop() if len(told) == 1 else None
         face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)
-        if self._sights.hides:
+        if self._sights.redacts:
             margin = MOVING * self._step + _astray(face.width, face.height, min(away))
             return Sight(replace(face, margin=margin))
         # Where a side is no face by itself nothing is painted beyond the border: what the other knows fades in from it.
@@ -279,7 +279,7 @@ class Hold:
         # Where the last sight was a mistake its speed is one, too: nothing goes on further than its own size.
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
         score, identity = max(own, self._run.score(now)), self._run.identity(now)
-        if self._sights.hides:
+        if self._sights.redacts:
             face = Face(around(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity)
             margin = MOVING * self._step + _astray(width, height, abs(now - end))
             return Sight(replace(face, margin=margin), held=True)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from facepaint.records.detector_card import DetectorCard, scores_for
+from facepaint.records.detector_card import DetectorCard, thresholds_for
 from facepaint.records.faces import Box, Faces
 from filters.face import Face
 from tasks.tracking.association import Candidates, cut_score
@@ -22,7 +22,7 @@ __all__ = [
     "Tracks",
     "WorkingPoint",
     "cut_score",
-    "faces_of_picture",
+    "faces_of_image",
     "working_point",
 ]
 
@@ -38,7 +38,7 @@ class WorkingPoint:
     """When a chain of candidates counts as a face.
 
     A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for; members below
-    ``keep`` are not used at all. What ``hides`` covers every place where a face may be, and holds on to each for
+    ``keep`` are not used at all. What ``redacts`` covers every place where a face may be, and holds on to each for
     ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a head gets one face
     only, and fades.
     """
@@ -46,7 +46,7 @@ class WorkingPoint:
     seed: float
     keep: float
     hold_s: float = 0.0
-    hides: bool = False
+    redacts: bool = False
     company: Company | None = None
 
 
@@ -54,12 +54,12 @@ HOLD_S = 0.3
 """How long what hides is held where nothing else is asked for."""
 
 
-def working_point(hides: bool, card: DetectorCard | None) -> WorkingPoint:
+def working_point(redacts: bool, card: DetectorCard | None) -> WorkingPoint:
     """The working point of a look for the scores of a detector: its card's, where that has one."""
-    scores, company = scores_for(hides, card), None
-    if hides and scores.in_company is not None:
-        company = Company(scores_for(False, card).seed, scores.in_company)
-    return WorkingPoint(scores.seed, scores.keep, HOLD_S if hides else 0.0, hides, company)
+    scores, company = thresholds_for(redacts, card), None
+    if redacts and scores.in_company is not None:
+        company = Company(thresholds_for(False, card).seed, scores.in_company)
+    return WorkingPoint(scores.seed, scores.keep, HOLD_S if redacts else 0.0, redacts, company)
 
 
 STICKERS, HIDING = working_point(False, None), working_point(True, None)
@@ -81,7 +81,7 @@ class Tracks:
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
         self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
         hold_s = min(point.hold_s, LONGEST_HOLD_S)
-        for span in spans(candidates, Sights(point.seed, point.hides, hold_s, identity_of, point.company)):
+        for span in spans(candidates, Sights(point.seed, point.redacts, hold_s, identity_of, point.company)):
             for row in range(span.first, span.last + 1):
                 self._spans[row].append(span)
 
@@ -91,7 +91,7 @@ class Tracks:
         if row is None:
             return []
         found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
-        shown = _without_doubles(found) if self._point.hides else _one_a_head(found)
+        shown = _without_doubles(found) if self._point.redacts else _one_a_head(found)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
         return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
 
@@ -137,9 +137,9 @@ def _shared(a: Box, b: Box) -> float:
     return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0
 
 
-def faces_of_picture(record: Faces, hides: bool, card: DetectorCard | None) -> list[Face]:
+def faces_of_image(record: Faces, redacts: bool, card: DetectorCard | None) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
-    lowest, company = scores_for(hides, card).in_picture, working_point(hides, card).company
+    lowest, company = thresholds_for(redacts, card).for_still, working_point(redacts, card).company
     found = []
     for frame in record.frames:
         accompanied = company is not None and any(face.score >= company.sure for face in frame.faces)

@@ -26,7 +26,7 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
     """All that is known of any face: each stretch of frames says where it is in them."""
     links, likely = linked(candidates), sights.likely(candidates)
     runs = [Run(candidates, nodes, likely, sights) for nodes in chains(links.short)]
-    if sights.hides:
+    if sights.redacts:
         _share_sureness(candidates, runs, links)
     gaps = list(_gaps(candidates, runs, links, sights))
     yield from gaps
@@ -114,10 +114,10 @@ def _held(candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights
     """
     step, end = (1, run.last) if after else (-1, run.first)
     times, scene = candidates.times, candidates.scene
-    seconds = sights.hold_s if sights.hides else FADE_S
+    seconds = sights.hold_s if sights.redacts else FADE_S
     row = end + step
-    while 0 <= row < len(times) and (sights.hides or scene[row] == scene[end]):
-        longest = REACH_S if sights.hides and seconds and row == end + step else seconds
+    while 0 <= row < len(times) and (sights.redacts or scene[row] == scene[end]):
+        longest = REACH_S if sights.redacts and seconds and row == end + step else seconds
         if abs(times[row] - times[end]) > longest + ROUNDING_S:
             break
         row += step

@@ -95,11 +95,11 @@ class Canvas:
         """What the frame holds under a block once it is painted."""
         assert planes.remaining is not None
         painted = self._as_source(_under(planes, block))
-        unpainted = self._as_source(_under(shown, block))
+        paint_failed = self._as_source(_under(shown, block))
         left = _under(Planes(*planes.remaining, *self._upright.shifts), block)
         most = (1 << self._upright.bits) - 1
         written = []
-        for source, before, after, share in zip(_under(samples, block), unpainted, painted, left, strict=True):
+        for source, before, after, share in zip(_under(samples, block), paint_failed, painted, left, strict=True):
             kept = (source.astype(np.float32) - before) * (share * np.float32(1 / 255))
             mixed = np.rint(np.clip(after + kept, 0, most)).astype(source.dtype)
             written.append(np.where(share == 255, source, mixed))

@@ -14,7 +14,7 @@ from typing import Protocol
 import av
 import av.error
 
-from facepaint.errors import NotYet
+from facepaint.errors import PartialProgress
 from facepaint.media.decoder import open_decoder, packet_of
 from facepaint.records.job import VideoStream
 from facepaint.records.segment import Packet, Segment
@@ -170,7 +170,9 @@ class RunDecoder:
                 if packet.pts is not None and packet.pts < target.start and monotonic() > until:
                     self._begun = _told(segment)
                     _kept.keep(self)
-                    raise NotYet(f"segment {target.index} lies far behind its keyframe; decoded up to {segment.index}")
+                    raise PartialProgress(
+                        f"segment {target.index} lies far behind its keyframe; decoded up to {segment.index}"
+                    )
                 yield from self._sorted_out(self._feed(packet, data), target)
                 self._ahead += 1
             self._ahead = max(before, len(packets)) - len(segment.own_packets)

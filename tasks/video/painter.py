@@ -31,7 +31,7 @@ def known_times(record: Faces | None) -> set[int]:
 
 
 @dataclass(slots=True)
-class Brush:
+class FramePainter:
     """Paints frame by frame.
 
     ``known`` are the times of frames whose faces are known, ``damaged`` those of frames that the decoder made up in
@@ -40,14 +40,14 @@ class Brush:
 
     canvas: Canvas
     painter: Painter
-    hides: bool
+    redacts: bool
     known: Collection[int]
     damaged: Collection[int]
     _hidden: dict[str, int] = field(default_factory=dict)
 
     def paint(self, frame: av.VideoFrame, faces: Sequence[Face], time_s: float) -> None:
         """Paint the faces of one upright frame, in place."""
-        if not self.hides:
+        if not self.redacts:
             self._paint(frame, faces, time_s)
             return
         doubt = self._doubt(frame.pts, faces)

@@ -4,7 +4,7 @@ import av
 import numpy as np
 
 
-def bare_frame(frame: av.VideoFrame) -> av.VideoFrame:
+def strip_side_data(frame: av.VideoFrame) -> av.VideoFrame:
     """A frame of the same pixels, colours and time, and nothing else: the same one where nothing is attached to it."""
     if not len(frame.side_data):
         return frame

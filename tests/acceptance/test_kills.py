@@ -13,7 +13,7 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.jobs.status import job_status
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import Whom
+from facepaint.looks.selection import FaceSelection
 from facepaint.records import keys
 from facepaint.records.results import Painted
 from facepaint.settings import Settings
@@ -118,9 +118,9 @@ def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
 def test_linking_goes_on_where_a_worker_was_killed_over_it(
     clip: Path, client: Client, impatient: Settings, start_poisoned: StartWorker, start_worker: StartWorker
 ) -> None:
-    poisoned = start_poisoned(f"link-{SEGMENTS}-hang")
-    job_id = client.upload(clip, parse_look(["fill"], Whom(keep=(1,)))).job_id
-    claim = keys.claim(job_id, "link", 0)
+    poisoned = start_poisoned(f"track-{SEGMENTS}-hang")
+    job_id = client.upload(clip, parse_look(["fill"], FaceSelection(keep=(1,)))).job_id
+    claim = keys.claim(job_id, "track", 0)
     eventually(lambda: client.store.exists(claim), 60)
     poisoned.kill()
     assert not client.store.exists(keys.tracks(job_id))

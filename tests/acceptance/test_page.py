@@ -16,7 +16,7 @@ from tests.support.helpers import eventually
 from tests.support.made_job import (
     RATE,
     heartbeat,
-    paint_picture,
+    paint_image,
     pictures_job,
     plain_job,
     sound,
@@ -288,13 +288,13 @@ def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, store: Store
 
 def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, store: Store) -> None:
     job, look = pictures_job(store, ["one.png", "two.png"])
-    paint_picture(store, job, look, 0)
+    paint_image(store, job, look, 0)
     page.goto(f"/jobs/{job.id}")
     loaded = "[...document.querySelectorAll('#pictures img')].filter(n => n.naturalWidth).length"
     eventually(lambda: page.evaluate(loaded) == 1, 20)
     expect(page.locator("#player")).to_be_hidden()
 
-    paint_picture(store, job, look, 1)
+    paint_image(store, job, look, 1)
     eventually(lambda: page.evaluate(loaded) == 2, 20)
     page.locator("#pictures button").first.click()
     page.keyboard.press("ArrowRight")

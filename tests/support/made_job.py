@@ -20,7 +20,7 @@ from PIL import Image
 
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
-from facepaint.media.codec_params import make_template, open_template
+from facepaint.media.codec_params import open_codec_params, write_codec_params
 from facepaint.records import keys
 from facepaint.records.colour import Colour
 from facepaint.records.faces import Box, Faces
@@ -263,7 +263,7 @@ def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction
 def in_adts(plain: Sound) -> Sound:
     """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no extradata."""
     buffer = io.BytesIO()
-    with open_template(plain.stream.template) as source, av.open(buffer, "w", format="adts") as output:
+    with open_codec_params(plain.stream.codec_params) as source, av.open(buffer, "w", format="adts") as output:
         stream = output.add_stream_from_template(source.streams[0])
         for row, body in plain.packets:
             packet = av.Packet(body)
@@ -271,11 +271,11 @@ def in_adts(plain: Sound) -> Sound:
             output.mux(packet)
     with av.open(buffer, format="aac") as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
-        template = make_template(container.streams[0], packets[0])
+        codec_params = write_codec_params(container.streams[0], packets[0])
     rows = (
         (replace(row, size=packet.size), bytes(packet)) for (row, _), packet in zip(plain.packets, packets, strict=True)
     )
-    return Sound(replace(plain.stream, template=template), tuple(rows))
+    return Sound(replace(plain.stream, codec_params=codec_params), tuple(rows))
 
 
 def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":
@@ -313,7 +313,7 @@ def _picture(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np
 
 
 def pictures_job(store: Store, names: Sequence[str], filters: tuple[str, ...] = ("sunglasses",)) -> tuple[Job, Look]:
-    """A job of pictures, stored whole as source; `paint_picture` adds the painted ones."""
+    """A job of pictures, stored whole as source; `paint_image` adds the painted ones."""
     look = parse_look(filters)
     job = Job(
         id=new_job_id(datetime.now(UTC)),
@@ -332,7 +332,7 @@ def pictures_job(store: Store, names: Sequence[str], filters: tuple[str, ...] = 
     return job, look
 
 
-def paint_picture(store: Store, job: Job, look: Look, index: int) -> None:
+def paint_image(store: Store, job: Job, look: Look, index: int) -> None:
     """Store a painted picture."""
     buffer = io.BytesIO()
     Image.fromarray(_picture(index * 60, (480, 360 if index % 2 else 640))).save(buffer, "JPEG")

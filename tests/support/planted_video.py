@@ -94,8 +94,8 @@ def _write(path: Path, kind: str, options: dict[str, str]) -> None:
         out.metadata.update({name: value.decode() for name, value in TAGS.items()} | {"creation_time": CREATED})
         video, second = (_video(out) for _ in range(2))
         video.metadata["title"] = SECRETS["track's title"].decode()
-        with av.open(io.BytesIO(tone.stream.template)) as template:
-            audio = out.add_stream_from_template(template.streams.audio[0])
+        with av.open(io.BytesIO(tone.stream.codec_params)) as codec_params:
+            audio = out.add_stream_from_template(codec_params.streams.audio[0])
         audio.metadata["title"] = SECRETS["sound's title"].decode()
         more = {"mp4": _mp4_tracks, "matroska": _mkv_tracks, "mov": lambda _: []}[kind](out)
         chapter = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000)}
@@ -135,10 +135,10 @@ def _mp4_tracks(out: OutputContainer) -> list[tuple[Any, bytes, int]]:
 def _mkv_tracks(out: OutputContainer) -> list[tuple[Any, bytes, int]]:
     """An attachment, Vorbis with a comment, and ASS with the header of a program for subtitles."""
     out.add_attachment("font.ttf", "font/ttf", SECRETS["attachment"])
-    with av.open(io.BytesIO(vorbis_template())) as template:
-        comment = template.streams.audio[0]
+    with av.open(io.BytesIO(vorbis_template())) as codec_params:
+        comment = codec_params.streams.audio[0]
         vorbis = out.add_stream_from_template(comment)
-        data = next(bytes(packet) for packet in template.demux(comment))
+        data = next(bytes(packet) for packet in codec_params.demux(comment))
     ass = _subtitles(out, "ass")
     ass.codec_context.extradata = STYLES
     return [(vorbis, data, 20), (ass, b"0,0,Default,,0,0,0,," + KEPT["line"], 500)]

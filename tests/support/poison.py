@@ -30,5 +30,5 @@ def _poisoned(function: Any) -> Any:
     return call
 
 
-_module = tasks.track if _task == "link" else tasks.work
+_module = tasks.track if _task == "track" else tasks.work
 setattr(_module, f"_{_task}", _poisoned(getattr(_module, f"_{_task}")))

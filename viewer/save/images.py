@@ -9,14 +9,14 @@ from facepaint.errors import JobError, UsageError
 from facepaint.jobs.status import find_job
 from facepaint.records.job import Job
 from facepaint.store import Store
-from facepaint.text import told_apart
+from facepaint.text import unique_names
 from viewer.follow import PATIENT, Gap, Patience, Report, follow
 
 LONGEST_NAME_BYTES = 200
 """What any file system takes, with room for a number and a temporary suffix."""
 
 
-def save_pictures(
+def save_images(
     store: Store,
     job_id: str,
     look_id: str,
@@ -26,13 +26,13 @@ def save_pictures(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     on_trouble: Report | None = None,
-    revive: Callable[[int], None] | None = None,
+    requeue_stalled: Callable[[int], None] | None = None,
     patience: Patience = PATIENT,
 ) -> list[Path]:
     """Write a job's painted pictures into ``folder``, made if need be, while others are still being painted.
 
     Each goes under the last part of its own name; of two with one name the second gets a number. Returns the files
-    written, in the job's order. `viewer.follow.follow` tells of ``revive`` and ``patience``.
+    written, in the job's order. `viewer.follow.follow` tells of ``requeue_stalled`` and ``patience``.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -47,7 +47,9 @@ def save_pictures(
     _check_folder(folder, targets, overwrite)
     written = []
     gaps = []
-    for item in follow(store, job_id, look_id, revive=revive, on_trouble=on_trouble, patience=patience):
+    for item in follow(
+        store, job_id, look_id, requeue_stalled=requeue_stalled, on_trouble=on_trouble, patience=patience
+    ):
         if isinstance(item, Gap):
             gaps.append(f"{job.pictures[item.index]} ({item.reason})")
         else:
@@ -64,7 +66,7 @@ def save_pictures(
 
 def safe_names(job: Job) -> list[str]:
     """A file name for each picture: no folders, nothing a file system refuses or hides, no two the same."""
-    return told_apart(_safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1))
+    return unique_names(_safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1))
 
 
 def _safe(given: str) -> str:

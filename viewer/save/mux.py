@@ -15,7 +15,7 @@ import av
 from av.stream import Disposition
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.media.codec_params import can_hold, open_template
+from facepaint.media.codec_params import can_hold, open_codec_params
 from facepaint.media.mp4 import delay_edit, read_moov
 from facepaint.records.job import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
 
@@ -157,7 +157,7 @@ class Muxer:
         return Track(stream)
 
     def _add_audio(self, audio: AudioStream) -> Track:
-        with open_template(audio.template) as source:
+        with open_codec_params(audio.codec_params) as source:
             stream = self._out.add_stream_from_template(source.streams[0])
         _name(stream, audio, audio.disposition)
         return Track(stream, audio.skip_samples)
@@ -181,8 +181,8 @@ class Muxer:
             if as_text:
                 stream: Any = self._out.add_stream("subrip" if into_matroska else "mov_text")
                 stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
-            elif can_hold(self._plan.container, subtitles.template):
-                with open_template(subtitles.template) as source:
+            elif can_hold(self._plan.container, subtitles.codec_params):
+                with open_codec_params(subtitles.codec_params) as source:
                     stream = self._out.add_stream_from_template(source.streams[0])
             else:
                 self.notes.append(f"{subtitles.codec} subtitles are left out: save as .mkv to keep them")

@@ -26,9 +26,18 @@ from facepaint.records import keys
 from facepaint.records.job import AudioStream, Extras, Job, Sealed
 from facepaint.records.segment import Segment
 from facepaint.store import Store
-from viewer.follow import PATIENT, Gap, PaintedSegment, Patience, Report, abandoned, follow, wait_until_sealed
+from viewer.follow import (
+    PATIENT,
+    Gap,
+    PaintedSegment,
+    Patience,
+    Report,
+    abandoned,
+    follow,
+    wait_until_sealed,
+)
 from viewer.save.mux import LATE_S, Muxer, Plan, Timed
-from viewer.save.source_audio import Heard, hear
+from viewer.save.source_audio import SourceAudio, hear
 from viewer.verify.report import counted
 from viewer.verify.saved import Check, check_saved
 
@@ -66,13 +75,13 @@ def save(
     overwrite: bool = False,
     on_progress: Progress | None = None,
     on_trouble: Report | None = None,
-    revive: Callable[[int], None] | None = None,
+    requeue_stalled: Callable[[int], None] | None = None,
     patience: Patience = PATIENT,
 ) -> SaveReport:
     """Join a job's painted segments and its sound into ``out``, while they are still being made if need be.
 
     The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` tells when it is another. The file
-    appears under its name only once it is whole. `follow` tells of ``revive`` and ``patience``.
+    appears under its name only once it is whole. `follow` tells of ``requeue_stalled`` and ``patience``.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -90,9 +99,9 @@ def save(
     _check_hope(store, job_id, look_id, allow_gaps=allow_gaps)
     sealed = wait_until_sealed(store, job_id, patience=patience, on_trouble=on_trouble)
     assert sealed is not None
-    plan = _plan(store, job, container, hides=look is None or look.hides)
+    plan = _plan(store, job, container, redacts=look is None or look.redacts)
     notes += _notes(plan, sealed)
-    items = follow(store, job_id, look_id, revive=revive, on_trouble=on_trouble, patience=patience)
+    items = follow(store, job_id, look_id, requeue_stalled=requeue_stalled, on_trouble=on_trouble, patience=patience)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with closing(items), closing(hear(store, job, sealed.segments, patience, on_trouble)) as sounds:
@@ -133,7 +142,7 @@ def choose_target(
         raise UsageError(f"{out}: the name must end in {', '.join(CONTAINERS)}, or in nothing")
     suffix = out.suffix or ".mp4"
     container = CONTAINERS[suffix.lower()]
-    tracks = {codec_name(track.template): track.template for track in audio}
+    tracks = {codec_name(track.codec_params): track.codec_params for track in audio}
     unfit = _unfit(container, tracks)
     rare = sorted(tracks.keys() - PLAYED_IN_MP4) if container == "mp4" else []
     if not unfit and (not rare or (out.suffix and not any_container)):
@@ -150,7 +159,7 @@ def choose_target(
 
 def _unfit(container: str, tracks: Mapping[str, bytes]) -> list[str]:
     """The codings that a container cannot hold, of those given with a template each."""
-    return [codec for codec, template in tracks.items() if not can_hold(container, template)]
+    return [codec for codec, codec_params in tracks.items() if not can_hold(container, codec_params)]
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -168,7 +177,7 @@ def _check_hope(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) ->
     found = JobKeys.read(row.key for row in rows)
     if found.state(idle_s(job_id, rows, datetime.now(UTC))) == "abandoned":
         raise abandoned(job_id)
-    missing = sorted(found.unpainted.get(look_id, ()))
+    missing = sorted(found.paint_failed.get(look_id, ()))
     if missing and not allow_gaps:
         raise _gap_error(job_id, missing)
 
@@ -182,11 +191,11 @@ def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
     )
 
 
-def _plan(store: Store, job: Job, container: str, *, hides: bool) -> Plan:
+def _plan(store: Store, job: Job, container: str, *, redacts: bool) -> Plan:
     """With a look that hides, nothing of the source but sound, subtitles, chapters and languages goes along."""
     assert job.video is not None
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
-    if hides:
+    if redacts:
         job, extras = private_job(job), private_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
     shift_s = shift_of(job, first)
@@ -294,7 +303,7 @@ def _join(
     plan: Plan,
     part: Path,
     items: Iterable[PaintedSegment | Gap],
-    sounds: Iterable[list[Heard]],
+    sounds: Iterable[list[SourceAudio]],
     on_progress: Callable[[int], None],
 ) -> _Joined:
     """Write segment after segment. The output is opened by the first that is painted."""
@@ -315,7 +324,7 @@ def _join(
     return joined
 
 
-def _heard(muxer: Muxer, heard: Iterable[Heard]) -> Iterator[Timed]:
+def _heard(muxer: Muxer, heard: Iterable[SourceAudio]) -> Iterator[Timed]:
     for sound in heard:
         yield Timed(muxer.audio[sound.stream], sound.data, sound.start_s, sound.duration_s)
 

@@ -17,7 +17,7 @@ from viewer.follow import Patience, Report, patiently
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SourceAudio:
     """One audio packet; ``stream`` counts the job's audio tracks, times are in seconds on the source's clock."""
 
     stream: int
@@ -28,7 +28,7 @@ class Heard:
 
 def hear(
     store: Store, job: Job, segments: int, patience: Patience, on_trouble: Report | None
-) -> Generator[list[Heard], None, None]:
+) -> Generator[list[SourceAudio], None, None]:
     """The audio packets of each stored segment in order, a few segments fetched ahead.
 
     Raises:
@@ -60,7 +60,7 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
     return segment, data
 
 
-def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> Iterator[Heard]:
+def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> Iterator[SourceAudio]:
     """``ends`` remembers where each track's last packet ended: a packet without a time comes right after it."""
     position = 0
     for packet in segment.audio:
@@ -68,5 +68,5 @@ def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> I
         time = packet.pts if packet.pts is not None else packet.dts
         start_s = ends[packet.stream] if time is None else time * tick
         ends[packet.stream] = start_s + packet.duration * tick
-        yield Heard(packet.stream, start_s, packet.duration * tick, data[position : position + packet.size])
+        yield SourceAudio(packet.stream, start_s, packet.duration * tick, data[position : position + packet.size])
         position += packet.size

@@ -45,7 +45,7 @@ def _row(summary: JobSummary, status: JobStatus | FacepaintError | None) -> dict
         "state": status.state,
         "total": status.total,
         "stored": status.stored,
-        "detected": status.detected + status.undetected,
+        "detected": status.detected + status.detect_failed,
         "looks": [_look_json(status, look.id) for look in status.looks],
     }
 
@@ -63,7 +63,7 @@ def job_json(board: Board, job_id: str, look: str | None, windows_from: int, wai
     job = status.job
     chosen = look or next((found.id for found in status.looks), None)
     painted = board.painted_segments(status, chosen, wait) if chosen else frozenset()
-    failed = status.keys.unpainted.get(chosen or "", frozenset()) - painted
+    failed = status.keys.paint_failed.get(chosen or "", frozenset()) - painted
     indexes = range(windows_from, first_missing(status.keys.stored))
     windows = board.windows(job, indexes, WINDOWS_A_CALL)
     return {
@@ -79,7 +79,7 @@ def job_json(board: Board, job_id: str, look: str | None, windows_from: int, wai
         "looks": [_look_json(status, found.id) for found in status.looks],
         "segments": {
             "stored": ranges(status.keys.stored),
-            "detected": ranges(status.keys.detected | status.keys.undetected),
+            "detected": ranges(status.keys.detected | status.keys.detect_failed),
             "painted": ranges(painted),
             "failed": ranges(failed),
         },
@@ -135,8 +135,8 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
 def _whom_json(look: Look | None) -> dict[str, list[int]]:
     """The people a look names, where all its filters name the same: whom it keeps as they are, whom alone it paints."""
     meant = {spec.meant for spec in look.filters} if look else set()
-    whom = meant.pop() if len(meant) == 1 else EVERYONE
-    return {"keep": list(whom.keep), "only": list(whom.only)}
+    selection = meant.pop() if len(meant) == 1 else EVERYONE
+    return {"keep": list(selection.keep), "only": list(selection.only)}
 
 
 def _video_json(board: Board, status: JobStatus, look: str | None, painted: frozenset[int]) -> dict[str, Any] | None:

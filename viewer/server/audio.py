@@ -17,7 +17,7 @@ import av
 from av.audio.stream import AudioStream as AvAudioStream
 
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.media.codec_params import open_template
+from facepaint.media.codec_params import open_codec_params
 from facepaint.media.decoder import packet_of
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
@@ -168,7 +168,7 @@ def _adts_header(packet: bytes) -> int:
 @lru_cache(64)
 def without_adts(stream: AudioStream) -> AudioStream:
     """The track with what its ADTS headers say in its parameters instead; any other track as it is."""
-    with open_template(stream.template) as source:
+    with open_codec_params(stream.codec_params) as source:
         first = next(packet for packet in source.demux(audio=0) if packet.size)
         if stream.codec != "aac" or not _adts_header(bytes(first)):
             return stream
@@ -176,13 +176,13 @@ def without_adts(stream: AudioStream) -> AudioStream:
         with av.open(buffer, "w", format="matroska") as output:
             first.stream = output.add_stream_from_template(source.streams.audio[0])
             output.mux(first)
-    return replace(stream, template=buffer.getvalue())
+    return replace(stream, codec_params=buffer.getvalue())
 
 
 def copy_mime(stream: AudioStream) -> str:
     """The MIME type of the track copied into MP4, or '' if no browser plays that."""
     if stream.codec == "aac":
-        with open_template(stream.template) as container:
+        with open_codec_params(stream.codec_params) as container:
             extradata = container.streams.audio[0].codec_context.extradata or b"\x10"
         # The first five bits of the AudioSpecificConfig are the object type: 2 is AAC-LC, 5 HE-AAC.
         codec = f"mp4a.40.{extradata[0] >> 3}"
@@ -197,7 +197,7 @@ def copy_mime(stream: AudioStream) -> str:
 
 def _is_layer_3(stream: AudioStream) -> bool:
     """Whether what is called MP3 is: some files hold Layer II under that name, which browsers do not play."""
-    with open_template(stream.template) as source:
+    with open_codec_params(stream.codec_params) as source:
         header = next(bytes(packet) for packet in source.demux(audio=0) if packet.size)
     return header[1] & 0b110 == 0b010
 
@@ -213,8 +213,8 @@ def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
     rate = stream.sample_rate
     times = _sample_times(stream, packets)
     buffer = io.BytesIO()
-    with open_template(stream.template) as template, _open_output(buffer) as output:
-        target = output.add_stream_from_template(template.streams.audio[0])
+    with open_codec_params(stream.codec_params) as codec_params, _open_output(buffer) as output:
+        target = output.add_stream_from_template(codec_params.streams.audio[0])
         for packet, time, until in zip(packets, times, [*times[1:], None], strict=True):
             copied = av.Packet(packet.data)
             copied.stream = target
@@ -269,8 +269,8 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
     """Frames of planar 32-bit float at ``rate``, pts in samples from the first picture."""
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     tick = Fraction(1, 1_000_000)
-    with open_template(stream.template) as template:
-        decoder = template.streams.audio[0].codec_context
+    with open_codec_params(stream.codec_params) as codec_params:
+        decoder = codec_params.streams.audio[0].codec_context
         for source in packets:
             packet = packet_of(source.data)
             packet.time_base = tick

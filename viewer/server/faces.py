@@ -23,7 +23,7 @@ from facepaint.jobs.status import JobStatus
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import Whom
+from facepaint.looks.selection import FaceSelection
 from facepaint.records import keys
 from facepaint.records.job import VideoStream
 from facepaint.records.tracks import Person, TrackedFace, TrackedSegment
@@ -108,15 +108,15 @@ def people(request: Request) -> Response:
             _person(clock, person, portrayed=keys.portrait(job_id, person.number) in portraits)
             for person in found.people
         ]
-    elif why := why_not_linked(status):
+    elif why := why_not_tracked(status):
         told |= {"state": "waiting", "why": why}
     else:
-        asked = _desk(request).is_asked(board.store, job_id, at_work="link-000000" in status.at_work)
+        asked = _desk(request).is_asked(board.store, job_id, at_work="track-000000" in status.at_work)
         told["state"] = "asked" if asked else "ready"
     return JSONResponse(told, headers=NO_STORE)
 
 
-def why_not_linked(status: JobStatus) -> str:
+def why_not_tracked(status: JobStatus) -> str:
     """What still keeps the people of a job from being told apart, in a sentence; '' if nothing does."""
     if status.job.video is None:
         return "the people of a job of pictures are not told apart"
@@ -124,7 +124,7 @@ def why_not_linked(status: JobStatus) -> str:
         resume = f"; `facepaint upload --resume {status.job.id} FILE` goes on with it"
         stopped = status.state == "abandoned"
         return f"people are told apart once the whole video is uploaded{resume if stopped else ''}"
-    done = status.detected + status.undetected
+    done = status.detected + status.detect_failed
     if done < status.total:
         return f"people are told apart once faces are looked for everywhere: {done} of {status.total} segments are done"
     return ""
@@ -182,7 +182,7 @@ async def _body(request: Request) -> bytes:
 
 def _ask_people(request: Request) -> Response:
     board, job_id = _own_board(request), job_id_of(request)
-    if why := why_not_linked(board.status(job_id)):
+    if why := why_not_tracked(board.status(job_id)):
         raise JobError(why)
     _desk(request).ask(board.store, job_id)
     return JSONResponse({"state": "asked"}, 202, headers=NO_STORE)
@@ -206,8 +206,8 @@ def look_of(body: bytes) -> Look:
     shape = "a look is filters, and the numbers of people to keep or to paint only"
     try:
         wish = _WISH.validate_json(body, strict=True)
-        whom = Whom(keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only})))
-        look = parse_look(wish.filters, whom)
+        selection = FaceSelection(keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only})))
+        look = parse_look(wish.filters, selection)
     except ValidationError as exc:
         raise HTTPException(422, shape) from exc
     except UsageError as exc:
@@ -222,7 +222,7 @@ def look_of(body: bytes) -> Look:
 def _filters() -> list[dict[str, Any]]:
     """The filters that a page can ask for: all but those that need a file."""
     return [
-        {"name": kind.name, "summary": kind.summary, "hides": kind.hides}
+        {"name": kind.name, "summary": kind.summary, "redacts": kind.redacts}
         for kind in CATALOGUE.values()
         if kind.option("sha256") is None
     ]
@@ -234,7 +234,7 @@ def _person(clock: Clock, person: Person, *, portrayed: bool) -> dict[str, Any]:
         "first_s": _seconds(clock, person.first),
         "last_s": _seconds(clock, person.last),
         "best_s": _seconds(clock, person.best_pts),
-        "doubtful": person.doubtful,
+        "low_confidence": person.low_confidence,
         "portrayed": portrayed,
     }
 

@@ -221,7 +221,7 @@ def playlist_audio(request: Request) -> Response:
 def _ready(request: Request, status: JobStatus) -> tuple[int, frozenset[int]]:
     """How many segments from the first on are painted or were given up, and which were given up."""
     look = request.path_params["look"]
-    failed = status.keys.unpainted[look]
+    failed = status.keys.paint_failed[look]
     listed = first_missing(status.keys.painted[look] | failed)
     return first_missing(board_of(request).painted_segments(status, look, listed) | failed), failed
 

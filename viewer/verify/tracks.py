@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media.codec_params import make_template
+from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import open_media
 from viewer.save.mux import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
@@ -124,7 +124,7 @@ def sound_tracks(path: Path) -> tuple[list[int], list[str]]:
             if packet.size and packet.stream_index in waiting:
                 waiting.remove(packet.stream_index)
                 try:
-                    make_template(packet.stream, packet)
+                    write_codec_params(packet.stream, packet)
                     tracks.append(packet.stream_index)
                 except UnreadableMedia:
                     refused.append(packet.stream.codec_context.name)

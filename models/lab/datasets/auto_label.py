@@ -22,7 +22,7 @@ from facepaint.detectors.labels import (
 )
 from facepaint.devices import Device
 from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
-from facepaint.media.images import STILLS, is_animated, open_picture
+from facepaint.media.images import STILLS, is_animated, open_image
 from facepaint.media.open import check_file
 from models import DetectorModel, find_model
 from models.detector import Detector, Pixels, Size
@@ -319,7 +319,7 @@ def _is_video(path: Path) -> bool:
         return False
     check_file(path)
     try:
-        with open_picture(path, str(path), formats=STILLS) as picture:
+        with open_image(path, str(path), formats=STILLS) as picture:
             return is_animated(picture)
     except NoPicture:
         return True

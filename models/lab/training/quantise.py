@@ -93,7 +93,7 @@ def _quantise(source: Path, target: Path, pictures: quantization.CalibrationData
     )
 
 
-class _Pictures(quantization.CalibrationDataReader):  # type: ignore[misc]  # has no types
+class _Pictures(quantization.CalibrationDataReader):
     """Pictures as the detector gets them, one at a time."""
 
     def __init__(self, folder: Path, pictures: Sequence[LabelledPicture], name: str) -> None:

@@ -65,7 +65,7 @@ def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(queue: Que
     with make_app(settings).connection_for_read() as connection:
         held = connection.SimpleQueue("detect").get(timeout=5)  # never acknowledged
         assert queue.length() == 1
-        queue.hand_out_again()
+        queue.redeliver_unacked()
         assert queue.length() == 2
         assert [index for _, _, index in _consume(settings, 2)] == [0, 1]
         held.reject()
@@ -74,7 +74,7 @@ def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(queue: Que
 def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Settings) -> None:
     queue.detect(JOB, 0)
     _consume(settings, 1)
-    queue.hand_out_again()
+    queue.redeliver_unacked()
     assert queue.length() == 0
 
 

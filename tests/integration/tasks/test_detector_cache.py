@@ -22,7 +22,7 @@ from facepaint.errors import DeviceError, FacepaintError, InputError, ServiceErr
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Scores
+from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Thresholds
 from facepaint.records.faces import Faces
 from facepaint.records.job import DetectorSpec, Job
 from facepaint.records.results import Failed, Painted
@@ -33,7 +33,7 @@ from models import shipped_model
 from models.providers import Runtime
 from tasks.detect import load_detector
 from tasks.detector_cache import model_of
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import WorkerContext, run_detect, run_paint
 from tests.support.networks import tiny_network
 
 LOOK = parse_look(["sunglasses"])
@@ -61,12 +61,12 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
-    return Workbench(store, queue, settings)
+def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
+    return WorkerContext(store, queue, settings)
 
 
-def upload(bench: Workbench, clip: Path, detector: object, filters: str = "sunglasses") -> str:
-    settings = bench.settings.model_copy(update={"detector": str(detector)})
+def upload(context: WorkerContext, clip: Path, detector: object, filters: str = "sunglasses") -> str:
+    settings = context.settings.model_copy(update={"detector": str(detector)})
     return Client(settings).upload(clip, [filters]).job_id
 
 
@@ -74,66 +74,66 @@ def kept() -> list[str]:
     return sorted(path.name for path in tasks.detector_cache._kept_folder().iterdir())
 
 
-def test_the_workers_find_faces_with_the_users_file(bench: Workbench, clip: Path, weights: Path) -> None:
-    job_id = upload(bench, clip, weights)
+def test_the_workers_find_faces_with_the_users_file(context: WorkerContext, clip: Path, weights: Path) -> None:
+    job_id = upload(context, clip, weights)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
-    assert bench.store.get(keys.detector(sha256)) == weights.read_bytes()
-    spec = bench.store.get_record(keys.job(job_id), Job).detector
+    assert context.store.get(keys.detector(sha256)) == weights.read_bytes()
+    spec = context.store.get_record(keys.job(job_id), Job).detector
     assert spec.card == DetectorCard("mine", "facepaint", sha256=sha256)
     weights.unlink()
-    made = run_detect(bench, job_id, 0)
+    made = run_detect(context, job_id, 0)
     assert made is not None
     assert made.detector == spec.label == f"mine@{sha256[:12]}"
     assert kept() == [f"{sha256}.onnx"]
-    ours = run_detect(bench, upload(bench, clip, DEFAULT_DETECTOR), 0)
+    ours = run_detect(context, upload(context, clip, DEFAULT_DETECTOR), 0)
     assert ours is not None
     assert made.frames == ours.frames
-    painted = run_paint(bench, job_id, 0, LOOK.id)
+    painted = run_paint(context, job_id, 0, LOOK.id)
     assert painted is not None
     assert painted.faces >= painted.frames
 
 
-def test_pictures_too(bench: Workbench, weights: Path, tmp_path: Path) -> None:
+def test_pictures_too(context: WorkerContext, weights: Path, tmp_path: Path) -> None:
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "portrait.png")
-    write_card(card_beside(weights), DetectorCard("mine", "facepaint", stickers=Scores(0.95, 0.5)))
-    client = Client(bench.settings.model_copy(update={"detector": str(weights)}))
-    job_id = client.upload_pictures([tmp_path / "portrait.png"], LOOK).job_id
-    made = run_detect(bench, job_id, 0)
+    write_card(card_beside(weights), DetectorCard("mine", "facepaint", stickers=Thresholds(0.95, 0.5)))
+    client = Client(context.settings.model_copy(update={"detector": str(weights)}))
+    job_id = client.upload_images([tmp_path / "portrait.png"], LOOK).job_id
+    made = run_detect(context, job_id, 0)
     assert made is not None
     assert made.detector.startswith("mine@")
     assert made.frames[0].faces[0].score > 0.8
-    painted = run_paint(bench, job_id, 0, LOOK.id)
+    painted = run_paint(context, job_id, 0, LOOK.id)
     assert painted is not None
     assert painted.faces == 0, "the card asks for more"
 
 
 @pytest.mark.slow
-def test_scores_count_by_the_cards_working_points(bench: Workbench, clip: Path, weights: Path) -> None:
-    sure = DetectorCard("mine", "facepaint", stickers=Scores(0.99, 0.98), hiding=Scores(0.99, 0.6))
+def test_scores_count_by_the_cards_working_points(context: WorkerContext, clip: Path, weights: Path) -> None:
+    sure = DetectorCard("mine", "facepaint", stickers=Thresholds(0.99, 0.98), hiding=Thresholds(0.99, 0.6))
     write_card(card_beside(weights), sure)
-    job_id = upload(bench, clip, weights)
-    made = run_detect(bench, job_id, 0)
+    job_id = upload(context, clip, weights)
+    made = run_detect(context, job_id, 0)
     assert made is not None
     scores = [face.score for frame in made.frames for face in frame.faces]
     assert min(scores) >= 0.6
-    painted = run_paint(bench, job_id, 0, LOOK.id)
+    painted = run_paint(context, job_id, 0, LOOK.id)
     assert painted is not None
     assert painted.faces == 0
 
 
-def test_weights_outlive_a_job_that_others_share_them_with(bench: Workbench, clip: Path, weights: Path) -> None:
-    first, second = upload(bench, clip, weights), upload(bench, clip, weights)
-    Client(bench.settings).delete(first)
-    assert [row.key for row in bench.store.list("detectors/")] == [keys.detector(_sha256(weights))]
-    assert run_detect(bench, second, 0) is not None
+def test_weights_outlive_a_job_that_others_share_them_with(context: WorkerContext, clip: Path, weights: Path) -> None:
+    first, second = upload(context, clip, weights), upload(context, clip, weights)
+    Client(context.settings).delete(first)
+    assert [row.key for row in context.store.list("detectors/")] == [keys.detector(_sha256(weights))]
+    assert run_detect(context, second, 0) is not None
 
 
 def test_weights_that_were_damaged_in_the_storage_are_mended_by_the_next_upload(
-    bench: Workbench, clip: Path, weights: Path
+    context: WorkerContext, clip: Path, weights: Path
 ) -> None:
-    upload(bench, clip, weights)
-    bench.store.put(keys.detector(_sha256(weights)), b"damaged")
-    assert run_detect(bench, upload(bench, clip, weights), 0) is not None
+    upload(context, clip, weights)
+    context.store.put(keys.detector(_sha256(weights)), b"damaged")
+    assert run_detect(context, upload(context, clip, weights), 0) is not None
 
 
 def _sha256(path: Path) -> str:
@@ -159,44 +159,44 @@ STORED = {
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_what_a_strangers_client_stored_is_checked_by_the_worker(bench: Workbench, kind: str) -> None:
+def test_what_a_strangers_client_stored_is_checked_by_the_worker(context: WorkerContext, kind: str) -> None:
     data, message = STORED[kind]
     sha256 = hashlib.sha256(b"" if data in (None, b"other") else data).hexdigest()
-    bench.store.make_bucket()
+    context.store.make_bucket()
     if data is not None:
-        bench.store.put(keys.detector(sha256), data)
+        context.store.put(keys.detector(sha256), data)
     spec = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256=sha256))
     with pytest.raises(FacepaintError) as caught:
-        load_detector(model_of(spec, bench.store), 0.1, 64, 64, Runtime("cpu"))
+        load_detector(model_of(spec, context.store), 0.1, 64, 64, Runtime("cpu"))
     assert message.format(short=sha256[:12]) in str(caught.value)
     assert not isinstance(caught.value, ServiceError | DeviceError), "another try would not help"
 
 
 def test_a_job_whose_detector_is_none_is_given_up_and_hidden(
-    bench: Workbench, clip: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256="0" * 64))
     monkeypatch.setattr("uploader.upload.store_detector", lambda *_: bad)
-    job_id = upload(bench, clip, DEFAULT_DETECTOR, COVERED)
-    assert run_detect(bench, job_id, 0) is None
-    failed = bench.store.get_record(keys.faces_failed(job_id, 0), Failed)
+    job_id = upload(context, clip, DEFAULT_DETECTOR, COVERED)
+    assert run_detect(context, job_id, 0) is None
+    failed = context.store.get_record(keys.faces_failed(job_id, 0), Failed)
     assert failed.reason == "the weights of detector 'bad@000000000000' are not in the storage: upload again"
-    painted = run_paint(bench, job_id, 0, parse_look([COVERED]).id)
+    painted = run_paint(context, job_id, 0, parse_look([COVERED]).id)
     assert painted is not None
     with av.open(
-        io.BytesIO(bench.store.get(keys.painted_data(job_id, parse_look([COVERED]).id, painted.name)))
+        io.BytesIO(context.store.get(keys.painted_data(job_id, parse_look([COVERED]).id, painted.name)))
     ) as file:
         for frame in file.decode(video=0):
             rgb = frame.to_ndarray(format="rgb24")
             assert np.ptp(rgb, axis=(0, 1)).max() < 8, "all of every frame is hidden"
 
 
-def test_a_name_in_a_job_is_no_path_on_the_worker(bench: Workbench, weights: Path) -> None:
+def test_a_name_in_a_job_is_no_path_on_the_worker(context: WorkerContext, weights: Path) -> None:
     for name in (str(weights), "yunet"):
         with pytest.raises(UsageError, match="unknown detector"):
-            model_of(DetectorSpec(name), bench.store)
+            model_of(DetectorSpec(name), context.store)
     with pytest.raises(UsageError, match="names no weights"):
-        model_of(DetectorSpec("x", card=DetectorCard("x", "yunet")), bench.store)
+        model_of(DetectorSpec("x", card=DetectorCard("x", "yunet")), context.store)
 
 
 def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
@@ -209,48 +209,50 @@ def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
     return DetectorSpec(found.card.name, card=found.card)
 
 
-def test_fetched_detectors_are_bounded(bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    specs = [_stored(bench.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
+def test_fetched_detectors_are_bounded(context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = [_stored(context.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
     size = (tmp_path / "own.onnx").stat().st_size
     monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", int(2.5 * size))
-    paths = [model_of(spec, bench.store).weights for spec in specs[:2]]
+    paths = [model_of(spec, context.store).weights for spec in specs[:2]]
     for age, path in enumerate(paths):
         os.utime(path, ns=(10**18 - age, path.stat().st_mtime_ns))
-    model_of(specs[1], bench.store)
-    paths.append(model_of(specs[2], bench.store).weights)
+    model_of(specs[1], context.store)
+    paths.append(model_of(specs[2], context.store).weights)
     assert kept() == sorted(path.name for path in paths[1:]), "the first was unused for longest"
     monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", 1)
-    assert model_of(specs[0], bench.store).weights.exists()
+    assert model_of(specs[0], context.store).weights.exists()
     assert kept() == [paths[0].name], "the one that is needed stays"
 
 
-def test_a_fetched_detector_that_was_changed_is_fetched_again(bench: Workbench, tmp_path: Path) -> None:
-    spec = _stored(bench.store, tmp_path / "own.onnx", 1)
-    path = model_of(spec, bench.store).weights
+def test_a_fetched_detector_that_was_changed_is_fetched_again(context: WorkerContext, tmp_path: Path) -> None:
+    spec = _stored(context.store, tmp_path / "own.onnx", 1)
+    path = model_of(spec, context.store).weights
     path.write_bytes(b"changed")
-    assert model_of(spec, bench.store).weights.read_bytes() == (tmp_path / "own.onnx").read_bytes()
+    assert model_of(spec, context.store).weights.read_bytes() == (tmp_path / "own.onnx").read_bytes()
     assert kept() == [path.name]
 
 
 def test_a_container_whose_disk_is_read_only_keeps_detectors_among_its_temporary_files(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "no-folder").write_text("")
     (tmp_path / "tmp").mkdir()
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path / "no-folder"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    path = model_of(_stored(bench.store, tmp_path / "own.onnx", 1), bench.store).weights
+    path = model_of(_stored(context.store, tmp_path / "own.onnx", 1), context.store).weights
     assert path.parent == tmp_path / "tmp" / f"facepaint-{os.getuid()}"
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(bench: Workbench, clip: Path, tmp_path: Path) -> None:
+def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(
+    context: WorkerContext, clip: Path, tmp_path: Path
+) -> None:
     (tmp_path / "text.onnx").write_text("a text")
     with pytest.raises(InputError, match="is no ONNX file"):
-        upload(bench, clip, tmp_path / "text.onnx")
+        upload(context, clip, tmp_path / "text.onnx")
     with pytest.raises(UsageError, match="unknown detector 'typo'"):
-        upload(bench, clip, "typo")
-    assert not list(bench.store.list(""))
+        upload(context, clip, "typo")
+    assert not list(context.store.list(""))
 
 
 @pytest.mark.slow

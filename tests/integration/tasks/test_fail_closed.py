@@ -22,7 +22,7 @@ from tasks.detect import detect_segment
 from tasks.paint import Result, paint_segment
 from tasks.video.canvas import Canvas
 from tasks.video.normalize import Upright
-from tasks.video.painter import Brush
+from tasks.video.painter import FramePainter
 from tests.support.cut_clip import CutClip, cut_clip
 from uploader.upload import new_job
 
@@ -70,21 +70,21 @@ def with_frame(faces: Faces, number: int, frame: FrameFaces | None) -> Faces:
 
 
 NOWHERE = Candidate(0.9, (float("nan"), 0.0, 10.0, 10.0), (5.0,) * 10)
-BESIDE = Candidate(0.9, (40.0, 40.0, 80.0, 90.0), (*(60.0,) * 9, float("inf")))
+PRIORITY_INTERACTIVE = Candidate(0.9, (40.0, 40.0, 80.0, 90.0), (*(60.0,) * 9, float("inf")))
 
 DOUBTS: dict[str, Callable[[FrameFaces], FrameFaces | None]] = {
     "its detection failed": lambda frame: replace(frame, status="failed"),
     "it was skipped by an older version": lambda frame: replace(frame, status="skipped", faces=()),
     "the record lacks it": lambda _: None,
     "a box is no number": lambda frame: replace(frame, faces=(NOWHERE, *frame.faces)),
-    "a landmark is no number": lambda frame: replace(frame, faces=(*frame.faces, BESIDE)),
+    "a landmark is no number": lambda frame: replace(frame, faces=(*frame.faces, PRIORITY_INTERACTIVE)),
 }
 
 
 @pytest.mark.parametrize("why", DOUBTS)
 def test_a_frame_in_doubt_is_hidden_whole(detected: Detected, why: str) -> None:
-    doubtful = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
-    result = detected.painted(doubtful)
+    low_confidence = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
+    result = detected.painted(low_confidence)
     assert hidden_whole(result) == [4]
     assert result.record.notes == ("1 frame hidden whole: its faces are not known",)
 
@@ -133,7 +133,7 @@ def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -
     canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
     face = Face((20.0, 20.0, 60.0, 70.0), (), 0.9)
     painter = Painter(((parse_filter("blur"), Raising()),))
-    brush = Brush(canvas, painter, True, {0, 1, 2}, [])
+    brush = FramePainter(canvas, painter, True, {0, 1, 2}, [])
     spread = []
     for pts, frame in enumerate(frames()):
         frame.pts = pts
@@ -146,6 +146,6 @@ def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -
 def test_a_sticker_that_raises_is_an_error(detected: Detected) -> None:
     assert detected.job.video is not None
     canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
-    brush = Brush(canvas, Painter(((parse_filter("dog"), Raising()),)), False, (), [])
+    brush = FramePainter(canvas, Painter(((parse_filter("dog"), Raising()),)), False, (), [])
     with pytest.raises(IndexError):
         brush.paint(next(frames()), [Face((20.0, 20.0, 60.0, 70.0), (), 0.9)], 2.0)

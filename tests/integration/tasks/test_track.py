@@ -16,14 +16,14 @@ from PIL import Image
 import tasks.track
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
-from facepaint.errors import InputError, NotYet, UsageError
+from facepaint.errors import InputError, PartialProgress, UsageError
 from facepaint.jobs.maintenance import resume_job
 from facepaint.jobs.people import ask_for_people
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import job_status
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import Whom
+from facepaint.looks.selection import FaceSelection
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.faces import Faces
@@ -32,16 +32,16 @@ from facepaint.records.results import Claim, Failed, Painted
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.context import Workbench
+from tasks.context import WorkerContext
 from tasks.portraits import plain_portrait
-from tasks.track import run_link, run_portraits
+from tasks.track import run_portraits, run_track
 from tasks.work import run_detect, run_paint
 from tests.support.media_compare import read_video
 from viewer.save.save import save
 
 SEGMENTS = 3
 
-KEEP_1 = parse_look(["fill"], Whom(keep=(1,)))
+KEEP_1 = parse_look(["fill"], FaceSelection(keep=(1,)))
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,8 @@ def _nothing_kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
-    return Workbench(store, queue, settings.model_copy(update={"segment_s": 1.0}))
+def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
+    return WorkerContext(store, queue, settings.model_copy(update={"segment_s": 1.0}))
 
 
 @pytest.fixture(scope="module")
@@ -69,16 +69,16 @@ def found() -> list[bytes]:
 
 
 @pytest.fixture
-def detected(clip: Path, found: list[bytes], bench: Workbench) -> str:
+def detected(clip: Path, found: list[bytes], context: WorkerContext) -> str:
     """A job with one look that names somebody, all of its faces found; its messages are thrown away."""
-    job_id = Client(bench.settings).upload(clip, KEEP_1).job_id
+    job_id = Client(context.settings).upload(clip, KEEP_1).job_id
     if not found:
         for index in range(SEGMENTS):
-            run_detect(bench, job_id, index)
-            found.append(bench.store.get(keys.faces(job_id, index)))
+            run_detect(context, job_id, index)
+            found.append(context.store.get(keys.faces(job_id, index)))
     for index, faces in enumerate(found):
-        bench.store.put(keys.faces(job_id, index), faces)
-    take(bench.queue)
+        context.store.put(keys.faces(job_id, index), faces)
+    take(context.queue)
     return job_id
 
 
@@ -100,52 +100,52 @@ def paints() -> list[tuple[str, int | None]]:
     return [("paint", index) for index in range(SEGMENTS)]
 
 
-def painted(bench: Workbench, job_id: str, index: int, look: Look = KEEP_1) -> Painted | None:
-    return bench.store.find_record(keys.painted(job_id, look.id, index), Painted)
+def painted(context: WorkerContext, job_id: str, index: int, look: Look = KEEP_1) -> Painted | None:
+    return context.store.find_record(keys.painted(job_id, look.id, index), Painted)
 
 
-def people_of(bench: Workbench, job_id: str) -> People:
-    return bench.store.get_record(keys.tracks(job_id), People)
+def people_of(context: WorkerContext, job_id: str) -> People:
+    return context.store.get_record(keys.tracks(job_id), People)
 
 
-def tracks_of(bench: Workbench, job_id: str) -> list[bytes]:
-    return [bench.store.get(keys.tracked(job_id, index)) for index in range(SEGMENTS)]
+def tracks_of(context: WorkerContext, job_id: str) -> list[bytes]:
+    return [context.store.get(keys.tracked(job_id, index)) for index in range(SEGMENTS)]
 
 
-def test_a_look_that_names_people_waits_for_the_link(clip: Path, bench: Workbench) -> None:
-    job_id = Client(bench.settings).upload(clip, KEEP_1).job_id
-    other = repaint(bench.store, bench.queue, job_id, parse_look(["crown"]))
-    take(bench.queue)
+def test_a_look_that_names_people_waits_for_the_link(clip: Path, context: WorkerContext) -> None:
+    job_id = Client(context.settings).upload(clip, KEEP_1).job_id
+    other = repaint(context.store, context.queue, job_id, parse_look(["crown"]))
+    take(context.queue)
     for index in (2, 0):
-        run_detect(bench, job_id, index)
-    assert run_link(bench, job_id) is None, "not everything is looked at"
-    assert take(bench.queue) == []
-    run_detect(bench, job_id, 1)
-    assert take(bench.queue) == [("link", None), *paints()], "the look that names nobody goes ahead"
-    run_paint(bench, job_id, 0, KEEP_1.id)
-    assert painted(bench, job_id, 0) is None
-    assert take(bench.queue) == [("link", None)], "what is lost is asked for again"
-    run_paint(bench, job_id, 0, other)
-    assert painted(bench, job_id, 0, parse_look(["crown"])) is not None
-    assert run_link(bench, job_id) is not None
-    segments = {person.best_segment for person in people_of(bench, job_id).people}
-    assert take(bench.queue) == [*paints(), *(("portraits", index) for index in sorted(segments))]
-    assert run_link(bench, job_id) is None, "it stands"
+        run_detect(context, job_id, index)
+    assert run_track(context, job_id) is None, "not everything is looked at"
+    assert take(context.queue) == []
+    run_detect(context, job_id, 1)
+    assert take(context.queue) == [("track", None), *paints()], "the look that names nobody goes ahead"
+    run_paint(context, job_id, 0, KEEP_1.id)
+    assert painted(context, job_id, 0) is None
+    assert take(context.queue) == [("track", None)], "what is lost is asked for again"
+    run_paint(context, job_id, 0, other)
+    assert painted(context, job_id, 0, parse_look(["crown"])) is not None
+    assert run_track(context, job_id) is not None
+    segments = {person.best_segment for person in people_of(context, job_id).people}
+    assert take(context.queue) == [*paints(), *(("portraits", index) for index in sorted(segments))]
+    assert run_track(context, job_id) is None, "it stands"
 
 
 def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
-    bench: Workbench, detected: str, clip: Path, tmp_path: Path
+    context: WorkerContext, detected: str, clip: Path, tmp_path: Path
 ) -> None:
-    run_link(bench, detected)
-    assert [person.number for person in people_of(bench, detected).certain] == [1, 2]
+    run_track(context, detected)
+    assert [person.number for person in people_of(context, detected).certain] == [1, 2]
     for index in range(SEGMENTS):
-        run_paint(bench, detected, index, KEEP_1.id)
-    save(bench.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
+        run_paint(context, detected, index, KEEP_1.id)
+    save(context.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
     before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
     frames = [
         (frame, face)
         for index in range(SEGMENTS)
-        for frame in bench.store.get_record(keys.tracked(detected, index), TrackedSegment).frames
+        for frame in context.store.get_record(keys.tracked(detected, index), TrackedSegment).frames
         for face in frame.faces
         if face.row is not None and face.score > 0.6
     ]
@@ -158,90 +158,92 @@ def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
         assert changed < 0.02 if face.person == 1 else changed > 0.3, (number, face.person, changed)
 
 
-def test_linking_goes_on_in_several_messages(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_link(bench, detected)
-    whole = tracks_of(bench, detected), people_of(bench, detected)
-    bench.store.delete(keys.tracks(detected))
+def test_linking_goes_on_in_several_messages(
+    context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_track(context, detected)
+    whole = tracks_of(context, detected), people_of(context, detected)
+    context.store.delete(keys.tracks(detected))
     for index in range(SEGMENTS):
-        bench.store.delete(keys.tracked(detected, index))
+        context.store.delete(keys.tracked(detected, index))
     monkeypatch.setattr(tasks.track, "ATTEMPT_S", -1.0)
     monkeypatch.setattr(tasks.track, "TOGETHER", 1)
     messages = 0
-    while not bench.store.exists(keys.tracks(detected)):
+    while not context.store.exists(keys.tracks(detected)):
         messages += 1
         try:
-            run_link(bench, detected)
-        except NotYet:
-            assert not list(bench.store.list(f"{keys.prefix(detected)}claims/")), "nobody is at work"
+            run_track(context, detected)
+        except PartialProgress:
+            assert not list(context.store.list(f"{keys.prefix(detected)}claims/")), "nobody is at work"
         if messages == 3:
             tasks.track._kept = None  # the next message goes to another process
     assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, "read, read again elsewhere, numbered, written, ended"
-    assert (tracks_of(bench, detected), people_of(bench, detected)) == whole
+    assert (tracks_of(context, detected), people_of(context, detected)) == whole
 
 
-def crashed(bench: Workbench, job_id: str) -> None:
+def crashed(context: WorkerContext, job_id: str) -> None:
     """As many workers died of linking as are allowed to."""
     ago = datetime.now(UTC) - timedelta(seconds=1000)
-    bench.store.put_record(keys.claim(job_id, "link", 0), Claim("dead", bench.settings.max_tries, ago))
+    context.store.put_record(keys.claim(job_id, "track", 0), Claim("dead", context.settings.max_tries, ago))
 
 
-def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(bench: Workbench, detected: str) -> None:
-    crashed(bench, detected)
-    run_link(bench, detected)
-    reason = bench.store.get_record(keys.tracks_failed(detected), Failed).reason
-    assert take(bench.queue) == paints()
-    run_paint(bench, detected, 0, KEEP_1.id)
-    record = painted(bench, detected, 0)
+def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(context: WorkerContext, detected: str) -> None:
+    crashed(context, detected)
+    run_track(context, detected)
+    reason = context.store.get_record(keys.tracks_failed(detected), Failed).reason
+    assert take(context.queue) == paints()
+    run_paint(context, detected, 0, KEEP_1.id)
+    record = painted(context, detected, 0)
     assert record is not None
     assert record.notes == (f"every face is hidden: who is where is not known ({reason})",)
     with pytest.raises(Exception, match="was given up"):
-        ask_for_people(bench.store, bench.queue, detected)
+        ask_for_people(context.store, context.queue, detected)
 
-    resume_job(bench.store, bench.queue, detected)
-    assert take(bench.queue) == [("link", None)]
-    run_link(bench, detected)
-    run_paint(bench, detected, 0, KEEP_1.id)
-    again = painted(bench, detected, 0)
+    resume_job(context.store, context.queue, detected)
+    assert take(context.queue) == [("track", None)]
+    run_track(context, detected)
+    run_paint(context, detected, 0, KEEP_1.id)
+    again = painted(context, detected, 0)
     assert again is not None
     assert again.notes == ()
 
 
-def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(bench: Workbench, detected: str) -> None:
+def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(context: WorkerContext, detected: str) -> None:
     look = parse_look(["dog@2"])
-    repaint(bench.store, bench.queue, detected, look)
-    crashed(bench, detected)
-    run_link(bench, detected)
-    run_paint(bench, detected, 0, look.id)
-    failed = bench.store.get_record(keys.painted_failed(detected, look.id, 0), Failed)
+    repaint(context.store, context.queue, detected, look)
+    crashed(context, detected)
+    run_track(context, detected)
+    run_paint(context, detected, 0, look.id)
+    failed = context.store.get_record(keys.painted_failed(detected, look.id, 0), Failed)
     assert failed.reason == "who is where in the video is not known: its worker died or hung 3 times"
 
 
-def test_people_keep_their_numbers_when_a_part_is_looked_at_again(bench: Workbench, detected: str) -> None:
+def test_people_keep_their_numbers_when_a_part_is_looked_at_again(context: WorkerContext, detected: str) -> None:
     """``--keep 1`` must not come to mean someone else."""
-    faces = bench.store.get(keys.faces(detected, 0))
-    bench.store.delete(keys.faces(detected, 0))
-    bench.store.put_record(keys.faces_failed(detected, 0), Failed(0, "its worker died", 3))
-    run_link(bench, detected)
-    take(bench.queue)
-    before = people_of(bench, detected)
+    faces = context.store.get(keys.faces(detected, 0))
+    context.store.delete(keys.faces(detected, 0))
+    context.store.put_record(keys.faces_failed(detected, 0), Failed(0, "its worker died", 3))
+    run_track(context, detected)
+    take(context.queue)
+    before = people_of(context, detected)
     # As if they had been numbered the other way round.
     swapped = People(tuple(p for p in _renumbered(before)), before.segments)
-    bench.store.put_record(keys.tracks(detected), swapped)
-    resume_job(bench.store, bench.queue, detected)
-    assert not bench.store.exists(keys.tracks(detected))
-    assert take(bench.queue) == [("detect", 0)]
-    bench.store.put(keys.faces(detected, 0), faces)
-    run_link(bench, detected)
-    after = people_of(bench, detected)
+    context.store.put_record(keys.tracks(detected), swapped)
+    resume_job(context.store, context.queue, detected)
+    assert not context.store.exists(keys.tracks(detected))
+    assert take(context.queue) == [("detect", 0)]
+    context.store.put(keys.faces(detected, 0), faces)
+    run_track(context, detected)
+    after = people_of(context, detected)
     assert [person.number for person in after.certain] == [1, 2]
     middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.certain}
     assert middles[1] > middles[2], "who had number 1 was the one on the right"
     for person in after.certain:
-        frames = bench.store.get_record(keys.tracked(detected, person.best_segment), TrackedSegment).frames
+        frames = context.store.get_record(keys.tracked(detected, person.best_segment), TrackedSegment).frames
         (frame,) = (frame for frame in frames if frame.pts == person.best_pts)
         (face,) = (face for face in frame.faces if face.person == person.number)
         assert abs((face.box[0] + face.box[2]) / 2 - middles[person.number]) < 10
-    assert not bench.store.exists(keys.tracks_before(detected))
+    assert not context.store.exists(keys.tracks_before(detected))
 
 
 def _renumbered(people: People) -> list[Person]:
@@ -250,103 +252,105 @@ def _renumbered(people: People) -> list[Person]:
     return sorted(renumbered, key=lambda person: person.number)
 
 
-def test_faces_found_again_in_another_order_are_nobodys(bench: Workbench, detected: str) -> None:
-    run_link(bench, detected)
-    record = bench.store.get_record(keys.faces(detected, 1), Faces)
-    bench.store.put_record(keys.faces(detected, 1), Faces(1, record.frames, record.detector, "another", worker="late"))
-    run_paint(bench, detected, 1, KEEP_1.id)
-    made = painted(bench, detected, 1)
+def test_faces_found_again_in_another_order_are_nobodys(context: WorkerContext, detected: str) -> None:
+    run_track(context, detected)
+    record = context.store.get_record(keys.faces(detected, 1), Faces)
+    context.store.put_record(
+        keys.faces(detected, 1), Faces(1, record.frames, record.detector, "another", worker="late")
+    )
+    run_paint(context, detected, 1, KEEP_1.id)
+    made = painted(context, detected, 1)
     assert made is not None
     assert made.notes == ("some faces were found again since people were numbered: nobody is known by them",)
 
 
 @pytest.mark.slow
-def test_portraits_show_faces(bench: Workbench, detected: str) -> None:
-    run_link(bench, detected)
-    people = people_of(bench, detected)
-    source = bench.store.get(keys.source(detected, people.people[1].best_segment))
-    bench.store.put(keys.source(detected, people.people[1].best_segment), b"\0" * len(source))
+def test_portraits_show_faces(context: WorkerContext, detected: str) -> None:
+    run_track(context, detected)
+    people = people_of(context, detected)
+    source = context.store.get(keys.source(detected, people.people[1].best_segment))
+    context.store.put(keys.source(detected, people.people[1].best_segment), b"\0" * len(source))
     for index in range(SEGMENTS):
-        run_portraits(bench, detected, index)
-    portraits = [bench.store.get(keys.portrait(detected, person.number)) for person in people.people]
+        run_portraits(context, detected, index)
+    portraits = [context.store.get(keys.portrait(detected, person.number)) for person in people.people]
     for data in portraits:
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.format, picture.size) == ("JPEG", (160, 160))
     damaged = [person.best_segment == people.people[1].best_segment for person in people.people]
     assert [data == plain_portrait() for data in portraits] == damaged
-    assert not list(bench.store.list(f"{keys.prefix(detected)}claims/"))
+    assert not list(context.store.list(f"{keys.prefix(detected)}claims/"))
 
 
-def test_another_look_is_painted_from_the_faces_that_are_there(bench: Workbench, detected: str) -> None:
+def test_another_look_is_painted_from_the_faces_that_are_there(context: WorkerContext, detected: str) -> None:
     look = parse_look(["crown", "fill@2"])
-    assert repaint(bench.store, bench.queue, detected, look) == look.id
-    assert take(bench.queue) == [("link", None)]
-    run_link(bench, detected)
-    take(bench.queue)
+    assert repaint(context.store, context.queue, detected, look) == look.id
+    assert take(context.queue) == [("track", None)]
+    run_track(context, detected)
+    take(context.queue)
     for index in range(SEGMENTS):
-        run_paint(bench, detected, index, look.id)
-    assert repaint(bench.store, bench.queue, detected, look) == look.id
-    assert take(bench.queue) == [], "the same look again is no second one"
-    assert len(job_status(bench.store, detected).looks) == 2
-    repaint(bench.store, bench.queue, detected, parse_look(["mosaic"]))
-    assert take(bench.queue) == paints()
+        run_paint(context, detected, index, look.id)
+    assert repaint(context.store, context.queue, detected, look) == look.id
+    assert take(context.queue) == [], "the same look again is no second one"
+    assert len(job_status(context.store, detected).looks) == 2
+    repaint(context.store, context.queue, detected, parse_look(["mosaic"]))
+    assert take(context.queue) == paints()
     with pytest.raises(UsageError, match=r"nobody with the number 7 in this video: it has 2 people, 1 to 2, "):
-        repaint(bench.store, bench.queue, detected, parse_look(["dog@7"]))
+        repaint(context.store, context.queue, detected, parse_look(["dog@7"]))
 
 
 @pytest.mark.slow
-def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, bench: Workbench) -> None:
-    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
-    take(bench.queue)
-    run_detect(bench, job_id, 0)
-    look = parse_look(["blur"], Whom(only=(2,)))
-    repaint(bench.store, bench.queue, job_id, look)
-    assert take(bench.queue) == []
-    run_detect(bench, job_id, 1)
-    run_detect(bench, job_id, 2)
-    assert take(bench.queue) == [("link", None), *paints()]
+def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, context: WorkerContext) -> None:
+    job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
+    take(context.queue)
+    run_detect(context, job_id, 0)
+    look = parse_look(["blur"], FaceSelection(only=(2,)))
+    repaint(context.store, context.queue, job_id, look)
+    assert take(context.queue) == []
+    run_detect(context, job_id, 1)
+    run_detect(context, job_id, 2)
+    assert take(context.queue) == [("track", None), *paints()]
 
 
-def test_a_look_of_another_version_does_not_stop_the_others(bench: Workbench, detected: str) -> None:
-    bench.store.put(keys.look(detected, "0" * 12), b'{"schema": 2}')
-    run_detect(bench, detected, 1)
-    assert take(bench.queue) == [("link", None), *paints()]
+def test_a_look_of_another_version_does_not_stop_the_others(context: WorkerContext, detected: str) -> None:
+    context.store.put(keys.look(detected, "0" * 12), b'{"schema": 2}')
+    run_detect(context, detected, 1)
+    assert take(context.queue) == [("track", None), *paints()]
 
 
-def test_people_are_found_for_who_asks(bench: Workbench, clip: Path, tmp_path: Path) -> None:
+def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_path: Path) -> None:
     """And nobody else: a look that names nobody needs no link."""
-    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
+    job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     for index in range(SEGMENTS):
-        assert ask_for_people(bench.store, bench.queue, job_id) is None
-        run_detect(bench, job_id, index)
-    assert "link" not in {task for task, _ in take(bench.queue)}
-    assert ask_for_people(bench.store, bench.queue, job_id) is None
-    assert take(bench.queue) == [("link", None)]
-    run_link(bench, job_id)
-    people = ask_for_people(bench.store, bench.queue, job_id)
+        assert ask_for_people(context.store, context.queue, job_id) is None
+        run_detect(context, job_id, index)
+    assert "track" not in {task for task, _ in take(context.queue)}
+    assert ask_for_people(context.store, context.queue, job_id) is None
+    assert take(context.queue) == [("track", None)]
+    run_track(context, job_id)
+    people = ask_for_people(context.store, context.queue, job_id)
     assert people is not None
     assert len(people.certain) == 2
-    assert "paint" not in {task for task, _ in take(bench.queue)}
+    assert "paint" not in {task for task, _ in take(context.queue)}
 
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
-    pictures = Client(bench.settings).upload_pictures([tmp_path / "one.png"], ["blur"]).job_id
+    pictures = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
     with pytest.raises(InputError, match="is a list of pictures"):
-        ask_for_people(bench.store, bench.queue, pictures)
+        ask_for_people(context.store, context.queue, pictures)
     with pytest.raises(UsageError, match="people in pictures have no numbers"):
-        Client(bench.settings).upload_pictures([tmp_path / "one.png"], KEEP_1)
+        Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
     with pytest.raises(InputError, match="--region chooses a part of each picture"):
-        repaint(bench.store, bench.queue, pictures, KEEP_1)
+        repaint(context.store, context.queue, pictures, KEEP_1)
 
 
 @pytest.mark.slow
-def test_a_deleted_job_leaves_no_tracks(bench: Workbench, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_job_leaves_no_tracks(context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     linked = tasks.track._link
 
     def late(store: Store, job: Job, segments: int) -> People:
         people = linked(store, job, segments)
-        Client(bench.settings).delete(job.id)
+        Client(context.settings).delete(job.id)
         return people
 
     monkeypatch.setattr(tasks.track, "_link", late)
-    run_link(bench, detected)
-    assert not [row.key for row in bench.store.list(keys.prefix(detected))]
+    run_track(context, detected)
+    assert not [row.key for row in context.store.list(keys.prefix(detected))]

@@ -8,11 +8,11 @@ import pytest
 import facepaint.client
 import tasks.track
 from facepaint.client import Client
-from facepaint.errors import NotYet, UsageError
+from facepaint.errors import PartialProgress, UsageError
 from facepaint.jobs.maintenance import resume_job
 from facepaint.jobs.repaint import repaint
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import Whom, parse_whom
+from facepaint.looks.selection import FaceSelection, parse_selection
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.faces import Candidate, Faces, FrameFaces
@@ -20,8 +20,8 @@ from facepaint.records.results import Failed
 from facepaint.records.tracks import People, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.context import Workbench
-from tasks.track import run_link
+from tasks.context import WorkerContext
+from tasks.track import run_track
 from tasks.work import _who
 from tests.support.made_job import MadeJob, plain_job
 
@@ -35,8 +35,8 @@ def _nothing_kept() -> Iterator[None]:
 
 
 @pytest.fixture
-def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
-    return Workbench(store, queue, settings)
+def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
+    return WorkerContext(store, queue, settings)
 
 
 @pytest.fixture
@@ -60,81 +60,83 @@ def stored_faces(made: MadeJob) -> dict[int, bytes]:
     return {index: made.store.get(keys.faces(made.id, index)) for index in range(2)}
 
 
-def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(bench: Workbench, made: MadeJob) -> None:
+def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(context: WorkerContext, made: MadeJob) -> None:
     """A look can be asked for before there are numbers, and numbers can go when a part is looked at again."""
-    run_link(bench, made.id)
-    hidden = parse_look(["blur"], Whom(only=(7,)))
-    who, notes = _who(bench.store, made.id, hidden, stored_faces(made))
+    run_track(context, made.id)
+    hidden = parse_look(["blur"], FaceSelection(only=(7,)))
+    who, notes = _who(context.store, made.id, hidden, stored_faces(made))
     assert {who(made.times[0], row) for row in (0, 1)} == {None}, "nobody is known, so everybody is hidden"
     assert notes == ("every face is hidden: there is nobody with the number 7 in this video",)
-    for look in (parse_look(["blur"], Whom(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
-        who, notes = _who(bench.store, made.id, look, stored_faces(made))
+    for look in (parse_look(["blur"], FaceSelection(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
+        who, notes = _who(context.store, made.id, look, stored_faces(made))
         assert [who(made.times[0], row) for row in (0, 1)] == [1, 2]
         assert notes == ("there is nobody with the number 7 in this video",)
 
 
-def test_a_region_beyond_the_picture_is_refused(bench: Workbench, made: MadeJob) -> None:
+def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: MadeJob) -> None:
     for region in ("320,0,10,10", "0,180,50%,50%", "100%,0,10%,10%"):
         with pytest.raises(UsageError, match="lies beyond the picture, which is 320x180 px"):
-            repaint(bench.store, bench.queue, made.id, parse_look(["blur"], parse_whom(regions=[region])))
-    repaint(bench.store, bench.queue, made.id, parse_look(["blur"], parse_whom(regions=["319,179,500,500"])))
+            repaint(context.store, context.queue, made.id, parse_look(["blur"], parse_selection(regions=[region])))
+    repaint(context.store, context.queue, made.id, parse_look(["blur"], parse_selection(regions=["319,179,500,500"])))
 
 
 def test_what_a_process_kept_is_of_no_use_for_other_faces(
-    bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process ended the linking; then a segment was found again, and the first process links anew."""
-    store = bench.store
+    store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
     with monkeypatch.context() as patch:
         patch.setattr(tasks.track, "ATTEMPT_S", -1.0)
-        with pytest.raises(NotYet):
-            run_link(bench, made.id)
-    resume_job(store, bench.queue, made.id)
+        with pytest.raises(PartialProgress):
+            run_track(context, made.id)
+    resume_job(store, context.queue, made.id)
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
-    run_link(bench, made.id)
+    run_track(context, made.id)
     assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
     assert [person.frames for person in store.get_record(keys.tracks(made.id), People).people] == [100, 100]
 
 
 def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
-    bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = bench.store
+    store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    go_on = tasks.track.Linking.go_on
+    go_on = tasks.track.TrackingRun.go_on
 
-    def resumed_meanwhile(linking: tasks.track.Linking, store: Store) -> People:
+    def resumed_meanwhile(linking: tasks.track.TrackingRun, store: Store) -> People:
         people = go_on(linking, store)
-        resume_job(store, bench.queue, made.id)
+        resume_job(store, context.queue, made.id)
         return people
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.track.Linking, "go_on", resumed_meanwhile)
-        with pytest.raises(NotYet):
-            run_link(bench, made.id)
+        patch.setattr(tasks.track.TrackingRun, "go_on", resumed_meanwhile)
+        with pytest.raises(PartialProgress):
+            run_track(context, made.id)
     assert not store.exists(keys.tracks(made.id))
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
-    run_link(bench, made.id)
+    run_track(context, made.id)
     assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
 
 
-def test_lost_portraits_are_asked_for_again(bench: Workbench, made: MadeJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_link(bench, made.id)
-    bench.queue.app.control.purge()
+def test_lost_portraits_are_asked_for_again(
+    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_track(context, made.id)
+    context.queue.app.control.purge()
     monkeypatch.setattr(facepaint.client, "PORTRAITS_S", 0.5)
-    assert Client(bench.settings).portraits(made.id, [1, 2], poll_s=0.05) == {}
-    assert bench.queue.length() == 1
+    assert Client(context.settings).portraits(made.id, [1, 2], poll_s=0.05) == {}
+    assert context.queue.length() == 1
 
 
 def test_waiting_for_people_reads_what_is_painted_once(
-    bench: Workbench, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hiding = replace(made, filters=("blur",)).begin()
     hiding.paint(range(2))
-    client = Client(bench.settings)
+    client = Client(context.settings)
     read: list[str] = []
     get = client.store.get
     monkeypatch.setattr(client.store, "get", lambda key, *rest: (read.append(key), get(key, *rest))[1])
@@ -142,25 +144,25 @@ def test_waiting_for_people_reads_what_is_painted_once(
 
     def link_at_last(_: object) -> None:
         if next(rounds) == 3:
-            run_link(bench, made.id)
+            run_track(context, made.id)
 
     client.people(made.id, on_change=link_at_last, poll_s=0.0)
     assert len([key for key in read if "/painted/" in key]) == 2
 
 
-def test_a_number_is_never_given_to_somebody_else(bench: Workbench, made: MadeJob) -> None:
+def test_a_number_is_never_given_to_somebody_else(context: WorkerContext, made: MadeJob) -> None:
     """Two who were found to be one leave a number behind; a look may still name it."""
-    store = bench.store
-    run_link(bench, made.id)
+    store = context.store
+    run_track(context, made.id)
     people = store.get_record(keys.tracks(made.id), People)
     store.put(keys.portrait(made.id, 2), b"of who had the number before")
     gone = replace(people, people=people.people[:1])
     store.put_record(keys.tracks(made.id), gone)
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    resume_job(store, bench.queue, made.id)
+    resume_job(store, context.queue, made.id)
     assert not store.exists(keys.portrait(made.id, 2))
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
-    run_link(bench, made.id)
+    run_track(context, made.id)
     again = store.get_record(keys.tracks(made.id), People)
     assert ([person.number for person in again.people], again.given) == ([1, 3], 3)

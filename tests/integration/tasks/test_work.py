@@ -19,8 +19,8 @@ import tasks.work
 import tasks.worker
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
-from facepaint.errors import EncoderMissing, NotYet, StoreUnreachable
-from facepaint.jobs.readiness import Timeline
+from facepaint.errors import EncoderMissing, PartialProgress, StoreUnreachable
+from facepaint.jobs.readiness import SegmentIndex
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.media.encoders import ENCODERS
@@ -33,7 +33,7 @@ from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.video.encoder_options import is_here
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import WorkerContext, run_detect, run_paint
 
 SEGMENTS = 4
 
@@ -44,26 +44,26 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def bench(store: Store, queue: Queue, settings: Settings) -> Workbench:
-    return Workbench(store, queue, settings.model_copy(update={"segment_s": 1.0}))
+def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
+    return WorkerContext(store, queue, settings.model_copy(update={"segment_s": 1.0}))
 
 
 @pytest.fixture
-def uploaded(clip: Path, bench: Workbench) -> str:
+def uploaded(clip: Path, context: WorkerContext) -> str:
     """A job of four segments of a second, nothing of it done; its messages are thrown away."""
-    job_id = Client(bench.settings).upload(clip, ["sunglasses"]).job_id
-    drain(bench)
+    job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
+    drain(context)
     return job_id
 
 
 LOOK = parse_look(["sunglasses"])
 
 
-def drain(bench: Workbench) -> list[tuple[str, int]]:
+def drain(context: WorkerContext) -> list[tuple[str, int]]:
     """Take every waiting message off the broker: task and segment, in no order."""
-    assert bench.settings.broker_url is not None
+    assert context.settings.broker_url is not None
     found = []
-    with redis.Redis.from_url(bench.settings.broker_url.get_secret_value()) as broker:
+    with redis.Redis.from_url(context.settings.broker_url.get_secret_value()) as broker:
         for queue in QUEUES:
             for step in range(PRIORITIES):
                 name = queue if step == 0 else f"{queue}:{step}"
@@ -74,122 +74,124 @@ def drain(bench: Workbench) -> list[tuple[str, int]]:
     return sorted(found)
 
 
-def painted(bench: Workbench, job_id: str, index: int, look: Look = LOOK) -> Painted | None:
-    return bench.store.find_record(keys.painted(job_id, look.id, index), Painted)
+def painted(context: WorkerContext, job_id: str, index: int, look: Look = LOOK) -> Painted | None:
+    return context.store.find_record(keys.painted(job_id, look.id, index), Painted)
 
 
-def test_a_segment_is_painted_once_its_neighbours_have_faces(bench: Workbench, uploaded: str) -> None:
-    run_detect(bench, uploaded, 0)
-    assert drain(bench) == []
-    run_paint(bench, uploaded, 0, LOOK.id)
-    assert painted(bench, uploaded, 0) is None, "its neighbour has no faces yet"
-    run_detect(bench, uploaded, 1)
-    assert drain(bench) == [("paint", 0)], "the second waits for the third"
-    run_paint(bench, uploaded, 0, LOOK.id)
-    record = painted(bench, uploaded, 0)
+def test_a_segment_is_painted_once_its_neighbours_have_faces(context: WorkerContext, uploaded: str) -> None:
+    run_detect(context, uploaded, 0)
+    assert drain(context) == []
+    run_paint(context, uploaded, 0, LOOK.id)
+    assert painted(context, uploaded, 0) is None, "its neighbour has no faces yet"
+    run_detect(context, uploaded, 1)
+    assert drain(context) == [("paint", 0)], "the second waits for the third"
+    run_paint(context, uploaded, 0, LOOK.id)
+    record = painted(context, uploaded, 0)
     assert record is not None
     assert (record.frames, record.blank) == (30, False)
     assert record.faces >= 30
-    assert bench.store.exists(keys.painted_data(uploaded, LOOK.id, record.name))
+    assert context.store.exists(keys.painted_data(uploaded, LOOK.id, record.name))
 
 
-def test_detecting_everything_wakes_everything(bench: Workbench, uploaded: str) -> None:
+def test_detecting_everything_wakes_everything(context: WorkerContext, uploaded: str) -> None:
     for index in (3, 1, 0, 2):
-        run_detect(bench, uploaded, index)
-    assert sorted(set(drain(bench))) == [("paint", index) for index in range(SEGMENTS)]
+        run_detect(context, uploaded, index)
+    assert sorted(set(drain(context))) == [("paint", index) for index in range(SEGMENTS)]
 
 
-def test_what_is_done_is_not_done_again_but_still_wakes(bench: Workbench, uploaded: str) -> None:
+def test_what_is_done_is_not_done_again_but_still_wakes(context: WorkerContext, uploaded: str) -> None:
     for index in range(SEGMENTS):
-        run_detect(bench, uploaded, index)
-    drain(bench)
-    before = bench.store.get(keys.faces(uploaded, 1))
-    assert run_detect(bench, uploaded, 1) is None
-    assert bench.store.get(keys.faces(uploaded, 1)) == before
-    assert drain(bench) == [("paint", 0), ("paint", 1), ("paint", 2)]
+        run_detect(context, uploaded, index)
+    drain(context)
+    before = context.store.get(keys.faces(uploaded, 1))
+    assert run_detect(context, uploaded, 1) is None
+    assert context.store.get(keys.faces(uploaded, 1)) == before
+    assert drain(context) == [("paint", 0), ("paint", 1), ("paint", 2)]
 
 
-def test_painting_twice_changes_nothing(bench: Workbench, uploaded: str) -> None:
+def test_painting_twice_changes_nothing(context: WorkerContext, uploaded: str) -> None:
     for index in range(SEGMENTS):
-        run_detect(bench, uploaded, index)
-    run_paint(bench, uploaded, 2, LOOK.id)
-    first = painted(bench, uploaded, 2)
-    assert run_paint(bench, uploaded, 2, LOOK.id) is None
-    assert painted(bench, uploaded, 2) == first
+        run_detect(context, uploaded, index)
+    run_paint(context, uploaded, 2, LOOK.id)
+    first = painted(context, uploaded, 2)
+    assert run_paint(context, uploaded, 2, LOOK.id) is None
+    assert painted(context, uploaded, 2) == first
 
 
-def test_a_claim_is_gone_after_an_orderly_end(bench: Workbench, uploaded: str) -> None:
-    run_detect(bench, uploaded, 0)
-    assert not list(bench.store.list(f"{keys.prefix(uploaded)}claims/"))
+def test_a_claim_is_gone_after_an_orderly_end(context: WorkerContext, uploaded: str) -> None:
+    run_detect(context, uploaded, 0)
+    assert not list(context.store.list(f"{keys.prefix(uploaded)}claims/"))
 
 
-def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(bench: Workbench, uploaded: str) -> None:
-    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("other", 1, datetime.now(UTC)))
-    run_detect(bench, uploaded, 0)
-    assert not bench.store.exists(keys.faces(uploaded, 0))
+def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(context: WorkerContext, uploaded: str) -> None:
+    context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("other", 1, datetime.now(UTC)))
+    run_detect(context, uploaded, 0)
+    assert not context.store.exists(keys.faces(uploaded, 0))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["handed out again", "the owner is long gone"])
-def test_a_claim_whose_owner_died_counts_as_a_try(bench: Workbench, uploaded: str, old: bool) -> None:
+def test_a_claim_whose_owner_died_counts_as_a_try(context: WorkerContext, uploaded: str, old: bool) -> None:
     at = datetime.now(UTC) - timedelta(seconds=1000 if old else 1)
-    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
-    run_detect(bench, uploaded, 0, redelivered=not old)
-    assert bench.store.exists(keys.faces(uploaded, 0)), "the third try is still made"
-    bench.store.put_record(keys.claim(uploaded, "detect", 1), Claim("dead", 3, at))
-    run_detect(bench, uploaded, 1, redelivered=not old)
-    failed = bench.store.get_record(keys.faces_failed(uploaded, 1), Failed)
+    context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
+    run_detect(context, uploaded, 0, redelivered=not old)
+    assert context.store.exists(keys.faces(uploaded, 0)), "the third try is still made"
+    context.store.put_record(keys.claim(uploaded, "detect", 1), Claim("dead", 3, at))
+    run_detect(context, uploaded, 1, redelivered=not old)
+    failed = context.store.get_record(keys.faces_failed(uploaded, 1), Failed)
     assert failed.reason == "its worker died or hung 3 times"
 
 
 @pytest.mark.parametrize("redelivered", [False, True])
 def test_a_crash_stays_counted_when_the_next_attempt_only_gets_halfway(
-    bench: Workbench, uploaded: str, monkeypatch: pytest.MonkeyPatch, redelivered: bool
+    context: WorkerContext, uploaded: str, monkeypatch: pytest.MonkeyPatch, redelivered: bool
 ) -> None:
     """Else a segment that kills whoever reaches it, far behind its keyframe, would be tried for ever."""
     at = datetime.now(UTC) - timedelta(seconds=1000)
-    bench.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
+    context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
     with monkeypatch.context() as patched:
         patched.setattr(tasks.work, "_detect", stop_halfway)
         for _ in range(3):
-            with pytest.raises(NotYet):
-                run_detect(bench, uploaded, 0, redelivered)
-    assert bench.store.get_record(keys.claim(uploaded, "detect", 0), Claim).tries == 2
-    run_detect(bench, uploaded, 0, redelivered)
-    assert bench.store.exists(keys.faces(uploaded, 0)), "whoever comes next works on it"
+            with pytest.raises(PartialProgress):
+                run_detect(context, uploaded, 0, redelivered)
+    assert context.store.get_record(keys.claim(uploaded, "detect", 0), Claim).tries == 2
+    run_detect(context, uploaded, 0, redelivered)
+    assert context.store.exists(keys.faces(uploaded, 0)), "whoever comes next works on it"
 
 
 def stop_halfway(*_: object) -> None:
-    raise NotYet("decoded up to 1")
+    raise PartialProgress("decoded up to 1")
 
 
-def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(bench: Workbench, uploaded: str) -> None:
-    garbage = b"\0" * bench.store.get_record(keys.segment(uploaded, 1), Segment).bytes
-    bench.store.put(keys.source(uploaded, 1), garbage)
-    run_detect(bench, uploaded, 1)
-    assert "sha256 differs" in bench.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
-    run_detect(bench, uploaded, 0)
-    assert ("paint", 0) in drain(bench), "the rest goes on"
+def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(context: WorkerContext, uploaded: str) -> None:
+    garbage = b"\0" * context.store.get_record(keys.segment(uploaded, 1), Segment).bytes
+    context.store.put(keys.source(uploaded, 1), garbage)
+    run_detect(context, uploaded, 1)
+    assert "sha256 differs" in context.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
+    run_detect(context, uploaded, 0)
+    assert ("paint", 0) in drain(context), "the rest goes on"
 
 
-def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(bench: Workbench, tmp_path: Path) -> None:
+def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(
+    context: WorkerContext, tmp_path: Path
+) -> None:
     """Decoded without it, its pictures would be wrong, and faces in them not found."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=3, size=(160, 90), gop=9999, audio=None)
-    job_id = Client(bench.settings).upload(clip, ["blur"]).job_id
-    missing = bench.store.get(keys.segment(job_id, 0))
-    bench.store.delete(keys.segment(job_id, 0))
-    run_detect(bench, job_id, 1)
-    run_detect(bench, job_id, 1, redelivered=True)
-    assert not list(bench.store.list(f"{keys.prefix(job_id)}faces/"))
-    assert not list(bench.store.list(f"{keys.prefix(job_id)}claims/"))
-    bench.store.put(keys.segment(job_id, 0), missing)
-    run_detect(bench, job_id, 1)
-    assert bench.store.exists(keys.faces(job_id, 1))
+    job_id = Client(context.settings).upload(clip, ["blur"]).job_id
+    missing = context.store.get(keys.segment(job_id, 0))
+    context.store.delete(keys.segment(job_id, 0))
+    run_detect(context, job_id, 1)
+    run_detect(context, job_id, 1, redelivered=True)
+    assert not list(context.store.list(f"{keys.prefix(job_id)}faces/"))
+    assert not list(context.store.list(f"{keys.prefix(job_id)}claims/"))
+    context.store.put(keys.segment(job_id, 0), missing)
+    run_detect(context, job_id, 1)
+    assert context.store.exists(keys.faces(job_id, 1))
 
 
-def test_of_most_segments_only_the_window_is_remembered(bench: Workbench, uploaded: str) -> None:
+def test_of_most_segments_only_the_window_is_remembered(context: WorkerContext, uploaded: str) -> None:
     """The packets of two hours take more memory than a client may have."""
-    timeline = Timeline(bench.store, bench.store.get_record(keys.job(uploaded), Job))
-    whole = bench.store.get_record(keys.segment(uploaded, 2), Segment)
+    timeline = SegmentIndex(context.store, context.store.get_record(keys.job(uploaded), Job))
+    whole = context.store.get_record(keys.segment(uploaded, 2), Segment)
     assert whole.audio
     assert timeline.run(2) == [replace(whole, audio=())]
     window = timeline.segment(2)
@@ -197,37 +199,37 @@ def test_of_most_segments_only_the_window_is_remembered(bench: Workbench, upload
     assert (window.start, window.end, window.packets, window.audio) == (whole.start, whole.end, (), ())
 
 
-def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, bench: Workbench) -> None:
-    for filters, hides in ((["sunglasses"], False), (["blur"], True)):
-        job_id = Client(bench.settings).upload(clip, filters).job_id
+def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, context: WorkerContext) -> None:
+    for filters, redacts in ((["sunglasses"], False), (["blur"], True)):
+        job_id = Client(context.settings).upload(clip, filters).job_id
         look = parse_look(filters)
         for index in range(SEGMENTS):
-            run_detect(bench, job_id, index)
-        bench.store.put(keys.source(job_id, 2), b"damaged")
-        run_paint(bench, job_id, 2, look.id)
-        record = painted(bench, job_id, 2, look)
-        assert (record is not None and record.blank) == hides
-        assert bench.store.exists(keys.painted_failed(job_id, look.id, 2)) == (not hides)
+            run_detect(context, job_id, index)
+        context.store.put(keys.source(job_id, 2), b"damaged")
+        run_paint(context, job_id, 2, look.id)
+        record = painted(context, job_id, 2, look)
+        assert (record is not None and record.blank) == redacts
+        assert context.store.exists(keys.painted_failed(job_id, look.id, 2)) == (not redacts)
         if record is not None:
             assert record.frames == 30
 
 
-def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(clip: Path, bench: Workbench) -> None:
-    job_id = Client(bench.settings).upload(clip, ["blur"]).job_id
+def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(clip: Path, context: WorkerContext) -> None:
+    job_id = Client(context.settings).upload(clip, ["blur"]).job_id
     look = parse_look(["blur"])
     for index in range(SEGMENTS):
-        run_detect(bench, job_id, index)
+        run_detect(context, job_id, index)
     claim = keys.claim(job_id, "paint", 2, look.id)
-    bench.store.put_record(claim, Claim("dead", 2 * bench.settings.max_tries, datetime.now(UTC)))
-    assert run_paint(bench, job_id, 2, look.id, redelivered=True) is None
-    assert bench.store.exists(keys.painted_failed(job_id, look.id, 2))
+    context.store.put_record(claim, Claim("dead", 2 * context.settings.max_tries, datetime.now(UTC)))
+    assert run_paint(context, job_id, 2, look.id, redelivered=True) is None
+    assert context.store.exists(keys.painted_failed(job_id, look.id, 2))
 
 
-def test_a_deleted_job_is_left_alone(bench: Workbench, uploaded: str) -> None:
-    Client(bench.settings).delete(uploaded)
-    run_detect(bench, uploaded, 0)
-    run_paint(bench, uploaded, 0, LOOK.id)
-    assert not list(bench.store.list(keys.prefix(uploaded)))
+def test_a_deleted_job_is_left_alone(context: WorkerContext, uploaded: str) -> None:
+    Client(context.settings).delete(uploaded)
+    run_detect(context, uploaded, 0)
+    run_paint(context, uploaded, 0, LOOK.id)
+    assert not list(context.store.list(keys.prefix(uploaded)))
 
 
 class DeletesMeanwhile(Store):
@@ -239,14 +241,14 @@ class DeletesMeanwhile(Store):
             super().put(keys.deleted(key.split("/")[1]), b"deleted")
 
 
-def test_a_job_deleted_under_way_leaves_nothing_behind(bench: Workbench, uploaded: str) -> None:
-    store = DeletesMeanwhile(bench.settings)
-    run_detect(replace(bench, store=store), uploaded, 0)
+def test_a_job_deleted_under_way_leaves_nothing_behind(context: WorkerContext, uploaded: str) -> None:
+    store = DeletesMeanwhile(context.settings)
+    run_detect(replace(context, store=store), uploaded, 0)
     assert not store.exists(keys.faces(uploaded, 0))
-    assert drain(bench) == []
+    assert drain(context) == []
 
 
-def test_a_service_that_is_away_gives_nothing_up(bench: Workbench, uploaded: str) -> None:
+def test_a_service_that_is_away_gives_nothing_up(context: WorkerContext, uploaded: str) -> None:
     class Away(Store):
         def put_record(self, key: str, record: object) -> None:
             if isinstance(record, Faces):
@@ -254,26 +256,26 @@ def test_a_service_that_is_away_gives_nothing_up(bench: Workbench, uploaded: str
             super().put_record(key, record)
 
     with pytest.raises(StoreUnreachable):
-        run_detect(replace(bench, store=Away(bench.settings)), uploaded, 0)
-    assert not bench.store.exists(keys.faces_failed(uploaded, 0))
-    assert not list(bench.store.list(f"{keys.prefix(uploaded)}claims/")), "an orderly end"
-    run_detect(bench, uploaded, 0)
-    assert bench.store.exists(keys.faces(uploaded, 0))
+        run_detect(replace(context, store=Away(context.settings)), uploaded, 0)
+    assert not context.store.exists(keys.faces_failed(uploaded, 0))
+    assert not list(context.store.list(f"{keys.prefix(uploaded)}claims/")), "an orderly end"
+    run_detect(context, uploaded, 0)
+    assert context.store.exists(keys.faces(uploaded, 0))
 
 
-def test_another_look_is_painted_without_detecting_again(bench: Workbench, uploaded: str) -> None:
+def test_another_look_is_painted_without_detecting_again(context: WorkerContext, uploaded: str) -> None:
     for index in range(SEGMENTS):
-        run_detect(bench, uploaded, index)
+        run_detect(context, uploaded, index)
     other = parse_look(["crown", "moustache"])
-    bench.store.put_record(keys.look(uploaded, other.id), other)
+    context.store.put_record(keys.look(uploaded, other.id), other)
     for index in range(SEGMENTS):
-        run_paint(bench, uploaded, index, other.id)
-    assert all(painted(bench, uploaded, index, other) for index in range(SEGMENTS))
+        run_paint(context, uploaded, index, other.id)
+    assert all(painted(context, uploaded, index, other) for index in range(SEGMENTS))
 
 
-def test_reach_is_a_second_and_ends_with_the_sealed_job(bench: Workbench, uploaded: str) -> None:
-    job = bench.store.get_record(keys.job(uploaded), Job)
-    timeline = Timeline(bench.store, job)
+def test_reach_is_a_second_and_ends_with_the_sealed_job(context: WorkerContext, uploaded: str) -> None:
+    job = context.store.get_record(keys.job(uploaded), Job)
+    timeline = SegmentIndex(context.store, job)
 
     def reach(index: int) -> list[int] | None:
         found = timeline.reach(index)
@@ -282,10 +284,10 @@ def test_reach_is_a_second_and_ends_with_the_sealed_job(bench: Workbench, upload
     assert reach(0) == [0, 1]
     assert reach(2) == [1, 2, 3]
     assert reach(3) == [2, 3]
-    bench.store.delete(keys.sealed(uploaded))
-    unsealed = Timeline(bench.store, job)
+    context.store.delete(keys.sealed(uploaded))
+    unsealed = SegmentIndex(context.store, job)
     assert unsealed.reach(3) is None, "there may be a next one"
-    bench.store.put_record(keys.sealed(uploaded), Sealed(SEGMENTS))
+    context.store.put_record(keys.sealed(uploaded), Sealed(SEGMENTS))
     assert unsealed.reach(3) is not None
 
 
@@ -296,14 +298,14 @@ def portrait(tmp_path: Path) -> Path:
     return path
 
 
-def test_pictures_are_painted_and_keep_every_other_pixel(bench: Workbench, portrait: Path) -> None:
-    job_id = Client(bench.settings).upload_pictures([portrait], ["fill:colour=#00ff00"]).job_id
+def test_pictures_are_painted_and_keep_every_other_pixel(context: WorkerContext, portrait: Path) -> None:
+    job_id = Client(context.settings).upload_images([portrait], ["fill:colour=#00ff00"]).job_id
     look = parse_look(["fill:colour=#00ff00"])
-    run_detect(bench, job_id, 0)
-    record = run_paint(bench, job_id, 0, look.id)
+    run_detect(context, job_id, 0)
+    record = run_paint(context, job_id, 0, look.id)
     assert record is not None
     assert record.name.endswith(".png")
-    data = bench.store.get(keys.painted_data(job_id, look.id, record.name))
+    data = context.store.get(keys.painted_data(job_id, look.id, record.name))
     after = np.asarray(Image.open(io.BytesIO(data)))
     before = np.asarray(Image.open(portrait))
     assert np.abs(after[120, 225].astype(int) - (0, 255, 0)).max() < 6, "the face is covered"
@@ -311,86 +313,86 @@ def test_pictures_are_painted_and_keep_every_other_pixel(bench: Workbench, portr
     assert (after[:, :100] == before[:, :100]).all()
 
 
-def test_every_frame_is_detected_whatever_the_look(bench: Workbench, uploaded: str) -> None:
-    run_detect(bench, uploaded, 0)
-    faces = bench.store.get_record(keys.faces(uploaded, 0), Faces)
+def test_every_frame_is_detected_whatever_the_look(context: WorkerContext, uploaded: str) -> None:
+    run_detect(context, uploaded, 0)
+    faces = context.store.get_record(keys.faces(uploaded, 0), Faces)
     assert {frame.status for frame in faces.frames} == {"detected"}
 
 
-def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, bench: Workbench) -> None:
+def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, context: WorkerContext) -> None:
     """Another encoder would make segments that do not join with those of the workers that have the one asked for."""
     lacking = next(name for name in ENCODERS if not is_here(name))
-    bench = Workbench(bench.store, bench.queue, bench.settings.model_copy(update={"encoder": lacking}))
-    uploaded = Client(bench.settings).upload(clip, ["sunglasses"])
+    context = WorkerContext(context.store, context.queue, context.settings.model_copy(update={"encoder": lacking}))
+    uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id = uploaded.job_id
     assert f"no worker that runs can encode with {lacking}: start one" in "".join(uploaded.warnings)
     for index in range(SEGMENTS):
-        run_detect(bench, job_id, index)
+        run_detect(context, job_id, index)
     able = WorkerInfo("able", datetime.now(UTC), "host", "cpu", ("libx264", lacking), QUEUES)
-    bench.store.put_record(keys.worker("able"), able)
+    context.store.put_record(keys.worker("able"), able)
     with pytest.raises(EncoderMissing, match=f"cannot encode with {lacking}"):
-        run_paint(bench, job_id, 0, LOOK.id)
-    assert not bench.store.exists(keys.painted_failed(job_id, LOOK.id, 0))
-    assert not bench.store.exists(keys.claim(job_id, "paint", 0, LOOK.id)), "or three tries would be counted"
-    bench.store.delete(keys.worker("able"))
-    assert run_paint(bench, job_id, 0, LOOK.id) is None
-    failed = bench.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
+        run_paint(context, job_id, 0, LOOK.id)
+    assert not context.store.exists(keys.painted_failed(job_id, LOOK.id, 0))
+    assert not context.store.exists(keys.claim(job_id, "paint", 0, LOOK.id)), "or three tries would be counted"
+    context.store.delete(keys.worker("able"))
+    assert run_paint(context, job_id, 0, LOOK.id) is None
+    failed = context.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
     assert failed.reason == f"no worker that runs can encode with {lacking}"
 
 
 @pytest.mark.slow
 def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attempt that had to stop is no failure: it leaves no claim and no mark, and the next goes on from there."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=6, size=(320, 180), gop=9999)
-    uploaded = Client(bench.settings).upload(clip, ["sunglasses"])
+    uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id, last = uploaded.job_id, uploaded.segments - 1
-    drain(bench)
+    drain(context)
     clock = iter(range(100_000))
     monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
     monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     attempts = 0
-    while not bench.store.exists(keys.faces(job_id, last)):
+    while not context.store.exists(keys.faces(job_id, last)):
         attempts += 1
-        with contextlib.suppress(NotYet):
-            run_detect(bench, job_id, last)
-        assert not bench.store.exists(keys.claim(job_id, "detect", last))
-        assert not bench.store.exists(keys.faces_failed(job_id, last))
+        with contextlib.suppress(PartialProgress):
+            run_detect(context, job_id, last)
+        assert not context.store.exists(keys.claim(job_id, "detect", last))
+        assert not context.store.exists(keys.faces_failed(job_id, last))
     assert attempts > 1
 
 
 @pytest.mark.slow
 def test_one_process_reaches_the_far_windows_of_many_videos(
-    bench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its turn comes again."""
     uploads = []
     for number in range(tasks.video.decode.KEPT_DECODERS + 1):
         path, options = tmp_path / f"{number}.mp4", {"crf": f"{30 + number}"}
         make_portrait_clip(path, seconds=6, size=(160, 90), gop=9999, audio=None, options=options)
-        uploads.append(Client(bench.settings).upload(path, ["sunglasses"]))
-    drain(bench)
+        uploads.append(Client(context.settings).upload(path, ["sunglasses"]))
+    drain(context)
     clock = iter(range(100_000))
     monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
     monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
-    monkeypatch.setattr(tasks.worker, "bench", lambda: bench)
+    monkeypatch.setattr(tasks.worker, "context", lambda: context)
     tasks.video.decode._kept.clear()
     for upload in uploads:
-        bench.queue.detect(upload.job_id, upload.segments - 1)
+        context.queue.detect(upload.job_id, upload.segments - 1)
     attempts = 0
-    while (message := take_next(bench)) is not None:
+    while (message := take_next(context)) is not None:
         attempts += 1
         assert attempts < 30
         tasks.worker.detect(**message)
     assert attempts > 2 * len(uploads), "else none of them was far"
-    assert all(bench.store.exists(keys.faces(upload.job_id, upload.segments - 1)) for upload in uploads)
+    assert all(context.store.exists(keys.faces(upload.job_id, upload.segments - 1)) for upload in uploads)
 
 
-def take_next(bench: Workbench) -> dict[str, object] | None:
+def take_next(context: WorkerContext) -> dict[str, object] | None:
     """The message of a detect task that a worker would get next."""
-    assert bench.settings.broker_url is not None
-    with redis.Redis.from_url(bench.settings.broker_url.get_secret_value()) as broker:
+    assert context.settings.broker_url is not None
+    with redis.Redis.from_url(context.settings.broker_url.get_secret_value()) as broker:
         for step in range(PRIORITIES):
             raw = broker.rpop(f"detect:{step}" if step else "detect")
             if raw is not None:

@@ -16,7 +16,7 @@ from facepaint.records.job import Job, Sealed
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from uploader.images import unique_names, upload_pictures
+from uploader.images import image_names, upload_images
 from uploader.upload import UploadProgress, UploadResult
 
 LOOK = parse_look(["sunglasses"])
@@ -27,7 +27,7 @@ Upload = Callable[..., UploadResult]
 @pytest.fixture
 def upload(store: Store, queue: Queue, settings: Settings) -> Upload:
     def upload(paths: list[Path], look: Look = LOOK, **options: object) -> UploadResult:
-        return upload_pictures(paths, look, store, queue, settings, **options)
+        return upload_images(paths, look, store, queue, settings, **options)
 
     return upload
 
@@ -68,7 +68,7 @@ def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> N
 
 def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
     paths = pictures(tmp_path, "a/face.jpg", "b/face.jpg", "c/FACE.jpg", "face-2.jpg", "d/other.png", "e/other.gif")
-    assert unique_names(paths) == (
+    assert image_names(paths) == (
         "face.jpg",
         "face-2.jpg",
         "FACE-3.jpg",

@@ -17,7 +17,7 @@ import uploader.first_frames
 import uploader.probe
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from facepaint.media.codec_params import open_template
+from facepaint.media.codec_params import open_codec_params
 from facepaint.records.colour import Colour
 from tests.support.clips.ordinary import audio_packets
 from tests.support.clips.write import Sound, portrait, write_clip
@@ -66,8 +66,8 @@ def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
     assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 48_000, 2)
     assert (found.source.name, found.source.bytes) == ("clip.mp4", path.stat().st_size)
     assert found.duration_s == pytest.approx(1, abs=0.1)
-    with open_template(audio.template) as template:
-        assert template.streams.audio[0].codec_context.extradata
+    with open_codec_params(audio.codec_params) as codec_params:
+        assert codec_params.streams.audio[0].codec_context.extradata
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

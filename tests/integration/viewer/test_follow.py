@@ -226,7 +226,7 @@ def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> Non
     made.upload(range(2))
     revived = threading.Event()
     patience = Patience(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.2, revive_s=0.8)
-    following = Following(made, patience=patience, revive=lambda index: revived.set())
+    following = Following(made, patience=patience, requeue_stalled=lambda index: revived.set())
     assert revived.wait(20), "that comes well after the upload is taken to be abandoned"
     made.upload([2, 3])
     made.paint(range(4))
@@ -237,7 +237,7 @@ def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> Non
 def test_the_awaited_segment_is_revived_whatever_the_broker_does(made: MadeJob) -> None:
     revived: list[int] = []
 
-    def revive(index: int) -> None:
+    def requeue_stalled(index: int) -> None:
         revived.append(index)
         if len(revived) == 1:
             raise QueueUnreachable("the broker is away")
@@ -245,7 +245,7 @@ def test_the_awaited_segment_is_revived_whatever_the_broker_does(made: MadeJob) 
 
     made.paint([0, 2, 3])
     patience = Patience(poll_s=0.05, slowest_poll_s=0.05, revive_s=0.2)
-    following = Following(made, patience=patience, revive=revive).end()
+    following = Following(made, patience=patience, requeue_stalled=requeue_stalled).end()
     assert following.indexes == [0, 1, 2, 3]
     assert revived == [1, 1]
     assert following.troubles == ["the broker is away; trying again"]

@@ -35,7 +35,7 @@ def changed_outside(before: Planes, after: Planes, regions: list[Region]) -> boo
 
 def test_every_filter_of_the_catalogue_has_its_painter() -> None:
     assert set(FILTERS) == set(CATALOGUE)
-    assert set(HIDING) == {name for name, kind in CATALOGUE.items() if kind.hides}
+    assert set(HIDING) == {name for name, kind in CATALOGUE.items() if kind.redacts}
 
 
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
@@ -107,7 +107,7 @@ def test_landmarks_that_make_no_sense_fall_back_to_the_box(name: str) -> None:
     painter = painter_of(name)
     painted = []
     # What is to be hidden hides the frame instead where numbers are none; see the tests of hiding.
-    nowhere = () if CATALOGUE[name].hides else ((float("nan"),) * 10,)
+    nowhere = () if CATALOGUE[name].redacts else ((float("nan"),) * 10,)
     for landmarks in ((60.0, 50.0) * 5, *nowhere, (0.0,) * 10, (5000.0, 1.0) * 5):
         frame = noise(120, 120)
         assert painter.paint(frame, [Face(box, landmarks, 0.5)])
@@ -129,8 +129,8 @@ def test_the_number_chooses_the_face(name: str) -> None:
     assert painter.paint(frame, [first]) == []
     assert same(frame, before)
     # Who is not known may be the one to hide, but nobody else's sticker lands on him.
-    assert painter.touches([unknown]) == CATALOGUE[name].hides
-    assert bool(painter.paint(frame, [unknown])) == CATALOGUE[name].hides
+    assert painter.touches([unknown]) == CATALOGUE[name].redacts
+    assert bool(painter.paint(frame, [unknown])) == CATALOGUE[name].redacts
 
 
 def test_no_faces_no_touch() -> None:

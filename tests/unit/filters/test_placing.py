@@ -241,7 +241,7 @@ def test_a_sticker_covers_the_box_and_a_banner_stays_bounded() -> None:
     assert banner.x2 - banner.x1 < 2 * face.width
 
 
-@pytest.mark.parametrize("name", [name for name, kind in CATALOGUE.items() if not kind.hides and name != "sticker"])
+@pytest.mark.parametrize("name", [name for name, kind in CATALOGUE.items() if not kind.redacts and name != "sticker"])
 def test_options_reach_the_painter(name: str) -> None:
     frame, large = noise(400, 400), noise(400, 400)
     face = face_at(200, 220, 60)

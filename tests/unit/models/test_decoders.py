@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from facepaint.detectors.registry import TYPICAL
 from facepaint.errors import UsageError
-from facepaint.records.detector_card import DecoderName, DetectorCard, Scores
+from facepaint.records.detector_card import DecoderName, DetectorCard, Thresholds
 from models import DetectorModel
 from models.decoders import DECODERS, Input, Outputs
 from models.detector import Detector, Size
@@ -41,7 +41,7 @@ def tiny(folder: Path, decoder: DecoderName, network: bytes | None = None, **car
     """A detector of a tiny network, which finds only cells that are wholly lit."""
     path = folder / f"{decoder}.onnx"
     path.write_bytes(network or tiny_network(decoder))
-    sure = DetectorCard("tiny", decoder, hiding=Scores(0.7, 0.7))
+    sure = DetectorCard("tiny", decoder, hiding=Thresholds(0.7, 0.7))
     return DetectorModel(path, replace(sure, **card))  # type: ignore[arg-type]
 
 

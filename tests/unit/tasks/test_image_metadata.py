@@ -9,7 +9,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 
 from facepaint.looks.parser import parse_look
 from tasks.image_metadata import orientation, upright_exif, upright_xmp
-from tasks.images import paint_picture
+from tasks.images import paint_image
 from tests.support.picture_files import (
     PROFILE,
     SECRETS,
@@ -38,7 +38,7 @@ THE_RESULT_LACKS = {
 
 
 def painted(data: bytes, *filters: str) -> bytes:
-    return paint_picture(parse_look(filters), 0, data, face_of(256, 256), {}).data
+    return paint_image(parse_look(filters), 0, data, face_of(256, 256), {}).data
 
 
 def planted(data: bytes) -> set[str]:
@@ -64,7 +64,7 @@ def test_with_a_look_that_hides_only_the_colours_survive(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", FILES)
 def test_a_look_that_hides_lets_nothing_through_where_no_face_is_known(kind: str) -> None:
-    result = paint_picture(parse_look(["mosaic"]), 0, FILES[kind](), None, {}).data
+    result = paint_image(parse_look(["mosaic"]), 0, FILES[kind](), None, {}).data
     assert planted(result) == set()
 
 
@@ -93,7 +93,7 @@ def test_a_png_s_own_description_of_its_colours_is_kept() -> None:
 @pytest.mark.parametrize("kind", FILES)
 def test_a_picture_without_a_face_comes_back_as_it_is(kind: str) -> None:
     source = FILES[kind](6)
-    result = paint_picture(parse_look(["sunglasses"]), 0, source, None, {})
+    result = paint_image(parse_look(["sunglasses"]), 0, source, None, {})
     assert result.data == source
     assert result.record.name.endswith({"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}[kind])
 
@@ -110,8 +110,8 @@ def test_of_an_exif_block_only_orientation_and_thumbnail_change(order: str, stri
     assert picture.get_ifd(ExifTags.IFD.Exif)[0x927C] == SECRETS["maker's note"]
     assert picture.get_ifd(ExifTags.IFD.IFD1) == {}
     changed = [at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
-    value, link, directory = 6 + 8 + 2 + 12 + 8, 6 + 8 + 2 + 4 * 12, 6 + 300
-    assert {at for at in changed if at < directory} <= {value, value + 1, *range(link, link + 4)}
+    value, track, directory = 6 + 8 + 2 + 12 + 8, 6 + 8 + 2 + 4 * 12, 6 + 300
+    assert {at for at in changed if at < directory} <= {value, value + 1, *range(track, track + 4)}
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,14 @@ JOB = "20260101T000000-aaaaaaaa"
 def test_a_message_that_names_no_segment_is_dropped(
     message: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.worker, "bench", lambda: pytest.fail("it was worked on"))
+    monkeypatch.setattr(tasks.worker, "context", lambda: pytest.fail("it was worked on"))
     tasks.worker.paint.run(**message)
 
 
 @pytest.mark.parametrize("job", ["../../secrets", 5, None])
 def test_a_message_that_names_no_job_is_dropped(job: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks.worker, "bench", lambda: pytest.fail("it was worked on"))
-    tasks.worker.link.run(job=job)
+    monkeypatch.setattr(tasks.worker, "context", lambda: pytest.fail("it was worked on"))
+    tasks.worker.track.run(job=job)
     tasks.worker.portraits.run(job=job, index=0)
     tasks.worker.portraits.run(job=JOB, index=-1)
 
@@ -45,7 +45,7 @@ def test_errors_say_whether_a_message_comes_back(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(tasks.worker, "bench", fail)
+    monkeypatch.setattr(tasks.worker, "context", fail)
     monkeypatch.setattr(tasks.worker, "PAUSE_S", 0.0)
     with pytest.raises(Reject) as raised:
         tasks.worker.paint(job=JOB, index=0, look="0123456789ab")

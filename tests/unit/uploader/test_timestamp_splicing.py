@@ -8,7 +8,7 @@ from typing import Any
 import av
 import pytest
 
-from uploader.timestamp_splicing import Timeline
+from uploader.timestamp_splicing import TimestampSplicer
 
 MS = Fraction(1, 1000)
 
@@ -20,7 +20,7 @@ def place() -> Iterator[Place]:
     """Where a packet of 40 ms comes to lie: ``place("video", ms)``, None if it is left out."""
     with av.open(io.BytesIO(), "w", format="nut") as container:
         streams = {"video": container.add_stream("mpeg4", rate=25), "sound": container.add_stream("pcm_s16le", 48000)}
-        timeline = Timeline(streams["video"].index)
+        timeline = TimestampSplicer(streams["video"].index)
 
         def place(kind: str, pts: int | None, dts: int | None = None) -> int | None:
             packet = av.Packet(b"x")

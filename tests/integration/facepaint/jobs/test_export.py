@@ -40,16 +40,16 @@ def made(store: Store) -> MadeJob:
         store.put_record(keys.tracked(made.id, index), TrackedSegment(index, tuple(frames)))
     people = (
         Person(1, made.times[0], made.times[-1], 50, 0.9, 0, made.times[0], BOX),
-        Person(2, made.times[7], made.times[57], 2, 0.3, 0, made.times[7], (0.0, 0.0, 9.5, 12.0), doubtful=True),
+        Person(2, made.times[7], made.times[57], 2, 0.3, 0, made.times[7], (0.0, 0.0, 9.5, 12.0), low_confidence=True),
     )
     store.put_record(keys.tracks(made.id), People(people, 2))
     return made
 
 
-def written(made: MadeJob, kind: str, tmp_path: Path, *, doubtful: bool = False, job: Job | None = None) -> str:
+def written(made: MadeJob, kind: str, tmp_path: Path, *, low_confidence: bool = False, job: Job | None = None) -> str:
     out = tmp_path / f"faces.{kind}"
     people = made.store.find_record(keys.tracks(made.id), People) or People((), 1)
-    export(made.store, job or made.job, people, kind, out, doubtful=doubtful)
+    export(made.store, job or made.job, people, kind, out, low_confidence=low_confidence)
     assert [path.name for path in tmp_path.iterdir()] == [out.name], "nothing half written is left"
     return out.read_text()
 
@@ -63,13 +63,13 @@ def test_csv_has_a_row_for_each_face_of_each_frame(made: MadeJob, tmp_path: Path
     assert [float(first[name]) for name in ("x1", "y1", "x2", "y2")] == list(BOX)
     assert (first["right_eye_x"], first["left_mouth_corner_y"]) == ("110.0", "80.0")
     assert (first["yaw"], first["pitch"], first["roll"]) == ("-12.0", "3.5", "1.25")
-    everyone = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path, doubtful=True))))
+    everyone = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path, low_confidence=True))))
     (one, _) = (row for row in everyone if row["track"] == "2")
     assert (one["right_eye_x"], one["yaw"], one["found"]) == ("", "", "1")
 
 
 def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
-    told = json.loads(written(made, "json", tmp_path, doubtful=True))
+    told = json.loads(written(made, "json", tmp_path, low_confidence=True))
     assert (told["job"], told["width"], told["height"], told["time_base"]) == (made.id, 320, 180, "1/12800")
     assert [person["number"] for person in told["people"]] == [1, 2]
     assert len(told["frames"]) == len(made.times)
@@ -89,7 +89,7 @@ def test_where_no_file_can_be_is_said_in_a_line(made: MadeJob, tmp_path: Path) -
     (tmp_path / "file").touch()
     for out in (tmp_path / "file" / "faces.csv", tmp_path / "none" / "faces.csv", tmp_path / ("x" * 300)):
         with pytest.raises(InputError, match="cannot be written"):
-            export(made.store, made.job, people, "csv", out, doubtful=False)
+            export(made.store, made.job, people, "csv", out, low_confidence=False)
 
 
 def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_pa
         told = json.loads(text)
         assert told["images"] == [{"id": 1, "file_name": "one.png"}]
         assert [note["bbox"] for note in told["annotations"]] == [[100.0, 40.0, 40.0, 50.0]]
-    assert "9.5" in written(made, kind, tmp_path, doubtful=True, job=job)
+    assert "9.5" in written(made, kind, tmp_path, low_confidence=True, job=job)
 
 
 def test_a_sheet_shows_everyone_with_their_number(made: MadeJob, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs.maintenance import delete_job, resume_job, revive
+from facepaint.jobs.maintenance import delete_job, requeue_stalled, resume_job
 from facepaint.jobs.status import find_job, job_status, list_jobs
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
@@ -154,15 +154,15 @@ def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(store:
     made = sealed_job(store)
     made.detect([0, 1, 2])
     queue.detect("20260101T000000-aaaaaaaa", 99)
-    revive(store, queue, made.id, made.look.id, 1)
+    requeue_stalled(store, queue, made.id, made.look.id, 1)
     assert take_messages(queue) == {("detect", 99), ("paint", 1)}
     queue.detect("20260101T000000-aaaaaaaa", 99)
-    revive(store, queue, made.id, made.look.id, 2)
+    requeue_stalled(store, queue, made.id, made.look.id, 2)
     assert take_messages(queue) == {("detect", 99), ("detect", 3)}, "its neighbour's faces come first"
 
 
 def test_revive_queues_everything_when_the_broker_has_lost_all(store: Store, queue: Queue) -> None:
     made = sealed_job(store)
     made.detect([0, 1])
-    revive(store, queue, made.id, made.look.id, 0)
+    requeue_stalled(store, queue, made.id, made.look.id, 0)
     assert take_messages(queue) == {("paint", 0), ("detect", 2), ("detect", 3)}

@@ -20,7 +20,7 @@ from facepaint.records import keys
 from facepaint.records.job import Job
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import WorkerContext, run_detect, run_paint
 from uploader.classify import classify
 
 LASTS_MS = (40, 110, 70, 300, 30, 1230)
@@ -98,11 +98,11 @@ def test_an_animation_becomes_a_video_of_the_same_pictures(
     client = Client(settings)
     result = client.upload(path, ["sunglasses"])
     assert any("MP4" in warning for warning in result.warnings)
-    bench = Workbench(store, queue, settings)
+    context = WorkerContext(store, queue, settings)
     for index in range(result.segments):
-        run_detect(bench, result.job_id, index)
+        run_detect(context, result.job_id, index)
     for index in range(result.segments):
-        assert run_paint(bench, result.job_id, index, parse_look(["sunglasses"]).id)
+        assert run_paint(context, result.job_id, index, parse_look(["sunglasses"]).id)
     assert store.get_record(keys.job(result.job_id), Job).kind == "video"
     report = client.save(result.job_id, tmp_path / "painted.mp4")
     assert report.check.passed

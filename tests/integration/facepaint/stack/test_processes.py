@@ -60,7 +60,7 @@ time.sleep(600)
 
 @needs_proc
 def test_who_does_not_stop_is_killed_with_all_it_started(children: Children, tmp_path: Path) -> None:
-    child = children.start(recipe(tmp_path, STUBBORN, stop_s=0.2, insist=signal.SIGKILL))
+    child = children.start(recipe(tmp_path, STUBBORN, stop_s=0.2, escalate=signal.SIGKILL))
     eventually(lambda: len(living_in_group(child.pid)) == 2)
     children.stop([child])
     assert not child.alive
@@ -69,7 +69,7 @@ def test_who_does_not_stop_is_killed_with_all_it_started(children: Children, tmp
 
 def test_who_stops_in_time_is_not_insisted_upon(children: Children, tmp_path: Path) -> None:
     script = "trap 'echo asked; exit 0' TERM; echo started; while :; do sleep 0.05; done"
-    child = children.start(recipe(tmp_path, script, stop_s=30.0, insist=signal.SIGKILL))
+    child = children.start(recipe(tmp_path, script, stop_s=30.0, escalate=signal.SIGKILL))
     eventually(lambda: last_line(child.recipe.log) == "started")
     children.stop([child])
     assert child.returncode == 0
@@ -96,7 +96,7 @@ def test_the_pause_before_a_new_start_grows_with_every_death(children: Children,
     said: list[str] = []
 
     def thrice() -> bool:
-        said.extend(children.tend())
+        said.extend(children.supervise())
         return len(said) == 3
 
     eventually(thrice, 60)

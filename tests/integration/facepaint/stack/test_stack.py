@@ -116,7 +116,7 @@ def test_no_secret_stands_on_a_command_line(home: Path) -> None:
 @needs_proc
 def test_it_listens_on_the_loopback_only(home: Path) -> None:
     with make_stack(home):
-        mine = {str(link.readlink()) for leader in groups(home) for link in Path(f"/proc/{leader}/fd").iterdir()}
+        mine = {str(track.readlink()) for leader in groups(home) for track in Path(f"/proc/{leader}/fd").iterdir()}
         tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
         rows = [line.split() for table in tables for line in table]
         listening = [row[1] for row in rows if len(row) > 9 and row[3] == "0A" and f"socket:[{row[9]}]" in mine]
@@ -264,13 +264,13 @@ def test_what_dies_is_started_again_and_said(home: Path) -> None:
         store, queue = Store(stack.settings), Queue(stack.settings)
         store.put("k", b"x")
         queue.detect(JOB, 0)
-        assert stack.tend() == []
+        assert stack.supervise() == []
         for child in stack.children:
             os.kill(child.pid, signal.SIGKILL)
         said: list[str] = []
 
         def back() -> bool:
-            said.extend(stack.tend())
+            said.extend(stack.supervise())
             return all(child.alive and child.recipe.answers() for child in stack.children)
 
         eventually(back, 20)
@@ -297,7 +297,7 @@ def test_a_part_that_keeps_dying_is_given_up_if_asked(home: Path) -> None:
                 os.kill(broker.pid, signal.SIGKILL)
                 broker.wait(5)
             try:
-                stack.tend(give_up=True)
+                stack.supervise(give_up=True)
             except ServiceError as exc:
                 return str(exc).startswith("the broker was killed by SIGKILL: ")
             return False

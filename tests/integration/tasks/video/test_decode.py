@@ -12,7 +12,7 @@ import pytest
 
 import tasks.video.decode
 from benchmarks.clips import make_portrait_clip
-from facepaint.errors import NotYet
+from facepaint.errors import PartialProgress
 from facepaint.records.segment import Segment
 from tasks.video.decode import DecodeReport, RunDecoder, decode_window, window_times
 from tests.support.clips.ordinary import Frame, decode_ordinarily, digest
@@ -121,7 +121,7 @@ def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
     monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
     monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     for _ in range(2):
-        with pytest.raises(NotYet, match=r"lies far behind its keyframe; decoded up to [0-9]"):
+        with pytest.raises(PartialProgress, match=r"lies far behind its keyframe; decoded up to [0-9]"):
             decoded(run, last)
     between = decoded(run, last - 2), decoded(run, last - 1)
     assert decoded(run, last) == expected
@@ -136,7 +136,7 @@ def test_no_packet_is_decoded_twice_on_the_way_to_a_window(
     monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
     monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     for _ in range(2):
-        with pytest.raises(NotYet):
+        with pytest.raises(PartialProgress):
             decoded(run, len(run.records) - 1)
     decoded(run, len(run.records) - 1)
     assert len(fed) == sum(len(record.own_packets) for record in run.records)

@@ -14,7 +14,7 @@ from facepaint.errors import UsageError
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import WorkerContext, run_detect, run_paint
 from tests.support.clips import Media
 from tests.support.programs import run_silently
 from uploader.cutter import MAX_WORK_PX
@@ -32,13 +32,13 @@ def painted(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> P
 
     def paint(clip: Path, suffix: str = ".mp4", **choices: Any) -> Path:
         chosen = settings.model_copy(update={"preset": "ultrafast", "segment_s": 1.0, **choices})
-        client, bench = Client(chosen), Workbench(store, queue, chosen)
+        client, context = Client(chosen), WorkerContext(store, queue, chosen)
         done = client.upload(clip, ["sunglasses"])
         for index in range(done.segments):
-            run_detect(bench, done.job_id, index)
+            run_detect(context, done.job_id, index)
         look = client.look_of(done.job_id)
         for index in range(done.segments):
-            run_paint(bench, done.job_id, index, look)
+            run_paint(context, done.job_id, index, look)
         report = client.save(done.job_id, tmp_path / f"painted{suffix}")
         assert report.check.passed, report.check
         assert done.segments > 1

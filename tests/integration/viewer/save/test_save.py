@@ -33,7 +33,7 @@ from tests.support.helpers import eventually
 from tests.support.made_job import (
     MadeJob,
     Sound,
-    paint_picture,
+    paint_image,
     pictures_job,
     plain_job,
     sound,
@@ -42,7 +42,7 @@ from tests.support.made_job import (
 from tests.support.media_compare import read_audio
 from tests.support.paths import ROOT
 from viewer.follow import Patience
-from viewer.save.images import safe_names, save_pictures
+from viewer.save.images import safe_names, save_images
 from viewer.save.save import SaveReport, save
 from viewer.verify.saved import check_saved
 
@@ -127,8 +127,8 @@ def clip_job(store: Store, clip: Path) -> MadeJob:
 def _sound_of(container: InputContainer, number: int) -> Sound:
     stream = container.streams.audio[number]
     buffer, packets, skip = io.BytesIO(), [], 0
-    with av.open(buffer, "w", format="nut") as template:
-        out = template.add_stream_from_template(stream)
+    with av.open(buffer, "w", format="nut") as codec_params:
+        out = codec_params.add_stream_from_template(stream)
         for packet in container.demux(stream):
             if packet.size:
                 row = AudioPacket(0, packet.size, packet.pts, packet.dts, packet.duration or 0)
@@ -137,13 +137,13 @@ def _sound_of(container: InputContainer, number: int) -> Sound:
                     side = packet.get_sidedata("skip_samples")
                     skip = int.from_bytes(bytes(side)[:4], "little")
                     packet.stream = out
-                    template.mux(packet)
+                    codec_params.mux(packet)
     context = stream.codec_context
     assert stream.time_base is not None
     language = stream.metadata.get("language", "")
-    template = buffer.getvalue()
+    codec_params = buffer.getvalue()
     track = AudioStream(
-        context.name, stream.time_base, context.sample_rate, context.channels, template, language, skip_samples=skip
+        context.name, stream.time_base, context.sample_rate, context.channels, codec_params, language, skip_samples=skip
     )
     return Sound(track, tuple(packets))
 
@@ -273,8 +273,11 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
 def adts_sound(folder: Path) -> Sound:
     """`sound` through an .aac file, which gives every packet a header of 7 bytes and knows no extradata."""
     path, plain = folder / "tone.aac", sound("aac", seconds=4)
-    with av.open(io.BytesIO(plain.stream.template), "r", format="nut") as template, av.open(str(path), "w") as out:
-        stream = out.add_stream_from_template(template.streams[0])
+    with (
+        av.open(io.BytesIO(plain.stream.codec_params), "r", format="nut") as codec_params,
+        av.open(str(path), "w") as out,
+    ):
+        stream = out.add_stream_from_template(codec_params.streams[0])
         for row, data in plain.packets:
             packet = av.Packet(data)
             packet.pts, packet.dts, packet.time_base, packet.stream = row.pts, row.dts, plain.stream.time_base, stream
@@ -532,26 +535,26 @@ def test_the_check_finds_what_is_wrong(damage: str, problem: str, store: Store, 
 def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:
     job, look = pictures_job(store, ["a.jpg", "../../b.jpg", "a.jpg"])
     for index in range(3):
-        paint_picture(store, job, look, index)
+        paint_image(store, job, look, index)
     folder = tmp_path / "new" / "folder"
-    written = save_pictures(store, job.id, look.id, folder, patience=QUICK)
+    written = save_images(store, job.id, look.id, folder, patience=QUICK)
     assert written == [folder / "a.jpg", folder / "b.jpg", folder / "a-2.jpg"]
     assert all(path.read_bytes()[:2] == b"\xff\xd8" for path in written)
     assert sorted(path.name for path in folder.iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg"]
     written[0].write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"already has a\.jpg"):
-        save_pictures(store, job.id, look.id, folder, patience=QUICK)
+        save_images(store, job.id, look.id, folder, patience=QUICK)
     assert written[0].read_bytes() == b"mine"
-    save_pictures(store, job.id, look.id, folder, overwrite=True, patience=QUICK)
+    save_images(store, job.id, look.id, folder, overwrite=True, patience=QUICK)
     assert written[0].read_bytes() != b"mine"
 
 
 def test_a_picture_that_was_given_up_is_named_and_the_others_saved(store: Store, tmp_path: Path) -> None:
     job, look = pictures_job(store, ["a.jpg", "b.jpg"])
-    paint_picture(store, job, look, 1)
+    paint_image(store, job, look, 1)
     store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))
     with pytest.raises(JobError, match=r"^given up: a\.jpg \(no picture\)"):
-        save_pictures(store, job.id, look.id, tmp_path, patience=QUICK)
+        save_images(store, job.id, look.id, tmp_path, patience=QUICK)
     assert [path.name for path in tmp_path.iterdir()] == ["b.jpg"]
 
 
@@ -598,9 +601,9 @@ def test_a_stalled_picture_is_queued_again_by_the_visibility_timeout(
 ) -> None:
     job, look = pictures_job(store, ["a.jpg"])
     with ThreadPoolExecutor(1) as pool:
-        saving = pool.submit(impatient_client(settings).save_pictures, job.id, tmp_path)
+        saving = pool.submit(impatient_client(settings).save_images, job.id, tmp_path)
         try:
             eventually(lambda: queue.length() > 0, timeout_s=30)
         finally:
-            paint_picture(store, job, look, 0)
+            paint_image(store, job, look, 0)
         assert saving.result(60) == [tmp_path / "a.jpg"]

@@ -16,7 +16,7 @@ from facepaint.records import keys
 from facepaint.records.job import Extras, Job
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import Workbench, run_detect, run_paint
+from tasks.work import WorkerContext, run_detect, run_paint
 from tests.support.planted_video import (
     CREATED,
     KEPT,
@@ -35,7 +35,7 @@ Paint = Callable[..., Path]
 @pytest.fixture
 def paint(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> Paint:
     """Upload, detect, paint and save: ``paint(source, look, suffix)``; the looks after the first are added later."""
-    client, bench = Client(settings), Workbench(store, queue, settings)
+    client, context = Client(settings), WorkerContext(store, queue, settings)
 
     def paint(source: Path, look: str, suffix: str = ".mp4", later: str = "") -> Path:
         result = client.upload(source, [look])
@@ -43,7 +43,7 @@ def paint(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> Pai
         store.put_record(keys.look(result.job_id, shown.id), shown)
         for task in (run_detect, lambda *where: run_paint(*where, shown.id)):
             for index in range(result.segments):
-                task(bench, result.job_id, index)
+                task(context, result.job_id, index)
         return client.save(result.job_id, tmp_path / f"painted{suffix}", look=shown.id).path
 
     return paint

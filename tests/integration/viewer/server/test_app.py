@@ -28,7 +28,7 @@ from tests.support.made_job import (
     MadeJob,
     heartbeat,
     in_adts,
-    paint_picture,
+    paint_image,
     pictures_job,
     plain_job,
     sound,
@@ -370,7 +370,7 @@ def test_a_segment_given_up_is_a_gap_in_the_playlist(client: httpx.Client, store
 
 def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store) -> None:
     job, look = pictures_job(store, ["one.png", "two.png"])
-    paint_picture(store, job, look, 1)
+    paint_image(store, job, look, 1)
 
     state = client.get(f"/api/jobs/{job.id}").json()
     picture = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")

@@ -64,10 +64,10 @@ def test_people_come_with_their_times_and_portraits_of_the_source(client: httpx.
 
     assert told["state"] == "made"
     assert told["people"] == [
-        {"number": 1, "first_s": 0, "last_s": 3.96, "best_s": 0, "doubtful": False, "portrayed": True},
-        {"number": 2, "first_s": 0, "last_s": 3.96, "best_s": 0, "doubtful": False, "portrayed": False},
+        {"number": 1, "first_s": 0, "last_s": 3.96, "best_s": 0, "low_confidence": False, "portrayed": True},
+        {"number": 2, "first_s": 0, "last_s": 3.96, "best_s": 0, "low_confidence": False, "portrayed": False},
     ]
-    assert {"name": "blur", "summary": "hides the face behind a strong blur", "hides": True} in told["filters"]
+    assert {"name": "blur", "summary": "hides the face behind a strong blur", "redacts": True} in told["filters"]
     assert "sticker" not in [row["name"] for row in told["filters"]]
     portrait = client.get(f"/api/jobs/{made.id}/people/1/portrait")
     assert portrait.content == store.get(keys.portrait(made.id, 1))
@@ -151,24 +151,24 @@ def test_people_who_were_forgotten_can_be_asked_for_anew(client: httpx.Client, s
     assert people_of(client, made.id)["state"] == "ready"
 
 
-@pytest.mark.parametrize("whom", [{"keep": [2, 1, 2]}, {"only": [2]}], ids=["keep", "only"])
+@pytest.mark.parametrize("selection", [{"keep": [2, 1, 2]}, {"only": [2]}], ids=["keep", "only"])
 def test_a_new_look_names_those_who_were_chosen_and_is_queued(
-    client: httpx.Client, store: Store, queue: Queue, whom: dict[str, list[int]]
+    client: httpx.Client, store: Store, queue: Queue, selection: dict[str, list[int]]
 ) -> None:
     made = followed_job(store)
 
-    answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **whom})
+    answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
 
     assert answer.status_code == 201, answer.text
     look = store.get_record(keys.look(made.id, answer.json()["look"]), Look)
     assert (look.filters[0].name, look.filters[0].number("size")) == ("mosaic", 4)
-    chosen = {name: sorted(set(numbers)) for name, numbers in whom.items()}
+    chosen = {name: sorted(set(numbers)) for name, numbers in selection.items()}
     assert look.numbers == tuple(*chosen.values())
     assert queue.length() == made.segments
     looks = client.get(f"/api/jobs/{made.id}", params={"look": look.id}).json()["looks"]
     told = next(row for row in looks if row["id"] == look.id)
     assert {"keep": told["keep"], "only": told["only"]} == {"keep": [], "only": []} | chosen
-    again = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **whom})
+    again = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
     assert again.json() == {"look": look.id}
 
 

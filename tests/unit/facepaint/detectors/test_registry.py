@@ -22,10 +22,10 @@ from facepaint.detectors.registry import (
 from facepaint.errors import InputError, UsageError
 from facepaint.records.detector_card import (
     DEFAULT_DETECTOR,
-    STICKER_SCORES,
+    STICKER_THRESHOLDS,
     DetectorCard,
-    Scores,
-    scores_for,
+    Thresholds,
+    thresholds_for,
 )
 from models import WEIGHTS, find_model, shipped_model
 from models.detector import lowest_of
@@ -79,7 +79,7 @@ def test_a_card_beside_the_file_is_believed(weights: Path) -> None:
     card(weights, stride=64, hiding={"seed": 0.5, "keep": 0.25}, licence="MIT")
     found = find_model(str(weights)).card
     assert (found.name, found.stride, found.licence) == ("mine", 64, "MIT")
-    assert found.hiding == Scores(0.5, 0.25)
+    assert found.hiding == Thresholds(0.5, 0.25)
 
 
 def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
@@ -167,28 +167,28 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     plain = DetectorCard("a", "yunet")
     assert working_point(False, None) == working_point(False, plain) == STICKERS
     assert working_point(True, None) == working_point(True, plain) == HIDING
-    assert (scores_for(False, plain).in_picture, scores_for(True, None).in_picture) == (
-        STICKER_SCORES.picture,
+    assert (thresholds_for(False, plain).for_still, thresholds_for(True, None).for_still) == (
+        STICKER_THRESHOLDS.picture,
         HIDING.seed,
     )
-    own = replace(plain, stickers=Scores(0.8, 0.5), hiding=Scores(0.2, 0.1, picture=0.15))
+    own = replace(plain, stickers=Thresholds(0.8, 0.5), hiding=Thresholds(0.2, 0.1, picture=0.15))
     assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
     assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1, company=None)
-    assert (scores_for(False, own).in_picture, scores_for(True, own).in_picture) == (0.8, 0.15)
+    assert (thresholds_for(False, own).for_still, thresholds_for(True, own).for_still) == (0.8, 0.15)
 
 
 @pytest.mark.parametrize(
     ("points", "lowest"),
     [
         ({}, 0.15),
-        ({"hiding": Scores(0.5, 0.3)}, 0.3),
-        ({"hiding": Scores(0.5, 0.3), "stickers": Scores(0.4, 0.2)}, 0.2),
-        ({"stickers": Scores(0.1, 0.05)}, 0.05),
-        ({"hiding": Scores(0.5, 0.3, picture=0.1)}, 0.1),
+        ({"hiding": Thresholds(0.5, 0.3)}, 0.3),
+        ({"hiding": Thresholds(0.5, 0.3), "stickers": Thresholds(0.4, 0.2)}, 0.2),
+        ({"stickers": Thresholds(0.1, 0.05)}, 0.05),
+        ({"hiding": Thresholds(0.5, 0.3, picture=0.1)}, 0.1),
     ],
     ids=str,
 )
-def test_candidates_are_recorded_down_to_what_any_look_asks_for(points: dict[str, Scores], lowest: float) -> None:
+def test_candidates_are_recorded_down_to_what_any_look_asks_for(points: dict[str, Thresholds], lowest: float) -> None:
     assert lowest_of(replace(DetectorCard("a", "yunet"), **points)) == lowest
 
 

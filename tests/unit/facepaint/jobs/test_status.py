@@ -42,7 +42,7 @@ def test_counts_follow_the_keys(store: Store) -> None:
     made.give_up(1, "no memory")
     status = job_status(store, made.id)
     assert (status.state, status.stored, status.total) == ("uploading", 4, None)
-    assert (status.detected, status.undetected, status.at_work) == (2, 1, frozenset({"detect-000003"}))
+    assert (status.detected, status.detect_failed, status.at_work) == (2, 1, frozenset({"detect-000003"}))
     look = status.look(made.look.id)
     assert look is not None
     assert look.look == made.look
@@ -132,7 +132,7 @@ def status_of(
     stored: int,
     *,
     detected: Iterable[int] = (),
-    undetected: Iterable[int] = (),
+    detect_failed: Iterable[int] = (),
     painted: Iterable[int] = (),
     failed: Iterable[int] = (),
     sealed: bool = True,
@@ -143,7 +143,7 @@ def status_of(
     found = JobKeys(
         frozenset(range(stored)),
         frozenset(detected),
-        frozenset(undetected),
+        frozenset(detect_failed),
         {LOOK: frozenset(painted)},
         {LOOK: frozenset(failed)},
         (LOOK,),
@@ -152,7 +152,13 @@ def status_of(
     )
     state = found.state(idle_s)
     look = LookStatus(
-        LOOK, None, state, len(found.painted[LOOK]), len(found.unpainted[LOOK]), 0, dict.fromkeys(failed, "no memory")
+        LOOK,
+        None,
+        state,
+        len(found.painted[LOOK]),
+        len(found.paint_failed[LOOK]),
+        0,
+        dict.fromkeys(failed, "no memory"),
     )
     return JobStatus(
         job=plain_job(None, id="20261122T120000-aaaaaaaa").job,  # type: ignore[arg-type]
@@ -162,7 +168,7 @@ def status_of(
         stored=stored,
         total=stored if sealed else None,
         detected=len(found.detected),
-        undetected=len(found.undetected),
+        detect_failed=len(found.detect_failed),
         truncated="",
         idle_s=idle_s,
         at_work=frozenset(at_work),
@@ -201,7 +207,7 @@ BOTH = (worker(),)
             "Segment 1 can be painted once the segment after it is uploaded.",
         ),
         (
-            status_of(2, detected=(0,), undetected=(1,)),
+            status_of(2, detected=(0,), detect_failed=(1,)),
             BOTH,
             "Segment 0 is ready and waits for a worker to paint it.",
         ),
@@ -253,7 +259,7 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
             "Segment 0 waits until it is known who is where in the whole video, which no worker has begun to find out.",
         ),
         (
-            status_of(2, detected=(0, 1), at_work=("link-000000",)),
+            status_of(2, detected=(0, 1), at_work=("track-000000",)),
             BOTH,
             "Segment 0 waits until it is known who is where in the whole video, which is being found out.",
         ),
@@ -267,7 +273,7 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
 def test_why_a_look_that_names_people_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str) -> None:
     naming = (replace(status.looks[0], look=parse_look(["dog@2"])),)
     assert why_waiting(replace(status, looks=naming), workers) == sentence
-    for known in (replace(status.keys, linked=True), replace(status.keys, unlinked=True)):
+    for known in (replace(status.keys, tracked=True), replace(status.keys, tracking_failed=True)):
         assert "who is where" not in why_waiting(replace(status, looks=naming, keys=known), workers)
 
 

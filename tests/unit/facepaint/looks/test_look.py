@@ -20,7 +20,7 @@ SHA = "0f" * 32
 
 
 def test_the_catalogue_has_the_promised_filters() -> None:
-    hiding = {name for name, kind in CATALOGUE.items() if kind.hides}
+    hiding = {name for name, kind in CATALOGUE.items() if kind.redacts}
     assert hiding == {"blur", "mosaic", "fill"}
     assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(CATALOGUE) - hiding
     assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= set(CATALOGUE) - hiding
@@ -119,9 +119,9 @@ def test_every_option_takes_its_default_and_bounds_and_no_more(filter_name: str,
 def test_several_filters_keep_their_order() -> None:
     look = parse_look(["blur@2", "crown"])
     assert [spec.name for spec in look.filters] == ["blur", "crown"]
-    assert look.hides
+    assert look.redacts
     assert str(look) == "blur@2 + crown"
-    assert not parse_look(["crown", "dog"]).hides
+    assert not parse_look(["crown", "dog"]).redacts
     with pytest.raises(UsageError, match="no filter given; `facepaint filters` lists them"):
         parse_look([])
 

@@ -8,7 +8,7 @@ from facepaint.cli.options import Cover, chosen_look
 from facepaint.errors import UsageError
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
-from facepaint.looks.selection import EVERYONE, Region, Whom, parse_whom
+from facepaint.looks.selection import EVERYONE, FaceSelection, Region, parse_selection
 from facepaint.records.codec import decode, encode
 from filters.face import Face
 from filters.registry import make_painter
@@ -19,9 +19,9 @@ LEFT, RIGHT, ACROSS = (10.0, 20.0, 50.0, 60.0), (140.0, 20.0, 180.0, 60.0), (85.
 
 
 def test_numbers_come_one_by_one_or_together() -> None:
-    assert parse_whom(keep=["2", " 1 , 3", "2"]).keep == (1, 2, 3)
-    assert parse_whom(only=["4"]) == Whom(only=(4,))
-    assert parse_whom() == EVERYONE
+    assert parse_selection(keep=["2", " 1 , 3", "2"]).keep == (1, 2, 3)
+    assert parse_selection(only=["4"]) == FaceSelection(only=(4,))
+    assert parse_selection() == EVERYONE
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_numbers_come_one_by_one_or_together() -> None:
     ],
 )
 def test_regions_are_in_px_or_percent(text: str, region: Region) -> None:
-    assert parse_whom(regions=[text]) == Whom(regions=(region,))
+    assert parse_selection(regions=[text]) == FaceSelection(regions=(region,))
 
 
 @pytest.mark.parametrize(
@@ -51,49 +51,49 @@ def test_regions_are_in_px_or_percent(text: str, region: Region) -> None:
 )
 def test_what_is_wrong_is_said_in_one_line(said: dict[str, list[str]], words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_whom(**said)
+        parse_selection(**said)
     assert str(caught.value).startswith(words) or words in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("whom", "identity", "hidden", "painted"),
+    ("selection", "identity", "hidden", "painted"),
     [
         (EVERYONE, None, True, True),
         (EVERYONE, 1, True, True),
-        (Whom(keep=(1, 2)), 2, False, False),
-        (Whom(keep=(1, 2)), 3, True, True),
-        (Whom(keep=(1,)), None, True, False),
-        (Whom(only=(1,)), 1, True, True),
-        (Whom(only=(1,)), 2, False, False),
-        (Whom(only=(1,)), None, True, False),
+        (FaceSelection(keep=(1, 2)), 2, False, False),
+        (FaceSelection(keep=(1, 2)), 3, True, True),
+        (FaceSelection(keep=(1,)), None, True, False),
+        (FaceSelection(only=(1,)), 1, True, True),
+        (FaceSelection(only=(1,)), 2, False, False),
+        (FaceSelection(only=(1,)), None, True, False),
     ],
 )
 def test_who_is_not_known_is_hidden_and_not_painted(
-    whom: Whom, identity: int | None, hidden: bool, painted: bool
+    selection: FaceSelection, identity: int | None, hidden: bool, painted: bool
 ) -> None:
-    assert whom.chooses(identity, LEFT, SIZE, hides=True) == hidden
-    assert whom.chooses(identity, LEFT, SIZE, hides=False) == painted
+    assert selection.matches(identity, LEFT, SIZE, redacts=True) == hidden
+    assert selection.matches(identity, LEFT, SIZE, redacts=False) == painted
 
 
 def test_a_face_that_touches_a_region_is_hidden_and_one_in_its_middle_painted() -> None:
-    half = parse_whom(regions=["0,0,50%,100%"])
-    assert [half.chooses(None, box, SIZE, hides=True) for box in (LEFT, ACROSS, RIGHT)] == [True, True, False]
-    assert [half.chooses(None, box, SIZE, hides=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, False]
-    assert half.chooses(None, (105.0, 0.0, 120.0, 9.0), SIZE, margin=6, hides=True), "it may be further to the left"
+    half = parse_selection(regions=["0,0,50%,100%"])
+    assert [half.matches(None, box, SIZE, redacts=True) for box in (LEFT, ACROSS, RIGHT)] == [True, True, False]
+    assert [half.matches(None, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, False]
+    assert half.matches(None, (105.0, 0.0, 120.0, 9.0), SIZE, margin=6, redacts=True), "it may be further to the left"
     beyond = (-40.0, -30.0, 10.0, 20.0)
-    assert half.chooses(None, beyond, SIZE, hides=False), "what lies beyond the frame's edge belongs to the edge"
-    both = parse_whom(only=["1"], regions=["0,0,50%,100%", "140,0,60,100"])
-    assert [both.chooses(1, box, SIZE, hides=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, True]
-    assert not both.chooses(2, LEFT, SIZE, hides=True)
+    assert half.matches(None, beyond, SIZE, redacts=False), "what lies beyond the frame's edge belongs to the edge"
+    both = parse_selection(only=["1"], regions=["0,0,50%,100%", "140,0,60,100"])
+    assert [both.matches(1, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, True]
+    assert not both.matches(2, LEFT, SIZE, redacts=True)
 
 
 def test_filters_with_a_face_of_their_own_keep_it() -> None:
-    look = parse_look(["fill", "crown@2"], Whom(keep=(1,)))
-    assert [spec.meant for spec in look.filters] == [Whom(keep=(1,)), Whom(only=(2,))]
+    look = parse_look(["fill", "crown@2"], FaceSelection(keep=(1,)))
+    assert [spec.meant for spec in look.filters] == [FaceSelection(keep=(1,)), FaceSelection(only=(2,))]
     assert look.numbers == (1, 2)
     assert str(look) == "fill + crown@2 without 1"
-    assert str(parse_look(["dog"], parse_whom(only=["2"], regions=["0,0,50%,9"]))) == "dog only 2 in 0,0,50%,9"
-    assert parse_look(["dog"], parse_whom(regions=["0,0,9,9"])).numbers == ()
+    assert str(parse_look(["dog"], parse_selection(only=["2"], regions=["0,0,50%,9"]))) == "dog only 2 in 0,0,50%,9"
+    assert parse_look(["dog"], parse_selection(regions=["0,0,9,9"])).numbers == ()
     with pytest.raises(UsageError, match="each of yours has a face of its own"):
         chosen_look(["dog@1"], ["2"], [], [], None)
     with pytest.raises(UsageError, match="--cover head is for filters that hide"):
@@ -102,11 +102,17 @@ def test_filters_with_a_face_of_their_own_keep_it() -> None:
 
 
 def test_whom_a_look_is_for_is_part_of_its_name() -> None:
-    whoms = [EVERYONE, Whom(keep=(1,)), Whom(only=(1,)), Whom(keep=(1, 2)), parse_whom(regions=["0,0,50%,50%"])]
-    looks = [parse_look(["fill"], whom) for whom in whoms]
+    whoms = [
+        EVERYONE,
+        FaceSelection(keep=(1,)),
+        FaceSelection(only=(1,)),
+        FaceSelection(keep=(1, 2)),
+        parse_selection(regions=["0,0,50%,50%"]),
+    ]
+    looks = [parse_look(["fill"], selection) for selection in whoms]
     assert len({look.id for look in looks}) == len(looks)
     assert parse_look(["crown"], EVERYONE).id == parse_look(["crown"]).id
-    spelled = [parse_look(["crown"], parse_whom(regions=[text])) for text in ("0,0,50%,9", "0%, 0, 50.0%, 9.0")]
+    spelled = [parse_look(["crown"], parse_selection(regions=[text])) for text in ("0,0,50%,9", "0%, 0, 50.0%, 9.0")]
     assert spelled[0].id == spelled[1].id
     for look in looks:
         again = decode(Look, encode(look), "key")
@@ -116,18 +122,18 @@ def test_whom_a_look_is_for_is_part_of_its_name() -> None:
 def test_a_painter_paints_whom_its_look_is_for() -> None:
     before = noise(*SIZE)
     faces = [Face(LEFT, (), 0.9, 1), Face(RIGHT, (), 0.9, 2)]
-    for whom, left, right in (
-        (Whom(keep=(1,)), False, True),
-        (Whom(only=(1,)), True, False),
-        (parse_whom(regions=["70%,0,30%,100%"]), False, True),
+    for selection, left, right in (
+        (FaceSelection(keep=(1,)), False, True),
+        (FaceSelection(only=(1,)), True, False),
+        (parse_selection(regions=["70%,0,30%,100%"]), False, True),
     ):
-        painter = replace(make_painter(parse_look(["fill:shape=box"], whom), {}), size=SIZE)
+        painter = replace(make_painter(parse_look(["fill:shape=box"], selection), {}), size=SIZE)
         frame = copy(before)
         painter.paint(frame, faces)
         assert bool((frame.y[30:50, 20:40] != before.y[30:50, 20:40]).any()) == left
         assert bool((frame.y[30:50, 150:170] != before.y[30:50, 150:170]).any()) == right
         assert painter.touches(faces)
-    nobody = make_painter(parse_look(["crown"], Whom(only=(3,))), {})
+    nobody = make_painter(parse_look(["crown"], FaceSelection(only=(3,))), {})
     assert not nobody.touches(faces)
     frame = copy(before)
     assert nobody.paint(frame, faces) == []

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from facepaint.media.codec_params import EBML, make_template, open_template
+from facepaint.media.codec_params import EBML, open_codec_params, write_codec_params
 
 SOUNDS = [
     ("aac", "mp4"),
@@ -33,13 +33,13 @@ def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
     container = av.open(str(make_portrait_clip(path, audio=codec, **options)))
     stream = container.streams.audio[0]
     packet = next(packet for packet in container.demux(stream) if packet.size)
-    return stream, packet, make_template(stream, packet)
+    return stream, packet, write_codec_params(stream, packet)
 
 
 @pytest.mark.parametrize(("codec", "suffix"), SOUNDS)
 def test_parameters_survive(codec: str, suffix: str, tmp_path: Path) -> None:
-    stream, packet, template = track(tmp_path / f"clip.{suffix}", codec)
-    with stream.container, open_template(template) as container:
+    stream, packet, codec_params = track(tmp_path / f"clip.{suffix}", codec)
+    with stream.container, open_codec_params(codec_params) as container:
         copy = container.streams.audio[0]
         for name in ("name", "extradata", "sample_rate", "channels"):
             assert getattr(copy.codec_context, name) == getattr(stream.codec_context, name)
@@ -48,8 +48,8 @@ def test_parameters_survive(codec: str, suffix: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", "mp4"), ("eac3", "mp4"), ("alac", "mov")])
 def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) -> None:
-    stream, packet, template = track(tmp_path / f"clip.{suffix}", codec)
-    with stream.container, open_template(template) as container:
+    stream, packet, codec_params = track(tmp_path / f"clip.{suffix}", codec)
+    with stream.container, open_codec_params(codec_params) as container:
         source = container.streams.audio[0]
         buffer = io.BytesIO()
         with av.open(buffer, "w", format="mp4") as out:
@@ -64,12 +64,12 @@ def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) 
 
 def test_what_one_container_would_spoil_travels_in_another(tmp_path: Path) -> None:
     """NUT reads E-AC-3 back as AC-3, and knows no ALAC; Matroska gives ADTS AAC a header it did not have."""
-    stream, _, template = track(tmp_path / "clip.mp4", "eac3")
+    stream, _, codec_params = track(tmp_path / "clip.mp4", "eac3")
     stream.container.close()
-    assert template.startswith(EBML)
-    stream, _, template = track(tmp_path / "clip.ts", "aac")
+    assert codec_params.startswith(EBML)
+    stream, _, codec_params = track(tmp_path / "clip.ts", "aac")
     stream.container.close()
-    assert not template.startswith(EBML)
+    assert not codec_params.startswith(EBML)
 
 
 def test_what_no_container_holds_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from facepaint.media.images import is_lossless_webp
 from facepaint.records.faces import Faces
 from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile
 from models.providers import Runtime
-from tasks.images import TURNS, detect_picture, paint_picture
+from tasks.images import TURNS, detect_image, paint_image
 from tests.support.picture_files import (
     PROFILE,
     astronaut,
@@ -34,7 +34,7 @@ FAR = (slice(160, None), slice(None))
 
 
 def painted(data: bytes, look: str = "sunglasses", faces: Faces | None = None) -> bytes:
-    return paint_picture(parse_look([look]), 0, data, faces or face_of(256, 256), {}).data
+    return paint_image(parse_look([look]), 0, data, faces or face_of(256, 256), {}).data
 
 
 def opened(data: bytes) -> Image.Image:
@@ -183,11 +183,11 @@ def test_webp_stays_lossless_or_lossy() -> None:
 
 def test_a_gif_that_does_not_move_comes_back_as_png() -> None:
     source = astronaut().quantize(64)
-    result = paint_picture(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {})
+    result = paint_image(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {})
     after = opened(result.data)
     assert (after.format, result.record.name[-4:]) == ("PNG", ".png")
     assert psnr_db(after, source) > 80
-    untouched = paint_picture(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), None, {})
+    untouched = paint_image(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), None, {})
     assert opened(untouched.data).format == "PNG"
 
 
@@ -231,12 +231,12 @@ def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
     found = face_of(256, 256)
     (frame,) = found.frames
     nowhere = replace(frame.faces[0], box=(float("nan"), 30.0, 130.0, 90.0))
-    for doubtful in (
+    for low_confidence in (
         replace(frame, status="failed"),
         replace(frame, pts=3),
         replace(frame, faces=(*frame.faces, nowhere)),
     ):
-        after = opened(painted(encoded(astronaut((256, 256)), "PNG"), "fill", replace(found, frames=(doubtful,))))
+        after = opened(painted(encoded(astronaut((256, 256)), "PNG"), "fill", replace(found, frames=(low_confidence,))))
         assert np.asarray(after).std() == 0
 
 
@@ -260,7 +260,7 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
     source = encoded(Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG")
     now = datetime.now(UTC)
     job = Job("x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow"))
-    found = detect_picture(job, 0, source, Runtime("cpu")).frames[0].faces
+    found = detect_image(job, 0, source, Runtime("cpu")).frames[0].faces
     assert any(face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found)
 
 
@@ -279,7 +279,7 @@ def test_what_shows_through_a_blur_is_as_before() -> None:
 def test_tiny_pictures(size: tuple[int, int], kind: str) -> None:
     source = encoded(Image.new("RGB", size, "orange"), kind)
     for faces in (None, face_of(*size)):
-        result = paint_picture(parse_look(["blur"]), 0, source, faces, {})
+        result = paint_image(parse_look(["blur"]), 0, source, faces, {})
         assert opened(result.data).size == size
 
 
@@ -296,4 +296,4 @@ def test_a_picture_of_many_megapixels() -> None:
 def test_damage_behind_the_header_is_told(kind: str) -> None:
     source = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
     with pytest.raises(UnreadableMedia, match="picture 7 is a damaged picture"):
-        paint_picture(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})
+        paint_image(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})

@@ -15,7 +15,7 @@ from facepaint.errors import RecordInvalid, UsageError
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
 from facepaint.records import keys
 from facepaint.records.codec import decode, encode
-from facepaint.records.detector_card import DetectorCard, Scores
+from facepaint.records.detector_card import DetectorCard, Thresholds
 from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.job import DetectorSpec, Extras, Job, Sealed, VideoStream
 from facepaint.records.keys import check_job_id, new_job_id
@@ -32,7 +32,7 @@ st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
 
-SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(lambda pair: Scores(max(pair), min(pair)))
+SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(lambda pair: Thresholds(max(pair), min(pair)))
 st.register_type_strategy(
     DetectorCard,
     st.builds(
@@ -166,9 +166,9 @@ def test_a_listing_is_sorted_into_what_it_means() -> None:
     found = JobKeys.read(listed)
     assert found == JobKeys.read(reversed([key.removeprefix(keys.prefix(JOB)) for key in listed]))
     assert (found.sealed, found.looks) == (True, (LOOK, OTHER))
-    assert (found.stored, found.detected, found.undetected) == ({0, 1, 2}, {0}, {1})
+    assert (found.stored, found.detected, found.detect_failed) == ({0, 1, 2}, {0}, {1})
     assert found.painted == {LOOK: {0}, OTHER: set()}
-    assert found.unpainted == {LOOK: {2}, OTHER: set()}
+    assert found.paint_failed == {LOOK: {2}, OTHER: set()}
     assert JobKeys.read([]) == JobKeys()
 
 

@@ -62,7 +62,7 @@ def test_people_are_numbered_as_they_appear_then_from_the_left_and_doubtful_ones
         (candidate(0), 1, 3),
     )
     people = people_of([record(frames)]).people
-    assert [(person.number, person.best_box[0], person.doubtful) for person in people] == [
+    assert [(person.number, person.best_box[0], person.low_confidence) for person in people] == [
         (1, 100, False),
         (2, 200, False),
         (3, 0, False),

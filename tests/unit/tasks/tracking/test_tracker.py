@@ -16,7 +16,7 @@ from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
 from tasks.tracking import association, interpolation, smoothing, tracklets
 from tasks.tracking.interpolation import around
-from tasks.tracking.tracker import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_picture
+from tasks.tracking.tracker import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_image
 from tests.support import scenes
 from tests.support.scenes import candidate, record
 
@@ -163,15 +163,15 @@ def test_a_hidden_face_missed_in_one_frame_is_hidden_there_at_any_rate(rate: int
     faces=st.integers(1, 4),
     missing=st.sampled_from([0.05, 0.3, 0.6]),
     irregular=st.booleans(),
-    hides=st.booleans(),
+    redacts=st.booleans(),
     start=st.floats(0, 1),
     seconds=st.floats(0, 2),
 )
 def test_the_result_is_the_same_wherever_the_video_is_cut(
-    seed: int, rate: float, faces: int, missing: float, irregular: bool, hides: bool, start: float, seconds: float
+    seed: int, rate: float, faces: int, missing: float, irregular: bool, redacts: bool, start: float, seconds: float
 ) -> None:
     """A window sees only what lies within reach of it: it must paint what the whole video would have got."""
-    point = HIDING if hides else STICKERS
+    point = HIDING if redacts else STICKERS
     frames = scenes.jumble(seed, rate, faces, missing, irregular)
     whole = Tracks([record(frames)], scenes.TIME_BASE, point)
     first = frames[int(start * (len(frames) - 1))].pts
@@ -186,10 +186,10 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
             assert numbers(one) == pytest.approx(numbers(other), rel=0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("hides", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)])
-def test_a_picture_hides_what_is_doubtful_in_company(hides: bool, sure: float, shown: int) -> None:
+@pytest.mark.parametrize(("redacts", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)])
+def test_a_picture_hides_what_is_doubtful_in_company(redacts: bool, sure: float, shown: int) -> None:
     frame = FrameFaces(0, faces=(candidate(10.0, score=0.22), candidate(300.0, score=sure)))
-    assert len(faces_of_picture(record([frame]), hides, None)) == shown
+    assert len(faces_of_image(record([frame]), redacts, None)) == shown
 
 
 def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from tasks.video.strip_side_data import bare_frame
+from tasks.video.strip_side_data import strip_side_data
 from tests.support.planted_video import planted_mp4
 
 
@@ -13,7 +13,7 @@ def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None
     with av.open(str(planted_mp4(tmp_path / "source.mp4"))) as container:
         for frame in container.decode(video=0):
             assert {kind.type.name for kind in frame.side_data} >= {"A53_CC", "SEI_UNREGISTERED"}
-            bare = bare_frame(frame)
+            bare = strip_side_data(frame)
             assert not len(bare.side_data)
             assert (bare.pts, bare.format.name, bare.color_range) == (frame.pts, frame.format.name, frame.color_range)
             assert (bare.to_ndarray() == frame.to_ndarray()).all()
@@ -21,4 +21,4 @@ def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None
 
 def test_a_frame_with_nothing_attached_is_not_copied() -> None:
     frame = av.VideoFrame.from_ndarray(np.zeros((10, 10, 3), np.uint8), "rgb24")
-    assert bare_frame(frame) is frame
+    assert strip_side_data(frame) is frame

@@ -6,9 +6,9 @@ import { count } from '../words.js';
 
 // How each way names the chosen, whether its filters are those that hide, and what it comes to.
 const WAYS = {
-  keep: { whom: 'keep', hides: true, result: 'Everyone else is hidden, and so is whoever is not recognised.' },
-  hide: { whom: 'only', hides: true, result: 'Only they are hidden, and whoever is not recognised.' },
-  paint: { whom: 'only', hides: false, result: 'Only they are painted, where it is certain that it is them.' },
+  keep: { selection: 'keep', redacts: true, result: 'Everyone else is hidden, and so is whoever is not recognised.' },
+  hide: { selection: 'only', redacts: true, result: 'Only they are hidden, and whoever is not recognised.' },
+  paint: { selection: 'only', redacts: false, result: 'Only they are painted, where it is certain that it is them.' },
 };
 
 export class Making {
@@ -26,7 +26,7 @@ export class Making {
     this.#chosen = chosen;
     chosen.addEventListener('change', () => this.#draw());
     this.#form.addEventListener('change', (event) => {
-      if (event.target === byId('making-filter')) this.#picked[this.#way.hides] = event.target.value;
+      if (event.target === byId('making-filter')) this.#picked[this.#way.redacts] = event.target.value;
       this.#draw();
     });
     this.#form.addEventListener('submit', (event) => {
@@ -36,16 +36,16 @@ export class Making {
     byId('choose-none').addEventListener('click', () => chosen.take([]));
   }
 
-  // Takes the filters one can ask for, each with `name`, `summary` and `hides`, and begins with what the look on the
-  // screen does to whom.
+  // Takes the filters one can ask for, each with `name`, `summary` and `redacts`, and begins with what the look on the
+  // screen does to selection.
   begin(filters, look) {
     this.#filters = filters;
     this.#written = new Map(look.filters.map((written) => [written.split(':')[0], written]));
     const [first] = this.#written.keys();
     const shown = filters.find(({ name }) => name === first);
-    const hides = shown?.hides ?? true;
-    this.#picked[hides] = shown?.name;
-    this.#form.elements.way.value = look.only.length ? (hides ? 'hide' : 'paint') : 'keep';
+    const redacts = shown?.redacts ?? true;
+    this.#picked[redacts] = shown?.name;
+    this.#form.elements.way.value = look.only.length ? (redacts ? 'hide' : 'paint') : 'keep';
     this.#chosen.take([...look.keep, ...look.only]);
     this.#shown = shown && look.filters.length === 1 ? this.#said : '';
     this.#draw();
@@ -53,7 +53,7 @@ export class Making {
 
   get #wish() {
     const { value } = byId('making-filter');
-    return { filters: [this.#written.get(value) ?? value], [this.#way.whom]: this.#chosen.numbers };
+    return { filters: [this.#written.get(value) ?? value], [this.#way.selection]: this.#chosen.numbers };
   }
 
   get #said() {
@@ -74,13 +74,13 @@ export class Making {
   }
 
   #offer() {
-    const { hides } = this.#way;
+    const { redacts } = this.#way;
     const choice = byId('making-filter');
-    if (choice.dataset.hides === String(hides) && choice.options.length) return;
-    choice.dataset.hides = hides;
-    const offered = this.#filters.filter((filter) => filter.hides === hides);
+    if (choice.dataset.redacts === String(redacts) && choice.options.length) return;
+    choice.dataset.redacts = redacts;
+    const offered = this.#filters.filter((filter) => filter.redacts === redacts);
     choice.replaceChildren(...offered.map(({ name, summary }) => {
-      const option = new Option(name, name, false, name === this.#picked[hides]);
+      const option = new Option(name, name, false, name === this.#picked[redacts]);
       option.title = summary;
       return option;
     }));

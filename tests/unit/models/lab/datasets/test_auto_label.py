@@ -30,7 +30,7 @@ from models.lab.datasets.contact_sheet import (
     save_contact_sheet,
 )
 from tests.support.labelled import ASTRONAUT_FACE, labelled_folder, save_astronaut, save_blank
-from tests.unit.test_frames import portrait, write_video
+from tests.unit.models.lab.datasets.test_frames import portrait, write_video
 
 
 @pytest.fixture(scope="module")

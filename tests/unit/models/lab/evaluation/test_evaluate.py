@@ -10,7 +10,7 @@ from PIL import Image
 
 from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path
 from facepaint.errors import InputError, UnreadableMedia
-from facepaint.records.detector_card import DEFAULT_DETECTOR, Scores
+from facepaint.records.detector_card import DEFAULT_DETECTOR, Thresholds
 from models import find_model
 from models.lab.evaluation.average_precision import WIDER_SETS
 from models.lab.evaluation.detections import (
@@ -195,4 +195,4 @@ class TestJudging:
 
     def test_the_working_points_are_the_products_unless_the_card_has_its_own(self) -> None:
         assert working_points(UNSAID) == {"hiding": HIDING.seed, "stickers": STICKERS.seed}
-        assert working_points(replace(UNSAID, hiding=Scores(0.4, 0.2)))["hiding"] == 0.4
+        assert working_points(replace(UNSAID, hiding=Thresholds(0.4, 0.2)))["hiding"] == 0.4
