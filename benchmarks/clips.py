@@ -45,7 +45,9 @@ def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
     return portrait, cv2.GaussianBlur(inside, (0, 0), 1.6).astype(np.float32) / 255
 
 
-def placement(x: float, y: float, height: float, roll: float, mirrored: bool) -> npt.NDArray[np.float64]:
+def placement(
+    x: float, y: float, height: float, roll: float, mirrored: bool
+) -> npt.NDArray[np.float64]:
     """Where the portrait's points go (2 x 3, px counted from the middle of the first) when it is painted by `place`."""
     matrix = cv2.getRotationMatrix2D(FACE, roll, height / cutout()[0].shape[0])
     if mirrored:
@@ -54,7 +56,9 @@ def placement(x: float, y: float, height: float, roll: float, mirrored: bool) ->
     return np.asarray(matrix, np.float64)
 
 
-def place(scene: npt.NDArray[np.float32], x: float, y: float, height: float, roll: float, mirrored: bool) -> None:
+def place(
+    scene: npt.NDArray[np.float32], x: float, y: float, height: float, roll: float, mirrored: bool
+) -> None:
     """Paint the person with the face's middle at (x, y) px, as if ``height`` px tall, leaning by ``roll`` degrees."""
     portrait, mask = cutout()
     side = portrait.shape[0]
@@ -67,7 +71,9 @@ def place(scene: npt.NDArray[np.float32], x: float, y: float, height: float, rol
     matrix[:, 2] -= (left, top)
     size = (int(right - left), int(bottom - top))
     alpha = cv2.warpAffine(mask, matrix, size, flags=cv2.INTER_LINEAR)[..., None]
-    person = cv2.warpAffine(portrait, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    person = cv2.warpAffine(
+        portrait, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     region = scene[top:bottom, left:right]
     region += (person.astype(np.float32) - region) * alpha
 
@@ -78,14 +84,20 @@ def backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
     wide = width + width // 2
     across = np.linspace(0, 1, wide, dtype=np.float32)[None, :, None]
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
-    top, left, low = (np.array(colour, np.float32) for colour in ((52, 66, 110), (196, 120, 110), (238, 190, 130)))
-    mixed: npt.NDArray[np.float32] = (top * (1 - down) + low * down) * (0.75 + 0.25 * across) + left * (0.12 * across)
+    top, left, low = (
+        np.array(colour, np.float32) for colour in ((52, 66, 110), (196, 120, 110), (238, 190, 130))
+    )
+    mixed: npt.NDArray[np.float32] = (top * (1 - down) + low * down) * (
+        0.75 + 0.25 * across
+    ) + left * (0.12 * across)
     rng = np.random.default_rng(7)
     for _ in range(26):
         spot = np.zeros((height, wide), np.float32)
         centre = (int(rng.integers(0, wide)), int(rng.integers(0, height)))
         cv2.circle(spot, centre, int(rng.integers(height // 24, height // 8)), 1.0, -1)
-        mixed += cv2.GaussianBlur(spot, (0, 0), height / 60)[..., None] * rng.uniform(6, 22, 3).astype(np.float32)
+        mixed += cv2.GaussianBlur(spot, (0, 0), height / 60)[..., None] * rng.uniform(
+            6, 22, 3
+        ).astype(np.float32)
     return np.clip(mixed, 0, 255)
 
 
@@ -142,7 +154,9 @@ def make_portrait_clip(
     """
     rate = Fraction(fps)
     chosen = (
-        {"preset": "veryfast", "crf": "20", **(options or {})} if codec.startswith("libx26") else dict(options or {})
+        {"preset": "veryfast", "crf": "20", **(options or {})}
+        if codec.startswith("libx26")
+        else dict(options or {})
     )
     with av.open(str(path), "w") as container:
         video = container.add_stream(codec, rate=rate, options={"g": str(gop), **chosen})
@@ -161,7 +175,11 @@ def make_portrait_clip(
             container.mux(video.encode(frame))
             for packets in tones:
                 container.mux(packets)
-                if packets and packets[-1].pts is not None and packets[-1].pts * packets[-1].time_base > number / rate:
+                if (
+                    packets
+                    and packets[-1].pts is not None
+                    and packets[-1].pts * packets[-1].time_base > number / rate
+                ):
                     break
         container.mux(video.encode(None))
         for packets in tones:
@@ -172,7 +190,9 @@ def make_portrait_clip(
 def _sound_stream(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
     """A stereo track; its encoder is open, since it must be before the first picture is written."""
     # FFmpeg's own Vorbis encoder must be asked for so.
-    stream = container.add_stream(codec, rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"})
+    stream = container.add_stream(
+        codec, rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"}
+    )
     assert isinstance(stream, av.AudioStream)
     stream.codec_context.open()
     return stream
@@ -183,12 +203,16 @@ def _tones(seconds: float, stream: av.AudioStream, start: Fraction) -> Iterator[
     context = stream.codec_context
     step = context.frame_size or 1024
     scale = (261.63, 293.66, 329.63, 392.0, 440.0)
-    resampler = av.AudioResampler(format=context.format, layout="stereo", rate=SAMPLE_RATE, frame_size=step)
+    resampler = av.AudioResampler(
+        format=context.format, layout="stereo", rate=SAMPLE_RATE, frame_size=step
+    )
     for first in range(0, int(seconds * SAMPLE_RATE), step):
         at = (first + np.arange(step)) / SAMPLE_RATE
         pitch = np.take(scale, (at * 2).astype(int) % len(scale))
         wave = 0.15 * np.sin(2 * np.pi * pitch * at)
-        frame = av.AudioFrame.from_ndarray(np.stack([wave, wave]).astype(np.float32), format="fltp", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.stack([wave, wave]).astype(np.float32), format="fltp", layout="stereo"
+        )
         frame.sample_rate = SAMPLE_RATE
         frame.time_base = Fraction(1, SAMPLE_RATE)
         frame.pts = first + round(start * SAMPLE_RATE)
@@ -207,12 +231,19 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
         assert picture.time_base is not None
         packets = [packet for packet in source.demux() if packet.size]
         ends = {packet: (packet.pts or 0) + (packet.duration or 0) for packet in packets}
-        starts = {stream.index: min(p.pts or 0 for p in packets if p.stream is stream) for stream in source.streams}
-        turn_s = max(ends[packet] * packet.time_base for packet in packets if packet.stream is picture)
+        starts = {
+            stream.index: min(p.pts or 0 for p in packets if p.stream is stream)
+            for stream in source.streams
+        }
+        turn_s = max(
+            ends[packet] * packet.time_base for packet in packets if packet.stream is picture
+        )
         packets = [p for p in packets if (ends[p] - starts[p.stream.index]) * p.time_base <= turn_s]
         bodies = [(packet, bytes(packet)) for packet in packets]
         with av.open(str(out), "w") as target:
-            copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            copies = {
+                stream.index: target.add_stream_from_template(stream) for stream in source.streams
+            }
             for turn in range(times):
                 for packet, body in bodies:
                     copy = av.Packet(body)

@@ -50,13 +50,19 @@ def main() -> None:
         print(f"{name}: {errors(colour)}")
         print(f"{name}: {round_trip(colour)}")
     if picture:
-        cv2.imwrite(str(picture), cv2.cvtColor(comparison(), cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
+        cv2.imwrite(
+            str(picture),
+            cv2.cvtColor(comparison(), cv2.COLOR_RGB2BGR),
+            [cv2.IMWRITE_JPEG_QUALITY, 88],
+        )
 
 
 def times() -> dict[str, float]:
     """Milliseconds a frame of each thing that is done to colours, and of coding for comparison."""
     portrait = cv2.resize(skimage.data.astronaut()[60:348], SIZE, interpolation=cv2.INTER_CUBIC)
-    flat = av.VideoFrame.from_ndarray(portrait, "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+    flat = av.VideoFrame.from_ndarray(portrait, "rgb24").reformat(
+        format="yuv420p", dst_colorspace="ITU709"
+    )
     hdr = back_to_hdr(COLOURS["PQ"], 10)(samples_of(flat, full_range=False))
     deep = {name: flat.reformat(format=name) for name in ("yuv422p10le", "yuva420p")}
     planes_of(deep["yuva420p"])[3][:] = 128
@@ -65,10 +71,16 @@ def times() -> dict[str, float]:
         "decode HEVC Main 10": coding,
         "encode, libx264 superfast crf 20": encoded,
         "HDR to 8-bit BT.709, tables": _best(lambda: in_sdr(hdr, COLOURS["PQ"], LightLevels())),
-        "HDR to 8-bit BT.709, the formulas in float64": _best(lambda: to_sdr(_normal(hdr), COLOURS["PQ"], 1000), 1),
-        "tables made, once a process": _best(lambda: tone_map.__wrapped__(COLOURS["PQ"], LightLevels(), 10), 2),
+        "HDR to 8-bit BT.709, the formulas in float64": _best(
+            lambda: to_sdr(_normal(hdr), COLOURS["PQ"], 1000), 1
+        ),
+        "tables made, once a process": _best(
+            lambda: tone_map.__wrapped__(COLOURS["PQ"], LightLevels(), 10), 2
+        ),
         "10-bit 4:2:2 to 8-bit 4:2:0": _best(lambda: _plain(deep["yuv422p10le"])),
-        "10-bit 4:2:2 to 8-bit 4:2:0, swscale": _best(lambda: deep["yuv422p10le"].reformat(format="yuv420p")),
+        "10-bit 4:2:2 to 8-bit 4:2:0, swscale": _best(
+            lambda: deep["yuv422p10le"].reformat(format="yuv420p")
+        ),
         "alpha on black": _best(lambda: _plain(deep["yuva420p"])),
     }
     return found | {"deinterlace": _deinterlacing(flat)}
@@ -92,9 +104,16 @@ def _coded(frame: av.VideoFrame, frames: int = 16) -> tuple[float, float]:
     """Milliseconds to encode 8 bits with x264, and to decode 10 bits of HEVC, of a slow pan over a picture."""
     moved = [_moved(frame, number) for number in range(frames)]
     hevc = io.BytesIO()
-    _encode(hevc, moved, "libx265", {"preset": "ultrafast", "crf": "18", "x265-params": "log-level=none"})
+    _encode(
+        hevc,
+        moved,
+        "libx265",
+        {"preset": "ultrafast", "crf": "18", "x265-params": "log-level=none"},
+    )
     shallow = [one.reformat(format="yuv420p") for one in moved]
-    encoding = _best(lambda: _encode(io.BytesIO(), shallow, "libx264", {"preset": "superfast", "crf": "20"}), 3)
+    encoding = _best(
+        lambda: _encode(io.BytesIO(), shallow, "libx264", {"preset": "superfast", "crf": "20"}), 3
+    )
 
     def decode() -> None:
         hevc.seek(0)
@@ -108,11 +127,16 @@ def _coded(frame: av.VideoFrame, frames: int = 16) -> tuple[float, float]:
 
 def _moved(frame: av.VideoFrame, number: int) -> av.VideoFrame:
     samples = samples_of(frame, full_range=False)
-    y, u, v = (np.roll(plane, by * number, 1) for plane, by in ((samples.y, 4), (samples.u, 2), (samples.v, 2)))
+    y, u, v = (
+        np.roll(plane, by * number, 1)
+        for plane, by in ((samples.y, 4), (samples.u, 2), (samples.v, 2))
+    )
     return Samples(y, u, v, None, samples.bits, 1, 1, False).to_frame(frame.format.name, *SIZE)
 
 
-def _encode(file: io.BytesIO, frames: list[av.VideoFrame], codec: str, options: dict[str, str]) -> None:
+def _encode(
+    file: io.BytesIO, frames: list[av.VideoFrame], codec: str, options: dict[str, str]
+) -> None:
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream(codec, rate=25, options={**options, "bf": "0"})
         stream.width, stream.height = SIZE
@@ -128,7 +152,9 @@ def _encode(file: io.BytesIO, frames: list[av.VideoFrame], codec: str, options: 
 def _deinterlacing(frame: av.VideoFrame, frames: int = 16) -> float:
     """Milliseconds a frame; fields of a pan, flagged by the filter that FFmpeg has for it."""
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=SIZE[0], height=SIZE[1], format=frame.format, time_base=Fraction(1, 25))
+    source = graph.add_buffer(
+        width=SIZE[0], height=SIZE[1], format=frame.format, time_base=Fraction(1, 25)
+    )
     field, sink = graph.add("setfield", "mode=tff"), graph.add("buffersink")
     source.link_to(field)
     field.link_to(sink)
@@ -165,7 +191,9 @@ def round_trip(colour: Colour) -> str:
     hdr = back_to_hdr(colour, 10)(_coded_samples(portrait, "bt709"))
     back = _rgb(_normal(in_sdr(hdr, colour, LightLevels())))
     steps = np.abs(back - portrait) * 255
-    apart = skimage.color.deltaE_ciede2000(skimage.color.rgb2lab(portrait), skimage.color.rgb2lab(back))
+    apart = skimage.color.deltaE_ciede2000(
+        skimage.color.rgb2lab(portrait), skimage.color.rgb2lab(back)
+    )
     skin = (slice(95, 170), slice(190, 260))
     return (
         f"portrait there and back: mean {steps.mean():.1f} steps, mean CIEDE2000 {apart.mean():.1f}; "
@@ -182,24 +210,33 @@ def comparison() -> Picture:
     curves = [_ffmpeg(light, curve) for curve in ("mobius", "hable")]
     panels = []
     for name, shown in zip(
-        ("squeezed to 8 bits", "facepaint", "mobius", "hable"), (squeezed, ours, *curves), strict=True
+        ("squeezed to 8 bits", "facepaint", "mobius", "hable"),
+        (squeezed, ours, *curves),
+        strict=True,
     ):
         panel = np.ascontiguousarray(np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8))
         cv2.rectangle(panel, (0, 0), (panel.shape[1], 25), (0, 0, 0), -1)
-        cv2.putText(panel, name, (8, 18), cv2.FONT_HERSHEY_DUPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+        cv2.putText(
+            panel, name, (8, 18), cv2.FONT_HERSHEY_DUPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA
+        )
         panels.append(panel)
     return np.hstack(panels)
 
 
 def _scene(width: int = 300) -> Floats:
     """BT.2020 light relative to white: the portrait a little brighter, a lamp, and bands up to 1000 cd/m2."""
-    portrait = cv2.resize(_portrait()[:430, 60:], (width, 290), interpolation=cv2.INTER_AREA) ** 2.4 * 1.3
+    portrait = (
+        cv2.resize(_portrait()[:430, 60:], (width, 290), interpolation=cv2.INTER_AREA) ** 2.4 * 1.3
+    )
     lamp = np.zeros(portrait.shape[:2], np.float32)
     cv2.circle(lamp, (34, 66), 20, 1.0, -1, cv2.LINE_AA)
     lamp = cv2.GaussianBlur(lamp, (0, 0), 3)[..., None]
     portrait = portrait * (1 - lamp) + lamp * np.array([4.9, 4.6, 3.9])
     levels = np.geomspace(0.02, 1000 / WHITE, width)[:, None]
-    bands = [np.repeat((levels * np.array(colorsys.hsv_to_rgb(hue / 6, 1, 1)))[None], 14, 0) for hue in range(6)]
+    bands = [
+        np.repeat((levels * np.array(colorsys.hsv_to_rgb(hue / 6, 1, 1)))[None], 14, 0)
+        for hue in range(6)
+    ]
     bands.append(np.repeat(np.repeat(levels, 3, 1)[None], 14, 0))
     return np.vstack([np.maximum(portrait @ TO_2020.T, 0), *bands])
 
@@ -214,7 +251,9 @@ def _ffmpeg(light: Floats, curve: str) -> Floats:
         rows[:, :width] = linear[..., channel]
     frame.color_trc, frame.pts = 8, 0
     graph = av.filter.Graph()
-    source = graph.add_buffer(width=width, height=height, format=frame.format, time_base=Fraction(1, 25))
+    source = graph.add_buffer(
+        width=width, height=height, format=frame.format, time_base=Fraction(1, 25)
+    )
     mapped = graph.add("tonemap", f"tonemap={curve}:desat=0:peak={1000 / WHITE}")
     sink = graph.add("buffersink")
     source.link_to(mapped)
@@ -222,7 +261,10 @@ def _ffmpeg(light: Floats, curve: str) -> Floats:
     graph.configure()
     graph.push(frame)
     shown = graph.pull()
-    planes = [np.frombuffer(memoryview(plane), np.float32).reshape(height, -1)[:, :width] for plane in shown.planes]
+    planes = [
+        np.frombuffer(memoryview(plane), np.float32).reshape(height, -1)[:, :width]
+        for plane in shown.planes
+    ]
     return np.clip(np.dstack([planes[2], planes[0], planes[1]]).astype(float), 0, 1) ** (1 / 2.4)
 
 
@@ -244,7 +286,8 @@ def _coded_samples(rgb: Floats, matrix: Matrix, bits: int = 8) -> Samples:
     scale = 1 << bits - 8
     kind = np.uint8 if bits == 8 else np.uint16
     y, u, v = (
-        np.rint(plane * scale).astype(kind) for plane in np.moveaxis(ycc * (219, 224, 224) + (16, 128, 128), -1, 0)
+        np.rint(plane * scale).astype(kind)
+        for plane in np.moveaxis(ycc * (219, 224, 224) + (16, 128, 128), -1, 0)
     )
     return Samples(y, u, v, None, bits, 0, 0, False)
 

@@ -130,8 +130,14 @@ def identity(meeting: Meeting, clip: CutClip, faces: Sequence[Faces]) -> Identit
     return Identity(
         sum(map(len, given)),
         sum(number is None for numbers in given for number in numbers),
-        sum(number not in {None, most} for numbers, most in zip(given, kept, strict=True) for number in numbers)
-        + sum(len(numbers) for numbers, most in zip(given, kept, strict=True) if kept.count(most) > 1),
+        sum(
+            number not in {None, most}
+            for numbers, most in zip(given, kept, strict=True)
+            for number in numbers
+        )
+        + sum(
+            len(numbers) for numbers, most in zip(given, kept, strict=True) if kept.count(most) > 1
+        ),
         len(identities.people) - len(low_confidence),
     )
 
@@ -142,7 +148,10 @@ def _majority(numbers: Sequence[int | None]) -> int | None:
 
 def _number(truth: Face, faces: Sequence[TrackedFace]) -> int | None:
     """The number of the face that is the true one."""
-    apart = {face.person: np.hypot(*np.subtract(_centre(face), truth.centre)) / truth.width for face in faces}
+    apart = {
+        face.person: np.hypot(*np.subtract(_centre(face), truth.centre)) / truth.width
+        for face in faces
+    }
     near = min(apart, key=lambda person: apart[person], default=None)
     return near if near is not None and apart[near] < 0.4 else None
 

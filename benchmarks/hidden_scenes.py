@@ -51,7 +51,9 @@ class Shot:
         face, middle = self.placed.face, self.placed.x
         every = enumerate((*face.box, *face.landmarks))
         numbers = [n if i % 2 else middle + self.squeeze * (n - middle) for i, n in every]
-        return replace(face, box=(numbers[0], numbers[1], numbers[2], numbers[3]), landmarks=tuple(numbers[4:]))
+        return replace(
+            face, box=(numbers[0], numbers[1], numbers[2], numbers[3]), landmarks=tuple(numbers[4:])
+        )
 
     def picture(self) -> npt.NDArray[np.float32]:
         """The frame without grain: RGB (height, width, 3)."""
@@ -62,7 +64,9 @@ class Shot:
             # The background is squeezed along: it is as soft as before.
             middle = self.placed.x - 0.5
             matrix = np.array([[self.squeeze, 0, middle * (1 - self.squeeze)], [0, 1.0, 0]])
-            picture = cv2.warpAffine(picture, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[assignment]
+            picture = cv2.warpAffine(
+                picture, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+            )  # type: ignore[assignment]
         if self.smear > 1:
             picture = cv2.blur(picture, (self.smear, 1))  # type: ignore[assignment]
         if self.bar:
@@ -104,7 +108,10 @@ def _sway(t: float, hertz: float, phase: float = 0.0) -> float:
 
 def _dashing(t: float) -> Shot:
     """To and fro at up to 17 faces a second, smeared."""
-    return Shot(Placed(320 + 210 * _sway(t, 0.9), 170, 70), smear=round(18 * abs(_sway(t, 0.9, math.pi / 2))))
+    return Shot(
+        Placed(320 + 210 * _sway(t, 0.9), 170, 70),
+        smear=round(18 * abs(_sway(t, 0.9, math.pi / 2))),
+    )
 
 
 def _leaving(t: float) -> Shot:
@@ -161,7 +168,10 @@ def _put_drawn(picture: npt.NDArray[np.float32], placed: Placed) -> None:
     """Our drawn portrait, background and all."""
     x, y = _drawn_corner(placed)
     tile = _tile(_drawn_side(placed))
-    rows, columns = slice(max(0, y), max(0, y + tile.shape[0])), slice(max(0, x), max(0, x + tile.shape[1]))
+    rows, columns = (
+        slice(max(0, y), max(0, y + tile.shape[0])),
+        slice(max(0, x), max(0, x + tile.shape[1])),
+    )
     target = picture[rows, columns]
     target[:] = tile[rows.start - y :, columns.start - x :][: target.shape[0], : target.shape[1]]
 

@@ -54,33 +54,61 @@ def main() -> None:
     picture = cv2.resize(portrait, arguments.size, interpolation=cv2.INTER_AREA)
     planes = tuple(np.ascontiguousarray(picture[:, :, channel], np.uint8) for channel in (2, 1, 0))
     settings = [
-        _open(model, arguments.size, Runtime(arguments.device, threads, batch, arguments.float16), planes)
+        _open(
+            model,
+            arguments.size,
+            Runtime(arguments.device, threads, batch, arguments.float16),
+            planes,
+        )
         for threads, batch in itertools.product(arguments.threads, arguments.batches)
     ]
     _take_turns(settings, planes, arguments.seconds)
     width, height = arguments.size
-    print(f"{settings[0].detector.name}, {width}x{height}, ONNX Runtime {onnxruntime.__version__}\n")
-    print(f"{'device':<10} {'threads':>7} {'batch':>5} {'frames/s':>9} {'ms/picture':>10} {'MiB':>6}")
+    print(
+        f"{settings[0].detector.name}, {width}x{height}, ONNX Runtime {onnxruntime.__version__}\n"
+    )
+    print(
+        f"{'device':<10} {'threads':>7} {'batch':>5} {'frames/s':>9} {'ms/picture':>10} {'MiB':>6}"
+    )
     for setting in sorted(settings, key=lambda setting: -setting.ms):
         runtime = setting.runtime
         speed = f"{1000 / setting.ms:>9.0f} {setting.ms:>10.2f} {setting.mib:>6.0f}"
-        print(f"{setting.detector.device:<10} {runtime.threads:>7} {setting.detector.batch:>5} {speed}")
+        print(
+            f"{setting.detector.device:<10} {runtime.threads:>7} {setting.detector.batch:>5} {speed}"
+        )
     turns = len(settings[0].times_ms)
-    print(f"\nmedian of {turns} turns; take the quickest with FACEPAINT_DETECT_BATCH and FACEPAINT_THREADS")
+    print(
+        f"\nmedian of {turns} turns; take the quickest with FACEPAINT_DETECT_BATCH and FACEPAINT_THREADS"
+    )
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default=DEFAULT_DETECTOR, help="name, or file PATH.onnx")
-    parser.add_argument("--size", default=(320, 192), type=_size, help="WIDTHxHEIGHT of the input (320x192)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "model", nargs="?", default=DEFAULT_DETECTOR, help="name, or file PATH.onnx"
+    )
+    parser.add_argument(
+        "--size", default=(320, 192), type=_size, help="WIDTHxHEIGHT of the input (320x192)"
+    )
     parser.add_argument("--device", default="auto", choices=get_args(Device))
-    parser.add_argument("--batches", nargs="+", type=int, help="pictures at once (1 2 4 8; 1 4 8 16 32 64 on a GPU)")
-    parser.add_argument("--threads", nargs="+", type=int, default=[1], help="threads of the CPU (1)")
+    parser.add_argument(
+        "--batches", nargs="+", type=int, help="pictures at once (1 2 4 8; 1 4 8 16 32 64 on a GPU)"
+    )
+    parser.add_argument(
+        "--threads", nargs="+", type=int, default=[1], help="threads of the CPU (1)"
+    )
     parser.add_argument("--float16", action="store_true")
-    parser.add_argument("--seconds", type=float, default=15, help="time for all settings together (15)")
+    parser.add_argument(
+        "--seconds", type=float, default=15, help="time for all settings together (15)"
+    )
     arguments = parser.parse_args()
     if arguments.batches is None:
-        on_gpu = arguments.device in GPUS or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        on_gpu = (
+            arguments.device in GPUS
+            or "CUDAExecutionProvider" in onnxruntime.get_available_providers()
+        )
         arguments.batches = GPU_BATCHES if on_gpu and arguments.device != "cpu" else CPU_BATCHES
     return arguments
 
@@ -90,7 +118,9 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def _open(model: DetectorModel, size: tuple[int, int], runtime: Runtime, planes: tuple[Pixels, ...]) -> Setting:
+def _open(
+    model: DetectorModel, size: tuple[int, int], runtime: Runtime, planes: tuple[Pixels, ...]
+) -> Setting:
     before = _process_mib(), _gpu_mib()
     try:
         detector = Detector(model, Size(*size, *size, 1.0, 1.0), runtime)
@@ -116,7 +146,9 @@ def _process_mib() -> float:
     """What the process holds in memory; Linux alone tells."""
     status = Path("/proc/self/status")
     lines = status.read_text().splitlines() if status.exists() else []
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), float("nan"))
+    return next(
+        (int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS")), float("nan")
+    )
 
 
 def _gpu_mib() -> float:

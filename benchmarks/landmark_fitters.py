@@ -49,7 +49,10 @@ UPRIGHT = np.array([[-0.5, -0.55], [0.5, -0.55], [0.0, 0.0], [-0.4, 0.55], [0.4,
 def face_unit(points: Points) -> float:
     """The length errors are told in, px: the distance of the eyes or, in profile, that of the eyes from the mouth."""
     eyes, mouth = points[:2], points[3:]
-    return max(float(np.linalg.norm(eyes[1] - eyes[0])), 0.9 * float(np.linalg.norm(mouth.mean(0) - eyes.mean(0))))
+    return max(
+        float(np.linalg.norm(eyes[1] - eyes[0])),
+        0.9 * float(np.linalg.norm(mouth.mean(0) - eyes.mean(0))),
+    )
 
 
 def roll(points: Points) -> float:
@@ -97,7 +100,11 @@ class Square:
 
     def moved(self, across: float, down: float, larger: float, turned: float) -> "Square":
         """Moved by shares of its side, ``larger`` times as large, ``turned`` by degrees more."""
-        return Square(self.centre + self.side * np.array([across, down]), self.side * larger, self.roll + turned)
+        return Square(
+            self.centre + self.side * np.array([across, down]),
+            self.side * larger,
+            self.roll + turned,
+        )
 
     def _transform(self, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         angle = math.radians(self.roll)
@@ -121,7 +128,12 @@ class FaceMesh:
     STARTS = (0.0, 40.0, -40.0, 85.0, -85.0)
     """Tilts in degrees that fits start from; a fit turns its crop by what it finds, so these need not be dense."""
 
-    JITTER = ((0.03, 0.03, 0.94, 6.0), (-0.03, 0.03, 1.06, -6.0), (0.0, -0.04, 1.0, 12.0), (0.0, 0.0, 1.0, -12.0))
+    JITTER = (
+        (0.03, 0.03, 0.94, 6.0),
+        (-0.03, 0.03, 1.06, -6.0),
+        (0.0, -0.04, 1.0, 12.0),
+        (0.0, 0.0, 1.0, -12.0),
+    )
     """Moves of the crop (see `Square.moved`) over which a fit is averaged."""
 
     def __init__(self) -> None:
@@ -169,7 +181,9 @@ class FaceMesh:
         middle, extent = (mesh.min(0) + mesh.max(0)) / 2, np.ptp(mesh, axis=0).max()
         points = square.for_still(five(mesh, MESH_POINTS), MESH_PX)
         centre = square.for_still(middle[None], MESH_PX)[0]
-        return MeshFit(points, presence, Square(centre, 1.5 * extent * square.side / MESH_PX, roll(points)))
+        return MeshFit(
+            points, presence, Square(centre, 1.5 * extent * square.side / MESH_PX, roll(points))
+        )
 
 
 class ShapePredictor:
@@ -181,7 +195,9 @@ class ShapePredictor:
 
     def __init__(self) -> None:
         self._dlib: Any = needed("dlib", "dlib-bin")
-        weights = folder_of("face_recognition_models") / "models/shape_predictor_68_face_landmarks.dat"
+        weights = (
+            folder_of("face_recognition_models") / "models/shape_predictor_68_face_landmarks.dat"
+        )
         self._predict = self._dlib.shape_predictor(str(weights))
 
     def fit(self, picture: Pixels, box: Box, tilt: float) -> Points:
@@ -192,7 +208,9 @@ class ShapePredictor:
         for share in self.SHARES:
             half, down = share * DLIB_PX / 2, self.DOWN * DLIB_PX
             left, top = round(DLIB_PX / 2 - half), round(DLIB_PX / 2 - half + down)
-            shape = self._predict(crop, self._dlib.rectangle(left, top, left + round(2 * half), top + round(2 * half)))
+            shape = self._predict(
+                crop, self._dlib.rectangle(left, top, left + round(2 * half), top + round(2 * half))
+            )
             points = np.array([[point.x + 0.5, point.y + 0.5] for point in shape.parts()])
             fits.append(five(points, DLIB_POINTS))
         return square.for_still(np.mean(fits, axis=0), DLIB_PX)

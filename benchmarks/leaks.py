@@ -84,11 +84,18 @@ def scored(truth: Sequence[Seen], masks: Sequence[Mask], seconds: float) -> Scor
 def _leaks(face: Face, unobstructed: Mask, covered: Mask) -> tuple[float, bool]:
     """The share of a face that is in sight, and whether too much of it shows."""
     height, width = covered.shape
-    x, y = np.arange(width)[None] + 0.5 - face.centre[0], np.arange(height)[:, None] + 0.5 - face.centre[1]
+    x, y = (
+        np.arange(width)[None] + 0.5 - face.centre[0],
+        np.arange(height)[:, None] + 0.5 - face.centre[1],
+    )
     in_sight = ((2 * x / face.width) ** 2 + (2 * y / face.height) ** 2 <= 1) & unobstructed
     whole = np.pi / 4 * face.width * face.height
-    points = [(int(a), int(b)) for a, b in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)]
-    inside = [(a, b) for a, b in points if 0 <= a < width and 0 <= b < height and unobstructed[b, a]]
+    points = [
+        (int(a), int(b)) for a, b in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
+    ]
+    inside = [
+        (a, b) for a, b in points if 0 <= a < width and 0 <= b < height and unobstructed[b, a]
+    ]
     shows = any(not covered[b, a] for a, b in inside) or (in_sight & ~covered).sum() > SHOWN * whole
     return float(in_sight.sum() / whole), bool(shows)
 
@@ -117,7 +124,9 @@ def green(picture: Picture) -> Mask:
     return np.asarray(level - np.maximum(red, blue) > 80)
 
 
-def sheet(source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Seen], rows: Sequence[int]) -> Picture:
+def sheet(
+    source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Seen], rows: Sequence[int]
+) -> Picture:
     """Frames to look at: what is covered in green, true faces in red."""
     tiles = []
     for row in rows:
@@ -132,7 +141,9 @@ def sheet(source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Seen
         tiles.append(tile)
     while len(tiles) % 4:
         tiles.append(np.zeros_like(tiles[0]))
-    return np.asarray(np.vstack([np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)]), np.uint8)
+    return np.asarray(
+        np.vstack([np.hstack(tiles[i : i + 4]) for i in range(0, len(tiles), 4)]), np.uint8
+    )
 
 
 def compare(name: str, path: Path, truth: Sequence[Seen], out: Path, deface: Deface | None) -> None:
@@ -156,7 +167,9 @@ def main() -> int:
     """Print a row a clip."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="Folder for clips and pictures.")
-    parser.add_argument("--real", action="store_true", help="Take the clips in FACEPAINT_CLIPS too.")
+    parser.add_argument(
+        "--real", action="store_true", help="Take the clips in FACEPAINT_CLIPS too."
+    )
     parser.add_argument("--only", default="", help="Scenes whose name holds this.")
     arguments = parser.parse_args()
     deface = Deface.find()
@@ -171,13 +184,22 @@ def main() -> int:
         for one in SCENES:
             if arguments.only in one.name:
                 path = drawn(out, f"hidden {one.name}", one.pictures())
-                truth = [Seen((shot.face,) if shot.face else (), shot.unobstructed()) for shot in one.shots]
+                truth = [
+                    Seen((shot.face,) if shot.face else (), shot.unobstructed())
+                    for shot in one.shots
+                ]
                 compare(one.name, path, truth, out, deface)
         if arguments.real and deface and "FACEPAINT_CLIPS" in os.environ:
             for name in REAL:
                 path = Path(os.environ["FACEPAINT_CLIPS"]) / name
                 if arguments.only in name:
-                    compare(name, path, [Seen(faces, seen) for faces, seen in deface.truth(path)], out, deface)
+                    compare(
+                        name,
+                        path,
+                        [Seen(faces, seen) for faces, seen in deface.truth(path)],
+                        out,
+                        deface,
+                    )
     return 0
 
 

@@ -69,7 +69,9 @@ def run(settings: Settings, *arguments: object) -> tuple[str, float]:
     command = [sys.executable, "-m", "facepaint", *map(str, arguments)]
     environment = {**os.environ, **settings.environment()}
     with tempfile.TemporaryFile("w+") as said:
-        with subprocess.Popen(command, env=environment, stdout=said, stderr=subprocess.DEVNULL) as process:
+        with subprocess.Popen(
+            command, env=environment, stdout=said, stderr=subprocess.DEVNULL
+        ) as process:
             peak = 0
             # The peak only grows: what the last look sees is short of it by what came in the moment after.
             while process.poll() is None:
@@ -105,7 +107,10 @@ def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> l
             if client.store.exists(wanted[0]):
                 wanted.pop(0)
             time.sleep(POLL_S)
-        names = {pid: "worker, the parent" if pid == child.pid else "worker, the process that works" for pid in peaks}
+        names = {
+            pid: "worker, the parent" if pid == child.pid else "worker, the process that works"
+            for pid in peaks
+        }
     finally:
         children.close()
     each = [Peak(names[pid], peak / 1e6) for pid, peak in sorted(peaks.items())]
@@ -130,7 +135,12 @@ def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period:
         data = shift_tfdt(data, (own.start - other.start) * ticks)
         sha256 = hashlib.sha256(data).hexdigest()
         moved = replace(
-            record, index=index, name=f"{index:06d}-{sha256[:12]}.mp4", sha256=sha256, start=own.start, end=own.end
+            record,
+            index=index,
+            name=f"{index:06d}-{sha256[:12]}.mp4",
+            sha256=sha256,
+            start=own.start,
+            end=own.end,
         )
         store.put(keys.painted_data(job_id, look, moved.name), data)
         store.put_record(keys.faces(job_id, index), Faces(index, (), record.encoder, record.device))
@@ -143,11 +153,15 @@ def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period:
 
 def measure(folder: Path, hours: float, segments: int, size: tuple[int, int]) -> list[Peak]:
     """All three, one after another."""
-    clip = make_portrait_clip(folder / "clip.mp4", seconds=CLIP_S, size=size, options={"crf": "32", "bf": "3"}, gop=30)
+    clip = make_portrait_clip(
+        folder / "clip.mp4", seconds=CLIP_S, size=size, options={"crf": "32", "bf": "3"}, gop=30
+    )
     video = repeat_clip(clip, folder / "long.mp4", round(hours * 3600 / CLIP_S))
     describe(video)
     # The storage of a benchmark need not be large: quality is not what is measured.
-    with Stack(folder / "home", Settings.load(home=folder / "home", crf=36), workers=0, viewer=False) as stack:
+    with Stack(
+        folder / "home", Settings.load(home=folder / "home", crf=36), workers=0, viewer=False
+    ) as stack:
         client = Client(stack.settings)
         job_id, upload_mb = run(stack.settings, "upload", video, "--filter", "sunglasses")
         job_id = job_id.split()[-1]
@@ -176,7 +190,9 @@ def describe(path: Path) -> None:
 
 def main() -> int:
     """Measure and print the table; 1 if a limit is broken."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--hours", type=float, default=2, help="length of the video")
     parser.add_argument("--segments", type=int, default=20, help="segments for the worker")
     parser.add_argument("--size", default="1920x1080", help="WIDTHxHEIGHT of the video")

@@ -124,7 +124,10 @@ def breathing(width: float) -> Motion:
         f"breathing, {width:g} px",
         width,
         lambda t: Placed(
-            320.37 + 0.02 * width * _wave(t, 0.23), 170.61 + 0.02 * width * _wave(t, 0.31, 1), width, 3 + _wave(t, 0.17)
+            320.37 + 0.02 * width * _wave(t, 0.23),
+            170.61 + 0.02 * width * _wave(t, 0.31, 1),
+            width,
+            3 + _wave(t, 0.17),
         ),
     )
 
@@ -145,7 +148,9 @@ def talking(width: float) -> Motion:
 
 def leaning(width: float) -> Motion:
     """The head leans from one shoulder to the other."""
-    return Motion(f"leaning, {width:g} px", width, lambda t: Placed(320, 170, width, 22 * _wave(t, 0.4)))
+    return Motion(
+        f"leaning, {width:g} px", width, lambda t: Placed(320, 170, width, 22 * _wave(t, 0.4))
+    )
 
 
 def walking(width: float) -> Motion:
@@ -154,7 +159,10 @@ def walking(width: float) -> Motion:
         f"walking, {width:g} px",
         width,
         lambda t: Placed(
-            180 + 0.5 * width * t, 170 + 0.03 * width * _wave(t, 2.0), width * (0.85 + 0.05 * t), 2 * _wave(t, 1.0)
+            180 + 0.5 * width * t,
+            170 + 0.03 * width * _wave(t, 2.0),
+            width * (0.85 + 0.05 * t),
+            2 * _wave(t, 1.0),
         ),
     )
 
@@ -162,7 +170,11 @@ def walking(width: float) -> Motion:
 def dashing(width: float) -> Motion:
     """To and fro at up to three faces a second, turning back in a moment."""
     reach = 3 / (2 * math.pi * 0.7)
-    return Motion(f"dashing, {width:g} px", width, lambda t: Placed(320 + reach * width * _wave(t, 0.7), 170, width))
+    return Motion(
+        f"dashing, {width:g} px",
+        width,
+        lambda t: Placed(320 + reach * width * _wave(t, 0.7), 170, width),
+    )
 
 
 def stopping(width: float) -> Motion:
@@ -180,13 +192,22 @@ def scene(places: Sequence[Placed], size: tuple[int, int] = SIZE) -> npt.NDArray
     """A frame without grain: the portrait at each of the places, later ones in front; RGB (height, width, 3)."""
     large = _large_backdrop(*size).copy()
     for one in places:
-        place(large, 2 * one.x - 0.5, 2 * one.y - 0.5, 1024 * one.width / FACE_PX, one.roll, one.mirrored)
+        place(
+            large,
+            2 * one.x - 0.5,
+            2 * one.y - 0.5,
+            1024 * one.width / FACE_PX,
+            one.roll,
+            one.mirrored,
+        )
     return np.asarray(cv2.resize(large, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 @cache
 def _large_backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
-    enlarged = cv2.resize(backdrop(width, height)[:, :width], (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+    enlarged = cv2.resize(
+        backdrop(width, height)[:, :width], (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR
+    )
     return np.ascontiguousarray(enlarged, np.float32)
 
 
@@ -253,7 +274,10 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
 
 def detect_clip(clip: CutClip) -> list[Faces]:
     """The faces of every segment, as the detect task finds them."""
-    return [detect_segment(clip.job, *clip.run(number), Runtime("cpu", 1)) for number in range(len(clip.segments))]
+    return [
+        detect_segment(clip.job, *clip.run(number), Runtime("cpu", 1))
+        for number in range(len(clip.segments))
+    ]
 
 
 def drawn(out: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:

@@ -68,14 +68,18 @@ def offloaded(client: Client, clip: Path, look: Look) -> tuple[Timing, str]:
             time.sleep(POLL_S)
     seconds = time.perf_counter() - start
     return Timing(
-        "facepaint, offloaded", seconds, sum(record.frames for record in painted(client, job_id, look))
+        "facepaint, offloaded",
+        seconds,
+        sum(record.frames for record in painted(client, job_id, look)),
     ), job_id
 
 
 def painted(client: Client, job_id: str, look: Look) -> list[Painted]:
     """The records of a job's painted segments."""
     indexes = sorted(client.status(job_id).keys.painted[look.id])
-    return [client.store.get_record(keys.painted(job_id, look.id, index), Painted) for index in indexes]
+    return [
+        client.store.get_record(keys.painted(job_id, look.id, index), Painted) for index in indexes
+    ]
 
 
 def one_process(client: Client, job_id: str, look: Look) -> Timing:
@@ -110,7 +114,12 @@ def transcode(clip: Path, settings: Settings) -> Timing:
         encoded.width, encoded.height, encoded.pix_fmt = decoded.width, decoded.height, "yuv420p"
         encoded.codec_context.time_base = decoded.time_base
         encoded.codec_context.thread_count = os.cpu_count() or 1
-        encoded.options = {"preset": settings.preset, "crf": str(settings.crf), "bf": "0", "g": "60"}
+        encoded.options = {
+            "preset": settings.preset,
+            "crf": str(settings.crf),
+            "bf": "0",
+            "g": "60",
+        }
         for frame in source.decode(decoded):
             frame.pict_type = av.video.frame.PictureType.NONE
             target.mux(encoded.encode(frame))
@@ -137,14 +146,20 @@ def warm_up(client: Client, look: Look, folder: Path) -> None:
 
 def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) -> None:
     """Print the rates, their ratios to the transcode, and where the workers' time went in all rounds."""
-    print(f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}")
+    print(
+        f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}"
+    )
     ways = list(zip(*rounds, strict=True))
     reference = statistics.median(timing.rate for timing in ways[-1])
     for way in ways:
         rate = statistics.median(timing.rate for timing in way)
-        ratios = sorted(timing.rate / turn[-1].rate for timing, turn in zip(way, rounds, strict=True))
+        ratios = sorted(
+            timing.rate / turn[-1].rate for timing, turn in zip(way, rounds, strict=True)
+        )
         print(f"{way[0].name:24} {way[0].frames:6} frames {rate:7.1f} frames/s", end="")
-        print(f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to {ratios[-1]:.2f})")
+        print(
+            f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to {ratios[-1]:.2f})"
+        )
     total = sum(spent.values())
     offload = [turn[0] for turn in rounds]
     busy = total / (sum(timing.seconds for timing in offload) * cores)
@@ -156,7 +171,9 @@ def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) ->
 
 def main() -> int:
     """Run the three ways and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seconds", type=int, default=60, help="length of the clip made")
     parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn (3)")
     parser.add_argument("--clip", type=Path, help="a video of yours instead")

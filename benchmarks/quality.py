@@ -41,7 +41,11 @@ MOTIONS = (
     motion.dashing(100),
 )
 
-MADE_UP = ((motion.still(100), STILL), (motion.talking(100), WANDERING), (motion.dashing(100), FAST))
+MADE_UP = (
+    (motion.still(100), STILL),
+    (motion.talking(100), WANDERING),
+    (motion.dashing(100), FAST),
+)
 
 PARTS = ("errors", "trembling", "made-up", "seams", "crossing", "sheets")
 
@@ -155,7 +159,14 @@ def _clips() -> Path | None:
 def _tracking_of(revision: str) -> Any:
     """The tracking of an older revision, as a module that is in no file."""
     source = next(
-        filter(None, (_source(revision, name) for name in ("tasks/tracking/tracker.py", "tasks/tracking.py"))), None
+        filter(
+            None,
+            (
+                _source(revision, name)
+                for name in ("tasks/tracking/tracker.py", "tasks/tracking.py")
+            ),
+        ),
+        None,
     )
     if source is None:
         raise SystemExit(f"{revision} has neither tasks/tracking/tracker.py nor tasks/tracking.py")
@@ -166,7 +177,9 @@ def _tracking_of(revision: str) -> Any:
 
 
 def _source(revision: str, path: str) -> str | None:
-    shown = subprocess.run(["git", "show", f"{revision}:{path}"], capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        ["git", "show", f"{revision}:{path}"], capture_output=True, text=True, check=False
+    )
     return None if shown.returncode else shown.stdout
 
 
@@ -178,11 +191,21 @@ def _heading(arguments: Sequence[str]) -> str:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named")
-    parser.add_argument("--out", type=Path, help="keep clips, detections and pictures in this folder")
-    parser.add_argument("--before", metavar="REVISION", help="measure this revision's tracking as well")
-    parser.add_argument("--only", default="", metavar="TEXT", help="only motions with this in their name")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named"
+    )
+    parser.add_argument(
+        "--out", type=Path, help="keep clips, detections and pictures in this folder"
+    )
+    parser.add_argument(
+        "--before", metavar="REVISION", help="measure this revision's tracking as well"
+    )
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only motions with this in their name"
+    )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:

@@ -30,7 +30,13 @@ from tasks.tracking.tracker import STICKERS
 
 Floats = npt.NDArray[np.float64]
 
-CLIPS = ("hall.mp4", "head-pose-two.mp4", "portrait-720p.mp4", "tall-no-audio.mp4", "single-face-mp3.mp4")
+CLIPS = (
+    "hall.mp4",
+    "head-pose-two.mp4",
+    "portrait-720p.mp4",
+    "tall-no-audio.mp4",
+    "single-face-mp3.mp4",
+)
 
 LOOKS = (
     "mosaic:size=12",
@@ -67,18 +73,27 @@ def main() -> int:
     print("| look | first guess right | among the first ten |\n|---|---:|---:|")
     print("| not hidden | {:.0%} | {:.0%} |".format(*recognised(people, strangers, None)))
     for look in LOOKS:
-        print("| `{}` | {:.0%} | {:.0%} |".format(look, *recognised(people, strangers, look)), flush=True)
+        print(
+            "| `{}` | {:.0%} | {:.0%} |".format(look, *recognised(people, strangers, look)),
+            flush=True,
+        )
     return 0
 
 
-def recognised(people: list[list[Picture]], strangers: list[Picture], look: str | None) -> tuple[float, float]:
+def recognised(
+    people: list[list[Picture]], strangers: list[Picture], look: str | None
+) -> tuple[float, float]:
     """The share of hidden pictures whose person is the first guess, and among the first ten; people count alike."""
-    gallery = np.array([features(crop, look, None) for crop in [person[0] for person in people] + strangers])
+    gallery = np.array(
+        [features(crop, look, None) for crop in [person[0] for person in people] + strangers]
+    )
     first, tenth = [], []
     for number, person in enumerate(people):
         for secret in range(SECRETS if look else 1):
             # Equals are no guess: the person comes behind everyone who is as like.
-            likeness = [gallery @ features(crop, look, bytes([secret, number])) for crop in person[1:]]
+            likeness = [
+                gallery @ features(crop, look, bytes([secret, number])) for crop in person[1:]
+            ]
             ranks = [int((each >= each[number] - 1e-9).sum()) for each in likeness]
             first.append(np.mean([rank == 1 for rank in ranks]))
             tenth.append(np.mean([rank <= 10 for rank in ranks]))
@@ -94,7 +109,10 @@ def features(crop: Picture, look: str | None, secret: bytes | None) -> Floats:
     cut = [plane[y1:y2, x1:x2] for plane in (planes.y, planes.u, planes.v)]
     small = [cv2.resize(plane, (32, 32), interpolation=cv2.INTER_AREA) for plane in cut]
     brightness = small[0].astype(np.float64).ravel()
-    parts = [brightness - brightness.mean(), np.concatenate([p.astype(np.float64).ravel() - 128 for p in small[1:]])]
+    parts = [
+        brightness - brightness.mean(),
+        np.concatenate([p.astype(np.float64).ravel() - 128 for p in small[1:]]),
+    ]
     return np.concatenate([part / max(1e-6, float(np.linalg.norm(part))) for part in parts])
 
 
@@ -105,14 +123,22 @@ def seen(path: Path) -> Iterator[list[Picture]]:
     identities, records = Identities(clip.job.video.time_base, STICKERS), detect_clip(clip)
     for record in records:
         identities.add(record)
-    wanted = {frame.pts: frame.faces for record in records for frame in identities.segment(record.index).frames}
+    wanted = {
+        frame.pts: frame.faces
+        for record in records
+        for frame in identities.segment(record.index).frames
+    }
     crops: dict[int, list[tuple[float, Picture]]] = {}
     with av.open(str(path)) as container:
         for frame in container.decode(video=0):
             picture = None
             for face in wanted.get(frame.pts or 0, ()):
                 before = crops.setdefault(face.person, [])
-                sure = face.row is not None and face.score >= 0.7 and face.box[2] - face.box[0] >= SMALLEST_PX
+                sure = (
+                    face.row is not None
+                    and face.score >= 0.7
+                    and face.box[2] - face.box[0] >= SMALLEST_PX
+                )
                 if sure and (not before or frame.time - before[-1][0] >= APART_S):
                     picture = frame.to_ndarray(format="rgb24") if picture is None else picture
                     before.append((frame.time, cropped(picture, face.box)))
@@ -127,7 +153,10 @@ def labelled(folder: Path) -> Iterator[Picture]:
         if boxes:
             picture = cv2.imread(str(folder / "images" / entry["image"]))
             assert picture is not None
-            yield from (cropped(np.asarray(picture[..., ::-1], np.uint8), (b[0], b[1], b[2], b[3])) for b in boxes)
+            yield from (
+                cropped(np.asarray(picture[..., ::-1], np.uint8), (b[0], b[1], b[2], b[3]))
+                for b in boxes
+            )
 
 
 def cropped(picture: Picture, box: Box) -> Picture:
@@ -136,7 +165,11 @@ def cropped(picture: Picture, box: Box) -> Picture:
     scale = (FACE[2] - FACE[0]) / max(box[2] - box[0], box[3] - box[1])
     matrix = np.array([[scale, 0, SIDE / 2 - scale * x], [0, scale, SIDE / 2 - scale * y]])
     crop = cv2.warpAffine(
-        np.ascontiguousarray(picture), matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        np.ascontiguousarray(picture),
+        matrix,
+        (SIDE, SIDE),
+        flags=cv2.INTER_AREA,
+        borderMode=cv2.BORDER_REPLICATE,
     )
     return np.asarray(crop, np.uint8)
 

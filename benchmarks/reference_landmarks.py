@@ -49,20 +49,28 @@ AGREEMENT = 0.12
 
 def main() -> int:
     """Label a folder and print how many faces got landmarks, and how far the fitters stood apart."""
-    parser = argparse.ArgumentParser(description="Reference landmarks for the labelled faces of a folder.")
+    parser = argparse.ArgumentParser(
+        description="Reference landmarks for the labelled faces of a folder."
+    )
     parser.add_argument("data", type=Path, help="folder with labels.jsonl and images/")
-    parser.add_argument("out", type=Path, help="folder to write labels.jsonl to, with a link to the pictures")
+    parser.add_argument(
+        "out", type=Path, help="folder to write labels.jsonl to, with a link to the pictures"
+    )
     arguments = parser.parse_args()
     try:
         pictures = read_labels(arguments.data)
         reference = Reference()
-        labelled = [reference.label(picture, picture_path(arguments.data, picture)) for picture in pictures]
+        labelled = [
+            reference.label(picture, picture_path(arguments.data, picture)) for picture in pictures
+        ]
         write_labels(arguments.out, labelled)
     except FacepaintError as exc:
         print(exc, file=sys.stderr)
         return exc.exit_code
     if not (arguments.out / IMAGES).exists():
-        (arguments.out / IMAGES).symlink_to((arguments.data / IMAGES).resolve(), target_is_directory=True)
+        (arguments.out / IMAGES).symlink_to(
+            (arguments.data / IMAGES).resolve(), target_is_directory=True
+        )
     print(reference.summary())
     return 0
 
@@ -84,14 +92,19 @@ class Reference:
         """
         pixels = cv2.imread(str(path))
         if pixels is None:
-            raise InputError(f"{path} cannot be read as a picture; take its line from the labels, or restore it")
+            raise InputError(
+                f"{path} cannot be read as a picture; take its line from the labels, or restore it"
+            )
         faces = [replace(face, landmarks=self._landmarks(pixels, face)) for face in picture.faces]
         return replace(picture, faces=tuple(faces))
 
     def summary(self) -> str:
         """Counts and agreement, in three lines."""
         found, kept, apart = len(self._apart), len(self._tilts), self._apart or [math.nan]
-        beyond = ", ".join(f"{sum(abs(one) > limit for one in self._tilts)} beyond {limit}" for limit in (15, 30, 60))
+        beyond = ", ".join(
+            f"{sum(abs(one) > limit for one in self._tilts)} beyond {limit}"
+            for limit in (15, 30, 60)
+        )
         return (
             f"{kept} faces have landmarks, of {self._tried} of {SMALLEST_PX} px and more; the mesh found {found}"
             f"\nfitters apart, in face units: median {np.median(apart):.3f}, 90 % {np.quantile(apart, 0.9):.3f};"
@@ -112,7 +125,9 @@ class Reference:
         if self._apart[-1] > AGREEMENT:
             return None
         self._tilts.append(roll(mesh))
-        return cast(Landmarks, tuple(round(float(value), 2) for value in ((mesh + other) / 2).ravel()))
+        return cast(
+            Landmarks, tuple(round(float(value), 2) for value in ((mesh + other) / 2).ravel())
+        )
 
 
 if __name__ == "__main__":

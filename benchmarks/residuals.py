@@ -66,7 +66,8 @@ def residuals(truth: Sequence[Face], found: Sequence[Face | None]) -> Residuals:
     """Compare the faces found in successive frames with the true ones."""
     there = [number for number, face in enumerate(found) if face is not None]
     rows = [
-        (np.array([*face.box, *face.landmarks]) - [*truth[number].box, *truth[number].landmarks]) / truth[number].width
+        (np.array([*face.box, *face.landmarks]) - [*truth[number].box, *truth[number].landmarks])
+        / truth[number].width
         for number, face in enumerate(found)
         if face is not None
     ]
@@ -102,5 +103,9 @@ def made_up(motion: Motion, noise: Noise, seed: int = 0) -> Faces:
         values = np.array([*face.box, *face.landmarks]) + error * deviation * face.width
         x1, y1, x2, y2, *landmarks = values.round(2).tolist()
         seen = rng.uniform() >= noise.missed
-        frames.append(FrameFaces(pts, faces=(Candidate(0.9, (x1, y1, x2, y2), tuple(landmarks)),) if seen else ()))
+        frames.append(
+            FrameFaces(
+                pts, faces=(Candidate(0.9, (x1, y1, x2, y2), tuple(landmarks)),) if seen else ()
+            )
+        )
     return Faces(0, tuple(frames), "made up", "cpu")

@@ -117,7 +117,9 @@ def measure(probed: Probe, segments: Sequence[CutSegment], kept: bool) -> tuple[
 def print_measured(seconds: float, limit_s: float) -> dict[str, float]:
     """Measure real runs; returns the seconds that a frame takes to decode, by size."""
     print(f"\nMeasured, {seconds:g} s with one keyframe, H.264 by x264's veryfast, one process\n")
-    print("| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | within the limit |")
+    print(
+        "| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | within the limit |"
+    )
     print("|---|---|---|---|---|---|")
     a_frame = {}
     for name, size in SIZES.items():
@@ -128,14 +130,19 @@ def print_measured(seconds: float, limit_s: float) -> dict[str, float]:
         (shown, once), (_, again) = (measure(probed, segments, kept) for kept in (True, False))
         a_frame[name] = once / shown
         reach = f"{limit_s / a_frame[name] / FPS / 60:.0f} minutes"
-        print(f"| {name} | {len(segments)} | {once:.1f} | {again:.1f} | {1000 * a_frame[name]:.2f} | {reach} |")
+        print(
+            f"| {name} | {len(segments)} | {once:.1f} | {again:.1f} | {1000 * a_frame[name]:.2f} | {reach} |"
+        )
     return a_frame
 
 
 def print_computed(decode_s: dict[str, float], work_s: float) -> None:
     """The table of long runs."""
     print(f"\nComputed with these, and {1000 * work_s:g} ms of work a frame\n")
-    print("| size | minutes | rule | windows | first after s | decoded for each shown: 1, 4, 16 processes |", end="")
+    print(
+        "| size | minutes | rule | windows | first after s | decoded for each shown: 1, 4, 16 processes |",
+        end="",
+    )
     print(" from the keyframe each time | all done after s: 1, 4, 16 processes |")
     print("|---|---|---|---|---|---|---|---|")
     for name, (width, height) in SIZES.items():

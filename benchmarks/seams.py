@@ -51,12 +51,16 @@ def reach(clip: CutClip, number: int) -> list[int]:
     ]
 
 
-def tracked(clip: CutClip, faces: Sequence[Faces], point: WorkingPoint = STICKERS) -> dict[int, list[Face]]:
+def tracked(
+    clip: CutClip, faces: Sequence[Faces], point: WorkingPoint = STICKERS
+) -> dict[int, list[Face]]:
     """The faces of each pts, each segment's from the records within its reach."""
     assert clip.job.video is not None
     found: dict[int, list[Face]] = {}
     for number, record in enumerate(faces):
-        tracks = Tracks([faces[other] for other in reach(clip, number)], clip.job.video.time_base, point)
+        tracks = Tracks(
+            [faces[other] for other in reach(clip, number)], clip.job.video.time_base, point
+        )
         found |= {frame.pts: tracks.faces_at(frame.pts) for frame in record.frames}
     return found
 
@@ -95,7 +99,11 @@ def bends(clip: CutClip, faces: dict[int, list[Face]]) -> tuple[float, float]:
 
 def _same(face: Face, faces: Sequence[Face]) -> Face | None:
     """The face of a neighbouring frame that is this one."""
-    near = min(faces, key=lambda other: float(np.hypot(*np.subtract(other.centre, face.centre))), default=None)
+    near = min(
+        faces,
+        key=lambda other: float(np.hypot(*np.subtract(other.centre, face.centre))),
+        default=None,
+    )
     if near is None or float(np.hypot(*np.subtract(near.centre, face.centre))) > 0.3 * face.width:
         return None
     return near

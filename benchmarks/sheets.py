@@ -68,7 +68,9 @@ class Painted:
         assert self.clip.job.video is not None
         found: dict[int, Picture] = {}
         for number in range(len(self.clip.segments)):
-            near = {self.faces[other].index: self.faces[other] for other in reach(self.clip, number)}
+            near = {
+                self.faces[other].index: self.faces[other] for other in reach(self.clip, number)
+            }
             result = paint_segment(self.clip.job, look, *self.clip.run(number), near, {})
             times = iter(frame.pts for frame in self.faces[number].frames)
             with av.open(io.BytesIO(result.data), "r", format="mp4") as container:
@@ -91,10 +93,28 @@ def moments(painted: Painted) -> list[tuple[int, str]]:
             chosen.setdefault(near, "border")
     faces = painted.tracked
     for why, worth in (
-        ("turn", {pts: max((abs(pose_of(face).yaw) for face in faces[pts]), default=0.0) for pts in times}),
-        ("tilt", {pts: max((abs(pose_of(face).roll) for face in faces[pts]), default=0.0) for pts in times}),
-        ("lost", {pts: float(len(faces[pts]) - len(faces[after])) for pts, after in pairwise(times)}),
-        ("found", {after: float(len(faces[after]) - len(faces[pts])) for pts, after in pairwise(times)}),
+        (
+            "turn",
+            {
+                pts: max((abs(pose_of(face).yaw) for face in faces[pts]), default=0.0)
+                for pts in times
+            },
+        ),
+        (
+            "tilt",
+            {
+                pts: max((abs(pose_of(face).roll) for face in faces[pts]), default=0.0)
+                for pts in times
+            },
+        ),
+        (
+            "lost",
+            {pts: float(len(faces[pts]) - len(faces[after])) for pts, after in pairwise(times)},
+        ),
+        (
+            "found",
+            {after: float(len(faces[after]) - len(faces[pts])) for pts, after in pairwise(times)},
+        ),
         ("fast", {after: _speed(faces[pts], faces[after]) for pts, after in pairwise(times)}),
     ):
         for pts in _highest(painted, worth):
@@ -119,7 +139,8 @@ def _speed(before: Sequence[Face], after: Sequence[Face]) -> float:
     """The longest way of a face from one frame to the next, in its widths."""
     return max(
         (
-            min(float(np.hypot(*np.subtract(face.centre, other.centre))) for other in before) / face.width
+            min(float(np.hypot(*np.subtract(face.centre, other.centre))) for other in before)
+            / face.width
             for face in after
             if before
         ),
@@ -127,7 +148,9 @@ def _speed(before: Sequence[Face], after: Sequence[Face]) -> float:
     )
 
 
-def contact_sheet(frames: dict[int, Picture], chosen: Sequence[tuple[int, str]], seconds: float) -> Picture:
+def contact_sheet(
+    frames: dict[int, Picture], chosen: Sequence[tuple[int, str]], seconds: float
+) -> Picture:
     """The chosen frames side by side, each with its number, time and reason; ``seconds`` a tick."""
     order = {pts: number for number, pts in enumerate(sorted(frames))}
     tiles = [
@@ -143,7 +166,9 @@ def contact_sheet(frames: dict[int, Picture], chosen: Sequence[tuple[int, str]],
 def _tile(picture: Picture, label: str) -> Picture:
     scale = TILE_PX / picture.shape[1]
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    scaled = picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=kind)
+    scaled = (
+        picture if scale == 1 else cv2.resize(picture, None, fx=scale, fy=scale, interpolation=kind)
+    )
     strip = np.full((LABEL_PX, TILE_PX, 3), 255, np.uint8)
     cv2.putText(strip, label, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
     return np.vstack([strip, np.asarray(scaled, np.uint8)])
@@ -177,12 +202,17 @@ def both_kymographs(out: Path, one: Motion) -> Picture:
         nearest(truth, [Face(face.box, face.landmarks, face.score) for face in frame.faces])
         for truth, frame in zip(one.faces, frames, strict=True)
     ]
-    smoothed = [nearest(truth, tracks.faces_at(frame.pts)) for truth, frame in zip(one.faces, frames, strict=True)]
+    smoothed = [
+        nearest(truth, tracks.faces_at(frame.pts))
+        for truth, frame in zip(one.faces, frames, strict=True)
+    ]
     painter = make_painter(parse_look(["sunglasses"]), {})
     pair = [kymograph(one, ways, painter) for ways in (unsmoothed, smoothed)]
     gap = np.full((pair[0].shape[0], 8, 3), 255, np.uint8)
     joined = np.hstack([pair[0], gap, pair[1]])
-    return np.asarray(cv2.resize(joined, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), np.uint8)
+    return np.asarray(
+        cv2.resize(joined, None, fx=3, fy=3, interpolation=cv2.INTER_NEAREST), np.uint8
+    )
 
 
 def write_all(out: Path, clips: Path | None) -> Iterator[str]:
@@ -199,7 +229,9 @@ def write_all(out: Path, clips: Path | None) -> Iterator[str]:
         painted = Painted(clip, detect_clip(clip))
         chosen = moments(painted)
         for filter_name in FILTERS:
-            sheet = contact_sheet(painted.frames(parse_look([filter_name])), chosen, float(clip.job.video.time_base))
+            sheet = contact_sheet(
+                painted.frames(parse_look([filter_name])), chosen, float(clip.job.video.time_base)
+            )
             path = out / f"{Path(name).stem}-{filter_name}.png"
             _write(path, sheet)
             yield f"{path}: {len(chosen)} moments"

@@ -56,11 +56,19 @@ def corners(face: Face) -> Floats:
 def all_corners(faces: Sequence[Face]) -> Floats:
     """The same of many faces at once: n x 4 x 2."""
     alone = [face for face in faces if face.head is None and face.landmarks]
-    boxes, landmarks = np.array([face.box for face in alone]), np.array([face.landmarks for face in alone])
+    boxes, landmarks = (
+        np.array([face.box for face in alone]),
+        np.array([face.landmarks for face in alone]),
+    )
     fitted = iter(head_poses(boxes, landmarks).tolist() if alone else ())
     # Fitted one by one, as a painter does, they would take most of the time.
     return np.stack(
-        [_corners(HeadPose(*next(fitted)) if face.head is None and face.landmarks else pose_of(face)) for face in faces]
+        [
+            _corners(
+                HeadPose(*next(fitted)) if face.head is None and face.landmarks else pose_of(face)
+            )
+            for face in faces
+        ]
     )
 
 

@@ -18,7 +18,9 @@ def cli_page() -> str:
     """The reference of every command, from the commands themselves."""
     command = typer.main.get_command(app)
     context = typer.Context(command, info_name="facepaint")
-    text = typer.cli.get_docs_for_click(obj=command, ctx=context, name="facepaint", title="The command line")
+    text = typer.cli.get_docs_for_click(
+        obj=command, ctx=context, name="facepaint", title="The command line"
+    )
     codes = (
         "Exit codes: 0 done, 1 a bug, 2 wrong usage or a missing part of the installation, 3 bad input or unknown job, "
         "4 a service cannot be reached, 5 the job failed or is incomplete, 130 interrupted.\n"

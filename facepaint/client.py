@@ -85,7 +85,15 @@ class Client:
         from uploader.upload import upload
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
-        return upload(Path(path), look, self.store, self.queue, self.settings, on_progress=on_progress, resume=resume)
+        return upload(
+            Path(path),
+            look,
+            self.store,
+            self.queue,
+            self.settings,
+            on_progress=on_progress,
+            resume=resume,
+        )
 
     def upload_images(
         self,
@@ -99,7 +107,9 @@ class Client:
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
         files = [Path(path) for path in paths]
-        return upload_images(files, look, self.store, self.queue, self.settings, on_progress=on_progress)
+        return upload_images(
+            files, look, self.store, self.queue, self.settings, on_progress=on_progress
+        )
 
     def look_of(self, job_id: str, look: str | None = None) -> str:
         """The id of a job's look: the one asked for (or the beginning of its id), else the only one.
@@ -143,7 +153,9 @@ class Client:
             if state in {"complete", "incomplete"}:
                 return status
             if state == "abandoned":
-                raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
+                raise JobError(
+                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on"
+                )
             now = time.monotonic()
             if fresh:
                 last_change = now
@@ -154,7 +166,11 @@ class Client:
             time.sleep(poll_s)
 
     def people(
-        self, job_id: str, *, on_change: Callable[[JobStatus], None] | None = None, poll_s: float = POLL_S
+        self,
+        job_id: str,
+        *,
+        on_change: Callable[[JobStatus], None] | None = None,
+        poll_s: float = POLL_S,
     ) -> People:
         """Who is in a job's video: asked for where it is not known yet, and waited for.
 
@@ -181,18 +197,24 @@ class Client:
                 ask_at = now + self.settings.requeue_after_s
                 self.queue.track(job_id)
             if status.state == "abandoned":
-                raise JobError(f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on")
+                raise JobError(
+                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on"
+                )
             if progress != (status.stored, status.detected + status.detect_failed):
                 progress = (status.stored, status.detected + status.detect_failed)
                 revive_at = now + self.settings.requeue_after_s
             elif now >= revive_at:
                 revive_at = now + self.settings.requeue_after_s
                 with contextlib.suppress(ServiceError):
-                    if self.queue.length() == 0:  # else it may be waiting its turn behind other jobs
+                    if (
+                        self.queue.length() == 0
+                    ):  # else it may be waiting its turn behind other jobs
                         queue_missing(self.store, self.queue, job_id)
             time.sleep(poll_s)
 
-    def portraits(self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S) -> dict[int, bytes]:
+    def portraits(
+        self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S
+    ) -> dict[int, bytes]:
         """The JPEGs of some people's faces by number, waited for as long as new ones come.
 
         The workers make those of `People.portrayed` only; the broker may have lost what asks them to.
@@ -203,14 +225,20 @@ class Client:
         while time.monotonic() - last < PORTRAITS_S:
             there = {row.key for row in self.store.list(keys.portraits(job_id))}
             fresh = [n for n in numbers if n not in found and keys.portrait(job_id, n) in there]
-            found |= zip(fresh, in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh), strict=True)
+            found |= zip(
+                fresh,
+                in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh),
+                strict=True,
+            )
             if len(found) == len(numbers):
                 break
             now = time.monotonic()
             last = now if fresh else last
             if not asked and now - last >= PORTRAITS_S / 3:
                 asked = True
-                self.queue.track(job_id)  # who is where stands: the portraits that are missing are made
+                self.queue.track(
+                    job_id
+                )  # who is where stands: the portraits that are missing are made
             time.sleep(poll_s)
         return found
 

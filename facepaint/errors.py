@@ -39,7 +39,9 @@ class MissingExtra(UsageError):
 
     def __init__(self, extra: str, needed_for: str) -> None:
         self.extra = extra
-        super().__init__(f"{needed_for} needs the extra '{extra}': pip install 'facepaint[{extra}]'")
+        super().__init__(
+            f"{needed_for} needs the extra '{extra}': pip install 'facepaint[{extra}]'"
+        )
 
 
 class DeviceError(UsageError):

@@ -39,7 +39,9 @@ def priority(index: int) -> int:
 
 def make_app(settings: Settings) -> Celery:
     """The Celery app; broker facts and every setting that must agree between producer and worker are set here."""
-    broker = settings.broker_url.get_secret_value() if settings.broker_url else "redis://127.0.0.1:1/0"
+    broker = (
+        settings.broker_url.get_secret_value() if settings.broker_url else "redis://127.0.0.1:1/0"
+    )
     app = Celery("facepaint", broker=broker)
     # Unacked messages come back after the visibility timeout; the sweep that restores them runs each
     # interval x throttle, which at the defaults would add 100 s.
@@ -125,7 +127,9 @@ class Queue:
         with self._mapped(), self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             return sum(
-                channel.client.llen(channel._q_for_pri(name, step)) for name in QUEUES for step in range(PRIORITIES)
+                channel.client.llen(channel._q_for_pri(name, step))
+                for name in QUEUES
+                for step in range(PRIORITIES)
             )
 
     def check(self) -> None:
@@ -170,4 +174,6 @@ class _Mapped:
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         if isinstance(exc, OperationalError | OSError) or type(exc).__module__.startswith("redis."):
             where = self._app.connection_for_write().as_uri()
-            raise QueueUnreachable(f"the broker at {where} does not answer; `facepaint doctor` checks it") from exc
+            raise QueueUnreachable(
+                f"the broker at {where} does not answer; `facepaint doctor` checks it"
+            ) from exc

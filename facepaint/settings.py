@@ -21,7 +21,16 @@ from facepaint.media.encoders import EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 
 Preset = Literal[
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+    "ultrafast",
+    "superfast",
+    "veryfast",
+    "faster",
+    "fast",
+    "medium",
+    "slow",
+    "slower",
+    "veryslow",
+    "placebo",
 ]
 
 CONNECTION_NAME = "connection.json"
@@ -42,13 +51,19 @@ CONNECTION_FIELDS = frozenset(
 
 def default_home() -> Path:
     """The data folder: ``FACEPAINT_HOME``, else the platform's user data folder."""
-    return Path(os.environ.get("FACEPAINT_HOME") or platformdirs.user_data_dir("facepaint", appauthor=False))
+    return Path(
+        os.environ.get("FACEPAINT_HOME") or platformdirs.user_data_dir("facepaint", appauthor=False)
+    )
 
 
 def cache_folder() -> Path:
     """Where fetched files are kept, which may go at any time: below ``FACEPAINT_HOME``, else the platform's folder."""
     home = os.environ.get("FACEPAINT_HOME")
-    return Path(home) / "cache" if home else Path(platformdirs.user_cache_dir("facepaint", appauthor=False))
+    return (
+        Path(home) / "cache"
+        if home
+        else Path(platformdirs.user_cache_dir("facepaint", appauthor=False))
+    )
 
 
 def find_connection_file() -> Path | None:
@@ -80,8 +95,12 @@ class _ConnectionFileSource(PydanticBaseSettingsSource):
         try:
             facts = json.loads(path.read_bytes())
         except (OSError, ValueError) as exc:
-            raise UsageError(f"{path} cannot be read ({exc}); stop what wrote it and start it again") from exc
-        return {name: facts[name] for name in CONNECTION_FIELDS if name in facts} | {"found_in": str(path)}
+            raise UsageError(
+                f"{path} cannot be read ({exc}); stop what wrote it and start it again"
+            ) from exc
+        return {name: facts[name] for name in CONNECTION_FIELDS if name in facts} | {
+            "found_in": str(path)
+        }
 
 
 class Settings(BaseSettings):
@@ -91,49 +110,85 @@ class Settings(BaseSettings):
         env_prefix="FACEPAINT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
-    home: Path = Field(default_factory=default_home, description="folder of the embedded parts' data")
+    home: Path = Field(
+        default_factory=default_home, description="folder of the embedded parts' data"
+    )
     found_in: str = Field("", description="where the services were found; filled in, not set")
 
-    broker_url: SecretStr | None = Field(None, description="redis://:password@host:port/0 of Redis or Valkey")
-    s3_endpoint: str | None = Field(None, description="URL of the object storage as this machine reaches it")
-    s3_public_endpoint: str | None = Field(None, description="URL of the object storage as others reach it")
+    broker_url: SecretStr | None = Field(
+        None, description="redis://:password@host:port/0 of Redis or Valkey"
+    )
+    s3_endpoint: str | None = Field(
+        None, description="URL of the object storage as this machine reaches it"
+    )
+    s3_public_endpoint: str | None = Field(
+        None, description="URL of the object storage as others reach it"
+    )
     s3_access_key: SecretStr = Field(SecretStr(""), description="access key of the object storage")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")
     s3_region: str = Field("us-east-1", description="region the requests are signed for")
     s3_bucket: str = Field("facepaint", description="bucket; made if it is not there")
-    viewer_url: str | None = Field(None, description="URL of a running viewer; `view` opens its page there")
+    viewer_url: str | None = Field(
+        None, description="URL of a running viewer; `view` opens its page there"
+    )
 
-    segment_s: float = Field(2.0, gt=0, le=60, description="shortest length of a segment, in seconds")
+    segment_s: float = Field(
+        2.0, gt=0, le=60, description="shortest length of a segment, in seconds"
+    )
     upload_parallel: int = Field(4, ge=1, le=32, description="objects uploaded at once")
-    detector: str = Field(DEFAULT_DETECTOR, description="face detector: a name, or a file PATH.onnx")
-    min_face: float = Field(0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height")
+    detector: str = Field(
+        DEFAULT_DETECTOR, description="face detector: a name, or a file PATH.onnx"
+    )
+    min_face: float = Field(
+        0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height"
+    )
     device: Device = Field(
-        "auto", description="where a worker runs the detector; auto: cuda where it is there, else the CPU"
+        "auto",
+        description="where a worker runs the detector; auto: cuda where it is there, else the CPU",
     )
     detect_batch: int | None = Field(
         None, ge=1, le=256, description="frames detected at once; unset: 4 on a CPU, 16 on a GPU"
     )
-    float16: bool = Field(False, description="run the detector in half precision; on the devices cuda and tensorrt")
+    float16: bool = Field(
+        False, description="run the detector in half precision; on the devices cuda and tensorrt"
+    )
     encoder: EncoderName | None = Field(
-        None, description="encoder of the results; unset: libx264, or libx265 where more than 8 bits are kept"
+        None,
+        description="encoder of the results; unset: libx264, or libx265 where more than 8 bits are kept",
     )
     crf: int = Field(
-        20, ge=0, le=51, description="quality on x264's scale, for every encoder: lower is better and bigger"
+        20,
+        ge=0,
+        le=51,
+        description="quality on x264's scale, for every encoder: lower is better and bigger",
     )
-    preset: Preset = Field("superfast", description="preset by x264's names, for every encoder: slower is smaller")
+    preset: Preset = Field(
+        "superfast", description="preset by x264's names, for every encoder: slower is smaller"
+    )
     keep_format: bool = Field(False, description="keep the source's bit depth, chroma and HDR")
 
-    worker_name: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name")
-    threads: int = Field(1, ge=1, le=64, description="threads of each worker process's detector and codecs")
-    visibility_timeout_s: int = Field(120, ge=2, description="an unfinished task is handed out again after this")
-    task_time_limit_s: int = Field(100, ge=1, description="a task is killed after this; below the visibility timeout")
+    worker_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name"
+    )
+    threads: int = Field(
+        1, ge=1, le=64, description="threads of each worker process's detector and codecs"
+    )
+    visibility_timeout_s: int = Field(
+        120, ge=2, description="an unfinished task is handed out again after this"
+    )
+    task_time_limit_s: int = Field(
+        100, ge=1, description="a task is killed after this; below the visibility timeout"
+    )
     max_tries: int = Field(3, ge=1, description="crashes of a task before it is given up")
 
     viewer_host: str = Field("127.0.0.1", description="address the viewer listens on")
     viewer_published_on: str | None = Field(
-        None, description="address a container's viewer is published on, where it listens on another"
+        None,
+        description="address a container's viewer is published on, where it listens on another",
     )
-    viewer_port: int = Field(8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one")
+    viewer_port: int = Field(
+        8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one"
+    )
 
     @property
     def requeue_after_s(self) -> float:
@@ -154,7 +209,13 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments beat variables, variables beat ``.env``, ``.env`` beats the connection file."""
-        return (init_settings, env_settings, dotenv_settings, file_secret_settings, _ConnectionFileSource(settings_cls))
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            file_secret_settings,
+            _ConnectionFileSource(settings_cls),
+        )
 
     @classmethod
     def load(cls, **overrides: Any) -> "Settings":

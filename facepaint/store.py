@@ -94,11 +94,18 @@ class Store:
             ObjectMissing: nothing is stored under the key.
             StoreUnreachable: the storage does not answer, or refuses.
         """
-        extra = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
+        extra = (
+            {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
+            if start or end is not None
+            else {}
+        )
         try:
             return bytes(self._call(key, self._s3.get_object, Key=key, **extra)["Body"].read())
         except StoreUnreachable as exc:
-            if isinstance(exc.__cause__, botocore.exceptions.ClientError) and _code(exc.__cause__) in _BEYOND:
+            if (
+                isinstance(exc.__cause__, botocore.exceptions.ClientError)
+                and _code(exc.__cause__) in _BEYOND
+            ):
                 return b""
             raise
         except (botocore.exceptions.BotoCoreError, OSError) as exc:
@@ -119,7 +126,9 @@ class Store:
             return False
         return True
 
-    def list(self, prefix: str, *, folders: bool = False, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: str, *, folders: bool = False, start_after: str = ""
+    ) -> Iterator[ObjectInfo]:
         """Everything under a prefix in order of keys; with ``folders`` only the next level, folders ending in '/'."""
         extra: dict[str, Any] = {"Delimiter": "/"} if folders else {}
         if start_after:
@@ -169,7 +178,9 @@ class Store:
             why = f"refused ({_code(exc)})"
         else:
             why = "does not answer"
-        return StoreUnreachable(f"the object storage at {self.endpoint} {why} for {key}; `facepaint doctor` checks it")
+        return StoreUnreachable(
+            f"the object storage at {self.endpoint} {why} for {key}; `facepaint doctor` checks it"
+        )
 
 
 @cache

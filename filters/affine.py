@@ -25,7 +25,11 @@ class Affine:
 
     @classmethod
     def landing(
-        cls, right: tuple[float, float], down: tuple[float, float], origin: tuple[float, float], at: tuple[float, float]
+        cls,
+        right: tuple[float, float],
+        down: tuple[float, float],
+        origin: tuple[float, float],
+        at: tuple[float, float],
     ) -> "Affine":
         """The transform that turns the two unit vectors into ``right`` and ``down`` and puts ``origin`` on ``at``."""
         turned = cls(right[0], down[0], 0.0, right[1], down[1], 0.0).of(*origin)

@@ -63,19 +63,27 @@ class Area:
             steps = [(math.cos(n * math.pi / 16), math.sin(n * math.pi / 16)) for n in range(32)]
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         across_along = [(x * self.half_width, y * self.half_height) for x, y in steps]
-        return [(self.centre[0] + a * cos - b * sin, self.centre[1] + a * sin + b * cos) for a, b in across_along]
+        return [
+            (self.centre[0] + a * cos - b * sin, self.centre[1] + a * sin + b * cos)
+            for a, b in across_along
+        ]
 
     def reaching(self, points: list[Point]) -> float:
         """By how much an ellipse must grow to reach the farthest of some points; below 1 where it covers them all."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         steps = [(x - self.centre[0], y - self.centre[1]) for x, y in points]
         return max(
-            math.hypot((x * cos + y * sin) / self.half_width, (y * cos - x * sin) / self.half_height) for x, y in steps
+            math.hypot(
+                (x * cos + y * sin) / self.half_width, (y * cos - x * sin) / self.half_height
+            )
+            for x, y in steps
         )
 
     def grown(self, factor: float) -> "Area":
         """The same about the same centre, larger."""
-        return replace(self, half_width=self.half_width * factor, half_height=self.half_height * factor)
+        return replace(
+            self, half_width=self.half_width * factor, half_height=self.half_height * factor
+        )
 
     def mask(self, block: Region) -> Pixels:
         """How much each px of a block is hidden: 255 inside the area, falling to 0 over the soft edge around it."""
@@ -88,7 +96,10 @@ class Area:
 
     def _beyond_box(self, x: Floats, y: Floats) -> Floats:
         """How far each px of columns ``x`` and rows ``y`` is outside of the box, in px; negative inside."""
-        return np.maximum(np.abs(x) - np.float32(self.half_width), np.abs(y[:, None]) - np.float32(self.half_height))
+        return np.maximum(
+            np.abs(x) - np.float32(self.half_width),
+            np.abs(y[:, None]) - np.float32(self.half_height),
+        )
 
     def _beyond_ellipse(self, x: Floats, y: Floats) -> Floats:
         """How far each px of columns ``x`` and rows ``y`` is outside of the ellipse, nearly; negative inside."""
@@ -110,7 +121,9 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
     if cover == "face":
         return area
     head = ellipsoid(pose_of(face), HEAD_CENTRE, HEAD_SEMIAXES, area.soft)
-    head = replace(head, half_width=head.half_width + face.margin, half_height=head.half_height + face.margin)
+    head = replace(
+        head, half_width=head.half_width + face.margin, half_height=head.half_height + face.margin
+    )
     head = head.grown(scale / CORNERS_COVERED)
     # Whatever the landmarks say about the head, the face is hidden.
     head = head.grown(max(1.0, head.reaching(area.outline)))
@@ -135,7 +148,10 @@ def _around_face(face: Face, scale: float, shape: str) -> Area:
 
 
 def ellipsoid(
-    head: HeadPose, middle: tuple[float, float, float], semiaxes: tuple[float, float, float], soft: float
+    head: HeadPose,
+    middle: tuple[float, float, float],
+    semiaxes: tuple[float, float, float],
+    soft: float,
 ) -> Area:
     """The outline of an ellipsoid in head space as seen; its middle and semiaxes are right, down and out."""
     axes = np.array(head.axes).T * semiaxes

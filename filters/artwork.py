@@ -52,7 +52,9 @@ class Artwork:
             to_yuv = np.eye(4)
             to_yuv[:3, :3] = rgb_to_yuv(matrix, full_range)[:, :3]
             to_yuv[:3, 3] = rgb_to_yuv(matrix, full_range)[:, 3] / 255
-            self._coloured[key] = tuple(np.asarray(cv2.transform(rgba, to_yuv), np.uint8) for rgba in self.levels)
+            self._coloured[key] = tuple(
+                np.asarray(cv2.transform(rgba, to_yuv), np.uint8) for rgba in self.levels
+            )
         return self._coloured[key][level]
 
     def to_units(self, level: int) -> Affine:
@@ -69,7 +71,9 @@ def svg_artwork(name: str, opacity: float = 1.0, px_per_unit: float = PX_PER_UNI
 
 def svg_rgba(svg: str, width: int) -> Pixels:
     """An SVG rendered at a width in px: premultiplied RGBA of shape (height, width, 4)."""
-    png = np.frombuffer(resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True), np.uint8)
+    png = np.frombuffer(
+        resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True), np.uint8
+    )
     bgra = np.asarray(cv2.imdecode(png, cv2.IMREAD_UNCHANGED), np.uint8)
     return premultiplied(np.asarray(cv2.cvtColor(bgra, cv2.COLOR_BGRA2RGBA), np.uint8))
 

@@ -8,7 +8,9 @@ from filters.artwork import Artwork
 from filters.planes import Pixels, Planes, Region
 
 
-def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0, light: float = 1.0) -> list[Region]:
+def stamp(
+    planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0, light: float = 1.0
+) -> list[Region]:
     """Blend artwork into a frame, in place.
 
     Args:
@@ -30,7 +32,9 @@ def stamp(planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1
     # OpenCV counts from the centre of the first px, we count from its corner.
     to_block = Affine.shift(-0.5 - block.x1, -0.5 - block.y1) @ to_frame @ artwork.to_units(level)
     source = artwork.coloured(level, planes.matrix, planes.full_range)
-    warped = cv2.warpAffine(source, (to_block @ Affine.shift(0.5, 0.5)).matrix, block.size, flags=cv2.INTER_LINEAR)
+    warped = cv2.warpAffine(
+        source, (to_block @ Affine.shift(0.5, 0.5)).matrix, block.size, flags=cv2.INTER_LINEAR
+    )
     if opacity < 1:
         warped = cv2.convertScaleAbs(warped, alpha=opacity)
     y, u, v, alpha = _split(warped)
@@ -47,7 +51,9 @@ def _dimmed(samples: Pixels, alpha: Pixels, light: float, black: int) -> Pixels:
     """Premultiplied samples of a plane, brought nearer to its ``black`` (128 for chroma): ``light`` of it is left."""
     if light >= 1:
         return samples
-    return np.asarray(cv2.addWeighted(samples, light, alpha, (1 - light) * black / 255, 0.0), np.uint8)
+    return np.asarray(
+        cv2.addWeighted(samples, light, alpha, (1 - light) * black / 255, 0.0), np.uint8
+    )
 
 
 def _split(warped: cv2.typing.MatLike) -> list[Pixels]:

@@ -64,9 +64,15 @@ def without_background(rgba: Pixels) -> Pixels:
     colour = np.median(rgba[background][:, :3], axis=0).astype(np.float32)
     square = np.ones((3, 3), np.uint8)
     inside = cv2.erode((~background).astype(np.uint8), square, iterations=EDGE_PX, borderValue=1)
-    distance, nearest = cv2.distanceTransformWithLabels(1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    distance, nearest = cv2.distanceTransformWithLabels(
+        1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
     # Where the subject is thinner than its edges nothing is inside: there its px keep their own colour.
-    edge = ~background & (inside == 0) & (distance <= 2 * EDGE_PX) if inside.any() else np.zeros_like(background)
+    edge = (
+        ~background & (inside == 0) & (distance <= 2 * EDGE_PX)
+        if inside.any()
+        else np.zeros_like(background)
+    )
     cut = rgba.copy()
     cut[:, :, 3][background] = 0
     if edge.any():
@@ -80,7 +86,9 @@ def without_background(rgba: Pixels) -> Pixels:
 
 def _background(rgba: Pixels) -> Mask | None:
     """The px of the background, True; None where the border has not one colour."""
-    lab = np.asarray(cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    lab = np.asarray(
+        cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32
+    )
     border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
     close = np.asarray(np.linalg.norm(lab - np.median(border, axis=0), axis=-1) < PLAIN_TOLERANCE)
     on_border = np.concatenate([close[0], close[-1], close[1:-1, 0], close[1:-1, -1]])
@@ -97,7 +105,9 @@ def _background(rgba: Pixels) -> Mask | None:
 
 def _without_specks(background: Mask) -> Mask:
     """The background with the few stray px in it that compression leaves."""
-    _, labels, stats, _ = cv2.connectedComponentsWithStats((~background).astype(np.uint8), connectivity=8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (~background).astype(np.uint8), connectivity=8
+    )
     specks = stats[:, cv2.CC_STAT_AREA] <= SPECK_SHARE * background.size
     specks[0] = False
     return np.asarray(background | specks[labels])
@@ -124,8 +134,12 @@ def _decoded(data: bytes) -> Pixels:
             raise
         except Image.DecompressionBombError as exc:
             raise InputError(f"the sticker is too large: {exc}") from exc
-        except Exception as exc:  # Pillow raises a dozen types, SyntaxError among them, for damaged data
-            raise InputError(f"the sticker is no picture that can be read (PNG, WebP or JPEG): {exc}") from exc
+        except (
+            Exception
+        ) as exc:  # Pillow raises a dozen types, SyntaxError among them, for damaged data
+            raise InputError(
+                f"the sticker is no picture that can be read (PNG, WebP or JPEG): {exc}"
+            ) from exc
 
 
 def _check_size(width: int, height: int) -> None:
@@ -142,7 +156,9 @@ def _shrunk(rgba: Pixels) -> Pixels:
         return rgba
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     # Averaged premultiplied and taken back, or colours hidden under full transparency would bleed into the edges.
-    small = np.asarray(cv2.resize(premultiplied(rgba), size, interpolation=cv2.INTER_AREA), np.float32)
+    small = np.asarray(
+        cv2.resize(premultiplied(rgba), size, interpolation=cv2.INTER_AREA), np.float32
+    )
     alpha = small[:, :, 3:]
     colours = small[:, :, :3] * 255 / np.maximum(alpha, 1)
     return np.dstack([np.clip(np.rint(colours), 0, 255), alpha]).astype(np.uint8)

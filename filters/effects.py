@@ -83,7 +83,9 @@ class Effect:
         soft = max(1.0, SOFT * pose.size)
         area = ellipsoid(pose, FACE_MIDDLE, FACE_SEMIAXES, soft).grown(self.spec.number("scale"))
         # Half of the soft edge lies inside.
-        inner = replace(area, half_width=area.half_width - soft / 2, half_height=area.half_height - soft / 2)
+        inner = replace(
+            area, half_width=area.half_width - soft / 2, half_height=area.half_height - soft / 2
+        )
         block = planes.block(*inner.bounds)
         opacity = face.opacity * self.spec.number("opacity")
         if block is None or opacity <= 0 or min(inner.half_width, inner.half_height) <= 0:
@@ -106,7 +108,9 @@ class Upright:
     def of(cls, planes: Planes, block: Region, pose: HeadPose, area: Area) -> "Upright":
         """The picture of an area; its px lie fixed on the face."""
         scale, roll = EYES_PX / pose.size, math.radians(pose.roll)
-        across, along = (scale * (half + area.soft) for half in replace(area, roll=area.roll - roll).half_extents)
+        across, along = (
+            scale * (half + area.soft) for half in replace(area, roll=area.roll - roll).half_extents
+        )
         cos, sin = scale * math.cos(roll), scale * math.sin(roll)
         middle = math.ceil(across), math.ceil(along)
         to_small = Affine.landing((cos, -sin), (sin, cos), area.centre, middle)
@@ -119,25 +123,35 @@ class Upright:
         while to_small.scale < 0.5 and min(samples.shape) > 1:
             width, height = samples.shape[1] // 2, samples.shape[0] // 2
             halves = Affine(samples.shape[1] / width, 0.0, 0.0, 0.0, samples.shape[0] / height, 0.0)
-            samples = np.asarray(cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+            samples = np.asarray(
+                cv2.resize(samples, (width, height), interpolation=cv2.INTER_AREA), np.uint8
+            )
             to_small = to_small @ halves
         matrix = _centred(to_small).matrix
-        return np.asarray(cv2.warpAffine(samples, matrix, self.size, borderMode=cv2.BORDER_REPLICATE), np.uint8)
+        return np.asarray(
+            cv2.warpAffine(samples, matrix, self.size, borderMode=cv2.BORDER_REPLICATE), np.uint8
+        )
 
     def back(self, small: cv2.typing.MatLike, number: int) -> Pixels:
         """A small picture as the samples of a plane under the block."""
         height, width = self._under(number).shape
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         matrix = _centred(self._to_small(number)).matrix
-        warped = cv2.warpAffine(small, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        warped = cv2.warpAffine(
+            small, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REPLICATE
+        )
         return np.asarray(warped, np.uint8)
 
     def _under(self, number: int) -> Pixels:
-        return self.planes.chroma(self.block)[number - 1] if number else self.planes.luma(self.block)
+        return (
+            self.planes.chroma(self.block)[number - 1] if number else self.planes.luma(self.block)
+        )
 
     def _to_small(self, number: int) -> Affine:
         """From a plane's samples under the block."""
-        x, y = (1 << self.planes.chroma_shift_x, 1 << self.planes.chroma_shift_y) if number else (1, 1)
+        x, y = (
+            (1 << self.planes.chroma_shift_x, 1 << self.planes.chroma_shift_y) if number else (1, 1)
+        )
         return self.to_small @ Affine(x, 0.0, self.block.x1, 0.0, y, self.block.y1)
 
 
@@ -161,7 +175,9 @@ def _cartoon(upright: Upright) -> Samples:
     chroma = []
     for number in (1, 2):
         blurred = cv2.blur(cv2.blur(upright.seen(number), (5, 5)), (3, 3))
-        chroma.append(upright.back(cv2.convertScaleAbs(blurred, alpha=VIVID, beta=128 * (1 - VIVID)), number))
+        chroma.append(
+            upright.back(cv2.convertScaleAbs(blurred, alpha=VIVID, beta=128 * (1 - VIVID)), number)
+        )
     return np.asarray(drawn, np.uint8), chroma[0], chroma[1]
 
 
@@ -174,9 +190,17 @@ def _heat(upright: Upright) -> Samples:
     average = max(DARKEST_FACE, float(middle.mean()) - black)
     warmth = SKIN * np.maximum(0.0, (np.arange(256) - black) / average) ** CONTRAST
     shares, colours = zip(*HEAT, strict=True)
-    rgb = np.array([np.interp(warmth, shares, channel) for channel in zip(*colours, strict=True)] + [np.ones(256)])
-    tables = np.rint(np.clip(rgb_to_yuv(planes.matrix, planes.full_range) @ rgb, 0, 255)).astype(np.uint8)
-    y, u, v = (np.asarray(cv2.LUT(upright.back(smooth, n), table), np.uint8) for n, table in enumerate(tables))
+    rgb = np.array(
+        [np.interp(warmth, shares, channel) for channel in zip(*colours, strict=True)]
+        + [np.ones(256)]
+    )
+    tables = np.rint(np.clip(rgb_to_yuv(planes.matrix, planes.full_range) @ rgb, 0, 255)).astype(
+        np.uint8
+    )
+    y, u, v = (
+        np.asarray(cv2.LUT(upright.back(smooth, n), table), np.uint8)
+        for n, table in enumerate(tables)
+    )
     return y, u, v
 
 

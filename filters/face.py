@@ -55,4 +55,6 @@ def _pose_alone(box: tuple[float, float, float, float], landmarks: tuple[float, 
     """The pose from one frame's box and landmarks; remembered, because several filters may ask."""
     if len(landmarks) != 10:
         return pose_of_box(box)
-    return HeadPose(*head_poses(np.array([box], np.float64), np.array([landmarks], np.float64))[0].tolist())
+    return HeadPose(
+        *head_poses(np.array([box], np.float64), np.array([landmarks], np.float64))[0].tolist()
+    )

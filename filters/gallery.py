@@ -69,7 +69,9 @@ PEOPLE: tuple[Mapping[str, str], ...] = (
 def portrait(person: int, width: int) -> Pixels:
     """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is `PORTRAIT_FACE`."""
     colours = PEOPLE[person % len(PEOPLE)]
-    style = "".join(f".{name} {{ {_property(name)}: {colour} }}" for name, colour in colours.items())
+    style = "".join(
+        f".{name} {{ {_property(name)}: {colour} }}" for name, colour in colours.items()
+    )
     svg = asset("portrait").replace("</style>", f"{style}</style>")
     return np.ascontiguousarray(svg_rgba(svg, width)[:, :, :3])
 
@@ -165,4 +167,6 @@ def _label(name: str) -> Pixels:
     (width, height), _ = cv2.getTextSize(name, font, size, thickness)
     at = ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2)
     cv2.putText(canvas, name, at, font, size, INK, thickness, cv2.LINE_AA)
-    return np.asarray(cv2.resize(canvas, (TILE_PX, LABEL_PX), interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(
+        cv2.resize(canvas, (TILE_PX, LABEL_PX), interpolation=cv2.INTER_AREA), np.uint8
+    )

@@ -41,7 +41,11 @@ class Part:
     @property
     def assets(self) -> tuple[str, ...]:
         """The names of its drawings, in the order they are shown."""
-        return (self.asset,) if self.frames == 1 else tuple(f"{self.asset}-{n + 1}" for n in range(self.frames))
+        return (
+            (self.asset,)
+            if self.frames == 1
+            else tuple(f"{self.asset}-{n + 1}" for n in range(self.frames))
+        )
 
     def moment(self, time_s: float) -> Moment:
         """Where it is in its motion ``time_s`` seconds after the video's start."""
@@ -57,10 +61,15 @@ def placed(part: Part, pose: HeadPose, scale: float = 1.0, moment: Moment = REST
     down = _sum(_times(to_down, math.cos(tilt)), _times(facing, math.sin(tilt)))
     if moment.degrees:
         cos, sin = math.cos(math.radians(moment.degrees)), math.sin(math.radians(moment.degrees))
-        right, down = _sum(_times(right, cos), _times(down, sin)), _sum(_times(right, -sin), _times(down, cos))
+        right, down = (
+            _sum(_times(right, cos), _times(down, sin)),
+            _sum(_times(right, -sin), _times(down, cos)),
+        )
     unit = scale * moment.size / UNITS
     across = _times(right, -unit if part.mirrored else unit)
-    at = pose.at(part.place[0] + moment.right, part.place[1] + moment.down, part.place[2] + moment.out)
+    at = pose.at(
+        part.place[0] + moment.right, part.place[1] + moment.down, part.place[2] + moment.out
+    )
     return Affine.landing(across, _times(down, unit), part.origin, at)
 
 

@@ -76,12 +76,18 @@ class Planes:
         """
         # A rectangle may be far outside or huge; clipped first, it fits an int.
         left, top = max(0, int(min(x1, self.width))), max(0, int(min(y1, self.height)))
-        right, bottom = math.ceil(max(0, min(x2, self.width))), math.ceil(max(0, min(y2, self.height)))
+        right, bottom = (
+            math.ceil(max(0, min(x2, self.width))),
+            math.ceil(max(0, min(y2, self.height))),
+        )
         if left >= right or top >= bottom:
             return None
         step_x, step_y = 1 << self.chroma_shift_x, 1 << self.chroma_shift_y
         return Region(
-            left // step_x * step_x, top // step_y * step_y, -(-right // step_x) * step_x, -(-bottom // step_y) * step_y
+            left // step_x * step_x,
+            top // step_y * step_y,
+            -(-right // step_x) * step_x,
+            -(-bottom // step_y) * step_y,
         )
 
     def within(self, block: Region) -> Region:
@@ -120,7 +126,10 @@ class Planes:
         ``over`` has the sizes of the block in the planes, ``mask`` that of the block.
         """
         size = (block.size[0] >> self.chroma_shift_x, block.size[1] >> self.chroma_shift_y)
-        masks = (mask, *[np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)] * 2)
+        masks = (
+            mask,
+            *[np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)] * 2,
+        )
         for number, (samples, share) in enumerate(zip(over, masks, strict=True)):
             height, width = samples.shape
             painted = cv2.multiply(samples, share[:height, :width], scale=1 / 255)
@@ -142,7 +151,9 @@ class Planes:
         luma = self.luma(block)
         planes = [luma]
         for chroma in self.chroma(block):
-            upsampled = chroma.repeat(1 << self.chroma_shift_y, 0).repeat(1 << self.chroma_shift_x, 1)
+            upsampled = chroma.repeat(1 << self.chroma_shift_y, 0).repeat(
+                1 << self.chroma_shift_x, 1
+            )
             planes.append(upsampled[: luma.shape[0], : luma.shape[1]])
         forward = rgb_to_yuv(self.matrix, self.full_range)
         back = np.linalg.inv(forward[:, :3])
@@ -158,6 +169,8 @@ def rgb_to_yuv(matrix: Matrix, full_range: bool) -> npt.NDArray[np.float64]:
     luma = np.array([red, 1 - red - blue, blue])
     u = (np.array([0, 0, 1]) - luma) / (2 * (1 - blue))
     v = (np.array([1, 0, 0]) - luma) / (2 * (1 - red))
-    luma_scale, chroma_scale, black = (1.0, 1.0, 0.0) if full_range else (219 / 255, 224 / 255, 16.0)
+    luma_scale, chroma_scale, black = (
+        (1.0, 1.0, 0.0) if full_range else (219 / 255, 224 / 255, 16.0)
+    )
     rows = np.vstack([luma * luma_scale, u * chroma_scale, v * chroma_scale])
     return np.hstack([rows, [[black], [128.0], [128.0]]])

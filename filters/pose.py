@@ -65,13 +65,22 @@ class HeadPose:
     def axes(self) -> tuple[Point, Point, Point]:
         """Where steps of one eye distance to the right, down and out of the face lead in the picture, in px."""
         yaw, pitch, roll = math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
-        sin_yaw, cos_yaw, sin_pitch, cos_pitch = math.sin(yaw), math.cos(yaw), math.sin(pitch), math.cos(pitch)
+        sin_yaw, cos_yaw, sin_pitch, cos_pitch = (
+            math.sin(yaw),
+            math.cos(yaw),
+            math.sin(pitch),
+            math.cos(pitch),
+        )
         across = self.size * math.cos(roll), self.size * math.sin(roll)
 
         def turned(x: float, y: float) -> Point:
             return x * across[0] - y * across[1], x * across[1] + y * across[0]
 
-        return turned(cos_yaw, -sin_yaw * sin_pitch), turned(0.0, cos_pitch), turned(sin_yaw, cos_yaw * sin_pitch)
+        return (
+            turned(cos_yaw, -sin_yaw * sin_pitch),
+            turned(0.0, cos_pitch),
+            turned(sin_yaw, cos_yaw * sin_pitch),
+        )
 
     def at(self, right: float, down: float, out: float = 0.0) -> Point:
         """Where a point of head space is seen, in px; its coordinates are in eye distances."""
@@ -108,7 +117,9 @@ def head_poses(boxes: Floats, landmarks: Floats) -> Floats:
         seen, change = _projected(parameters)
         weighed = (change * sure[..., None]).reshape(-1, 10, 6).transpose(0, 2, 1)
         hessian = weighed @ change.reshape(-1, 10, 6) + np.diag(held)
-        gradient = weighed @ (points - seen).reshape(-1, 10, 1) - (held * (parameters - usual))[..., None]
+        gradient = (
+            weighed @ (points - seen).reshape(-1, 10, 1) - (held * (parameters - usual))[..., None]
+        )
         step = np.linalg.solve(hessian, gradient)[..., 0]
         step[:, 2:] = np.clip(step[:, 2:], -0.5, 0.5)
         parameters = parameters + step
@@ -121,7 +132,11 @@ def pose_of_box(box: tuple[float, float, float, float]) -> HeadPose:
     """The pose of a face of which only the box (px) is known: upright and seen from the front."""
     x1, y1, x2, y2 = box
     width, height = max(1.0, x2 - x1), max(1.0, y2 - y1)
-    return HeadPose(x1 + EYES_IN_BOX[0] * width, y1 + EYES_IN_BOX[1] * height, math.sqrt(width * height) / BOX_SIDE)
+    return HeadPose(
+        x1 + EYES_IN_BOX[0] * width,
+        y1 + EYES_IN_BOX[1] * height,
+        math.sqrt(width * height) / BOX_SIDE,
+    )
 
 
 def _projected(parameters: Floats) -> tuple[Floats, Floats]:

@@ -84,7 +84,9 @@ class Redaction:
         _mix(planes, 0, block, shown(luma, 0), mask[:height, :width])
         # A chroma sample belongs to several px: it is hidden as much as the most hidden of them.
         step_x, step_y = 1 << planes.chroma_shift_x, 1 << planes.chroma_shift_y
-        most = np.maximum.reduce([mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)])
+        most = np.maximum.reduce(
+            [mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)]
+        )
         for number, chroma in enumerate(planes.chroma(block), start=1):
             _mix(planes, number, block, shown(chroma, number), most)
 
@@ -99,7 +101,9 @@ def _mosaic(hiding: Redaction, planes: Planes, block: Region, face_width: float)
 
     def shown(samples: Pixels, number: int) -> Pixels:
         tiles = _averages(samples, grid, hiding.secret) if number == 0 else _average(samples)
-        return np.asarray(cv2.resize(tiles, samples.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+        return np.asarray(
+            cv2.resize(tiles, samples.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8
+        )
 
     return shown
 
@@ -114,7 +118,9 @@ def _blur(hiding: Redaction, planes: Planes, block: Region, face_width: float) -
         blurred = cv2.GaussianBlur(averages, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
         # A curve through the cells, drawn at a quarter of the size and lines in between: it looks the same, 5 x faster.
         smooth = cv2.resize(blurred, (4 * grid[0], 4 * grid[1]), interpolation=cv2.INTER_CUBIC)
-        return np.asarray(cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+        return np.asarray(
+            cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8
+        )
 
     return shown
 
@@ -138,9 +144,16 @@ def _averages(samples: Pixels, grid: tuple[int, int], secret: bytes | None) -> P
     """The mean of each cell, made inexact: shape (rows, columns)."""
     left = np.ascontiguousarray(samples)
     # Halving even sides is much the fastest of OpenCV's reductions.
-    while all(side % 2 == 0 and side > 4 * cells for side, cells in zip(left.shape[::-1], grid, strict=True)):
-        left = np.asarray(cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-    exact = np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8).reshape(grid[::-1])
+    while all(
+        side % 2 == 0 and side > 4 * cells
+        for side, cells in zip(left.shape[::-1], grid, strict=True)
+    ):
+        left = np.asarray(
+            cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    exact = np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8).reshape(
+        grid[::-1]
+    )
     if secret is None:
         return exact
     # Counted from the middle, so that it stays with the face when the grid gets another row.

@@ -50,7 +50,8 @@ class Painter:
     def keyed(self, secret: bytes | None) -> "Painter":
         """The same, the noise on hidden faces made of a secret: see `filters.redaction.Redaction`."""
         filters = (
-            (spec, replace(one, secret=secret) if isinstance(one, Redaction) else one) for spec, one in self.filters
+            (spec, replace(one, secret=secret) if isinstance(one, Redaction) else one)
+            for spec, one in self.filters
         )
         return replace(self, filters=tuple(filters))
 
@@ -85,7 +86,9 @@ class Painter:
 
     def _is_for(self, spec: FilterSpec, face: Face) -> bool:
         # Who is not known may be the one to hide.
-        return spec.meant.matches(face.identity, face.box, self.size, face.margin, redacts=spec.redacts)
+        return spec.meant.matches(
+            face.identity, face.box, self.size, face.margin, redacts=spec.redacts
+        )
 
 
 def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:

@@ -36,7 +36,9 @@ class Scene:
         """Look at a frame."""
         step = max(1, round(max(planes.width, planes.height) / SAMPLES))
         black, white = (0, 255) if planes.full_range else (16, 235)
-        luma = (planes.y[step // 2 :: step, step // 2 :: step].astype(np.float32) - black) / (white - black)
+        luma = (planes.y[step // 2 :: step, step // 2 :: step].astype(np.float32) - black) / (
+            white - black
+        )
         return cls(np.asarray(np.clip(luma, 0, 1) ** 2, np.float32), step)
 
     def light_on(self, face: Face) -> float:
@@ -45,7 +47,9 @@ class Scene:
         It follows the quadratic mean of luma about the face, near px counting more. Squares, because a lit face before
         a dark wall is well lit. Edges of the area are soft, and it is large, so that the light does not flicker.
         """
-        wide = self.step * max(self.squares.shape, default=0) / 8 + REACH * math.sqrt(face.width * face.height)
+        wide = self.step * max(self.squares.shape, default=0) / 8 + REACH * math.sqrt(
+            face.width * face.height
+        )
         rows, columns = self.squares.shape
         at = (np.arange(max(rows, columns), dtype=np.float32) + 0.5) * self.step
         across, along = (

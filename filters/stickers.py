@@ -35,11 +35,15 @@ class Sticker:
         """The filter of a look's entry."""
         opacity = spec.number("opacity")
         artwork = {
-            name: svg_artwork(name, opacity, PX_PER_UNIT if part.frames == 1 else SPRITE_PX_PER_UNIT)
+            name: svg_artwork(
+                name, opacity, PX_PER_UNIT if part.frames == 1 else SPRITE_PX_PER_UNIT
+            )
             for part in STICKERS[spec.name]
             for name in part.assets
         }
-        parts = tuple((part, tuple(artwork[name] for name in part.assets)) for part in STICKERS[spec.name])
+        parts = tuple(
+            (part, tuple(artwork[name] for name in part.assets)) for part in STICKERS[spec.name]
+        )
         return cls(parts, spec.number("scale"))
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
@@ -51,7 +55,9 @@ class Sticker:
             to_frame = placed(part, pose, self.scale, moment)
             opacity = moment.opacity * shown(part, to_frame, self.scale * moment.size * pose.size)
             artwork = sprite[int(moment.share * len(sprite))]
-            regions += stamp(planes, artwork, to_frame, face.opacity * opacity, 1.0 if part.glows else face.light)
+            regions += stamp(
+                planes, artwork, to_frame, face.opacity * opacity, 1.0 if part.glows else face.light
+            )
         return regions
 
 
@@ -71,8 +77,13 @@ class UserSticker:
         """
         sha256 = spec.text("sha256")
         if sha256 not in stickers:
-            raise InputError(f"sticker {sha256[:12]} is not stored: store the picture again with its look")
-        return cls(Artwork(read_sticker(stickers[sha256]), opacity=spec.number("opacity")), spec.number("scale"))
+            raise InputError(
+                f"sticker {sha256[:12]} is not stored: store the picture again with its look"
+            )
+        return cls(
+            Artwork(read_sticker(stickers[sha256]), opacity=spec.number("opacity")),
+            spec.number("scale"),
+        )
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
         """Paint on one face in place; the regions touched, within the frame."""

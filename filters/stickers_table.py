@@ -13,7 +13,9 @@ def _heart(number: int) -> Part:
     """One of the hearts that rise by turns on both sides of the head."""
     side = 1 if number % 2 else -1
     right = (1.5, 1.25, 1.75)[number // 2] * side
-    motion = Motion(2.4, phase=(number * 5 % HEARTS) / HEARTS, sway=0.12 * side, rock=10 * side, rise=2.1)
+    motion = Motion(
+        2.4, phase=(number * 5 % HEARTS) / HEARTS, sway=0.12 * side, rock=10 * side, rise=2.1
+    )
     return Part("heart", (40, 38), (right, 0.5, 0.0), round=1.0, motion=motion, glows=True)
 
 
@@ -75,11 +77,28 @@ STICKERS: Mapping[str, tuple[Part, ...]] = {
     "round-glasses": (Part("round-glasses", (150, 62), (0.0, 0.0, 0.1)),),
     "flower-crown": (Part("flower-crown", (180, 80), (0.0, -0.92, -0.75), round=1.0),),
     "halo": (
-        Part("halo", (130, 60), (0.0, -2.0, -0.8), round=1.0, motion=Motion(2.0, bob=0.09, rock=2.5), glows=True),
+        Part(
+            "halo",
+            (130, 60),
+            (0.0, -2.0, -0.8),
+            round=1.0,
+            motion=Motion(2.0, bob=0.09, rock=2.5),
+            glows=True,
+        ),
     ),
     "hearts": tuple(_heart(number) for number in range(HEARTS)),
     "stars": tuple(_star(number) for number in range(STARS)),
-    "flames": (Part("flames", (140, 178), (0.0, -1.0, -0.75), round=1.0, motion=Motion(0.72), frames=6, glows=True),),
+    "flames": (
+        Part(
+            "flames",
+            (140, 178),
+            (0.0, -1.0, -0.75),
+            round=1.0,
+            motion=Motion(0.72),
+            frames=6,
+            glows=True,
+        ),
+    ),
     "tears": (*_tears(-1), *_tears(1)),
 }
 """The parts of each sticker of the catalogue, in the order they are painted."""

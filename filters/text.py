@@ -12,7 +12,10 @@ from filters.layers import Part
 from filters.planes import Pixels
 from filters.stickers import Sticker
 
-PLACES: Mapping[str, tuple[float, float, float]] = {"chin": (0.0, 2.15, 0.2), "forehead": (0.0, -0.72, 0.3)}
+PLACES: Mapping[str, tuple[float, float, float]] = {
+    "chin": (0.0, 2.15, 0.2),
+    "forehead": (0.0, -0.72, 0.3),
+}
 """Where in head space the middle of the ribbon is."""
 
 LETTERS = 42.0
@@ -59,9 +62,22 @@ def _words(text: str) -> Pixels:
         cv2.putText(canvas, text, at, white, cv2.FontFace("sans"), px, 700)
     else:
         # Before OpenCV 5 there are letters of ASCII alone, made of lines.
-        plain = unicodedata.normalize("NFKD", text.translate(NO_ACCENTS)).encode("ascii", "ignore").decode()
+        plain = (
+            unicodedata.normalize("NFKD", text.translate(NO_ACCENTS))
+            .encode("ascii", "ignore")
+            .decode()
+        )
         size = px / 30
-        cv2.putText(canvas, plain, at, cv2.FONT_HERSHEY_DUPLEX, size * 0.9, white, round(size * 3), cv2.LINE_AA)
+        cv2.putText(
+            canvas,
+            plain,
+            at,
+            cv2.FONT_HERSHEY_DUPLEX,
+            size * 0.9,
+            white,
+            round(size * 3),
+            cv2.LINE_AA,
+        )
     x, _, width, _ = cv2.boundingRect(canvas[:, :, 0])
     # The same rows for all words, so that those without long letters stand on the same line.
     line = np.ascontiguousarray(canvas[px // 2 : px * 15 // 8, x : x + max(1, width), 0])

@@ -47,7 +47,9 @@ WARPS: Mapping[str, tuple[Lens, ...]] = {
         Lens((LEFT_EYE,), (0.0, 0.0), (0.48, 0.44), 0.7),
     ),
     "big-mouth": (Lens((RIGHT_CORNER, LEFT_CORNER), (0.0, 0.04), (0.92, 0.56), 0.7),),
-    "tiny-face": (Lens((RIGHT_EYE, LEFT_EYE, RIGHT_CORNER, LEFT_CORNER), (0.0, 0.0), (1.3, 1.5), -0.6),),
+    "tiny-face": (
+        Lens((RIGHT_EYE, LEFT_EYE, RIGHT_CORNER, LEFT_CORNER), (0.0, 0.0), (1.3, 1.5), -0.6),
+    ),
 }
 """The lenses of each warp."""
 
@@ -74,7 +76,11 @@ class Warp:
         points = _landmarks(face, pose)
         regions = []
         for lens in WARPS[self.spec.name]:
-            block = _bend(planes, _to_frame(lens, points, pose, self.spec.number("scale")), lens.power * strength)
+            block = _bend(
+                planes,
+                _to_frame(lens, points, pose, self.spec.number("scale")),
+                lens.power * strength,
+            )
             regions += [planes.within(block)] if block else []
         return regions
 
@@ -102,10 +108,18 @@ def _to_frame(lens: Lens, points: Sequence[Point], pose: HeadPose, scale: float)
     """From the unit disc to where the lens lies in the frame, in px."""
     to_right, to_down, _ = pose.axes
     x, y = (sum(points[n][axis] for n in lens.landmarks) / len(lens.landmarks) for axis in (0, 1))
-    middle = tuple(at + lens.offset[0] * to_right[n] + lens.offset[1] * to_down[n] for n, at in enumerate((x, y)))
+    middle = tuple(
+        at + lens.offset[0] * to_right[n] + lens.offset[1] * to_down[n]
+        for n, at in enumerate((x, y))
+    )
     across, along = (scale * semiaxis for semiaxis in lens.semiaxes)
     return Affine(
-        across * to_right[0], along * to_down[0], middle[0], across * to_right[1], along * to_down[1], middle[1]
+        across * to_right[0],
+        along * to_down[0],
+        middle[0],
+        across * to_right[1],
+        along * to_down[1],
+        middle[1],
     )
 
 

@@ -72,7 +72,9 @@ def find_model(choice: str) -> DetectorModel:
 def detector_rows() -> list[dict[str, str]]:
     """The detectors that have a name: whether each is here (ships, yes, no), its licence, and what it is."""
     cards = {name: (shipped_model(name).card, "ships") for name in SHIPPED}
-    cards |= {name: (known.card, "yes" if is_intact(known) else "no") for name, known in KNOWN.items()}
+    cards |= {
+        name: (known.card, "yes" if is_intact(known) else "no") for name, known in KNOWN.items()
+    }
     return [
         {"name": name, "here": here, "licence": card.licence, "summary": card.summary}
         for name, (card, here) in cards.items()

@@ -105,7 +105,9 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     layers = [array[row] if array.ndim == 3 else array for array in outputs.values()]
     widths = [1, 1, 1, 4, 4, 4, 10, 10, 10][: len(layers)]
     if len(layers) not in (6, 9):
-        raise WrongOutputs(f"there are {len(layers)} outputs where SCRFD has 6, or 9 with landmarks")
+        raise WrongOutputs(
+            f"there are {len(layers)} outputs where SCRFD has 6, or 9 with landmarks"
+        )
     found = []
     for number, stride in enumerate(STRIDES):
         columns, rows = size.width // stride, size.height // stride
@@ -115,7 +117,11 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
         likely = np.flatnonzero(scores >= lowest)
         anchors = _cells(likely // 2, columns) * stride
         sides = layers[3 + number][likely] * stride
-        points = layers[6 + number][likely] * stride if len(layers) == 9 else np.zeros((len(likely), 0), np.float32)
+        points = (
+            layers[6 + number][likely] * stride
+            if len(layers) == 9
+            else np.zeros((len(likely), 0), np.float32)
+        )
         boxes = np.hstack((anchors - sides[:, :2], anchors + sides[:, 2:]))
         found.append(Raw(boxes, scores[likely], np.tile(anchors, points.shape[1] // 2) + points))
     return _joined(found)
@@ -130,7 +136,9 @@ def _centerface(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     columns, rows = size.width // stride, size.height // stride
     maps = list(outputs.items())
     if len(maps) != 4:
-        raise WrongOutputs(f"there are {len(maps)} outputs where CenterFace has heat, size, offset and landmarks")
+        raise WrongOutputs(
+            f"there are {len(maps)} outputs where CenterFace has heat, size, offset and landmarks"
+        )
     for (name, array), channels in zip(maps, (1, 2, 2, 10), strict=True):
         _check(name, array.shape[1:], (channels, rows, columns))
     heat, log_size, offset, points = (array[row].reshape(array.shape[1], -1) for _, array in maps)
@@ -182,6 +190,10 @@ def _output(outputs: Outputs, name: str, *shape: int | None) -> Floats:
 
 
 def _check(name: str, found: tuple[int, ...], wanted: tuple[int | None, ...]) -> None:
-    if len(found) != len(wanted) or any(w not in (None, f) for f, w in zip(found, wanted, strict=True)):
+    if len(found) != len(wanted) or any(
+        w not in (None, f) for f, w in zip(found, wanted, strict=True)
+    ):
         sides = " x ".join("any" if side is None else str(side) for side in wanted)
-        raise WrongOutputs(f"output '{name}' is {' x '.join(map(str, found))} a picture where {sides} is expected")
+        raise WrongOutputs(
+            f"output '{name}' is {' x '.join(map(str, found))} a picture where {sides} is expected"
+        )

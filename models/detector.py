@@ -49,7 +49,9 @@ def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face
     def padded(side: int) -> int:
         return -(-side // model.stride) * model.stride
 
-    return Size(width, height, padded(width), padded(height), frame_width / width, frame_height / height)
+    return Size(
+        width, height, padded(width), padded(height), frame_width / width, frame_height / height
+    )
 
 
 class Detector:
@@ -64,7 +66,11 @@ class Detector:
     """
 
     def __init__(
-        self, model: DetectorModel, size: Size, runtime: Runtime = AUTO, lowest_score: float | None = None
+        self,
+        model: DetectorModel,
+        size: Size,
+        runtime: Runtime = AUTO,
+        lowest_score: float | None = None,
     ) -> None:
         card = model.card
         int8 = None if is_for_gpu(runtime) else model.int8
@@ -74,7 +80,9 @@ class Detector:
         self._landmarks = card.landmarks
         self._decoder = DECODERS[card.decoder]
         self._input_size = Input(size.input_width, size.input_height)
-        self._session, outputs = _open(model.name, int8 or model.weights, size, runtime, self._decoder.batch)
+        self._session, outputs = _open(
+            model.name, int8 or model.weights, size, runtime, self._decoder.batch
+        )
         self.device, self.batch = self._session.device, self._session.batch
         # Padding stays as it is for ever, so only the content is written for each picture.
         self._session.input[:] = -self._decoder.mean / self._decoder.divisor
@@ -103,7 +111,9 @@ class Detector:
         return found
 
     def _write(self, row: int, planes: tuple[Pixels, Pixels, Pixels]) -> None:
-        for channel, plane in enumerate(planes if self._decoder.channels == "bgr" else reversed(planes)):
+        for channel, plane in enumerate(
+            planes if self._decoder.channels == "bgr" else reversed(planes)
+        ):
             self._content[row, channel] = plane
         if self._decoder.mean or self._decoder.divisor != 1:
             self._content[row] -= self._decoder.mean
@@ -124,9 +134,15 @@ class Detector:
         try:
             raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
         except WrongOutputs as exc:
-            raise UsageError(f"detector '{self.name}' does not fit the decoder that its card names: {exc}") from exc
-        if not np.isfinite(raw.boxes).all() or (self._landmarks and not np.isfinite(raw.landmarks).all()):
-            raise UsageError(f"detector '{self.name}' gives faces whose coordinates are no numbers: use another one")
+            raise UsageError(
+                f"detector '{self.name}' does not fit the decoder that its card names: {exc}"
+            ) from exc
+        if not np.isfinite(raw.boxes).all() or (
+            self._landmarks and not np.isfinite(raw.landmarks).all()
+        ):
+            raise UsageError(
+                f"detector '{self.name}' gives faces whose coordinates are no numbers: use another one"
+            )
         return raw
 
 
@@ -138,7 +154,9 @@ def lowest_of(card: DetectorCard) -> float:
     return min(asked)
 
 
-def _open(name: str, weights: Path, size: Size, runtime: Runtime, most: int | None) -> tuple[Session, Outputs]:
+def _open(
+    name: str, weights: Path, size: Size, runtime: Runtime, most: int | None
+) -> tuple[Session, Outputs]:
     """A detector's network, and what it gives when run once: what is wrong with a stranger's is told before use.
 
     Raises:
@@ -170,7 +188,9 @@ def suppress(boxes: Floats) -> list[int]:
     if not len(boxes):
         return []
     # All overlaps at once: row by row, a crowd's took as long as the network.
-    corner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    corner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(
+        boxes[:, None, :2], boxes[None, :, :2]
+    )
     shared = np.clip(corner, 0, None).prod(2)
     areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
     overlaps = shared > NMS_IOU * (areas[:, None] + areas[None] - shared)

@@ -23,7 +23,11 @@ def with_float16(network: bytes) -> bytes:
     halved = _Halved(onnx.shape_inference.infer_shapes(model).graph)
     nodes = list(halved.nodes())
     graph = helper.make_graph(
-        nodes, model.graph.name, model.graph.input, model.graph.output, [*model.graph.initializer, *halved.weights]
+        nodes,
+        model.graph.name,
+        model.graph.input,
+        model.graph.output,
+        [*model.graph.initializer, *halved.weights],
     )
     model.graph.CopyFrom(graph)
     return bytes(model.SerializeToString())
@@ -52,7 +56,9 @@ class _Halved:
         makes_outputs = {node.name for node in graph.node if given & set(node.output)}
         self._kept = makes_outputs | set(output_layers(graph))
         values = [*graph.input, *graph.value_info, *graph.output]
-        self._floats = {value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT}
+        self._floats = {
+            value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT
+        }
         self._given_weights = {tensor.name: tensor for tensor in graph.initializer}
         self._halves: set[str] = set()
         self._made: set[str] = set()

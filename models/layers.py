@@ -21,7 +21,9 @@ def output_layers(graph: onnx.GraphProto) -> list[str]:
     before_convolutions: set[str] = set()
     for node in reversed(graph.node):
         after = [consumer for name in node.output for consumer in consumers[name]]
-        if any(consumer.op_type == "Conv" or consumer.name in before_convolutions for consumer in after):
+        if any(
+            consumer.op_type == "Conv" or consumer.name in before_convolutions for consumer in after
+        ):
             before_convolutions.add(node.name)
     return [node.name for node in graph.node if node.name not in before_convolutions]
 
@@ -32,5 +34,7 @@ def name_nodes(graph: onnx.GraphProto) -> None:
     for number, node in enumerate(graph.node):
         if not node.name:
             node.name = next(
-                name for name in (f"{node.op_type}_{number}", f"{node.op_type}_{number}_unnamed") if name not in taken
+                name
+                for name in (f"{node.op_type}_{number}", f"{node.op_type}_{number}_unnamed")
+                if name not in taken
             )

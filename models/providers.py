@@ -57,11 +57,15 @@ def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
     if runtime.float16:
         wanted = [device for device in wanted if device in GPUS]
         if not wanted:
-            raise UsageError("float16 needs the device cuda or tensorrt: use one, or set FACEPAINT_FLOAT16=false")
+            raise UsageError(
+                "float16 needs the device cuda or tensorrt: use one, or set FACEPAINT_FLOAT16=false"
+            )
     return wanted
 
 
-def providers_for(device: str, runtime: Runtime, engines: Path, name: str) -> list[tuple[str, Options]]:
+def providers_for(
+    device: str, runtime: Runtime, engines: Path, name: str
+) -> list[tuple[str, Options]]:
     """What ONNX Runtime is to be given: the device's provider and those for what that one cannot do, with options.
 
     Args:
@@ -94,7 +98,12 @@ def providers_for(device: str, runtime: Runtime, engines: Path, name: str) -> li
         PROVIDERS["openvino"],
         {"device_type": "CPU", "num_of_threads": str(runtime.threads), "precision": "FP32"},
     )
-    return {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu], "openvino": [openvino, cpu]}[device]
+    return {
+        "cpu": [cpu],
+        "cuda": [cuda, cpu],
+        "tensorrt": [tensorrt, cuda, cpu],
+        "openvino": [openvino, cpu],
+    }[device]
 
 
 def _offer(devices: list[str]) -> str:

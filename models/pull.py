@@ -52,7 +52,9 @@ def _draft_of(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.touch()
     except OSError as exc:
-        raise UsageError(f"{path.parent} cannot be written: {exc.strerror}; set FACEPAINT_HOME") from exc
+        raise UsageError(
+            f"{path.parent} cannot be written: {exc.strerror}; set FACEPAINT_HOME"
+        ) from exc
     try:
         yield draft
     finally:
@@ -64,17 +66,26 @@ def _download(known: KnownDetector, draft: Path) -> str:
     digest, size = hashlib.sha256(), 0
     help_ = f"save it from elsewhere as {fetched_path(known)}"
     try:
-        with urllib.request.urlopen(known.url, timeout=TIMEOUT_S) as answer, draft.open("wb") as file:  # noqa: S310 - ours
+        with (
+            urllib.request.urlopen(known.url, timeout=TIMEOUT_S) as answer,
+            draft.open("wb") as file,
+        ):  # noqa: S310 - ours
             while size <= known.bytes and (chunk := answer.read(CHUNK)):
                 file.write(chunk)
                 digest.update(chunk)
                 size += len(chunk)
     except urllib.error.HTTPError as exc:
         exc.close()
-        raise ServiceError(f"{known.url} is not given: the server answers {exc.code} {exc.reason}; {help_}") from exc
+        raise ServiceError(
+            f"{known.url} is not given: the server answers {exc.code} {exc.reason}; {help_}"
+        ) from exc
     except (OSError, HTTPException) as exc:  # URLError among them
         why = getattr(exc, "reason", None) or exc
-        raise ServiceError(f"{known.url} cannot be reached ({why}): is there a network? Else {help_}") from exc
+        raise ServiceError(
+            f"{known.url} cannot be reached ({why}): is there a network? Else {help_}"
+        ) from exc
     if size < known.bytes:
-        raise ServiceError(f"{known.url} broke off after {size} of {known.bytes} bytes; try again, or {help_}")
+        raise ServiceError(
+            f"{known.url} broke off after {size} of {known.bytes} bytes; try again, or {help_}"
+        )
     return digest.hexdigest()

@@ -34,7 +34,12 @@ class Session:
     """
 
     def __init__(
-        self, weights: Path | bytes, height: int, width: int, runtime: Runtime, most: int | None = None
+        self,
+        weights: Path | bytes,
+        height: int,
+        width: int,
+        runtime: Runtime,
+        most: int | None = None,
     ) -> None:
         """
         Args:
@@ -59,7 +64,9 @@ class Session:
         Outputs have a row for each picture, and may have more: a GPU keeps to its one shape.
         """
         batch = self.input[:pictures] if self._any_number else self.input
-        return dict(zip(self.outputs, self._session.run(self.outputs, {self._name: batch}), strict=True))
+        return dict(
+            zip(self.outputs, self._session.run(self.outputs, {self._name: batch}), strict=True)
+        )
 
 
 def is_for_gpu(runtime: Runtime) -> bool:
@@ -146,8 +153,12 @@ def _in_float16(network: bytes) -> bytes:
         ) from exc
     try:
         return with_float16(network)
-    except Exception as exc:  # it is written for detectors, and a stranger's network can be anything
-        raise UsageError(f"the weights cannot be computed in float16: {in_one_line(exc)}; leave it off") from exc
+    except (
+        Exception
+    ) as exc:  # it is written for detectors, and a stranger's network can be anything
+        raise UsageError(
+            f"the weights cannot be computed in float16: {in_one_line(exc)}; leave it off"
+        ) from exc
 
 
 def load_libraries(providers: Collection[str]) -> None:

@@ -107,7 +107,11 @@ def attempt(
 
 def _another_has(context: WorkerContext, encoder: str) -> bool:
     """Whether another living worker has the encoder: then the message goes back to the queue, for that one to take."""
-    others = (worker for worker in alive_workers(context.store) if worker.name != context.settings.worker_name)
+    others = (
+        worker
+        for worker in alive_workers(context.store)
+        if worker.name != context.settings.worker_name
+    )
     return any(encoder in worker.encoders for worker in others)
 
 
@@ -124,7 +128,11 @@ def claimed(
     key = keys.claim(job_id, task, index, look)
     before = store.find_record(key, Claim)
     now = datetime.now(UTC)
-    if before is not None and not redelivered and now - before.at < timedelta(seconds=settings.visibility_timeout_s):
+    if (
+        before is not None
+        and not redelivered
+        and now - before.at < timedelta(seconds=settings.visibility_timeout_s)
+    ):
         yield None
         return
     claim = Claim(settings.worker_name, 1 if before is None else before.tries + 1, now)
@@ -172,5 +180,7 @@ class StoredBins:
         segment = self.run[number]
         data = self.store.get(keys.source(self.job_id, segment.index))
         if hashlib.sha256(data).hexdigest() != segment.sha256:
-            raise UnreadableMedia(f"segment {segment.index} is damaged in the storage: its sha256 differs")
+            raise UnreadableMedia(
+                f"segment {segment.index} is damaged in the storage: its sha256 differs"
+            )
         return data

@@ -26,7 +26,9 @@ SIGNATURE_SIZE = (16, 9)
 
 
 @lru_cache(maxsize=4)
-def load_detector(model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime) -> Detector:
+def load_detector(
+    model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
+) -> Detector:
     """The detector for upright frames of a size; remembered, because making one takes longer than using it."""
     return Detector(model, size_for(model, width, height, min_face), runtime)
 
@@ -116,11 +118,15 @@ class _Findings:
         with self._clock.stage("detect"):
             found = self._detector.detect([picture.planes for picture in self._waiting])
         for picture, faces in zip(self._waiting, found, strict=True):
-            self.frames.append(FrameFaces(picture.pts, "detected", self._cuts[len(self.frames)], faces))
+            self.frames.append(
+                FrameFaces(picture.pts, "detected", self._cuts[len(self.frames)], faces)
+            )
         self._waiting.clear()
 
 
-def _pictures(video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]) -> Iterator[_Picture]:
+def _pictures(
+    video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]
+) -> Iterator[_Picture]:
     """Each frame as the detector sees it."""
     sideways = bool(video.rotation % 180)
     small_size = (size.height, size.width) if sideways else (size.width, size.height)
@@ -129,14 +135,21 @@ def _pictures(video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]) -
         y, u, v = _small_planes(frame, small_size, video)
         grid = cv2.resize(_upright(y, video), SIGNATURE_SIZE, interpolation=cv2.INTER_AREA)
         bgr = cv2.cvtColor(cv2.merge((y, v, u)), cv2.COLOR_YCrCb2BGR)
-        blue, green, red = (_upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr))
+        blue, green, red = (
+            _upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr)
+        )
         yield _Picture(frame.pts, (blue, green, red), tuple(int(value) for value in grid.ravel()))
 
 
-def _small_planes(frame: av.VideoFrame, size: tuple[int, int], video: VideoStream) -> tuple[Plane, Plane, Plane]:
+def _small_planes(
+    frame: av.VideoFrame, size: tuple[int, int], video: VideoStream
+) -> tuple[Plane, Plane, Plane]:
     """Y, U and V at one small size, 8 bits, full range. Each plane is scaled by itself: a fifth of swscale's time."""
     colour = source_colour(video)
-    if PLANAR.fullmatch(frame.format.name) and (frame.width, frame.height) == (video.width, video.height):
+    if PLANAR.fullmatch(frame.format.name) and (frame.width, frame.height) == (
+        video.width,
+        video.height,
+    ):
         samples = samples_of(frame, colour.range == FULL)
     else:
         samples = shown_samples(frame, video)
@@ -151,7 +164,10 @@ def _small_planes(frame: av.VideoFrame, size: tuple[int, int], video: VideoStrea
     if small.full_range:
         ranges = [(scale, 0.0)] * 3
     else:
-        ranges = [(scale * 255 / 219, -16 * 255 / 219), *[(scale * 255 / 224, 128 - 128 * 255 / 224)] * 2]
+        ranges = [
+            (scale * 255 / 219, -16 * 255 / 219),
+            *[(scale * 255 / 224, 128 - 128 * 255 / 224)] * 2,
+        ]
     y, u, v = (
         plane if (alpha, beta) == (1.0, 0.0) else cv2.convertScaleAbs(plane, alpha=alpha, beta=beta)
         for plane, (alpha, beta) in zip((small.y, small.u, small.v), ranges, strict=True)
@@ -168,4 +184,8 @@ def _small(plane: AnyPlane, size: tuple[int, int]) -> AnyPlane:
 def _upright(plane: Plane, video: VideoStream) -> Plane:
     if video.mirrored:
         plane = plane[:, ::-1]
-    return np.ascontiguousarray(np.rot90(plane, -video.rotation // 90)) if video.rotation or video.mirrored else plane
+    return (
+        np.ascontiguousarray(np.rot90(plane, -video.rotation // 90))
+        if video.rotation or video.mirrored
+        else plane
+    )

@@ -68,9 +68,13 @@ def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
     try:
         data = store.get(keys.detector(card.sha256), end=MAX_BYTES + 1)
     except ObjectMissing:
-        raise InputError(f"the weights of detector '{card.label}' are not in the storage: upload again") from None
+        raise InputError(
+            f"the weights of detector '{card.label}' are not in the storage: upload again"
+        ) from None
     if hashlib.sha256(data).hexdigest() != card.sha256:
-        raise InputError(f"the weights of detector '{card.label}' are damaged in the storage: upload again")
+        raise InputError(
+            f"the weights of detector '{card.label}' are damaged in the storage: upload again"
+        )
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         draft.write_bytes(data)
@@ -105,4 +109,6 @@ def _kept_folder() -> Path:
             continue
         if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
             return folder
-    raise UsageError(f"no folder for fetched detectors can be written, neither {cache_folder()} nor {shared}")
+    raise UsageError(
+        f"no folder for fetched detectors can be written, neither {cache_folder()} nor {shared}"
+    )

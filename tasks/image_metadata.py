@@ -149,7 +149,9 @@ def _numbers(block: bytearray, order: str, at: int) -> tuple[int, ...]:
 def _resolution(picture: Image.Image) -> tuple[float, float] | None:
     """Dots per inch across and down, if the file says so in a way that can be written again."""
     dpi = picture.info.get("dpi")
-    return (float(dpi[0]), float(dpi[1])) if dpi and all(0 < value < 65_536 for value in dpi) else None
+    return (
+        (float(dpi[0]), float(dpi[1])) if dpi and all(0 < value < 65_536 for value in dpi) else None
+    )
 
 
 def _png_info(data: bytes, *, redacts: bool) -> PngInfo:

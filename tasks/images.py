@@ -91,18 +91,24 @@ def detect_image(
         height, width = picture.rgb.shape[:2]
         model = model or shipped_model(job.detector.name)
         # The next picture may have another size, and then another detector.
-        detector = load_detector(model, job.detector.min_face, width, height, replace(runtime, batch=1))
+        detector = load_detector(
+            model, job.detector.min_face, width, height, replace(runtime, batch=1)
+        )
     with clock.stage("scale"):
         size = (detector.size.width, detector.size.height)
         small = np.asarray(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
     with clock.stage("detect"):
         found = detector.detect([(small[..., 2], small[..., 1], small[..., 0])])
         if picture.alpha is not None and not found[0]:
-            alpha = np.asarray(cv2.resize(picture.alpha, size, interpolation=cv2.INTER_AREA), np.uint8)
+            alpha = np.asarray(
+                cv2.resize(picture.alpha, size, interpolation=cv2.INTER_AREA), np.uint8
+            )
             drawn = _on_paper(small, alpha)
             found = detector.detect([(drawn[..., 2], drawn[..., 1], drawn[..., 0])])
     frames = (FrameFaces(index, faces=found[0]),)
-    return Faces(index, frames, detector.name, detector.device, worker=worker, times_s=clock.times_s)
+    return Faces(
+        index, frames, detector.name, detector.device, worker=worker, times_s=clock.times_s
+    )
 
 
 def _on_paper(rgb: Pixels, alpha: Pixels) -> Pixels:
@@ -141,7 +147,9 @@ def paint_image(
     height, width = picture.rgb.shape[:2]
     painter = painter_for(look, stickers, (width, height), hashlib.sha256(data).digest())
     kind = result_format(picture.file)
-    as_it_came = not look.redacts and not painter.touches(here) and kind == image_format(picture.file)
+    as_it_came = (
+        not look.redacts and not painter.touches(here) and kind == image_format(picture.file)
+    )
     if not as_it_came:
         with clock.stage("paint"):
             _paint(picture, look, painter, here, known=known)
@@ -177,7 +185,9 @@ def _open(data: bytes, index: int) -> Opened:
         file.load()
         has_alpha = "A" in file.getbands() or "transparency" in file.info
         inks = file.mode == "CMYK"
-        plain = _from_cmyk(file) if inks else in_8_bits(file).convert("RGBA" if has_alpha else "RGB")
+        plain = (
+            _from_cmyk(file) if inks else in_8_bits(file).convert("RGBA" if has_alpha else "RGB")
+        )
         file.close()  # a large picture's pixels are held once less
     turn = orientation(file.info.get("exif", b""))
     upright = np.asarray(plain.transpose(TURNS[turn]) if turn in TURNS else plain)
@@ -193,7 +203,9 @@ def _from_cmyk(file: Image.Image) -> Image.Image:
     if profile:
         try:
             inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            converted = ImageCms.profileToProfile(file, inks, ImageCms.createProfile("sRGB"), outputMode="RGB")
+            converted = ImageCms.profileToProfile(
+                file, inks, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
         except (ImageCms.PyCMSError, OSError):
             pass
         else:
@@ -202,7 +214,9 @@ def _from_cmyk(file: Image.Image) -> Image.Image:
     return file.convert("RGB")
 
 
-def _paint(picture: Opened, look: Look, painter: Painter, faces: list[Face], *, known: bool) -> None:
+def _paint(
+    picture: Opened, look: Look, painter: Painter, faces: list[Face], *, known: bool
+) -> None:
     if look.redacts and not known:
         planes = Planes.from_rgb(picture.rgb)
         painter.cover(planes)
@@ -297,5 +311,7 @@ def _quantisation(picture: Opened) -> dict[str, Any]:
 
 def _is_ycbcr(file: Any) -> bool:
     """Whether a JPEG is grey or YCbCr as those that are written here, not RGB or inks (rules as in libjpeg)."""
-    as_rgb = file.info.get("adobe_transform") == 0 or [layer[0] for layer in file.layer] == list(b"RGB")
+    as_rgb = file.info.get("adobe_transform") == 0 or [layer[0] for layer in file.layer] == list(
+        b"RGB"
+    )
     return len(file.layer) == 1 or (len(file.layer) == 3 and ("jfif" in file.info or not as_rgb))

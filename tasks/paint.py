@@ -63,13 +63,17 @@ def paint_segment(
     upright = Upright(job.video, job.output)
     found = {index: sound(record) for index, record in faces.items()}
     with clock.stage("track"):
-        tracks = Tracks([found[index] for index in sorted(found)], job.video.time_base, point, identity_of)
+        tracks = Tracks(
+            [found[index] for index in sorted(found)], job.video.time_base, point, identity_of
+        )
     known = known_times(found.get(target.index))
     brush = FramePainter(Canvas(upright), painter, look.redacts, known, report.damaged)
     painted_faces = frames = 0
     with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
         decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
-        for frame in clock.each("decode", map(strip_side_data, decoded) if look.redacts else decoded):
+        for frame in clock.each(
+            "decode", map(strip_side_data, decoded) if look.redacts else decoded
+        ):
             assert frame.pts is not None
             with clock.stage("track"):
                 here = tracks.faces_at(frame.pts)
@@ -81,14 +85,22 @@ def paint_segment(
             frames += 1
         with clock.stage("encode"):
             encoded = encoder.finish() if frames else None
-    notes = (*upright.notes, *report.notes(job.video, job.start_pts, window_times(run)), *brush.notes())
+    notes = (
+        *upright.notes,
+        *report.notes(job.video, job.start_pts, window_times(run)),
+        *brush.notes(),
+    )
     if encoded is None:  # the rest of the video is played on behind it
         return blank_segment(job, run, threads, worker, notes)
     return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=notes)
 
 
 def blank_segment(
-    job: Job, run: Sequence[Segment], threads: int = 1, worker: str = "", notes: tuple[str, ...] = ()
+    job: Job,
+    run: Sequence[Segment],
+    threads: int = 1,
+    worker: str = "",
+    notes: tuple[str, ...] = (),
 ) -> Result:
     """A plain frame for each frame of the window, nothing decoded.
 
@@ -129,7 +141,9 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
     )
 
 
-def painter_for(look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes) -> Painter:
+def painter_for(
+    look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes
+) -> Painter:
     """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256.
 
     ``secret`` is something that only the source's owner knows: see `filters.redaction.Redaction`.

@@ -75,7 +75,9 @@ class TrackingRun:
         while self.written < self.segments:
             indexes = range(self.written, min(self.written + TOGETHER, self.segments))
             records = [self._tracked(index) for index in indexes]
-            in_parallel(lambda one: store.put_record(keys.tracked(self.job_id, one.index), one), records)
+            in_parallel(
+                lambda one: store.put_record(keys.tracked(self.job_id, one.index), one), records
+            )
             self.written = indexes[-1] + 1
             self._pause(until, f"written up to segment {indexes[-1]}")
         return self.people
@@ -87,7 +89,10 @@ class TrackingRun:
         if data is None:  # given up: nobody is known there
             record, digest = Faces(index, (), "", ""), ""
         else:
-            record, digest = decode(Faces, data, keys.faces(self.job_id, index)), hashlib.sha256(data).hexdigest()
+            record, digest = (
+                decode(Faces, data, keys.faces(self.job_id, index)),
+                hashlib.sha256(data).hexdigest(),
+            )
         self.identities.add(record)
         self.digests.append(digest)
 
@@ -98,22 +103,34 @@ class TrackingRun:
     def _numbered(self, store: Store) -> People:
         people = tuple(self.identities.people)
         before = store.find_record(keys.tracks_before(self.job_id), People)
-        self.numbers = {} if before is None else same_numbers(before, people, self.identities.segment)
-        named = (replace(person, number=self.numbers.get(person.number, person.number)) for person in people)
+        self.numbers = (
+            {} if before is None else same_numbers(before, people, self.identities.segment)
+        )
+        named = (
+            replace(person, number=self.numbers.get(person.number, person.number))
+            for person in people
+        )
         found = tuple(sorted(named, key=lambda person: person.number))
-        return People(found, self.segments, max([before.given if before else 0, *(one.number for one in found)]))
+        return People(
+            found,
+            self.segments,
+            max([before.given if before else 0, *(one.number for one in found)]),
+        )
 
     def _tracked(self, index: int) -> TrackedSegment:
         found = self.identities.segment(index)
         frames = tuple(
-            replace(frame, faces=tuple(self._stored(face) for face in frame.faces)) for frame in found.frames
+            replace(frame, faces=tuple(self._stored(face) for face in frame.faces))
+            for frame in found.frames
         )
         return replace(found, frames=frames, faces=self.digests[index])
 
     def _stored(self, face: TrackedFace) -> TrackedFace:
         """A face with the number its person keeps, rounded to a hundredth of a px or degree."""
         x1, y1, x2, y2 = (round(side, 2) for side in face.box)
-        angles = {name: round(value, 2) for name in ANGLES if (value := getattr(face, name)) is not None}
+        angles = {
+            name: round(value, 2) for name in ANGLES if (value := getattr(face, name)) is not None
+        }
         return replace(
             face,
             person=self.numbers.get(face.person, face.person),
@@ -152,7 +169,9 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
                 store.put_record(keys.tracks(job_id), people)
                 store.delete(keys.tracks_before(job_id))
     written = (keys.tracked(job_id, index) for index in range(segments))
-    if not removed_if_deleted(context, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)):
+    if not removed_if_deleted(
+        context, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)
+    ):
         _enqueue_looks(context, job_id, timeline)
         _enqueue_portraits(context, job_id)
     return people
@@ -162,7 +181,11 @@ def _link(store: Store, job: Job, segments: int) -> People:
     global _kept
     linking, _kept = _kept, None
     found = _found(store, job.id)
-    if linking is None or (linking.job_id, linking.segments, linking.found) != (job.id, segments, found):
+    if linking is None or (linking.job_id, linking.segments, linking.found) != (
+        job.id,
+        segments,
+        found,
+    ):
         assert job.video is not None
         card = card_of(job.detector)
         point, sure = working_point(True, card), working_point(False, card).seed
@@ -195,12 +218,16 @@ def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
     if people is None:
         return
     there = {row.key for row in context.store.list(keys.portraits(job_id))}
-    missing = {p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there}
+    missing = {
+        p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there
+    }
     for index in sorted(missing):
         context.queue.portraits(job_id, index)
 
 
-def run_portraits(context: WorkerContext, job_id: str, index: int, redelivered: bool = False) -> int:
+def run_portraits(
+    context: WorkerContext, job_id: str, index: int, redelivered: bool = False
+) -> int:
     """The portraits task: those of the people who are seen best in one segment; returns how many were made."""
     known = context.job(job_id)
     people = context.store.find_record(keys.tracks(job_id), People)
@@ -223,14 +250,18 @@ def run_portraits(context: WorkerContext, job_id: str, index: int, redelivered: 
     with claimed(context, job_id, "portraits", index, None, redelivered) as claim:
         if claim is None:
             return 0
-        made = attempt(context, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
+        made = (
+            attempt(context, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
+        )
         for number, data in made.items():
             store.put(keys.portrait(job_id, number), data, "image/jpeg")
     removed_if_deleted(context, job_id, [keys.portrait(job_id, number) for number in made])
     return len(made)
 
 
-def same_numbers(before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]) -> dict[int, int]:
+def same_numbers(
+    before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]
+) -> dict[int, int]:
     """The numbers of people who were known before, by those they have now; whoever is new gets one that nobody had.
 
     A look that names somebody must go on to mean the same face when a part of the job was looked at again.
@@ -240,7 +271,9 @@ def same_numbers(before: People, people: Iterable[Person], segment: Callable[[in
     """
     numbers: dict[int, int] = {}
     for person in sorted(before.people, key=lambda person: (person.best_segment, person.number)):
-        there = (frame for frame in segment(person.best_segment).frames if frame.pts == person.best_pts)
+        there = (
+            frame for frame in segment(person.best_segment).frames if frame.pts == person.best_pts
+        )
         faces = [face for frame in there for face in frame.faces]
         best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
         if best is not None and _iou(best.box, person.best_box) >= SAME_FACE:

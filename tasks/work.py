@@ -34,7 +34,9 @@ from tasks.paint import Result, blank_segment, paint_segment
 from tasks.video.encoder_options import require_encoder
 
 
-def run_detect(context: WorkerContext, job_id: str, index: int, redelivered: bool = False) -> Faces | None:
+def run_detect(
+    context: WorkerContext, job_id: str, index: int, redelivered: bool = False
+) -> Faces | None:
     """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped.
 
     Returns the record if one was made.
@@ -86,14 +88,25 @@ def run_paint(
         if claim is None:
             return None
         # Giving up on a hiding look must still show something for these times, and never the source.
-        give_up = (lambda: _blank(context, job, timeline, index)) if look.redacts and job.video else None
-        result = attempt(context, claim, failed, index, lambda: _paint(context, job, timeline, look, index), give_up)
+        give_up = (
+            (lambda: _blank(context, job, timeline, index)) if look.redacts and job.video else None
+        )
+        result = attempt(
+            context,
+            claim,
+            failed,
+            index,
+            lambda: _paint(context, job, timeline, look, index),
+            give_up,
+        )
         if result is not None:
             _store_painted(store, job_id, look_id, index, result)
     if result is None:
         removed_if_deleted(context, job_id, [done, failed])
         return None
-    removed_if_deleted(context, job_id, [done, failed, keys.painted_data(job_id, look_id, result.record.name)])
+    removed_if_deleted(
+        context, job_id, [done, failed, keys.painted_data(job_id, look_id, result.record.name)]
+    )
     return result.record
 
 
@@ -126,25 +139,38 @@ def _detect(context: WorkerContext, job: Job, run: Sequence[Segment]) -> Faces:
     return detect_segment(job, run, bins, runtime, settings.worker_name, model)
 
 
-def _paint(context: WorkerContext, job: Job, timeline: SegmentIndex, look: Look, index: int) -> Result:
+def _paint(
+    context: WorkerContext, job: Job, timeline: SegmentIndex, look: Look, index: int
+) -> Result:
     store, settings = context.store, context.settings
     if job.video is not None:
         require_encoder(job.output.encoder)
     run = timeline.run(index)
-    found = {segment.index: store.find(keys.faces(job.id, segment.index)) for segment in timeline.reach(index) or []}
+    found = {
+        segment.index: store.find(keys.faces(job.id, segment.index))
+        for segment in timeline.reach(index) or []
+    }
     stored = {number: data for number, data in found.items() if data is not None}
-    faces = {number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()}
+    faces = {
+        number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()
+    }
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
     bins = StoredBins(store, job.id, run)
     if job.video is None:
         card = card_of(job.detector)
-        return paint_image(look, index, bins[0], faces.get(index), stickers, settings.worker_name, card)
+        return paint_image(
+            look, index, bins[0], faces.get(index), stickers, settings.worker_name, card
+        )
     who, notes = _who(store, job.id, look, stored) if look.numbers else (None, ())
-    result = paint_segment(job, look, run, bins, faces, stickers, settings.threads, settings.worker_name, who)
+    result = paint_segment(
+        job, look, run, bins, faces, stickers, settings.threads, settings.worker_name, who
+    )
     return replace(result, record=replace(result.record, notes=(*result.record.notes, *notes)))
 
 
-def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> tuple[Lookup, tuple[str, ...]]:
+def _who(
+    store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
+) -> tuple[Lookup, tuple[str, ...]]:
     """Who the candidates of some segments are, by the bytes of their `Faces`, and what is to be said of it.
 
     Of what cannot be told, nobody is known: a look that hides then hides it.
@@ -157,24 +183,33 @@ def _who(store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]) -> 
         failed = store.get_record(keys.tracks_failed(job_id), Failed)
         if not look.redacts:
             raise JobError(f"who is where in the video is not known: {failed.reason}")
-        return lookup_of([]), (f"every face is hidden: who is where is not known ({failed.reason})",)
+        return lookup_of([]), (
+            f"every face is hidden: who is where is not known ({failed.reason})",
+        )
     # Looks can be asked for before there are numbers. Who was meant by one that is nobody's may be anybody.
     if missed := unknown_people(look.hidden_numbers, people):
-        return lookup_of([]), (f"every face is hidden: there is nobody with the number {missed} in this video",)
+        return lookup_of([]), (
+            f"every face is hidden: there is nobody with the number {missed} in this video",
+        )
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows count in the faces that were linked. Found again by another machine, they may stand in another order.
     known = [
         segment
         for segment in tracked
-        if segment is not None and segment.faces == hashlib.sha256(stored[segment.index]).hexdigest()
+        if segment is not None
+        and segment.faces == hashlib.sha256(stored[segment.index]).hexdigest()
     ]
     notes = []
     if missed := unknown_people(look.numbers, people):
         notes.append(f"there is nobody with the number {missed} in this video")
     if len(known) < len(stored):
-        notes.append("some faces were found again since people were numbered: nobody is known by them")
+        notes.append(
+            "some faces were found again since people were numbered: nobody is known by them"
+        )
     return lookup_of(known), tuple(notes)
 
 
 def _blank(context: WorkerContext, job: Job, timeline: SegmentIndex, index: int) -> Result:
-    return blank_segment(job, timeline.run(index), context.settings.threads, context.settings.worker_name)
+    return blank_segment(
+        job, timeline.run(index), context.settings.threads, context.settings.worker_name
+    )

@@ -78,7 +78,9 @@ class SegmentTask(Task):  # type: ignore[type-arg]
         except TypeError as exc:  # no message of ours: it would come back for ever
             raise Reject(f"not a message for {self.name}: {exc}", requeue=False) from exc
         # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and ends itself.
-        faulthandler.dump_traceback_later(settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR)
+        faulthandler.dump_traceback_later(
+            settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR
+        )
         try:
             self._work(message)
         except (ServiceError, DeviceError) as exc:
@@ -162,7 +164,12 @@ def report_speed(task: str, frames: int, seconds: float, device: str | None = No
     with contextlib.suppress(ServiceError, RecordInvalid):
         known = store.find_record(key, WorkerInfo) or _worker_info()
         speeds = {**known.frames_per_s, task: round(frames / seconds, 1)}
-        store.put_record(key, replace(known, at=datetime.now(UTC), device=device or known.device, frames_per_s=speeds))
+        store.put_record(
+            key,
+            replace(
+                known, at=datetime.now(UTC), device=device or known.device, frames_per_s=speeds
+            ),
+        )
 
 
 class Heartbeat(threading.Thread):

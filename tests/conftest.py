@@ -29,7 +29,9 @@ _DATABASES = 15
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Options of our own."""
-    parser.addoption("--update-fidelity", action="store_true", help="write docs/fidelity.md instead of comparing")
+    parser.addoption(
+        "--update-fidelity", action="store_true", help="write docs/fidelity.md instead of comparing"
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,7 +55,9 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """A running broker and object storage; their settings. Tests take ``settings`` rather than this."""
-    with Stack(tmp_path_factory.mktemp("services"), Settings.load(), workers=0, viewer=False) as stack:
+    with Stack(
+        tmp_path_factory.mktemp("services"), Settings.load(), workers=0, viewer=False
+    ) as stack:
         yield stack.settings
 
 
@@ -62,7 +66,9 @@ def settings(services: Settings, tmp_path: Path) -> Settings:
     """Settings of a bucket (not made yet) and an empty broker database that no other test sees."""
     number = next(_numbers)
     assert services.broker_url is not None
-    broker = f"{services.broker_url.get_secret_value().rpartition('/')[0]}/{1 + number % _DATABASES}"
+    broker = (
+        f"{services.broker_url.get_secret_value().rpartition('/')[0]}/{1 + number % _DATABASES}"
+    )
     with redis.Redis.from_url(broker) as client:
         client.flushdb()
     return Settings.load(
@@ -107,7 +113,9 @@ def start_worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[S
 
     def start(settings: Settings = settings, name: str = "worker", **options: object) -> Child:
         named = settings.model_copy(update={"worker_name": f"{settings.worker_name}-{name}"})
-        child = children.start(components.worker(tmp_path, named, name, **{"processes": 1, **options}))
+        child = children.start(
+            components.worker(tmp_path, named, name, **{"processes": 1, **options})
+        )
         wait_until_ready(child, 60)
         return child
 

@@ -151,7 +151,9 @@ class Cutter:
             return None
         position = self._index - self._run_start
         long_enough = _time(packet) - _time(first) >= self._segment
-        full = len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
+        full = (
+            len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
+        )
         # In a run the next keyframe ends it, however soon it comes: what follows is decoded from there.
         wanted = packet.keyframe and (long_enough or full or position > 0)
         if wanted and _time(packet) > max(_times(held)):
@@ -186,11 +188,17 @@ class Cutter:
         assert border is not None
         after = held.packets[border.position :]
         if border.at_keyframe:
-            earlier = (n + 1 for n, packet in enumerate(after) if not packet.discard and _time(packet) < border.pts)
+            earlier = (
+                n + 1
+                for n, packet in enumerate(after)
+                if not packet.discard and _time(packet) < border.pts
+            )
             overlap = max(earlier, default=0)
         else:
             overlap = _pushing(after, border.pts)
-        cut = self._make(border.position, border.position + overlap, border.pts, border.pts * self._time_base)
+        cut = self._make(
+            border.position, border.position + overlap, border.pts, border.pts * self._time_base
+        )
         rest = list(zip(after, held.data[border.position :], strict=True))
         self._held = _Held()
         self._border = None
@@ -229,7 +237,9 @@ class Cutter:
         later: set[int] = set()
         for sound in self._sounds:
             stream = sound.packet.stream
-            if until is not None and (stream in later or (sound.time is not None and sound.time >= until)):
+            if until is not None and (
+                stream in later or (sound.time is not None and sound.time >= until)
+            ):
                 later.add(stream)
                 kept.append(sound)
             else:
@@ -241,7 +251,9 @@ class Cutter:
 
 def _pushing(after: Sequence[Packet], border: int) -> int:
     """How many packets behind a border push what comes before it out of a decoder that is to go on there."""
-    enough = (n + 1 for n, packet in enumerate(after) if packet.dts is not None and packet.dts >= border)
+    enough = (
+        n + 1 for n, packet in enumerate(after) if packet.dts is not None and packet.dts >= border
+    )
     next_run = (n for n, packet in enumerate(after) if packet.keyframe)
     return min(next(enough, len(after)), next(next_run, len(after)))
 

@@ -93,13 +93,17 @@ def decode_first_frames(
         raise UnreadableMedia(
             f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
         )
-    if reordered and (None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)):
+    if reordered and (
+        None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)
+    ):
         raise UnorderedTimes(untimed)
     told = seen.own or seen.first
     return FirstFrames(seen.first, told, seen.packets, *orientation(told))
 
 
-def late_packets(path: Path, container: InputContainer, indexes: Iterable[int]) -> dict[int, av.Packet[Any]]:
+def late_packets(
+    path: Path, container: InputContainer, indexes: Iterable[int]
+) -> dict[int, av.Packet[Any]]:
     """The first packets of sound tracks that begin far into the file, by stream number.
 
     Only where an index leads to them: to look through the whole of a large file for a track that may be empty would
@@ -111,7 +115,9 @@ def late_packets(path: Path, container: InputContainer, indexes: Iterable[int]) 
             for stream in again.streams:
                 stream.discard = Discard.default if stream.index == index else Discard.all
             try:
-                found[index] = next(packet for packet in again.demux(again.streams[index]) if packet.size)
+                found[index] = next(
+                    packet for packet in again.demux(again.streams[index]) if packet.size
+                )
             except (StopIteration, av.error.FFmpegError):
                 continue  # it is empty
     return found
@@ -136,7 +142,9 @@ def _read(
                 seen.own = seen.own or next(iter(_decoded(stream.codec_context, packet)), None)
                 for timed in times.of(packet) if times else [packet]:
                     seen.add(_decoded(decoder, _bare(timed)))
-            if (len(seen.times) >= enough and seen.packets.keys() >= wanted) or seen.bytes > MAX_BYTES:
+            if (
+                len(seen.times) >= enough and seen.packets.keys() >= wanted
+            ) or seen.bytes > MAX_BYTES:
                 break
     except av.error.FFmpegError:
         pass  # data that ends early: what came decides

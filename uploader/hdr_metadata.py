@@ -24,7 +24,10 @@ _RATIONALS = 10
 
 def light_levels(frame: av.VideoFrame) -> LightLevels:
     """The mastering display and the content's light levels (SMPTE ST 2086, CTA-861.3); those not told are unknown."""
-    display, content = _side_data(frame, "MASTERING_DISPLAY_METADATA"), _side_data(frame, "CONTENT_LIGHT_LEVEL")
+    display, content = (
+        _side_data(frame, "MASTERING_DISPLAY_METADATA"),
+        _side_data(frame, "CONTENT_LIGHT_LEVEL"),
+    )
     levels = _mastering_display(display) if display else LightLevels()
     if content:
         most, average = struct.unpack_from("=II", content)
@@ -44,7 +47,10 @@ def _side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
 
 def _mastering_display(data: bytes) -> LightLevels:
     numbers = struct.unpack_from(f"={2 * _RATIONALS}i", data)
-    values = [over / under if under else 0.0 for over, under in zip(numbers[::2], numbers[1::2], strict=True)]
+    values = [
+        over / under if under else 0.0
+        for over, under in zip(numbers[::2], numbers[1::2], strict=True)
+    ]
     has_primaries, has_luminance = struct.unpack_from("=ii", data, 8 * _RATIONALS)
     least, greatest = values[8:] if has_luminance else (0.0, 0.0)
     return LightLevels(tuple(values[:8]) if has_primaries else (), least, greatest)

@@ -45,7 +45,9 @@ def upload_images(
     if not paths:
         raise UsageError("no picture given")
     if look.numbers:
-        raise UsageError("people in pictures have no numbers: --region chooses a part of each picture")
+        raise UsageError(
+            "people in pictures have no numbers: --region chooses a part of each picture"
+        )
     store.make_bucket()
     look = store_stickers(look, store)
     total = sum(path.stat().st_size for path in paths)
@@ -70,7 +72,9 @@ def upload_images(
             show(UploadProgress(done, total, storer.stored))
         storer.drain()
         unqueued = storer.seal(Extras(), Sealed(storer.stored))
-    warning = f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+    warning = (
+        f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+    )
     return UploadResult(job.id, storer.stored, warnings=(warning,) if unqueued else ())
 
 
@@ -80,7 +84,10 @@ def image_names(paths: Sequence[Path]) -> tuple[str, ...]:
     A GIF comes back as PNG, since its 256 colours have no room for paint.
     """
     return tuple(
-        unique_names(name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path) for path in paths)
+        unique_names(
+            name_of(path.with_suffix(".png") if _read(path, len(GIF)) == GIF else path)
+            for path in paths
+        )
     )
 
 
@@ -89,7 +96,9 @@ def _read(path: Path, most: int = -1) -> bytes:
         with path.open("rb") as file:
             return file.read(most)
     except OSError as exc:
-        raise InputError(f"{path} cannot be read any more: {exc.strerror}; upload the pictures again") from exc
+        raise InputError(
+            f"{path} cannot be read any more: {exc.strerror}; upload the pictures again"
+        ) from exc
 
 
 def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: DetectorSpec) -> Job:

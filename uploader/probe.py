@@ -95,11 +95,15 @@ def _probe_state(path: Path, *_state: int) -> Probe:
 def _probe(path: Path, restored: bool) -> Probe:
     with open_media(path) as container:
         if container.metadata.get("major_brand") in PICTURE_BRANDS:
-            raise UnreadableMedia(f"{path} is a HEIC or AVIF picture; save it as JPEG, PNG or WebP first")
+            raise UnreadableMedia(
+                f"{path} is a HEIC or AVIF picture; save it as JPEG, PNG or WebP first"
+            )
         stream = main_video(container, path)
         _check_size(stream, path)
         described = _describe(stream)
-        restored = restored or carries_no_times(container.format.name, described.codec, described.extradata)
+        restored = restored or carries_no_times(
+            container.format.name, described.codec, described.extradata
+        )
         if restored:  # bare streams are said to have 25 frames a second whatever is written in them
             described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
         first_frames = decode_first_frames(container, stream, described, path, restored)
@@ -108,7 +112,9 @@ def _probe(path: Path, restored: bool) -> Probe:
             raise UnreadableMedia(
                 f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR first"
             )
-        first_frames.packets |= late_packets(path, container, set(indexes) - first_frames.packets.keys())
+        first_frames.packets |= late_packets(
+            path, container, set(indexes) - first_frames.packets.keys()
+        )
         audio, unheard = _describe_sound(container, indexes, first_frames.packets)
         return Probe(
             source=source_file(path),
@@ -145,9 +151,16 @@ def name_of(path: Path) -> str:
 def _check_size(stream: InputVideo, path: Path) -> None:
     context = stream.codec_context
     if context is None or not context.width or not context.height:
-        raise UnreadableMedia(f"{path} holds a video without a size or a decoder; convert it to H.264 first")
-    if max(context.width, context.height) > MAX_SIDE_PX or context.width * context.height > MAX_PIXELS:
-        raise UnreadableMedia(f"{path} claims {context.width}x{context.height} px, more than can be painted")
+        raise UnreadableMedia(
+            f"{path} holds a video without a size or a decoder; convert it to H.264 first"
+        )
+    if (
+        max(context.width, context.height) > MAX_SIDE_PX
+        or context.width * context.height > MAX_PIXELS
+    ):
+        raise UnreadableMedia(
+            f"{path} claims {context.width}x{context.height} px, more than can be painted"
+        )
 
 
 def _describe(stream: InputVideo) -> VideoStream:
@@ -215,7 +228,9 @@ def _describe_sound(
             continue
         track = _describe_audio(stream, packet)
         if track is None:
-            unheard.append(f"a sound track in {stream.codec_context.name}, which no result can hold")
+            unheard.append(
+                f"a sound track in {stream.codec_context.name}, which no result can hold"
+            )
         else:
             tracks[index] = track
     return tracks, unheard

@@ -178,7 +178,11 @@ class _CodedOrder:
             numbered.dts, numbered.duration = self._taken, 1
         found = self._filter.filter(numbered)
         self._taken += 1
-        return [_Placed(self._queue.popleft(), self._number(packet.pts)) for packet in found if self._queue]
+        return [
+            _Placed(self._queue.popleft(), self._number(packet.pts))
+            for packet in found
+            if self._queue
+        ]
 
     def _number(self, pts: int | None) -> int:
         if self._delay is None:

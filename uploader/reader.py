@@ -111,8 +111,14 @@ class Reader:
         yield from self._cutter.finish()
 
     def _wanted(self, container: InputContainer) -> list[Stream]:
-        copied = [container.streams[index] for index in (self._probed.video_index, *self._probed.audio_indexes)]
-        return [*copied, *(stream for stream in container.streams.subtitles if self._subtitles.takes(stream))]
+        copied = [
+            container.streams[index]
+            for index in (self._probed.video_index, *self._probed.audio_indexes)
+        ]
+        return [
+            *copied,
+            *(stream for stream in container.streams.subtitles if self._subtitles.takes(stream)),
+        ]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         index = packet.stream.index
@@ -147,7 +153,9 @@ class Reader:
             return
         side_data = self._side_data.of(packet)
         if "new_extradata" in side_data and codec in ONE_SET:
-            self.truncated = f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"
+            self.truncated = (
+                f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"
+            )
             return
         self._corrupt = packet.is_corrupt
         described = Packet(
@@ -195,7 +203,11 @@ def _times(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
 def _duration(packet: av.Packet[Any]) -> int:
     """How long a packet lasts, in MP4 no longer than its track does: an edit list may end within the last one."""
     stream, duration = packet.stream, packet.duration or 0
-    if packet.pts is None or not stream.duration or not stream.container.format.name.startswith("mov"):
+    if (
+        packet.pts is None
+        or not stream.duration
+        or not stream.container.format.name.startswith("mov")
+    ):
         return duration
     left = (stream.start_time or 0) + stream.duration - packet.pts
     return left if 0 < left < duration else duration

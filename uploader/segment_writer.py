@@ -112,7 +112,11 @@ class SegmentWriter:
 
     def _store_segment(self, cut: CutSegment) -> None:
         job_id, index = self.job.id, cut.record.index
-        objects = [keys.source(job_id, index), keys.audio(job_id, index), keys.segment(job_id, index)]
+        objects = [
+            keys.source(job_id, index),
+            keys.audio(job_id, index),
+            keys.segment(job_id, index),
+        ]
         self._patiently(lambda: self._store.put(objects[0], cut.data))
         if cut.audio:
             self._patiently(lambda: self._store.put(objects[1], cut.audio))

@@ -54,10 +54,13 @@ class SubtitleReader:
                 disposition=dispositions(stream),
             )
         self._bytes += packet.size
-        self._packets.setdefault(stream.index, []).append((packet.pts, packet.duration or 0, bytes(packet)))
+        self._packets.setdefault(stream.index, []).append(
+            (packet.pts, packet.duration or 0, bytes(packet))
+        )
 
     def tracks(self) -> tuple[Subtitles, ...]:
         """The tracks with what was gathered."""
         return tuple(
-            replace(track, packets=tuple(self._packets[index])) for index, track in sorted(self._tracks.items())
+            replace(track, packets=tuple(self._packets[index]))
+            for index, track in sorted(self._tracks.items())
         )

@@ -40,14 +40,22 @@ class TimestampSplicer:
         if time is not None and not packet.is_discard:
             now_s = time * packet.time_base
             shown_s = (time if packet.pts is None else packet.pts) * packet.time_base
-            if self._before_s.get(index, now_s) - now_s > JUMP_S and not self._enter_next_part(index, shown_s):
+            if self._before_s.get(index, now_s) - now_s > JUMP_S and not self._enter_next_part(
+                index, shown_s
+            ):
                 return None
             self._before_s[index] = now_s
             shift_s = self._shifts_s[self._part[index]]
-            if self._part[index] and index != self._video and now_s + shift_s <= self._placed_s[index]:
+            if (
+                self._part[index]
+                and index != self._video
+                and now_s + shift_s <= self._placed_s[index]
+            ):
                 return None
             self._placed_s[index] = now_s + shift_s
-            self.ends_s = max(self.ends_s, shown_s + shift_s + (packet.duration or 0) * packet.time_base)
+            self.ends_s = max(
+                self.ends_s, shown_s + shift_s + (packet.duration or 0) * packet.time_base
+            )
         return round(self._shifts_s[self._part[index]] / packet.time_base)
 
     def _enter_next_part(self, index: int, shown_s: Fraction) -> bool:

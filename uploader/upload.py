@@ -87,7 +87,9 @@ def upload(
     reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].work)
     total = probed.source.bytes
     with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as storer:
-        storer.on_wait = lambda why: show(UploadProgress(min(reader.bytes, total), total, storer.stored, why))
+        storer.on_wait = lambda why: show(
+            UploadProgress(min(reader.bytes, total), total, storer.stored, why)
+        )
         if resume is not None:
             storer.skip_stored()
         for cut in reader.segments():
@@ -101,7 +103,10 @@ def upload(
         extras = private_extras(reader.extras()) if redacts else reader.extras()
         unqueued = storer.seal(extras, Sealed(storer.stored, reader.truncated))
     show(UploadProgress(total, total, storer.stored))
-    warnings = [*_warnings(path, job, probed, reader, unqueued), *_lacking(store, job.output.encoder)]
+    warnings = [
+        *_warnings(path, job, probed, reader, unqueued),
+        *_lacking(store, job.output.encoder),
+    ]
     return UploadResult(job.id, storer.stored, reader.truncated, tuple(warnings))
 
 
@@ -135,7 +140,9 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
 
 def _lacking(store: Store, encoder: str) -> Iterator[str]:
     """What to say where no worker is known to have the encoder; every worker has those that need no hardware."""
-    if ENCODERS[encoder].needs and not any(encoder in worker.encoders for worker in alive_workers(store)):
+    if ENCODERS[encoder].needs and not any(
+        encoder in worker.encoders for worker in alive_workers(store)
+    ):
         yield f"no worker that runs can encode with {encoder}: start one that can, else its segments are given up"
 
 
@@ -146,7 +153,9 @@ def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> Job:
         UsageError: the encoder chosen cannot keep the source's format.
     """
     now = datetime.now(UTC)
-    encoder = choose_encoder(probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format)
+    encoder = choose_encoder(
+        probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format
+    )
     return Job(
         id=new_job_id(now),
         kind="video",
@@ -171,7 +180,14 @@ def _same_job(store: Store, job_id: str, path: Path) -> Job:
     """The job to go on with, if this is the file it was begun with."""
     job = find_job(store, job_id)
     if job.kind != "video":
-        raise UsageError(f"job {job_id} is a list of pictures; upload them again, it takes no longer")
-    if source_file(path).sha256_ends != job.source.sha256_ends or path.stat().st_size != job.source.bytes:
-        raise InputError(f"{path} is not the file job {job_id} was begun with ({job.source.name}); name that one")
+        raise UsageError(
+            f"job {job_id} is a list of pictures; upload them again, it takes no longer"
+        )
+    if (
+        source_file(path).sha256_ends != job.source.sha256_ends
+        or path.stat().st_size != job.source.bytes
+    ):
+        raise InputError(
+            f"{path} is not the file job {job_id} was begun with ({job.source.name}); name that one"
+        )
     return job

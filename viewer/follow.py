@@ -104,7 +104,9 @@ def follow(
     """
     find_job(store, job_id)
     if not store.exists(keys.look(job_id, look_id)):
-        raise InputError(f"job {job_id} has no look {look_id}; `facepaint status {job_id}` lists them")
+        raise InputError(
+            f"job {job_id} has no look {look_id}; `facepaint status {job_id}` lists them"
+        )
     waiter = _Waiter(store, job_id, patience, on_trouble or _ignore, stop or threading.Event())
     pool = ThreadPoolExecutor(patience.ahead, thread_name_prefix="follow")
     window = _Window(store, job_id, look_id, patience, pool)
@@ -175,7 +177,9 @@ class _Damaged(Exception):
 class _Window:
     """The next few segments being fetched, each in a thread of its own."""
 
-    def __init__(self, store: Store, job_id: str, look_id: str, patience: Patience, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self, store: Store, job_id: str, look_id: str, patience: Patience, pool: ThreadPoolExecutor
+    ) -> None:
         self._store, self._job, self._look = store, job_id, look_id
         self._patience, self._pool = patience, pool
         self._asked: dict[int, float] = {}
@@ -186,7 +190,10 @@ class _Window:
         """Start to fetch those segments that are not on their way, each at most once in ``poll_s``."""
         now = time.monotonic()
         for index in indexes:
-            if not self._is_coming(index) and now - self._asked.get(index, -math.inf) >= self._patience.poll_s:
+            if (
+                not self._is_coming(index)
+                and now - self._asked.get(index, -math.inf) >= self._patience.poll_s
+            ):
                 self._asked[index] = now
                 self._futures[index] = self._pool.submit(self._fetch, index)
 
@@ -246,7 +253,12 @@ class _Waiter:
     """Knows how long was waited for what, when to stop waiting, and when the job is at its end."""
 
     def __init__(
-        self, store: Store, job_id: str, patience: Patience, on_trouble: Report, stop: threading.Event
+        self,
+        store: Store,
+        job_id: str,
+        patience: Patience,
+        on_trouble: Report,
+        stop: threading.Event,
     ) -> None:
         self._store, self._job, self._patience = store, job_id, patience
         self._on_trouble, self._stop = on_trouble, stop

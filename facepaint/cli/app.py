@@ -34,7 +34,9 @@ app.add_typer(detectors)
 
 @app.callback(invoke_without_command=True)
 def version_option(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
 ) -> None:
     """Paint or hide the faces in a video on machines other than the one that holds it."""
     if version:
@@ -93,7 +95,9 @@ def verify(
     print(json.dumps(found.facts()) if as_json else "\n".join(found.report()))
     if not found.passed:
         wrong = [promise.name for promise in found.guarantees if not promise.kept]
-        raise JobError(f"{result} is more than {source} with painted faces: it differs in {', '.join(wrong)}")
+        raise JobError(
+            f"{result} is more than {source} with painted faces: it differs in {', '.join(wrong)}"
+        )
 
 
 @app.command()
@@ -135,7 +139,9 @@ def main() -> None:
         if exc.code == INTERRUPTED:
             _end_interrupted()
         raise
-    except KeyboardInterrupt:  # Typer handles the first one; one more may come while things are being put away
+    except (
+        KeyboardInterrupt
+    ):  # Typer handles the first one; one more may come while things are being put away
         _end_interrupted()
     except Exception as exc:  # whatever else comes up is a bug, and is called one
         if os.environ.get("FACEPAINT_DEBUG"):

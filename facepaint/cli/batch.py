@@ -30,7 +30,9 @@ class Item:
     def name(self) -> str:
         """What the user calls it."""
         first = self.inputs[0].name
-        return first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more pictures"
+        return (
+            first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more pictures"
+        )
 
 
 @dataclass(slots=True)
@@ -58,14 +60,20 @@ class Batch:
             UsageError: one file was named for several results, a file is there already, or its folder is not.
         """
         fitting = [
-            path if item.pictures else _container_for(item.inputs[0], path, any_container=named_by_us)
+            path
+            if item.pictures
+            else _container_for(item.inputs[0], path, any_container=named_by_us)
             for item, (path, named_by_us) in zip(self.items, self._targets(out), strict=True)
         ]
         targets = [Path(path) for path in unique_names(map(str, fitting))]
-        files = [target for target, item in zip(targets, self.items, strict=True) if not item.pictures]
+        files = [
+            target for target, item in zip(targets, self.items, strict=True) if not item.pictures
+        ]
         there = next((file for file in files if file.exists()), None)
         if there is not None and not overwrite:
-            raise UsageError(f"{there} is already there: name another file with --out, or add --overwrite")
+            raise UsageError(
+                f"{there} is already there: name another file with --out, or add --overwrite"
+            )
         nowhere = next((file for file in files if not file.parent.is_dir()), None)
         if nowhere is not None:
             raise UsageError(f"{nowhere} cannot be written: there is no folder {nowhere.parent}")
@@ -78,12 +86,17 @@ class Batch:
         if not self.items:
             return []  # every input is bad: there is nothing to save and no folder to make
         if len(self.items) > 1 and out.suffix and not out.is_dir():
-            raise UsageError(f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}")
+            raise UsageError(
+                f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}"
+            )
         # Bad inputs count as well: a path given for several results is a folder even if only one is left.
         several_inputs = len(self.items) + len(self.problems) > 1
         if out.is_dir() or (several_inputs and not out.suffix):
             out.mkdir(parents=True, exist_ok=True)
-            return [(out if item.pictures else out / _painted_name(item.inputs[0]), True) for item in self.items]
+            return [
+                (out if item.pictures else out / _painted_name(item.inputs[0]), True)
+                for item in self.items
+            ]
         return [(out, False)]
 
     def each(self, work: Callable[[int, Item], None]) -> None:
@@ -104,7 +117,9 @@ class Batch:
             raise self.problems[-1]
 
 
-def upload_item(client: Client, item: Item, look: Look, display: Display, resume: str | None = None) -> str:
+def upload_item(
+    client: Client, item: Item, look: Look, display: Display, resume: str | None = None
+) -> str:
     """Upload one item and return its job's id."""
     from uploader.upload import UploadProgress
 
@@ -162,7 +177,11 @@ def wait_item(
 
 def _say_who_is_missing(client: Client, job_id: str, look: Look | None, display: Display) -> None:
     """Warn of numbers that nobody in the video has: they could not be known before."""
-    people = client.store.find_record(keys.tracks(job_id), People) if look is not None and look.numbers else None
+    people = (
+        client.store.find_record(keys.tracks(job_id), People)
+        if look is not None and look.numbers
+        else None
+    )
     if look is not None and people is not None:
         try:
             check_numbers(look, people)
@@ -189,7 +208,9 @@ class Saving:
     overwrite: bool = False
 
 
-def save_item(client: Client, job_id: str, out: Path, display: Display, saving: Saving) -> dict[str, Any]:
+def save_item(
+    client: Client, job_id: str, out: Path, display: Display, saving: Saving
+) -> dict[str, Any]:
     """Save a job and return what to tell of it."""
     options: dict[str, Any] = {
         **asdict(saving),
@@ -203,8 +224,15 @@ def save_item(client: Client, job_id: str, out: Path, display: Display, saving: 
     for note in report.notes:
         display.say(f"facepaint: {note}")
     if not report.check.passed:
-        raise JobError(f"{report.path} is saved but not what was painted: {'; '.join(report.check.problems)}")
-    return {"job": job_id, "saved": str(report.path), "frames": report.frames, "notes": list(report.notes)}
+        raise JobError(
+            f"{report.path} is saved but not what was painted: {'; '.join(report.check.problems)}"
+        )
+    return {
+        "job": job_id,
+        "saved": str(report.path),
+        "frames": report.frames,
+        "notes": list(report.notes),
+    }
 
 
 def run_item(

@@ -48,15 +48,23 @@ class Fill(StrEnum):
 
 @app.command()
 def label(
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, videos.")],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, videos.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder of labels to make, or to add to: what it has stays.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Folder of labels to make, or to add to: what it has stays."
+        ),
     ] = None,
     detector: Detector = None,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds of a video to a frame.")] = 1.0,
-    most: Annotated[int | None, typer.Option("--max", min=1, help="Frames of a video at most.")] = None,
+    most: Annotated[
+        int | None, typer.Option("--max", min=1, help="Frames of a video at most.")
+    ] = None,
     fill: Annotated[
-        Fill | None, typer.Option(help="INPUT is a folder of labels: give its faces the landmarks they lack.")
+        Fill | None,
+        typer.Option(help="INPUT is a folder of labels: give its faces the landmarks they lack."),
     ] = None,
     device: DeviceOption = None,
     as_json: AsJson = False,
@@ -71,7 +79,9 @@ def label(
         raise UsageError(
             "name the folder of labels: --out FOLDER to make one, or --fill landmarks FOLDER for one there is"
         )
-    labeller = Labeller(Settings.load(detector=detector).detector, device.value if device else "auto", cores())
+    labeller = Labeller(
+        Settings.load(detector=detector).detector, device.value if device else "auto", cores()
+    )
     if out is None:
         works = [fill_landmarks(data, labeller, _say) for data in inputs]
     else:
@@ -82,20 +92,28 @@ def label(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder or file of labels, in any of the formats.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Folder or file of labels, in any of the formats.")
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
     to: Annotated[str, typer.Option(help="facepaint, coco or wider.")],
     kind: Annotated[
         str | None, typer.Option("--from", help="Format of IN.  [default: recognised by its files]")
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Where the pictures lie, if not beside the labels.")] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Where the pictures lie, if not beside the labels.")
+    ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", help="A class that is a face.  [default: face, or the only one]")
+        list[str] | None,
+        typer.Option("--class", help="A class that is a face.  [default: face, or the only one]"),
     ] = None,
     complete_from: Annotated[
-        Path | None, typer.Option(help="Labels as they were: what another tool lost comes from there.")
+        Path | None,
+        typer.Option(help="Labels as they were: what another tool lost comes from there."),
     ] = None,
-    link: Annotated[bool, typer.Option("--link", help="Link the pictures rather than copying them.")] = False,
+    link: Annotated[
+        bool, typer.Option("--link", help="Link the pictures rather than copying them.")
+    ] = False,
     overwrite: Overwrite = False,
 ) -> None:
     """Bring labels into another tool's format, or back."""
@@ -103,7 +121,9 @@ def convert(
     from models.lab.datasets.convert import convert as convert_labels
 
     wanted = Source(source, images, tuple(classes or ()))
-    done = convert_labels(wanted, target, to, kind=kind, complete_from=complete_from, link=link, overwrite=overwrite)
+    done = convert_labels(
+        wanted, target, to, kind=kind, complete_from=complete_from, link=link, overwrite=overwrite
+    )
     for note in done.notes:
         _say(f"facepaint: {note}")
     print(f"{target}: {done.report()}")
@@ -112,13 +132,20 @@ def convert(
 @app.command()
 def sheet(
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/.")
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/."
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
     faces: Annotated[bool, typer.Option("--faces", help="Each face by itself, enlarged.")] = False,
-    most: Annotated[int, typer.Option("--max", min=1, help="Cells at most, spread evenly over the data.")] = 48,
+    most: Annotated[
+        int, typer.Option("--max", min=1, help="Cells at most, spread evenly over the data.")
+    ] = 48,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Cells in a row.")] = 6,
-    cell: Annotated[int, typer.Option(min=48, max=2000, help="Longest side of a cell in px.")] = 240,
+    cell: Annotated[
+        int, typer.Option(min=48, max=2000, help="Longest side of a cell in px.")
+    ] = 240,
 ) -> None:
     """Draw labelled pictures, or their faces, into one PNG to look at."""
     _need_worker("drawing a contact sheet")
@@ -131,22 +158,42 @@ def sheet(
 
 @app.command()
 def evaluate(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="Detectors: names, or files PATH.onnx.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL", help="Detectors: names, or files PATH.onnx.")
+    ],
     data: Annotated[
-        Path, typer.Argument(metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/.")
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/."
+        ),
     ],
     side: Annotated[
-        int, typer.Option(min=32, max=4096, help="Longest side of a picture in px: larger ones are made smaller.")
+        int,
+        typer.Option(
+            min=32, max=4096, help="Longest side of a picture in px: larger ones are made smaller."
+        ),
     ] = 640,
     part: Annotated[
-        Part, typer.Option(help="Only the tenth of the pictures that training leaves out, or only the rest.")
+        Part,
+        typer.Option(
+            help="Only the tenth of the pictures that training leaves out, or only the rest."
+        ),
     ] = Part.all,
     steady: Annotated[
-        int, typer.Option(min=0, help="Pictures on which steadiness is measured, at most; 0 leaves it out.")
+        int,
+        typer.Option(
+            min=0, help="Pictures on which steadiness is measured, at most; 0 leaves it out."
+        ),
     ] = 40,
-    rounds: Annotated[int, typer.Option(min=0, help="How often each size is timed; 0 leaves the times out.")] = 30,
-    plot: Annotated[Path | None, typer.Option(help="Write precision-recall curves to this PNG.")] = None,
-    markdown: Annotated[Path | None, typer.Option(help="Write the table to this file for documents.")] = None,
+    rounds: Annotated[
+        int, typer.Option(min=0, help="How often each size is timed; 0 leaves the times out.")
+    ] = 30,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write precision-recall curves to this PNG.")
+    ] = None,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the table to this file for documents.")
+    ] = None,
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -176,19 +223,33 @@ def train(
     context: typer.Context,
     data: Annotated[
         list[str],
-        typer.Argument(metavar="DATA...", help="Labelled folders; FOLDER=2 draws its pictures twice as often."),
+        typer.Argument(
+            metavar="DATA...", help="Labelled folders; FOLDER=2 draws its pictures twice as often."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the run: settings, log, curve, checkpoint, detector.onnx.")],
-    batches: Annotated[int | None, typer.Option(min=1, help="Steps in all.  [default: 8000]")] = None,
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder of the run: settings, log, curve, checkpoint, detector.onnx."),
+    ],
+    batches: Annotated[
+        int | None, typer.Option(min=1, help="Steps in all.  [default: 8000]")
+    ] = None,
     batch: Annotated[int, typer.Option(min=2, help="Pictures a step.")] = 32,
-    size: Annotated[int, typer.Option(min=64, help="Side of a training picture in px, a multiple of 32.")] = 256,
+    size: Annotated[
+        int, typer.Option(min=64, help="Side of a training picture in px, a multiple of 32.")
+    ] = 256,
     learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1e-3,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same run on the same machine.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="The same seed gives the same run on the same machine.")
+    ] = 0,
     start: Annotated[
         Path | None, typer.Option("--from", help="Begin with the weights of an exported detector.")
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the checkpoint in --out, with the settings it has.")
+        bool,
+        typer.Option(
+            "--resume", help="Go on from the checkpoint in --out, with the settings it has."
+        ),
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or a device of PyTorch.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 2,
@@ -203,15 +264,29 @@ def train(
     settings = settings_for(batches, batch, size, learning_rate, seed)
     beginning = Beginning(start, resume, batches)
     command = shlex.join(["facepaint", *sys.argv[1:]])
-    train(data, out, settings, beginning, device=device, threads=threads, command=command, report=print_training)
+    train(
+        data,
+        out,
+        settings,
+        beginning,
+        device=device,
+        threads=threads,
+        command=command,
+        report=print_training,
+    )
 
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a training run, finished or not.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="ONNX file to write; its card gets the same name.")],
+    run: Annotated[
+        Path, typer.Argument(metavar="RUN", help="Folder of a training run, finished or not.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="ONNX file to write; its card gets the same name.")
+    ],
     int8: Annotated[
-        Path | None, typer.Option(metavar="DATA", help="Quantise to int8, calibrated on this labelled folder.")
+        Path | None,
+        typer.Option(metavar="DATA", help="Quantise to int8, calibrated on this labelled folder."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "",
     data: Annotated[str, typer.Option(help="What it was trained on, in words, for the card.")] = "",
@@ -237,7 +312,9 @@ def list_detectors(as_json: AsJson = False) -> None:
 
 @app.command()
 def pull(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="As `facepaint detectors list` has them.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="As `facepaint detectors list` has them.")
+    ],
 ) -> None:
     """Fetch known detectors of others, for --detector NAME."""
     from models.pull import pull

@@ -74,7 +74,11 @@ def installed_extras() -> list[str]:
     embedded = has(find_valkey) and has(find_rclone)
     worker = has(require_worker_extra)
     gpu = worker and _version("onnxruntime-gpu") is not None
-    return [name for name, there in (("gpu", gpu), ("worker", worker and not gpu), ("embedded", embedded)) if there]
+    return [
+        name
+        for name, there in (("gpu", gpu), ("worker", worker and not gpu), ("embedded", embedded))
+        if there
+    ]
 
 
 def _installation() -> Check:
@@ -82,7 +86,12 @@ def _installation() -> Check:
     detail = f"facepaint {__version__} on Python {platform.python_version()}, {sys.platform}; extras: {extras}"
     if _version("onnxruntime") and _version("onnxruntime-gpu"):
         advice = "pip uninstall onnxruntime onnxruntime-gpu, then install the extra 'worker' or 'gpu', not both"
-        return Check("installation", False, f"{detail}; two builds of ONNX Runtime overwrite each other", advice)
+        return Check(
+            "installation",
+            False,
+            f"{detail}; two builds of ONNX Runtime overwrite each other",
+            advice,
+        )
     return Check("installation", True, detail)
 
 
@@ -100,7 +109,10 @@ def _ffmpeg() -> Check:
     if "libx264" in av.codecs_available:
         return Check("video", True, f"{detail}, encoder libx264")
     return Check(
-        "video", False, f"{detail} has no libx264", "install PyAV from its wheel: pip install --force-reinstall av"
+        "video",
+        False,
+        f"{detail} has no libx264",
+        "install PyAV from its wheel: pip install --force-reinstall av",
     )
 
 
@@ -134,7 +146,12 @@ def _inference(settings: Settings) -> Iterator[Check]:
     )
     complaint = next((line for line in reversed(asked.stderr.splitlines()) if line.strip()), "")
     if asked.returncode:
-        yield Check("detector", False, f"ONNX Runtime does not run: {complaint}", "install the extra 'worker' again")
+        yield Check(
+            "detector",
+            False,
+            f"ONNX Runtime does not run: {complaint}",
+            "install the extra 'worker' again",
+        )
         return
     # Above it, ONNX Runtime may have told that it goes on without a provider.
     *told, last = asked.stdout.splitlines()
@@ -143,15 +160,26 @@ def _inference(settings: Settings) -> Iterator[Check]:
     try:
         chosen = find_detector(settings.detector)
     except FacepaintError as exc:
-        yield Check("detector", False, str(exc), "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names")
+        yield Check(
+            "detector",
+            False,
+            str(exc),
+            "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names",
+        )
         return
-    label = chosen.card.label if chosen else read_card(card_beside(weights.with_stem(settings.detector))).label
+    label = (
+        chosen.card.label
+        if chosen
+        else read_card(card_beside(weights.with_stem(settings.detector))).label
+    )
     detail = f"{label}; ONNX Runtime {version} runs on {' and '.join(devices)}"
     if PROVIDERS[wished] in listed and wished not in devices:
         failures = [line for line in [*told, *asked.stderr.splitlines()] if "rror" in line]
         why = (failures or [complaint])[-1].strip()
         advice = "install what the line names, and for a GPU its driver; until then FACEPAINT_DEVICE=cpu works"
-        yield Check("detector", False, f"{detail}; {wished} is listed and does not load: {why}", advice)
+        yield Check(
+            "detector", False, f"{detail}; {wished} is listed and does not load: {why}", advice
+        )
     elif by_name and wished not in devices:
         advice = f"install the extra '{EXTRAS[wished]}' instead of the present one, or set FACEPAINT_DEVICE=auto"
         yield Check("detector", False, f"{detail}; device '{wished}' is asked for", advice)
@@ -160,27 +188,39 @@ def _inference(settings: Settings) -> Iterator[Check]:
 
 
 def _disk(settings: Settings) -> Check:
-    folder = next(path for path in (settings.home, *settings.home.absolute().parents) if path.exists())
+    folder = next(
+        path for path in (settings.home, *settings.home.absolute().parents) if path.exists()
+    )
     free = shutil.disk_usage(folder).free
     detail = f"{free / 2**30:.1f} GiB free for {settings.home}"
     writable = os.access(folder, os.W_OK)
     if not writable:
-        return Check("disk", False, f"{folder} cannot be written to", "set FACEPAINT_HOME to a folder of yours")
-    advice = "free some space, or set FACEPAINT_HOME: a job needs about three times its input's size"
+        return Check(
+            "disk",
+            False,
+            f"{folder} cannot be written to",
+            "set FACEPAINT_HOME to a folder of yours",
+        )
+    advice = (
+        "free some space, or set FACEPAINT_HOME: a job needs about three times its input's size"
+    )
     return Check("disk", free >= LEAST_FREE_BYTES, detail, advice)
 
 
 def _services(settings: Settings) -> Check:
     if settings.broker_url is not None and settings.s3_endpoint is not None:
         detail = f"found in {settings.found_in or 'the arguments'}"
-        if settings.found_in == str(settings.home / "connection.json") and is_left_behind(settings.home):
+        if settings.found_in == str(settings.home / "connection.json") and is_left_behind(
+            settings.home
+        ):
             return Check(
-                "services", False, f"{detail}, left by a stack that was killed", "start it again: facepaint up"
+                "services",
+                False,
+                f"{detail}, left by a stack that was killed",
+                "start it again: facepaint up",
             )
         return Check("services", True, detail)
-    advice = (
-        "start them with `facepaint up` or `docker compose up`, or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
-    )
+    advice = "start them with `facepaint up` or `docker compose up`, or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
     extras = installed_extras()
     if "embedded" in extras and {"worker", "gpu"} & set(extras):
         return Check("services", True, "none running; `facepaint run` starts its own")
@@ -211,7 +251,12 @@ def _storage(settings: Settings) -> Iterator[Check]:
     took_ms = (time.monotonic() - started) * 1000
     where = f"{store.endpoint}, bucket {store.bucket}"
     if read != b"facepaint doctor":
-        yield Check("storage", False, f"{where} gives back other bytes than were stored", "use another storage")
+        yield Check(
+            "storage",
+            False,
+            f"{where} gives back other bytes than were stored",
+            "use another storage",
+        )
         return
     yield Check("storage", True, f"{where}: put, get, list, delete in {took_ms:.0f} ms")
     if stored is not None:
@@ -269,5 +314,10 @@ def _listed(records: list[WorkerInfo]) -> str:
 def _described(record: WorkerInfo) -> str:
     speed = [f"{task} {rate:.0f} frames/s" for task, rate in sorted(record.frames_per_s.items())]
     return ", ".join(
-        [f"{record.name}: {'+'.join(record.queues)}", f"on {record.device}", "+".join(record.encoders), *speed]
+        [
+            f"{record.name}: {'+'.join(record.queues)}",
+            f"on {record.device}",
+            "+".join(record.encoders),
+            *speed,
+        ]
     )

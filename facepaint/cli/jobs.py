@@ -26,9 +26,12 @@ from facepaint.records.keys import check_job_id
 def view(
     job: JobId,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Join to one file (a folder for pictures) instead of playing.")
+        Path | None,
+        typer.Option("--save", help="Join to one file (a folder for pictures) instead of playing."),
     ] = None,
-    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in the browser.")] = True,
+    browser: Annotated[
+        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
+    ] = True,
     look: LookId = None,
     allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
@@ -49,7 +52,10 @@ def jobs(as_json: AsJson = False) -> None:
     """List the jobs, newest first."""
     summaries = Client.connect().jobs()
     if as_json:
-        rows = [{"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None} for s in summaries]
+        rows = [
+            {"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None}
+            for s in summaries
+        ]
         print(json.dumps(rows))
         return
     if summaries:
@@ -74,7 +80,8 @@ def status(job: JobId, as_json: AsJson = False) -> None:
 def resume(
     job: JobId,
     seal: Annotated[
-        bool, typer.Option("--seal", help="End an upload that will not go on at its last whole segment.")
+        bool,
+        typer.Option("--seal", help="End an upload that will not go on at its last whole segment."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -103,15 +110,26 @@ def delete(
 def faces(
     job: JobId,
     sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="PNG", help="Draw everyone's face with its number into this PNG.")
+        Path | None,
+        typer.Option(
+            "--sheet", metavar="PNG", help="Draw everyone's face with its number into this PNG."
+        ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Write people, and the faces of each frame, as one JSON object.")
+        bool,
+        typer.Option(
+            "--json", help="Write people, and the faces of each frame, as one JSON object."
+        ),
     ] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Write a row for each face of each frame.")] = False,
-    as_coco: Annotated[bool, typer.Option("--coco", help="Write COCO, frames as images, with keypoints.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Write a row for each face of each frame.")
+    ] = False,
+    as_coco: Annotated[
+        bool, typer.Option("--coco", help="Write COCO, frames as images, with keypoints.")
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]")
+        Path | None,
+        typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]"),
     ] = None,
     low_confidence: Annotated[
         bool, typer.Option("--all", help="With those that may be no faces.", show_default=False)
@@ -143,7 +161,9 @@ def faces(
             numbers = [person.number for person in people.portrayed if person in shown]
             portraits = client.portraits(job, numbers)
             if len(portraits) < len(numbers):
-                display.say(f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?")
+                display.say(
+                    f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?"
+                )
             save_sheet(sheet, record, shown, portraits)
     if chosen:
         export(client.store, record, people, chosen[0], out, low_confidence=low_confidence)
@@ -167,6 +187,8 @@ def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None 
     if url is None:
         from viewer.server.serve import serve
 
-        serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))
+        serve(
+            client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser)
+        )
     else:
         show_page(f"{url.rstrip('/')}{path}", browser)

@@ -33,11 +33,16 @@ class Cover(StrEnum):
 
 
 Inputs = Annotated[
-    list[Path], typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all).")
+    list[Path],
+    typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all)."),
 ]
 Filters = Annotated[
     list[str],
-    typer.Option("--filter", "-f", help="What to paint: name or name:key=value,...; several are painted in order."),
+    typer.Option(
+        "--filter",
+        "-f",
+        help="What to paint: name or name:key=value,...; several are painted in order.",
+    ),
 ]
 Keep = Annotated[
     list[str],
@@ -50,7 +55,12 @@ Keep = Annotated[
 ]
 Only = Annotated[
     list[str],
-    typer.Option("--only", metavar="ID", help="Paint only these people; also several with commas.", show_default=False),
+    typer.Option(
+        "--only",
+        metavar="ID",
+        help="Paint only these people; also several with commas.",
+        show_default=False,
+    ),
 ]
 Regions = Annotated[
     list[str],
@@ -63,10 +73,18 @@ Regions = Annotated[
     ),
 ]
 CoverOption = Annotated[
-    Cover | None, typer.Option("--cover", help="What filters that hide cover.  [default: the filter's option, face]")
+    Cover | None,
+    typer.Option(
+        "--cover", help="What filters that hide cover.  [default: the filter's option, face]"
+    ),
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")]
-LookId = Annotated[str | None, typer.Option("--look", help="Which look, where a job has several: its id's beginning.")]
+JobId = Annotated[
+    str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")
+]
+LookId = Annotated[
+    str | None,
+    typer.Option("--look", help="Which look, where a job has several: its id's beginning."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts and nothing else.")]
 Detector = Annotated[
     str | None,
@@ -78,16 +96,22 @@ Detector = Annotated[
 ]
 MinFace = Annotated[
     float | None,
-    typer.Option("--min-face", help="Smallest face to find, as a share of the picture's height.  [default: 0.06]"),
+    typer.Option(
+        "--min-face",
+        help="Smallest face to find, as a share of the picture's height.  [default: 0.06]",
+    ),
 ]
 Quality = Annotated[
     int | None,
-    typer.Option("--quality", help="CRF on x264's scale, 0 to 51: lower is better and bigger.  [default: 20]"),
+    typer.Option(
+        "--quality", help="CRF on x264's scale, 0 to 51: lower is better and bigger.  [default: 20]"
+    ),
 ]
 EncoderOption = Annotated[
     EncoderName | None,
     typer.Option(
-        "--encoder", help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are kept]"
+        "--encoder",
+        help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are kept]",
     ),
 ]
 KeepFormat = Annotated[
@@ -99,20 +123,33 @@ KeepFormat = Annotated[
     ),
 ]
 Workers = Annotated[
-    int | None, typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]")
+    int | None,
+    typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]"),
 ]
-AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there already.")]
-DeviceOption = Annotated[Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")]
+AllowGaps = Annotated[
+    bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files that are there already.")
+]
+DeviceOption = Annotated[
+    Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")
+]
 
 
-def output_choices(quality: int | None, encoder: str | None, keep_format: bool) -> dict[str, object]:
+def output_choices(
+    quality: int | None, encoder: str | None, keep_format: bool
+) -> dict[str, object]:
     """The settings of the result that were chosen; None leaves a setting as it is."""
     return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}
 
 
 def chosen_look(
-    filters: Sequence[str], keep: Sequence[str], only: Sequence[str], regions: Sequence[str], cover: Cover | None
+    filters: Sequence[str],
+    keep: Sequence[str],
+    only: Sequence[str],
+    regions: Sequence[str],
+    cover: Cover | None,
 ) -> Look:
     """The look that the options ask for.
 
@@ -124,5 +161,7 @@ def chosen_look(
     if cover is not None and not look.redacts:
         raise UsageError(f"--cover {cover.value} is for filters that hide: blur, mosaic or fill")
     if selection.numbers + selection.regions and all(spec.face for spec in look.filters):
-        raise UsageError("--keep, --only and --region are for filters without @: each of yours has a face of its own")
+        raise UsageError(
+            "--keep, --only and --region are for filters without @: each of yours has a face of its own"
+        )
     return look.covering(cover and cover.value)

@@ -43,7 +43,9 @@ def run(
     inputs: Inputs,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File to write, or a folder for several inputs or pictures."),
+        typer.Option(
+            "--out", "-o", help="File to write, or a folder for several inputs or pictures."
+        ),
     ] = None,
     filters: Filters = ["sunglasses"],  # noqa: B006
     keep: Keep = [],  # noqa: B006 - Typer copies it
@@ -69,7 +71,11 @@ def run(
     from facepaint.stack.stack import private_stack, running_connection
 
     look = chosen_look(filters, keep, only, region, cover)
-    choices = {"detector": detector, "min_face": min_face, **output_choices(quality, encoder, keep_format)}
+    choices = {
+        "detector": detector,
+        "min_face": min_face,
+        **output_choices(quality, encoder, keep_format),
+    }
     settings = Settings.load(**choices, device=device and device.value)
     _check_detection(settings)
     _check_encoder(settings)
@@ -80,11 +86,19 @@ def run(
     def work(client: Client, supervise: Callable[[], object] | None = None) -> None:
         batch.each(
             lambda index, item: run_item(
-                client, item, targets[index], look, as_json=as_json, saving=saving, supervise=supervise
+                client,
+                item,
+                targets[index],
+                look,
+                as_json=as_json,
+                saving=saving,
+                supervise=supervise,
             )
         )
 
-    living = running_connection(settings.home, **choices) if workers is None and device is None else None
+    living = (
+        running_connection(settings.home, **choices) if workers is None and device is None else None
+    )
     if not batch.items:
         pass
     elif living is not None:
@@ -98,7 +112,9 @@ def run(
 def up(
     workers: Workers = None,
     viewer: Annotated[bool, typer.Option(help="Run the viewer too.")] = True,
-    port: Annotated[int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")
+    ] = None,
     device: DeviceOption = None,
 ) -> None:
     """Run broker, storage, workers and viewer on this machine, in the foreground, until Ctrl-C."""
@@ -111,7 +127,9 @@ def up(
 
 def worker(
     workers: Workers = None,
-    queues: Annotated[str, typer.Option(help="Queues to serve, separated by commas.")] = "paint,detect",
+    queues: Annotated[
+        str, typer.Option(help="Queues to serve, separated by commas.")
+    ] = "paint,detect",
     device: DeviceOption = None,
 ) -> None:
     """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
@@ -158,9 +176,13 @@ def upload(
     only: Only = [],  # noqa: B006
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
-    view: Annotated[bool, typer.Option("--view", help="Play it in the browser while it is being made.")] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Play it in the browser while it is being made.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
-    resume: Annotated[str | None, typer.Option("--resume", metavar="JOB", help="Go on with this upload.")] = None,
+    resume: Annotated[
+        str | None, typer.Option("--resume", metavar="JOB", help="Go on with this upload.")
+    ] = None,
     detector: Detector = None,
     min_face: MinFace = None,
     quality: Quality = None,
@@ -170,7 +192,9 @@ def upload(
 ) -> None:
     """Upload videos or pictures and queue the work for the workers."""
     look = chosen_look(filters, keep, only, region, cover)
-    settings = Settings.load(detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format))
+    settings = Settings.load(
+        detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format)
+    )
     settings.require_services()
     if not resume:
         from facepaint.detectors.registry import find_detector
@@ -190,7 +214,11 @@ def upload(
             uploaded.append(job_id)
             if wait:
                 wait_item(client, job_id, display)
-        print(json.dumps({"input": [str(path) for path in item.inputs], "job": job_id}) if as_json else job_id)
+        print(
+            json.dumps({"input": [str(path) for path in item.inputs], "job": job_id})
+            if as_json
+            else job_id
+        )
 
     batch.each(work)
     if not as_json and uploaded and not view and not wait:
@@ -207,10 +235,13 @@ def repaint(
     only: Only = [],  # noqa: B006
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
-    view: Annotated[bool, typer.Option("--view", help="Play it in the browser while it is being made.")] = False,
+    view: Annotated[
+        bool, typer.Option("--view", help="Play it in the browser while it is being made.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", help="Wait, and join it to one file (a folder for pictures).")
+        Path | None,
+        typer.Option("--save", help="Wait, and join it to one file (a folder for pictures)."),
     ] = None,
     allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,

@@ -18,7 +18,9 @@ MOST_COLUMNS = 8
 PAPER, INK, FAINT = "#ffffff", "#16181d", "#6b7280"
 
 
-def save_sheet(path: Path, job: Job, people: Sequence[Person], portraits: Mapping[int, bytes]) -> None:
+def save_sheet(
+    path: Path, job: Job, people: Sequence[Person], portraits: Mapping[int, bytes]
+) -> None:
     """Draw people into a PNG, in the order of their numbers; ``portraits`` are JPEGs by number.
 
     Raises:
@@ -41,7 +43,10 @@ def save_sheet(path: Path, job: Job, people: Sequence[Person], portraits: Mappin
         else:
             with Image.open(io.BytesIO(data), formats=["JPEG"]) as portrait:
                 sheet.paste(portrait.convert("RGB").resize((FACE, FACE)), (x, y))
-        first, last = (float((pts - job.start_pts) * job.video.time_base) for pts in (person.first, person.last))
+        first, last = (
+            float((pts - job.start_pts) * job.video.time_base)
+            for pts in (person.first, person.last)
+        )
         number = f"{person.number}{' ?' if person.low_confidence else ''}"
         draw.text((x, y + FACE + 2), number, INK, large)
         facts = f"{_clock(first)} to {_clock(last)}\n{person.frames} frames"

@@ -21,7 +21,10 @@ class Display(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
@@ -54,7 +57,10 @@ class Silent:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         return
 
@@ -112,7 +118,10 @@ class Bars(Silent):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
 
@@ -139,11 +148,15 @@ class Bars(Silent):
     def say(self, text: str) -> None:
         self._progress.console.print(text, highlight=False, markup=False)
 
-    def _show(self, name: str, done: int, total: int | None, note: str = "", amount: str = "") -> None:
+    def _show(
+        self, name: str, done: int, total: int | None, note: str = "", amount: str = ""
+    ) -> None:
         amount = amount or f"{done}/{'?' if total is None else total}"
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(name, total=None, note="", amount="")
-        self._progress.update(self._tasks[name], completed=done, total=total, note=note, amount=amount)
+        self._progress.update(
+            self._tasks[name], completed=done, total=total, note=note, amount=amount
+        )
 
 
 class Lines(Silent):
@@ -156,7 +169,9 @@ class Lines(Silent):
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
         share = 100 * done_bytes // max(1, total_bytes)
-        self._line(f"uploaded {share} %{f' ({note})' if note else ''}", last=done_bytes >= total_bytes)
+        self._line(
+            f"uploaded {share} %{f' ({note})' if note else ''}", last=done_bytes >= total_bytes
+        )
 
     def job(self, snapshot: Snapshot) -> None:
         status = snapshot.status

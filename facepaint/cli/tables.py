@@ -40,7 +40,10 @@ def print_columns(rows: Sequence[Sequence[str]]) -> None:
     console = Console()
     if console.is_terminal:
         head, *others = rows
-        table = Table(*(Column(name, justify="right" if row else "left") for row, name in enumerate(head)), box=None)
+        table = Table(
+            *(Column(name, justify="right" if row else "left") for row, name in enumerate(head)),
+            box=None,
+        )
         for cells in others:
             table.add_row(*map(Text, cells))
         console.print(table)
@@ -66,7 +69,10 @@ def print_people(job: Job, people: People, *, low_confidence: bool = False) -> N
     shown = people.people if low_confidence else people.certain
     rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]
     for person in shown:
-        times = (f"{float((pts - job.start_pts) * tick):.2f}" for pts in (person.first, person.last, person.best_pts))
+        times = (
+            f"{float((pts - job.start_pts) * tick):.2f}"
+            for pts in (person.first, person.last, person.best_pts)
+        )
         first, last, best = times
         x1, y1, x2, y2 = person.best_box
         number = f"{person.number}{' ?' if person.low_confidence else ''}"
@@ -115,7 +121,9 @@ def print_status(now: JobStatus, why: str) -> None:
     of = f" of {now.total}" if now.total is not None else ""
     print(f"{now.job.id}  {now.job.source.name}  {now.state}")
     by = now.job.detector.label
-    print(f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.detect_failed}")
+    print(
+        f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.detect_failed}"
+    )
     for look in now.looks:
         extra = f", {look.failed} given up" if look.failed else ""
         extra += f", {look.blank} blank" if look.blank else ""
@@ -129,6 +137,8 @@ def print_status(now: JobStatus, why: str) -> None:
 def print_training(entry: Mapping[str, Any]) -> None:
     """A line of a training run's log."""
     losses = entry.get("validation", entry)
-    parts = "  ".join(f"{part} {losses[part]:.3f}" for part in ("object", "class", "box", "landmarks"))
+    parts = "  ".join(
+        f"{part} {losses[part]:.3f}" for part in ("object", "class", "box", "landmarks")
+    )
     last = "validation" if "validation" in entry else f"{entry['pictures_per_s']:g} pictures/s"
     print(f"step {entry['step']}  {parts}  {last}", flush=True)

@@ -34,7 +34,10 @@ class Interrupts:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         for number, handler in self._before:
             signal.signal(number, handler)
@@ -110,7 +113,10 @@ def _supervise(stack: Stack, console: Console, interrupts: Interrupts) -> NoRetu
 def status(stack: Stack) -> Group:
     """A table of the parts: state, and where to find them."""
     table = Table.grid(padding=(0, 2))
-    where = {"viewer": stack.settings.viewer_url or "", "object storage": stack.settings.s3_endpoint or ""}
+    where = {
+        "viewer": stack.settings.viewer_url or "",
+        "object storage": stack.settings.s3_endpoint or "",
+    }
     for child in reversed(stack.children):
         state = Text(_state(child), style="green" if child.alive else "yellow")
         table.add_row(f"  {child.recipe.name}", state, where.get(child.recipe.name, ""))

@@ -106,7 +106,9 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
             continue
         picture = picture_of(line, f"{path}, line {number}")
         if picture.image in seen:
-            raise InputError(f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them")
+            raise InputError(
+                f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them"
+            )
         seen[picture.image] = number
         pictures.append(picture)
     return pictures
@@ -125,7 +127,9 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
         check_picture(picture, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
     folder.mkdir(parents=True, exist_ok=True)
-    target = (folder / LABELS).resolve()  # where a link leads: replacing the link would part it from its file
+    target = (
+        folder / LABELS
+    ).resolve()  # where a link leads: replacing the link would part it from its file
     handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{LABELS}-")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
@@ -152,11 +156,16 @@ def picture_of(line: str, where: str) -> LabelledPicture:
             row = _gathered(row, _PICTURE_KEYS)
             faces = row.get("faces", [])
             if isinstance(faces, list):
-                row["faces"] = [_gathered(face, _FACE_KEYS) if isinstance(face, dict) else face for face in faces]
+                row["faces"] = [
+                    _gathered(face, _FACE_KEYS) if isinstance(face, dict) else face
+                    for face in faces
+                ]
         picture = _adapter().validate_python(row)
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_input=False)[0]
-        raise InputError(f"{where}: {'.'.join(map(str, fault['loc'])) or 'the line'}: {fault['msg']}") from exc
+        raise InputError(
+            f"{where}: {'.'.join(map(str, fault['loc'])) or 'the line'}: {fault['msg']}"
+        ) from exc
     except (ValueError, RecursionError) as exc:
         raise InputError(f"{where} is no JSON: {exc}") from exc
     check_picture(picture, where)
@@ -205,7 +214,9 @@ def check_picture(picture: LabelledPicture, where: str) -> None:
         x1, y1, x2, y2 = face.box
         if x2 < x1 or y2 < y1:
             box = ", ".join(f"{value:g}" for value in face.box)
-            raise InputError(f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is negative")
+            raise InputError(
+                f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is negative"
+            )
     if not all(side is None or side > 0 for side in (picture.width, picture.height)):
         raise InputError(
             f"{where}: {picture.image} is {picture.width} x {picture.height} px; leave out what is not known"
@@ -215,9 +226,15 @@ def check_picture(picture: LabelledPicture, where: str) -> None:
 def check_image_name(image: str, where: str) -> None:
     """Raise `InputError` unless a picture's name stays below its folder, and one name, on every system."""
     path = PurePosixPath(image)
-    plain = not _UNFIT.search(image) and image == image.strip() == str(path) and not PureWindowsPath(image).drive
+    plain = (
+        not _UNFIT.search(image)
+        and image == image.strip() == str(path)
+        and not PureWindowsPath(image).drive
+    )
     if not plain or path.is_absolute() or ".." in path.parts or not path.parts:
-        raise InputError(f"{where}: '{image}' is no plain path below the folder of pictures; name it from there")
+        raise InputError(
+            f"{where}: '{image}' is no plain path below the folder of pictures; name it from there"
+        )
 
 
 def _refuse(constant: str) -> NoReturn:

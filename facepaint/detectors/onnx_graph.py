@@ -35,7 +35,9 @@ class Network:
     @property
     def fixed_size(self) -> bool:
         """Whether it says to take one size of batch or picture only."""
-        return any(shape is None or None not in (shape[:1] + shape[2:]) for shape in self.inputs.values())
+        return any(
+            shape is None or None not in (shape[:1] + shape[2:]) for shape in self.inputs.values()
+        )
 
 
 def read_network(data: bytes, where: str) -> Network:
@@ -54,7 +56,9 @@ def read_network(data: bytes, where: str) -> Network:
     # Files of before 2019 name their weights among the inputs.
     inputs = {name: shape for name, shape in inputs.items() if name not in weights}
     if not inputs or not outputs:
-        raise InputError(f"{where} is no ONNX file of a network: nothing goes in, or nothing comes out")
+        raise InputError(
+            f"{where} is no ONNX file of a network: nothing goes in, or nothing comes out"
+        )
     return Network(inputs, outputs)
 
 
@@ -99,7 +103,9 @@ def _checked_graph(model: memoryview, where: str) -> memoryview:
             domain, operator = _text(node, 7), _text(node, 4)
             if domain not in DOMAINS or operator in FOREIGN_CODE:
                 name = f"{domain}.{operator}".strip(".")
-                raise InputError(f"{where} uses the operator {name}, which needs a library beside it: export without")
+                raise InputError(
+                    f"{where} uses the operator {name}, which needs a library beside it: export without"
+                )
     return graph
 
 
@@ -159,7 +165,11 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview |
 
 def _all(message: memoryview, *numbers: int) -> list[memoryview]:
     """The values of a message's fields of these numbers that are messages, texts or bytes themselves."""
-    return [value for number, _, value in _fields(message) if number in numbers and isinstance(value, memoryview)]
+    return [
+        value
+        for number, _, value in _fields(message)
+        if number in numbers and isinstance(value, memoryview)
+    ]
 
 
 def _each(messages: Iterable[memoryview], *numbers: int) -> list[memoryview]:
@@ -177,7 +187,9 @@ def _last(message: memoryview, number: int) -> memoryview:
 
 def _number(message: memoryview, number: int) -> int:
     """A field that is an integer, 0 if there is none."""
-    found = [value for field, _, value in _fields(message) if field == number and isinstance(value, int)]
+    found = [
+        value for field, _, value in _fields(message) if field == number and isinstance(value, int)
+    ]
     return found[-1] if found else 0
 
 

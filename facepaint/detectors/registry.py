@@ -25,11 +25,23 @@ MAX_BYTES = 200 * 2**20
 TYPICAL = {
     "facepaint": DetectorCard("facepaint", "facepaint"),
     "yunet": DetectorCard(
-        "yunet", "yunet", 32, 10.0, stickers=Thresholds(0.6, 0.3, 0.5), hiding=Thresholds(0.25, 0.13)
+        "yunet",
+        "yunet",
+        32,
+        10.0,
+        stickers=Thresholds(0.6, 0.3, 0.5),
+        hiding=Thresholds(0.25, 0.13),
     ),
-    "scrfd": DetectorCard("scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), hiding=Thresholds(0.3, 0.15)),
+    "scrfd": DetectorCard(
+        "scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), hiding=Thresholds(0.3, 0.15)
+    ),
     "centerface": DetectorCard(
-        "centerface", "centerface", 32, 10.0, stickers=Thresholds(0.35, 0.2, 0.3), hiding=Thresholds(0.17, 0.1)
+        "centerface",
+        "centerface",
+        32,
+        10.0,
+        stickers=Thresholds(0.35, 0.2, 0.3),
+        hiding=Thresholds(0.17, 0.1),
     ),
 }
 """By decoder what a card says that nobody wrote.
@@ -119,17 +131,23 @@ def find_detector(choice: str) -> DetectorFile | None:
         return _fetched(KNOWN[choice])
     if not choice.lower().endswith(".onnx"):
         names = ", ".join((*SHIPPED, *KNOWN))
-        raise UsageError(f"unknown detector '{choice}'; there are {names}, or name a file: PATH.onnx")
+        raise UsageError(
+            f"unknown detector '{choice}'; there are {names}, or name a file: PATH.onnx"
+        )
     path = Path(choice)
     data = _read(path)
     network = read_network(data, f"detector {path}")
     if len(network.inputs) != 1:
-        raise InputError(f"detector {path} wants {', '.join(network.inputs)}; a face detector wants one picture")
+        raise InputError(
+            f"detector {path} wants {', '.join(network.inputs)}; a face detector wants one picture"
+        )
     sha256 = hashlib.sha256(data).hexdigest()
     card_path = card_beside(path)
     card = read_card(card_path) if card_path.exists() else _guessed(network, path)
     if card.sha256 not in ("", sha256):
-        raise InputError(f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it there")
+        raise InputError(
+            f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it there"
+        )
     return DetectorFile(path, replace(card, sha256=sha256), data)
 
 
@@ -152,7 +170,9 @@ def read_card(path: Path) -> DetectorCard:
 
 def write_card(path: Path, card: DetectorCard) -> None:
     """Write a card, in lines for people to read."""
-    path.write_text(json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
 
 
 def fetched_path(known: KnownDetector) -> Path:
@@ -173,10 +193,14 @@ def guess_decoder(network: Network) -> DecoderName | None:
     outputs = network.outputs
     if list(network.inputs) == ["image"] and set(outputs) == {"boxes", "scores", "landmarks"}:
         return "facepaint"
-    if set(outputs) == {f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)}:
+    if set(outputs) == {
+        f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)
+    }:
         return "yunet"
     shapes = [shape or () for shape in outputs.values()]
-    if [shape[-1] if len(shape) in (2, 3) else None for shape in shapes] == [1] * 3 + [4] * 3 + [10] * 3:
+    if [shape[-1] if len(shape) in (2, 3) else None for shape in shapes] == [1] * 3 + [4] * 3 + [
+        10
+    ] * 3:
         return "scrfd"
     if [shape[1] if len(shape) == 4 else None for shape in shapes] == [1, 2, 2, 10]:
         return "centerface"
@@ -202,17 +226,23 @@ def card_name(path: Path) -> str:
 def _fetched(known: KnownDetector) -> DetectorFile:
     path, name = fetched_path(known), known.card.name
     if not path.exists():
-        raise UsageError(f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` fetches it")
+        raise UsageError(
+            f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` fetches it"
+        )
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != known.card.sha256:
-        raise InputError(f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches it again")
+        raise InputError(
+            f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches it again"
+        )
     return DetectorFile(path, known.card, data)
 
 
 def _read(path: Path) -> bytes:
     check_file(path)
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"detector {path} has more than {MAX_BYTES >> 20} MiB; choose a smaller one")
+        raise InputError(
+            f"detector {path} has more than {MAX_BYTES >> 20} MiB; choose a smaller one"
+        )
     try:
         return path.read_bytes()
     except OSError as exc:

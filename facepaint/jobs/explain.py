@@ -7,7 +7,10 @@ from facepaint.records.results import WorkerInfo
 
 
 def why_waiting(
-    status: JobStatus, workers: Iterable[WorkerInfo], look_id: str | None = None, index: int | None = None
+    status: JobStatus,
+    workers: Iterable[WorkerInfo],
+    look_id: str | None = None,
+    index: int | None = None,
 ) -> str:
     """One plain sentence: what the job waits for and why.
 
@@ -17,9 +20,14 @@ def why_waiting(
         return "No look has been asked for yet."
     unfinished = [look.id for look in status.looks if look.state != "complete"]
     look = look_id or next(iter(unfinished), status.looks[0].id)
-    painted, failed = status.keys.painted.get(look, frozenset()), status.keys.paint_failed.get(look, frozenset())
+    painted, failed = (
+        status.keys.painted.get(look, frozenset()),
+        status.keys.paint_failed.get(look, frozenset()),
+    )
     if index is None:
-        waiting = (n for n in range(len(status.keys.stored) + 1) if n not in painted and n not in failed)
+        waiting = (
+            n for n in range(len(status.keys.stored) + 1) if n not in painted and n not in failed
+        )
         index = next(waiting, 0)
     if index in painted:
         return f"Segment {index} is painted."
@@ -51,7 +59,9 @@ def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
     return f"Segment {index} is still being uploaded."
 
 
-def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: str, index: int) -> str:
+def _why_not_painted(
+    status: JobStatus, workers: tuple[WorkerInfo, ...], look: str, index: int
+) -> str:
     if not workers:
         return "No worker is running: `facepaint worker` starts one."
     near = (index, index - 1, index + 1) if status.job.kind == "video" else (index,)
@@ -62,7 +72,12 @@ def _why_not_painted(status: JobStatus, workers: tuple[WorkerInfo, ...], look: s
     if index + 1 in near and index + 1 not in status.keys.stored and not status.keys.sealed:
         return f"Segment {index} can be painted once the segment after it is uploaded."
     found = status.look(look)
-    if found is not None and found.look is not None and found.look.numbers and not _tracking_ended(status):
+    if (
+        found is not None
+        and found.look is not None
+        and found.look.numbers
+        and not _tracking_ended(status)
+    ):
         return _why_not_tracked(status, workers, index)
     if f"paint-{look}-{index:06d}" in status.at_work:
         return f"Segment {index} is being painted."
@@ -89,7 +104,9 @@ def _why_not_tracked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: 
     return f"{waits}, which {'is being found out' if busy else 'no worker has begun to find out'}."
 
 
-def _why_no_faces(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int) -> str:
+def _why_no_faces(
+    status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int
+) -> str:
     if not any("detect" in worker.queues for worker in workers):
         return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
     busy = f"detect-{without:06d}" in status.at_work

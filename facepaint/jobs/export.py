@@ -68,7 +68,9 @@ class Export:
     frames: Iterator[ExportedFrame]
 
 
-def exported_frames(store: Store, job: Job, people: People, *, low_confidence: bool) -> Iterator[ExportedFrame]:
+def exported_frames(
+    store: Store, job: Job, people: People, *, low_confidence: bool
+) -> Iterator[ExportedFrame]:
     """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be no faces."""
     if job.video is None:
         least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
@@ -88,7 +90,9 @@ def _frames_of_segment(store: Store, job: Job, shown: set[int], index: int) -> l
     found = []
     for frame in record.frames:
         faces = tuple(
-            ExportedFace(f.person, f.row is not None, f.score, f.box, f.landmarks, f.yaw, f.pitch, f.roll)
+            ExportedFace(
+                f.person, f.row is not None, f.score, f.box, f.landmarks, f.yaw, f.pitch, f.roll
+            )
             for f in frame.faces
             if f.person in shown
         )
@@ -105,14 +109,20 @@ def _frames_of_picture(store: Store, job: Job, least: float, index: int) -> list
             index,
             frame.pts,
             0.0,
-            tuple(ExportedFace(None, True, f.score, f.box, f.landmarks) for f in frame.faces if f.score >= least),
+            tuple(
+                ExportedFace(None, True, f.score, f.box, f.landmarks)
+                for f in frame.faces
+                if f.score >= least
+            ),
             job.pictures[index],
         )
         for frame in frames
     ]
 
 
-def export(store: Store, job: Job, people: People, kind: str, out: Path | None, *, low_confidence: bool) -> None:
+def export(
+    store: Store, job: Job, people: People, kind: str, out: Path | None, *, low_confidence: bool
+) -> None:
     """Write the faces of a job to a file, or to standard output. ``kind`` is one of `WRITERS`.
 
     Raises:
@@ -120,7 +130,10 @@ def export(store: Store, job: Job, people: People, kind: str, out: Path | None, 
     """
     with _opened(out) as file:
         shown = people.people if low_confidence else people.certain
-        WRITERS[kind](file, Export(job, shown, exported_frames(store, job, people, low_confidence=low_confidence)))
+        WRITERS[kind](
+            file,
+            Export(job, shown, exported_frames(store, job, people, low_confidence=low_confidence)),
+        )
 
 
 @contextmanager
@@ -163,11 +176,15 @@ def _write_csv(file: TextIO, exported: Export) -> None:
             points = face.landmarks or ("",) * len(corners)
             angles = (face.yaw, face.pitch, face.roll)
             found = int(face.found)
-            writer.writerow([*where, frame.segment, face.track, face.score, found, *face.box, *points, *angles])
+            writer.writerow(
+                [*where, frame.segment, face.track, face.score, found, *face.box, *points, *angles]
+            )
 
 
 def _write_json(file: TextIO, exported: Export) -> None:
-    head = json.dumps({**_source(exported.job), "people": [asdict(person) for person in exported.people]})
+    head = json.dumps(
+        {**_source(exported.job), "people": [asdict(person) for person in exported.people]}
+    )
     file.write(f'{head[:-1]}, "frames": [')
     for number, frame in enumerate(exported.frames):
         file.write(f"{',' if number else ''}\n{json.dumps(asdict(frame))}")
@@ -181,12 +198,18 @@ def _write_coco(file: TextIO, exported: Export) -> None:
     category = {"id": 1, "name": "face", "keypoints": POINTS, "skeleton": []}
     file.write(f'{{"info": {json.dumps(info)}, "categories": [{json.dumps(category)}], "images": [')
     count = 0
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as rest:  # annotations come behind the last image
+    with tempfile.TemporaryFile(
+        "w+", encoding="utf-8"
+    ) as rest:  # annotations come behind the last image
         for number, frame in enumerate(exported.frames, 1):
-            file.write(f"{',' if number > 1 else ''}\n{json.dumps(_coco_image(job, frame, number))}")
+            file.write(
+                f"{',' if number > 1 else ''}\n{json.dumps(_coco_image(job, frame, number))}"
+            )
             for face in frame.faces:
                 count += 1
-                rest.write(f"{',' if count > 1 else ''}\n{json.dumps(_coco_annotation(face, count, number))}")
+                rest.write(
+                    f"{',' if count > 1 else ''}\n{json.dumps(_coco_annotation(face, count, number))}"
+                )
         rest.seek(0)
         file.write('\n], "annotations": [')
         shutil.copyfileobj(rest, file)
@@ -206,7 +229,11 @@ def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
 def _coco_annotation(face: ExportedFace, number: int, image: int) -> dict[str, Any]:
     x1, y1, x2, y2 = face.box
     seen = 2
-    points = [value for x, y in zip(face.landmarks[::2], face.landmarks[1::2], strict=True) for value in (x, y, seen)]
+    points = [
+        value
+        for x, y in zip(face.landmarks[::2], face.landmarks[1::2], strict=True)
+        for value in (x, y, seen)
+    ]
     return {
         "id": number,
         "image_id": image,
@@ -226,10 +253,19 @@ def _coco_annotation(face: ExportedFace, number: int, image: int) -> dict[str, A
 
 
 def _source(job: Job) -> dict[str, Any]:
-    facts: dict[str, Any] = {"job": job.id, "input": job.source.name, "detector": job.detector.label}
+    facts: dict[str, Any] = {
+        "job": job.id,
+        "input": job.source.name,
+        "detector": job.detector.label,
+    }
     if job.video is not None:
         width, height = job.video.upright_size
-        facts |= {"width": width, "height": height, "time_base": str(job.video.time_base), "start_pts": job.start_pts}
+        facts |= {
+            "width": width,
+            "height": height,
+            "time_base": str(job.video.time_base),
+            "start_pts": job.start_pts,
+        }
     return facts
 
 

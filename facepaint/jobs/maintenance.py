@@ -42,7 +42,9 @@ def delete_job(store: Store, job_id: str) -> int:
     return removed
 
 
-def resume_job(store: Store, queue: "Queue", job_id: str, seal: bool = False, now: datetime | None = None) -> JobStatus:
+def resume_job(
+    store: Store, queue: "Queue", job_id: str, seal: bool = False, now: datetime | None = None
+) -> JobStatus:
     """Try again what was given up, and queue whatever is missing; returns the status after that.
 
     Removes the marks of what was given up, blank pictures among them, and the claims of tasks that died. With ``seal``
@@ -68,8 +70,14 @@ def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
     without_faces = sorted(found.stored - found.detected - found.detect_failed)
     for index in without_faces:
         queue.detect(job_id, index)
-    paint_failed = {n for look in found.looks for n in found.stored - found.painted[look] - found.paint_failed[look]}
-    return len(without_faces) + enqueue_ready(store, queue, job, sorted(paint_failed - set(without_faces)), found.looks)
+    paint_failed = {
+        n
+        for look in found.looks
+        for n in found.stored - found.painted[look] - found.paint_failed[look]
+    }
+    return len(without_faces) + enqueue_ready(
+        store, queue, job, sorted(paint_failed - set(without_faces)), found.looks
+    )
 
 
 def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
@@ -83,7 +91,9 @@ def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, ind
         return
     job = find_job(store, job_id)
     reach = SegmentIndex(store, job).reach(index) or []
-    without_faces = [segment.index for segment in reach if not has_faces(store, job_id, segment.index)]
+    without_faces = [
+        segment.index for segment in reach if not has_faces(store, job_id, segment.index)
+    ]
     for other in without_faces:
         queue.detect(job_id, other)
     if reach and not without_faces:
@@ -102,13 +112,17 @@ def _seal(store: Store, status: JobStatus) -> None:
         )
     gapless = next(n for n in range(len(status.keys.stored) + 1) if n not in status.keys.stored)
     if gapless == 0:
-        raise JobError(f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` removes it")
+        raise JobError(
+            f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` removes it"
+        )
     # What lies behind a gap can never be shown, and would keep the job from ever being complete.
     behind = [index for index in status.keys.stored if index > gapless]
     in_parallel(store.delete, [keys.segment(job_id, index) for index in behind])
     rest = (keys.source, keys.audio, keys.faces, keys.faces_failed)
     in_parallel(store.delete, [key(job_id, index) for index in behind for key in rest])
-    store.put_record(keys.sealed(job_id), Sealed(gapless, f"the upload stopped after segment {gapless - 1}"))
+    store.put_record(
+        keys.sealed(job_id), Sealed(gapless, f"the upload stopped after segment {gapless - 1}")
+    )
 
 
 def _forget_failures(store: Store, job_id: str) -> None:
@@ -140,7 +154,9 @@ def _forget_people(store: Store, job_id: str) -> None:
         in_parallel(store.delete, [row.key for row in store.list(keys.portraits(job_id))])
 
 
-def _poor_results(store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> Iterable[tuple[str, int]]:
+def _poor_results(
+    store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]
+) -> Iterable[tuple[str, int]]:
     """Look and number of painted segments worth another try.
 
     Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that names people, if nobody

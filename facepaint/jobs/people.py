@@ -50,7 +50,10 @@ def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
     """
     require_video(find_job(store, job_id))
     people = find_people(store, job_id)
-    if people is None and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).detection_finished:
+    if (
+        people is None
+        and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).detection_finished
+    ):
         queue.track(job_id)
     return people
 

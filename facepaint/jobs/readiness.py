@@ -54,7 +54,11 @@ class SegmentIndex:
             ObjectMissing: one of them is not stored (yet).
         """
         target = self._whole(index)
-        self._run = {number: each for number, each in self._run.items() if each.decode_from == target.decode_from}
+        self._run = {
+            number: each
+            for number, each in self._run.items()
+            if each.decode_from == target.decode_from
+        }
         return [self._whole(number) for number in range(target.decode_from, index + 1)]
 
     def _whole(self, index: int) -> Segment:
@@ -157,7 +161,9 @@ def has_faces(store: Store, job: str, index: int) -> bool:
     return store.exists(keys.faces(job, index)) or store.exists(keys.faces_failed(job, index))
 
 
-def is_ready(store: Store, timeline: SegmentIndex, job: str, index: int, known: dict[int, bool] | None = None) -> bool:
+def is_ready(
+    store: Store, timeline: SegmentIndex, job: str, index: int, known: dict[int, bool] | None = None
+) -> bool:
     """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments have faces."""
     known = {} if known is None else known
     reach = timeline.reach(index)

@@ -92,7 +92,9 @@ def find_job(store: Store, job_id: str) -> Job:
     raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
 
 
-def job_status(store: Store, job_id: str, now: datetime | None = None, known: Known | None = None) -> JobStatus:
+def job_status(
+    store: Store, job_id: str, now: datetime | None = None, known: Known | None = None
+) -> JobStatus:
     """Read a job's status with one LIST and a few GETs.
 
     Blank segments are counted by reading the painted records of looks that hide; pass the same ``known`` again to
@@ -114,7 +116,8 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
         keys=found,
         state=found.state(idle),
         looks=tuple(
-            _look_status(store, job_id, look, found, rows, idle, known) for look in _oldest_first(job_id, found, rows)
+            _look_status(store, job_id, look, found, rows, idle, known)
+            for look in _oldest_first(job_id, found, rows)
         ),
         stored=len(found.stored),
         total=sealed.segments if sealed else None,
@@ -123,7 +126,9 @@ def job_status(store: Store, job_id: str, now: datetime | None = None, known: Kn
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
         at_work=frozenset(
-            row.key.removeprefix(claims).removesuffix(".json") for row in rows if row.key.startswith(claims)
+            row.key.removeprefix(claims).removesuffix(".json")
+            for row in rows
+            if row.key.startswith(claims)
         ),
     )
 
@@ -132,7 +137,9 @@ def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> li
     """The looks in the order in which they were asked for: what a job was made for stays its first."""
     stored = {row.key: row.modified for row in rows if row.modified}
     long_ago = datetime.min.replace(tzinfo=UTC)
-    return sorted(found.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look))
+    return sorted(
+        found.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look)
+    )
 
 
 def idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
@@ -144,7 +151,13 @@ def idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
 
 
 def _look_status(
-    store: Store, job_id: str, look_id: str, found: JobKeys, rows: list[ObjectInfo], idle: float, known: Known
+    store: Store,
+    job_id: str,
+    look_id: str,
+    found: JobKeys,
+    rows: list[ObjectInfo],
+    idle: float,
+    known: Known,
 ) -> LookStatus:
     try:
         look = store.find_record(keys.look(job_id, look_id), Look)
@@ -159,20 +172,31 @@ def _look_status(
         state=found.state(idle, look_id),
         painted=len(found.painted[look_id]),
         failed=len(failed),
-        blank=len(blank_segments(store, job_id, look_id, found, rows, known)) if look is None or look.redacts else 0,
+        blank=len(blank_segments(store, job_id, look_id, found, rows, known))
+        if look is None or look.redacts
+        else 0,
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
     )
 
 
 def blank_segments(
-    store: Store, job_id: str, look_id: str, found: JobKeys, rows: Iterable[ObjectInfo], known: Known | None = None
+    store: Store,
+    job_id: str,
+    look_id: str,
+    found: JobKeys,
+    rows: Iterable[ObjectInfo],
+    known: Known | None = None,
 ) -> list[int]:
     """The painted segments of a look that are plain pictures because painting them was given up."""
     known = {} if known is None else known
     listed = {row.key: row.modified for row in rows}
-    records = {keys.painted(job_id, look_id, index): index for index in sorted(found.painted[look_id])}
+    records = {
+        keys.painted(job_id, look_id, index): index for index in sorted(found.painted[look_id])
+    }
     unread = [key for key in records if (key, listed[key]) not in known]
-    for key, record in zip(unread, in_parallel(lambda key: store.find_record(key, Painted), unread), strict=True):
+    for key, record in zip(
+        unread, in_parallel(lambda key: store.find_record(key, Painted), unread), strict=True
+    ):
         if record is not None:
             known[key, listed[key]] = record.blank
     return [index for key, index in records.items() if known.get((key, listed[key]))]
@@ -183,8 +207,14 @@ def list_jobs(
 ) -> list[JobSummary]:
     """The jobs, newest first: one LIST and a GET a job, with ``with_state`` one more LIST a job."""
     gone = {row.key for row in store.list(keys.deleted(""))}
-    names = [row.key.removeprefix(keys.JOBS).rstrip("/") for row in store.list(keys.JOBS, folders=True)]
-    ids = [name for name in sorted(names, reverse=True) if JOB_ID.fullmatch(name) and keys.deleted(name) not in gone]
+    names = [
+        row.key.removeprefix(keys.JOBS).rstrip("/") for row in store.list(keys.JOBS, folders=True)
+    ]
+    ids = [
+        name
+        for name in sorted(names, reverse=True)
+        if JOB_ID.fullmatch(name) and keys.deleted(name) not in gone
+    ]
 
     def read(job_id: str) -> JobSummary | None:
         try:

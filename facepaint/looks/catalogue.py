@@ -58,7 +58,9 @@ class Option:
             )
         others = sorted({character for character in value if not DRAWN.fullmatch(character)})
         if others:
-            named = " ".join(other if other.isprintable() else f"U+{ord(other):04X}" for other in others)
+            named = " ".join(
+                other if other.isprintable() else f"U+{ord(other):04X}" for other in others
+            )
             raise UsageError(f"{where}: {self.name} has characters that cannot be drawn: {named}")
         return value
 
@@ -68,7 +70,9 @@ class Option:
         except ValueError:
             raise UsageError(f"{where}: {self.name}={text} is not a number") from None
         if not self.minimum <= value <= self.maximum:
-            raise UsageError(f"{where}: {self.name}={text} is not between {self.minimum:g} and {self.maximum:g}")
+            raise UsageError(
+                f"{where}: {self.name}={text} is not between {self.minimum:g} and {self.maximum:g}"
+            )
         return value
 
 
@@ -91,13 +95,31 @@ COVERS = ("face", "head")
 """What a filter that hides may cover."""
 
 SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
-AREA = Option("scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
+AREA = Option(
+    "scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0
+)
 STRENGTH = Option("strength", "0 changes nothing, 1 most", 0.7, minimum=0.0, maximum=1.0)
 OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
-SHAPE = Option("shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box"))
-COVER = Option("cover", "the face, or the whole head with hair, ears and neck", "face", type="choice", choices=COVERS)
-HOLD = Option("hold", "seconds before first and after last sight that stay hidden", 0.3, minimum=0.0, maximum=0.7)
-MARGIN = Option("scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0)
+SHAPE = Option(
+    "shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box")
+)
+COVER = Option(
+    "cover",
+    "the face, or the whole head with hair, ears and neck",
+    "face",
+    type="choice",
+    choices=COVERS,
+)
+HOLD = Option(
+    "hold",
+    "seconds before first and after last sight that stay hidden",
+    0.3,
+    minimum=0.0,
+    maximum=0.7,
+)
+MARGIN = Option(
+    "scale", "size of the covered area relative to the face", 1.3, minimum=1.0, maximum=3.0
+)
 
 
 def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
@@ -159,7 +181,14 @@ CATALOGUE: Mapping[str, FilterKind] = {
                 Option("place", "where it is", "chin", type="choice", choices=("chin", "forehead")),
                 SCALE,
                 OPACITY,
-                Option("text", "the words; they take the rest", "HELLO", type="text", minimum=1, maximum=40),
+                Option(
+                    "text",
+                    "the words; they take the rest",
+                    "HELLO",
+                    type="text",
+                    minimum=1,
+                    maximum=40,
+                ),
             ),
         ),
         FilterKind(
@@ -171,7 +200,13 @@ CATALOGUE: Mapping[str, FilterKind] = {
                 MARGIN,
                 SHAPE,
                 HOLD,
-                Option("size", "blur radius as a share of the face's width", 0.7, minimum=0.15, maximum=1.0),
+                Option(
+                    "size",
+                    "blur radius as a share of the face's width",
+                    0.7,
+                    minimum=0.15,
+                    maximum=1.0,
+                ),
             ),
         ),
         FilterKind(

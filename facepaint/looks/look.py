@@ -89,7 +89,9 @@ class Look:
     @property
     def hidden_numbers(self) -> frozenset[int]:
         """The people whom, and nobody else, a filter that hides is for."""
-        return frozenset(number for spec in self.filters if spec.redacts for number in spec.meant.only)
+        return frozenset(
+            number for spec in self.filters if spec.redacts for number in spec.meant.only
+        )
 
     @property
     def hold_s(self) -> float:
@@ -100,7 +102,9 @@ class Look:
         """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would ever be in it."""
         for region in (region for spec in self.filters for region in spec.meant.regions):
             if not region.meets(width, height):
-                raise UsageError(f"--region {region} lies beyond the picture, which is {width}x{height} px")
+                raise UsageError(
+                    f"--region {region} lies beyond the picture, which is {width}x{height} px"
+                )
 
     def covering(self, cover: str | None) -> "Look":
         """The same with every filter that hides covering ``face`` or ``head``; None leaves them as they are.
@@ -111,7 +115,10 @@ class Look:
         if cover is None:
             return self
         value = COVER.parse(cover, "--cover")
-        specs = (replace(s, options={**s.options, "cover": value}) if s.redacts else s for s in self.filters)
+        specs = (
+            replace(s, options={**s.options, "cover": value}) if s.redacts else s
+            for s in self.filters
+        )
         return replace(self, filters=tuple(specs))
 
     @property
@@ -130,11 +137,20 @@ class Look:
         for spec in self.filters:
             selection = {} if spec.selection == EVERYONE else {"selection": asdict(spec.selection)}
             filters.append(
-                {"name": spec.name, "face": spec.face, "options": dict(sorted(spec.options.items())), **selection}
+                {
+                    "name": spec.name,
+                    "face": spec.face,
+                    "options": dict(sorted(spec.options.items())),
+                    **selection,
+                }
             )
         return json.dumps({"filters": filters}, sort_keys=True, separators=(",", ":")).encode()
 
     def __str__(self) -> str:
-        names = (spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters)
-        selection = next((spec.selection for spec in self.filters if spec.selection != EVERYONE), EVERYONE)
+        names = (
+            spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters
+        )
+        selection = next(
+            (spec.selection for spec in self.filters if spec.selection != EVERYONE), EVERYONE
+        )
         return f"{' + '.join(names)} {selection}".strip()

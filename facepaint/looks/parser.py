@@ -33,7 +33,10 @@ def parse_filter(text: str) -> FilterSpec:
         hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(CATALOGUE)}"
         raise UsageError(f"unknown filter '{name}': {hint}")
     face = _face_number(which, text) if at else None
-    bare_path = name == "sticker" and rest.partition("=")[0] not in {"path", *(option.name for option in kind.options)}
+    bare_path = name == "sticker" and rest.partition("=")[0] not in {
+        "path",
+        *(option.name for option in kind.options),
+    }
     words = next((option.name for option in kind.options if option.type == "text"), None)
     if bare_path:
         pairs: Sequence[tuple[str, str]] = [("path", rest)]

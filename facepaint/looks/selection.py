@@ -61,7 +61,13 @@ class FaceSelection:
         return self.keep + self.only
 
     def matches(
-        self, identity: int | None, box: Box, size: tuple[int, int], margin: float = 0.0, *, redacts: bool
+        self,
+        identity: int | None,
+        box: Box,
+        size: tuple[int, int],
+        margin: float = 0.0,
+        *,
+        redacts: bool,
     ) -> bool:
         """Whether a face of a frame of that width and height is meant.
 
@@ -86,7 +92,11 @@ class FaceSelection:
         return any(_meet(seen, region.box(*size)) for region in self.regions)
 
     def __str__(self) -> str:
-        said = [f"{name} {', '.join(map(str, people))}" for name, people in _named(self.keep, self.only) if people]
+        said = [
+            f"{name} {', '.join(map(str, people))}"
+            for name, people in _named(self.keep, self.only)
+            if people
+        ]
         said += [f"in {region}" for region in self.regions]
         return " ".join(said)
 
@@ -94,15 +104,21 @@ class FaceSelection:
 EVERYONE = FaceSelection()
 
 
-def parse_selection(keep: Iterable[str] = (), only: Iterable[str] = (), regions: Iterable[str] = ()) -> FaceSelection:
+def parse_selection(
+    keep: Iterable[str] = (), only: Iterable[str] = (), regions: Iterable[str] = ()
+) -> FaceSelection:
     """Parse the values of ``--keep`` and ``--only`` (numbers, also several with commas) and ``--region``.
 
     Raises:
         UsageError: something is no number from 1 on or no rectangle, or both ``keep`` and ``only`` name somebody.
     """
-    selection = FaceSelection(_numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions)))
+    selection = FaceSelection(
+        _numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions))
+    )
     if selection.keep and selection.only:
-        raise UsageError("--keep leaves people out and --only names those that are meant: give one of them")
+        raise UsageError(
+            "--keep leaves people out and --only names those that are meant: give one of them"
+        )
     return replace(selection, regions=tuple(dict.fromkeys(selection.regions)))
 
 
@@ -112,7 +128,9 @@ def _numbers(texts: Iterable[str], option: str) -> tuple[int, ...]:
         for part in text.split(","):
             number = part.strip()
             if not number.isdecimal() or int(number) < 1:
-                raise UsageError(f"{option} {text}: people have numbers from 1 on; `facepaint faces JOB` shows them")
+                raise UsageError(
+                    f"{option} {text}: people have numbers from 1 on; `facepaint faces JOB` shows them"
+                )
             found.add(int(number))
     return tuple(sorted(found))
 
@@ -123,7 +141,9 @@ def _region(text: str) -> Region:
         lengths = [_length(float(side[1]), percent=bool(side[2])) for side in sides if side]
         if _size(lengths[2]) > 0 and _size(lengths[3]) > 0:
             return Region(*lengths)
-    raise UsageError(f"--region {text}: it is x,y,width,height in px of the upright frame or percent, as 0,0,50%,100%")
+    raise UsageError(
+        f"--region {text}: it is x,y,width,height in px of the upright frame or percent, as 0,0,50%,100%"
+    )
 
 
 def _length(value: float, *, percent: bool) -> Length:

@@ -79,7 +79,10 @@ class _Pieces(io.RawIOBase):
 
 
 def _movie(path: Path) -> Iterator[bytes]:
-    options = {"movflags": "empty_moov+frag_every_frame+default_base_moof", "video_track_timescale": "1000"}
+    options = {
+        "movflags": "empty_moov+frag_every_frame+default_base_moof",
+        "video_track_timescale": "1000",
+    }
     pieces = _Pieces()
     with _opened(path) as animation, av.open(pieces, "w", format="mov", options=options) as out:
         stream = out.add_stream("png", rate=25)

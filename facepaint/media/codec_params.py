@@ -75,10 +75,14 @@ def change_parameters(codec_params: bytes, change: Callable[[bytes], bytes]) -> 
         stream = container.streams[0]
         packet = next(container.demux(stream))
         changed = change(stream.codec_context.extradata or b"")
-        return _write(stream, packet, "matroska" if codec_params.startswith(EBML) else "nut", changed)
+        return _write(
+            stream, packet, "matroska" if codec_params.startswith(EBML) else "nut", changed
+        )
 
 
-def _write(stream: Stream, packet: av.Packet[Any], format_name: str, parameters: bytes | None = None) -> bytes:
+def _write(
+    stream: Stream, packet: av.Packet[Any], format_name: str, parameters: bytes | None = None
+) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=format_name) as out:
         target = out.add_stream_from_template(stream)

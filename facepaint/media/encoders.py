@@ -56,8 +56,16 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         for encoder in (
             Encoder("libx264", "H.264", "avc1", _EIGHT_BITS | _TEN_BITS),
             Encoder("libx265", "HEVC", "hvc1", _EIGHT_BITS | _TEN_BITS | _TWELVE_BITS, work=4),
-            Encoder("libsvtav1", "AV1", "av01", {"yuv420p": "yuv420p", "yuv420p10le": "yuv420p10le"}, work=2),
-            Encoder("h264_nvenc", "H.264", "avc1", {"yuv420p": "yuv420p", "yuv444p": "yuv444p"}, _NVIDIA),
+            Encoder(
+                "libsvtav1",
+                "AV1",
+                "av01",
+                {"yuv420p": "yuv420p", "yuv420p10le": "yuv420p10le"},
+                work=2,
+            ),
+            Encoder(
+                "h264_nvenc", "H.264", "avc1", {"yuv420p": "yuv420p", "yuv444p": "yuv444p"}, _NVIDIA
+            ),
             Encoder("hevc_nvenc", "HEVC", "hvc1", _P010 | {"yuv444p": "yuv444p"}, _NVIDIA),
             Encoder("av1_nvenc", "AV1", "av01", _P010, _NVIDIA),
             Encoder("h264_videotoolbox", "H.264", "avc1", {"yuv420p": "yuv420p"}, _APPLE),
@@ -99,7 +107,9 @@ def described(pixel_format: str) -> str:
     return f"{depth.removesuffix('le') or 8}-bit {':'.join(chroma)}"
 
 
-def choose_encoder(pixel_format: str, asked: str | None = None, *, keep_format: bool = False) -> str:
+def choose_encoder(
+    pixel_format: str, asked: str | None = None, *, keep_format: bool = False
+) -> str:
     """The encoder of a job: the one asked for, else x264, or x265 where more than 8 bits are to be kept.
 
     H.264 with more than 8 bits is decoded by no hardware, HEVC's Main 10 by nearly all; 8 bits with more chroma stay
@@ -113,7 +123,9 @@ def choose_encoder(pixel_format: str, asked: str | None = None, *, keep_format: 
         return "libx264" if kept in _EIGHT_BITS else "libx265"
     if kept not in ENCODERS[asked].formats:
         able = ", ".join(name for name, encoder in ENCODERS.items() if kept in encoder.formats)
-        raise UsageError(f"{asked} cannot keep {described(kept)}: choose {able}, or leave --keep-format out")
+        raise UsageError(
+            f"{asked} cannot keep {described(kept)}: choose {able}, or leave --keep-format out"
+        )
     return asked
 
 

@@ -19,13 +19,25 @@ STILLS = (*FORMATS, "GIF")
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
 
-_DAMAGED = (OSError, EOFError, ValueError, SyntaxError, LookupError, ArithmeticError, struct.error, zlib.error)
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
 """What Pillow's decoders raise over damaged data."""
 
 
 @contextmanager
 def open_image(
-    source: Path | bytes, name: str, max_pixels: int = MAX_PIXELS, formats: tuple[str, ...] = FORMATS
+    source: Path | bytes,
+    name: str,
+    max_pixels: int = MAX_PIXELS,
+    formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[Image.Image]:
     """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages call it.
 
@@ -37,18 +49,26 @@ def open_image(
         with warnings.catch_warnings():
             # Of what is large, which is decided here, by the header; of odd things beside the pixels, left out anyway.
             warnings.simplefilter("ignore")
-            opened = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
+            opened = Image.open(
+                io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats
+            )
         with opened as picture:
             width, height = picture.size
             if max(width, height) > MAX_SIDE_PX or width * height > max_pixels:
-                raise UnreadableMedia(f"{name} has {width}x{height} px, more than can be painted; make it smaller")
+                raise UnreadableMedia(
+                    f"{name} has {width}x{height} px, more than can be painted; make it smaller"
+                )
             yield picture
     except Image.DecompressionBombError as exc:
-        raise UnreadableMedia(f"{name} claims far more pixels than can be painted; make it smaller") from exc
+        raise UnreadableMedia(
+            f"{name} claims far more pixels than can be painted; make it smaller"
+        ) from exc
     except UnidentifiedImageError as exc:
         raise NoPicture(f"{name} is no picture in PNG, WebP or JPEG") from exc
     except _DAMAGED as exc:
-        raise UnreadableMedia(f"{name} is a damaged picture ({exc}); open it to see if it is whole") from exc
+        raise UnreadableMedia(
+            f"{name} is a damaged picture ({exc}); open it to see if it is whole"
+        ) from exc
 
 
 def image_format(picture: Image.Image) -> str:

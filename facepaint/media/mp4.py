@@ -49,7 +49,9 @@ def walk(data: bytes | bytearray, start: int = 0, end: int | None = None) -> Ite
         elif size == 0:
             size = end - start
         if size < body - start or start + size > end:
-            raise UnreadableMedia(f"the MP4 box at byte {start} does not fit what holds it; the data is damaged")
+            raise UnreadableMedia(
+                f"the MP4 box at byte {start} does not fit what holds it; the data is damaged"
+            )
         yield Box(bytes(data[start + 4 : start + 8]), start, body, start + size)
         start += size
 
@@ -92,9 +94,13 @@ def shift_tfdt(data: bytes, ticks: int) -> bytes:
         try:
             shifted[field] = time.to_bytes(field.stop - field.start)
         except OverflowError:
-            raise UnreadableMedia(f"the decode time {time} does not fit into the tfdt box of the MP4") from None
+            raise UnreadableMedia(
+                f"the decode time {time} does not fit into the tfdt box of the MP4"
+            ) from None
     if not found:
-        raise UnreadableMedia("this is no fragmented MP4: no fragment in it says its decode time (tfdt)")
+        raise UnreadableMedia(
+            "this is no fragmented MP4: no fragment in it says its decode time (tfdt)"
+        )
     return bytes(shifted)
 
 
@@ -120,7 +126,11 @@ def codec_string(init: bytes) -> str:
 
 def _sample_entries(init: bytes) -> Iterator[Box]:
     for stsd in find(init, SAMPLE_DESCRIPTION):
-        yield from (entry for entry in walk(init, stsd.body + STSD_FIELDS, stsd.end) if entry.kind in VIDEO_ENTRIES)
+        yield from (
+            entry
+            for entry in walk(init, stsd.body + STSD_FIELDS, stsd.end)
+            if entry.kind in VIDEO_ENTRIES
+        )
 
 
 def _avc(record: bytes) -> str:
@@ -159,8 +169,13 @@ def add_light(data: bytes, light: LightLevels) -> bytes:
     boxes = b""
     if len(light.primaries) == 8 and light.max_luminance:
         red, green, blue, white = zip(*[iter(light.primaries)] * 2, strict=True)
-        steps = [round(share * CHROMATICITIES).to_bytes(2) for share in (*green, *blue, *red, *white)]
-        levels = [round(level * LUMINANCES).to_bytes(4) for level in (light.max_luminance, light.min_luminance)]
+        steps = [
+            round(share * CHROMATICITIES).to_bytes(2) for share in (*green, *blue, *red, *white)
+        ]
+        levels = [
+            round(level * LUMINANCES).to_bytes(4)
+            for level in (light.max_luminance, light.min_luminance)
+        ]
         boxes += _box(b"mdcv", b"".join([*steps, *levels]))
     if light.max_content or light.max_average:
         boxes += _box(b"clli", light.max_content.to_bytes(2) + light.max_average.to_bytes(2))
@@ -227,7 +242,9 @@ def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
     patched = bytearray(moov)
     for at, change in ((first, later), (second, -later), (second + width, ticks)):
         # A track may end before what is cut away does.
-        patched[at : at + width] = max(0, int.from_bytes(moov[at : at + width]) + change).to_bytes(width)
+        patched[at : at + width] = max(0, int.from_bytes(moov[at : at + width]) + change).to_bytes(
+            width
+        )
     return bytes(patched)
 
 

@@ -142,7 +142,9 @@ def check_file(path: Path) -> None:
             raise InputError(f"{path} is a folder; name the files in it")
         if not stat.S_ISREG(kind):
             # It is read several times, and opening a pipe that nobody writes to would wait for ever.
-            raise InputError(f"{path} is no file but a pipe or device; save what comes out of it as a file first")
+            raise InputError(
+                f"{path} is no file but a pipe or device; save what comes out of it as a file first"
+            )
         with path.open("rb") as file:
             something = file.read(1)
     except (FileNotFoundError, NotADirectoryError):

@@ -7,7 +7,14 @@ from facepaint.media.codec_params import change_parameters, codec_name
 from facepaint.records.job import Extras, Job
 
 SUBTITLE_HEADER = {
-    "script info": ("scripttype", "playresx", "playresy", "wrapstyle", "scaledborderandshadow", "ycbcr matrix"),
+    "script info": (
+        "scripttype",
+        "playresx",
+        "playresy",
+        "wrapstyle",
+        "scaledborderandshadow",
+        "ycbcr matrix",
+    ),
     "events": ("format",),
 }
 """Of ASS: the lines that tell how subtitles look, by section; programs write names and folders beside them."""
@@ -19,7 +26,10 @@ VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 def private_job(job: Job) -> Job:
     """The record of a video without the titles of its tracks and what comments their parameters carry."""
     assert job.video is not None
-    audio = tuple(replace(track, title="", codec_params=strip_codec_params(track.codec_params)) for track in job.audio)
+    audio = tuple(
+        replace(track, title="", codec_params=strip_codec_params(track.codec_params))
+        for track in job.audio
+    )
     video = replace(job.video, title="")
     if video.codec == "theora":
         video = replace(video, extradata=_bare_theora(video.extradata))
@@ -29,7 +39,8 @@ def private_job(job: Job) -> Job:
 def private_extras(extras: Extras) -> Extras:
     """The chapters and subtitles alone: no tags, no titles of tracks."""
     subtitles = (
-        replace(track, title="", codec_params=strip_codec_params(track.codec_params)) for track in extras.subtitles
+        replace(track, title="", codec_params=strip_codec_params(track.codec_params))
+        for track in extras.subtitles
     )
     return replace(extras, tags={}, subtitles=tuple(subtitles))
 
@@ -66,7 +77,9 @@ def _outer_headers(parameters: bytes, first_size: int) -> tuple[bytes, bytes]:
     sizes: list[int] = []
     at = 1
     while parameters[:1] == b"\x02" and len(sizes) < 2:
-        end = next((place for place in range(at, len(parameters)) if parameters[place] < 255), at) + 1
+        end = (
+            next((place for place in range(at, len(parameters)) if parameters[place] < 255), at) + 1
+        )
         sizes.append(sum(parameters[at:end]))
         at = end
     return parameters[at : at + sum(sizes[:1])], parameters[at + sum(sizes) :] if sizes else b""
@@ -79,6 +92,10 @@ def _styles_alone(parameters: bytes) -> bytes:
         heading = re.fullmatch(r"\s*\ufeff?\[(.*)\]\s*", line)
         section = heading[1].lower() if heading else section
         told = SUBTITLE_HEADER.get(section, ())
-        if "styles" in section or (told and heading) or line.partition(":")[0].strip().lower() in told:
+        if (
+            "styles" in section
+            or (told and heading)
+            or line.partition(":")[0].strip().lower() in told
+        ):
             kept.append(line)
     return "".join(f"{line}\r\n" for line in kept).encode()

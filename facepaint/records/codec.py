@@ -36,5 +36,7 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the record"
-        raise RecordInvalid(f"{key} is not a {cls.__name__} record: {where}: {fault['msg']}") from exc
+        raise RecordInvalid(
+            f"{key} is not a {cls.__name__} record: {where}: {fault['msg']}"
+        ) from exc
     return record

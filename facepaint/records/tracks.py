@@ -95,7 +95,9 @@ class People:
     @property
     def portrayed(self) -> tuple[Person, ...]:
         """Those of whom there are portraits."""
-        surest = sorted(self.people, key=lambda person: (person.low_confidence, -person.score, person.number))
+        surest = sorted(
+            self.people, key=lambda person: (person.low_confidence, -person.score, person.number)
+        )
         return tuple(surest[:PORTRAITS_MOST])
 
 

@@ -83,9 +83,15 @@ def cores() -> int:
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
     """Our environment with these settings in it, and nothing of others that would change what a part does."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("FACEPAINT_", "RCLONE_"))}
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FACEPAINT_", "RCLONE_"))
+    }
     if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:  # a checkout that is not installed
-        inherited["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+        inherited["PYTHONPATH"] = os.pathsep.join(
+            filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
+        )
     return inherited | settings.environment() | {"PYTHONUNBUFFERED": "1"} | extra
 
 
@@ -129,7 +135,10 @@ def require_worker_extra() -> None:
     Raises:
         MissingExtra: it is not.
     """
-    if any(importlib.util.find_spec(name) is None for name in ("cv2", "numpy", "onnxruntime", "resvg_py")):
+    if any(
+        importlib.util.find_spec(name) is None
+        for name in ("cv2", "numpy", "onnxruntime", "resvg_py")
+    ):
         raise MissingExtra("worker", "painting on this machine")
 
 
@@ -179,10 +188,15 @@ def valkey(home: Path, settings: Settings) -> Recipe:
 def rclone(home: Path, settings: Settings) -> Recipe:
     """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Asking it makes the bucket."""
     port = urlsplit(str(settings.s3_endpoint)).port or 0
-    key, secret = settings.s3_access_key.get_secret_value(), settings.s3_secret_key.get_secret_value()
+    key, secret = (
+        settings.s3_access_key.get_secret_value(),
+        settings.s3_secret_key.get_secret_value(),
+    )
     folder = home / "objects"
     folder.mkdir(mode=0o700, exist_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith("RCLONE_")
+    }
 
     def answers() -> bool:
         try:
@@ -223,7 +237,11 @@ Pool = Literal["prefork", "solo"]
 
 
 def worker_command(
-    settings: Settings, *, queues: Sequence[str] = QUEUES, processes: int | None = None, pool: Pool | None = None
+    settings: Settings,
+    *,
+    queues: Sequence[str] = QUEUES,
+    processes: int | None = None,
+    pool: Pool | None = None,
 ) -> list[str]:
     """The command of a worker for these queues.
 
@@ -269,7 +287,9 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
 
 def has_gpu() -> bool:
     """Whether an NVIDIA GPU and the build of ONNX Runtime that can use it are here; neither is started."""
-    installed = any(dist.name.lower() == "onnxruntime-gpu" for dist in importlib.metadata.distributions())
+    installed = any(
+        dist.name.lower() == "onnxruntime-gpu" for dist in importlib.metadata.distributions()
+    )
     return installed and Path("/dev/nvidiactl").exists()
 
 

@@ -64,9 +64,13 @@ class Endpoints:
         try:
             address = ipaddress.ip_address(self.address)
         except ValueError as exc:
-            raise UsageError(f"FACEPAINT_ADDRESS={self.address}: give an IP address of this machine") from exc
+            raise UsageError(
+                f"FACEPAINT_ADDRESS={self.address}: give an IP address of this machine"
+            ) from exc
         if address.is_unspecified:
-            raise UsageError(f"FACEPAINT_ADDRESS={self.address}: give the one address under which others reach you")
+            raise UsageError(
+                f"FACEPAINT_ADDRESS={self.address}: give the one address under which others reach you"
+            )
         for name, port in self._ports().items():
             if not 1 <= port <= 65535:
                 raise UsageError(f"{name}={port}: give a port from 1 to 65535")
@@ -108,17 +112,27 @@ class Secrets:
         """
         try:
             facts = json.loads(path.read_bytes())
-            found = (urlsplit(facts["broker_url"]).password, facts["s3_access_key"], facts["s3_secret_key"])
+            found = (
+                urlsplit(facts["broker_url"]).password,
+                facts["s3_access_key"],
+                facts["s3_secret_key"],
+            )
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
-            raise UsageError(f"{called} holds no secrets of facepaint: move it away and start again") from exc
+            raise UsageError(
+                f"{called} holds no secrets of facepaint: move it away and start again"
+            ) from exc
         if not all(isinstance(secret, str) and _OURS.fullmatch(secret) for secret in found):
-            raise UsageError(f"{called} holds secrets that were not made here: move it away and start again")
+            raise UsageError(
+                f"{called} holds secrets that were not made here: move it away and start again"
+            )
         return cls(*found)
 
 
-def prepare(folders: Folders, endpoints: Endpoints, owners: Mapping[str, Owner] | None = None) -> None:
+def prepare(
+    folders: Folders, endpoints: Endpoints, owners: Mapping[str, Owner] | None = None
+) -> None:
     """Write every service's secret file and both connection files; repeating it changes nothing.
 
     ``owners`` says whose the files of ``broker``, ``object-store`` and ``clients`` become.
@@ -137,7 +151,11 @@ def prepare(folders: Folders, endpoints: Endpoints, owners: Mapping[str, Owner] 
         made = _kept(folders, endpoints) or Secrets.generate()
         # The clients' file comes first: should we be killed after it, the next start finds the secrets there.
         _write(folders.secrets / CONNECTION_NAME, _in_network(made, endpoints), owners["clients"])
-        _write(folders.secrets / "broker.conf", f"requirepass {made.broker_password}\n", owners["broker"])
+        _write(
+            folders.secrets / "broker.conf",
+            f"requirepass {made.broker_password}\n",
+            owners["broker"],
+        )
         _write(folders.secrets / "store-access-key", made.s3_access_key, owners["object-store"])
         _write(folders.secrets / "store-secret-key", made.s3_secret_key, owners["object-store"])
         _write(folders.host / CONNECTION_NAME, _on_host(made, endpoints), host_owner)
@@ -150,12 +168,16 @@ def _kept(folders: Folders, endpoints: Endpoints) -> Secrets | None:
         UsageError: the host's connection file names other services; it is not ours to overwrite.
     """
     host_file = folders.host / CONNECTION_NAME
-    ours = Secrets.read(folders.secrets / CONNECTION_NAME, f"{CONNECTION_NAME} in the volume 'secrets'")
+    ours = Secrets.read(
+        folders.secrets / CONNECTION_NAME, f"{CONNECTION_NAME} in the volume 'secrets'"
+    )
     theirs = Secrets.read(host_file, HOST_FILE)
     if theirs is None or theirs == ours:
         return ours
     if ours is not None or not _is_here(host_file, endpoints):
-        raise UsageError(f"{HOST_FILE} names other services than this project's: move it away and start again")
+        raise UsageError(
+            f"{HOST_FILE} names other services than this project's: move it away and start again"
+        )
     return theirs
 
 
@@ -172,7 +194,10 @@ def _in_network(made: Secrets, endpoints: Endpoints) -> str:
 
 def _on_host(made: Secrets, endpoints: Endpoints) -> str:
     """The connection file of the host: services by their published ports."""
-    broker, store = f"{endpoints.host}:{endpoints.broker_port}", f"{endpoints.host}:{endpoints.store_port}"
+    broker, store = (
+        f"{endpoints.host}:{endpoints.broker_port}",
+        f"{endpoints.host}:{endpoints.store_port}",
+    )
     return _connection(made, endpoints, broker, store)
 
 
@@ -204,7 +229,12 @@ def _hand_over(folder: Path, owner: Owner, mode: int) -> None:
 
 def _write(path: Path, text: str, owner: Owner) -> None:
     """Write a file of its owner's alone, unless it is there just so."""
-    if path.is_file() and _owner(path) == owner and path.stat().st_mode & 0o777 == 0o600 and path.read_text() == text:
+    if (
+        path.is_file()
+        and _owner(path) == owner
+        and path.stat().st_mode & 0o777 == 0o600
+        and path.read_text() == text
+    ):
         return
     write_private(path, text, owner)
 
@@ -215,7 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m facepaint.stack.compose_init", description="Prepare a compose project."
     )
     parser.add_argument("what", nargs="?", choices=("secrets", "bucket"), default="secrets")
-    parser.add_argument("--address", default=Endpoints.address, help="address the ports are published on")
+    parser.add_argument(
+        "--address", default=Endpoints.address, help="address the ports are published on"
+    )
     parser.add_argument("--broker-port", type=int, default=Endpoints.broker_port)
     parser.add_argument("--store-port", type=int, default=Endpoints.store_port)
     parser.add_argument("--viewer-port", type=int, default=Endpoints.viewer_port)
@@ -229,7 +261,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"facepaint: {exc}", file=sys.stderr)
         return exc.exit_code
     except OSError as exc:
-        print(f"facepaint: {exc.filename or 'a folder'} cannot be prepared: {exc.strerror}", file=sys.stderr)
+        print(
+            f"facepaint: {exc.filename or 'a folder'} cannot be prepared: {exc.strerror}",
+            file=sys.stderr,
+        )
         return UsageError.exit_code
     return 0
 

@@ -126,7 +126,11 @@ class Child:
     def exit_summary(self) -> str:
         """One line: how it ended, and the last line of its log."""
         code = self.returncode or 0
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+        how = (
+            f"was killed by {signal.Signals(-code).name}"
+            if code < 0
+            else f"ended with status {code}"
+        )
         last = last_line(self.recipe.log)
         return f"the {self.recipe.name} {how}" + (f": {last}" if last else "")
 
@@ -166,7 +170,9 @@ class Children:
                 steady = child.age_s > _STEADY_S
                 child.deaths = 1 if steady else child.deaths + 1
                 pause = _BACKOFF_S[min(child.deaths, len(_BACKOFF_S)) - 1]
-                said.append(f"{child.exit_summary()}; starting it again in {pause:g} s (log: {child.recipe.log})")
+                said.append(
+                    f"{child.exit_summary()}; starting it again in {pause:g} s (log: {child.recipe.log})"
+                )
                 self._end(child)
                 child.restart_at = time.monotonic() + pause
             elif time.monotonic() >= child.restart_at:
@@ -268,7 +274,9 @@ def identity(pid: int) -> str:
     except OSError:
         if Path("/proc/self/stat").exists():
             return ""
-        shown = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+        shown = subprocess.run(
+            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+        )  # noqa: S603, S607
         return shown.stdout.strip()
     state, *rest = stat.rpartition(")")[2].split()
     # Field 22 is the start in ticks since boot; a zombie is as good as gone.

@@ -56,7 +56,9 @@ class Stack:
         viewer_port: int | None = None,
     ) -> None:
         if sys.platform == "win32":
-            raise UsageError("the embedded parts run on Linux and macOS; use `docker compose up`, or another machine's")
+            raise UsageError(
+                "the embedded parts run on Linux and macOS; use `docker compose up`, or another machine's"
+            )
         self.home = home.absolute()
         self.settings = settings
         self._workers = workers
@@ -94,20 +96,27 @@ class Stack:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.stop()
 
     def _start(self) -> None:
         self._start_services()
-        Queue(self.settings).redeliver_unacked()  # nobody is at work on what a killed stack's workers had begun
+        Queue(
+            self.settings
+        ).redeliver_unacked()  # nobody is at work on what a killed stack's workers had begun
         if self._workers != 0:
             for recipe in components.workers(self.home, self.settings, self._workers):
                 self._children.start(recipe)
         if self._viewer:
             self._start_viewer()
         self._remember()
-        write_private(self.home / CONNECTION_NAME, json.dumps(_facts(self.settings), indent=1) + "\n")
+        write_private(
+            self.home / CONNECTION_NAME, json.dumps(_facts(self.settings), indent=1) + "\n"
+        )
 
     def _start_services(self) -> None:
         keys = _keys(self.home)
@@ -117,14 +126,19 @@ class Stack:
                 update={
                     "home": self.home,
                     "found_in": str(self.home / CONNECTION_NAME),
-                    "broker_url": SecretStr(f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"),
+                    "broker_url": SecretStr(
+                        f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"
+                    ),
                     "s3_endpoint": f"http://{LOOPBACK}:{store_port}",
                     "s3_public_endpoint": None,
                     "s3_access_key": SecretStr(keys["s3_access_key"]),
                     "s3_secret_key": SecretStr(keys["s3_secret_key"]),
                 }
             )
-            recipes = (components.valkey(self.home, self.settings), components.rclone(self.home, self.settings))
+            recipes = (
+                components.valkey(self.home, self.settings),
+                components.rclone(self.home, self.settings),
+            )
             self._services = [self._children.start(recipe) for recipe in recipes]
             self._remember()
             try:
@@ -143,7 +157,10 @@ class Stack:
         port = self._choose_viewer_port()
         host = components.reachable(self.settings.viewer_host)
         self.settings = self.settings.model_copy(
-            update={"viewer_port": port, "viewer_url": f"http://{f'[{host}]' if ':' in host else host}:{port}"}
+            update={
+                "viewer_port": port,
+                "viewer_url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
+            }
         )
         child = self._children.start(components.viewer(self.home, self.settings))
         self._remember()
@@ -157,7 +174,9 @@ class Stack:
             return wanted
         if self._viewer_port is None and "viewer_port" not in self.settings.model_fields_set:
             return free_port()
-        raise UsageError(f"port {wanted} for the viewer is taken; choose another one, or 0 for any that is free")
+        raise UsageError(
+            f"port {wanted} for the viewer is taken; choose another one, or 0 for any that is free"
+        )
 
     def wait_ready(self, timeout_s: float = 60.0) -> None:
         """Wait until the workers answer too.
@@ -190,7 +209,9 @@ class Stack:
             return
         try:
             if gently:
-                self._children.stop([child for child in self._children if child not in self._services])
+                self._children.stop(
+                    [child for child in self._children if child not in self._services]
+                )
                 self._children.stop(self._services)
         finally:
             # Reached early when a second Ctrl-C comes: then nobody is asked any more.
@@ -204,7 +225,11 @@ class Stack:
     def _remember(self) -> None:
         """Write down which processes are ours, for the start after a kill."""
         ours = {"pid": os.getpid(), "identity": identity(os.getpid())}
-        living = [{"name": c.recipe.name, "pid": c.pid, "identity": identity(c.pid)} for c in self._children if c.alive]
+        living = [
+            {"name": c.recipe.name, "pid": c.pid, "identity": identity(c.pid)}
+            for c in self._children
+            if c.alive
+        ]
         text = json.dumps({**ours, "children": living})
         if text != self._remembered:
             write_private(self.home / STATE_NAME, text)
@@ -327,7 +352,10 @@ def _keys(home: Path) -> dict[str, str]:
     path = home / KEYS_NAME
     keys = _read(path)
     if not keys:
-        keys = {name: secrets.token_hex(20) for name in ("broker_password", "s3_access_key", "s3_secret_key")}
+        keys = {
+            name: secrets.token_hex(20)
+            for name in ("broker_password", "s3_access_key", "s3_secret_key")
+        }
         write_private(path, json.dumps(keys))
     return keys
 
@@ -335,7 +363,10 @@ def _keys(home: Path) -> dict[str, str]:
 def _facts(settings: Settings) -> dict[str, str]:
     """What a connection file says."""
     found = {name: getattr(settings, name) for name in sorted(CONNECTION_FIELDS)}
-    plain = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in found.items()}
+    plain = {
+        name: value.get_secret_value() if isinstance(value, SecretStr) else value
+        for name, value in found.items()
+    }
     return {name: value for name, value in plain.items() if value is not None}
 
 

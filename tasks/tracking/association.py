@@ -98,14 +98,18 @@ class Candidates:
             np.array([row for row, _, _ in kept], np.int64),
             np.array([place for _, place, _ in kept], np.int64),
             np.array([face.score for _, _, face in kept]),
-            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(len(kept), wide),
+            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(
+                len(kept), wide
+            ),
         )
 
     @classmethod
     def joined(cls, parts: Sequence["Candidates"], cut: Sequence[bool]) -> "Candidates":
         """Several one after another; ``cut`` says of each whether a scene begins with it."""
         rows = np.cumsum([0] + [len(part.times) for part in parts])
-        scenes = np.cumsum([0] + [part.scene[-1] - part.scene[0] for part in parts]) + np.cumsum([*cut, False])
+        scenes = np.cumsum([0] + [part.scene[-1] - part.scene[0] for part in parts]) + np.cumsum(
+            [*cut, False]
+        )
         wide = max((part.shapes.shape[1] for part in parts), default=4)
         return cls(
             np.concatenate([np.zeros(0, np.int64), *(part.pts for part in parts)]),
@@ -113,15 +117,23 @@ class Candidates:
             np.concatenate(
                 [
                     np.zeros(0, np.int64),
-                    *(part.scene - part.scene[0] + scene for part, scene in zip(parts, scenes[:-1], strict=True)),
+                    *(
+                        part.scene - part.scene[0] + scene
+                        for part, scene in zip(parts, scenes[:-1], strict=True)
+                    ),
                 ]
             ),
             np.concatenate(
-                [np.zeros(0, np.int64), *(part.row + row for part, row in zip(parts, rows[:-1], strict=True))]
+                [
+                    np.zeros(0, np.int64),
+                    *(part.row + row for part, row in zip(parts, rows[:-1], strict=True)),
+                ]
             ),
             np.concatenate([np.zeros(0, np.int64), *(part.place for part in parts)]),
             np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
-            np.concatenate([np.zeros((0, wide)), *(part.shapes for part in parts if len(part.row))]),
+            np.concatenate(
+                [np.zeros((0, wide)), *(part.shapes for part in parts if len(part.row))]
+            ),
         )
 
     def between(self, first: float, last: float) -> "Candidates":
@@ -153,7 +165,9 @@ def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
     """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1 black to white."""
     if len(before) != len(after) or not before:
         return 0.0
-    return round(sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before)), 4)
+    return round(
+        sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before)), 4
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +275,9 @@ def runner_up(keys: Indexes, cost: Vector) -> Vector:
     best[order] = np.repeat(begins, lengths)
     sorted_cost = np.append(cost[order], np.inf)
     second = np.full(len(keys), np.inf)
-    second[order] = np.repeat(np.where(lengths > 1, sorted_cost[np.minimum(begins + 1, len(keys))], np.inf), lengths)
+    second[order] = np.repeat(
+        np.where(lengths > 1, sorted_cost[np.minimum(begins + 1, len(keys))], np.inf), lengths
+    )
     least = sorted_cost[best]
     place = np.empty(len(keys), np.int64)
     place[order] = np.arange(len(keys))
@@ -274,13 +290,20 @@ def _motion(candidates: Candidates, towards: Indexes) -> Motion:
     nodes = np.arange(len(now))
     current, count = nodes.copy(), np.ones(len(now), np.int64)
     # Times from the candidate itself, places from its own: small numbers, the same whatever came before.
-    sums = [np.zeros(len(now)), np.zeros(len(now)), np.zeros((len(now), 2)), np.zeros((len(now), 2))]
+    sums = [
+        np.zeros(len(now)),
+        np.zeros(len(now)),
+        np.zeros((len(now), 2)),
+        np.zeros((len(now), 2)),
+    ]
     while len(nodes):
         current = towards[current]
         on = (current >= 0) & (np.abs(now[current] - now[nodes]) <= MOTION_S + ROUNDING_S)
         nodes, current = nodes[on], current[on]
         apart, moved = now[current] - now[nodes], at[current] - at[nodes]
-        for total, value in zip(sums, (apart, apart**2, moved, apart[:, None] * moved), strict=True):
+        for total, value in zip(
+            sums, (apart, apart**2, moved, apart[:, None] * moved), strict=True
+        ):
             total[nodes] += value
         count[nodes] += 1
     seconds, squares, moves, products = sums
@@ -290,7 +313,9 @@ def _motion(candidates: Candidates, towards: Indexes) -> Motion:
     return Motion(at + (moves - velocity * seconds[:, None]) / n, velocity, count)
 
 
-def _bridged(candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float) -> Indexes:
+def _bridged(
+    candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float
+) -> Indexes:
     """Link the ends and beginnings that are loose where each is the other's best within a gap's length."""
     ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
     ones, others, cost, seconds = possible(candidates, ends, begins, past, future, longest)
@@ -304,7 +329,12 @@ def _bridged(candidates: Candidates, after: Indexes, past: Motion, future: Motio
 
 
 def possible(
-    candidates: Candidates, ends: Indexes, begins: Indexes, past: Motion, future: Motion, longest: float
+    candidates: Candidates,
+    ends: Indexes,
+    begins: Indexes,
+    past: Motion,
+    future: Motion,
+    longest: float,
 ) -> tuple[Indexes, Indexes, Vector, Vector]:
     """Every end and beginning up to ``longest`` seconds apart that may be of one face.
 
@@ -318,17 +348,23 @@ def possible(
     return ones[fits], others[fits], cost[fits], seconds[fits]
 
 
-def gaps(candidates: Candidates, ends: Indexes, begins: Indexes, longest: float) -> tuple[Indexes, Indexes]:
+def gaps(
+    candidates: Candidates, ends: Indexes, begins: Indexes, longest: float
+) -> tuple[Indexes, Indexes]:
     """Every end with every beginning up to ``longest`` seconds after it in the same scene: (pairs,) of each."""
     now, scene = candidates.times[candidates.row], candidates.scene[candidates.row]
     lows = np.searchsorted(candidates.row[begins], candidates.row[ends], "right")
-    highs = np.maximum(lows, np.searchsorted(now[begins], now[ends] + longest + ROUNDING_S, "right"))
+    highs = np.maximum(
+        lows, np.searchsorted(now[begins], now[ends] + longest + ROUNDING_S, "right")
+    )
     ones, others = np.repeat(ends, highs - lows), begins[_ranges(lows, highs)]
     same = scene[ones] == scene[others]
     return ones[same], others[same]
 
 
-def strangeness(candidates: Candidates, ones: Indexes, others: Indexes, past: Motion, future: Motion) -> Vector:
+def strangeness(
+    candidates: Candidates, ones: Indexes, others: Indexes, past: Motion, future: Motion
+) -> Vector:
     """How badly each end and beginning foretell each other's place and size, in face sizes: (pairs,).
 
     Motion counts for `GAP_S` at most: in longer ones people turn or stop.
@@ -339,7 +375,10 @@ def strangeness(candidates: Candidates, ones: Indexes, others: Indexes, past: Mo
     between = future.at[others] - past.at[ones]
     forward = np.hypot(*(between - past.velocity[ones] * seconds).T)
     backward = np.hypot(*(between - future.velocity[others] * seconds).T)
-    return np.asarray((forward + backward) / (size[ones] + size[others]) + np.abs(np.log(size[others] / size[ones])))
+    return np.asarray(
+        (forward + backward) / (size[ones] + size[others])
+        + np.abs(np.log(size[others] / size[ones]))
+    )
 
 
 def _ranges(firsts: Indexes, ends: Indexes) -> Indexes:

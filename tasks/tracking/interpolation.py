@@ -98,7 +98,9 @@ class Sights:
 class Run:
     """Detections of one face with nothing but short gaps between them; in frames ``first`` to ``last``."""
 
-    def __init__(self, candidates: Candidates, nodes: Indexes, likely: Flags, sights: Sights) -> None:
+    def __init__(
+        self, candidates: Candidates, nodes: Indexes, likely: Flags, sights: Sights
+    ) -> None:
         self._candidates, self.nodes, self._sights = candidates, nodes, sights
         self.rows = candidates.row[nodes]
         self.times = candidates.times[self.rows]
@@ -114,7 +116,9 @@ class Run:
 
     @cached_property
     def _placed(self) -> list[Placed]:
-        return smoothed_faces(self.times, self.shapes[:, :4], self.shapes[:, 4:], self.scores, self._at)
+        return smoothed_faces(
+            self.times, self.shapes[:, :4], self.shapes[:, 4:], self.scores, self._at
+        )
 
     @cached_property
     def _margins(self) -> Vector:
@@ -123,9 +127,14 @@ class Run:
         errors = np.abs(smooth[self.rows - self.first] - self.shapes[:, :4]).max(1)
         lows = np.searchsorted(self.times, self._at - SPREAD_S - ROUNDING_S)
         highs = np.searchsorted(self.times, self._at + SPREAD_S + ROUNDING_S, "right")
-        error = np.array([errors[low:high].max(initial=0.0) for low, high in zip(lows, highs, strict=True)])
+        error = np.array(
+            [errors[low:high].max(initial=0.0) for low, high in zip(lows, highs, strict=True)]
+        )
         rows = np.arange(self.first, self.last + 1)
-        before, after = np.searchsorted(self.rows, rows, "right") - 1, np.searchsorted(self.rows, rows)
+        before, after = (
+            np.searchsorted(self.rows, rows, "right") - 1,
+            np.searchsorted(self.rows, rows),
+        )
         away = np.minimum(self._at - self.times[before], self.times[after] - self._at)
         moving = np.maximum(self._steps[after], self._steps[before + 1])
         return np.asarray(error + MOVING * moving + STRAY_PER_S * sizes(self.shapes)[before] * away)
@@ -154,13 +163,17 @@ class Run:
             return None
         nodes = range(len(self.times))[self._near(now)]
         for node in sorted(nodes, key=lambda node: abs(self.times[node] - now)):
-            who = self._sights.identity_of(int(self._candidates.pts[self.rows[node]]), self.place(node))
+            who = self._sights.identity_of(
+                int(self._candidates.pts[self.rows[node]]), self.place(node)
+            )
             if who is not None:
                 return who
         return None
 
     def _near(self, now: float) -> slice:
-        low, high = np.searchsorted(self.times, [now - SURE_S - ROUNDING_S, now + SURE_S + ROUNDING_S])
+        low, high = np.searchsorted(
+            self.times, [now - SURE_S - ROUNDING_S, now + SURE_S + ROUNDING_S]
+        )
         return slice(int(low), int(high))
 
     def place(self, node: int) -> int:
@@ -179,7 +192,9 @@ class Run:
             return None
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
         found = bool(self.rows[node] == row)
-        face = Face(placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head)
+        face = Face(
+            placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head
+        )
         if self._sights.redacts:
             box = around(face.box, _box(self.shapes[node])) if found else face.box
             face = replace(face, box=box, margin=float(self._margins[row - self.first]))
@@ -217,9 +232,14 @@ class Gap:
         """
         candidates, nodes = self._candidates, self._nodes
         shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
-        ends, at = self._times[[self.first - 1, self.last + 1]], self._times[self.first : self.last + 1]
+        ends, at = (
+            self._times[[self.first - 1, self.last + 1]],
+            self._times[self.first : self.last + 1],
+        )
         within = [ends[0] + STEP_S, ends[0] + 2 * STEP_S, ends[1] - STEP_S, ends[1] - 2 * STEP_S]
-        told = smoothed_faces(times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], np.append(within, at))
+        told = smoothed_faces(
+            times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], np.append(within, at)
+        )
         values = np.array([_numbers(placed) for placed in told])
         eased = values[4:].copy()
         borders = self.sides[0].placed(self.first - 1), self.sides[1].placed(self.last + 1)
@@ -240,12 +260,21 @@ class Gap:
         placed = self._placed[row - self.first]
         told = {side.identity(now) for side in sides} - {None}
         identity = told.pop() if len(told) == 1 else None
-        face = Face(placed.box, placed.landmarks, max(side.score(now) for side in sides), identity, head=placed.head)
+        face = Face(
+            placed.box,
+            placed.landmarks,
+            max(side.score(now) for side in sides),
+            identity,
+            head=placed.head,
+        )
         if self._sights.redacts:
             margin = MOVING * self._step + _astray(face.width, face.height, min(away))
             return Sight(replace(face, margin=margin))
         # Where a side is no face by itself nothing is painted beyond the border: what the other knows fades in from it.
-        risen = [max(0.0, sureness) + seconds / FADE_S for sureness, seconds in zip(sure, away, strict=True)]
+        risen = [
+            max(0.0, sureness) + seconds / FADE_S
+            for sureness, seconds in zip(sure, away, strict=True)
+        ]
         return Sight(replace(face, opacity=min(1.0, max(sure), *risen)))
 
 
@@ -256,7 +285,13 @@ class Hold:
     """
 
     def __init__(
-        self, candidates: Candidates, run: Run, after: bool, velocity: Vector, frames: tuple[int, int], sights: Sights
+        self,
+        candidates: Candidates,
+        run: Run,
+        after: bool,
+        velocity: Vector,
+        frames: tuple[int, int],
+        sights: Sights,
     ) -> None:
         self._run, self._velocity, self._sights = run, velocity, sights
         self._times = candidates.times
@@ -270,7 +305,8 @@ class Hold:
         own = float(self._run.scores[self._node])
         near = abs(now - end) <= FADE_S + ROUNDING_S
         sureness = max(
-            self._run.likeliness(now) if near else self._run.sureness(now), 1.0 if own >= self._sights.seed else -1.0
+            self._run.likeliness(now) if near else self._run.sureness(now),
+            1.0 if own >= self._sights.seed else -1.0,
         )
         if sureness < 0:
             return None
@@ -280,11 +316,16 @@ class Hold:
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
         score, identity = max(own, self._run.score(now)), self._run.identity(now)
         if self._sights.redacts:
-            face = Face(around(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity)
+            face = Face(
+                around(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity
+            )
             margin = MOVING * self._step + _astray(width, height, abs(now - end))
             return Sight(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
-        return Sight(_moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)), held=True)
+        return Sight(
+            _moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)),
+            held=True,
+        )
 
 
 def _nearness(times: Vector, now: float) -> float:
@@ -295,23 +336,33 @@ def _nearness(times: Vector, now: float) -> float:
     return (SURE_S + ROUNDING_S - away) / FADE_S
 
 
-def _moved(placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float) -> Face:
+def _moved(
+    placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float
+) -> Face:
     """A face moved by some px."""
     x1, y1, x2, y2 = placed.box
-    landmarks = tuple(value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks))
+    landmarks = tuple(
+        value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks)
+    )
     head = placed.head and replace(placed.head, x=placed.head.x + x, y=placed.head.y + y)
     return Face((x1 + x, y1 + y, x2 + x, y2 + y), landmarks, score, identity, opacity, head=head)
 
 
 def _numbers(placed: Placed) -> Vector:
     """Box, landmarks and, where there is one, pose of the head in a row."""
-    return np.array([*placed.box, *placed.landmarks, *(astuple(placed.head) if placed.head else ())])
+    return np.array(
+        [*placed.box, *placed.landmarks, *(astuple(placed.head) if placed.head else ())]
+    )
 
 
 def _placed(numbers: list[float], shape: int) -> Placed:
     """The same the other way; ``shape`` is how many of the numbers box and landmarks have."""
     x1, y1, x2, y2 = numbers[:4]
-    return Placed((x1, y1, x2, y2), tuple(numbers[4:shape]), HeadPose(*numbers[shape:]) if numbers[shape:] else None)
+    return Placed(
+        (x1, y1, x2, y2),
+        tuple(numbers[4:shape]),
+        HeadPose(*numbers[shape:]) if numbers[shape:] else None,
+    )
 
 
 def _astray(width: float, height: float, seconds: float) -> float:

@@ -68,7 +68,9 @@ class Identities:
     Nothing depends on how the job was cut. Two faces a frame take 300 bytes of memory a frame.
     """
 
-    def __init__(self, time_base: Fraction, point: WorkingPoint = HIDING, sure: float = STICKERS.seed) -> None:
+    def __init__(
+        self, time_base: Fraction, point: WorkingPoint = HIDING, sure: float = STICKERS.seed
+    ) -> None:
         """``point`` says what is a face, one that never scores ``sure`` is a doubtful one."""
         self._time_base, self._point, self._sure = time_base, point, sure
         self._parts: list[Candidates] = []
@@ -80,7 +82,9 @@ class Identities:
         """Take the next segment's faces; one without frames stands for a segment that was given up."""
         if not record.frames:
             return
-        border = cut_score(self._last, record.first_signature) if self._last else record.frames[0].cut
+        border = (
+            cut_score(self._last, record.first_signature) if self._last else record.frames[0].cut
+        )
         self._parts.append(Candidates.of([record], self._time_base, self._point.keep))
         self._cuts.append(border >= CUT)
         self._indexes.append(record.index)
@@ -99,8 +103,12 @@ class Identities:
     def _persons(self) -> list[_Chain]:
         """The people in the order of their numbers."""
         links = linked(self._all)
-        found = [_Chain(nodes, float(self._all.scores[nodes].max())) for nodes in chains(links.after)]
-        found = _known_again(self._all, [chain for chain in found if chain.score >= self._point.seed])
+        found = [
+            _Chain(nodes, float(self._all.scores[nodes].max())) for nodes in chains(links.after)
+        ]
+        found = _known_again(
+            self._all, [chain for chain in found if chain.score >= self._point.seed]
+        )
 
         def order(chain: _Chain) -> tuple[bool, int, float, float]:
             first = chain.nodes[0]
@@ -126,7 +134,9 @@ class Identities:
     def _person(self, number: int, chain: _Chain) -> Person:
         everyone, nodes = self._all, chain.nodes
         # A large face is worth a bit of sureness in a portrait.
-        best = nodes[np.argmax(everyone.scores[nodes] ** 2 * np.sqrt(sizes(everyone.shapes[nodes])))]
+        best = nodes[
+            np.argmax(everyone.scores[nodes] ** 2 * np.sqrt(sizes(everyone.shapes[nodes])))
+        ]
         row = int(everyone.row[best])
         x1, y1, x2, y2 = everyone.shapes[best, :4].tolist()
         return Person(
@@ -191,10 +201,15 @@ def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain
     ends = np.array([found[number].nodes[-1] for number in ordered], np.int64)
     starts = sorted(range(len(found)), key=lambda number: found[number].nodes[0])
     begins = np.array([found[number].nodes[0] for number in starts], np.int64)
-    number_of = dict(zip(ends.tolist(), ordered, strict=True)), dict(zip(begins.tolist(), starts, strict=True))
+    number_of = (
+        dict(zip(ends.tolist(), ordered, strict=True)),
+        dict(zip(begins.tolist(), starts, strict=True)),
+    )
     pairs = [
         (number_of[0][one], number_of[1][other])
-        for one, other in zip(*(nodes.tolist() for nodes in gaps(candidates, ends, begins, AWAY_S)), strict=True)
+        for one, other in zip(
+            *(nodes.tolist() for nodes in gaps(candidates, ends, begins, AWAY_S)), strict=True
+        )
     ]
     motions = {
         (number, last): _in_full_sight(candidates, found[number].nodes, last)
@@ -205,17 +220,25 @@ def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain
     cost = np.array([_strangeness(motions[one, 0], motions[other, 1]) for one, other in pairs])
     possible = cost <= 2 * CERTAIN
     ones, others, cost = ones[possible], others[possible], cost[possible]
-    certain = (cost <= CERTAIN) & np.isinf(runner_up(ones, cost)) & np.isinf(runner_up(others, cost))
+    certain = (
+        (cost <= CERTAIN) & np.isinf(runner_up(ones, cost)) & np.isinf(runner_up(others, cost))
+    )
     mine = np.full(len(candidates.row), -1, np.int64)
     for number, chain in enumerate(found):
         mine[chain.nodes] = number
-    bounds = np.array([(chain.nodes[0], chain.nodes[-1]) for chain in found], np.int64).reshape(-1, 2)
+    bounds = np.array([(chain.nodes[0], chain.nodes[-1]) for chain in found], np.int64).reshape(
+        -1, 2
+    )
     joined = {
         one: other
         for one, other in zip(ones[certain].tolist(), others[certain].tolist(), strict=True)
         if _alone(candidates, mine, bounds, found[one], found[other])
     }
-    return [_followed(found, joined, number) for number in range(len(found)) if number not in joined.values()]
+    return [
+        _followed(found, joined, number)
+        for number in range(len(found))
+        if number not in joined.values()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +259,9 @@ def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motio
     """
     edge = nodes[0] if first else nodes[-1]
     times = candidates.times[candidates.row[nodes]]
-    near = nodes[np.abs(times - candidates.times[candidates.row[edge]]) <= FULL_SIGHT_S + ROUNDING_S]
+    near = nodes[
+        np.abs(times - candidates.times[candidates.row[edge]]) <= FULL_SIGHT_S + ROUNDING_S
+    ]
     size = sizes(candidates.shapes[near])
     full = near[size >= FULL_SIGHT * size.max()]
     full = full[:MOTION_OF] if first else full[-MOTION_OF:]
@@ -245,7 +270,9 @@ def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motio
     at = centres(candidates.shapes[full])
     apart, moved = now - now.mean(), at - at.mean(0)
     velocity = apart @ moved / (apart @ apart + MOTION_PRIOR_S2)
-    return _Motion(at.mean(0) + velocity * (seconds - now.mean()), seconds, velocity, float(size.max()))
+    return _Motion(
+        at.mean(0) + velocity * (seconds - now.mean()), seconds, velocity, float(size.max())
+    )
 
 
 def _strangeness(past: _Motion, future: _Motion) -> float:
@@ -258,7 +285,9 @@ def _strangeness(past: _Motion, future: _Motion) -> float:
         return math.inf
     seconds = min(future.seconds - past.seconds, ONWARD_S)
     between = future.at - past.at
-    astray = math.dist(between, past.velocity * seconds) + math.dist(between, future.velocity * seconds)
+    astray = math.dist(between, past.velocity * seconds) + math.dist(
+        between, future.velocity * seconds
+    )
     return astray / (past.size + future.size) + growth
 
 
@@ -271,7 +300,9 @@ def _followed(found: Sequence[_Chain], joined: dict[int, int], number: int) -> _
     return _Chain(np.concatenate([part.nodes for part in parts]), max(part.score for part in parts))
 
 
-def _alone(candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain, future: _Chain) -> bool:
+def _alone(
+    candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain, future: _Chain
+) -> bool:
     """Whether nobody else can be meant: of all who were near where someone was last and is first again, from the one
     moment to the other. Who was seen before and after it all is not the one who was away.
 
@@ -282,7 +313,9 @@ def _alone(candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain,
     shapes, whose = candidates.shapes[low:high], mine[low:high]
     strangers = (whose >= 0) & (whose != mine[one]) & (whose != mine[other])
     strangers &= ~((bounds[whose, 0] < low) & (bounds[whose, 1] >= high))
-    size = max(sizes(candidates.shapes[[*past.nodes[-MOTION_OF:], *future.nodes[:MOTION_OF]]]).tolist())
+    size = max(
+        sizes(candidates.shapes[[*past.nodes[-MOTION_OF:], *future.nodes[:MOTION_OF]]]).tolist()
+    )
     strangers &= np.abs(np.log(sizes(shapes) / size)) <= LIKE
     for place in centres(candidates.shapes[[one, other]]):
         if (strangers & (np.hypot(*(centres(shapes) - place).T) < OTHERS * size)).any():

@@ -81,10 +81,17 @@ def smoothed(
     noise = np.full_like(values, 1e-9) if noise is None else noise
     groups = np.zeros(values.shape[1], np.intp) if groups is None else groups
     detections = _Detections(
-        times, values, weights * _trust(times, values / noise), noise, _differences(times, values), groups
+        times,
+        values,
+        weights * _trust(times, values / noise),
+        noise,
+        _differences(times, values),
+        groups,
     )
     at = np.clip(at, times[0], times[-1])
-    parts = [_smoothed(detections, at[start : start + AT_ONCE]) for start in range(0, len(at), AT_ONCE)]
+    parts = [
+        _smoothed(detections, at[start : start + AT_ONCE]) for start in range(0, len(at), AT_ONCE)
+    ]
     return np.concatenate(parts) if parts else np.zeros((0, values.shape[1]))
 
 
@@ -105,7 +112,9 @@ def _smoothed(detections: _Detections, at: Floats) -> Floats:
     closest = np.minimum(since, until)
     longest = np.maximum(LONGEST_S, 2 * closest)
     rows, offsets = _windows(detections.times, at, longest)
-    nearest = detections.values[np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)]
+    nearest = detections.values[
+        np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)
+    ]
     weights, values = detections.weights[rows], detections.values[rows] - nearest
     variance = _variance(detections, rows, weights * _tricube(offsets / longest[:, None]))
     result = np.zeros((len(at), values.shape[2]))
@@ -116,9 +125,13 @@ def _smoothed(detections: _Detections, at: Floats) -> Floats:
         result += share * (estimate - result)
     result += nearest[:, 0]
     first, last = BRIDGED_S
-    bridged = _rising((np.maximum(since, until) - first) / (last - first)) * _rising(closest / EXTRAPOLATED_S)
+    bridged = _rising((np.maximum(since, until) - first) / (last - first)) * _rising(
+        closest / EXTRAPOLATED_S
+    )
     wide = np.flatnonzero(bridged)
-    result[wide] += bridged[wide, None] * (_bridge(detections, at[wide], since[wide], until[wide]) - result[wide])
+    result[wide] += bridged[wide, None] * (
+        _bridge(detections, at[wide], since[wide], until[wide]) - result[wide]
+    )
     return result
 
 
@@ -128,7 +141,9 @@ def _bridge(detections: _Detections, at: Floats, since: Floats, until: Floats) -
     for end, side in ((at - since, -1), (at + until, 1)):
         rows, offsets = _windows(detections.times, end, np.full(len(end), BEYOND_GAP_S))
         weights = detections.weights[rows] * (side * offsets > -ROUNDING_S)
-        nearest = detections.values[np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)]
+        nearest = detections.values[
+            np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)
+        ]
         estimate, _ = _fit(1, offsets / BEYOND_GAP_S, weights, detections.values[rows] - nearest)
         ends.append(estimate + nearest[:, 0])
     along = (since / (since + until))[:, None]
@@ -144,10 +159,17 @@ def _fit(order: int, offsets: Floats, weights: Floats, values: Floats) -> tuple[
     powers = np.where(np.isfinite(offsets), offsets, 0.0)[..., None] ** np.arange(order + 1)
     weighed = (powers * weights[..., None]).transpose(0, 2, 1)
     total = weights.sum(axis=1)
-    moments, sums, squared = weighed @ powers, weighed @ values, weighed @ weighed.transpose(0, 2, 1)
+    moments, sums, squared = (
+        weighed @ powers,
+        weighed @ values,
+        weighed @ weighed.transpose(0, 2, 1),
+    )
     held = moments + np.diag(RIDGE[: order + 1]) * total[:, None, None]
     solved = np.linalg.solve(held, np.concatenate([sums, squared], axis=2))
-    coefficients, taken = solved[..., : values.shape[2]], np.trace(solved[..., values.shape[2] :], axis1=1, axis2=2)
+    coefficients, taken = (
+        solved[..., : values.shape[2]],
+        np.trace(solved[..., values.shape[2] :], axis1=1, axis2=2),
+    )
     squares = (weights[:, None] @ values**2)[:, 0]
     squares += (coefficients * (moments @ coefficients - 2 * sums)).sum(axis=1)
     # Noise alone leaves over as much as the weights are, less what the fit takes up.
@@ -169,7 +191,9 @@ def _variance(detections: _Detections, rows: npt.NDArray[np.intp], weights: Floa
     counts = weights[..., None] * known
     roots = (counts * np.sqrt(np.abs(np.where(known, differences, 0.0)))).sum(axis=1)
     deviation = (roots / np.maximum(counts.sum(axis=1), 1e-12)) ** 2 / MEAN_ROOT
-    floor = np.einsum("mw,mwk->mk", weights, detections.noise[rows] ** 2) / weights.sum(axis=1)[:, None]
+    floor = (
+        np.einsum("mw,mwk->mk", weights, detections.noise[rows] ** 2) / weights.sum(axis=1)[:, None]
+    )
     return np.asarray(deviation**2 + floor)
 
 
@@ -182,7 +206,9 @@ def _differences(times: Floats, values: Floats) -> Floats:
     apart = points[:, :, None] - points[:, None] + np.eye(5)
     factors = 1 / apart.prod(axis=2)
     factors /= np.linalg.norm(factors, axis=1)[:, None]
-    differences[middle] = np.einsum("np,npk->nk", factors, values[middle[:, None] + np.arange(-2, 3)])
+    differences[middle] = np.einsum(
+        "np,npk->nk", factors, values[middle[:, None] + np.arange(-2, 3)]
+    )
     return differences
 
 
@@ -251,7 +277,9 @@ it is not to be followed. Found on clips of known motion, as where stickers stra
 SLOW_ERRORS_DEGREES = 1.5
 
 
-def smoothed_faces(times: Floats, boxes: Floats, landmarks: Floats, weights: Floats, at: Floats) -> list[Placed]:
+def smoothed_faces(
+    times: Floats, boxes: Floats, landmarks: Floats, weights: Floats, at: Floats
+) -> list[Placed]:
     """A track's boxes, landmarks and head poses smoothed together; see `smoothed`.
 
     Poses are told from each detection and then smoothed: a head's angles move less than its place, so they can be held
@@ -269,7 +297,9 @@ def smoothed_faces(times: Floats, boxes: Floats, landmarks: Floats, weights: Flo
     centre, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
     if not landmarks.shape[1]:
         noise = np.repeat(SLOW_ERRORS * unit, 4, axis=1)
-        columns = smoothed(times, np.hstack([centre, sides]), weights, at, noise, np.array([0, 0, 1, 1]))
+        columns = smoothed(
+            times, np.hstack([centre, sides]), weights, at, noise, np.array([0, 0, 1, 1])
+        )
         return [Placed(_box(row), (), None) for row in columns.tolist()]
     heads = head_poses(boxes, landmarks)
     place, size, angles, roll = heads[:, :2], heads[:, 2:3], heads[:, 3:5], np.radians(heads[:, 5:])
@@ -282,7 +312,8 @@ def smoothed_faces(times: Floats, boxes: Floats, landmarks: Floats, weights: Flo
     columns = smoothed(times, values, weights, at, noise, groups)
     columns[:, 10:] += np.tile(columns[:, 2:4], 5)
     return [
-        Placed(_box([*row[:2], *row[4:6]]), tuple(row[10:]), _head(*row[2:4], *row[6:10])) for row in columns.tolist()
+        Placed(_box([*row[:2], *row[4:6]]), tuple(row[10:]), _head(*row[2:4], *row[6:10]))
+        for row in columns.tolist()
     ]
 
 
@@ -292,4 +323,6 @@ def _box(row: list[float]) -> tuple[float, float, float, float]:
 
 
 def _head(x: float, y: float, along: float, aside: float, yaw: float, pitch: float) -> HeadPose:
-    return HeadPose(x, y, math.hypot(along, aside), yaw, pitch, math.degrees(math.atan2(aside, along)))
+    return HeadPose(
+        x, y, math.hypot(along, aside), yaw, pitch, math.degrees(math.atan2(aside, along))
+    )

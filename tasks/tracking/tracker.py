@@ -81,7 +81,9 @@ class Tracks:
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
         self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
         hold_s = min(point.hold_s, LONGEST_HOLD_S)
-        for span in spans(candidates, Sights(point.seed, point.redacts, hold_s, identity_of, point.company)):
+        for span in spans(
+            candidates, Sights(point.seed, point.redacts, hold_s, identity_of, point.company)
+        ):
             for row in range(span.first, span.last + 1):
                 self._spans[row].append(span)
 
@@ -106,7 +108,9 @@ def _one_a_head(sights: list[Sight]) -> list[Face]:
     for face in sorted((sight.face for sight in sights), key=lambda face: (-face.score, face.box)):
         opacity = face.opacity
         for other in kept:
-            on_one_head = min(1.0, max(0.0, (_shared(face.box, other.box) - first) / (last - first)))
+            on_one_head = min(
+                1.0, max(0.0, (_shared(face.box, other.box) - first) / (last - first))
+            )
             opacity *= 1 - on_one_head * other.opacity
         if opacity > 0:
             kept.append(replace(face, opacity=opacity))
@@ -119,13 +123,20 @@ def _without_doubles(sights: list[Sight]) -> list[Face]:
     return seen + [
         sight.face
         for sight in sights
-        if sight.held and not any(_covers(other, sight.face) for other in seen if other.identity == sight.face.identity)
+        if sight.held
+        and not any(
+            _covers(other, sight.face) for other in seen if other.identity == sight.face.identity
+        )
     ]
 
 
 def _covers(face: Face, other: Face) -> bool:
     """Whether a box with its margin lies within another with its own."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = face.box, other.box, face.margin - other.margin
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = (
+        face.box,
+        other.box,
+        face.margin - other.margin,
+    )
     return ax1 - more <= bx1 and ay1 - more <= by1 and ax2 + more >= bx2 and ay2 + more >= by2
 
 
@@ -142,7 +153,13 @@ def faces_of_image(record: Faces, redacts: bool, card: DetectorCard | None) -> l
     lowest, company = thresholds_for(redacts, card).for_still, working_point(redacts, card).company
     found = []
     for frame in record.frames:
-        accompanied = company is not None and any(face.score >= company.sure for face in frame.faces)
+        accompanied = company is not None and any(
+            face.score >= company.sure for face in frame.faces
+        )
         least = min(lowest, company.seed) if company is not None and accompanied else lowest
-        found += [Face(face.box, face.landmarks, face.score) for face in frame.faces if face.score >= least]
+        found += [
+            Face(face.box, face.landmarks, face.score)
+            for face in frame.faces
+            if face.score >= least
+        ]
     return found

@@ -36,7 +36,11 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
         for after, gap in ((False, gap_before.get(run)), (True, gap_after.get(run))):
             first, last = _held(candidates, run, after, gap, sights)
             if first <= last:
-                velocity = links.past.velocity[run.nodes[-1]] if after else links.future.velocity[run.nodes[0]]
+                velocity = (
+                    links.past.velocity[run.nodes[-1]]
+                    if after
+                    else links.future.velocity[run.nodes[0]]
+                )
                 yield Hold(candidates, run, after, velocity, (first, last), sights)
 
 
@@ -57,7 +61,10 @@ def _share_sureness(candidates: Candidates, runs: list[Run], links: Links) -> No
         later[one].append(other)
     # Runs stand in the order of their beginnings: each comes after all those before it.
     numbers = range(len(runs))
-    from_before, from_after = _passed_on(runs, numbers, earlier), _passed_on(runs, reversed(numbers), later)
+    from_before, from_after = (
+        _passed_on(runs, numbers, earlier),
+        _passed_on(runs, reversed(numbers), later),
+    )
     for number, run in enumerate(runs):
         run.sure = np.union1d(from_before[number], from_after[number])
 
@@ -67,9 +74,13 @@ def _passed_on(runs: list[Run], order: Iterable[int], neighbours: list[list[int]
     sure = [run.sure for run in runs]
     for number in order:
         if neighbours[number]:
-            times = np.unique(np.concatenate([sure[number], *(sure[one] for one in neighbours[number])]))
+            times = np.unique(
+                np.concatenate([sure[number], *(sure[one] for one in neighbours[number])])
+            )
             # The gaps and holds beside a run ask for what lies within SURE_S of them.
-            first, last = runs[number].times[[0, -1]] + np.array([-1, 1]) * (SURE_S + GAP_S + ROUNDING_S)
+            first, last = runs[number].times[[0, -1]] + np.array([-1, 1]) * (
+                SURE_S + GAP_S + ROUNDING_S
+            )
             sure[number] = times[(first <= times) & (times <= last)]
     return sure
 
@@ -81,7 +92,10 @@ def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights)
         end = int(run.nodes[-1])
         begin = int(links.after[end])
         if begin >= 0:
-            nodes = [*_beside(candidates, end, earlier)[::-1], *_beside(candidates, begin, links.near)]
+            nodes = [
+                *_beside(candidates, end, earlier)[::-1],
+                *_beside(candidates, begin, links.near),
+            ]
             velocities = np.stack([links.past.velocity[end], links.future.velocity[begin]])
             yield Gap(candidates, (run, by_first[begin]), np.array(nodes), velocities, sights)
 
@@ -101,12 +115,16 @@ def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
     """A detection at the border of a gap and those up to `BESIDE_S` away from the gap that are surely of the same."""
     now = candidates.times[candidates.row]
     found = [node]
-    while (on := int(towards[found[-1]])) >= 0 and abs(now[on] - now[node]) <= BESIDE_S + ROUNDING_S:
+    while (on := int(towards[found[-1]])) >= 0 and abs(
+        now[on] - now[node]
+    ) <= BESIDE_S + ROUNDING_S:
         found.append(on)
     return found
 
 
-def _held(candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights: Sights) -> tuple[int, int]:
+def _held(
+    candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights: Sights
+) -> tuple[int, int]:
     """The first and last frame in which a run is held on to, but for those of a gap; none if these cross.
 
     What hides is held past cuts too, because a flash of light looks like one, and a frame at least where one comes

@@ -43,7 +43,9 @@ class Canvas:
         y, u, v = planes_of(frame)
         samples = Samples(y, u, v, None, upright.bits, *upright.shifts, self._full_range)
         if self._direct:
-            paint(Planes(y, u, v, *upright.shifts, full_range=self._full_range, matrix=upright.matrix))
+            paint(
+                Planes(y, u, v, *upright.shifts, full_range=self._full_range, matrix=upright.matrix)
+            )
             return
         shown = self._shown(samples)
         planes = Planes(
@@ -55,9 +57,15 @@ class Canvas:
             matrix="bt709" if self._hdr else upright.matrix,
             remaining=(_full(y), _full(u), _full(v)),
         )
-        blocks = [planes.block(region.x1, region.y1, region.x2, region.y2) for region in paint(planes)]
+        blocks = [
+            planes.block(region.x1, region.y1, region.x2, region.y2) for region in paint(planes)
+        ]
         # All before any is written: regions may overlap.
-        done = [(block, self._brought_back(samples, shown, planes, block)) for block in blocks if block is not None]
+        done = [
+            (block, self._brought_back(samples, shown, planes, block))
+            for block in blocks
+            if block is not None
+        ]
         for block, written in done:
             for target, plane in zip(_under(samples, block), written, strict=True):
                 target[...] = plane
@@ -81,7 +89,9 @@ class Canvas:
             return in_sdr(samples, self._upright.colour, self._upright.light)
         return samples.with_bits(8)
 
-    def _as_source(self, planes: tuple[AnyPlane, AnyPlane, AnyPlane]) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
+    def _as_source(
+        self, planes: tuple[AnyPlane, AnyPlane, AnyPlane]
+    ) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
         """From 8-bit SDR."""
         upright = self._upright
         samples = Samples(*planes, None, 8, *upright.shifts, self._full_range)
@@ -91,7 +101,9 @@ class Canvas:
             samples = samples.with_bits(upright.bits)
         return samples.y, samples.u, samples.v
 
-    def _brought_back(self, samples: Samples, shown: Samples, planes: Planes, block: Region) -> list[AnyPlane]:
+    def _brought_back(
+        self, samples: Samples, shown: Samples, planes: Planes, block: Region
+    ) -> list[AnyPlane]:
         """What the frame holds under a block once it is painted."""
         assert planes.remaining is not None
         painted = self._as_source(_under(planes, block))
@@ -99,7 +111,9 @@ class Canvas:
         left = _under(Planes(*planes.remaining, *self._upright.shifts), block)
         most = (1 << self._upright.bits) - 1
         written = []
-        for source, before, after, share in zip(_under(samples, block), paint_failed, painted, left, strict=True):
+        for source, before, after, share in zip(
+            _under(samples, block), paint_failed, painted, left, strict=True
+        ):
             kept = (source.astype(np.float32) - before) * (share * np.float32(1 / 255))
             mixed = np.rint(np.clip(after + kept, 0, most)).astype(source.dtype)
             written.append(np.where(share == 255, source, mixed))

@@ -54,7 +54,9 @@ class DecodeReport:
             said.append(f"{_frames(len(self.lost))} could not be decoded, at {where}{why}")
         if self.damaged:
             where = _spans(video, origin, times, self.damaged)
-            said.append(f"{_frames(len(self.damaged))} damaged, parts of them made up by the decoder, at {where}")
+            said.append(
+                f"{_frames(len(self.damaged))} damaged, parts of them made up by the decoder, at {where}"
+            )
         return said
 
 
@@ -143,7 +145,9 @@ class RunDecoder:
     def fits(self, video: VideoStream, run: Sequence[Segment], threads: int) -> bool:
         """Whether it can go on to the last segment: it was fed the beginning of just this run, and no more."""
         count = len(self._fed)
-        if count >= len(run) or (self._complete_from is not None and self._complete_from > run[-1].start):
+        if count >= len(run) or (
+            self._complete_from is not None and self._complete_from > run[-1].start
+        ):
             return False
         fed, begun = [_told(segment) for segment in run[:count]], _told(run[count])
         fits = (self._video, self._threads, self._fed) == (video, threads, fed)
@@ -184,7 +188,9 @@ class RunDecoder:
             self._complete_from = target.end
             _kept.keep(self)
 
-    def _sorted_out(self, frames: Iterable[av.VideoFrame], target: Segment) -> Iterator[av.VideoFrame]:
+    def _sorted_out(
+        self, frames: Iterable[av.VideoFrame], target: Segment
+    ) -> Iterator[av.VideoFrame]:
         """The frames of the window; later ones wait for theirs."""
         for frame in frames:
             if frame.pts is not None and frame.pts >= target.end:
@@ -194,7 +200,11 @@ class RunDecoder:
 
     def _feed(self, description: Packet, data: bytes) -> list[av.VideoFrame]:
         packet = packet_of(data[: description.size], _side_data(description, data))
-        packet.pts, packet.dts, packet.time_base = description.pts, description.dts, self._video.time_base
+        packet.pts, packet.dts, packet.time_base = (
+            description.pts,
+            description.dts,
+            self._video.time_base,
+        )
         packet.duration = description.duration
         packet.is_keyframe = description.keyframe
         try:
@@ -235,7 +245,9 @@ class _KeptDecoders:
 _kept = _KeptDecoders()
 
 
-def _pieces(packets: Sequence[Packet], bins: Bins, number: int, skip: int) -> Iterator[tuple[Packet, bytes]]:
+def _pieces(
+    packets: Sequence[Packet], bins: Bins, number: int, skip: int
+) -> Iterator[tuple[Packet, bytes]]:
     """Each packet but the first few, with its bytes and those of its side data."""
     if skip >= len(packets):
         return
@@ -269,8 +281,13 @@ def _spans(video: VideoStream, origin: int, times: Sequence[int], chosen: Sequen
             spans[-1].append(pts)
         else:
             spans.append([pts])
-    seconds = [[f"{float((pts - origin) * video.time_base):.3f}" for pts in (span[0], span[-1])] for span in spans]
-    return ", ".join(first if first == last else f"{first}-{last}" for first, last in seconds) + " s"
+    seconds = [
+        [f"{float((pts - origin) * video.time_base):.3f}" for pts in (span[0], span[-1])]
+        for span in spans
+    ]
+    return (
+        ", ".join(first if first == last else f"{first}-{last}" for first, last in seconds) + " s"
+    )
 
 
 def _frames(count: int) -> str:

@@ -27,7 +27,9 @@ def deinterlaced(
         if running is not None and not running.takes(frame):
             yield from running.finish()
             running = None
-        if running is None and not (frame.interlaced_frame and frame.height >= _LEAST_PX <= frame.width):
+        if running is None and not (
+            frame.interlaced_frame and frame.height >= _LEAST_PX <= frame.width
+        ):
             yield frame
             continue
         if running is None:
@@ -49,7 +51,9 @@ class _Deinterlacer:
         self._kind = _kind(first)
         self._graph = av.filter.Graph()
         self._graph.threads = 1
-        source = self._graph.add_buffer(width=first.width, height=first.height, format=first.format, time_base=_TICK)
+        source = self._graph.add_buffer(
+            width=first.width, height=first.height, format=first.format, time_base=_TICK
+        )
         bwdif = self._graph.add("bwdif", "mode=send_frame:parity=auto:deint=interlaced")
         sink = self._graph.add("buffersink")
         source.link_to(bwdif)

@@ -104,7 +104,10 @@ class SegmentEncoder:
             self._buffer,
             "w",
             format="mp4",
-            options={"movflags": "cmaf+frag_keyframe", "video_track_timescale": str(self._timescale)},
+            options={
+                "movflags": "cmaf+frag_keyframe",
+                "video_track_timescale": str(self._timescale),
+            },
         )
         try:
             with _mapped():
@@ -119,7 +122,10 @@ class SegmentEncoder:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._container.close()
 
@@ -133,7 +139,9 @@ class SegmentEncoder:
         self._times.append(pts)
         with _mapped():
             if frame.format.name != self._format:
-                frame = frame.reformat(format=self._format, src_color_range=self._range, dst_color_range=self._range)
+                frame = frame.reformat(
+                    format=self._format, src_color_range=self._range, dst_color_range=self._range
+                )
             frame.pts = (pts - self._times[0]) * self._ticks
             frame.time_base = Fraction(1, self._timescale)
             frame.pict_type = PictureType.I if self._is_keyframe(pts) else PictureType.NONE
@@ -149,7 +157,9 @@ class SegmentEncoder:
                 self._mux_next(self._end)
             self._container.close()
         if self._muxed != len(self._times):
-            raise JobError(f"{self._encoder.name} made {self._muxed} pictures of {len(self._times)} frames")
+            raise JobError(
+                f"{self._encoder.name} made {self._muxed} pictures of {len(self._times)} frames"
+            )
         first = (self._times[0] - self._origin) * self._ticks
         data = add_light(shift_tfdt(self._buffer.getvalue(), first), self._spec.light)
         init_bytes = init_length(data)
@@ -181,7 +191,10 @@ class SegmentEncoder:
 
     def _mux_next(self, until: int) -> None:
         packet = self._packets.popleft()
-        if self._muxed == len(self._times) or packet.pts != (self._times[self._muxed] - self._times[0]) * self._ticks:
+        if (
+            self._muxed == len(self._times)
+            or packet.pts != (self._times[self._muxed] - self._times[0]) * self._ticks
+        ):
             raise JobError(
                 f"{self._encoder.name} gives pictures out of order: paint the job again with another encoder"
             )
@@ -204,5 +217,7 @@ class SegmentEncoder:
         context.color_primaries, context.color_trc = spec.colour.primaries, spec.colour.transfer
         context.colorspace, context.color_range = spec.colour.matrix, spec.colour.range
         context.thread_count = spec.threads
-        context.options = encoder_options(Wish(spec.profile, spec.threads, spec.full_range, spec.light))
+        context.options = encoder_options(
+            Wish(spec.profile, spec.threads, spec.full_range, spec.light)
+        )
         return stream

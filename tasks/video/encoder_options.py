@@ -98,7 +98,11 @@ def _x264(wish: Wish) -> dict[str, str]:
 
 def _x265(wish: Wish) -> dict[str, str]:
     # At the same CRF its pictures are some 2 dB worse than x264's, of a third of the size.
-    options = {"preset": wish.profile.preset, "crf": _crf(wish, wish.profile.crf - 4), "forced-idr": 1}
+    options = {
+        "preset": wish.profile.preset,
+        "crf": _crf(wish, wish.profile.crf - 4),
+        "forced-idr": 1,
+    }
     parameters = {
         "log-level": "error",
         # With one thread or none x265 gives up its wavefronts, which the parameter sets say.
@@ -138,14 +142,22 @@ def _nvenc(wish: Wish) -> dict[str, str]:
     step = max(1, min(7, PRESETS.index(wish.profile.preset)))
     scale = 63 / 51 if ENCODERS[wish.profile.encoder].codec == "AV1" else 1
     return _common(
-        **{"preset": f"p{step}", "rc": "vbr", "cq": round(wish.profile.crf * scale), "b": 0, "forced-idr": 1}
+        **{
+            "preset": f"p{step}",
+            "rc": "vbr",
+            "cq": round(wish.profile.crf * scale),
+            "b": 0,
+            "forced-idr": 1,
+        }
     )
 
 
 def _videotoolbox(wish: Wish) -> dict[str, str]:
     # From 1 to 100, higher is better.
     quality = max(1, min(100, 100 - 2 * wish.profile.crf))
-    return _common(**{"flags": "+cgop+qscale", "global_quality": quality * QP_TO_LAMBDA, "allow_sw": 0})
+    return _common(
+        **{"flags": "+cgop+qscale", "global_quality": quality * QP_TO_LAMBDA, "allow_sw": 0}
+    )
 
 
 _OPTIONS: dict[EncoderName, Callable[[Wish], dict[str, str]]] = {
@@ -168,7 +180,9 @@ def frames_as(encoder: Encoder, pixel_format: str) -> str:
     """
     held = encoder.formats.get(pixel_format.replace("yuvj", "yuv"))
     if held is None:
-        raise JobError(f"{encoder.name} cannot hold {pixel_format}: paint the job again with another encoder")
+        raise JobError(
+            f"{encoder.name} cannot hold {pixel_format}: paint the job again with another encoder"
+        )
     return held
 
 
@@ -203,7 +217,11 @@ def encoders_here() -> tuple[str, ...]:
         return tuple(software)
     script = "import sys; from tasks.video.encoder_options import is_here; print(*filter(is_here, sys.argv[1:]))"
     asked = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", script, *hardware], capture_output=True, text=True, timeout=HARDWARE_S, check=False
+        [sys.executable, "-c", script, *hardware],
+        capture_output=True,
+        text=True,
+        timeout=HARDWARE_S,
+        check=False,
     )
     return (*software, *asked.stdout.split())
 
@@ -223,7 +241,9 @@ def require_encoder(name: str) -> None:
     """Raise `EncoderMissing` if this machine lacks the encoder."""
     if not is_here(name):
         needs = ENCODERS[name].needs
-        raise EncoderMissing(name, f"which needs {needs}" if needs else "which its FFmpeg is built without")
+        raise EncoderMissing(
+            name, f"which needs {needs}" if needs else "which its FFmpeg is built without"
+        )
 
 
 def _pairs(option: str, parameters: Mapping[str, object]) -> dict[str, str]:
@@ -234,19 +254,27 @@ def _pairs(option: str, parameters: Mapping[str, object]) -> dict[str, str]:
 
 def _in_steps(light: LightLevels) -> str:
     """SMPTE ST 2086 as x264 and x265 take it: chromaticities in 0.00002, luminances in 0.0001 cd/m2."""
-    return _mastering(light, lambda share: str(round(share * 50_000)), lambda level: str(round(level * 10_000)))
+    return _mastering(
+        light, lambda share: str(round(share * 50_000)), lambda level: str(round(level * 10_000))
+    )
 
 
 def _in_shares(light: LightLevels) -> str:
     return _mastering(light, lambda share: f"{share:.5f}", lambda level: f"{level:.4f}")
 
 
-def _mastering(light: LightLevels, share: Callable[[float], str], level: Callable[[float], str]) -> str:
+def _mastering(
+    light: LightLevels, share: Callable[[float], str], level: Callable[[float], str]
+) -> str:
     if len(light.primaries) != 8 or not light.max_luminance:
         return ""
-    red, green, blue, white = (f"({share(x)},{share(y)})" for x, y in zip(*[iter(light.primaries)] * 2, strict=True))
+    red, green, blue, white = (
+        f"({share(x)},{share(y)})" for x, y in zip(*[iter(light.primaries)] * 2, strict=True)
+    )
     return f"G{green}B{blue}R{red}WP{white}L({level(light.max_luminance)},{level(light.min_luminance)})"
 
 
 def _content(light: LightLevels) -> str:
-    return f"{light.max_content},{light.max_average}" if light.max_content or light.max_average else ""
+    return (
+        f"{light.max_content},{light.max_average}" if light.max_content or light.max_average else ""
+    )

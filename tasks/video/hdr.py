@@ -96,7 +96,11 @@ def tone_curve(peak: float) -> Callable[[Floats], Floats]:
             return np.minimum(light, 1.0)
         signal = np.minimum(pq_signal(light * WHITE) / top, 1.0)
         t = np.maximum(signal - knee, 0) / (1 - knee)
-        spline = (2 * t**3 - 3 * t**2 + 1) * knee + (t**3 - 2 * t**2 + t) * (1 - knee) + (3 * t**2 - 2 * t**3) * white
+        spline = (
+            (2 * t**3 - 3 * t**2 + 1) * knee
+            + (t**3 - 2 * t**2 + t) * (1 - knee)
+            + (3 * t**2 - 2 * t**3) * white
+        )
         return np.where(signal < knee, light, pq_light(spline * top) / WHITE)
 
     return shown
@@ -110,7 +114,9 @@ def drawn_in(saturation: Floats, primaries: int) -> Floats:
     power, room = 1.2, 1 - GAMUT_KNEE
     scale = (widest - GAMUT_KNEE) / (((widest - GAMUT_KNEE) / room) ** power - 1) ** (1 / power)
     over = np.maximum(saturation - GAMUT_KNEE, 0)
-    drawn: Floats = np.minimum(saturation, GAMUT_KNEE) + over / (1 + (over / scale) ** power) ** (1 / power)
+    drawn: Floats = np.minimum(saturation, GAMUT_KNEE) + over / (1 + (over / scale) ** power) ** (
+        1 / power
+    )
     return drawn
 
 
@@ -135,7 +141,9 @@ def _ratio(saturation: Floats) -> Floats:
 def pq_light(signal: Floats) -> Floats:
     """The EOTF of SMPTE ST 2084: from a signal of 0 to 1 to cd/m2."""
     root = np.maximum(signal, 0) ** (32 / 2523)
-    light: Floats = 10_000 * (np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)) ** (8192 / 1305)
+    light: Floats = 10_000 * (
+        np.maximum(root - 107 / 128, 0) / (2413 / 128 - 2392 / 128 * root)
+    ) ** (8192 / 1305)
     return light
 
 
@@ -157,7 +165,9 @@ def hlg_scene(signal: Floats) -> Floats:
 
 def hlg_signal(scene: Floats) -> Floats:
     """The OETF of HLG (BT.2100), the inverse of `hlg_scene`."""
-    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), _A * np.log(np.maximum(12 * scene - _B, 1e-9)) + _C)
+    return np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), _A * np.log(np.maximum(12 * scene - _B, 1e-9)) + _C
+    )
 
 
 def _hdr_light(rgb: Floats, colour: Colour) -> Floats:
@@ -210,7 +220,9 @@ def _to_xyz(primaries: int) -> Floats:
 def _widest(primaries: int) -> float:
     """The largest saturation, as `to_sdr` reckons it, of the edges of a gamut."""
     share = np.linspace(0, 1, 65)[:, None]
-    corners = np.array([[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], float)
+    corners = np.array(
+        [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], float
+    )
     edges = np.vstack([a * (1 - share) + b * share for a, b in pairwise(corners)])
     light = edges @ _between(primaries, 1).T
     return float(_saturation(light / light.max(axis=1, keepdims=True)).max())

@@ -44,7 +44,9 @@ class Upright:
         self.tone_mapped = self.hdr and not self._keep
         self.colour = Colour(BT709, BT709, BT709, LIMITED) if self.tone_mapped else self.source
         full = self.colour.range == FULL
-        self.format = kept_format(video.pixel_format or "yuv420p") if self._keep else f"yuv{'j' * full}420p"
+        self.format = (
+            kept_format(video.pixel_format or "yuv420p") if self._keep else f"yuv{'j' * full}420p"
+        )
         match = PLANAR.fullmatch(self.format)
         assert match is not None
         self.bits, self.shifts = int(match[3] or 8), SHIFTS[match[2]]
@@ -65,7 +67,11 @@ class Upright:
         samples = shown_samples(frame, video, self._note)
         samples = (self._kept if self._keep else self._plain)(samples, frame.format.name)
         if self.size != video.upright_size:
-            self._note("odd sides padded by one line: {}x{} made {}x{}".format(*video.upright_size, *self.size))
+            self._note(
+                "odd sides padded by one line: {}x{} made {}x{}".format(
+                    *video.upright_size, *self.size
+                )
+            )
         made = samples.to_frame(self.format, *self.size)
         made.pts = frame.pts
         made.colorspace, made.color_range = self.colour.matrix, self.colour.range
@@ -81,7 +87,9 @@ class Upright:
         elif name != self.format:
             self._note(f"{name} converted to 8-bit 4:2:0{', BT.709' if _is_rgb(name) else ''}")
         samples = samples.with_chroma(1, 1)
-        samples = in_sdr(samples, self.source, self.light) if self.tone_mapped else samples.with_bits(8)
+        samples = (
+            in_sdr(samples, self.source, self.light) if self.tone_mapped else samples.with_bits(8)
+        )
         return samples.turned(self._video.rotation, self._video.mirrored)
 
     def _kept(self, samples: Samples, name: str) -> Samples:
@@ -106,7 +114,9 @@ def source_colour(video: VideoStream) -> Colour:
     return replace(video.colour, matrix=matrix, range=FULL if full else video.colour.range)
 
 
-def shown_samples(frame: av.VideoFrame, video: VideoStream, note: Callable[[str], None] = lambda _: None) -> Samples:
+def shown_samples(
+    frame: av.VideoFrame, video: VideoStream, note: Callable[[str], None] = lambda _: None
+) -> Samples:
     """The samples of a decoded frame as the stream is shown before it is turned: on black, and of the stream's size.
 
     A frame of another size is scaled to fit into it, its aspect kept, in the middle of black: nobody's face is
@@ -119,7 +129,9 @@ def shown_samples(frame: av.VideoFrame, video: VideoStream, note: Callable[[str]
     width, height = video.width, video.height
     if (frame.width, frame.height) != (width, height):
         note(f"frames of {frame.width}x{frame.height} scaled to {width}x{height}")
-        samples = samples.scaled(*fitting(frame.width, frame.height, width, height)).amid_black(width, height)
+        samples = samples.scaled(*fitting(frame.width, frame.height, width, height)).amid_black(
+            width, height
+        )
     return samples
 
 
@@ -143,4 +155,8 @@ def _is_rgb(pixel_format: str) -> bool:
     if not pixel_format:
         return False
     found = av.VideoFormat(pixel_format)
-    return found.is_rgb or found.has_palette or (len(found.components) == 2 and found.components[1].is_alpha)
+    return (
+        found.is_rgb
+        or found.has_palette
+        or (len(found.components) == 2 and found.components[1].is_alpha)
+    )

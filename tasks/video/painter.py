@@ -18,7 +18,12 @@ def sound(record: Faces) -> Faces:
     """A record in which frames with faces whose coordinates are no numbers count as failed."""
     frames = tuple(
         frame
-        if all(map(math.isfinite, (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks))))
+        if all(
+            map(
+                math.isfinite,
+                (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks)),
+            )
+        )
         else replace(frame, status="failed")
         for frame in record.frames
     )
@@ -69,7 +74,9 @@ class FramePainter:
         """Why nobody knows where the faces of a frame are; empty if somebody does."""
         if pts in self.damaged:
             return "parts are made up by the decoder"
-        return "" if pts in self.known and all(map(is_somewhere, faces)) else "its faces are not known"
+        return (
+            "" if pts in self.known and all(map(is_somewhere, faces)) else "its faces are not known"
+        )
 
     def _paint(self, frame: av.VideoFrame, faces: Sequence[Face], time_s: float) -> None:
         if self.painter.touches(faces):

@@ -11,7 +11,8 @@ def strip_side_data(frame: av.VideoFrame) -> av.VideoFrame:
     bare = av.VideoFrame(frame.width, frame.height, frame.format.name)
     for source, target in zip(frame.planes, bare.planes, strict=True):
         before, after = (
-            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size) for plane in (source, target)
+            np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+            for plane in (source, target)
         )
         shared = min(source.line_size, target.line_size)
         after[:, :shared] = before[:, :shared]

@@ -42,7 +42,12 @@ class ColourTable:
     """
 
     def __init__(
-        self, change: Callable[[Floats], Floats], bits: int, full_range: bool, to_bits: int, to_full_range: bool = False
+        self,
+        change: Callable[[Floats], Floats],
+        bits: int,
+        full_range: bool,
+        to_bits: int,
+        to_full_range: bool = False,
     ) -> None:
         self._bits, self._to_bits, self._to_full_range = bits, to_bits, to_full_range
         black, span, chroma_span = code_range(bits, full_range)
@@ -52,7 +57,9 @@ class ColourTable:
         self._grey = grey.astype(np.float32)
         step = (1 << bits) // LEVELS
         nodes = _nodes(bits)
-        self._place = np.minimum(np.rint(np.interp(codes, nodes, np.arange(NODES)) * 32), 32 * NODES - 33)
+        self._place = np.minimum(
+            np.rint(np.interp(codes, nodes, np.arange(NODES)) * 32), 32 * NODES - 33
+        )
         self._place = self._place.astype(np.uint16)
         # Every second level, and the others as the mean of two: in half the time, and no worse.
         level = np.arange(0, LEVELS + 1, 2) * step + (step - 1) / 2
@@ -61,7 +68,9 @@ class ColourTable:
         changed = change(_samples(y, u, v))
         changed[..., 0] += LIFT
         changed /= np.interp(level, codes, grey)[:, None, None, None]
-        levels = np.stack([changed[:-1], (changed[:-1] + changed[1:]) / 2], axis=1).reshape(LEVELS, NODES, NODES, 3)
+        levels = np.stack([changed[:-1], (changed[:-1] + changed[1:]) / 2], axis=1).reshape(
+            LEVELS, NODES, NODES, 3
+        )
         self._factors = [_tiled(levels[..., number]) for number in range(3)]
 
     def __call__(self, samples: Samples) -> Samples:
@@ -71,18 +80,26 @@ class ColourTable:
         subsampled = samples.u.shape != samples.y.shape
         coarse = samples.y
         if subsampled:
-            coarse = np.asarray(cv2.resize(samples.y, size, interpolation=cv2.INTER_AREA), samples.y.dtype)
+            coarse = np.asarray(
+                cv2.resize(samples.y, size, interpolation=cv2.INTER_AREA), samples.y.dtype
+            )
         at, between = self._places(coarse, samples.u, samples.v)
         factors = [cv2.remap(table, at, between, cv2.INTER_LINEAR) for table in self._factors]
         grey = self._grey.take(coarse, mode="clip")
         neutral = 1 << self._to_bits - 1
-        u, v = (self._written(grey * factor, self._to_chroma_span, neutral) for factor in factors[1:])
+        u, v = (
+            self._written(grey * factor, self._to_chroma_span, neutral) for factor in factors[1:]
+        )
         luma = factors[0]
         if subsampled:
             grey = self._grey.take(samples.y, mode="clip")
             luma = cv2.resize(luma, samples.y.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        y = self._written(cv2.multiply(grey, luma), self._to_span, self._to_black - LIFT * self._to_span)
-        return Samples(y, u, v, None, self._to_bits, samples.shift_x, samples.shift_y, self._to_full_range)
+        y = self._written(
+            cv2.multiply(grey, luma), self._to_span, self._to_black - LIFT * self._to_span
+        )
+        return Samples(
+            y, u, v, None, self._to_bits, samples.shift_x, samples.shift_y, self._to_full_range
+        )
 
     def _places(self, y: AnyPlane, u: AnyPlane, v: AnyPlane) -> tuple[AnyPlane, AnyPlane]:
         """Where in a table each sample is looked up: column and row in whole numbers, and in 32nds beyond them."""
@@ -113,7 +130,9 @@ def tone_map(colour: Colour, light: LightLevels, bits: int) -> ColourTable:
 @lru_cache(maxsize=2)
 def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
     """From BT.709 of 8 bits, limited range, to HDR of ``bits``."""
-    return ColourTable(lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL)
+    return ColourTable(
+        lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL
+    )
 
 
 def _nodes(bits: int) -> Floats:

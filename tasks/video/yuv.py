@@ -52,7 +52,9 @@ def top_down(frame: av.VideoFrame) -> av.VideoFrame:
         return frame
     graph = av.filter.Graph()
     graph.link_nodes(
-        graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)),
+        graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+        ),
         graph.add("copy"),
         graph.add("buffersink"),
     ).configure()
@@ -115,7 +117,9 @@ class Samples:
             between = cv2.addWeighted(plane, 0.5, np.hstack([plane[:, 1:], plane[:, -1:]]), 0.5, 0)
             plane = np.dstack([plane, between]).reshape(plane.shape[0], -1)[:, :width]
         if shift_y < self.shift_y:
-            plane = cv2.resize(plane, (plane.shape[1], 2 * plane.shape[0]), interpolation=cv2.INTER_LINEAR)[:height]
+            plane = cv2.resize(
+                plane, (plane.shape[1], 2 * plane.shape[0]), interpolation=cv2.INTER_LINEAR
+            )[:height]
         if shift_x > self.shift_x:
             plane = _halved(plane, 1, 1)
         if shift_y > self.shift_y:
@@ -134,7 +138,9 @@ class Samples:
             return np.rot90(plane[:, ::-1] if mirrored else plane, -rotation // 90)
 
         y, u, v = turn(self.y), turn(self.u), turn(self.v)
-        shift_x, shift_y = (self.shift_y, self.shift_x) if rotation % 180 else (self.shift_x, self.shift_y)
+        shift_x, shift_y = (
+            (self.shift_y, self.shift_x) if rotation % 180 else (self.shift_x, self.shift_y)
+        )
         return replace(self, y=y, u=u, v=v, shift_x=shift_x, shift_y=shift_y)
 
     def scaled(self, width: int, height: int) -> Samples:
@@ -157,8 +163,12 @@ class Samples:
         placed = []
         for number, plane in enumerate((self.y, self.u, self.v)):
             x, y = (self.shift_x, self.shift_y) if number else (0, 0)
-            canvas = np.full((-(-height // (1 << y)), -(-width // (1 << x))), self.black[number], plane.dtype)
-            canvas[top >> y : (top >> y) + plane.shape[0], left >> x : (left >> x) + plane.shape[1]] = plane
+            canvas = np.full(
+                (-(-height // (1 << y)), -(-width // (1 << x))), self.black[number], plane.dtype
+            )
+            canvas[
+                top >> y : (top >> y) + plane.shape[0], left >> x : (left >> x) + plane.shape[1]
+            ] = plane
             placed.append(canvas)
         return replace(self, y=placed[0], u=placed[1], v=placed[2])
 
@@ -178,7 +188,11 @@ def samples_of(frame: av.VideoFrame, full_range: bool) -> Samples:
         full_range: of the frame, if it is not RGB.
     """
     found = frame.format
-    if found.name.startswith("gray") and found.components[0].bits <= 16 and not found.name.endswith("be"):
+    if (
+        found.name.startswith("gray")
+        and found.components[0].bits <= 16
+        and not found.name.endswith("be")
+    ):
         return _grey(frame, full_range)
     alpha = found.has_palette or any(component.is_alpha for component in found.components)
     if found.is_rgb or found.has_palette or (alpha and len(found.components) == 2):
@@ -206,7 +220,9 @@ def _planar_name(pixel_format: str, alpha: bool) -> str:
 def _from_rgb(frame: av.VideoFrame, alpha: bool) -> av.VideoFrame:
     if frame.format.has_palette or len(frame.format.components) == 2:
         # Straight to YUV their alpha would be lost.
-        frame = frame.reformat(format="rgba" if frame.format.components[0].bits <= 8 else "rgba64le")
+        frame = frame.reformat(
+            format="rgba" if frame.format.components[0].bits <= 8 else "rgba64le"
+        )
     name = _planar_name(frame.format.name, alpha)
     return frame.reformat(format=name, dst_colorspace="ITU709", dst_color_range="MPEG")
 
@@ -237,7 +253,9 @@ def _halved(plane: AnyPlane, halve: int, axis: int, *, centred: bool = False) ->
     if centred:
         return cv2.addWeighted(even, 0.5, odd, 0.5, 0)
     beside = cv2.add(np.hstack([odd[:, :1], odd[:, :-1]]), odd, dtype=cv2.CV_32F)
-    return cv2.addWeighted(even, 0.5, beside, 0.25, 0, dtype=cv2.CV_8U if plane.dtype == np.uint8 else cv2.CV_16U)
+    return cv2.addWeighted(
+        even, 0.5, beside, 0.25, 0, dtype=cv2.CV_8U if plane.dtype == np.uint8 else cv2.CV_16U
+    )
 
 
 def _in_bits(plane: AnyPlane, bits: int, wanted: int) -> AnyPlane:
@@ -248,7 +266,9 @@ def _in_bits(plane: AnyPlane, bits: int, wanted: int) -> AnyPlane:
     return quantised(plane, 1 / (1 << bits - wanted), wanted)
 
 
-def quantised(plane: AnyPlane | npt.NDArray[np.float32], scale: float, bits: int, offset: float = 0.0) -> AnyPlane:
+def quantised(
+    plane: AnyPlane | npt.NDArray[np.float32], scale: float, bits: int, offset: float = 0.0
+) -> AnyPlane:
     """``scale`` times samples plus ``offset`` in whole numbers of ``bits``, cut at 0 and the largest.
 
     An ordered dither decides what is between two; whole numbers it leaves alone.

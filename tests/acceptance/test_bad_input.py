@@ -20,11 +20,15 @@ def png_claiming(width: int, height: int) -> bytes:
     """A PNG whose header claims a size its data does not have."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     rows = zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
 
 
 def empty(folder: Path) -> Path:
@@ -115,7 +119,9 @@ BAD = [
 ]
 
 
-def facepaint(settings: Settings, *arguments: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def facepaint(
+    settings: Settings, *arguments: object, timeout_s: float = 60
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "facepaint", *map(str, arguments)],
         capture_output=True,
@@ -130,7 +136,9 @@ def upload(settings: Settings, *arguments: object) -> subprocess.CompletedProces
     return facepaint(settings, "upload", *arguments)
 
 
-def assert_refused(done: subprocess.CompletedProcess[str], store: Store, code: int, *words: str) -> None:
+def assert_refused(
+    done: subprocess.CompletedProcess[str], store: Store, code: int, *words: str
+) -> None:
     assert done.returncode == code, done.stderr
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, lines
@@ -141,7 +149,9 @@ def assert_refused(done: subprocess.CompletedProcess[str], store: Store, code: i
 
 
 @pytest.mark.parametrize("make", BAD, ids=lambda make: make.__name__)
-def test_bad_input(make: Callable[[Path], Path], settings: Settings, store: Store, tmp_path: Path) -> None:
+def test_bad_input(
+    make: Callable[[Path], Path], settings: Settings, store: Store, tmp_path: Path
+) -> None:
     path = make(tmp_path)
     assert_refused(upload(settings, path, "--filter", "blur"), store, 3, path.name)
 
@@ -184,9 +194,13 @@ def test_run_paints_the_good_input_beside_a_bad_one(
     assert (tmp_path / result).is_file()
 
 
-def test_an_unknown_filter_names_the_nearest(settings: Settings, store: Store, tmp_path: Path) -> None:
+def test_an_unknown_filter_names_the_nearest(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=1)
-    assert_refused(upload(settings, clip, "--filter", "sunglases"), store, 2, "sunglases", "sunglasses")
+    assert_refused(
+        upload(settings, clip, "--filter", "sunglases"), store, 2, "sunglases", "sunglasses"
+    )
 
 
 @pytest.mark.slow
@@ -194,12 +208,16 @@ def test_a_sticker_that_is_no_picture(settings: Settings, store: Store, tmp_path
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=1)
     sticker = tmp_path / "sticker.png"
     sticker.write_text("no picture")
-    assert_refused(upload(settings, clip, "--filter", f"sticker:{sticker}"), store, 3, "sticker.png")
+    assert_refused(
+        upload(settings, clip, "--filter", f"sticker:{sticker}"), store, 3, "sticker.png"
+    )
 
 
 def test_a_missing_sticker(settings: Settings, store: Store, tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=1)
-    assert_refused(upload(settings, clip, "--filter", f"sticker:{tmp_path}/no.png"), store, 3, "no.png")
+    assert_refused(
+        upload(settings, clip, "--filter", f"sticker:{tmp_path}/no.png"), store, 3, "no.png"
+    )
 
 
 def test_no_service_is_said_in_one_line(settings: Settings, tmp_path: Path) -> None:

@@ -49,7 +49,9 @@ def clip(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_job_from_upload_to_delete(facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path) -> None:
+def test_a_job_from_upload_to_delete(
+    facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path
+) -> None:
     start_worker()
     job = facepaint("upload", clip, "--filter", "sunglasses", "--wait").stdout.strip()
     row = json.loads(facepaint("jobs", "--json").stdout)
@@ -84,23 +86,36 @@ def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
     told = json.loads(facepaint("faces", job, "--json").stdout)
     assert len(told["frames"]) == 90
     facepaint("faces", job, "--csv", "--out", "faces.csv")
-    assert (tmp_path / "faces.csv").read_text().startswith("pts,time_s,segment,track,score,found,x1,")
+    assert (
+        (tmp_path / "faces.csv").read_text().startswith("pts,time_s,segment,track,score,found,x1,")
+    )
     assert "--overwrite" in facepaint("faces", job, "--coco", "-o", "faces.csv", code=2).stderr
     refused = facepaint("repaint", job, "-f", "dog@7", code=2).stderr
     assert "nobody with the number 7" in refused
-    said = json.loads(facepaint("repaint", job, "-f", "fill", "--keep", 1, "--save", "kept.mp4", "--json").stdout)
-    looks = {row["look"]: row for row in json.loads(facepaint("status", job, "--json").stdout)["looks"]}
+    said = json.loads(
+        facepaint("repaint", job, "-f", "fill", "--keep", 1, "--save", "kept.mp4", "--json").stdout
+    )
+    looks = {
+        row["look"]: row for row in json.loads(facepaint("status", job, "--json").stdout)["looks"]
+    }
     assert looks[said["look"]]["filters"] == "fill without 1"
     before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
-    boxes = {face["track"]: [round(side) for side in face["box"]] for face in told["frames"][30]["faces"]}
+    boxes = {
+        face["track"]: [round(side) for side in face["box"]] for face in told["frames"][30]["faces"]
+    }
     for person, (x1, y1, x2, y2) in boxes.items():
         share = changed_share(before.luma[30][y1:y2, x1:x2], after.luma[30][y1:y2, x1:x2])
         assert share < 0.05 if person == 1 else share > 0.3
-    assert facepaint("repaint", job, "-f", "fill", "--keep", 1, "--wait").stdout.strip() == said["look"]
+    assert (
+        facepaint("repaint", job, "-f", "fill", "--keep", 1, "--wait").stdout.strip()
+        == said["look"]
+    )
     assert len(json.loads(facepaint("status", job, "--json").stdout)["looks"]) == 2
 
 
-def test_pictures_come_back_under_their_names(facepaint: Command, start_worker: StartWorker, tmp_path: Path) -> None:
+def test_pictures_come_back_under_their_names(
+    facepaint: Command, start_worker: StartWorker, tmp_path: Path
+) -> None:
     start_worker()
     names = ["one.png", "two.jpg", "three.webp"]
     for name in names:
@@ -136,21 +151,37 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
         (("view", "20260101T000000-aaaaaaaa", "--save", "x.mp4"), 3, "facepaint jobs"),
         (("worker", "--queues", "paint,draw"), 2, "paint, detect"),
         (("upload", "--filter", "blur:shape=star", "party.mp4"), 2, "ellipse, box"),
-        (("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"), 2, "people have numbers from 1 on"),
+        (
+            ("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"),
+            2,
+            "people have numbers from 1 on",
+        ),
         (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "ask for one at a time"),
-        (("faces", "20260101T000000-aaaaaaaa", "--sheet", "nowhere/x.png"), 2, "there is no folder nowhere"),
+        (
+            ("faces", "20260101T000000-aaaaaaaa", "--sheet", "nowhere/x.png"),
+            2,
+            "there is no folder nowhere",
+        ),
         (("nonsense",), 2, "nonsense"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_wrong_usage_says_what_to_do(facepaint: Command, arguments: tuple[str, ...], code: int, words: str) -> None:
+def test_wrong_usage_says_what_to_do(
+    facepaint: Command, arguments: tuple[str, ...], code: int, words: str
+) -> None:
     assert words in facepaint(*arguments, code=code).stderr
 
 
 def test_a_bug_is_called_one(clip: Path) -> None:
-    broken = "import facepaint.cli.app as c, facepaint.cli.paint as p; p.chosen_look = None; c.main()"
+    broken = (
+        "import facepaint.cli.app as c, facepaint.cli.paint as p; p.chosen_look = None; c.main()"
+    )
     done = subprocess.run(
-        [sys.executable, "-c", broken, "run", str(clip)], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", broken, "run", str(clip)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -158,9 +189,13 @@ def test_a_bug_is_called_one(clip: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)], ids=["Ctrl-C", "SIGTERM"]
+    "number",
+    [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)],
+    ids=["Ctrl-C", "SIGTERM"],
 )
-def test_an_interrupted_run_stops_everything(number: signal.Signals, clip: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_stops_everything(
+    number: signal.Signals, clip: Path, tmp_path: Path
+) -> None:
     home = tmp_path / "home"
     process = subprocess.Popen(
         [*COMMAND, "run", str(clip), "-o", str(tmp_path / "out.mp4")],
@@ -168,7 +203,10 @@ def test_an_interrupted_run_stops_everything(number: signal.Signals, clip: Path,
         stderr=subprocess.PIPE,
     )
     states = eventually(lambda: list(home.glob("runs/*/connection.json")), 60)
-    children = [child["pid"] for child in json.loads((states[0].parent / "stack.json").read_text())["children"]]
+    children = [
+        child["pid"]
+        for child in json.loads((states[0].parent / "stack.json").read_text())["children"]
+    ]
     assert children
     process.send_signal(number)
     assert process.wait(60) == 130
@@ -180,7 +218,11 @@ def test_an_interrupted_run_stops_everything(number: signal.Signals, clip: Path,
 
 
 def test_help_and_version_need_no_services() -> None:
-    shown = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run(
+        [*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True
+    )
     assert "upload" in shown.stdout
-    version = subprocess.run([*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=True)
+    version = subprocess.run(
+        [*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
     assert version.stdout == "facepaint 0.1.0\n"

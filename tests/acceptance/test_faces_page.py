@@ -59,7 +59,9 @@ def place(page: Page, number: int) -> list[float]:
     return found
 
 
-def on_screen(page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)) -> list[float]:
+def on_screen(
+    page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)
+) -> list[float]:
     """Where a box of the picture lies in the window: the picture is as large as its stage allows, in the middle."""
     left, top, width, height = page.evaluate(
         "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())"
@@ -95,7 +97,9 @@ def open_paused(page: Page, made: MadeJob, time_s: float = 1.0) -> None:
     expect(page.locator("#choose")).to_be_visible()
 
 
-def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(page: Page, store: Store, queue: Queue) -> None:
+def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
+    page: Page, store: Store, queue: Queue
+) -> None:
     made = plain_job(store, 4.0, filters=("mosaic:hold=0.5",)).complete()
     made.follow([LEFT, RIGHT])
     open_paused(page, made)
@@ -158,14 +162,14 @@ def test_the_keyboard_alone_chooses(page: Page, store: Store) -> None:
     page.keyboard.press("Enter")
     eventually(lambda: chosen(page) == [[1], [1]])
     assert page.evaluate("document.querySelector('video').paused")
-    names = (
-        "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => n.ariaLabel || n.labels?.length)"
-    )
+    names = "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => n.ariaLabel || n.labels?.length)"
     assert page.evaluate(names)
 
 
 @pytest.mark.slow
-def test_the_people_are_found_when_they_are_asked_for(page: Page, store: Store, queue: Queue) -> None:
+def test_the_people_are_found_when_they_are_asked_for(
+    page: Page, store: Store, queue: Queue
+) -> None:
     made = plain_job(store, 4.0).complete()
     heartbeat(store)
     page.goto(f"/jobs/{made.id}")
@@ -193,7 +197,9 @@ def test_nothing_of_it_sticks_out(new_page: NewPage, store: Store, width: int) -
     eventually(lambda: place(page, 2))
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    bar: dict[str, Any] = page.evaluate("document.querySelector('#making').getBoundingClientRect().toJSON()")
+    bar: dict[str, Any] = page.evaluate(
+        "document.querySelector('#making').getBoundingClientRect().toJSON()"
+    )
     assert bar["bottom"] <= 800
 
 
@@ -206,7 +212,9 @@ def write_twins(path: Path) -> None:
     portrait = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE)))
     both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     with av.open(str(path), "w") as output:
-        stream: Any = output.add_stream("libx264", rate=20, options={"preset": "ultrafast", "g": "20"})
+        stream: Any = output.add_stream(
+            "libx264", rate=20, options={"preset": "ultrafast", "g": "20"}
+        )
         stream.width, stream.height, stream.pix_fmt = 2 * SIDE, SIDE, "yuv420p"
         for number in range(40):
             frame = av.VideoFrame.from_ndarray(np.roll(both, number // 8, axis=0), "rgb24")

@@ -63,9 +63,13 @@ class Machine:
         except FacepaintError as exc:
             return Row(clip, {}, f"not saved: {exc}".replace(sent.job_id, "JOB"))
         promises = verify(source, saved.path).guarantees
-        differences = (f"{promise.name}: {text}" for promise in promises for text in promise.differences)
+        differences = (
+            f"{promise.name}: {text}" for promise in promises for text in promise.differences
+        )
         # What else verifying notes has been said on the way; that a file ends early, twice.
-        left_out = (text for promise in promises if promise.name == "tags" for text in promise.notes)
+        left_out = (
+            text for promise in promises if promise.name == "tags" for text in promise.notes
+        )
         warnings = sent.warnings[bool(sent.truncated) :]
         remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *left_out)
         cells = {promise.name: cell(promise) for promise in promises}
@@ -81,7 +85,9 @@ def cell(promise: Guarantee) -> str:
 
 
 @pytest.fixture
-def machine(settings: Settings, store: Store, queue: Queue, start_worker: Callable[..., Child]) -> Machine:
+def machine(
+    settings: Settings, store: Store, queue: Queue, start_worker: Callable[..., Child]
+) -> Machine:
     quick = settings.model_copy(update={"segment_s": SEGMENT_S})
     start_worker(quick, processes=2)
     return Machine(quick, store, queue)
@@ -102,7 +108,9 @@ def test_what_comes_back_is_what_the_page_says(
         section(
             part,
             (
-                machine.row(clip, *sent[part, clip], tmp_path / part.title) if (part, clip) in sent else told_row(clip)
+                machine.row(clip, *sent[part, clip], tmp_path / part.title)
+                if (part, clip) in sent
+                else told_row(clip)
                 for clip in part.clips
             ),
         )

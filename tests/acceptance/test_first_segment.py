@@ -93,7 +93,9 @@ def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
     with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as browser:
 
         def state() -> dict[str, Any]:
-            answer: dict[str, Any] = browser.get(f"/api/jobs/{slow_upload.job_id}").raise_for_status().json()
+            answer: dict[str, Any] = (
+                browser.get(f"/api/jobs/{slow_upload.job_id}").raise_for_status().json()
+            )
             return answer
 
         eventually(lambda: state()["segments"]["painted"], 60)
@@ -101,7 +103,11 @@ def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
         assert state()["total"] is None
         assert browser.get(f"/jobs/{slow_upload.job_id}").status_code == 200
         look = state()["look"]
-        data = browser.get(f"/api/jobs/{slow_upload.job_id}/looks/{look}/segments/0").raise_for_status().content
+        data = (
+            browser.get(f"/api/jobs/{slow_upload.job_id}/looks/{look}/segments/0")
+            .raise_for_status()
+            .content
+        )
         with av.open(io.BytesIO(data), "r") as container:
             frames = [frame.time for frame in container.decode(video=0)]
         assert len(frames) == 20
@@ -114,7 +120,9 @@ def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_page_plays_while_the_upload_goes_on(page: Page, slow_upload: SlowUpload, store: Store) -> None:
+def test_the_page_plays_while_the_upload_goes_on(
+    page: Page, slow_upload: SlowUpload, store: Store
+) -> None:
     video = page.locator("video")
     page.goto(f"/jobs/{slow_upload.job_id}")
     eventually(lambda: video.evaluate("video => video.currentTime") > 0.5, 60)

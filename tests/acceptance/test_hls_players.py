@@ -42,7 +42,10 @@ def times_of(printed: str) -> dict[str, list[float]]:
     """The times of pictures and sound, in order."""
     packets = json.loads(printed)["packets"]
     kinds = ("video", "audio")
-    return {kind: sorted(float(p["pts_time"]) for p in packets if p["codec_type"] == kind) for kind in kinds}
+    return {
+        kind: sorted(float(p["pts_time"]) for p in packets if p["codec_type"] == kind)
+        for kind in kinds
+    }
 
 
 JOBS: dict[str, Any] = {
@@ -55,11 +58,16 @@ JOBS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_ffprobe_finds_the_times_of_the_saved_file(name: str, url: str, store: Store, tmp_path: Path) -> None:
+def test_ffprobe_finds_the_times_of_the_saved_file(
+    name: str, url: str, store: Store, tmp_path: Path
+) -> None:
     made = plain_job(store, sounds=[sound(**JOBS[name])]).complete()
     saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
-    there, here = times_of(run_silently(*PROBE, saved)), times_of(run_silently(*PROBE, playlist(url, made)))
+    there, here = (
+        times_of(run_silently(*PROBE, saved)),
+        times_of(run_silently(*PROBE, playlist(url, made))),
+    )
 
     begins_s = there["video"][-1] - here["video"][-1]
     pictures = [time + begins_s for time in here["video"]]
@@ -71,20 +79,29 @@ def test_ffprobe_finds_the_times_of_the_saved_file(name: str, url: str, store: S
         return
     heard = [time + begins_s for time in here["audio"]]
     assert heard == pytest.approx(there["audio"][-len(heard) :], abs=1.5 / RATE)
-    assert len(there["audio"]) - len(heard) <= 2, "nothing but what an encoder puts before the sound is left out"
+    assert len(there["audio"]) - len(heard) <= 2, (
+        "nothing but what an encoder puts before the sound is left out"
+    )
 
 
 def test_uneven_times_are_the_saved_files(url: str, store: Store, tmp_path: Path) -> None:
     made = uneven_job(store).complete()
     saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
-    there, here = times_of(run_silently(*PROBE, saved)), times_of(run_silently(*PROBE, playlist(url, made)))
+    there, here = (
+        times_of(run_silently(*PROBE, saved)),
+        times_of(run_silently(*PROBE, playlist(url, made))),
+    )
 
     begins_s = there["video"][0] - here["video"][0]
-    assert [time + begins_s for time in here["video"]] == pytest.approx(there["video"], abs=2 * TICK_S)
+    assert [time + begins_s for time in here["video"]] == pytest.approx(
+        there["video"], abs=2 * TICK_S
+    )
 
 
-def test_a_playlist_that_grows_is_followed_to_its_end(url: str, store: Store, tmp_path: Path) -> None:
+def test_a_playlist_that_grows_is_followed_to_its_end(
+    url: str, store: Store, tmp_path: Path
+) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(2))
     made.detect(range(2))
@@ -102,7 +119,11 @@ def test_a_playlist_that_grows_is_followed_to_its_end(url: str, store: Store, tm
         made.paint([3])
         assert probing.wait(60) == 0
     # After each reload FFmpeg reads the init part anew, whose URL is the same, and wonders at it.
-    complaints = [line for line in (tmp_path / "said").read_text().splitlines() if "duplicated MOOV" not in line]
+    complaints = [
+        line
+        for line in (tmp_path / "said").read_text().splitlines()
+        if "duplicated MOOV" not in line
+    ]
     assert complaints == []
     times = times_of((tmp_path / "found").read_text())
     assert times["video"] == pytest.approx([number / 25 for number in range(200)], abs=2 * TICK_S)
@@ -115,6 +136,8 @@ def test_ffplay_plays_it_without_a_word(url: str, store: Store) -> None:
     command = [find_program("ffplay"), "-v", "warning", "-nodisp", "-autoexit", playlist(url, made)]
     quiet = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=quiet)
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, check=False, env=quiet
+    )
 
     assert (done.returncode, done.stderr.strip()) == (0, "")

@@ -30,13 +30,17 @@ StartWorker = Callable[..., Child]
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds with a keyframe a second, so six segments."""
-    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, gop=30)
+    return make_portrait_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, gop=30
+    )
 
 
 @pytest.fixture
 def impatient(settings: Settings) -> Settings:
     """What takes minutes by default takes seconds."""
-    return settings.model_copy(update={"segment_s": 1.0, "visibility_timeout_s": 6, "task_time_limit_s": 4})
+    return settings.model_copy(
+        update={"segment_s": 1.0, "visibility_timeout_s": 6, "task_time_limit_s": 4}
+    )
 
 
 @pytest.fixture
@@ -52,10 +56,18 @@ def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]
     children = Children()
     (tmp_path / "poisoned" / "logs").mkdir(parents=True)
 
-    def start(poison: str, settings: Settings = impatient, pool: components.Pool = "prefork") -> Child:
-        recipe = components.worker(tmp_path / "poisoned", settings, "poisoned", processes=1, pool=pool)
-        command = tuple("tests.support.poison" if word == "tasks" else word for word in recipe.command)
-        child = children.start(replace(recipe, command=command, environment={**recipe.environment, "POISON": poison}))
+    def start(
+        poison: str, settings: Settings = impatient, pool: components.Pool = "prefork"
+    ) -> Child:
+        recipe = components.worker(
+            tmp_path / "poisoned", settings, "poisoned", processes=1, pool=pool
+        )
+        command = tuple(
+            "tests.support.poison" if word == "tasks" else word for word in recipe.command
+        )
+        child = children.start(
+            replace(recipe, command=command, environment={**recipe.environment, "POISON": poison})
+        )
         wait_until_ready(child, 60)
         return child
 
@@ -65,7 +77,9 @@ def start_poisoned(impatient: Settings, tmp_path: Path) -> Iterator[StartWorker]
 
 def painted(client: Client, job_id: str, look: str) -> dict[int, Painted]:
     found = job_status(client.store, job_id).keys.painted[look]
-    return {n: client.store.get_record(keys.painted(job_id, look, n), Painted) for n in sorted(found)}
+    return {
+        n: client.store.get_record(keys.painted(job_id, look, n), Painted) for n in sorted(found)
+    }
 
 
 def test_a_worker_killed_in_the_middle_changes_nothing(
@@ -82,9 +96,13 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     undisturbed = client.upload(clip, ["sunglasses"]).job_id
     assert client.wait(undisturbed, poll_s=0.2).state == "complete"
     after_kill, without = painted(client, job_id, look), painted(client, undisturbed, look)
-    assert {n: record.sha256 for n, record in after_kill.items()} == {n: r.sha256 for n, r in without.items()}
+    assert {n: record.sha256 for n, record in after_kill.items()} == {
+        n: r.sha256 for n, r in without.items()
+    }
     assert len(without) == SEGMENTS
-    assert not list(client.store.list(f"{keys.prefix(job_id)}claims/")), "an orderly end removes its claim"
+    assert not list(client.store.list(f"{keys.prefix(job_id)}claims/")), (
+        "an orderly end removes its claim"
+    )
 
 
 @pytest.mark.slow
@@ -116,7 +134,11 @@ def test_a_segment_that_kills_its_worker_is_given_up_and_the_rest_goes_on(
 
 @pytest.mark.slow
 def test_linking_goes_on_where_a_worker_was_killed_over_it(
-    clip: Path, client: Client, impatient: Settings, start_poisoned: StartWorker, start_worker: StartWorker
+    clip: Path,
+    client: Client,
+    impatient: Settings,
+    start_poisoned: StartWorker,
+    start_worker: StartWorker,
 ) -> None:
     poisoned = start_poisoned(f"track-{SEGMENTS}-hang")
     job_id = client.upload(clip, parse_look(["fill"], FaceSelection(keep=(1,)))).job_id
@@ -133,7 +155,9 @@ def test_linking_goes_on_where_a_worker_was_killed_over_it(
 
 
 @pytest.mark.slow
-def test_a_segment_that_hangs_its_worker_is_given_up(clip: Path, client: Client, start_poisoned: StartWorker) -> None:
+def test_a_segment_that_hangs_its_worker_is_given_up(
+    clip: Path, client: Client, start_poisoned: StartWorker
+) -> None:
     start_poisoned("paint-1-hang")
     job_id = client.upload(clip, ["sunglasses"]).job_id
     status = client.wait(job_id, poll_s=0.2)
@@ -167,7 +191,10 @@ def test_a_failed_detection_hides_the_whole_frame(
     client.save(job_id, tmp_path / "saved.mp4")
     saved, source = read_video(tmp_path / "saved.mp4"), read_video(clip)
     for n in (60, 75, 89):
-        detail = [float(abs(luma[:, 1:].astype(int) - luma[:, :-1]).mean()) for luma in (saved.luma[n], source.luma[n])]
+        detail = [
+            float(abs(luma[:, 1:].astype(int) - luma[:, :-1]).mean())
+            for luma in (saved.luma[n], source.luma[n])
+        ]
         assert detail[0] < 0.3 * detail[1], "the whole frame lost its detail"
 
 
@@ -186,7 +213,11 @@ def test_a_stopped_worker_hands_its_work_on(
 
 @pytest.mark.slow
 def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
-    clip: Path, client: Client, impatient: Settings, start_worker: StartWorker, start_poisoned: StartWorker
+    clip: Path,
+    client: Client,
+    impatient: Settings,
+    start_worker: StartWorker,
+    start_poisoned: StartWorker,
 ) -> None:
     patient = impatient.model_copy(update={"task_time_limit_s": 60, "visibility_timeout_s": 70})
     worker = start_poisoned("detect-0-hang", patient)
@@ -203,7 +234,11 @@ def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
 
 @pytest.mark.slow
 def test_a_worker_of_one_process_that_hangs_ends_so_that_it_can_be_started_again(
-    clip: Path, client: Client, start_worker: StartWorker, start_poisoned: StartWorker, impatient: Settings
+    clip: Path,
+    client: Client,
+    start_worker: StartWorker,
+    start_poisoned: StartWorker,
+    impatient: Settings,
 ) -> None:
     """As on a GPU, where there is no pool whose parent could kill it."""
     worker = start_poisoned("detect-0-hang", pool="solo")

@@ -63,7 +63,9 @@ def set_video(page: Page, name: str, value: float) -> None:
 
 
 @pytest.mark.slow
-def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page: Page, store: Store) -> None:
+def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
+    page: Page, store: Store
+) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(3))
     made.detect(range(3))
@@ -99,9 +101,17 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(page
 
 @pytest.mark.parametrize(
     "codec",
-    ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("libmp3lame", "libopus", "flac", "pcm_s16le"))],
+    [
+        "aac",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("libmp3lame", "libopus", "flac", "pcm_s16le")
+        ),
+    ],
 )
-def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(page: Page, store: Store, codec: str) -> None:
+def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
+    page: Page, store: Store, codec: str
+) -> None:
     made = plain_job(store, 4.0, sounds=[sound(codec, 4.0)]).complete()
 
     page.goto(f"/jobs/{made.id}")
@@ -114,12 +124,24 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(page: Page, 
 
 @pytest.mark.parametrize(
     "start_s",
-    [Fraction(3, 50), *(pytest.param(late, marks=pytest.mark.slow) for late in (Fraction(0), Fraction(-844, 1000)))],
+    [
+        Fraction(3, 50),
+        *(
+            pytest.param(late, marks=pytest.mark.slow)
+            for late in (Fraction(0), Fraction(-844, 1000))
+        ),
+    ],
 )
-def test_sound_and_picture_stand_to_each_other_as_in_the_source(page: Page, store: Store, start_s: Fraction) -> None:
+def test_sound_and_picture_stand_to_each_other_as_in_the_source(
+    page: Page, store: Store, start_s: Fraction
+) -> None:
     made = plain_job(store, 4.0, sounds=[sound("aac", 4.0, start_s)]).complete()
     origin_s = made.times[0] * made.time_base + min(Fraction(0), start_s)
-    times = [packet.pts * Fraction(1, RATE) - origin_s for packet, _ in made.sounds[0].packets if packet.pts]
+    times = [
+        packet.pts * Fraction(1, RATE) - origin_s
+        for packet, _ in made.sounds[0].packets
+        if packet.pts
+    ]
     first_s = float(min(time for time in times if time >= 0))
 
     page.add_init_script(KEEP_BUFFERS)
@@ -162,10 +184,14 @@ def test_uneven_frame_times_play_to_the_end(page: Page, store: Store) -> None:
     set_video(page, "playbackRate", 8)
 
     eventually(lambda: video(page)["ended"], 30)
-    assert video(page)["duration"] == pytest.approx(float((made.cuts[-1] - made.times[0]) * made.time_base), abs=0.05)
+    assert video(page)["duration"] == pytest.approx(
+        float((made.cuts[-1] - made.times[0]) * made.time_base), abs=0.05
+    )
 
 
-def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(page: Page, store: Store) -> None:
+def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(
+    page: Page, store: Store
+) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(4))
     made.seal()
@@ -219,7 +245,11 @@ def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, store: Store) ->
 
     page.goto(f"/jobs/{made.id}")
 
-    assert eventually(lambda: runs(page), 20) == [["painted", 0, 25], ["found", 25, 25], ["stored", 50, 25]]
+    assert eventually(lambda: runs(page), 20) == [
+        ["painted", 0, 25],
+        ["found", 25, 25],
+        ["stored", 50, 25],
+    ]
     made.paint([1])
     eventually(lambda: runs(page)[0] == ["painted", 0, 50], 20)
 

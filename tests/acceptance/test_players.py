@@ -33,15 +33,22 @@ LATE_S = Fraction(852, 1000)
 
 SOURCES: dict[str, Callable[[Path], Path]] = {
     "ntsc-late-picture.mp4": lambda path: make_flashing(
-        path, every(NTSC, 3, LATE_S), Beeps(start_s=Fraction(8, 1000), seconds=3.8), tick=Fraction(1, 30_000)
+        path,
+        every(NTSC, 3, LATE_S),
+        Beeps(start_s=Fraction(8, 1000), seconds=3.8),
+        tick=Fraction(1, 30_000),
     ),
     "25fps-5.1.mp4": lambda path: make_flashing(path, every(25, 3), Beeps(layout="5.1", seconds=3)),
     "60fps-mp3.mp4": lambda path: make_flashing(path, every(60, 3), Beeps("libmp3lame", seconds=3)),
     "uneven-opus.mkv": lambda path: make_flashing(
         path, unevenly(3), Beeps("libopus", seconds=3), tick=Fraction(1, 1000)
     ),
-    "mono-flac.mkv": lambda path: make_flashing(path, every(25, 3), Beeps("flac", "mono", seconds=3)),
-    "late-sound.mp4": lambda path: make_flashing(path, every(25, 4), Beeps(start_s=Fraction(9, 4), seconds=1.7)),
+    "mono-flac.mkv": lambda path: make_flashing(
+        path, every(25, 3), Beeps("flac", "mono", seconds=3)
+    ),
+    "late-sound.mp4": lambda path: make_flashing(
+        path, every(25, 4), Beeps(start_s=Fraction(9, 4), seconds=1.7)
+    ),
     "long-sound.mp4": lambda path: make_flashing(path, every(25, 2), Beeps(seconds=4)),
     "silent.mp4": lambda path: make_flashing(path, every(NTSC, 3), None, tick=Fraction(1, 30_000)),
     "everything-late.ts": lambda path: make_flashing(path, every(25, 3), Beeps(seconds=3)),
@@ -83,7 +90,9 @@ def saved(client: Client, folder: Path) -> Callable[[str], Saved]:
 
     def make(name: str) -> Saved:
         source = folder / name
-        results = [source.with_name(f"{source.stem}-painted{suffix}") for suffix in (".mp4", ".mkv")]
+        results = [
+            source.with_name(f"{source.stem}-painted{suffix}") for suffix in (".mp4", ".mkv")
+        ]
         with source.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not results[-1].exists():
@@ -102,44 +111,75 @@ def measured(mp4: Path, mkv: Path) -> Saved:
             if packet.size and packet.pts is not None:
                 counts[packet.stream.type] += 1
                 start = packet.pts * packet.time_base
-                times += [(start, packet.stream.type), (start + (packet.duration or 0) * packet.time_base, "end")]
+                times += [
+                    (start, packet.stream.type),
+                    (start + (packet.duration or 0) * packet.time_base, "end"),
+                ]
         first = min(time for time, kind in times if kind == "video")
         return Saved(mp4, mkv, counts["video"], counts["audio"], float(first), float(max(times)[0]))
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_programs_read_and_play_every_frame_without_a_word(name: str, saved: Callable[[str], Saved]) -> None:
+def test_programs_read_and_play_every_frame_without_a_word(
+    name: str, saved: Callable[[str], Saved]
+) -> None:
     made = saved(name)
     for path in (made.mp4, made.mkv):
         shown = run_silently(
             "ffprobe", "-v", "warning", "-count_frames", "-of", "json", "-show_streams", path
         )  # fmt: skip
-        video, *sounds = sorted(json.loads(shown)["streams"], key=lambda stream: stream["codec_type"] != "video")
+        video, *sounds = sorted(
+            json.loads(shown)["streams"], key=lambda stream: stream["codec_type"] != "video"
+        )
         assert int(video["nb_read_frames"]) == made.frames
         assert len(sounds) == bool(made.sounds)
         strict = ("-nostdin", "-v", "warning", "-xerror", "-err_detect", "explode")
-        as_they_are = ("-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-")
+        as_they_are = (
+            "-map",
+            "0",
+            "-fps_mode",
+            "passthrough",
+            "-enc_time_base",
+            "-1",
+            "-f",
+            "null",
+            "-",
+        )
         assert not run_silently("ffmpeg", *strict, "-i", path, *as_they_are)
         assert frames_in_mpv(path) == made.frames
-    run_silently("mpv", "--no-config", "--msg-level=all=warn", "--vo=null", "--ao=null", "--speed=4", made.mp4)
+    run_silently(
+        "mpv",
+        "--no-config",
+        "--msg-level=all=warn",
+        "--vo=null",
+        "--ao=null",
+        "--speed=4",
+        made.mp4,
+    )
 
 
 def frames_in_mpv(path: Path) -> int:
     """How many pictures mpv shows."""
     folder = path.with_suffix(f"{path.suffix}.frames")
     pictures = ("--vo=image", "--vo-image-format=jpg", f"--vo-image-outdir={folder}")
-    run_silently("mpv", "--no-config", "--msg-level=all=warn", "--no-audio", "--untimed", *pictures, path)
+    run_silently(
+        "mpv", "--no-config", "--msg-level=all=warn", "--no-audio", "--untimed", *pictures, path
+    )
     count = len(list(folder.glob("*.jpg")))
     shutil.rmtree(folder)
     return count
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_the_file_is_what_quicktime_and_phones_ask_for(name: str, saved: Callable[[str], Saved]) -> None:
+def test_the_file_is_what_quicktime_and_phones_ask_for(
+    name: str, saved: Callable[[str], Saved]
+) -> None:
     made = saved(name)
     data = made.mp4.read_bytes()
     boxes = {box.kind: box for box in walk(data)}
-    assert list(boxes).index(b"moov") < list(boxes).index(b"mdat"), "it can be played before all of it is there"
+    assert list(boxes).index(b"moov") < list(boxes).index(b"mdat"), (
+        "it can be played before all of it is there"
+    )
     brands = data[boxes[b"ftyp"].body : boxes[b"ftyp"].end]
     assert brands[:4] == b"isom"
     assert {b"isom", b"avc1", b"mp41"} <= {brands[at : at + 4] for at in range(8, len(brands), 4)}
@@ -200,7 +240,9 @@ PLAY = """async (url) => {
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_chromium_plays_to_the_end_from_the_right_frame(name: str, page: Page, saved: Callable[[str], Saved]) -> None:
+def test_chromium_plays_to_the_end_from_the_right_frame(
+    name: str, page: Page, saved: Callable[[str], Saved]
+) -> None:
     made = saved(name)
     page.goto("/")
     found = page.evaluate(PLAY, f"/files/{made.mp4.name}")

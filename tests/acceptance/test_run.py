@@ -29,7 +29,9 @@ REAL_CLIPS = {
 """Whether a face is to be seen in it."""
 
 
-def facepaint(*arguments: object, home: Path, timeout: float = 170) -> subprocess.CompletedProcess[str]:
+def facepaint(
+    *arguments: object, home: Path, timeout: float = 170
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "facepaint", *map(str, arguments)],
         capture_output=True,
@@ -68,7 +70,9 @@ def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
         pytest.param(["--device", "cuda"], "device 'cuda' was asked for", marks=needs_no_gpu),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, options: list[str], said: str) -> None:
+def test_what_cannot_work_is_refused_before_anything_starts(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=1)
     done = facepaint("run", clip, *options, home=tmp_path / "home")
     assert done.returncode == 2
@@ -79,7 +83,9 @@ def test_what_cannot_work_is_refused_before_anything_starts(tmp_path: Path, opti
 @pytest.mark.slow
 def test_only_one_person_is_hidden_in_one_go(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=2, size=(320, 180), fps=15)
-    done = facepaint("run", clip, "-f", "fill", "--only", "1", "-o", tmp_path / "out.mp4", home=tmp_path / "home")
+    done = facepaint(
+        "run", clip, "-f", "fill", "--only", "1", "-o", tmp_path / "out.mp4", home=tmp_path / "home"
+    )
     assert done.returncode == 0, done.stderr
     before, after = read_video(clip), read_video(tmp_path / "out.mp4")
     for there, here in zip(before.luma, after.luma, strict=True):
@@ -96,7 +102,9 @@ def test_a_video_comes_back_painted_with_its_sound(tmp_path: Path) -> None:
     assert done.stdout == f"party.mp4 -> {out}\n"
     assert_same_but_painted(clip, out, faces=True)
     assert read_audio(out)[0], "the clip has sound"
-    assert not list((tmp_path / "home" / "runs").glob("*")), "the private folder goes with the command"
+    assert not list((tmp_path / "home" / "runs").glob("*")), (
+        "the private folder goes with the command"
+    )
 
 
 @pytest.mark.slow
@@ -108,7 +116,18 @@ def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
     Image.new("RGB", (200, 150), "teal").save(portrait)
     folder = tmp_path / "out"
     folder.mkdir()
-    done = facepaint("run", clip, bad, portrait, "-o", folder, "--filter", "blur", "--json", home=tmp_path / "home")
+    done = facepaint(
+        "run",
+        clip,
+        bad,
+        portrait,
+        "-o",
+        folder,
+        "--filter",
+        "blur",
+        "--json",
+        home=tmp_path / "home",
+    )
     assert done.returncode == 3
     assert "bad.mp4" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -123,6 +142,8 @@ def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REAL_CLIPS)
 def test_real_clips(name: str, clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "painted.mp4"
-    done = facepaint("run", clips / name, "--out", out, "--filter", "sunglasses", home=tmp_path / "home")
+    done = facepaint(
+        "run", clips / name, "--out", out, "--filter", "sunglasses", home=tmp_path / "home"
+    )
     assert done.returncode == 0, done.stderr
     assert_same_but_painted(clips / name, out, faces=REAL_CLIPS[name])

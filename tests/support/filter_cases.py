@@ -29,7 +29,9 @@ def noise(width: int, height: int, shifts: tuple[int, int] = (1, 1), seed: int =
     """A frame of random samples of video range."""
     random = np.random.default_rng(seed)
     chroma = (-(-height // (1 << shifts[1])), -(-width // (1 << shifts[0])))
-    y, u, v = (random.integers(16, 235, shape, np.uint8) for shape in ((height, width), chroma, chroma))
+    y, u, v = (
+        random.integers(16, 235, shape, np.uint8) for shape in ((height, width), chroma, chroma)
+    )
     return Planes(y, u, v, *shifts)
 
 
@@ -50,5 +52,7 @@ def face_at(x: float, y: float, width: float) -> Face:
     """The portrait's face, that wide, about a point."""
     scale = width / PORTRAIT_FACE.width
     numbers = (*PORTRAIT_FACE.box, *PORTRAIT_FACE.landmarks)
-    moved = [(n - PORTRAIT_FACE.centre[i % 2]) * scale + (x, y)[i % 2] for i, n in enumerate(numbers)]
+    moved = [
+        (n - PORTRAIT_FACE.centre[i % 2]) * scale + (x, y)[i % 2] for i, n in enumerate(numbers)
+    ]
     return Face((moved[0], moved[1], moved[2], moved[3]), tuple(moved[4:]), 0.9)

@@ -30,7 +30,9 @@ class Beeps:
     seconds: float = 4.0
 
 
-def every(fps: Fraction | int, seconds: float = 4.0, start_s: Fraction = Fraction(0)) -> list[Fraction]:
+def every(
+    fps: Fraction | int, seconds: float = 4.0, start_s: Fraction = Fraction(0)
+) -> list[Fraction]:
     """The times of frames that come evenly."""
     return [start_s + number / Fraction(fps) for number in range(round(seconds * fps))]
 
@@ -54,16 +56,26 @@ def make_flashing(
 ) -> Path:
     """Write H.264 with B-frames and that sound into the container of the suffix; ``tick`` is what times count in."""
     with av.open(str(path), "w") as container:
-        video: Any = container.add_stream("libx264", rate=25, options={"preset": "veryfast", "crf": "22", "g": "40"})
+        video: Any = container.add_stream(
+            "libx264", rate=25, options={"preset": "veryfast", "crf": "22", "g": "40"}
+        )
         video.width, video.height = size
         video.pix_fmt = "yuv420p"
         video.codec_context.time_base = tick
-        video.codec_context.color_primaries = video.codec_context.color_trc = video.codec_context.colorspace = BT709
+        video.codec_context.color_primaries = video.codec_context.color_trc = (
+            video.codec_context.colorspace
+        ) = BT709
         video.codec_context.open()
         sound = _sound_stream(container, beeps) if beeps else None
-        packets = [packet for frame in chain(_pictures(times, tick, size), [None]) for packet in video.encode(frame)]
+        packets = [
+            packet
+            for frame in chain(_pictures(times, tick, size), [None])
+            for packet in video.encode(frame)
+        ]
         if beeps and sound:
-            packets += [packet for frame in (*_sounds(sound, beeps), None) for packet in sound.encode(frame)]
+            packets += [
+                packet for frame in (*_sounds(sound, beeps), None) for packet in sound.encode(frame)
+            ]
         container.start_encoding()
         # FLAC's encoder ends with a packet that only says what belongs into the header.
         packets = [packet for packet in packets if packet.size]
@@ -72,14 +84,18 @@ def make_flashing(
     return path
 
 
-def _pictures(times: Iterable[Fraction], tick: Fraction, size: tuple[int, int]) -> Iterator[av.VideoFrame]:
+def _pictures(
+    times: Iterable[Fraction], tick: Fraction, size: tuple[int, int]
+) -> Iterator[av.VideoFrame]:
     width, height = size
     across = np.tile(np.linspace(30, 110, width, dtype=np.uint8)[None, :, None], (height, 1, 3))
     for number, time in enumerate(times):
         picture = np.full_like(across, 235) if time % 1 < FLASH_S else across.copy()
         left = 8 * number % (width - 16)
         picture[40:56, left : left + 16] = (40, 160, 90)
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format="yuv420p", dst_colorspace="ITU709")
+        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+            format="yuv420p", dst_colorspace="ITU709"
+        )
         frame.pts, frame.time_base = round(time / tick), tick
         yield frame
 
@@ -87,7 +103,11 @@ def _pictures(times: Iterable[Fraction], tick: Fraction, size: tuple[int, int]) 
 def beeping(seconds: float, start_s: Fraction = Fraction(0)) -> Samples:
     """Samples from ``start_s`` on: 880 Hz in the first tenth of every second, 220 Hz softly in between."""
     time = float(start_s) + np.arange(round(seconds * RATE)) / RATE
-    beep = np.where(time % 1 < BEEP_S, 0.5 * np.sin(2 * np.pi * 880 * time), 0.02 * np.sin(2 * np.pi * 220 * time))
+    beep = np.where(
+        time % 1 < BEEP_S,
+        0.5 * np.sin(2 * np.pi * 880 * time),
+        0.02 * np.sin(2 * np.pi * 220 * time),
+    )
     return np.asarray(beep, np.float32)
 
 
@@ -100,9 +120,17 @@ def _sound_stream(container: av.container.OutputContainer, beeps: Beeps) -> Any:
 def _sounds(stream: Any, beeps: Beeps) -> Iterator[av.AudioFrame]:
     context = stream.codec_context
     samples = beeping(beeps.seconds, beeps.start_s)
-    whole = av.AudioFrame.from_ndarray(np.tile(samples, (context.layout.nb_channels, 1)), "fltp", beeps.layout)
-    whole.sample_rate, whole.time_base, whole.pts = RATE, Fraction(1, RATE), round(beeps.start_s * RATE)
-    resampler = av.AudioResampler(context.format, beeps.layout, RATE, frame_size=context.frame_size or 1024)
+    whole = av.AudioFrame.from_ndarray(
+        np.tile(samples, (context.layout.nb_channels, 1)), "fltp", beeps.layout
+    )
+    whole.sample_rate, whole.time_base, whole.pts = (
+        RATE,
+        Fraction(1, RATE),
+        round(beeps.start_s * RATE),
+    )
+    resampler = av.AudioResampler(
+        context.format, beeps.layout, RATE, frame_size=context.frame_size or 1024
+    )
     for frame in (whole, None):
         yield from resampler.resample(frame)
 

@@ -44,7 +44,9 @@ def _px(limit: float) -> st.SearchStrategy[float]:
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-1000, 1000) | st.text(max_size=8),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=4), children, max_size=2),
+    lambda children: (
+        st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=4), children, max_size=2)
+    ),
     max_leaves=4,
 )
 
@@ -62,7 +64,10 @@ def labelled_faces(draw: st.DrawFn, width: int, height: int) -> LabelledFace:
     if kind == "hidden":
         attributes["visibility"] = draw(st.permutations([1, 2, 2, 1, 1]))
     if kind == "some":
-        rows = [(*points[2 * place : 2 * place + 2], 2) if place % 2 else (0.0, 0.0, 0) for place in range(5)]
+        rows = [
+            (*points[2 * place : 2 * place + 2], 2) if place % 2 else (0.0, 0.0, 0)
+            for place in range(5)
+        ]
         attributes["keypoints"] = [value for row in rows for value in row]
     return LabelledFace(
         (x1, y1, x2, y2),
@@ -75,7 +80,10 @@ def labelled_faces(draw: st.DrawFn, width: int, height: int) -> LabelledFace:
 
 
 NAMES = st.lists(
-    st.from_regex(r"([a-z0-9][a-z0-9 _.é-]{0,6}[a-z0-9]/)?[a-z0-9é][a-z0-9 _é-]{0,6}\.(jpg|png)", fullmatch=True),
+    st.from_regex(
+        r"([a-z0-9][a-z0-9 _.é-]{0,6}[a-z0-9]/)?[a-z0-9é][a-z0-9 _é-]{0,6}\.(jpg|png)",
+        fullmatch=True,
+    ),
     min_size=1,
     max_size=3,
     unique_by=lambda name: name.rpartition(".")[0],

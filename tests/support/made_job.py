@@ -80,7 +80,9 @@ class MadeJob:
             created=datetime.now(UTC),
             detector=DetectorSpec(),
             output=self.output,
-            video=VideoStream("h264", "avc1", b"", *self.size, "yuv420p", self.time_base, Fraction(25)),
+            video=VideoStream(
+                "h264", "avc1", b"", *self.size, "yuv420p", self.time_base, Fraction(25)
+            ),
             audio=tuple(sound.stream for sound in self.sounds),
             start_pts=self.times[0],
             duration_s=float((self.cuts[-1] - self.times[0]) * self.time_base),
@@ -115,7 +117,9 @@ class MadeJob:
     def detect(self, indexes: Iterable[int]) -> None:
         """Store that faces were looked for."""
         for index in indexes:
-            self.store.put_record(keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu"))
+            self.store.put_record(
+                keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu")
+            )
 
     def follow(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
         """Store that somebody is in each of the boxes in the first picture, ``drift`` px further right in each other.
@@ -130,13 +134,28 @@ class MadeJob:
             frames = []
             for pts in self._times_of(index):
                 now = [moved(box, self.times.index(pts)) for box in boxes]
-                faces = (TrackedFace(person, person - 1, 0.9, box) for person, box in enumerate(now, 1))
+                faces = (
+                    TrackedFace(person, person - 1, 0.9, box) for person, box in enumerate(now, 1)
+                )
                 frames.append(TrackedFrame(pts, tuple(faces)))
-            self.store.put_record(keys.tracked(self.id, index), TrackedSegment(index, tuple(frames)))
+            self.store.put_record(
+                keys.tracked(self.id, index), TrackedSegment(index, tuple(frames))
+            )
         picture = Image.fromarray(_picture(0, self.size))
         people = []
         for number, box in enumerate(boxes, 1):
-            people.append(Person(number, self.times[0], self.times[-1], len(self.times), 0.9, 0, self.times[0], box))
+            people.append(
+                Person(
+                    number,
+                    self.times[0],
+                    self.times[-1],
+                    len(self.times),
+                    0.9,
+                    0,
+                    self.times[0],
+                    box,
+                )
+            )
             portrait = io.BytesIO()
             picture.crop([round(side) for side in box]).resize((160, 160)).save(portrait, "JPEG")
             self.store.put(keys.portrait(self.id, number), portrait.getvalue(), "image/jpeg")
@@ -165,7 +184,9 @@ class MadeJob:
 
     def give_up(self, index: int, reason: str = "the worker crashed 3 times") -> None:
         """Store that painting a segment was given up."""
-        self.store.put_record(keys.painted_failed(self.id, self.look.id, index), Failed(index, reason, 3))
+        self.store.put_record(
+            keys.painted_failed(self.id, self.look.id, index), Failed(index, reason, 3)
+        )
 
     def seal(self) -> None:
         """Store that all segments are there."""
@@ -187,7 +208,11 @@ class MadeJob:
     def _sound_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
         """The packets that begin inside the window; the first and last windows take what lies outside, too."""
         start = Fraction(self.cuts[index]) * self.time_base if index else Fraction(-1000)
-        end = Fraction(self.cuts[index + 1]) * self.time_base if index + 1 < self.segments else Fraction(10**6)
+        end = (
+            Fraction(self.cuts[index + 1]) * self.time_base
+            if index + 1 < self.segments
+            else Fraction(10**6)
+        )
         rows, data = [], []
         for number, sound in enumerate(self.sounds):
             for packet, body in sound.packets:
@@ -198,10 +223,14 @@ class MadeJob:
         return tuple(rows), b"".join(data)
 
     def _encode(self, index: int) -> Encoded:
-        spec = EncodeSpec(self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), self.output)
+        spec = EncodeSpec(
+            self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), self.output
+        )
         with SegmentEncoder(spec, self.times[0], self.cuts[index + 1]) as encoder:
             for pts in self._times_of(index):
-                frame = av.VideoFrame.from_ndarray(_picture(self.times.index(pts), self.size), "rgb24")
+                frame = av.VideoFrame.from_ndarray(
+                    _picture(self.times.index(pts), self.size), "rgb24"
+                )
                 frame = frame.reformat(format="yuv420p")
                 frame.pts = pts
                 encoder.write(frame)
@@ -216,7 +245,9 @@ class Sound:
     packets: tuple[tuple[AudioPacket, bytes], ...]
 
 
-def plain_job(store: Store, seconds: float = 8.0, sounds: Sequence[Sound] = (), **changes: Any) -> MadeJob:
+def plain_job(
+    store: Store, seconds: float = 8.0, sounds: Sequence[Sound] = (), **changes: Any
+) -> MadeJob:
     """25 frames a second, a segment every 2 s, first picture at 1.5 s of the source's clock."""
     tick = Fraction(1, 12_800)
     first, step = 19_200, 12_800 // 25
@@ -238,7 +269,9 @@ def uneven_job(store: Store, **changes: Any) -> MadeJob:
 
 
 @cache
-def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction(0), shift: int = 19_200) -> Sound:
+def sound(
+    codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction(0), shift: int = 19_200
+) -> Sound:
     """A tone with a beep at every full second from ``start_s`` on, on the clock of `plain_job`."""
     origin_s = Fraction(shift, 12_800) + start_s
     buffer = io.BytesIO()
@@ -249,31 +282,46 @@ def sound(codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction
         tick = Fraction(1, RATE)
         for samples in (*_tone_frames(seconds, stream, origin_s), None):
             for packet in stream.encode(samples):
-                if not packet.size:  # FLAC's encoder says so at the end what belongs into the header
+                if (
+                    not packet.size
+                ):  # FLAC's encoder says so at the end what belongs into the header
                     continue
                 pts = round(packet.pts * packet.time_base / tick)
-                found.append((AudioPacket(0, packet.size, pts, pts, packet.duration or 0), bytes(packet)))
+                found.append(
+                    (AudioPacket(0, packet.size, pts, pts, packet.duration or 0), bytes(packet))
+                )
                 if len(found) == 1:
                     output.mux(packet)
     name = {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
     before = round(origin_s * RATE) - (found[0][0].pts or 0)
-    return Sound(AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main", before), tuple(found))
+    return Sound(
+        AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main", before), tuple(found)
+    )
 
 
 def in_adts(plain: Sound) -> Sound:
     """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no extradata."""
     buffer = io.BytesIO()
-    with open_codec_params(plain.stream.codec_params) as source, av.open(buffer, "w", format="adts") as output:
+    with (
+        open_codec_params(plain.stream.codec_params) as source,
+        av.open(buffer, "w", format="adts") as output,
+    ):
         stream = output.add_stream_from_template(source.streams[0])
         for row, body in plain.packets:
             packet = av.Packet(body)
-            packet.pts, packet.dts, packet.time_base, packet.stream = row.pts, row.dts, plain.stream.time_base, stream
+            packet.pts, packet.dts, packet.time_base, packet.stream = (
+                row.pts,
+                row.dts,
+                plain.stream.time_base,
+                stream,
+            )
             output.mux(packet)
     with av.open(buffer, format="aac") as container:
         packets = [packet for packet in container.demux(audio=0) if packet.size]
         codec_params = write_codec_params(container.streams[0], packets[0])
     rows = (
-        (replace(row, size=packet.size), bytes(packet)) for (row, _), packet in zip(plain.packets, packets, strict=True)
+        (replace(row, size=packet.size), bytes(packet))
+        for (row, _), packet in zip(plain.packets, packets, strict=True)
     )
     return Sound(replace(plain.stream, codec_params=codec_params), tuple(rows))
 
@@ -281,7 +329,9 @@ def in_adts(plain: Sound) -> Sound:
 def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":
     """The samples of `sound`: 220 Hz softly, 880 Hz in the first tenth of every second."""
     time = np.arange(round(seconds * RATE)) / RATE
-    beep = np.where(time % 1 < 0.1, 0.5 * np.sin(2 * np.pi * 880 * time), 0.05 * np.sin(2 * np.pi * 220 * time))
+    beep = np.where(
+        time % 1 < 0.1, 0.5 * np.sin(2 * np.pi * 880 * time), 0.05 * np.sin(2 * np.pi * 220 * time)
+    )
     return np.asarray(beep, np.float32)
 
 
@@ -291,7 +341,9 @@ def _tone_frames(seconds: float, stream: Any, origin_s: Fraction) -> Iterable[av
     wanted = stream.codec_context.format.name
     resampler = av.AudioResampler(format=wanted, layout="stereo", rate=RATE)
     for at in range(0, len(samples) - size + 1, size):
-        frame = av.AudioFrame.from_ndarray(np.tile(samples[at : at + size], (2, 1)), format="fltp", layout="stereo")
+        frame = av.AudioFrame.from_ndarray(
+            np.tile(samples[at : at + size], (2, 1)), format="fltp", layout="stereo"
+        )
         frame.sample_rate, frame.time_base = RATE, Fraction(1, RATE)
         frame.pts = at + round(origin_s * RATE)
         yield from resampler.resample(frame)
@@ -312,7 +364,9 @@ def _picture(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np
     return picture
 
 
-def pictures_job(store: Store, names: Sequence[str], filters: tuple[str, ...] = ("sunglasses",)) -> tuple[Job, Look]:
+def pictures_job(
+    store: Store, names: Sequence[str], filters: tuple[str, ...] = ("sunglasses",)
+) -> tuple[Job, Look]:
     """A job of pictures, stored whole as source; `paint_image` adds the painted ones."""
     look = parse_look(filters)
     job = Job(
@@ -327,7 +381,10 @@ def pictures_job(store: Store, names: Sequence[str], filters: tuple[str, ...] = 
     store.put_record(keys.job(job.id), job)
     store.put_record(keys.look(job.id, look.id), look)
     for index in range(len(names)):
-        store.put_record(keys.segment(job.id, index), Segment(index, 0, 1, (Packet(1, 0, 0, keyframe=True),), "0" * 64))
+        store.put_record(
+            keys.segment(job.id, index),
+            Segment(index, 0, 1, (Packet(1, 0, 0, keyframe=True),), "0" * 64),
+        )
     store.put_record(keys.sealed(job.id), Sealed(len(names)))
     return job, look
 
@@ -348,5 +405,7 @@ def paint_image(store: Store, job: Job, look: Look, index: int) -> None:
 
 def heartbeat(store: Store, name: str = "worker-1") -> None:
     """Store that a worker is alive now."""
-    info = WorkerInfo(name, datetime.now(UTC), "host", "cpu", ("libx264",), ("detect", "paint"), {"detect": 120.0})
+    info = WorkerInfo(
+        name, datetime.now(UTC), "host", "cpu", ("libx264",), ("detect", "paint"), {"detect": 120.0}
+    )
     store.put_record(keys.worker(name), info)

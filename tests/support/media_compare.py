@@ -47,12 +47,16 @@ def read_video(path: Path, *, keep_every: int = 1) -> Video:
 def read_audio(path: Path) -> list[list[tuple[Fraction, str]]]:
     """For each audio track the time and sha256 of each packet."""
     with av.open(str(path)) as container:
-        tracks: dict[int, list[tuple[Fraction, str]]] = {stream.index: [] for stream in container.streams.audio}
+        tracks: dict[int, list[tuple[Fraction, str]]] = {
+            stream.index: [] for stream in container.streams.audio
+        }
         for packet in container.demux(*container.streams.audio) if tracks else ():
             if packet.size:
                 assert packet.pts is not None
                 time = packet.pts * packet.time_base
-                tracks[packet.stream.index].append((time, hashlib.sha256(bytes(packet)).hexdigest()))
+                tracks[packet.stream.index].append(
+                    (time, hashlib.sha256(bytes(packet)).hexdigest())
+                )
     return list(tracks.values())
 
 

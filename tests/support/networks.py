@@ -53,25 +53,38 @@ class _Graph:
         self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
 
-    def cells(self, name: str, stride: int, bright: float, channels: Sequence[float], dark: float = 0) -> str:
+    def cells(
+        self, name: str, stride: int, bright: float, channels: Sequence[float], dark: float = 0
+    ) -> str:
         """A map a cell: the mean of the first channel x ``bright`` + ``dark`` for `LIT`, else the channel's number."""
         weight = np.zeros((len(channels), 3, stride, stride), np.float32)
         bias = np.array(channels, np.float32)
         lit = np.isnan(bias)
         weight[lit, 0], bias[lit] = bright / stride**2, dark
-        inputs = ("image", self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias))
+        inputs = (
+            "image",
+            self.constant(f"{name}.weight", weight),
+            self.constant(f"{name}.bias", bias),
+        )
         return self.add("Conv", name, *inputs, kernel_shape=[stride] * 2, strides=[stride] * 2)
 
     def rows(self, name: str, maps: str, width: int, *, batched: bool) -> str:
         """Maps as rows of ``width`` numbers, cell after cell."""
         order, shape = ([0, 2, 3, 1], [0, -1, width]) if batched else ([2, 3, 0, 1], [-1, width])
         turned = self.add("Transpose", f"{name}.turned", maps, perm=order)
-        return self.add("Reshape", name, turned, self.constant(f"{name}.shape", np.array(shape, np.int64)))
+        return self.add(
+            "Reshape", name, turned, self.constant(f"{name}.shape", np.array(shape, np.int64))
+        )
 
-    def model(self, sides: tuple[Side, Side, Side], outputs: dict[str, Sequence[Side] | None]) -> bytes:
+    def model(
+        self, sides: tuple[Side, Side, Side], outputs: dict[str, Sequence[Side] | None]
+    ) -> bytes:
         """The file. ``outputs`` have the shapes that are told of them, or none."""
         image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [sides[0], 3, *sides[1:]])
-        told = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
+        told = [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in outputs.items()
+        ]
         graph = helper.make_graph(self.nodes, "tiny", [image], told, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         data: bytes = model.SerializeToString()
@@ -81,7 +94,9 @@ class _Graph:
 LIT = float("nan")
 
 
-def tiny_network(decoder: str, sides: tuple[Side, Side, Side] = ("n", "h", "w"), landmarks: bool = True) -> bytes:
+def tiny_network(
+    decoder: str, sides: tuple[Side, Side, Side] = ("n", "h", "w"), landmarks: bool = True
+) -> bytes:
     """The ONNX file of a detector whose outputs ``decoder`` reads; ``sides`` are its batch, height and width."""
     graph = _Graph()
     if decoder == "facepaint":
@@ -96,7 +111,9 @@ def tiny_network(decoder: str, sides: tuple[Side, Side, Side] = ("n", "h", "w"),
 def _facepaint(graph: _Graph, height: int = 64, width: int = 96) -> bytes:
     """For pictures of 96 x 64 px: each cell of stride 8 is the box of a face."""
     rows, columns = height // 8, width // 8
-    corner = 8 * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), 2).reshape(1, -1, 2).astype(np.float32)
+    corner = 8 * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), 2).reshape(
+        1, -1, 2
+    ).astype(np.float32)
     boxes = graph.constant("all boxes", np.concatenate((corner, corner + 8), 2))
     points = np.tile(corner, 5) + 8 * np.array(POINTS, np.float32)
     lit = graph.rows("cells", graph.cells("map", 8, 1 / 255, [LIT]), 1, batched=True)
@@ -109,7 +126,12 @@ def _facepaint(graph: _Graph, height: int = 64, width: int = 96) -> bytes:
 
 
 def _yunet(graph: _Graph, sides: tuple[Side, Side, Side]) -> bytes:
-    parts = {"cls": [LIT], "obj": [1.0], "bbox": [0.5, 0.25, np.log(2), np.log(3)], "kps": list(POINTS)}
+    parts = {
+        "cls": [LIT],
+        "obj": [1.0],
+        "bbox": [0.5, 0.25, np.log(2), np.log(3)],
+        "kps": list(POINTS),
+    }
     outputs: dict[str, Sequence[Side] | None] = {}
     for part, numbers in parts.items():
         for stride in (8, 16, 32):
@@ -126,7 +148,12 @@ def _scrfd(graph: _Graph, sides: tuple[Side, Side, Side], landmarks: bool) -> by
     for numbers, width in parts if landmarks else parts[:2]:
         for stride in (8, 16, 32):
             name = str(400 + len(outputs))
-            graph.rows(name, graph.cells(f"map {name}", stride, 0.5, numbers, dark=0.498), width, batched=False)
+            graph.rows(
+                name,
+                graph.cells(f"map {name}", stride, 0.5, numbers, dark=0.498),
+                width,
+                batched=False,
+            )
             outputs[name] = ["rows", width]
     return graph.model(sides, outputs)
 
@@ -138,5 +165,9 @@ def _centerface(graph: _Graph, sides: tuple[Side, Side, Side]) -> bytes:
         name = str(537 + len(outputs))
         graph.cells(name, 4, 1 / 255, numbers)
         fixed = isinstance(sides[1], int) and isinstance(sides[2], int)
-        outputs[name] = [sides[0], len(numbers), *([sides[1] // 4, sides[2] // 4] if fixed else ["a", "b"])]  # type: ignore[operator]
+        outputs[name] = [
+            sides[0],
+            len(numbers),
+            *([sides[1] // 4, sides[2] // 4] if fixed else ["a", "b"]),
+        ]  # type: ignore[operator]
     return graph.model(sides, outputs)

@@ -59,7 +59,11 @@ def exif(orientation: int = 1, order: str = "<", strips: bool = False) -> bytes:
     values = {400: maker, 450: note, 500: place, 600: thumbnail}
 
     def entry(tag: int, kind: int, count: int, value: int) -> bytes:
-        packed = struct.pack(f"{order}H2x", value) if kind == 3 and count == 1 else struct.pack(f"{order}I", value)
+        packed = (
+            struct.pack(f"{order}H2x", value)
+            if kind == 3 and count == 1
+            else struct.pack(f"{order}I", value)
+        )
         return struct.pack(f"{order}HHI", tag, kind, count) + packed
 
     where = ((0x0111, 4, 1, 600), (0x0117, 4, 1, len(thumbnail))) if strips else ()
@@ -113,7 +117,10 @@ def jpeg_with_everything(orientation: int = 1) -> bytes:
         + jpeg_segment(0xED, b"Photoshop 3.0\0" + resource)
         + jpeg_segment(0xFE, SECRETS["comment"])
     )
-    behind = encoded(astronaut((64, 64)), "JPEG", comment=SECRETS["second picture"]) + SECRETS["video behind it"]
+    behind = (
+        encoded(astronaut((64, 64)), "JPEG", comment=SECRETS["second picture"])
+        + SECRETS["video behind it"]
+    )
     return plain[:2] + planted + plain[2:] + behind
 
 
@@ -134,15 +141,29 @@ def png_with_everything(orientation: int = 1) -> bytes:
 
 def webp_with_everything(orientation: int = 1, *, lossless: bool = False) -> bytes:
     """A WebP with EXIF and XMP, and a chunk nobody knows."""
-    plain = encoded(astronaut(), "WEBP", lossless=lossless, icc_profile=PROFILE, exif=exif(orientation)[6:], xmp=xmp())
-    more = b"SECR" + struct.pack("<I", len(SECRETS["depth"])) + SECRETS["depth"] + bytes(len(SECRETS["depth"]) % 2)
+    plain = encoded(
+        astronaut(),
+        "WEBP",
+        lossless=lossless,
+        icc_profile=PROFILE,
+        exif=exif(orientation)[6:],
+        xmp=xmp(),
+    )
+    more = (
+        b"SECR"
+        + struct.pack("<I", len(SECRETS["depth"]))
+        + SECRETS["depth"]
+        + bytes(len(SECRETS["depth"]) % 2)
+    )
     return plain[:4] + struct.pack("<I", len(plain) + len(more) - 8) + plain[8:] + more
 
 
 def ink_profile() -> bytes:
     """A profile (ICC.1, lut8Type) of a press on which all inks print dark red: nothing guesses that without it."""
     paper, dark_red, d50 = bytes((255, 128, 128)), bytes((136, 208, 195)), (0xF6D6, 0x10000, 0xD32D)
-    grid = b"".join(dark_red if any(inks) else paper for inks in itertools.product((0, 1), repeat=4))
+    grid = b"".join(
+        dark_red if any(inks) else paper for inks in itertools.product((0, 1), repeat=4)
+    )
     identity = struct.pack(">9I", *(0x10000 * (at % 4 == 0) for at in range(9)))
     ramp = bytes(range(256))
     tags = {
@@ -154,5 +175,9 @@ def ink_profile() -> bytes:
         directory += struct.pack(">4sII", name, 132 + 12 * len(tags) + len(bodies), len(body))
         bodies += body + bytes(-len(body) % 4)
     size = 128 + len(directory) + len(bodies)
-    header = struct.pack(">I4sI4s4s4s12x4s", size, b"", 0x0210_0000, b"prtr", b"CMYK", b"Lab ", b"acsp")
-    return (header.ljust(68, b"\0") + struct.pack(">3I", *d50)).ljust(128, b"\0") + directory + bodies
+    header = struct.pack(
+        ">I4sI4s4s4s12x4s", size, b"", 0x0210_0000, b"prtr", b"CMYK", b"Lab ", b"acsp"
+    )
+    return (
+        (header.ljust(68, b"\0") + struct.pack(">3I", *d50)).ljust(128, b"\0") + directory + bodies
+    )

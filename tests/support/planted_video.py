@@ -62,9 +62,7 @@ XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 CAPTIONS = b"\xb5\0\x31GA94\x03" + bytes((0x45, 0xFF)) + b"\xfcSe\xfccr\xfcet\xfcCC\xfcXY\xff"
 """User data of CTA-708 captions, five pairs of bytes (ATSC A/53 part 4, 6.2.3)."""
 
-STYLES = (
-    b"[Script Info]\r\nScriptType: v4.00+\r\nVideo File: SecretFolder/a.mp4\r\n\r\n[V4+ Styles]\r\nFormat: Name\r\n"
-)
+STYLES = b"[Script Info]\r\nScriptType: v4.00+\r\nVideo File: SecretFolder/a.mp4\r\n\r\n[V4+ Styles]\r\nFormat: Name\r\n"
 
 
 def planted_mp4(path: Path) -> Path:
@@ -91,7 +89,9 @@ def planted_mkv(path: Path) -> Path:
 def _write(path: Path, kind: str, options: dict[str, str]) -> None:
     tone = sound("aac", seconds=1.0, shift=0)
     with av.open(str(path), "w", format=kind, options=options) as out:
-        out.metadata.update({name: value.decode() for name, value in TAGS.items()} | {"creation_time": CREATED})
+        out.metadata.update(
+            {name: value.decode() for name, value in TAGS.items()} | {"creation_time": CREATED}
+        )
         video, second = (_video(out) for _ in range(2))
         video.metadata["title"] = SECRETS["track's title"].decode()
         with av.open(io.BytesIO(tone.stream.codec_params)) as codec_params:
@@ -106,9 +106,20 @@ def _write(path: Path, kind: str, options: dict[str, str]) -> None:
         for stream, body, duration in more:
             _mux(out, stream, body, 0, Fraction(1, 1000), duration)
         user_data = _sei(5, bytes(16) + SECRETS["SEI"]) + _sei(4, CAPTIONS)
-        for stream, before in ((video, user_data), (second, _sei(5, bytes(16) + SECRETS["second video"]))):
+        for stream, before in (
+            (video, user_data),
+            (second, _sei(5, bytes(16) + SECRETS["second video"])),
+        ):
             for packet in _encoded(stream):
-                _mux(out, stream, before + bytes(packet), packet.pts, packet.time_base, 1, packet.is_keyframe)
+                _mux(
+                    out,
+                    stream,
+                    before + bytes(packet),
+                    packet.pts,
+                    packet.time_base,
+                    1,
+                    packet.is_keyframe,
+                )
 
 
 def _video(out: OutputContainer) -> Any:
@@ -157,14 +168,19 @@ def vorbis_template() -> bytes:
         stream: Any = out.add_stream("vorbis", rate=48_000, options={"strict": "experimental"})
         stream.codec_context.layout, stream.codec_context.format = "stereo", "fltp"
         for number in range(200):
-            frame = av.AudioFrame.from_ndarray(np.zeros((2, 64), np.float32), format="fltp", layout="stereo")
+            frame = av.AudioFrame.from_ndarray(
+                np.zeros((2, 64), np.float32), format="fltp", layout="stereo"
+            )
             frame.sample_rate, frame.pts = 48_000, 64 * number
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     told = b"LOCATION=" + SECRETS["Vorbis comment"]
     comment = b"\x03vorbis" + struct.pack("<III", 0, 1, len(told)) + told + b"\x01"
     planted = io.BytesIO()
-    with av.open(io.BytesIO(plain.getvalue())) as source, av.open(planted, "w", format="matroska") as out:
+    with (
+        av.open(io.BytesIO(plain.getvalue())) as source,
+        av.open(planted, "w", format="matroska") as out,
+    ):
         stream = out.add_stream_from_template(source.streams.audio[0])
         headers = stream.codec_context.extradata
         first, old = headers[1], headers[2]
@@ -212,5 +228,10 @@ def _mux(
 ) -> None:
     packet: Any = av.Packet(data)
     packet.pts = packet.dts = pts
-    packet.time_base, packet.duration, packet.is_keyframe, packet.stream = tick, duration, key, stream
+    packet.time_base, packet.duration, packet.is_keyframe, packet.stream = (
+        tick,
+        duration,
+        key,
+        stream,
+    )
     out.mux_one(packet)

@@ -43,7 +43,9 @@ def jumble(
         velocity = np.where((place < 0) | (place > 600), -velocity, velocity)
         found = [
             candidate(
-                float(place[face, 0] + rng.normal(0, noise * size[face]) + double * 0.6 * size[face]),
+                float(
+                    place[face, 0] + rng.normal(0, noise * size[face]) + double * 0.6 * size[face]
+                ),
                 float(place[face, 1] + rng.normal(0, noise * size[face])),
                 float(size[face] * (1 + rng.normal(0, noise))),
                 float(rng.uniform(0.1, 0.95)),
@@ -54,7 +56,9 @@ def jumble(
         ]
         failed = rng.uniform() < 0.02
         cut = 0.4 if rng.uniform() < 0.02 else 0.01
-        frames.append(FrameFaces(pts, "failed" if failed else "detected", cut, () if failed else tuple(found)))
+        frames.append(
+            FrameFaces(pts, "failed" if failed else "detected", cut, () if failed else tuple(found))
+        )
     return frames
 
 
@@ -65,7 +69,9 @@ def glimpses(seed: int) -> list[FrameFaces]:
     return [
         FrameFaces(
             t * TICKS // 30,
-            faces=(candidate(x, y, score=float(rng.choice([0.2, 0.9], p=[0.8, 0.2]))),) if rng.uniform() < 0.25 else (),
+            faces=(candidate(x, y, score=float(rng.choice([0.2, 0.9], p=[0.8, 0.2]))),)
+            if rng.uniform() < 0.25
+            else (),
         )
         for t, (x, y) in enumerate(places.tolist())
     ]
@@ -101,4 +107,6 @@ def crossing(
 def cut_at(frames: list[FrameFaces], places: list[int]) -> list[Faces]:
     """The frames as segments that begin at some of them."""
     borders = sorted({0, *(place for place in places if place < len(frames)), len(frames)})
-    return [record(frames[first:end], index) for index, (first, end) in enumerate(pairwise(borders))]
+    return [
+        record(frames[first:end], index) for index, (first, end) in enumerate(pairwise(borders))
+    ]

@@ -25,4 +25,10 @@ def before_put(key: str) -> None:
 
 if __name__ == "__main__":
     settings = Settings.load()
-    upload(Path(sys.argv[1]), parse_look(["blur"]), WatchedStore(settings, before_put), Queue(settings), settings)
+    upload(
+        Path(sys.argv[1]),
+        parse_look(["blur"]),
+        WatchedStore(settings, before_put),
+        Queue(settings),
+        settings,
+    )

@@ -66,7 +66,11 @@ def imports(path: Path, *, lazy: bool) -> Iterator[tuple[int, str]]:
 
 
 def _type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    return (
+        isinstance(node, ast.If)
+        and isinstance(node.test, ast.Name)
+        and node.test.id == "TYPE_CHECKING"
+    )
 
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
@@ -109,7 +113,11 @@ def test_what_a_client_installs_suffices_for_the_clients_code(package: str) -> N
 def client_modules() -> list[str]:
     """Every module of the core and of the client's rooms, but those that run when imported."""
     paths = [path for package in (CORE, "uploader", "viewer") for path in modules(package)]
-    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if path.stem != "__main__"]
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in paths
+        if path.stem != "__main__"
+    ]
     return [name.removesuffix(".__init__") for name in names]
 
 

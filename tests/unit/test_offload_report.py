@@ -18,7 +18,9 @@ def test_ratios_are_those_of_the_printed_rates(capsys: pytest.CaptureFixture[str
         for ours, theirs in [(100, 100), (150, 400), (500, 500)]
     ]
     report(rounds, Counter({"paint: decode": 1.0}), cores=2)
-    offloaded = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("offloaded"))
+    offloaded = next(
+        line for line in capsys.readouterr().out.splitlines() if line.startswith("offloaded")
+    )
     assert "150.0 frames/s   0.38 of the transcode (within a round 0.38 to 1.00)" in offloaded
 
 

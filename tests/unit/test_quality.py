@@ -24,10 +24,15 @@ def both(motion: Motion, noise: Noise, seed: int = 0) -> tuple[Trembling, Trembl
     motion = replace(motion, seconds=2.5)
     record, truth = made_up(motion, noise, seed), motion.faces
     tracks = Tracks([record], TIME_BASE, STICKERS)
-    raw = [[Face(face.box, face.landmarks, face.score) for face in frame.faces] for frame in record.frames]
+    raw = [
+        [Face(face.box, face.landmarks, face.score) for face in frame.faces]
+        for frame in record.frames
+    ]
     return (
         trembling(truth, [nearest(*pair) for pair in zip(truth, raw, strict=True)], FPS),
-        trembling(truth, [nearest(face, tracks.faces_at(pts)) for pts, face in enumerate(truth)], FPS),
+        trembling(
+            truth, [nearest(face, tracks.faces_at(pts)) for pts, face in enumerate(truth)], FPS
+        ),
     )
 
 
@@ -45,7 +50,9 @@ def test_a_face_missed_now_and_then_is_no_less_still() -> None:
 
 
 @pytest.mark.parametrize("make", [dashing, stopping], ids=["dashing", "stopping"])
-def test_a_fast_face_has_a_sticker_that_neither_lags_nor_cuts_corners(make: Callable[[float], Motion]) -> None:
+def test_a_fast_face_has_a_sticker_that_neither_lags_nor_cuts_corners(
+    make: Callable[[float], Motion],
+) -> None:
     unsmoothed, now = both(make(100), FAST)
     assert abs(now.lag_frames) < 0.5
     assert now.percent < unsmoothed.percent
@@ -67,7 +74,9 @@ def test_the_faces_are_the_same_however_the_clip_was_cut(frames: int) -> None:
     for first in range(0, len(record.frames), frames):
         near = record.frames[max(0, first - reach) : first + frames + reach]
         piece = Tracks([Faces(0, near, "made up", "cpu")], TIME_BASE, STICKERS)
-        pieces |= {frame.pts: piece.faces_at(frame.pts) for frame in record.frames[first : first + frames]}
+        pieces |= {
+            frame.pts: piece.faces_at(frame.pts) for frame in record.frames[first : first + frames]
+        }
     difference = compare(pieces, {frame.pts: whole.faces_at(frame.pts) for frame in record.frames})
     assert difference.frames == 0
     assert difference.px < 1e-6
@@ -75,9 +84,13 @@ def test_the_faces_are_the_same_however_the_clip_was_cut(frames: int) -> None:
 
 def test_made_up_noise_is_as_measured() -> None:
     motion = replace(still(100), seconds=30)
-    found = [Face(f.faces[0].box, f.faces[0].landmarks, 1.0) for f in made_up(motion, WANDERING).frames]
+    found = [
+        Face(f.faces[0].box, f.faces[0].landmarks, 1.0) for f in made_up(motion, WANDERING).frames
+    ]
     measured = residuals(motion.faces, found)
-    assert np.hypot(measured.box.slow, measured.box.fast) == pytest.approx(100 * WANDERING.box, rel=0.15)
+    assert np.hypot(measured.box.slow, measured.box.fast) == pytest.approx(
+        100 * WANDERING.box, rel=0.15
+    )
     assert np.hypot(measured.landmarks.slow, measured.landmarks.fast) == pytest.approx(
         100 * WANDERING.landmarks, rel=0.15
     )
@@ -93,7 +106,13 @@ def test_a_sticker_two_frames_late_is_measured_as_such() -> None:
 
 def test_what_is_slow_is_no_trembling() -> None:
     seconds = np.arange(150) / FPS
-    slow, fast = np.sin(2 * np.pi * 0.2 * seconds)[:, None], np.sin(2 * np.pi * 6 * seconds)[:, None]
-    for high in (lambda values: values - moving_mean(values, 15), lambda values: above(values, 2, FPS)):
+    slow, fast = (
+        np.sin(2 * np.pi * 0.2 * seconds)[:, None],
+        np.sin(2 * np.pi * 6 * seconds)[:, None],
+    )
+    for high in (
+        lambda values: values - moving_mean(values, 15),
+        lambda values: above(values, 2, FPS),
+    ):
         assert high(slow)[20:-20].std() < 0.02
         assert high(fast)[20:-20].std() == pytest.approx(fast.std(), rel=0.1)

@@ -48,7 +48,12 @@ def save_images(
     written = []
     gaps = []
     for item in follow(
-        store, job_id, look_id, requeue_stalled=requeue_stalled, on_trouble=on_trouble, patience=patience
+        store,
+        job_id,
+        look_id,
+        requeue_stalled=requeue_stalled,
+        on_trouble=on_trouble,
+        patience=patience,
     ):
         if isinstance(item, Gap):
             gaps.append(f"{job.pictures[item.index]} ({item.reason})")
@@ -66,7 +71,9 @@ def save_images(
 
 def safe_names(job: Job) -> list[str]:
     """A file name for each picture: no folders, nothing a file system refuses or hides, no two the same."""
-    return unique_names(_safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1))
+    return unique_names(
+        _safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1)
+    )
 
 
 def _safe(given: str) -> str:
@@ -84,7 +91,9 @@ def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:
         raise UsageError(f"{folder} is a file: pictures are saved into a folder")
     there = [target.name for target in targets if target.exists() or target.is_symlink()]
     if there and not overwrite:
-        raise UsageError(f"{folder} already has {there[0]}: name another folder, or use --overwrite")
+        raise UsageError(
+            f"{folder} already has {there[0]}: name another folder, or use --overwrite"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:

@@ -39,7 +39,9 @@ STYLED_TEXT = frozenset({"ass", "ssa"})
 
 _MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
-OF_THE_CONTAINER = frozenset({"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"})
+OF_THE_CONTAINER = frozenset(
+    {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
+)
 """Tags that describe the source's container, not what is in it."""
 
 
@@ -91,7 +93,9 @@ class Muxer:
         self._out = av.open(f"file:{path}", "w", format=plan.container, options=_options(plan))
         try:
             tags = plan.extras.tags.items()
-            self._out.metadata.update({name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER})
+            self._out.metadata.update(
+                {name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER}
+            )
             with av.open(io.BytesIO(first), "r", format="mp4") as painted:
                 self.video = self._add_video(painted.streams.video[0])
             self._describe_video()
@@ -107,7 +111,10 @@ class Muxer:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if kind is None:
             self._write_texts(None)
@@ -130,7 +137,9 @@ class Muxer:
         packet = av.Packet(timed.data)
         time = round((timed.pts + self._plan.shift_s) / tick)
         # Two packets may share a tick of a coarse source clock; a muxer takes only times that grow.
-        packet.pts = packet.dts = track.last = time if track.last is None else max(time, track.last + 1)
+        packet.pts = packet.dts = track.last = (
+            time if track.last is None else max(time, track.last + 1)
+        )
         track.first = packet.pts if track.first is None else track.first
         packet.duration = round(timed.duration / tick)
         packet.is_keyframe = timed.keyframe
@@ -177,7 +186,9 @@ class Muxer:
     def _add_subtitles(self) -> Iterator[Timed]:
         into_matroska = self._plan.container == "matroska"
         for subtitles in self._plan.extras.subtitles:
-            as_text = subtitles.codec in PLAIN_TEXT or (subtitles.codec in STYLED_TEXT and not into_matroska)
+            as_text = subtitles.codec in PLAIN_TEXT or (
+                subtitles.codec in STYLED_TEXT and not into_matroska
+            )
             if as_text:
                 stream: Any = self._out.add_stream("subrip" if into_matroska else "mov_text")
                 stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
@@ -185,7 +196,9 @@ class Muxer:
                 with open_codec_params(subtitles.codec_params) as source:
                     stream = self._out.add_stream_from_template(source.streams[0])
             else:
-                self.notes.append(f"{subtitles.codec} subtitles are left out: save as .mkv to keep them")
+                self.notes.append(
+                    f"{subtitles.codec} subtitles are left out: save as .mkv to keep them"
+                )
                 continue
             _name(stream, subtitles, subtitles.disposition)
             track = Track(stream)
@@ -199,13 +212,17 @@ class Muxer:
                     yield Timed(track, body, start_s, duration_s)
 
 
-def _name(stream: Any, track: VideoStream | AudioStream | Subtitles, disposition: Iterable[str] = ()) -> None:
+def _name(
+    stream: Any, track: VideoStream | AudioStream | Subtitles, disposition: Iterable[str] = ()
+) -> None:
     """Give a track the language, the title and the purpose that it has in the source."""
     if track.language:
         stream.metadata["language"] = track.language
     if track.title:
         stream.metadata["title"] = track.title
-    stream.disposition = sum(Disposition[name] for name in disposition if name in Disposition.__members__)
+    stream.disposition = sum(
+        Disposition[name] for name in disposition if name in Disposition.__members__
+    )
 
 
 def _text(codec: str, data: bytes) -> bytes:
@@ -238,7 +255,9 @@ def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[
         return
     for chapter in chapters:
         if chapter.end_s + shift_s > 0:
-            yield Chapter(max(Fraction(0), chapter.start_s + shift_s), chapter.end_s + shift_s, chapter.title)
+            yield Chapter(
+                max(Fraction(0), chapter.start_s + shift_s), chapter.end_s + shift_s, chapter.title
+            )
 
 
 def _chapters(plan: Plan) -> Iterator["ContainerChapter"]:

@@ -101,18 +101,32 @@ def save(
     assert sealed is not None
     plan = _plan(store, job, container, redacts=look is None or look.redacts)
     notes += _notes(plan, sealed)
-    items = follow(store, job_id, look_id, requeue_stalled=requeue_stalled, on_trouble=on_trouble, patience=patience)
+    items = follow(
+        store,
+        job_id,
+        look_id,
+        requeue_stalled=requeue_stalled,
+        on_trouble=on_trouble,
+        patience=patience,
+    )
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with closing(items), closing(hear(store, job, sealed.segments, patience, on_trouble)) as sounds:
+        with (
+            closing(items),
+            closing(hear(store, job, sealed.segments, patience, on_trouble)) as sounds,
+        ):
             allowed = items if allow_gaps else _without_gaps(job_id, items)
-            joined = _join(plan, part, allowed, sounds, lambda n: (on_progress or _ignore)(n, sealed.segments))
+            joined = _join(
+                plan, part, allowed, sounds, lambda n: (on_progress or _ignore)(n, sealed.segments)
+            )
         check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
         _put_in_place(part, target)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
     except av.FFmpegError as exc:
-        raise JobError(f"{target} cannot be written in that format: {exc.strerror}; try one that ends in .mkv") from exc
+        raise JobError(
+            f"{target} cannot be written in that format: {exc.strerror}; try one that ends in .mkv"
+        ) from exc
     finally:
         part.unlink(missing_ok=True)
     return SaveReport(
@@ -146,20 +160,30 @@ def choose_target(
     unfit = _unfit(container, tracks)
     rare = sorted(tracks.keys() - PLAYED_IN_MP4) if container == "mp4" else []
     if not unfit and (not rare or (out.suffix and not any_container)):
-        notes = [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if rare else []
+        notes = (
+            [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if rare else []
+        )
         return out.with_name(f"{out.name.removesuffix(suffix)}{suffix}"), container, notes
     others = [other for other in (".mkv", ".mov") if not _unfit(CONTAINERS[other], tracks)]
     if not others:
-        raise UsageError(f"no file can hold {' and '.join(sorted(tracks))} sound together: convert it first")
+        raise UsageError(
+            f"no file can hold {' and '.join(sorted(tracks))} sound together: convert it first"
+        )
     target = out.with_name(out.name.removesuffix(out.suffix) + others[0])
     kind = suffix[1:].upper()
-    why = f"{kind} cannot hold {' and '.join(unfit)}" if unfit else f"few {kind} players play {' and '.join(rare)}"
+    why = (
+        f"{kind} cannot hold {' and '.join(unfit)}"
+        if unfit
+        else f"few {kind} players play {' and '.join(rare)}"
+    )
     return target, CONTAINERS[others[0]], [f"saved as {target.name}: {why} sound"]
 
 
 def _unfit(container: str, tracks: Mapping[str, bytes]) -> list[str]:
     """The codings that a container cannot hold, of those given with a template each."""
-    return [codec for codec, codec_params in tracks.items() if not can_hold(container, codec_params)]
+    return [
+        codec for codec, codec_params in tracks.items() if not can_hold(container, codec_params)
+    ]
 
 
 def _check_target(target: Path, overwrite: bool) -> None:
@@ -224,7 +248,9 @@ def shift_of(job: Job, first: Segment) -> Fraction:
     start_s = job.start_pts * tick
     if start_s < 0:
         return -start_s
-    sounds_s = (row.pts * job.audio[row.stream].time_base for row in first.audio if row.pts is not None)
+    sounds_s = (
+        row.pts * job.audio[row.stream].time_base for row in first.audio if row.pts is not None
+    )
     earliest_s = min([start_s, *sounds_s])
     # By whole ticks: the picture's times stay exact.
     return -(earliest_s // tick * tick) if earliest_s > LATE_S else Fraction(0)
@@ -349,8 +375,13 @@ def _seen(job: Job, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined) -
         for packet in container.demux(container.streams.video[0]):
             if packet.size and packet.pts is not None:
                 joined.frames += 1
-                start_s, duration_s = packet.pts * packet.time_base, (packet.duration or 0) * packet.time_base
-                yield Timed(muxer.video, bytes(packet), origin_s + start_s, duration_s, packet.is_keyframe)
+                start_s, duration_s = (
+                    packet.pts * packet.time_base,
+                    (packet.duration or 0) * packet.time_base,
+                )
+                yield Timed(
+                    muxer.video, bytes(packet), origin_s + start_s, duration_s, packet.is_keyframe
+                )
 
 
 def _parameters(segment: PaintedSegment) -> tuple[int, int, bytes | None]:
@@ -366,4 +397,6 @@ def _open(segment: PaintedSegment) -> Iterator[InputContainer]:
         with av.open(io.BytesIO(segment.data), "r", format="mp4") as container:
             yield container
     except av.FFmpegError as exc:
-        raise UnreadableMedia(f"painted segment {segment.index} ({segment.record.name}) is no MP4: {exc}") from exc
+        raise UnreadableMedia(
+            f"painted segment {segment.index} ({segment.record.name}) is no MP4: {exc}"
+        ) from exc

@@ -56,11 +56,15 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
     except ObjectMissing as exc:
         raise JobError(f"{exc}, though job {job.id} was stored whole: upload it again") from exc
     if data and hashlib.sha256(data).hexdigest() != segment.audio_sha256:
-        raise JobError(f"{keys.audio(job.id, index)} is damaged in the storage: upload the file again")
+        raise JobError(
+            f"{keys.audio(job.id, index)} is damaged in the storage: upload the file again"
+        )
     return segment, data
 
 
-def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> Iterator[SourceAudio]:
+def _packets(
+    job: Job, segment: Segment, data: bytes, ends: list[Fraction]
+) -> Iterator[SourceAudio]:
     """``ends`` remembers where each track's last packet ended: a packet without a time comes right after it."""
     position = 0
     for packet in segment.audio:
@@ -68,5 +72,7 @@ def _packets(job: Job, segment: Segment, data: bytes, ends: list[Fraction]) -> I
         time = packet.pts if packet.pts is not None else packet.dts
         start_s = ends[packet.stream] if time is None else time * tick
         ends[packet.stream] = start_s + packet.duration * tick
-        yield SourceAudio(packet.stream, start_s, packet.duration * tick, data[position : position + packet.size])
+        yield SourceAudio(
+            packet.stream, start_s, packet.duration * tick, data[position : position + packet.size]
+        )
         position += packet.size

@@ -50,7 +50,9 @@ def _row(summary: JobSummary, status: JobStatus | FacepaintError | None) -> dict
     }
 
 
-def job_json(board: Board, job_id: str, look: str | None, windows_from: int, wait: int | None) -> dict[str, Any]:
+def job_json(
+    board: Board, job_id: str, look: str | None, windows_from: int, wait: int | None
+) -> dict[str, Any]:
     """All that the page of a job needs, in one answer.
 
     ``look`` None takes the first. Windows of segments are given from ``windows_from`` on, so that an answer stays
@@ -83,13 +85,21 @@ def job_json(board: Board, job_id: str, look: str | None, windows_from: int, wai
             "painted": ranges(painted),
             "failed": ranges(failed),
         },
-        "windows": {"from": windows_from, "times": [[round(w.start_s, 6), round(w.end_s, 6)] for w in windows]},
+        "windows": {
+            "from": windows_from,
+            "times": [[round(w.start_s, 6), round(w.end_s, 6)] for w in windows],
+        },
         "ends_s": board.ends_s(status) if job.video is not None else None,
         "video": _video_json(board, status, chosen, painted),
-        "audio": [{"language": track.language, "title": track.title, "mime": copy_mime(track)} for track in job.audio],
+        "audio": [
+            {"language": track.language, "title": track.title, "mime": copy_mime(track)}
+            for track in job.audio
+        ],
         "pictures": list(job.pictures),
         "workers": len(board.workers()),
-        "waiting": why_waiting(status, board.workers(), chosen, _next_unpainted(status, painted | failed, wait)),
+        "waiting": why_waiting(
+            status, board.workers(), chosen, _next_unpainted(status, painted | failed, wait)
+        ),
     }
 
 
@@ -139,7 +149,9 @@ def _whom_json(look: Look | None) -> dict[str, list[int]]:
     return {"keep": list(selection.keep), "only": list(selection.only)}
 
 
-def _video_json(board: Board, status: JobStatus, look: str | None, painted: frozenset[int]) -> dict[str, Any] | None:
+def _video_json(
+    board: Board, status: JobStatus, look: str | None, painted: frozenset[int]
+) -> dict[str, Any] | None:
     video = status.job.video
     if video is None:
         return None

@@ -89,7 +89,9 @@ def make_piece(
         stream = without_adts(stream)
         if not encode and copy_mime(stream) and _covers(own, start_s, end_s):
             return Piece(copy_packets(stream, own), copy_mime(stream))
-        before, after = (_neighbour(store, job, clock, track, segment.index + step) for step in (-1, 1))
+        before, after = (
+            _neighbour(store, job, clock, track, segment.index + step) for step in (-1, 1)
+        )
         around = sorted([*before, *own, *after], key=lambda packet: packet.start_s)
         if last and around:
             end_s = max(end_s, around[-1].end_s)
@@ -98,7 +100,9 @@ def make_piece(
         from_s = around[0].start_s + skip_s if around else start_s
         return Piece(encode_packets(stream, around, start_s, end_s, from_s), AAC)
     except av.FFmpegError as exc:
-        raise UnreadableMedia(f"the sound of segment {segment.index} of job {job.id} cannot be read: {exc}") from exc
+        raise UnreadableMedia(
+            f"the sound of segment {segment.index} of job {job.id} cannot be read: {exc}"
+        ) from exc
 
 
 def _neighbour(store: Store, job: Job, clock: Clock, track: int, index: int) -> list[Coded]:
@@ -111,7 +115,11 @@ def sound_ends_s(job: Job, clock: Clock, segment: Segment) -> Fraction:
     ends = [Fraction(0)]
     for number, track in enumerate(job.audio):
         own = [row for row in _with_duration(segment.audio, number) if row[0].stream == number]
-        ends += [(p.pts + lasts) * track.time_base - clock.origin_s for p, lasts in own[-1:] if p.pts is not None]
+        ends += [
+            (p.pts + lasts) * track.time_base - clock.origin_s
+            for p, lasts in own[-1:]
+            if p.pts is not None
+        ]
     return max(ends)
 
 
@@ -204,7 +212,11 @@ def _is_layer_3(stream: AudioStream) -> bool:
 
 def plain_aac(stream: AudioStream) -> bool:
     """Whether the track is such AAC as `encode_packets` makes: copied and encoded pieces then share an init part."""
-    return copy_mime(stream) == AAC and stream.channels <= len(_LAYOUTS) and stream.sample_rate in AAC_RATES
+    return (
+        copy_mime(stream) == AAC
+        and stream.channels <= len(_LAYOUTS)
+        and stream.sample_rate in AAC_RATES
+    )
 
 
 def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
@@ -236,7 +248,11 @@ def _sample_times(stream: AudioStream, packets: Sequence[Coded]) -> list[int]:
 
 
 def encode_packets(
-    stream: AudioStream, packets: Iterable[Coded], start_s: Fraction, end_s: Fraction, from_s: Fraction
+    stream: AudioStream,
+    packets: Iterable[Coded],
+    start_s: Fraction,
+    end_s: Fraction,
+    from_s: Fraction,
 ) -> bytes:
     """AAC of exactly the frames of the grid that start in ``[start_s, end_s)``.
 
@@ -245,7 +261,9 @@ def encode_packets(
     rate = stream.sample_rate if stream.sample_rate in AAC_RATES else 48000
     channels = 1 if stream.channels == 1 else 2
     first, stop = math.ceil(start_s * rate / FRAME), math.ceil(end_s * rate / FRAME)
-    sound = _Samples((first - LEAD_FRAMES) * FRAME, (stop + LEAD_FRAMES) * FRAME, channels, round(from_s * rate))
+    sound = _Samples(
+        (first - LEAD_FRAMES) * FRAME, (stop + LEAD_FRAMES) * FRAME, channels, round(from_s * rate)
+    )
     earliest, latest = Fraction(sound.start, rate) - PREROLL_S, Fraction(sound.stop, rate)
     wanted = [packet for packet in packets if packet.end_s > earliest and packet.start_s < latest]
     for frame in _decode(stream, wanted, rate, _LAYOUTS[channels]):
@@ -265,7 +283,9 @@ def encode_packets(
     return shift_tfdt(buffer.getvalue(), first * FRAME)
 
 
-def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: str) -> Iterator[av.AudioFrame]:
+def _decode(
+    stream: AudioStream, packets: Iterable[Coded], rate: int, layout: str
+) -> Iterator[av.AudioFrame]:
     """Frames of planar 32-bit float at ``rate``, pts in samples from the first picture."""
     resampler = av.AudioResampler(format="fltp", layout=layout, rate=rate)
     tick = Fraction(1, 1_000_000)
@@ -277,7 +297,9 @@ def _decode(stream: AudioStream, packets: Iterable[Coded], rate: int, layout: st
             packet.pts = packet.dts = round(source.start_s / tick)
             try:
                 decoded = decoder.decode(packet)
-            except av.InvalidDataError:  # one damaged packet is a moment of silence, not the end of the sound
+            except (
+                av.InvalidDataError
+            ):  # one damaged packet is a moment of silence, not the end of the sound
                 continue
             time_s = source.start_s
             for frame in decoded:
@@ -299,11 +321,16 @@ class _Samples:
         assert frame.pts is not None
         assert frame.time_base is not None
         at = round(frame.pts * frame.time_base * frame.sample_rate) - self.start
-        begin, end = max(0, at, self._loud - self.start), min(self.stop - self.start, at + frame.samples)
+        begin, end = (
+            max(0, at, self._loud - self.start),
+            min(self.stop - self.start, at + frame.samples),
+        )
         if begin >= end:
             return
         for plane, source in zip(self._planes, frame.planes, strict=True):
-            plane[begin * _BYTES : end * _BYTES] = memoryview(source)[(begin - at) * _BYTES : (end - at) * _BYTES]
+            plane[begin * _BYTES : end * _BYTES] = memoryview(source)[
+                (begin - at) * _BYTES : (end - at) * _BYTES
+            ]
 
     def frames(self, rate: int, layout: str) -> Iterator[av.AudioFrame]:
         """The stretch cut into frames for an AAC encoder."""
@@ -318,4 +345,9 @@ class _Samples:
 
 def _open_output(buffer: io.BytesIO) -> av.container.OutputContainer:
     """A fragmented MP4 whose one fragment is written at the end; times start at 0 and are shifted afterwards."""
-    return av.open(buffer, "w", format="mp4", options={"movflags": "empty_moov+default_base_moof", "use_editlist": "0"})
+    return av.open(
+        buffer,
+        "w",
+        format="mp4",
+        options={"movflags": "empty_moov+default_base_moof", "use_editlist": "0"},
+    )

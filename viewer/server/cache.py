@@ -54,7 +54,10 @@ class _Fresh(Generic[T]):
     """
 
     def __init__(
-        self, read: Callable[[], T], readers: Executor, settled: Callable[[T], bool] = lambda _: False
+        self,
+        read: Callable[[], T],
+        readers: Executor,
+        settled: Callable[[T], bool] = lambda _: False,
     ) -> None:
         self._read = read
         self._readers = readers
@@ -184,7 +187,9 @@ class Board:
             self._followed.forget(job_id)
             status = self._follow(job_id).status.get()
             if status.look(look) is None:
-                raise InputError(f"job {job_id} has no look {look}; `facepaint status {job_id}` lists them")
+                raise InputError(
+                    f"job {job_id} has no look {look}; `facepaint status {job_id}` lists them"
+                )
         return status
 
     def statuses(self, job_ids: Iterable[str]) -> dict[str, JobStatus | FacepaintError | None]:
@@ -261,7 +266,9 @@ class Board:
             def read(index: int) -> None:
                 record = self.store.get_record(keys.segment(job.id, index), Segment)
                 start_s, end_s = clock.window_s(record)
-                known[index] = Window(float(start_s), float(end_s), float(sound_ends_s(job, clock, record)))
+                known[index] = Window(
+                    float(start_s), float(end_s), float(sound_ends_s(job, clock, record))
+                )
 
             in_parallel(read, unread)
         found = []

@@ -79,10 +79,15 @@ def _hold_first(data: bytes, ticks: int) -> bytes:
         with av.open(io.BytesIO(data), "r", format="mp4") as source:
             stream = source.streams.video[0]
             assert stream.time_base is not None
-            options = {"movflags": "cmaf+frag_keyframe", "video_track_timescale": str(stream.time_base.denominator)}
+            options = {
+                "movflags": "cmaf+frag_keyframe",
+                "video_track_timescale": str(stream.time_base.denominator),
+            }
             with av.open(buffer, "w", format="mp4", options=options) as output:
                 target = output.add_stream_from_template(stream)
-                for number, packet in enumerate(packet for packet in source.demux(stream) if packet.size):
+                for number, packet in enumerate(
+                    packet for packet in source.demux(stream) if packet.size
+                ):
                     assert packet.pts is not None
                     if number:
                         packet.pts = packet.dts = packet.pts + ticks

@@ -94,7 +94,12 @@ def people(request: Request) -> Response:
     """
     board, job_id = _own_board(request), job_id_of(request)
     status = board.status(job_id)
-    told: dict[str, Any] = {"people": [], "filters": _filters(), "why": "", "workers": len(board.workers())}
+    told: dict[str, Any] = {
+        "people": [],
+        "filters": _filters(),
+        "why": "",
+        "workers": len(board.workers()),
+    }
     try:
         found = find_people(board.store, job_id)
     except JobError as exc:
@@ -111,7 +116,9 @@ def people(request: Request) -> Response:
     elif why := why_not_tracked(status):
         told |= {"state": "waiting", "why": why}
     else:
-        asked = _desk(request).is_asked(board.store, job_id, at_work="track-000000" in status.at_work)
+        asked = _desk(request).is_asked(
+            board.store, job_id, at_work="track-000000" in status.at_work
+        )
         told["state"] = "asked" if asked else "ready"
     return JSONResponse(told, headers=NO_STORE)
 
@@ -146,9 +153,14 @@ def tracked(request: Request) -> Response:
     job = board.status(job_id).job
     if job.video is None:
         raise InputError(f"job {job_id} is of pictures; only the faces of videos are followed")
-    record = board.store.get_record(keys.tracked(job_id, int(request.path_params["index"])), TrackedSegment)
+    record = board.store.get_record(
+        keys.tracked(job_id, int(request.path_params["index"])), TrackedSegment
+    )
     clock, place = board.clock(job), partial(_place, job.video)
-    frames = [[_seconds(clock, frame.pts), [place(face) for face in frame.faces]] for frame in record.frames]
+    frames = [
+        [_seconds(clock, frame.pts), [place(face) for face in frame.faces]]
+        for frame in record.frames
+    ]
     return JSONResponse({"index": record.index, "frames": frames}, headers=NO_STORE)
 
 
@@ -171,7 +183,9 @@ def _desk(request: Request) -> Desk:
 def _own_board(request: Request) -> Board:
     """The board, where this viewer is for its own machine alone."""
     if not _desk(request).open:
-        raise HTTPException(403, "faces are shown and chosen only in a viewer on this machine's own address")
+        raise HTTPException(
+            403, "faces are shown and chosen only in a viewer on this machine's own address"
+        )
     return board_of(request)
 
 
@@ -206,7 +220,9 @@ def look_of(body: bytes) -> Look:
     shape = "a look is filters, and the numbers of people to keep or to paint only"
     try:
         wish = _WISH.validate_json(body, strict=True)
-        selection = FaceSelection(keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only})))
+        selection = FaceSelection(
+            keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only}))
+        )
         look = parse_look(wish.filters, selection)
     except ValidationError as exc:
         raise HTTPException(422, shape) from exc

@@ -197,7 +197,9 @@ def playlist_video(request: Request) -> Response:
         hls.Entry(f"{index}.m4s", window.end_s - window.start_s, gap=index in failed)
         for index, window in enumerate(board_of(request).windows(status.job, range(ready)))
     ]
-    return _playlist(hls.media("init.mp4", entries, status.job.segment_s, ended=status.total == ready))
+    return _playlist(
+        hls.media("init.mp4", entries, status.job.segment_s, ended=status.total == ready)
+    )
 
 
 def playlist_audio(request: Request) -> Response:
@@ -233,7 +235,9 @@ def download(request: Request) -> Response:
     status = board.status(job_id, look_id)
     look = status.look(look_id)
     if look is None or look.state != "complete":
-        raise JobError(f"job {job_id} is not complete yet: {why_waiting(status, board.workers(), look_id)}")
+        raise JobError(
+            f"job {job_id} is not complete yet: {why_waiting(status, board.workers(), look_id)}"
+        )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="facepaint-")))
         report = save(board.store, job_id, look_id, folder / "video")
@@ -263,7 +267,9 @@ def _playlist(text: str) -> Response:
 
 def _status(request: Request) -> JobStatus:
     """The status of the job in the path, a video that has the look in the path."""
-    status = board_of(request).status(job_id_of(request), check_look_id(request.path_params["look"]))
+    status = board_of(request).status(
+        job_id_of(request), check_look_id(request.path_params["look"])
+    )
     if status.job.video is None:
         raise InputError(f"job {status.job.id} is of pictures; only videos are played")
     return status
@@ -307,7 +313,9 @@ def send(request: Request, body: Body) -> Response:
         return Response(body.read(0, body.size), media_type=body.mime, headers=headers)
     span = parse_range(wanted, body.size)
     if span is None:
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{body.size}"})
+        return Response(
+            status_code=416, headers={**headers, "Content-Range": f"bytes */{body.size}"}
+        )
     first, last = span
     headers["Content-Range"] = f"bytes {first}-{last - 1}/{body.size}"
     return Response(body.read(first, last), 206, media_type=body.mime, headers=headers)

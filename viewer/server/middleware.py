@@ -41,7 +41,9 @@ class Guard:
             await send(message)
 
         if self._loopback_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):
-            refusal = JSONResponse({"error": "this viewer answers under 127.0.0.1 and localhost only"}, 421)
+            refusal = JSONResponse(
+                {"error": "this viewer answers under 127.0.0.1 and localhost only"}, 421
+            )
             await refusal(scope, receive, guarded)
             return
         await self._app(scope, receive, guarded)

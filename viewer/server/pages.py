@@ -23,7 +23,9 @@ def error_json(exc: Exception, status_of: Mapping[type[Exception], int]) -> Resp
 def http_error(_: Request, exc: Exception) -> Response:
     """A path or method that is not there, as JSON."""
     assert isinstance(exc, HTTPException)
-    return JSONResponse({"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})})
+    return JSONResponse(
+        {"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})}
+    )
 
 
 async def asked_json(request: Request, what: str, max_bytes: int) -> bytes:

@@ -54,7 +54,12 @@ def server_of(app: Starlette) -> uvicorn.Server:
     """The server, quiet but for what goes wrong."""
     return uvicorn.Server(
         uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=3, lifespan="on"
+            app,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=3,
+            lifespan="on",
         )
     )
 
@@ -67,7 +72,9 @@ def listen(settings: Settings) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in settings.viewer_host else socket.AF_INET
     try:
-        return socket.create_server((settings.viewer_host, settings.viewer_port), family=family, backlog=128)
+        return socket.create_server(
+            (settings.viewer_host, settings.viewer_port), family=family, backlog=128
+        )
     except OSError as exc:
         raise UsageError(
             f"cannot listen on {settings.viewer_host} port {settings.viewer_port} ({exc.strerror}); "

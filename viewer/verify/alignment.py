@@ -38,7 +38,9 @@ class _Ahead(Iterator[T]):
         return item
 
 
-def pair_nearest(source: Iterator[T], result: Iterator[T], shifts_s: list[Fraction]) -> Iterator[Pair[T]]:
+def pair_nearest(
+    source: Iterator[T], result: Iterator[T], shifts_s: list[Fraction]
+) -> Iterator[Pair[T]]:
     """Each item of the source with the item of the result that is nearest to it in time, None where there is none.
 
     ``shifts_s`` says how many seconds later each part is in the result; the shift of a part it does not have yet is

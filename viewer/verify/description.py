@@ -62,15 +62,24 @@ def size_guarantee(source: FrameReader, result: FrameReader) -> Guarantee:
     if found[:2] not in {(width, height), padded}:
         differences.append(f"{found[0]}x{found[1]} instead of {width}x{height}")
     elif found[:2] != (width, height):
-        notes.append(f"an odd side is longer by a line: {width}x{height} became {found[0]}x{found[1]}")
+        notes.append(
+            f"an odd side is longer by a line: {width}x{height} became {found[0]}x{found[1]}"
+        )
     if found[2] != aspect:
         differences.append(f"pixels are shown {found[2]} wide instead of {aspect}")
     if len(source.sizes) > 1:
-        notes.append(f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first")
+        notes.append(
+            f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first"
+        )
     if len(result.sizes) > 1:
         differences.append(f"there are frames of {len(result.sizes)} sizes")
     shown = Fraction(width, height) * aspect
-    return Guarantee("picture", f"{found[0]}x{found[1]}, shown {float(shown):.3f}:1", tuple(differences), tuple(notes))
+    return Guarantee(
+        "picture",
+        f"{found[0]}x{found[1]}, shown {float(shown):.3f}:1",
+        tuple(differences),
+        tuple(notes),
+    )
 
 
 def _upright(stream: VideoStream, frame: av.VideoFrame) -> tuple[int, int, Fraction]:
@@ -101,11 +110,18 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
         if there != here:
             differences.append(f"{name} {here} instead of {there}")
     if full != copied_full:
-        differences.append(f"{'full' if copied_full else 'limited'} range instead of {'full' if full else 'limited'}")
+        differences.append(
+            f"{'full' if copied_full else 'limited'} range instead of {'full' if full else 'limited'}"
+        )
     if first.format.components[0].bits > bits:
         notes.append(f"{first.format.name} became {copied.format.name}")
     tags = "/".join(str(code) for code in found)
-    return Guarantee("colour", f"{tags} {'full' if copied_full else 'limited'} range", tuple(differences), tuple(notes))
+    return Guarantee(
+        "colour",
+        f"{tags} {'full' if copied_full else 'limited'} range",
+        tuple(differences),
+        tuple(notes),
+    )
 
 
 def _colour(frame: av.VideoFrame) -> tuple[int, int, int]:
@@ -145,9 +161,13 @@ def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
             name = f"{kind} track {number}"
             language, copied = language_of(track), language_of(copy)
             if language not in {"", copied}:
-                differences.append(f"the language of {name} is {copied or 'not said'} instead of {language}")
+                differences.append(
+                    f"the language of {name} is {copied or 'not said'} instead of {language}"
+                )
             if track_title(copy) not in {"", track_title(track)}:
-                differences.append(f"the title of {name} is {track_title(copy)!r} instead of {track_title(track)!r}")
+                differences.append(
+                    f"the title of {name} is {track_title(copy)!r} instead of {track_title(track)!r}"
+                )
             elif track_title(track) and not track_title(copy):
                 left_out.append(f"title of {name}")
     if kept and "title" in left_out:
@@ -161,7 +181,8 @@ def text_streams(container: InputContainer) -> list[Stream]:
     return [
         stream
         for stream in container.streams.subtitles
-        if stream.codec_context is not None and stream.codec_context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT
+        if stream.codec_context is not None
+        and stream.codec_context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT
     ]
 
 
@@ -172,7 +193,11 @@ def language_of(track: Stream) -> str:
 
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
-    return {name.lower(): text for name, text in metadata.items() if name.lower() not in OF_THE_CONTAINER}
+    return {
+        name.lower(): text
+        for name, text in metadata.items()
+        if name.lower() not in OF_THE_CONTAINER
+    }
 
 
 def _alike(one: str, other: str) -> bool:
@@ -185,7 +210,9 @@ def _alike(one: str, other: str) -> bool:
         return False
 
 
-def chapters_guarantee(source: InputContainer, result: InputContainer, shift_s: Fraction) -> Guarantee:
+def chapters_guarantee(
+    source: InputContainer, result: InputContainer, shift_s: Fraction
+) -> Guarantee:
     """The chapters: begin, end and title of each."""
     wanted = list(placed_chapters(chapters_of(source), shift_s))
     found = chapters_of(result)
@@ -194,9 +221,13 @@ def chapters_guarantee(source: InputContainer, result: InputContainer, shift_s: 
         differences.append(f"{len(found)} instead of {len(wanted)}")
     for number, (there, here) in enumerate(zip(wanted, found, strict=False), 1):
         if there.title != here.title:
-            differences.append(f"chapter {number} is called {here.title!r} instead of {there.title!r}")
+            differences.append(
+                f"chapter {number} is called {here.title!r} instead of {there.title!r}"
+            )
         times = {"begins": (there.start_s, here.start_s), "ends": (there.end_s, here.end_s)}
         for what, (time_s, copied_s) in times.items():
             if abs(time_s - copied_s) > CHAPTER_S:
-                differences.append(f"chapter {number} {what} at {seconds(copied_s)} instead of {seconds(time_s)}")
+                differences.append(
+                    f"chapter {number} {what} at {seconds(copied_s)} instead of {seconds(time_s)}"
+                )
     return Guarantee("chapters", str(len(found)) if found else "none", tuple(differences))

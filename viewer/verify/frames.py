@@ -53,7 +53,9 @@ class FrameReader:
         # Else a refusal is told with a later packet.
         context.thread_type = "SLICE"
         self.tick = Fraction(stream.time_base or 1)
-        self.untimed = carries_no_times(container.format.name, context.name, bytes(context.extradata or b""))
+        self.untimed = carries_no_times(
+            container.format.name, context.name, bytes(context.extradata or b"")
+        )
         self._told: deque[int] = deque()
         self.first: av.VideoFrame | None = None
         self.sizes: dict[tuple[int, int], None] = {}

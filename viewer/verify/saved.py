@@ -43,7 +43,9 @@ class Check:
         return not self.problems
 
 
-def check_saved(store: Store, job_id: str, look_id: str, path: Path, shift_s: Fraction = Fraction(0)) -> Check:
+def check_saved(
+    store: Store, job_id: str, look_id: str, path: Path, shift_s: Fraction = Fraction(0)
+) -> Check:
     """Read a saved file's packets and compare: number and times of pictures, order, times and bytes of the sound.
 
     Segments without a painted record are gaps, of which the file holds the sound only. ``shift_s`` is how much later
@@ -57,11 +59,17 @@ def check_saved(store: Store, job_id: str, look_id: str, path: Path, shift_s: Fr
     total = store.get_record(keys.sealed(job_id), Sealed).segments
     try:
         with av.open(f"file:{path}", "r") as container:
-            comparison = _Comparison(job, container, shift_s, lambda n: store.get(keys.audio(job_id, n)))
+            comparison = _Comparison(
+                job, container, shift_s, lambda n: store.get(keys.audio(job_id, n))
+            )
             for start in range(0, total, AT_ONCE):
                 indexes = range(start, min(total, start + AT_ONCE))
-                segments = in_parallel(lambda n: store.get_record(keys.segment(job_id, n), Segment), indexes)
-                painted = in_parallel(lambda n: store.find_record(keys.painted(job_id, look_id, n), Painted), indexes)
+                segments = in_parallel(
+                    lambda n: store.get_record(keys.segment(job_id, n), Segment), indexes
+                )
+                painted = in_parallel(
+                    lambda n: store.find_record(keys.painted(job_id, look_id, n), Painted), indexes
+                )
                 for segment, record in zip(segments, painted, strict=True):
                     comparison.segment(segment, record)
             return comparison.finish()
@@ -102,11 +110,18 @@ class _Comparison:
     """Goes through file and records side by side; the file is interleaved, so little of it waits in memory."""
 
     def __init__(
-        self, job: Job, container: InputContainer, shift_s: Fraction, source_sound: Callable[[int], bytes]
+        self,
+        job: Job,
+        container: InputContainer,
+        shift_s: Fraction,
+        source_sound: Callable[[int], bytes],
     ) -> None:
         self._job, self._shift_s, self._source_sound = job, shift_s, source_sound
         self._video = container.streams.video[0]
-        self._streams = {self._video.index: _Packets(), **{s.index: _Packets() for s in container.streams.audio}}
+        self._streams = {
+            self._video.index: _Packets(),
+            **{s.index: _Packets() for s in container.streams.audio},
+        }
         self._audio = [stream.index for stream in container.streams.audio]
         self._ticks = {s.index: Fraction(s.time_base or 1) for s in container.streams}
         self._slack_s = Fraction(1, 1000) if "matroska" in container.format.name else Fraction(0)
@@ -127,7 +142,9 @@ class _Comparison:
         """Whatever is left was not promised."""
         for packet in self._demuxed:
             if packet.size:
-                self._streams[packet.stream_index].waiting.append(_Found(Fraction(0), Fraction(0), b""))
+                self._streams[packet.stream_index].waiting.append(
+                    _Found(Fraction(0), Fraction(0), b"")
+                )
         for index, packets in self._streams.items():
             if packets.waiting:
                 kind = "pictures" if index == self._video.index else "audio packets"
@@ -146,12 +163,16 @@ class _Comparison:
         assert self._job.video is not None
         tick = self._job.video.time_base
         promised = {packet.pts for packet in segment.packets if not packet.discard}
-        times = sorted(pts for pts in promised if pts is not None and record.start <= pts < record.end)
+        times = sorted(
+            pts for pts in promised if pts is not None and record.start <= pts < record.end
+        )
         exact = len(times) == record.frames
         for number in range(record.frames):
             found = self._take(self._video.index)
             if found is None:
-                self._problem(f"segment {record.index} has {number} pictures instead of {record.frames}")
+                self._problem(
+                    f"segment {record.index} has {number} pictures instead of {record.frames}"
+                )
                 return
             near_s = min(max(found.start_s, record.start * tick), record.end * tick)
             wanted_s = times[number] * tick if exact else near_s
@@ -168,7 +189,9 @@ class _Comparison:
             size = packet.size if self._job.audio[packet.stream].codec.startswith("pcm_") else None
             found = self._take(self._audio[packet.stream], size)
             if found is None:
-                self._problem(f"audio track {packet.stream + 1} ends before segment {segment.index} does")
+                self._problem(
+                    f"audio track {packet.stream + 1} ends before segment {segment.index} does"
+                )
                 return
             self._check_start(segment.index, packet, found)
             pieces.append(found.data)
@@ -183,7 +206,10 @@ class _Comparison:
             whole = source[position : position + packet.size]
             position += packet.size
             if whole != piece:
-                is_adts = self._job.audio[packet.stream].codec == "aac" and len(whole) - len(piece) in ADTS_HEADERS
+                is_adts = (
+                    self._job.audio[packet.stream].codec == "aac"
+                    and len(whole) - len(piece) in ADTS_HEADERS
+                )
                 if not is_adts or not whole.endswith(piece):
                     return False
                 self._without_header.add(packet.stream)

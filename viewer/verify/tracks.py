@@ -59,7 +59,11 @@ class TrackMatch:
 
 
 def compare_sound(
-    source: Path, result: Path, indexes: tuple[int, int], shifts_s: Sequence[Fraction], slack_s: Fraction
+    source: Path,
+    result: Path,
+    indexes: tuple[int, int],
+    shifts_s: Sequence[Fraction],
+    slack_s: Fraction,
 ) -> TrackMatch:
     """Compare the packets of a sound track; ``indexes`` are its stream's numbers in the two files."""
     match = TrackMatch()
@@ -69,7 +73,9 @@ def compare_sound(
         wanted, found = _growing(placed, Fraction(copy.time_base or 1)), _pieces(here, copy)
         # A container cuts samples into packets as it likes.
         as_samples = stream.codec_context.name.startswith("pcm_")
-        pairs = _cut_alike(wanted, found) if as_samples else pair_nearest(wanted, found, [Fraction(0)])
+        pairs = (
+            _cut_alike(wanted, found) if as_samples else pair_nearest(wanted, found, [Fraction(0)])
+        )
         _compare(match, pairs, _tolerance(stream, copy, slack_s))
     return match
 
@@ -81,12 +87,16 @@ def compare_text(
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
-        pairs = pair_nearest(_lines(there, stream, shift_s), _lines(here, copy, Fraction(0)), [Fraction(0)])
+        pairs = pair_nearest(
+            _lines(there, stream, shift_s), _lines(here, copy, Fraction(0)), [Fraction(0)]
+        )
         _compare(match, pairs, _tolerance(stream, copy, slack_s), ends=True)
     return match
 
 
-def _compare(match: TrackMatch, pairs: Iterable[Pair[Piece]], tolerance_s: Fraction, *, ends: bool = False) -> None:
+def _compare(
+    match: TrackMatch, pairs: Iterable[Pair[Piece]], tolerance_s: Fraction, *, ends: bool = False
+) -> None:
     for wanted, found in pairs:
         if found is None:
             assert wanted is not None
@@ -144,12 +154,18 @@ def _pieces(container: InputContainer, stream: Stream) -> Iterator[Piece]:
         for packet in container.demux(stream):
             if packet.size:
                 time = packet.pts if packet.pts is not None else packet.dts
-                yield Piece(None if time is None else time * tick, bytes(packet), (packet.duration or 0) * tick)
+                yield Piece(
+                    None if time is None else time * tick,
+                    bytes(packet),
+                    (packet.duration or 0) * tick,
+                )
     except av.error.FFmpegError:
         return  # the frames' reader has told of it
 
 
-def _placed(pieces: Iterator[Piece], shifts_s: Sequence[Fraction], match: TrackMatch) -> Iterator[Piece]:
+def _placed(
+    pieces: Iterator[Piece], shifts_s: Sequence[Fraction], match: TrackMatch
+) -> Iterator[Piece]:
     """The source's packets at the times they are to have; what is too much at a seam is left out."""
     part, last_s, placed_s = 0, None, None
     for piece in pieces:
@@ -187,7 +203,10 @@ def _cut_alike(there: Iterator[Piece], here: Iterator[Piece]) -> Iterator[Pair[P
     while wanted is not None and found is not None:
         size = min(len(wanted.data), len(found.data))
         yield wanted._replace(data=wanted.data[:size]), found._replace(data=found.data[:size])
-        wanted, found = _behind(wanted, size) or next(there, None), _behind(found, size) or next(here, None)
+        wanted, found = (
+            _behind(wanted, size) or next(there, None),
+            _behind(found, size) or next(here, None),
+        )
     while wanted is not None or found is not None:
         yield wanted, found
         wanted, found = next(there, None), next(here, None)
@@ -199,7 +218,9 @@ def _behind(piece: Piece, size: int) -> Piece | None:
         return None
     passed_s = piece.duration_s * Fraction(size, len(piece.data))
     time_s = None if piece.time_s is None else piece.time_s + passed_s
-    return piece._replace(time_s=time_s, data=piece.data[size:], duration_s=piece.duration_s - passed_s)
+    return piece._replace(
+        time_s=time_s, data=piece.data[size:], duration_s=piece.duration_s - passed_s
+    )
 
 
 def _lines(container: InputContainer, stream: Stream, shift_s: Fraction) -> Iterator[Piece]:

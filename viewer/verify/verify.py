@@ -44,7 +44,9 @@ class Verification:
     @property
     def differences(self) -> tuple[str, ...]:
         """Every difference, with the name of its guarantee before it."""
-        return tuple(f"{promise.name}: {text}" for promise in self.guarantees for text in promise.differences)
+        return tuple(
+            f"{promise.name}: {text}" for promise in self.guarantees for text in promise.differences
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -72,7 +74,9 @@ class Verification:
             "refused": self.refused,
             "concealed": self.concealed,
             "shift_s": float(self.shift_s),
-            "guarantees": [{**asdict(promise), "kept": promise.kept} for promise in self.guarantees],
+            "guarantees": [
+                {**asdict(promise), "kept": promise.kept} for promise in self.guarantees
+            ],
         }
 
 
@@ -91,12 +95,21 @@ def verify(source: Path, result: Path) -> Verification:
         slack_s = MATROSKA_S if "matroska" in here.format.name else Fraction(0)
         tolerance_s = max(wanted.tick, found.tick)
         moved = _may_shift(there, wanted.stream)
-        match = match_frames(wanted.times(), found.times(), tolerance_s, may_shift=moved, refused_at=wanted.refused_at)
+        match = match_frames(
+            wanted.times(),
+            found.times(),
+            tolerance_s,
+            may_shift=moved,
+            refused_at=wanted.refused_at,
+        )
         shifts_s = match.shifts_s or [Fraction(0)]
         said = [tags_guarantee(there, here), chapters_guarantee(there, here, shifts_s[0])]
     frames = [_frames(match, wanted, found), _times(match, wanted, tolerance_s)]
     pictures = list(_pictures(wanted, found))
-    tracks = [_sound(source, result, shifts_s, slack_s), _subtitles(source, result, shifts_s[0], slack_s)]
+    tracks = [
+        _sound(source, result, shifts_s, slack_s),
+        _subtitles(source, result, shifts_s[0], slack_s),
+    ]
     return Verification(
         source=source,
         result=result,
@@ -144,7 +157,9 @@ def _frames(match: FrameMatch, wanted: FrameReader, found: FrameReader) -> Guara
         differences.append(f"reading it stops: {found.ends_early}")
     if wanted.ends_early:
         notes.append(f"reading the source stops: {wanted.ends_early}")
-    return Guarantee("frames", f"{match.matched} of {wanted.count}", tuple(differences), tuple(notes))
+    return Guarantee(
+        "frames", f"{match.matched} of {wanted.count}", tuple(differences), tuple(notes)
+    )
 
 
 def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Guarantee:
@@ -153,11 +168,15 @@ def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Gua
         differences.append(f"{counted(match.wrong.count, 'frame')} at another time: {match.wrong}")
     shifts = [seconds(shift_s) for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
     if wanted.untimed:
-        notes.append("the source does not say when its frames are shown: the n-th is due at its n-th packet's time")
+        notes.append(
+            "the source does not say when its frames are shown: the n-th is due at its n-th packet's time"
+        )
     if wanted.parts > 1:
         notes.append(f"{wanted.parts} recordings one behind the other, shown as one")
     elif shifts:
-        notes.append(f"everything comes {shifts[0].removeprefix('-')} {'earlier' if shifts[0][0] == '-' else 'later'}")
+        notes.append(
+            f"everything comes {shifts[0].removeprefix('-')} {'earlier' if shifts[0][0] == '-' else 'later'}"
+        )
     return Guarantee("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
 
 
@@ -172,17 +191,23 @@ def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fracti
     (there, refused), (here, _) = sound_tracks(source), sound_tracks(result)
     notes = [f"a track in {codec} is left out: no file can hold it" for codec in refused]
     if len(there) != len(here):
-        return Guarantee("sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), tuple(notes))
+        return Guarantee(
+            "sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), tuple(notes)
+        )
     differences, packets = [], []
     for number, indexes in enumerate(zip(there, here, strict=True), 1):
         match = compare_sound(source, result, indexes, shifts_s, slack_s)
         differences += [f"track {number}: {text}" for text in match.differences("packet")]
         packets.append(counted(match.packets, "packet"))
         if match.adts:
-            notes.append(f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it")
+            notes.append(
+                f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it"
+            )
         if match.left_out:
             packets_lost = counted(match.left_out, "packet")
-            notes.append(f"track {number}: {packets_lost} left out at a seam: nothing tells their place")
+            notes.append(
+                f"track {number}: {packets_lost} left out at a seam: nothing tells their place"
+            )
     found = f"{counted(len(here), 'track')}: {', '.join(packets)}" if here else "none"
     return Guarantee("sound", found, tuple(differences), tuple(notes))
 
@@ -192,7 +217,9 @@ def _subtitles(source: Path, result: Path, shift_s: Fraction, slack_s: Fraction)
     here, _ = _text_tracks(result)
     notes = (f"{counted(pictures, 'track')} of pictures left out",) if pictures else ()
     if len(there) != len(here):
-        return Guarantee("subtitles", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), notes)
+        return Guarantee(
+            "subtitles", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), notes
+        )
     differences, lines = [], []
     for number, indexes in enumerate(zip(there, here, strict=True), 1):
         match = compare_text(source, result, indexes, shift_s, slack_s)

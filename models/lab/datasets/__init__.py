@@ -33,7 +33,11 @@ def recognised(path: Path) -> LabelFormat:
     for kind in FORMATS.values():
         if kind.recognises(path):
             return kind
-    hint = "unpack it first" if path.suffix.lower() == ".zip" else f"say which with --from: {', '.join(FORMATS)}"
+    hint = (
+        "unpack it first"
+        if path.suffix.lower() == ".zip"
+        else f"say which with --from: {', '.join(FORMATS)}"
+    )
     raise InputError(f"{path} is in no format of labels that is known by its files; {hint}")
 
 

@@ -109,7 +109,9 @@ class Labeller:
     def faces(self, pixels: Pixels) -> tuple[LabelledFace, ...]:
         """The labels of a picture, best first."""
         height, width = pixels.shape[:2]
-        return tuple(_label(one, width, height, one.is_sure(self.sure)) for one in self.agreed(pixels))
+        return tuple(
+            _label(one, width, height, one.is_sure(self.sure)) for one in self.agreed(pixels)
+        )
 
 
 def label(
@@ -152,7 +154,10 @@ def label(
         finally:
             folder.save()
         now = folder.work
-        counts = counted(now.pictures - before.pictures, "picture"), counted(now.faces - before.faces, "face")
+        counts = (
+            counted(now.pictures - before.pictures, "picture"),
+            counted(now.faces - before.faces, "face"),
+        )
         say(f"{path}: {', '.join(counts)}")
     if problems and len(inputs) == len(problems):
         raise problems[-1]
@@ -165,7 +170,9 @@ def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) ->
     A face gets those of the agreed face that it overlaps most, from IoU 0.5. Faces to be ignored get none.
     """
     if not labeller.model.card.landmarks:
-        raise UsageError(f"detector '{labeller.model.name}' gives no landmarks; choose another with --detector")
+        raise UsageError(
+            f"detector '{labeller.model.name}' gives no landmarks; choose another with --detector"
+        )
     pictures = read_labels(data)
     filled = looked = 0
     try:
@@ -173,7 +180,9 @@ def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) ->
             picture = pictures[place]
             if not any(_wants_landmarks(face) for face in picture.faces):
                 continue
-            pictures[place], added = _filled(picture, labeller.agreed(read_picture(data, picture)), labeller.model.name)
+            pictures[place], added = _filled(
+                picture, labeller.agreed(read_picture(data, picture)), labeller.model.name
+            )
             filled, looked = filled + added, looked + 1
             if looked % SAVE_EVERY == 0:
                 write_labels(data, pictures)
@@ -184,7 +193,9 @@ def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) ->
     return Work(looked, len(faces), sum(face.ignore for face in faces), filled)
 
 
-def _filled(picture: LabelledPicture, agreed: Sequence[Agreed], teacher: str) -> tuple[LabelledPicture, int]:
+def _filled(
+    picture: LabelledPicture, agreed: Sequence[Agreed], teacher: str
+) -> tuple[LabelledPicture, int]:
     steady = [(one, one.points) for one in agreed if one.votes >= 2 and one.points is not None]
     faces, added = list(picture.faces), 0
     if not steady:
@@ -197,7 +208,9 @@ def _filled(picture: LabelledPicture, agreed: Sequence[Agreed], teacher: str) ->
         is_its = overlaps[place, best] >= SAME_FACE_IOU and int(overlaps[:, best].argmax()) == place
         if is_its and _wants_landmarks(face):
             attributes = {**face.attributes, TEACHER: teacher}
-            faces[place] = replace(face, landmarks=_landmarks(steady[best][1]), attributes=attributes)
+            faces[place] = replace(
+                face, landmarks=_landmarks(steady[best][1]), attributes=attributes
+            )
             added += 1
     return replace(picture, faces=tuple(faces)), added
 
@@ -265,18 +278,27 @@ def _label_pictures(path: Path, folder: _Folder, labeller: Labeller) -> None:
 
 
 def _label_video(
-    path: Path, folder: _Folder, labeller: Labeller, every_s: float, most: int | None, seen: list[int]
+    path: Path,
+    folder: _Folder,
+    labeller: Labeller,
+    every_s: float,
+    most: int | None,
+    seen: list[int],
 ) -> None:
     for sampled in sample_frames(path, every_s, most, seen):
         encoded = cv2.imencode(".jpg", sampled.pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-        choice = folder.place_for(f"{path.stem.strip()}-{round(sampled.time_s * 1000):08d}ms.jpg", encoded)
+        choice = folder.place_for(
+            f"{path.stem.strip()}-{round(sampled.time_s * 1000):08d}ms.jpg", encoded
+        )
         if choice is None:
             continue
         target = folder.path / IMAGES / choice
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(encoded)
         picture = _labelled(choice, sampled.pixels, labeller)
-        folder.add(replace(picture, attributes={"video": path.name, "time_s": round(sampled.time_s, 3)}))
+        folder.add(
+            replace(picture, attributes={"video": path.name, "time_s": round(sampled.time_s, 3)})
+        )
 
 
 def _labelled(name: str, pixels: Pixels, labeller: Labeller) -> LabelledPicture:

@@ -40,7 +40,17 @@ LABEL_STUDIO = "result.json"
 CATEGORY = 1
 
 _IMAGE_KEYS = {"id", "file_name", "width", "height"}
-_ANNOTATION_KEYS = {"id", "image_id", "category_id", "bbox", "area", "iscrowd", "ignore", "keypoints", "num_keypoints"}
+_ANNOTATION_KEYS = {
+    "id",
+    "image_id",
+    "category_id",
+    "bbox",
+    "area",
+    "iscrowd",
+    "ignore",
+    "keypoints",
+    "num_keypoints",
+}
 _OWN_KEYS = {*SETS, "ignore", "is_crowd"}
 
 Row = dict[str, Any]
@@ -63,7 +73,9 @@ def read(source: Source) -> Imported:
         except (ValueError, RecursionError) as exc:
             raise InputError(f"{file} is no JSON: {exc}") from exc
         if not isinstance(content, dict):
-            raise InputError(f"{file} is no COCO JSON: it has no images, categories and annotations")
+            raise InputError(
+                f"{file} is no COCO JSON: it has no images, categories and annotations"
+            )
         _read_file(content, file, source, found)
     return found
 
@@ -73,7 +85,10 @@ def _read_file(content: Row, file: Path, source: Source, found: Imported) -> Non
     used = {row.get("category_id") for row in _rows(content, "annotations", file)}
     names = {key: str(row.get("name", "")) for key, row in categories.items()}
     chosen = chosen_classes([names[key] for key in names if key in used] or names.values(), source)
-    orders = {key: _order(row.get("keypoints"), names[key], found.notes) for key, row in categories.items()}
+    orders = {
+        key: _order(row.get("keypoints"), names[key], found.notes)
+        for key, row in categories.items()
+    }
     faces: dict[Any, list[LabelledFace]] = {}
     others = 0
     for place, row in enumerate(_rows(content, "annotations", file)):
@@ -86,10 +101,14 @@ def _read_file(content: Row, file: Path, source: Source, found: Imported) -> Non
             face.attributes.setdefault("class", name)
         faces.setdefault(row.get("image_id"), []).append(face)
     if others:
-        found.notes.append(f"{counted(others, 'annotation')} of other classes left out of {file.name}")
+        found.notes.append(
+            f"{counted(others, 'annotation')} of other classes left out of {file.name}"
+        )
     top = file.parent.parent if file.parent.name == ANNOTATIONS else file.parent
     images = top / "images"
-    finder = Finder([source.images, *(images / subset for subset in ("", _subset(file))), top, file.parent])
+    finder = Finder(
+        [source.images, *(images / subset for subset in ("", _subset(file))), top, file.parent]
+    )
     for place, row in enumerate(_rows(content, "images", file)):
         where = f"{file}, images[{place}]"
         name = str(row.get("file_name", "")).replace("\\", "/")
@@ -100,7 +119,9 @@ def _read_file(content: Row, file: Path, source: Source, found: Imported) -> Non
         if at is not None:
             found.files[name] = at
     if faces:
-        raise InputError(f"{file} has annotations of images it does not list: image_id {next(iter(faces))!r}")
+        raise InputError(
+            f"{file} has annotations of images it does not list: image_id {next(iter(faces))!r}"
+        )
 
 
 def _rows(content: Row, key: str, file: Path) -> list[Row]:
@@ -114,7 +135,10 @@ def _order(names: object, category: str, notes: list[str]) -> list[int] | None:
     """Where each of our landmarks stands among a category's keypoints; None where there are no five of them."""
     if not isinstance(names, list) or not names:
         return list(range(len(LANDMARKS)))
-    words = [frozenset(str(name).casefold().replace("-", "_").replace(" ", "_").split("_")) for name in names]
+    words = [
+        frozenset(str(name).casefold().replace("-", "_").replace(" ", "_").split("_"))
+        for name in names
+    ]
     ours = [frozenset(name.split("_")) for name in LANDMARKS]
     places = [[place for place, word in enumerate(words) if our <= word] for our in ours]
     if all(len(place) == 1 for place in places):
@@ -136,19 +160,27 @@ def _face(row: Row, order: list[int] | None, where: str) -> LabelledFace:
         raise InputError(f"{where}: bbox is x, y, width, height, not {box!r}")
     extra = row.get("attributes")
     extra = dict(extra) if isinstance(extra, dict) else {}
-    crowd = any(row.get(key) for key in ("iscrowd", "ignore")) or any(extra.get(key) for key in ("ignore", "is_crowd"))
+    crowd = any(row.get(key) for key in ("iscrowd", "ignore")) or any(
+        extra.get(key) for key in ("ignore", "is_crowd")
+    )
     sets = {name: bool(extra[name]) for name in SETS if extra.get(name) is not None}
     score = row.get("score")
     landmarks, seen = landmarks_of(_keypoints(row, order, where))
     others = {
-        key: value for key, value in row.items() if key not in {*_ANNOTATION_KEYS, "attributes", "score"} and value
+        key: value
+        for key, value in row.items()
+        if key not in {*_ANNOTATION_KEYS, "attributes", "score"} and value
     }
     return LabelledFace(
         box_of(*(number(value, where) for value in box)),
         landmarks,
         ignore=bool(crowd),
         score=None if score is None else number(score, where),
-        attributes={**others, **{key: value for key, value in extra.items() if key not in _OWN_KEYS}, **seen},
+        attributes={
+            **others,
+            **{key: value for key, value in extra.items() if key not in _OWN_KEYS},
+            **seen,
+        },
         **sets,
     )
 
@@ -158,7 +190,9 @@ def _keypoints(row: Row, order: list[int] | None, where: str) -> list[float]:
     if not points or order is None:
         return [float(NOT_LABELLED)] * 3 * len(LANDMARKS)
     if not isinstance(points, list) or len(points) < 3 * (max(order) + 1):
-        raise InputError(f"{where}: keypoints are x, y, flag of each; there are {len(points)} numbers")
+        raise InputError(
+            f"{where}: keypoints are x, y, flag of each; there are {len(points)} numbers"
+        )
     return [number(points[3 * place + part], where) for place in order for part in range(3)]
 
 
@@ -180,7 +214,9 @@ def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
     if points:
         _write_file(with_points, pictures, points=True)
     else:
-        with_points.unlink(missing_ok=True)  # of labels that are being replaced: it would be read in place of these
+        with_points.unlink(
+            missing_ok=True
+        )  # of labels that are being replaced: it would be read in place of these
     return []
 
 
@@ -191,11 +227,30 @@ def _write_file(file: Path, pictures: Sequence[LabelledPicture], *, points: bool
     images: list[Row] = []
     annotations: list[Row] = []
     for place, picture in enumerate(pictures, start=1):
-        own = {"id": place, "file_name": picture.image, "width": picture.width, "height": picture.height}
-        images.append({**{key: value for key, value in picture.attributes.items() if key not in _IMAGE_KEYS}, **own})
+        own = {
+            "id": place,
+            "file_name": picture.image,
+            "width": picture.width,
+            "height": picture.height,
+        }
+        images.append(
+            {
+                **{
+                    key: value
+                    for key, value in picture.attributes.items()
+                    if key not in _IMAGE_KEYS
+                },
+                **own,
+            }
+        )
         for face in picture.faces:
             annotations.append(_annotation(face, len(annotations) + 1, place, points))
-    content = {"info": {"description": "faces"}, "licenses": [], "images": images, "categories": [category]}
+    content = {
+        "info": {"description": "faces"},
+        "licenses": [],
+        "images": images,
+        "categories": [category],
+    }
     text = json.dumps({**content, "annotations": annotations}, ensure_ascii=False, allow_nan=False)
     write_text(file, f"{text}\n")
 
@@ -228,13 +283,19 @@ def _annotation(face: LabelledFace, number_: int, image: int, points: bool) -> R
 
 def _files(path: Path) -> list[Path]:
     found = {file.name: file for file in sorted(path.glob(f"{ANNOTATIONS}/*.json"))}
-    both = {name for name in found if name.replace("instances", "person_keypoints") in found.keys() - {name}}
+    both = {
+        name
+        for name in found
+        if name.replace("instances", "person_keypoints") in found.keys() - {name}
+    }
     chosen = [file for name, file in found.items() if name not in both]
     return chosen or [file for file in _loose(path) if recognises(file)]
 
 
 def _loose(path: Path) -> Iterable[Path]:
-    return (path / LABEL_STUDIO,) if (path / LABEL_STUDIO).is_file() else sorted(path.glob("*.json"))
+    return (
+        (path / LABEL_STUDIO,) if (path / LABEL_STUDIO).is_file() else sorted(path.glob("*.json"))
+    )
 
 
 def _subset(file: Path) -> str:

@@ -76,7 +76,9 @@ class LabelFormat:
 
 
 def _has_hidden_points(face: LabelledFace) -> bool:
-    return VISIBILITY in face.attributes or (face.landmarks is None and KEYPOINTS in face.attributes)
+    return VISIBILITY in face.attributes or (
+        face.landmarks is None and KEYPOINTS in face.attributes
+    )
 
 
 ASPECTS: dict[str, Callable[[LabelledFace], bool]] = {
@@ -97,9 +99,15 @@ def losses(kind: LabelFormat, pictures: Iterable[LabelledPicture]) -> list[str]:
     for picture in pictures:
         of_pictures += bool(picture.attributes) and "attributes of pictures" not in kind.keeps
         for face in picture.faces:
-            rest = {key: value for key, value in face.attributes.items() if key not in kind.keeps_attributes}
+            rest = {
+                key: value
+                for key, value in face.attributes.items()
+                if key not in kind.keeps_attributes
+            }
             bare = replace(face, attributes=rest)
-            lost.update(name for name, has in ASPECTS.items() if name not in kind.keeps and has(bare))
+            lost.update(
+                name for name, has in ASPECTS.items() if name not in kind.keeps and has(bare)
+            )
     told = [f"{name} of {counted(lost[name], 'face')}" for name in ASPECTS if lost[name]]
     return told + ([f"attributes of {counted(of_pictures, 'picture')}"] if of_pictures else [])
 
@@ -146,7 +154,11 @@ def keypoints_of(face: LabelledFace) -> list[float] | None:
     if face.landmarks is None:
         return _row(face.attributes.get(KEYPOINTS), 3 * len(LANDMARKS))
     flags = _row(face.attributes.get(VISIBILITY), len(LANDMARKS)) or [VISIBLE] * len(LANDMARKS)
-    return [value for place, flag in enumerate(flags) for value in (*face.landmarks[2 * place : 2 * place + 2], flag)]
+    return [
+        value
+        for place, flag in enumerate(flags)
+        for value in (*face.landmarks[2 * place : 2 * place + 2], flag)
+    ]
 
 
 def landmarks_of(keypoints: Sequence[float]) -> tuple[Landmarks | None, dict[str, Any]]:
@@ -156,7 +168,9 @@ def landmarks_of(keypoints: Sequence[float]) -> tuple[Landmarks | None, dict[str
     if all(flag == NOT_LABELLED for flag in flags):
         return None, {}
     if NOT_LABELLED in flags:
-        known_rows = [(px(x), px(y), int(flag)) if flag else (0, 0, NOT_LABELLED) for x, y, flag in rows]
+        known_rows = [
+            (px(x), px(y), int(flag)) if flag else (0, 0, NOT_LABELLED) for x, y, flag in rows
+        ]
         return None, {KEYPOINTS: [value for row in known_rows for value in row]}
     known: Landmarks = tuple(px(value) for x, y, _ in rows for value in (x, y))  # type: ignore[assignment]  # ten
     return known, {} if all(flag == VISIBLE for flag in flags) else {VISIBILITY: flags}
@@ -169,7 +183,11 @@ def without_points(attributes: dict[str, Any]) -> dict[str, Any]:
 
 def _row(values: object, length: int) -> list[float] | None:
     """An attribute that is a row of so many numbers; anyone may have written it."""
-    fits = isinstance(values, list) and len(values) == length and all(isinstance(one, int | float) for one in values)
+    fits = (
+        isinstance(values, list)
+        and len(values) == length
+        and all(isinstance(one, int | float) for one in values)
+    )
     return list(values) if fits else None  # type: ignore[call-overload]  # it is a list
 
 
@@ -183,11 +201,15 @@ def chosen_classes(names: Iterable[str], source: Source) -> set[str]:
     if source.classes:
         missing = [name for name in source.classes if name not in names]
         if missing:
-            raise InputError(f"{source.path} has no class {', '.join(missing)}; it has {', '.join(names) or 'none'}")
+            raise InputError(
+                f"{source.path} has no class {', '.join(missing)}; it has {', '.join(names) or 'none'}"
+            )
         return set(source.classes)
     faces = {name for name in names if name.casefold() == FACE}
     if not faces and len(names) > 1:
-        raise InputError(f"{source.path} has the classes {', '.join(names)}; say which are faces with --class")
+        raise InputError(
+            f"{source.path} has the classes {', '.join(names)}; say which are faces with --class"
+        )
     return faces or set(names)
 
 

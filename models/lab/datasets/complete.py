@@ -17,7 +17,9 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 """What Label Studio puts before the names of uploaded pictures."""
 
 
-def completed(pictures: Sequence[LabelledPicture], before: Iterable[LabelledPicture]) -> list[LabelledPicture]:
+def completed(
+    pictures: Sequence[LabelledPicture], before: Iterable[LabelledPicture]
+) -> list[LabelledPicture]:
     """Corrected labels with what only the earlier ones say: landmarks, sets, attributes, names as they were.
 
     What the corrected labels say is never changed, with one exception: a box that is no more than the extent of the
@@ -84,7 +86,12 @@ def _picture(picture: LabelledPicture, before: LabelledPicture) -> LabelledPictu
 def _likeness(face: LabelledFace, earlier: LabelledFace) -> float:
     if is_extent_of_landmarks(face):
         x1, y1, x2, y2 = face.box
-        inner = (max(x1, earlier.box[0]), max(y1, earlier.box[1]), min(x2, earlier.box[2]), min(y2, earlier.box[3]))
+        inner = (
+            max(x1, earlier.box[0]),
+            max(y1, earlier.box[1]),
+            min(x2, earlier.box[2]),
+            min(y2, earlier.box[3]),
+        )
         # How much of the landmarks' extent lies in the earlier face: the face is larger than that.
         return overlap(inner, face.box) if inner[0] < inner[2] and inner[1] < inner[3] else 0.0
     return overlap(face.box, earlier.box)

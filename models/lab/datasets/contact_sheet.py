@@ -80,14 +80,18 @@ def draw_labels(pixels: Pixels, faces: Iterable[LabelledFace], scale: float) -> 
     return drawn
 
 
-def _pictures(data: Path, pictures: Sequence[LabelledPicture], layout: Layout) -> Iterator[tuple[Pixels, str]]:
+def _pictures(
+    data: Path, pictures: Sequence[LabelledPicture], layout: Layout
+) -> Iterator[tuple[Pixels, str]]:
     for picture in _spread(pictures, layout.most):
         pixels = read_picture(data, picture)
         drawn = draw_labels(pixels, picture.faces, layout.cell / max(pixels.shape[:2]))
         yield drawn, f"{picture.image} ({len(picture.faces)})"
 
 
-def _faces(data: Path, pictures: Sequence[LabelledPicture], layout: Layout) -> Iterator[tuple[Pixels, str]]:
+def _faces(
+    data: Path, pictures: Sequence[LabelledPicture], layout: Layout
+) -> Iterator[tuple[Pixels, str]]:
     all_faces = [(picture, face) for picture in pictures for face in picture.faces]
     opened: tuple[str, Pixels] | None = None
     for picture, face in _spread(all_faces, layout.most):
@@ -119,7 +123,9 @@ def _sheet(cells: Sequence[tuple[Pixels, str]], layout: Layout) -> Pixels:
     columns = min(layout.columns, len(cells))
     rows = [cells[start : start + columns] for start in range(0, len(cells), columns)]
     heights = [max(pixels.shape[0] for pixels, _ in row) + CAPTION + GAP for row in rows]
-    sheet = np.full((sum(heights) + GAP, columns * (layout.cell + GAP) + GAP, 3), BACKGROUND, np.uint8)
+    sheet = np.full(
+        (sum(heights) + GAP, columns * (layout.cell + GAP) + GAP, 3), BACKGROUND, np.uint8
+    )
     top = GAP
     for row, height in zip(rows, heights, strict=True):
         for place, (pixels, caption) in enumerate(row):

@@ -24,7 +24,9 @@ class Converted:
 
     def report(self) -> str:
         """In one line."""
-        return f"{counted(self.pictures, 'picture')}, {counted(self.faces, 'face')}, from {self.kind}"
+        return (
+            f"{counted(self.pictures, 'picture')}, {counted(self.faces, 'face')}, from {self.kind}"
+        )
 
 
 def convert(
@@ -57,7 +59,9 @@ def convert(
     _check_target(target, source.path, overwrite)
     found = reader.read(source)
     _check(found, source.path)
-    skeletons = sum(is_extent_of_landmarks(face) for picture in found.pictures for face in picture.faces)
+    skeletons = sum(
+        is_extent_of_landmarks(face) for picture in found.pictures for face in picture.faces
+    )
     if complete_from is not None:
         found = _renamed(found, completed(found.pictures, read_labels(complete_from)))
     elif skeletons:
@@ -65,11 +69,18 @@ def convert(
         found.notes.append(f"{said}; --complete-from DATA gives the boxes of before back")
     pictures = [_sized(picture, found.files[picture.image]) for picture in found.pictures]
     notes = [*found.notes, *write(into, target, pictures, found.files, link=link)]
-    return Converted(len(pictures), sum(len(picture.faces) for picture in pictures), reader.name, notes)
+    return Converted(
+        len(pictures), sum(len(picture.faces) for picture in pictures), reader.name, notes
+    )
 
 
 def write(
-    into: LabelFormat, target: Path, pictures: Sequence[LabelledPicture], files: dict[str, Path], *, link: bool = False
+    into: LabelFormat,
+    target: Path,
+    pictures: Sequence[LabelledPicture],
+    files: dict[str, Path],
+    *,
+    link: bool = False,
 ) -> list[str]:
     """Write labels in a format, pictures first: whoever finds the labels finds all they name. Gives notes."""
     target.mkdir(parents=True, exist_ok=True)
@@ -81,12 +92,17 @@ def write(
 
 
 def _check_target(target: Path, source: Path, overwrite: bool) -> None:
-    if target.resolve() in (source.resolve(), source.resolve().parent if source.is_file() else None):
+    if target.resolve() in (
+        source.resolve(),
+        source.resolve().parent if source.is_file() else None,
+    ):
         raise UsageError(f"{target} is what is read; write into another folder")
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file; name a folder to write")
     if target.exists() and any(target.iterdir()) and not overwrite:
-        raise UsageError(f"{target} is not empty; name another folder, or replace files in it with --overwrite")
+        raise UsageError(
+            f"{target} is not empty; name another folder, or replace files in it with --overwrite"
+        )
 
 
 def _check(found: Imported, path: Path) -> None:
@@ -108,9 +124,13 @@ def _check(found: Imported, path: Path) -> None:
 
 def _renamed(found: Imported, pictures: list[LabelledPicture]) -> Imported:
     """With the names that pictures had before."""
-    files = {new.image: found.files[old.image] for old, new in zip(found.pictures, pictures, strict=True)}
+    files = {
+        new.image: found.files[old.image] for old, new in zip(found.pictures, pictures, strict=True)
+    }
     if len(files) < len(pictures):
-        raise InputError("two pictures are the same one of before by their names; take one of them out")
+        raise InputError(
+            "two pictures are the same one of before by their names; take one of them out"
+        )
     return Imported(pictures, files, found.notes)
 
 
@@ -120,7 +140,9 @@ def _sized(picture: LabelledPicture, file: Path) -> LabelledPicture:
     said = picture.width, picture.height
     if None not in said and said not in (size, size[::-1]):
         there, labelled = ("x".join(map(str, sides)) for sides in (size, said))
-        raise InputError(f"{file} is {there} px, but its labels are for {labelled}; find the picture that was labelled")
+        raise InputError(
+            f"{file} is {there} px, but its labels are for {labelled}; find the picture that was labelled"
+        )
     return replace(picture, width=size[0], height=size[1])
 
 

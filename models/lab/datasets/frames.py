@@ -46,7 +46,9 @@ class Sampled:
     pixels: Pixels
 
 
-def sample_frames(path: Path, every_s: float, most: int | None, seen: list[int]) -> Iterator[Sampled]:
+def sample_frames(
+    path: Path, every_s: float, most: int | None, seen: list[int]
+) -> Iterator[Sampled]:
     """The sharpest frame of every ``every_s`` seconds, but blurred ones and those like one that was taken before.
 
     Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
@@ -63,7 +65,9 @@ def sample_frames(path: Path, every_s: float, most: int | None, seen: list[int])
     with open_media(path) as container:
         stream = main_video(container, path)
         if stream.width * stream.height > MAX_PIXELS:
-            raise UnreadableMedia(f"{path} has {stream.width}x{stream.height} px, more than can be labelled")
+            raise UnreadableMedia(
+                f"{path} has {stream.width}x{stream.height} px, more than can be labelled"
+            )
         length_s = float(container.duration / av.time_base) if container.duration else 0.0
         slot_s = max(every_s, length_s / most if most else 0.0)
         recent: deque[float] = deque(maxlen=NEIGHBOURS)
@@ -82,7 +86,9 @@ def sample_frames(path: Path, every_s: float, most: int | None, seen: list[int])
             if taken == most:
                 return
         if not any_frame:
-            raise UnreadableMedia(f"no frame of {path} can be decoded; play it to see if it is whole")
+            raise UnreadableMedia(
+                f"no frame of {path} can be decoded; play it to see if it is whole"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +125,19 @@ def _sharpest(frames: Iterator[av.VideoFrame], slot_s: float) -> Iterator[_Looke
 def _look(frame: av.VideoFrame, time_s: float) -> _Looked:
     scale = min(1.0, SMALL_SIDE / max(frame.width, frame.height))
     width, height = (max(16, round(side * scale)) for side in (frame.width, frame.height))
-    grey = np.asarray(frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray(), np.uint8)
-    return _Looked(frame, time_s, float(cv2.Laplacian(grey, cv2.CV_32F).var()), difference_hash(grey))
+    grey = np.asarray(
+        frame.reformat(width, height, "gray", interpolation="AREA").to_ndarray(), np.uint8
+    )
+    return _Looked(
+        frame, time_s, float(cv2.Laplacian(grey, cv2.CV_32F).var()), difference_hash(grey)
+    )
 
 
 def difference_hash(grey: Pixels) -> int:
     """256 bits of an h x w picture: of each of 16 x 16 cells, whether it is brighter than the one to its right."""
-    cells = cv2.resize(grey, (HASH_CELLS + 1, HASH_CELLS), interpolation=cv2.INTER_AREA).astype(np.int16)
+    cells = cv2.resize(grey, (HASH_CELLS + 1, HASH_CELLS), interpolation=cv2.INTER_AREA).astype(
+        np.int16
+    )
     return int.from_bytes(np.packbits(cells[:, :-1] > cells[:, 1:] + NOISE).tobytes())
 
 

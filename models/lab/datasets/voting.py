@@ -81,7 +81,9 @@ def agree(looks: Sequence[Look], smallest_px: float) -> list[Agreed]:
     """
     clusters: list[_Cluster] = []
     rows = sorted(
-        (-float(score), place, row) for place, look in enumerate(looks) for row, score in enumerate(look.found.scores)
+        (-float(score), place, row)
+        for place, look in enumerate(looks)
+        for row, score in enumerate(look.found.scores)
     )
     fused = np.empty((len(rows), 4))
     for lowered, place, row in rows:
@@ -93,10 +95,15 @@ def agree(looks: Sequence[Look], smallest_px: float) -> list[Agreed]:
             clusters.append(_Cluster(found.boxes[row]))
         clusters[best].add(place, -lowered, found.boxes[row], found.points[row])
         fused[best] = clusters[best].box
-    agreed = sorted((_agreed(cluster, looks, smallest_px) for cluster in clusters), key=lambda one: -one.score)
+    agreed = sorted(
+        (_agreed(cluster, looks, smallest_px) for cluster in clusters), key=lambda one: -one.score
+    )
     kept: list[Agreed] = []
     for one in agreed:  # means move: two clusters may have come to lie on one face
-        if not kept or iou(one.box[None], np.stack([other.box for other in kept])).max() <= SAME_FACE_IOU:
+        if (
+            not kept
+            or iou(one.box[None], np.stack([other.box for other in kept])).max() <= SAME_FACE_IOU
+        ):
             kept.append(one)
     return kept
 
@@ -116,7 +123,11 @@ def _agreed(cluster: _Cluster, looks: Sequence[Look], smallest_px: float) -> Agr
     best: dict[int, float] = {}
     for place, score in zip(cluster.looks, cluster.scores, strict=True):
         best[place] = max(score, best.get(place, 0.0))
-    able = {place for place, look in enumerate(looks) if SEEN_WELL * smallest_px <= height * look.scale <= LARGEST_PX}
+    able = {
+        place
+        for place, look in enumerate(looks)
+        if SEEN_WELL * smallest_px <= height * look.scale <= LARGEST_PX
+    }
     able |= best.keys()
     return Agreed(box, _steady_points(cluster, box), sum(best.values()) / len(able), len(best))
 

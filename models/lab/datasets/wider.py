@@ -63,7 +63,9 @@ def read(source: Source) -> Imported:
             at = finder.find(path, entry.where)
             name = path.removeprefix(NO_EVENT)
             found.pictures.append(
-                LabelledPicture(name, faces=tuple(_face(row, where, columns) for where, row in entry.rows))
+                LabelledPicture(
+                    name, faces=tuple(_face(row, where, columns) for where, row in entry.rows)
+                )
             )
             if at is not None:
                 found.files[name] = at
@@ -79,12 +81,18 @@ def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
         for face in picture.faces:
             kept = {name: face.attributes.get(name) for name in KEPT}
             other += any(value is not None and not _is_grade(value) for value in kept.values())
-            grades = [int(face.ignore) if name == "invalid" else kept[name] for name in WIDER_COLUMNS]
+            grades = [
+                int(face.ignore) if name == "invalid" else kept[name] for name in WIDER_COLUMNS
+            ]
             words = [text(value) for value in corner_and_size(face.box)]
-            lines.append(" ".join(words + [str(grade if _is_grade(grade) else 0) for grade in grades]))
+            lines.append(
+                " ".join(words + [str(grade if _is_grade(grade) else 0) for grade in grades])
+            )
         if not picture.faces:
             lines.append(" ".join("0" * 10))
-    write_text(folder / SPLIT / f"wider_face_{SUBSET}_bbx_gt.txt", "".join(f"{line}\n" for line in lines))
+    write_text(
+        folder / SPLIT / f"wider_face_{SUBSET}_bbx_gt.txt", "".join(f"{line}\n" for line in lines)
+    )
     return [f"grades that are no whole numbers made 0 in {counted(other, 'face')}"] if other else []
 
 
@@ -102,7 +110,9 @@ def _entries(content: str, file: str) -> Iterator[_Entry]:
                 yield _checked(entry, due)
             entry, due = _Entry(line, where, []), None
         elif entry is None:
-            raise InputError(f"{where}: no picture is named before; this is no text of WIDER FACE's")
+            raise InputError(
+                f"{where}: no picture is named before; this is no text of WIDER FACE's"
+            )
         elif len(words) == 1:
             due = int(number(words[0], where))
         elif due == 0 and not any(word.strip("0") for word in words):
@@ -115,14 +125,18 @@ def _entries(content: str, file: str) -> Iterator[_Entry]:
 
 def _checked(entry: _Entry, due: int | None) -> _Entry:
     if due is not None and due != len(entry.rows):
-        raise InputError(f"{entry.where}: {entry.path} is said to have {due} faces, and {len(entry.rows)} lines follow")
+        raise InputError(
+            f"{entry.where}: {entry.path} is said to have {due} faces, and {len(entry.rows)} lines follow"
+        )
     return entry
 
 
 def _face(words: list[str], where: str, columns: Sequence[str]) -> LabelledFace:
     box = box_of(*(number(word, where) for word in words[:4]))
     if len(words) in (10, 11):  # CVAT writes a class last, unless it is "face"
-        grades = {name: _grade(word, where) for name, word in zip(columns, words[4:10], strict=True)}
+        grades = {
+            name: _grade(word, where) for name, word in zip(columns, words[4:10], strict=True)
+        }
         attributes: dict[str, Any] = {name: grades[name] for name in KEPT if grades[name]}
         return LabelledFace(box, ignore=bool(grades["invalid"]), attributes=attributes)
     if len(words) in (4, 5):
@@ -132,7 +146,13 @@ def _face(words: list[str], where: str, columns: Sequence[str]) -> LabelledFace:
 
 def _grade(word: str, where: str) -> int:
     """A column's number; 0, the usual, where CVAT has none."""
-    return 0 if word == "-" else int(word == "True") if word in ("True", "False") else int(number(word, where))
+    return (
+        0
+        if word == "-"
+        else int(word == "True")
+        if word in ("True", "False")
+        else int(number(word, where))
+    )
 
 
 def _is_grade(value: object) -> bool:
@@ -152,7 +172,9 @@ def _picture_folders(file: Path) -> list[Path]:
 
 
 def _is_cvats(file: Path) -> bool:
-    return any((file.parent.parent / name).is_file() for name in ("labels.txt", "dataset_meta.json"))
+    return any(
+        (file.parent.parent / name).is_file() for name in ("labels.txt", "dataset_meta.json")
+    )
 
 
 def _is_text(path: Path) -> bool:

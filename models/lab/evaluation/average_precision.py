@@ -28,7 +28,12 @@ MATCH_IOU = 0.5
 
 WIDER_SETS = ("easy", "medium", "hard")
 
-SIZE_CLASSES = {"<16 px": (0.0, 16.0), "16-32 px": (16.0, 32.0), "32-96 px": (32.0, 96.0), ">=96 px": (96.0, np.inf)}
+SIZE_CLASSES = {
+    "<16 px": (0.0, 16.0),
+    "16-32 px": (16.0, 32.0),
+    "32-96 px": (32.0, 96.0),
+    ">=96 px": (96.0, np.inf),
+}
 """Half-open ranges of a face's size: the square root of its box's area, in px of the labelled picture."""
 
 
@@ -69,7 +74,9 @@ class Curve:
 def curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
     """By WIDER FACE's sets where the labels tell them for every face, else by face size."""
     told = [picture.sets.keys() >= set(WIDER_SETS) for picture in pictures]
-    everywhere = all(known or picture.ignored.all() for known, picture in zip(told, pictures, strict=True))
+    everywhere = all(
+        known or picture.ignored.all() for known, picture in zip(told, pictures, strict=True)
+    )
     return set_curves(pictures) if everywhere and any(told) else size_curves(pictures)
 
 
@@ -146,7 +153,11 @@ def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:
     """The curve of n detections, of which ``hits`` found one of ``faces`` faces. Equal scores are one step."""
     order = np.argsort(-scores, kind="stable")
     scores, found = scores[order], np.cumsum(hits[order])
-    steps = np.flatnonzero(np.append(scores[:-1] != scores[1:], True)) if len(scores) else np.zeros(0, int)
+    steps = (
+        np.flatnonzero(np.append(scores[:-1] != scores[1:], True))
+        if len(scores)
+        else np.zeros(0, int)
+    )
     return Curve(scores[steps], found[steps] / (steps + 1), found[steps] / max(faces, 1), faces)
 
 

@@ -42,7 +42,9 @@ class Measure:
 
     def shown(self) -> list[str]:
         """The values as text."""
-        return [MISSING if math.isnan(value) else f"{value:.{self.digits}f}" for value in self.values]
+        return [
+            MISSING if math.isnan(value) else f"{value:.{self.digits}f}" for value in self.values
+        ]
 
     def winners(self) -> list[bool]:
         """Which detectors have the best value, as it is shown; none where all are equal."""
@@ -50,7 +52,9 @@ class Measure:
         if self.best is None or len(set(known)) < 2:
             return [False] * len(self.values)
         best = self.best(known)
-        return [not math.isnan(value) and round(value, self.digits) == best for value in self.values]
+        return [
+            not math.isnan(value) and round(value, self.digits) == best for value in self.values
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class Plan:
     sizes: tuple[tuple[int, int], ...] = SIZES
 
 
-def compare_named(choices: Sequence[str], folder: Path, part: Part, options: Options, plan: Plan) -> Comparison:
+def compare_named(
+    choices: Sequence[str], folder: Path, part: Part, options: Options, plan: Plan
+) -> Comparison:
     """Measure detectors, named as `models.find_model` takes them, on a folder of labelled pictures or a part of it.
 
     Raises:
@@ -88,17 +94,25 @@ def compare_named(choices: Sequence[str], folder: Path, part: Part, options: Opt
     training, validation = split(pictures)
     chosen = {"all": pictures, "training": training, "validation": validation}[part]
     if not any(picture.faces for picture in chosen):
-        raise InputError(f"{folder} has no labelled face in this part ({part}) of its {len(pictures)} pictures")
+        raise InputError(
+            f"{folder} has no labelled face in this part ({part}) of its {len(pictures)} pictures"
+        )
     return compare(models, folder, chosen, options, plan)
 
 
 def compare(
-    models: Sequence[DetectorModel], folder: Path, pictures: Sequence[LabelledPicture], options: Options, plan: Plan
+    models: Sequence[DetectorModel],
+    folder: Path,
+    pictures: Sequence[LabelledPicture],
+    options: Options,
+    plan: Plan,
 ) -> Comparison:
     """Measure detectors side by side on pictures of a labelled folder; see `detect_all` for errors."""
     names = _distinct([model.name for model in models])
     evaluations = [evaluate(model, folder, pictures, options) for model in models]
-    points = np.concatenate([np.zeros((0, 5, 2)), *(truth_of(picture).points for picture in pictures)])
+    points = np.concatenate(
+        [np.zeros((0, 5, 2)), *(truth_of(picture).points for picture in pictures)]
+    )
     measures = [*_found(evaluations), *_landmarks(evaluations, points)]
     some = _spread(pictures, plan.steady_pictures)
     if some:
@@ -108,8 +122,14 @@ def compare(
         for size in plan.sizes:
             timings = time_detectors(models, picture, size, plan.rounds, options.runtime)
             name = f"{size[0]}x{size[1]}"
-            measures.append(Measure(f"ms a picture, {name}", tuple(one.ms for one in timings), 1, min))
-            measures.append(Measure(f"share of the first one's time, {name}", tuple(one.share for one in timings), 2))
+            measures.append(
+                Measure(f"ms a picture, {name}", tuple(one.ms for one in timings), 1, min)
+            )
+            measures.append(
+                Measure(
+                    f"share of the first one's time, {name}", tuple(one.share for one in timings), 2
+                )
+            )
     curves = {name: evaluation.curves for name, evaluation in zip(names, evaluations, strict=True)}
     return Comparison(tuple(names), tuple(measures), curves)
 
@@ -129,14 +149,20 @@ def as_markdown(comparison: Comparison) -> str:
     """A table for documents, the best of each row in bold."""
     lines = [f"| | {' | '.join(comparison.models)} |", "|---" * (len(comparison.models) + 1) + "|"]
     for measure in comparison.measures:
-        cells = [f"**{text}**" if wins else text for text, wins in zip(measure.shown(), measure.winners(), strict=True)]
+        cells = [
+            f"**{text}**" if wins else text
+            for text, wins in zip(measure.shown(), measure.winners(), strict=True)
+        ]
         lines.append(f"| {measure.name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
 def as_rows(comparison: Comparison) -> list[list[str]]:
     """The cells as text, the first row being the head."""
-    return [["", *comparison.models], *([measure.name, *measure.shown()] for measure in comparison.measures)]
+    return [
+        ["", *comparison.models],
+        *([measure.name, *measure.shown()] for measure in comparison.measures),
+    ]
 
 
 def _distinct(names: Sequence[str]) -> list[str]:
@@ -164,8 +190,14 @@ def _found(evaluations: Sequence[Evaluation]) -> list[Measure]:
     for point in WORKING_POINTS:
         at = [one.at_score[point] for one in evaluations]
         measures.append(Measure(f"score from which on: {point}", tuple(one.score for one in at), 2))
-        measures.append(Measure(f"faces found: {point} (%)", tuple(100 * one.recall for one in at), 1, max))
-        measures.append(Measure(f"false alarms a picture: {point}", tuple(one.false_alarms for one in at), 2, min))
+        measures.append(
+            Measure(f"faces found: {point} (%)", tuple(100 * one.recall for one in at), 1, max)
+        )
+        measures.append(
+            Measure(
+                f"false alarms a picture: {point}", tuple(one.false_alarms for one in at), 2, min
+            )
+        )
     return measures
 
 
@@ -181,14 +213,17 @@ def _landmarks(evaluations: Sequence[Evaluation], points: Floats) -> list[Measur
         if rows.any():
             for word, average in (("mean", np.mean), ("median", np.median)):
                 values = tuple(float(100 * average(row[rows])) for row in errors)
-                measures.append(Measure(f"landmark error, {word} (% of eye distance; {faces})", values, 1, min))
+                measures.append(
+                    Measure(f"landmark error, {word} (% of eye distance; {faces})", values, 1, min)
+                )
     return measures
 
 
 def _steady(measured: Sequence[Steadiness]) -> list[Measure]:
     """Medians over the faces that every detector found again that gives landmarks."""
     trembling, drift, followed = (
-        np.stack([getattr(one, name) for one in measured]) for name in ("trembling", "drift", "followed")
+        np.stack([getattr(one, name) for one in measured])
+        for name in ("trembling", "drift", "followed")
     )
     shared = _shared(trembling) & _shared(drift) & _shared(followed)
     if not shared.any():
@@ -200,9 +235,18 @@ def _steady(measured: Sequence[Steadiness]) -> list[Measure]:
 
     again = tuple(float(100 * np.mean(one.found[np.isfinite(one.found)])) for one in measured)
     return [
-        Measure(f"found again in the changed picture (%; {len(measured[0].found)} faces)", again, 1, max),
-        Measure(f"landmarks tremble by (% of eye distance; {faces})", medians(100 * trembling), 1, min),
-        Measure(f"landmarks off when turned 10-30 degrees (% of eye distance; {faces})", medians(100 * drift), 1, min),
+        Measure(
+            f"found again in the changed picture (%; {len(measured[0].found)} faces)", again, 1, max
+        ),
+        Measure(
+            f"landmarks tremble by (% of eye distance; {faces})", medians(100 * trembling), 1, min
+        ),
+        Measure(
+            f"landmarks off when turned 10-30 degrees (% of eye distance; {faces})",
+            medians(100 * drift),
+            1,
+            min,
+        ),
         Measure(f"share of a turn that landmarks follow ({faces})", medians(followed), 2, max),
     ]
 

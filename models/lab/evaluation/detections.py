@@ -108,15 +108,21 @@ def read_picture(folder: Path, picture: LabelledPicture) -> Pixels:
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except OSError as exc:
-        raise UnreadableMedia(f"the labelled picture {path} cannot be read: {exc.strerror}") from exc
+        raise UnreadableMedia(
+            f"the labelled picture {path} cannot be read: {exc.strerror}"
+        ) from exc
     except cv2.error:  # an empty file
         pixels = None
     if pixels is None:
-        raise UnreadableMedia(f"the labelled picture {path} cannot be decoded; remove its line from the labels")
+        raise UnreadableMedia(
+            f"the labelled picture {path} cannot be decoded; remove its line from the labels"
+        )
     height, width = pixels.shape[:2]
     if (width, height) != picture_size(folder, picture):
         said = f"{picture.width}x{picture.height}"
-        raise InputError(f"{path} is {width}x{height} px, but its labels say {said}; label it again")
+        raise InputError(
+            f"{path} is {width}x{height} px, but its labels say {said}; label it again"
+        )
     return pixels.astype(np.uint8, copy=False)
 
 

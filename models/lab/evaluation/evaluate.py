@@ -87,7 +87,9 @@ def split(
     return parts
 
 
-def evaluate(model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options) -> Evaluation:
+def evaluate(
+    model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
+) -> Evaluation:
     """Run one detector over pictures of a labelled folder; see `detect_all` for errors."""
     found = detect_all(model, folder, pictures, options)
     return judge(found, [truth_of(picture) for picture in pictures], working_points(model.card))
@@ -99,17 +101,24 @@ def working_points(card: DetectorCard) -> dict[str, float]:
     return {use: scores.seed if scores else WORKING_POINTS[use] for use, scores in own.items()}
 
 
-def judge(found: Sequence[Found], truths: Sequence[Truth], points: Mapping[str, float]) -> Evaluation:
+def judge(
+    found: Sequence[Found], truths: Sequence[Truth], points: Mapping[str, float]
+) -> Evaluation:
     """Hold detections against labels, picture by picture; ``points`` are the scores of `working_points`."""
     pairs = list(zip(found, truths, strict=True))
-    scored = [Scored(one.boxes, one.scores, truth.boxes, truth.ignored, truth.sets) for one, truth in pairs]
+    scored = [
+        Scored(one.boxes, one.scores, truth.boxes, truth.ignored, truth.sets)
+        for one, truth in pairs
+    ]
     drawn = curves(scored)
     if any(np.isfinite(truth.points).all(axis=(1, 2)).any() for truth in truths):
         drawn |= set_curves(scored, POSES)
     errors = [np.zeros(0)]
     for one, truth in pairs:
         sure = one.from_score(points["hiding"])
-        errors.append(landmark_errors(sure.boxes, sure.scores, sure.points, truth.boxes, truth.points))
+        errors.append(
+            landmark_errors(sure.boxes, sure.scores, sure.points, truth.boxes, truth.points)
+        )
     at_score = {use: _at_score(pairs, score) for use, score in points.items()}
     return Evaluation(drawn, at_score, np.concatenate(errors))
 

@@ -27,7 +27,9 @@ NARROWEST_EYES = 0.15
 """Least distance of the eyes by which errors are divided, in sizes of the face: in profile they nearly meet."""
 
 
-def landmark_errors(boxes: Floats, scores: Floats, points: Floats, faces: Floats, truth: Floats) -> Floats:
+def landmark_errors(
+    boxes: Floats, scores: Floats, points: Floats, faces: Floats, truth: Floats
+) -> Floats:
     """Mean distance of a found face's five points from the true ones, in distances of the true eyes.
 
     The Normalised Mean Error of the field (Sagonas et al., "300 Faces in-the-Wild Challenge", 2013), over five points.

@@ -29,7 +29,11 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
         MissingExtra: matplotlib is not installed.
         InputError: the file cannot be written.
     """
-    names = [name for name in next(iter(curves.values())) if any(sets[name].faces for sets in curves.values())]
+    names = [
+        name
+        for name in next(iter(curves.values()))
+        if any(sets[name].faces for sets in curves.values())
+    ]
     figure = new_figure(max(len(names), 1))
     for column, name in enumerate(names, start=1):
         axes = figure.add_subplot(1, len(names), column)
@@ -55,10 +59,22 @@ def _draw(axes: "Axes", model: str, curve: Curve) -> None:
     """A step for each score: precision from one recall to the next is that of the latter."""
     recall = [0.0, *curve.recall]
     precision = [*curve.precision[:1], *curve.precision] or [0.0]
-    axes.step(recall, precision, where="pre", linewidth=1.4, label=f"{model}  {curve.average_precision:.3f}")
+    axes.step(
+        recall,
+        precision,
+        where="pre",
+        linewidth=1.4,
+        label=f"{model}  {curve.average_precision:.3f}",
+    )
 
 
 def _dress(axes: "Axes", name: str, faces: int) -> None:
-    axes.set(title=f"{name} ({faces} faces)", xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
+    axes.set(
+        title=f"{name} ({faces} faces)",
+        xlabel="recall",
+        ylabel="precision",
+        xlim=(0, 1),
+        ylim=(0, 1.02),
+    )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower left", title="average precision", fontsize=8, title_fontsize=8)

@@ -81,7 +81,9 @@ class Steadiness:
     followed: Floats
 
 
-def steadiness(model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options) -> Steadiness:
+def steadiness(
+    model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
+) -> Steadiness:
     """Measure a detector on the labelled faces of pictures; see `models.lab.evaluation.detections.detect_all` for errors."""
     rows: list[list[float]] = []
     sizes = {picture.image: picture_size(folder, picture) for picture in pictures}
@@ -99,7 +101,9 @@ def steadiness(model: DetectorModel, folder: Path, pictures: Sequence[LabelledPi
 
 def large_faces(picture: LabelledPicture, size: Size) -> Floats:
     """The boxes of a picture's faces that are large enough: m x 4, in px of what the detector is given."""
-    boxes = np.array([face.box for face in picture.faces if not face.ignore], np.float64).reshape(-1, 4)
+    boxes = np.array([face.box for face in picture.faces if not face.ignore], np.float64).reshape(
+        -1, 4
+    )
     boxes /= np.array([size.scale_x, size.scale_y] * 2)
     return boxes[face_sizes(boxes) >= SMALLEST_PX]
 
@@ -124,7 +128,9 @@ def changed(still: Pixels, change: Change) -> Pixels:
     matrix = change.matrix.copy()
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     extent = still.shape[1], still.shape[0]
-    moved = cv2.warpAffine(still, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    moved = cv2.warpAffine(
+        still, matrix, extent, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
     return moved.astype(np.uint8, copy=False)
 
 
@@ -133,7 +139,9 @@ def moved(points: Floats, matrix: Floats) -> Floats:
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
 
 
-def _about(middle: Floats, turn: float = 0.0, scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)) -> Floats:
+def _about(
+    middle: Floats, turn: float = 0.0, scale: float = 1.0, shift: tuple[float, float] = (0.0, 0.0)
+) -> Floats:
     angle = np.radians(turn)
     linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     return np.column_stack([linear, middle - linear @ middle + shift])
@@ -152,7 +160,10 @@ def measure_faces(detector: Detector, still: Pixels, faces: Floats) -> list[list
     measured = [[np.nan, 0.0, np.nan, np.nan] for _ in faces]
     for row in np.flatnonzero(best):
         measured[chosen[row]] = _measure(
-            first.boxes[row], first.points[row], list(zip(done, others, strict=True)), (size.width, size.height)
+            first.boxes[row],
+            first.points[row],
+            list(zip(done, others, strict=True)),
+            (size.width, size.height),
         )
     return measured
 
@@ -162,13 +173,20 @@ def _measure(
 ) -> list[float]:
     """One face's trembling, share found, drift and roll followed; see `Steadiness`."""
     corners = box[[[0, 1], [2, 1], [2, 3], [0, 3]]]
-    seen = [(change, view) for change, view in views if _inside(moved(corners, change.matrix), extent)]
+    seen = [
+        (change, view) for change, view in views if _inside(moved(corners, change.matrix), extent)
+    ]
     back = [(change, _points_back(box, change, view)) for change, view in seen]
     unit = eye_distances(points[None], box[None])[0]
     still = [found for change, found in back if not change.turn]
     turned = [(change.turn, found) for change, found in back if change.turn]
     share = sum(found is not None for _, found in back) / len(back) if back else np.nan
-    return [_trembling(points, still) / unit, share, _drift(points, turned) / unit, _followed(points, turned)]
+    return [
+        _trembling(points, still) / unit,
+        share,
+        _drift(points, turned) / unit,
+        _followed(points, turned),
+    ]
 
 
 def _inside(points: Floats, extent: tuple[int, int]) -> bool:
@@ -185,7 +203,9 @@ def _points_back(box: Floats, change: Change, view: Found) -> Floats | None:
     nearest = int(distances.argmin())
     if distances[nearest] > FAR * face_sizes(box[None])[0]:
         return None
-    return moved(view.points[nearest], np.asarray(cv2.invertAffineTransform(change.matrix), np.float64))
+    return moved(
+        view.points[nearest], np.asarray(cv2.invertAffineTransform(change.matrix), np.float64)
+    )
 
 
 def _trembling(points: Floats, others: Sequence[Floats | None]) -> float:

@@ -31,7 +31,11 @@ class Timing:
 
 
 def time_detectors(
-    models: Sequence[DetectorModel], picture: Pixels, size: tuple[int, int], rounds: int, runtime: Runtime
+    models: Sequence[DetectorModel],
+    picture: Pixels,
+    size: tuple[int, int],
+    rounds: int,
+    runtime: Runtime,
 ) -> list[Timing]:
     """Time detectors side by side, from planes of pixels to faces, one picture at a time.
 
@@ -55,6 +59,9 @@ def time_detectors(
             if number >= WARM_UP:
                 times.append(1000 * (time.perf_counter() - start))
     return [
-        Timing(statistics.median(times), statistics.median(a / b for a, b in zip(times, took[0], strict=True)))
+        Timing(
+            statistics.median(times),
+            statistics.median(a / b for a, b in zip(times, took[0], strict=True)),
+        )
         for times in took
     ]

@@ -30,14 +30,18 @@ class Assigned:
 
 def intersection_over_union(boxes: Tensor, others: Tensor) -> Tensor:
     """IoU of boxes (... x 4) with others (... x 4), broadcast."""
-    corner = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(boxes[..., :2], others[..., :2])
+    corner = torch.minimum(boxes[..., 2:], others[..., 2:]) - torch.maximum(
+        boxes[..., :2], others[..., :2]
+    )
     shared = corner.clamp_min(0).prod(-1)
     area = (boxes[..., 2:] - boxes[..., :2]).prod(-1) + (others[..., 2:] - others[..., :2]).prod(-1)
     return shared / (area - shared).clamp_min(1e-9)
 
 
 @torch.no_grad()
-def assign(boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, pictures: Tensor) -> Assigned:
+def assign(
+    boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, pictures: Tensor
+) -> Assigned:
     """Choose for each face the cells that are near it and already agree best with it.
 
     Args:
@@ -74,5 +78,7 @@ def _cheapest_of_each(keys: Tensor, costs: Tensor) -> Tensor:
     order = costs.argsort(stable=True)
     different, inverse = keys[order].unique(return_inverse=True)
     ranks = torch.arange(len(order), device=keys.device)
-    first = torch.full((len(different),), len(order), device=keys.device).scatter_reduce(0, inverse, ranks, "amin")
+    first = torch.full((len(different),), len(order), device=keys.device).scatter_reduce(
+        0, inverse, ranks, "amin"
+    )
     return order[first]

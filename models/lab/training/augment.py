@@ -32,7 +32,9 @@ class Sample:
 
     def chosen(self, rows: npt.NDArray[np.bool_]) -> "Sample":
         """The same picture with some of its faces."""
-        return replace(self, boxes=self.boxes[rows], points=self.points[rows], learn=self.learn[rows])
+        return replace(
+            self, boxes=self.boxes[rows], points=self.points[rows], learn=self.learn[rows]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,17 @@ class Augmentation:
         A training ends better with them (Ge et al., YOLOX, 2021, leave mosaics out of the last epochs).
         """
         half = ("strong_tilt", "blur", "motion_blur", "coarse", "noise")
-        return replace(self, tilt=self.tilt * 0.7, mosaic=0.0, **{name: getattr(self, name) / 2 for name in half})
+        return replace(
+            self,
+            tilt=self.tilt * 0.7,
+            mosaic=0.0,
+            **{name: getattr(self, name) / 2 for name in half},
+        )
 
 
-def augmented(samples: Sequence[Sample], settings: Augmentation, random: np.random.Generator) -> Sample:
+def augmented(
+    samples: Sequence[Sample], settings: Augmentation, random: np.random.Generator
+) -> Sample:
     """A training picture of one sample, or a mosaic of four.
 
     Args:
@@ -84,7 +93,9 @@ def augmented(samples: Sequence[Sample], settings: Augmentation, random: np.rand
         A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones not to be learnt.
     """
     if len(samples) == 4:
-        made = _mosaic([_cropped(sample, settings.size // 2, settings, random) for sample in samples])
+        made = _mosaic(
+            [_cropped(sample, settings.size // 2, settings, random) for sample in samples]
+        )
     else:
         made = _cropped(samples[0], settings.size, settings, random)
     made = replace(made, picture=_spoilt(made.picture, settings, random))
@@ -93,7 +104,9 @@ def augmented(samples: Sequence[Sample], settings: Augmentation, random: np.rand
     return replace(made, learn=made.learn & large)
 
 
-def _cropped(sample: Sample, size: int, settings: Augmentation, random: np.random.Generator) -> Sample:
+def _cropped(
+    sample: Sample, size: int, settings: Augmentation, random: np.random.Generator
+) -> Sample:
     height, width = sample.picture.shape[:2]
     side = min(height, width) * float(np.exp(random.uniform(*np.log(settings.crop))))
     centre = _crop_centre(sample, side, random)
@@ -138,13 +151,17 @@ def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
     factors = np.array([width / smaller[0], height / smaller[1]], np.float32)
     if factor == 1:
         return sample.picture, factors
-    return np.asarray(cv2.resize(sample.picture, smaller, interpolation=cv2.INTER_AREA), np.uint8), factors
+    return np.asarray(
+        cv2.resize(sample.picture, smaller, interpolation=cv2.INTER_AREA), np.uint8
+    ), factors
 
 
 def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool) -> Floats:
     """2 x 3: px of the labelled picture to px of the training picture."""
     turn = np.deg2rad(angle)
-    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * (size / side)
+    rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * (
+        size / side
+    )
     if mirrored:
         rotation = np.array([[-1.0, 0.0], [0.0, 1.0]]) @ rotation
     shift = size / 2 - rotation @ centre
@@ -154,9 +171,13 @@ def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool
 def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
     picture, factors = shrunk
     # Labels count from the corner of the first pixel, OpenCV from its centre: half a pixel in on both sides.
-    inner = np.column_stack([matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5])
+    inner = np.column_stack(
+        [matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5]
+    )
     border = (114, 114, 114)
-    warped = cv2.warpAffine(picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
+    warped = cv2.warpAffine(
+        picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border
+    )
     return np.asarray(warped, np.uint8)
 
 
@@ -167,7 +188,11 @@ def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
     sine, cosine = np.sin(np.deg2rad(angle)), np.cos(np.deg2rad(angle))
     turned = np.stack(
-        [np.hypot(half[:, 0] * cosine, half[:, 1] * sine), np.hypot(half[:, 0] * sine, half[:, 1] * cosine)], 1
+        [
+            np.hypot(half[:, 0] * cosine, half[:, 1] * sine),
+            np.hypot(half[:, 0] * sine, half[:, 1] * cosine),
+        ],
+        1,
     )
     return np.asarray(np.concatenate([centres - turned, centres + turned], 1), np.float32)
 
@@ -180,7 +205,9 @@ def _inside(sample: Sample, size: int) -> Sample:
     seen = sides.prod(1) / np.maximum(whole, 1e-6)
     centres = (sample.boxes[:, :2] + sample.boxes[:, 2:]) / 2
     central = ((centres > 0) & (centres < size)).all(1)
-    moved = replace(sample, boxes=np.asarray(clipped, np.float32), learn=sample.learn & central & (seen > 0.4))
+    moved = replace(
+        sample, boxes=np.asarray(clipped, np.float32), learn=sample.learn & central & (seen > 0.4)
+    )
     return moved.chosen((sides > 1).all(1))
 
 
@@ -191,8 +218,15 @@ def _mosaic(quarters: list[Sample]) -> Sample:
     rows = [np.concatenate([quarters[row].picture, quarters[row + 1].picture], 1) for row in (0, 2)]
     return Sample(
         np.concatenate(rows, 0),
-        np.concatenate([part.boxes + np.tile(corner, 2) for part, corner in zip(quarters, corners, strict=True)]),
-        np.concatenate([part.points + corner for part, corner in zip(quarters, corners, strict=True)]),
+        np.concatenate(
+            [
+                part.boxes + np.tile(corner, 2)
+                for part, corner in zip(quarters, corners, strict=True)
+            ]
+        ),
+        np.concatenate(
+            [part.points + corner for part, corner in zip(quarters, corners, strict=True)]
+        ),
         np.concatenate([part.learn for part in quarters]),
     )
 
@@ -206,9 +240,13 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
         cast = random.uniform(0.9, 1.1, 3)
         values = (np.arange(256) / 255) ** gamma * 255
         tables = ((values - 128) * contrast + 128)[:, None] * cast + random.uniform(-25, 25)
-        picture = np.asarray(cv2.LUT(picture, tables.clip(0, 255).astype(np.uint8).reshape(1, 256, 3)), np.uint8)
+        picture = np.asarray(
+            cv2.LUT(picture, tables.clip(0, 255).astype(np.uint8).reshape(1, 256, 3)), np.uint8
+        )
     if random.random() < settings.grey:
-        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(np.uint8)
+        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(
+            np.uint8
+        )
     if random.random() < settings.blur:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.6)), np.uint8)
     if random.random() < settings.motion_blur:
@@ -216,13 +254,17 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
     if random.random() < settings.coarse:
         small = round(size * random.uniform(0.4, 0.9))
         shrunk = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        picture = np.asarray(cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8)
+        picture = np.asarray(
+            cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8
+        )
     if random.random() < settings.noise:
         grain = random.normal(0, random.uniform(2, 12), picture.shape)
         picture = (picture + grain).clip(0, 255).astype(np.uint8)
     if random.random() < settings.compression:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25, 80))]
-        picture = np.asarray(cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8)
+        picture = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8
+        )
     return picture
 
 

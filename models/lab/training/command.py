@@ -79,20 +79,30 @@ def train(
     if earlier:
         settings = replace(earlier.settings, batches=beginning.batches or earlier.settings.batches)
     elif (out / CHECKPOINT).exists():
-        raise UsageError(f"{out} has a training run already: go on with it by --resume, or name another folder")
+        raise UsageError(
+            f"{out} has a training run already: go on with it by --resume, or name another folder"
+        )
     torch.manual_seed(settings.seed)
     torch.set_num_threads(threads)
     # The quickest gradients of a GPU differ from run to run.
     torch.backends.cudnn.deterministic = True
     folders = [Folder.parse(text) for text in data]
     labels = read_folders(folders)
-    parts = [split(some, settings.validation) if settings.validation else (some, []) for some in labels]
+    parts = [
+        split(some, settings.validation) if settings.validation else (some, []) for some in labels
+    ]
     learnt, aside = zip(*parts, strict=True)
     pictures = Pictures(folders, learnt)
     network = _beginning(settings, beginning, pictures)
     settings = replace(settings, architecture=network.architecture)
     training = Training(
-        settings, pictures, Pictures(folders, aside) if any(aside) else None, out, network, place, report
+        settings,
+        pictures,
+        Pictures(folders, aside) if any(aside) else None,
+        out,
+        network,
+        place,
+        report,
     )
     record = _record(folders, learnt, settings, beginning, command, place)
     if earlier:
@@ -127,7 +137,15 @@ def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | No
         raise UsageError(f"{path}: a detector is a file that ends in .onnx")
     record = RunRecord.read(folder / SETTINGS)
     settings = record.settings
-    training = Training(settings, None, None, folder, FaceNetwork(settings.architecture), torch.device("cpu"), _silent)
+    training = Training(
+        settings,
+        None,
+        None,
+        folder,
+        FaceNetwork(settings.architecture),
+        torch.device("cpu"),
+        _silent,
+    )
     training.resume()
     with tempfile.TemporaryDirectory() as private:
         float32 = Path(private, WEIGHTS)
@@ -152,7 +170,8 @@ def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCar
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         summary=f"trained {step} batches of {settings.batch} pictures{begun}",
         licence=words.licence,
-        data=words.data or f"{', '.join(record.data)}: {record.pictures} pictures, {record.faces} faces",
+        data=words.data
+        or f"{', '.join(record.data)}: {record.pictures} pictures, {record.faces} faces",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         command=record.command,
     )
@@ -172,7 +191,9 @@ def _record(
     command: str,
     device: torch.device,
 ) -> RunRecord:
-    faces = [face for some in learnt for picture in some for face in picture.faces if not face.ignore]
+    faces = [
+        face for some in learnt for picture in some for face in picture.faces if not face.ignore
+    ]
     return RunRecord(
         settings,
         data=tuple(f"{folder.path.name}={folder.weight:g}" for folder in folders),
@@ -203,10 +224,14 @@ def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
-        raise DeviceError("device 'cuda' was asked for, but this PyTorch finds no CUDA device; use --device cpu")
+        raise DeviceError(
+            "device 'cuda' was asked for, but this PyTorch finds no CUDA device; use --device cpu"
+        )
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as exc:
-        raise DeviceError(f"device '{name}' is none that this PyTorch finds; use --device cpu") from exc
+        raise DeviceError(
+            f"device '{name}' is none that this PyTorch finds; use --device cpu"
+        ) from exc
     return device

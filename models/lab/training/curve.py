@@ -32,11 +32,21 @@ def draw_curve(folder: Path, path: Path) -> None:
         steps, values = [entry["step"] for entry in learnt], [entry[part] for entry in learnt]
         axes.plot(steps, _smooth(values), color=f"C{colour}", linewidth=1.2, label=part)
         marks = [entry["validation"][part] for entry in validated]
-        axes.plot([entry["step"] for entry in validated], marks, f"C{colour}o:", markersize=3, linewidth=0.8)
+        axes.plot(
+            [entry["step"] for entry in validated],
+            marks,
+            f"C{colour}o:",
+            markersize=3,
+            linewidth=0.8,
+        )
     axes.set(title="losses (dotted: validation, averaged weights)", xlabel="step", yscale="log")
     axes.legend(frameon=False)
     rates = figure.add_subplot(1, 2, 2)
-    rates.plot([entry["step"] for entry in entries], [entry["learning_rate"] for entry in entries], linewidth=1.2)
+    rates.plot(
+        [entry["step"] for entry in entries],
+        [entry["learning_rate"] for entry in entries],
+        linewidth=1.2,
+    )
     rates.set(title="learning rate", xlabel="step")
     figure.savefig(path, format="png", dpi=110)
 

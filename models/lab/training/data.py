@@ -36,22 +36,33 @@ class Folder:
         except ValueError:
             return cls(Path(text))
         if not 0 < folder.weight < math.inf:
-            raise UsageError(f"{text}: a folder is drawn from with a weight above 0, such as {path}=2")
+            raise UsageError(
+                f"{text}: a folder is drawn from with a weight above 0, such as {path}=2"
+            )
         return folder
 
 
 class Pictures:
     """Labelled pictures with their pixels."""
 
-    def __init__(self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledPicture]]) -> None:
+    def __init__(
+        self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledPicture]]
+    ) -> None:
         self._entries = [
-            (folder.path, picture) for folder, some in zip(folders, pictures, strict=True) for picture in some
+            (folder.path, picture)
+            for folder, some in zip(folders, pictures, strict=True)
+            for picture in some
         ]
         if not self._entries:
             named = ", ".join(str(folder.path) for folder in folders)
-            raise InputError(f"{named}: no picture to learn from, beside those kept aside for validation")
+            raise InputError(
+                f"{named}: no picture to learn from, beside those kept aside for validation"
+            )
         chances = np.concatenate(
-            [np.full(len(some), folder.weight) for folder, some in zip(folders, pictures, strict=True)]
+            [
+                np.full(len(some), folder.weight)
+                for folder, some in zip(folders, pictures, strict=True)
+            ]
         )
         self.chances = chances / chances.sum()
         self._decoded: dict[int, Pixels] = {}
@@ -98,7 +109,9 @@ class Batch:
     targets: Targets
 
 
-def make_batch(pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int) -> Batch:
+def make_batch(
+    pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int
+) -> Batch:
     """The batch of a step; it follows from the seed and the step alone, so that a resumed run sees the same ones."""
     random = np.random.default_rng((seed, step))
     samples = []
@@ -106,7 +119,9 @@ def make_batch(pictures: Pictures, size: int, augmentation: Augmentation, seed: 
         rows = random.choice(len(pictures), 4, p=pictures.chances)
         # Decoding takes the longest: what no mosaic needs is not read.
         needed = rows if random.random() < augmentation.mosaic else rows[:1]
-        samples.append(augmented([pictures.sample(int(row)) for row in needed], augmentation, random))
+        samples.append(
+            augmented([pictures.sample(int(row)) for row in needed], augmentation, random)
+        )
     return collate(samples)
 
 

@@ -72,7 +72,11 @@ class _Graph:
 
     def convolution(self, name: str, given: str, weight: Floats, bias: Floats, stride: int) -> str:
         kernel = weight.shape[-1]
-        inputs = (given, self.constant(f"{name}.weight", weight), self.constant(f"{name}.bias", bias))
+        inputs = (
+            given,
+            self.constant(f"{name}.weight", weight),
+            self.constant(f"{name}.bias", bias),
+        )
         shape = {"kernel_shape": [kernel] * 2, "strides": [stride] * 2, "pads": [kernel // 2] * 4}
         return self.add("Conv", name, *inputs, **shape)
 
@@ -87,10 +91,18 @@ class _Graph:
         def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, TensorProto.FLOAT, list(shape))
 
-        outputs = [value("boxes", "n", "cells", 4), value("scores", "n", "cells"), value("landmarks", "n", "cells", 10)]
-        graph = helper.make_graph(self.nodes, "facepaint", [value("image", "n", 3, "h", "w")], outputs, self._weights)
+        outputs = [
+            value("boxes", "n", "cells", 4),
+            value("scores", "n", "cells"),
+            value("landmarks", "n", "cells", 10),
+        ]
+        graph = helper.make_graph(
+            self.nodes, "facepaint", [value("image", "n", 3, "h", "w")], outputs, self._weights
+        )
         opsets = [helper.make_opsetid("", OPSET)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="facepaint")
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="facepaint"
+        )
         helper.set_model_props(model, {FOLDED: "px"})
         onnx.checker.check_model(model)
         return model
@@ -109,10 +121,16 @@ def _network_nodes(graph: _Graph, network: FaceNetwork) -> list[str]:
     twice = graph.constant("twice", [1, 1, 2, 2])
     merged = ""
     pyramid: dict[int, str] = {}
-    for stride, lateral, below in zip(reversed(STRIDES), reversed(network.laterals), reversed(found), strict=True):
+    for stride, lateral, below in zip(
+        reversed(STRIDES), reversed(network.laterals), reversed(found), strict=True
+    ):
         here = graph.block(f"lateral{stride}", below, _block(lateral))
         if merged:
-            sampling = {"mode": "nearest", "nearest_mode": "floor", "coordinate_transformation_mode": "asymmetric"}
+            sampling = {
+                "mode": "nearest",
+                "nearest_mode": "floor",
+                "coordinate_transformation_mode": "asymmetric",
+            }
             larger = graph.add("Resize", f"larger{stride}", merged, "", twice, **sampling)
             here = graph.add("Add", f"merged{stride}", here, larger)
         merged = pyramid[stride] = here
@@ -135,23 +153,38 @@ def _decoding_nodes(graph: _Graph, heads: list[str]) -> None:
     """Heads in px to boxes, scores and landmarks: channels first to the end, which is what makes it quick."""
     add, constant = graph.add, graph.constant
     cells = constant("cells", [0, 16, -1], np.int64)
-    flat = [add("Reshape", f"flat{stride}", head, cells) for stride, head in zip(STRIDES, heads, strict=True)]
+    flat = [
+        add("Reshape", f"flat{stride}", head, cells)
+        for stride, head in zip(STRIDES, heads, strict=True)
+    ]
     raw = add("Concat", "raw", *flat, axis=2)
     origins = add("Concat", "origins", *(_origins(graph, stride) for stride in STRIDES), axis=1)
     box_origin = add("Gather", "box_origin", origins, constant("xy", [1, 0], np.int64), axis=0)
-    point_origin = add("Gather", "point_origin", origins, constant("xy5", [1, 0] * 5, np.int64), axis=0)
+    point_origin = add(
+        "Gather", "point_origin", origins, constant("xy5", [1, 0] * 5, np.int64), axis=0
+    )
 
     parts = ["class", "object", "centre", "size", "points"]
     sizes = constant("parts", [1, 1, 2, 2, 10], np.int64)
     graph.nodes.append(helper.make_node("Split", [raw, sizes], parts, name="split", axis=1))
-    likely = add("Mul", "likely", add("Sigmoid", "class_p", "class"), add("Sigmoid", "object_p", "object"))
+    likely = add(
+        "Mul", "likely", add("Sigmoid", "class_p", "class"), add("Sigmoid", "object_p", "object")
+    )
     add("Squeeze", "scores", add("Sqrt", "score", likely), constant("one", [1], np.int64))
 
     centre = add("Add", "centre_px", "centre", box_origin)
-    least, most = (constant(name, limit) for name, limit in zip(("least", "most"), LOG_HALF_SIDES, strict=True))
+    least, most = (
+        constant(name, limit) for name, limit in zip(("least", "most"), LOG_HALF_SIDES, strict=True)
+    )
     limited = add("Clip", "limited", "size", least, most)
     half = add("Exp", "half", limited)
-    corners = add("Concat", "corners", add("Sub", "first", centre, half), add("Add", "second", centre, half), axis=1)
+    corners = add(
+        "Concat",
+        "corners",
+        add("Sub", "first", centre, half),
+        add("Add", "second", centre, half),
+        axis=1,
+    )
     add("Transpose", "boxes", corners, perm=[0, 2, 1])
     add("Transpose", "landmarks", add("Add", "points_px", "points", point_origin), perm=[0, 2, 1])
 
@@ -161,8 +194,12 @@ def _origins(graph: _Graph, stride: int) -> str:
     add, constant = graph.add, graph.constant
     if stride == STRIDES[0]:
         add("Shape", "sides", "image", start=2)
-    grid = add("Div", f"grid{stride}", "sides", constant(f"stride{stride}", [stride, stride], np.int64))
+    grid = add(
+        "Div", f"grid{stride}", "sides", constant(f"stride{stride}", [stride, stride], np.int64)
+    )
     one = helper.make_tensor("one", TensorProto.FLOAT, [1], [1.0])
     everywhere = add("ConstantOfShape", f"everywhere{stride}", grid, value=one)
-    rows = add("Cast", f"rows{stride}", add("NonZero", f"places{stride}", everywhere), to=TensorProto.FLOAT)
+    rows = add(
+        "Cast", f"rows{stride}", add("NonZero", f"places{stride}", everywhere), to=TensorProto.FLOAT
+    )
     return add("Mul", f"origins{stride}", rows, constant(f"px{stride}", stride))

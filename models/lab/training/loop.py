@@ -51,9 +51,13 @@ class Training:
         self.network = start.to(device, memory_format=torch.channels_last)
         decay = settings.ema
         self.average = torch.optim.swa_utils.AveragedModel(
-            self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay), use_buffers=True
+            self.network,
+            multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(decay),
+            use_buffers=True,
         )
-        self._optimiser = torch.optim.AdamW(_groups(self.network, settings), lr=settings.learning_rate)
+        self._optimiser = torch.optim.AdamW(
+            _groups(self.network, settings), lr=settings.learning_rate
+        )
         self.step = 0
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -79,7 +83,9 @@ class Training:
     def _batch(self, step: int) -> Batch:
         assert self._pictures is not None
         settings = self.settings
-        return make_batch(self._pictures, settings.batch, settings.augmentation_at(step), settings.seed, step)
+        return make_batch(
+            self._pictures, settings.batch, settings.augmentation_at(step), settings.seed, step
+        )
 
     def averaged(self) -> FaceNetwork:
         """The network with averaged weights, which is what a run is for."""
@@ -112,7 +118,9 @@ class Training:
         with self._autocast():
             heads = network(pictures)
         raw = flatten_heads(heads).float()
-        return detection_losses(raw, self._grid, batch.targets.to(self.device), self.settings.weights)
+        return detection_losses(
+            raw, self._grid, batch.targets.to(self.device), self.settings.weights
+        )
 
     def _autocast(self) -> Any:
         wanted = self.settings.precision
@@ -134,7 +142,9 @@ class Training:
         assert self._validation is not None
         settings = self.settings
         for step in range(VALIDATION_BATCHES):
-            yield make_batch(self._validation, settings.batch, settings.augmentation, settings.seed + 1, step)
+            yield make_batch(
+                self._validation, settings.batch, settings.augmentation, settings.seed + 1, step
+            )
 
     def save(self) -> None:
         """Write the checkpoint whole, or leave the one before."""
@@ -163,7 +173,9 @@ class Training:
             self._optimiser.load_state_dict(state["optimiser"])
             self.step = int(state["step"])
         except FileNotFoundError:
-            raise InputError(f"{path}: there is no checkpoint to go on from; train without --resume") from None
+            raise InputError(
+                f"{path}: there is no checkpoint to go on from; train without --resume"
+            ) from None
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as exc:
             reason = next(iter(str(exc).splitlines()), "it ends early")
             raise InputError(f"{path}: not a checkpoint of this architecture ({reason})") from exc
@@ -200,7 +212,10 @@ def _groups(network: FaceNetwork, settings: TrainingSettings) -> list[dict[str, 
     """Weights are decayed; norms and biases, of which each has a meaning of its own, are not."""
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    return [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:

@@ -31,7 +31,9 @@ class Targets:
 
     def to(self, device: torch.device) -> "Targets":
         """The same on another device."""
-        return Targets(*(part.to(device) for part in (self.pictures, self.boxes, self.points, self.learn)))
+        return Targets(
+            *(part.to(device) for part in (self.pictures, self.boxes, self.points, self.learn))
+        )
 
     def chosen(self, rows: Tensor) -> "Targets":
         """Those of the rows (m bool)."""
@@ -48,7 +50,9 @@ class Weights:
     landmarks: float = 25.0
 
 
-def detection_losses(raw: Tensor, grid: Tensor, targets: Targets, weights: Weights) -> dict[str, Tensor]:
+def detection_losses(
+    raw: Tensor, grid: Tensor, targets: Targets, weights: Weights
+) -> dict[str, Tensor]:
     """The weighted losses of a batch by name.
 
     Objectness is learnt by every cell but those on ignored faces, the class (whose target is the IoU that the cell
@@ -73,16 +77,21 @@ def detection_losses(raw: Tensor, grid: Tensor, targets: Targets, weights: Weigh
     object_target[found.pictures, found.cells] = 1.0
     counted = ~_on_faces(grid, ignored, len(raw))
     counted[found.pictures, found.cells] = True
-    object_loss = functional.binary_cross_entropy_with_logits(raw[..., 1], object_target, reduction="none")
+    object_loss = functional.binary_cross_entropy_with_logits(
+        raw[..., 1], object_target, reduction="none"
+    )
 
-    class_loss = functional.binary_cross_entropy_with_logits(mine[:, 0], found.overlaps, reduction="sum")
+    class_loss = functional.binary_cross_entropy_with_logits(
+        mine[:, 0], found.overlaps, reduction="sum"
+    )
     box_loss = efficient_iou_loss(decode_boxes(mine, here), wanted).sum()
     points = faces.points[found.faces]
     return {
         "object": weights.object * (object_loss * counted).sum() / count,
         "class": weights.classification * class_loss / count,
         "box": weights.box * box_loss / count,
-        "landmarks": weights.landmarks * landmark_loss(decode_landmarks(mine, here), points, wanted),
+        "landmarks": weights.landmarks
+        * landmark_loss(decode_landmarks(mine, here), points, wanted),
     }
 
 

@@ -85,17 +85,26 @@ class FaceNetwork(nn.Module):
         first, second, third = architecture.stem
         channels = architecture.channels
         self.stem = nn.Sequential(
-            ConvBlock(3, first, stride=2), ConvBlock(first, second, stride=2), ConvBlock(second, third)
+            ConvBlock(3, first, stride=2),
+            ConvBlock(first, second, stride=2),
+            ConvBlock(second, third),
         )
         self.levels = nn.ModuleList()
-        shapes = zip((third, channels, channels), architecture.depths, architecture.residuals, strict=True)
+        shapes = zip(
+            (third, channels, channels), architecture.depths, architecture.residuals, strict=True
+        )
         for inputs, depth, residuals in shapes:
-            layers = [ConvBlock(inputs, channels, stride=2), *(ConvBlock(channels, channels) for _ in range(depth - 1))]
+            layers = [
+                ConvBlock(inputs, channels, stride=2),
+                *(ConvBlock(channels, channels) for _ in range(depth - 1)),
+            ]
             layers += [ResidualBlock(channels) for _ in range(residuals)]
             self.levels.append(nn.Sequential(*layers))
         self.laterals = nn.ModuleList(ConvBlock(channels, channels, kernel=1) for _ in STRIDES)
         self.heads = nn.ModuleList(ConvBlock(channels, architecture.head) for _ in STRIDES)
-        self.outputs = nn.ModuleList(nn.Conv2d(architecture.head, LANDMARKS.stop, 1) for _ in STRIDES)
+        self.outputs = nn.ModuleList(
+            nn.Conv2d(architecture.head, LANDMARKS.stop, 1) for _ in STRIDES
+        )
         self._initialise()
 
     def _initialise(self) -> None:
@@ -125,7 +134,9 @@ class FaceNetwork(nn.Module):
             merged.append(here)
         return [
             output(head(features))
-            for head, output, features in zip(self.heads, self.outputs, reversed(merged), strict=True)
+            for head, output, features in zip(
+                self.heads, self.outputs, reversed(merged), strict=True
+            )
         ]
 
 
@@ -139,9 +150,15 @@ def cell_grid(height: int, width: int, device: torch.device | str = "cpu") -> Te
     grids = []
     for stride in STRIDES:
         rows, columns = torch.meshgrid(
-            torch.arange(height // stride, device=device), torch.arange(width // stride, device=device), indexing="ij"
+            torch.arange(height // stride, device=device),
+            torch.arange(width // stride, device=device),
+            indexing="ij",
         )
-        grids.append(torch.stack([columns.flatten(), rows.flatten(), torch.full_like(rows.flatten(), stride)], 1))
+        grids.append(
+            torch.stack(
+                [columns.flatten(), rows.flatten(), torch.full_like(rows.flatten(), stride)], 1
+            )
+        )
     return torch.cat(grids).float()
 
 

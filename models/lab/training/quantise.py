@@ -75,7 +75,9 @@ def _named(path: Path) -> onnx.GraphProto:
     return model.graph
 
 
-def _quantise(source: Path, target: Path, pictures: quantization.CalibrationDataReader, graph: onnx.GraphProto) -> None:
+def _quantise(
+    source: Path, target: Path, pictures: quantization.CalibrationDataReader, graph: onnx.GraphProto
+) -> None:
     quantization.quantize_static(
         str(source),
         str(target),
@@ -107,6 +109,8 @@ class _Pictures(quantization.CalibrationDataReader):
 def _padded(pixels: npt.NDArray[np.uint8]) -> Floats:
     """A picture h x w x 3 as 1 x 3 x H x W, H and W multiples of the stride, 0 beyond it."""
     height, width = pixels.shape[:2]
-    given = np.zeros((1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE), np.float32)
+    given = np.zeros(
+        (1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE), np.float32
+    )
     given[0, :, :height, :width] = pixels.transpose(2, 0, 1)
     return given

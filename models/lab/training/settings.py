@@ -55,10 +55,16 @@ class TrainingSettings:
 
     def augmentation_at(self, step: int) -> Augmentation:
         """How the pictures of a step are made."""
-        return self.augmentation.calmed() if step >= self.batches * (1 - self.calm) else self.augmentation
+        return (
+            self.augmentation.calmed()
+            if step >= self.batches * (1 - self.calm)
+            else self.augmentation
+        )
 
 
-def settings_for(batches: int | None, batch: int, size: int, learning_rate: float, seed: int) -> TrainingSettings:
+def settings_for(
+    batches: int | None, batch: int, size: int, learning_rate: float, seed: int
+) -> TrainingSettings:
     """The settings with these choices.
 
     Raises:

@@ -75,12 +75,17 @@ def _grown(network: FaceNetwork, architecture: Architecture) -> FaceNetwork:
 def _convolutions(path: Path) -> list[_Convolution]:
     model = onnx.load(str(path))
     graph = model.graph
-    tensors = {tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy()) for tensor in graph.initializer}
+    tensors = {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in graph.initializer
+    }
     added = {name for node in graph.node if node.op_type == "Add" for name in node.input}
     found = []
     for node in graph.node:
         if node.op_type == "Conv":
-            stride = next(attribute.ints[0] for attribute in node.attribute if attribute.name == "strides")
+            stride = next(
+                attribute.ints[0] for attribute in node.attribute if attribute.name == "strides"
+            )
             weight, bias = (tensors[name] for name in node.input[1:])
             found.append(_Convolution(weight, bias, stride, node.output[0] in added))
     if not any(entry.key == FOLDED for entry in model.metadata_props):
@@ -129,7 +134,9 @@ def _set(layer: ConvBlock | nn.Conv2d, convolution: _Convolution) -> None:
 
 
 def _restore_batch_norm(network: FaceNetwork, calibration: Iterable[Tensor]) -> None:
-    moments = [_Moments(layer) for layer in layers_in_order(network) if isinstance(layer, ConvBlock)]
+    moments = [
+        _Moments(layer) for layer in layers_in_order(network) if isinstance(layer, ConvBlock)
+    ]
     network.eval()
     with torch.no_grad():
         for pictures in calibration:

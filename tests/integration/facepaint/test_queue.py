@@ -38,13 +38,16 @@ def test_length_counts_every_queue_and_priority(queue: Queue) -> None:
 
 
 @pytest.mark.parametrize(
-    ("index", "expected"), [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (255, 8), (256, 9), (511, 9), (100_000, 9)]
+    ("index", "expected"),
+    [(0, 0), (1, 1), (2, 2), (3, 2), (4, 3), (255, 8), (256, 9), (511, 9), (100_000, 9)],
 )
 def test_the_beginning_of_a_video_comes_first(index: int, expected: int) -> None:
     assert priority(index) == expected
 
 
-def test_messages_come_in_playing_order_and_painting_before_detecting(queue: Queue, settings: Settings) -> None:
+def test_messages_come_in_playing_order_and_painting_before_detecting(
+    queue: Queue, settings: Settings
+) -> None:
     for index in (300, 40, 9, 2, 0):  # the worst order to send them in
         queue.detect("first", index)
         queue.paint("first", LOOK, index)
@@ -59,7 +62,9 @@ def test_messages_come_in_playing_order_and_painting_before_detecting(queue: Que
     ]
 
 
-def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(queue: Queue, settings: Settings) -> None:
+def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(
+    queue: Queue, settings: Settings
+) -> None:
     queue.detect(JOB, 0)
     queue.detect(JOB, 1)
     with make_app(settings).connection_for_read() as connection:
@@ -81,11 +86,17 @@ def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Setti
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize(
     "method",
-    ["detect", "check", *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "hand_out_again"))],
+    [
+        "detect",
+        "check",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "hand_out_again")),
+    ],
 )
 def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, method: str) -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
-    queue = Queue(settings.model_copy(update={"broker_url": Settings.load(broker_url=url).broker_url}))
+    queue = Queue(
+        settings.model_copy(update={"broker_url": Settings.load(broker_url=url).broker_url})
+    )
     with pytest.raises(QueueUnreachable) as caught:
         getattr(queue, method)(*((JOB, 0) if method == "detect" else ()))
     line = str(caught.value)
@@ -98,13 +109,17 @@ def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, me
 def test_a_wrong_password_is_refused(settings: Settings) -> None:
     assert settings.broker_url is not None
     host = settings.broker_url.get_secret_value().rpartition("@")[2]
-    stranger = Queue(Settings.load(broker_url=f"redis://:guess@{host}", s3_endpoint="http://127.0.0.1:1"))
+    stranger = Queue(
+        Settings.load(broker_url=f"redis://:guess@{host}", s3_endpoint="http://127.0.0.1:1")
+    )
     with pytest.raises(QueueUnreachable, match=r"^the broker at redis://"):
         stranger.detect(JOB, 0)
 
 
 def test_a_queue_needs_services() -> None:
-    with pytest.raises(ServiceError, match=r"^no facepaint services found: start them with `facepaint up`"):
+    with pytest.raises(
+        ServiceError, match=r"^no facepaint services found: start them with `facepaint up`"
+    ):
         Queue(Settings.load())
 
 
@@ -128,7 +143,9 @@ def _consume(settings: Settings, count: int) -> list[tuple[str, str, int]]:
 
     def take(body: Any, message: Message) -> None:
         _, named, _ = body
-        taken.append((message.headers["task"].removeprefix("facepaint."), named["job"], named["index"]))
+        taken.append(
+            (message.headers["task"].removeprefix("facepaint."), named["job"], named["index"])
+        )
         message.ack()
 
     app = make_app(settings)

@@ -103,7 +103,9 @@ def test_records_come_back_equal(store: Store) -> None:
 
 def test_a_damaged_record_is_named_by_its_key(store: Store) -> None:
     store.put("jobs/x/sealed.json", b'{"segments": "many"}')
-    with pytest.raises(RecordInvalid, match=r"^jobs/x/sealed\.json is not a Sealed record: segments: "):
+    with pytest.raises(
+        RecordInvalid, match=r"^jobs/x/sealed\.json is not a Sealed record: segments: "
+    ):
         store.get_record("jobs/x/sealed.json", Sealed)
 
 
@@ -116,7 +118,11 @@ def test_making_the_bucket_again_changes_nothing(store: Store, settings: Setting
 def test_a_wrong_key_is_refused_in_one_line(store: Store, settings: Settings) -> None:
     stranger = Store(Settings.load(**_connection(settings) | {"s3_secret_key": "wrong"}))
     store.put("k", b"x")
-    for attempt in (lambda: stranger.get("k"), lambda: stranger.put("k", b"y"), stranger.make_bucket):
+    for attempt in (
+        lambda: stranger.get("k"),
+        lambda: stranger.put("k", b"y"),
+        stranger.make_bucket,
+    ):
         with pytest.raises(StoreUnreachable) as caught:
             attempt()
         line = str(caught.value)
@@ -158,7 +164,9 @@ def test_a_proxy_in_the_environment_does_not_catch_the_loopback(
     assert store.get("k") == b"x"
 
 
-def test_a_profile_of_another_storage_is_not_looked_for(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_profile_of_another_storage_is_not_looked_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-another-storage")
     _session.cache_clear()
     Store(settings).make_bucket()

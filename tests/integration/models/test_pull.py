@@ -33,10 +33,17 @@ class Files(BaseHTTPRequestHandler):
             self.send_header("Location", "/whole")
             self.end_headers()
             return
-        bodies = {"/whole": NETWORK, "/half": NETWORK[:100], "/longer": NETWORK * 50, "/other": NETWORK[::-1]}
+        bodies = {
+            "/whole": NETWORK,
+            "/half": NETWORK[:100],
+            "/longer": NETWORK * 50,
+            "/other": NETWORK[::-1],
+        }
         body = bodies.get(self.path)
         self.send_response(200 if body else 404)
-        self.send_header("Content-Length", str(len(NETWORK if self.path == "/half" else body or b"")))
+        self.send_header(
+            "Content-Length", str(len(NETWORK if self.path == "/half" else body or b""))
+        )
         self.end_headers()
         with contextlib.suppress(ConnectionError):  # who has read enough hangs up
             self.wfile.write(body or b"")
@@ -75,7 +82,9 @@ def kept(known: KnownDetector) -> list[str]:
 
 
 @pytest.mark.parametrize("place", ["whole", "moved"])
-def test_what_is_fetched_is_a_detector_by_its_name(server: str, place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_fetched_is_a_detector_by_its_name(
+    server: str, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = serve(monkeypatch, f"{server}/{place}")
     assert {row["name"]: row["here"] for row in detector_rows()}["yunet"] == "no"
     path, card = pull("yunet")
@@ -86,7 +95,9 @@ def test_what_is_fetched_is_a_detector_by_its_name(server: str, place: str, monk
     assert {row["name"]: row["here"] for row in detector_rows()}["yunet"] == "yes"
 
 
-def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     known = serve(monkeypatch, f"{server}/whole")
     pull("yunet")
     pull("yunet")
@@ -109,7 +120,11 @@ def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(server: str, mo
     ],
 )
 def test_anything_else_leaves_nothing_behind(
-    server: str, place: str, error: type[FacepaintError], message: str, monkeypatch: pytest.MonkeyPatch
+    server: str,
+    place: str,
+    error: type[FacepaintError],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     known = serve(monkeypatch, f"{server}/{place}")
     with pytest.raises(error) as caught:
@@ -136,12 +151,16 @@ def test_without_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatc
         pull("yunet")
     said = str(caught.value)
     assert said.startswith(f"{known.url} cannot be reached (")
-    assert said.endswith(f"is there a network? Else save it from elsewhere as {fetched_path(known)}")
+    assert said.endswith(
+        f"is there a network? Else save it from elsewhere as {fetched_path(known)}"
+    )
     assert kept(known) == []
 
 
 def test_other_names_are_told() -> None:
-    with pytest.raises(UsageError, match=r"^no detector 'yolo' can be fetched; there are yunet, .*scrfd-500m$"):
+    with pytest.raises(
+        UsageError, match=r"^no detector 'yolo' can be fetched; there are yunet, .*scrfd-500m$"
+    ):
         pull("yolo")
 
 

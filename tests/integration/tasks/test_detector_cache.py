@@ -42,7 +42,9 @@ COVERED = "fill:colour=#00ff00"
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=1, size=(320, 180), audio=None)
+    return make_portrait_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=1, size=(320, 180), audio=None
+    )
 
 
 @pytest.fixture
@@ -65,7 +67,9 @@ def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
     return WorkerContext(store, queue, settings)
 
 
-def upload(context: WorkerContext, clip: Path, detector: object, filters: str = "sunglasses") -> str:
+def upload(
+    context: WorkerContext, clip: Path, detector: object, filters: str = "sunglasses"
+) -> str:
     settings = context.settings.model_copy(update={"detector": str(detector)})
     return Client(settings).upload(clip, [filters]).job_id
 
@@ -74,7 +78,9 @@ def kept() -> list[str]:
     return sorted(path.name for path in tasks.detector_cache._kept_folder().iterdir())
 
 
-def test_the_workers_find_faces_with_the_users_file(context: WorkerContext, clip: Path, weights: Path) -> None:
+def test_the_workers_find_faces_with_the_users_file(
+    context: WorkerContext, clip: Path, weights: Path
+) -> None:
     job_id = upload(context, clip, weights)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert context.store.get(keys.detector(sha256)) == weights.read_bytes()
@@ -95,7 +101,9 @@ def test_the_workers_find_faces_with_the_users_file(context: WorkerContext, clip
 
 def test_pictures_too(context: WorkerContext, weights: Path, tmp_path: Path) -> None:
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "portrait.png")
-    write_card(card_beside(weights), DetectorCard("mine", "facepaint", stickers=Thresholds(0.95, 0.5)))
+    write_card(
+        card_beside(weights), DetectorCard("mine", "facepaint", stickers=Thresholds(0.95, 0.5))
+    )
     client = Client(context.settings.model_copy(update={"detector": str(weights)}))
     job_id = client.upload_images([tmp_path / "portrait.png"], LOOK).job_id
     made = run_detect(context, job_id, 0)
@@ -108,8 +116,12 @@ def test_pictures_too(context: WorkerContext, weights: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_scores_count_by_the_cards_working_points(context: WorkerContext, clip: Path, weights: Path) -> None:
-    sure = DetectorCard("mine", "facepaint", stickers=Thresholds(0.99, 0.98), hiding=Thresholds(0.99, 0.6))
+def test_scores_count_by_the_cards_working_points(
+    context: WorkerContext, clip: Path, weights: Path
+) -> None:
+    sure = DetectorCard(
+        "mine", "facepaint", stickers=Thresholds(0.99, 0.98), hiding=Thresholds(0.99, 0.6)
+    )
     write_card(card_beside(weights), sure)
     job_id = upload(context, clip, weights)
     made = run_detect(context, job_id, 0)
@@ -121,10 +133,14 @@ def test_scores_count_by_the_cards_working_points(context: WorkerContext, clip: 
     assert painted.faces == 0
 
 
-def test_weights_outlive_a_job_that_others_share_them_with(context: WorkerContext, clip: Path, weights: Path) -> None:
+def test_weights_outlive_a_job_that_others_share_them_with(
+    context: WorkerContext, clip: Path, weights: Path
+) -> None:
     first, second = upload(context, clip, weights), upload(context, clip, weights)
     Client(context.settings).delete(first)
-    assert [row.key for row in context.store.list("detectors/")] == [keys.detector(_sha256(weights))]
+    assert [row.key for row in context.store.list("detectors/")] == [
+        keys.detector(_sha256(weights))
+    ]
     assert run_detect(context, second, 0) is not None
 
 
@@ -143,23 +159,36 @@ def _sha256(path: Path) -> str:
 def _operator_of_a_library() -> bytes:
     value = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, "h", "w"])
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n"])
-    graph = helper.make_graph([helper.make_node("Spy", ["image"], ["out"], domain="com.example")], "g", [value], [out])
+    graph = helper.make_graph(
+        [helper.make_node("Spy", ["image"], ["out"], domain="com.example")], "g", [value], [out]
+    )
     data: bytes = helper.make_model(graph).SerializeToString()
     return data
 
 
 STORED = {
     "nothing": (None, "the weights of detector 'bad@{short}' are not in the storage: upload again"),
-    "other bytes": (b"other", "the weights of detector 'bad@{short}' are damaged in the storage: upload again"),
+    "other bytes": (
+        b"other",
+        "the weights of detector 'bad@{short}' are damaged in the storage: upload again",
+    ),
     "an empty object": (b"", "is no ONNX file, or a damaged one"),
     "no network": (b"no network", "is no ONNX file, or a damaged one"),
-    "another network": (tiny_network("scrfd"), "detector 'bad@{short}' does not fit the decoder that its card names"),
-    "a library": (_operator_of_a_library(), "uses the operator com.example.Spy, which needs a library beside it"),
+    "another network": (
+        tiny_network("scrfd"),
+        "detector 'bad@{short}' does not fit the decoder that its card names",
+    ),
+    "a library": (
+        _operator_of_a_library(),
+        "uses the operator com.example.Spy, which needs a library beside it",
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_what_a_strangers_client_stored_is_checked_by_the_worker(context: WorkerContext, kind: str) -> None:
+def test_what_a_strangers_client_stored_is_checked_by_the_worker(
+    context: WorkerContext, kind: str
+) -> None:
     data, message = STORED[kind]
     sha256 = hashlib.sha256(b"" if data in (None, b"other") else data).hexdigest()
     context.store.make_bucket()
@@ -180,11 +209,16 @@ def test_a_job_whose_detector_is_none_is_given_up_and_hidden(
     job_id = upload(context, clip, DEFAULT_DETECTOR, COVERED)
     assert run_detect(context, job_id, 0) is None
     failed = context.store.get_record(keys.faces_failed(job_id, 0), Failed)
-    assert failed.reason == "the weights of detector 'bad@000000000000' are not in the storage: upload again"
+    assert (
+        failed.reason
+        == "the weights of detector 'bad@000000000000' are not in the storage: upload again"
+    )
     painted = run_paint(context, job_id, 0, parse_look([COVERED]).id)
     assert painted is not None
     with av.open(
-        io.BytesIO(context.store.get(keys.painted_data(job_id, parse_look([COVERED]).id, painted.name)))
+        io.BytesIO(
+            context.store.get(keys.painted_data(job_id, parse_look([COVERED]).id, painted.name))
+        )
     ) as file:
         for frame in file.decode(video=0):
             rgb = frame.to_ndarray(format="rgb24")
@@ -209,7 +243,9 @@ def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
     return DetectorSpec(found.card.name, card=found.card)
 
 
-def test_fetched_detectors_are_bounded(context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetched_detectors_are_bounded(
+    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     specs = [_stored(context.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
     size = (tmp_path / "own.onnx").stat().st_size
     monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", int(2.5 * size))
@@ -224,11 +260,15 @@ def test_fetched_detectors_are_bounded(context: WorkerContext, tmp_path: Path, m
     assert kept() == [paths[0].name], "the one that is needed stays"
 
 
-def test_a_fetched_detector_that_was_changed_is_fetched_again(context: WorkerContext, tmp_path: Path) -> None:
+def test_a_fetched_detector_that_was_changed_is_fetched_again(
+    context: WorkerContext, tmp_path: Path
+) -> None:
     spec = _stored(context.store, tmp_path / "own.onnx", 1)
     path = model_of(spec, context.store).weights
     path.write_bytes(b"changed")
-    assert model_of(spec, context.store).weights.read_bytes() == (tmp_path / "own.onnx").read_bytes()
+    assert (
+        model_of(spec, context.store).weights.read_bytes() == (tmp_path / "own.onnx").read_bytes()
+    )
     assert kept() == [path.name]
 
 

@@ -40,19 +40,27 @@ class Detected:
 
     def painted(self, faces: Faces | None) -> Result:
         found = {} if faces is None else {0: faces}
-        return paint_segment(self.job, LOOK, self.clip.records, [self.clip.segments[0].data], found, {})
+        return paint_segment(
+            self.job, LOOK, self.clip.records, [self.clip.segments[0].data], found, {}
+        )
 
 
 @pytest.fixture(scope="module")
 def detected(tmp_path_factory: pytest.TempPathFactory) -> Detected:
     path = tmp_path_factory.mktemp("closed") / "closed.mp4"
-    make_portrait_clip(path, seconds=FRAMES / 10, size=(320, 180), fps=10, audio=None, options={"bf": "0"})
+    make_portrait_clip(
+        path, seconds=FRAMES / 10, size=(320, 180), fps=10, audio=None, options={"bf": "0"}
+    )
     return found_in(cut_clip(path, 2.0))
 
 
 def found_in(clip: CutClip) -> Detected:
-    job = replace(new_job(clip.probed, Settings.load(), DetectorSpec()), start_pts=clip.records[0].start)
-    return Detected(clip, job, detect_segment(job, clip.records, [clip.segments[0].data], Runtime("cpu")))
+    job = replace(
+        new_job(clip.probed, Settings.load(), DetectorSpec()), start_pts=clip.records[0].start
+    )
+    return Detected(
+        clip, job, detect_segment(job, clip.records, [clip.segments[0].data], Runtime("cpu"))
+    )
 
 
 def hidden_whole(result: Result) -> list[int]:
@@ -77,7 +85,9 @@ DOUBTS: dict[str, Callable[[FrameFaces], FrameFaces | None]] = {
     "it was skipped by an older version": lambda frame: replace(frame, status="skipped", faces=()),
     "the record lacks it": lambda _: None,
     "a box is no number": lambda frame: replace(frame, faces=(NOWHERE, *frame.faces)),
-    "a landmark is no number": lambda frame: replace(frame, faces=(*frame.faces, PRIORITY_INTERACTIVE)),
+    "a landmark is no number": lambda frame: replace(
+        frame, faces=(*frame.faces, PRIORITY_INTERACTIVE)
+    ),
 }
 
 
@@ -103,7 +113,9 @@ def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Dete
     data[end - size : end] = random.Random(3).randbytes(size)
     damaged = replace(detected.clip, segments=[replace(segment, data=bytes(data))])
     seen = found_in(damaged)
-    assert [frame.status for frame in seen.faces.frames] == ["detected"] * 6 + ["failed"] + ["detected"] * 5
+    assert [frame.status for frame in seen.faces.frames] == ["detected"] * 6 + ["failed"] + [
+        "detected"
+    ] * 5
     assert seen.faces.frames[6].faces, "what is found all the same is kept"
     result = seen.painted(seen.faces)
     assert hidden_whole(result) == [6]
@@ -124,7 +136,9 @@ class Raising:
 
 def frames() -> Iterator[av.VideoFrame]:
     for pts in range(3):
-        frame = av.VideoFrame.from_ndarray(np.random.default_rng(pts).integers(0, 255, (90, 160, 3), np.uint8))
+        frame = av.VideoFrame.from_ndarray(
+            np.random.default_rng(pts).integers(0, 255, (90, 160, 3), np.uint8)
+        )
         yield frame.reformat(format="yuv420p")
 
 
@@ -140,7 +154,9 @@ def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -
         brush.paint(frame, [face], float(pts))
         spread.append(frame.to_ndarray(format="gray").std() > 3)
     assert spread == [True, True, False]
-    assert list(brush.notes()) == ["1 frame hidden whole: painting failed with IndexError: list index out of range"]
+    assert list(brush.notes()) == [
+        "1 frame hidden whole: painting failed with IndexError: list index out of range"
+    ]
 
 
 def test_a_sticker_that_raises_is_an_error(detected: Detected) -> None:

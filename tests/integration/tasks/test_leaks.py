@@ -10,7 +10,11 @@ from benchmarks.leaks import Seen, green, painted, scored
 from benchmarks.motion import SIZE, cut_clip, grainy, write_clip
 from filters.face import Face
 
-FACE = Face((200.0, 100.0, 300.0, 230.0), (230.0, 150.0, 270.0, 150.0, 250.0, 170.0, 235.0, 200.0, 265.0, 200.0), 1.0)
+FACE = Face(
+    (200.0, 100.0, 300.0, 230.0),
+    (230.0, 150.0, 270.0, 150.0, 250.0, 170.0, 235.0, 200.0, 265.0, 200.0),
+    1.0,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +32,9 @@ def test_no_frame_leaks(name: str, tmp_path: Path) -> None:
     """At twice the scene's speed: that is quicker, and harder."""
     (scene,) = (one for one in SCENES if one.name == name)
     shots = scene.shots[::2]
-    clip = cut_clip(write_clip(tmp_path / "scene.mp4", grainy(shot.picture() for shot in shots)), 1.0)
+    clip = cut_clip(
+        write_clip(tmp_path / "scene.mp4", grainy(shot.picture() for shot in shots)), 1.0
+    )
     frames, _ = painted(clip)
     truth = [Seen((shot.face,) if shot.face else (), shot.unobstructed()) for shot in shots]
     score = scored(truth, [green(frame) for frame in frames], 0.0)
@@ -44,8 +50,16 @@ def test_what_counts_as_a_leak() -> None:
     eye_shows[149:152, 229:232] = False
     chin_shows[212:, :] = False
     edge_shows[:105] = False
-    cases = {"covered": box, "eye": eye_shows, "chin": chin_shows, "edge": edge_shows, "nothing": ~everything}
-    leaking = {why: scored([Seen((FACE,), everything)], [mask], 0.0).leaking for why, mask in cases.items()}
+    cases = {
+        "covered": box,
+        "eye": eye_shows,
+        "chin": chin_shows,
+        "edge": edge_shows,
+        "nothing": ~everything,
+    }
+    leaking = {
+        why: scored([Seen((FACE,), everything)], [mask], 0.0).leaking for why, mask in cases.items()
+    }
     assert leaking == {"covered": [], "eye": [0], "chin": [], "edge": [], "nothing": [0]}
     chin_shows[190:, :] = False
     assert scored([Seen((FACE,), everything)], [chin_shows], 0.0).leaking == [0]

@@ -92,7 +92,9 @@ def take(queue: Queue) -> list[tuple[str, int | None]]:
                 while raw := channel.client.lpop(channel._q_for_pri(name, step)):
                     message = json.loads(raw)
                     body = json.loads(base64.b64decode(message["body"]))[1]
-                    found.add((message["headers"]["task"].removeprefix("facepaint."), body.get("index")))
+                    found.add(
+                        (message["headers"]["task"].removeprefix("facepaint."), body.get("index"))
+                    )
     return sorted(found, key=str)
 
 
@@ -121,7 +123,9 @@ def test_a_look_that_names_people_waits_for_the_link(clip: Path, context: Worker
     assert run_track(context, job_id) is None, "not everything is looked at"
     assert take(context.queue) == []
     run_detect(context, job_id, 1)
-    assert take(context.queue) == [("track", None), *paints()], "the look that names nobody goes ahead"
+    assert take(context.queue) == [("track", None), *paints()], (
+        "the look that names nobody goes ahead"
+    )
     run_paint(context, job_id, 0, KEEP_1.id)
     assert painted(context, job_id, 0) is None
     assert take(context.queue) == [("track", None)], "what is lost is asked for again"
@@ -174,20 +178,28 @@ def test_linking_goes_on_in_several_messages(
         try:
             run_track(context, detected)
         except PartialProgress:
-            assert not list(context.store.list(f"{keys.prefix(detected)}claims/")), "nobody is at work"
+            assert not list(context.store.list(f"{keys.prefix(detected)}claims/")), (
+                "nobody is at work"
+            )
         if messages == 3:
             tasks.track._kept = None  # the next message goes to another process
-    assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, "read, read again elsewhere, numbered, written, ended"
+    assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, (
+        "read, read again elsewhere, numbered, written, ended"
+    )
     assert (tracks_of(context, detected), people_of(context, detected)) == whole
 
 
 def crashed(context: WorkerContext, job_id: str) -> None:
     """As many workers died of linking as are allowed to."""
     ago = datetime.now(UTC) - timedelta(seconds=1000)
-    context.store.put_record(keys.claim(job_id, "track", 0), Claim("dead", context.settings.max_tries, ago))
+    context.store.put_record(
+        keys.claim(job_id, "track", 0), Claim("dead", context.settings.max_tries, ago)
+    )
 
 
-def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(context: WorkerContext, detected: str) -> None:
+def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(
+    context: WorkerContext, detected: str
+) -> None:
     crashed(context, detected)
     run_track(context, detected)
     reason = context.store.get_record(keys.tracks_failed(detected), Failed).reason
@@ -208,17 +220,23 @@ def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(context:
     assert again.notes == ()
 
 
-def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(context: WorkerContext, detected: str) -> None:
+def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(
+    context: WorkerContext, detected: str
+) -> None:
     look = parse_look(["dog@2"])
     repaint(context.store, context.queue, detected, look)
     crashed(context, detected)
     run_track(context, detected)
     run_paint(context, detected, 0, look.id)
     failed = context.store.get_record(keys.painted_failed(detected, look.id, 0), Failed)
-    assert failed.reason == "who is where in the video is not known: its worker died or hung 3 times"
+    assert (
+        failed.reason == "who is where in the video is not known: its worker died or hung 3 times"
+    )
 
 
-def test_people_keep_their_numbers_when_a_part_is_looked_at_again(context: WorkerContext, detected: str) -> None:
+def test_people_keep_their_numbers_when_a_part_is_looked_at_again(
+    context: WorkerContext, detected: str
+) -> None:
     """``--keep 1`` must not come to mean someone else."""
     faces = context.store.get(keys.faces(detected, 0))
     context.store.delete(keys.faces(detected, 0))
@@ -239,7 +257,9 @@ def test_people_keep_their_numbers_when_a_part_is_looked_at_again(context: Worke
     middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.certain}
     assert middles[1] > middles[2], "who had number 1 was the one on the right"
     for person in after.certain:
-        frames = context.store.get_record(keys.tracked(detected, person.best_segment), TrackedSegment).frames
+        frames = context.store.get_record(
+            keys.tracked(detected, person.best_segment), TrackedSegment
+        ).frames
         (frame,) = (frame for frame in frames if frame.pts == person.best_pts)
         (face,) = (face for face in frame.faces if face.person == person.number)
         assert abs((face.box[0] + face.box[2]) / 2 - middles[person.number]) < 10
@@ -248,11 +268,16 @@ def test_people_keep_their_numbers_when_a_part_is_looked_at_again(context: Worke
 
 def _renumbered(people: People) -> list[Person]:
     numbers = {1: 2, 2: 1}
-    renumbered = (replace(person, number=numbers.get(person.number, person.number)) for person in people.people)
+    renumbered = (
+        replace(person, number=numbers.get(person.number, person.number))
+        for person in people.people
+    )
     return sorted(renumbered, key=lambda person: person.number)
 
 
-def test_faces_found_again_in_another_order_are_nobodys(context: WorkerContext, detected: str) -> None:
+def test_faces_found_again_in_another_order_are_nobodys(
+    context: WorkerContext, detected: str
+) -> None:
     run_track(context, detected)
     record = context.store.get_record(keys.faces(detected, 1), Faces)
     context.store.put_record(
@@ -261,7 +286,9 @@ def test_faces_found_again_in_another_order_are_nobodys(context: WorkerContext, 
     run_paint(context, detected, 1, KEEP_1.id)
     made = painted(context, detected, 1)
     assert made is not None
-    assert made.notes == ("some faces were found again since people were numbered: nobody is known by them",)
+    assert made.notes == (
+        "some faces were found again since people were numbered: nobody is known by them",
+    )
 
 
 @pytest.mark.slow
@@ -272,7 +299,9 @@ def test_portraits_show_faces(context: WorkerContext, detected: str) -> None:
     context.store.put(keys.source(detected, people.people[1].best_segment), b"\0" * len(source))
     for index in range(SEGMENTS):
         run_portraits(context, detected, index)
-    portraits = [context.store.get(keys.portrait(detected, person.number)) for person in people.people]
+    portraits = [
+        context.store.get(keys.portrait(detected, person.number)) for person in people.people
+    ]
     for data in portraits:
         with Image.open(io.BytesIO(data)) as picture:
             assert (picture.format, picture.size) == ("JPEG", (160, 160))
@@ -281,7 +310,9 @@ def test_portraits_show_faces(context: WorkerContext, detected: str) -> None:
     assert not list(context.store.list(f"{keys.prefix(detected)}claims/"))
 
 
-def test_another_look_is_painted_from_the_faces_that_are_there(context: WorkerContext, detected: str) -> None:
+def test_another_look_is_painted_from_the_faces_that_are_there(
+    context: WorkerContext, detected: str
+) -> None:
     look = parse_look(["crown", "fill@2"])
     assert repaint(context.store, context.queue, detected, look) == look.id
     assert take(context.queue) == [("track", None)]
@@ -294,12 +325,16 @@ def test_another_look_is_painted_from_the_faces_that_are_there(context: WorkerCo
     assert len(job_status(context.store, detected).looks) == 2
     repaint(context.store, context.queue, detected, parse_look(["mosaic"]))
     assert take(context.queue) == paints()
-    with pytest.raises(UsageError, match=r"nobody with the number 7 in this video: it has 2 people, 1 to 2, "):
+    with pytest.raises(
+        UsageError, match=r"nobody with the number 7 in this video: it has 2 people, 1 to 2, "
+    ):
         repaint(context.store, context.queue, detected, parse_look(["dog@7"]))
 
 
 @pytest.mark.slow
-def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, context: WorkerContext) -> None:
+def test_a_look_asked_for_while_faces_are_still_looked_for(
+    clip: Path, context: WorkerContext
+) -> None:
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     take(context.queue)
     run_detect(context, job_id, 0)
@@ -311,7 +346,9 @@ def test_a_look_asked_for_while_faces_are_still_looked_for(clip: Path, context: 
     assert take(context.queue) == [("track", None), *paints()]
 
 
-def test_a_look_of_another_version_does_not_stop_the_others(context: WorkerContext, detected: str) -> None:
+def test_a_look_of_another_version_does_not_stop_the_others(
+    context: WorkerContext, detected: str
+) -> None:
     context.store.put(keys.look(detected, "0" * 12), b'{"schema": 2}')
     run_detect(context, detected, 1)
     assert take(context.queue) == [("track", None), *paints()]
@@ -343,7 +380,9 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_deleted_job_leaves_no_tracks(context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deleted_job_leaves_no_tracks(
+    context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     linked = tasks.track._link
 
     def late(store: Store, job: Job, segments: int) -> People:

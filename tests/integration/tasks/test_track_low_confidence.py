@@ -60,12 +60,16 @@ def stored_faces(made: MadeJob) -> dict[int, bytes]:
     return {index: made.store.get(keys.faces(made.id, index)) for index in range(2)}
 
 
-def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(context: WorkerContext, made: MadeJob) -> None:
+def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
+    context: WorkerContext, made: MadeJob
+) -> None:
     """A look can be asked for before there are numbers, and numbers can go when a part is looked at again."""
     run_track(context, made.id)
     hidden = parse_look(["blur"], FaceSelection(only=(7,)))
     who, notes = _who(context.store, made.id, hidden, stored_faces(made))
-    assert {who(made.times[0], row) for row in (0, 1)} == {None}, "nobody is known, so everybody is hidden"
+    assert {who(made.times[0], row) for row in (0, 1)} == {None}, (
+        "nobody is known, so everybody is hidden"
+    )
     assert notes == ("every face is hidden: there is nobody with the number 7 in this video",)
     for look in (parse_look(["blur"], FaceSelection(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
         who, notes = _who(context.store, made.id, look, stored_faces(made))
@@ -76,8 +80,18 @@ def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(context: WorkerContext
 def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: MadeJob) -> None:
     for region in ("320,0,10,10", "0,180,50%,50%", "100%,0,10%,10%"):
         with pytest.raises(UsageError, match="lies beyond the picture, which is 320x180 px"):
-            repaint(context.store, context.queue, made.id, parse_look(["blur"], parse_selection(regions=[region])))
-    repaint(context.store, context.queue, made.id, parse_look(["blur"], parse_selection(regions=["319,179,500,500"])))
+            repaint(
+                context.store,
+                context.queue,
+                made.id,
+                parse_look(["blur"], parse_selection(regions=[region])),
+            )
+    repaint(
+        context.store,
+        context.queue,
+        made.id,
+        parse_look(["blur"], parse_selection(regions=["319,179,500,500"])),
+    )
 
 
 def test_what_a_process_kept_is_of_no_use_for_other_faces(
@@ -95,7 +109,10 @@ def test_what_a_process_kept_is_of_no_use_for_other_faces(
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
     run_track(context, made.id)
     assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
-    assert [person.frames for person in store.get_record(keys.tracks(made.id), People).people] == [100, 100]
+    assert [person.frames for person in store.get_record(keys.tracks(made.id), People).people] == [
+        100,
+        100,
+    ]
 
 
 def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
@@ -139,7 +156,9 @@ def test_waiting_for_people_reads_what_is_painted_once(
     client = Client(context.settings)
     read: list[str] = []
     get = client.store.get
-    monkeypatch.setattr(client.store, "get", lambda key, *rest: (read.append(key), get(key, *rest))[1])
+    monkeypatch.setattr(
+        client.store, "get", lambda key, *rest: (read.append(key), get(key, *rest))[1]
+    )
     rounds = iter(range(4))
 
     def link_at_last(_: object) -> None:

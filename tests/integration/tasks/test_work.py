@@ -40,7 +40,9 @@ SEGMENTS = 4
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_portrait_clip(tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, size=(320, 180), gop=30)
+    return make_portrait_clip(
+        tmp_path_factory.mktemp("clip") / "clip.mp4", seconds=SEGMENTS, size=(320, 180), gop=30
+    )
 
 
 @pytest.fixture
@@ -70,7 +72,9 @@ def drain(context: WorkerContext) -> list[tuple[str, int]]:
                 while (raw := broker.rpop(name)) is not None:
                     message = json.loads(raw)  # type: ignore[arg-type]
                     body = json.loads(base64.b64decode(message["body"]))
-                    found.append((message["headers"]["task"].removeprefix("facepaint."), body[1]["index"]))
+                    found.append(
+                        (message["headers"]["task"].removeprefix("facepaint."), body[1]["index"])
+                    )
     return sorted(found)
 
 
@@ -78,7 +82,9 @@ def painted(context: WorkerContext, job_id: str, index: int, look: Look = LOOK) 
     return context.store.find_record(keys.painted(job_id, look.id, index), Painted)
 
 
-def test_a_segment_is_painted_once_its_neighbours_have_faces(context: WorkerContext, uploaded: str) -> None:
+def test_a_segment_is_painted_once_its_neighbours_have_faces(
+    context: WorkerContext, uploaded: str
+) -> None:
     run_detect(context, uploaded, 0)
     assert drain(context) == []
     run_paint(context, uploaded, 0, LOOK.id)
@@ -99,7 +105,9 @@ def test_detecting_everything_wakes_everything(context: WorkerContext, uploaded:
     assert sorted(set(drain(context))) == [("paint", index) for index in range(SEGMENTS)]
 
 
-def test_what_is_done_is_not_done_again_but_still_wakes(context: WorkerContext, uploaded: str) -> None:
+def test_what_is_done_is_not_done_again_but_still_wakes(
+    context: WorkerContext, uploaded: str
+) -> None:
     for index in range(SEGMENTS):
         run_detect(context, uploaded, index)
     drain(context)
@@ -123,14 +131,20 @@ def test_a_claim_is_gone_after_an_orderly_end(context: WorkerContext, uploaded: 
     assert not list(context.store.list(f"{keys.prefix(uploaded)}claims/"))
 
 
-def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(context: WorkerContext, uploaded: str) -> None:
-    context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("other", 1, datetime.now(UTC)))
+def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(
+    context: WorkerContext, uploaded: str
+) -> None:
+    context.store.put_record(
+        keys.claim(uploaded, "detect", 0), Claim("other", 1, datetime.now(UTC))
+    )
     run_detect(context, uploaded, 0)
     assert not context.store.exists(keys.faces(uploaded, 0))
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["handed out again", "the owner is long gone"])
-def test_a_claim_whose_owner_died_counts_as_a_try(context: WorkerContext, uploaded: str, old: bool) -> None:
+def test_a_claim_whose_owner_died_counts_as_a_try(
+    context: WorkerContext, uploaded: str, old: bool
+) -> None:
     at = datetime.now(UTC) - timedelta(seconds=1000 if old else 1)
     context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
     run_detect(context, uploaded, 0, redelivered=not old)
@@ -162,11 +176,15 @@ def stop_halfway(*_: object) -> None:
     raise PartialProgress("decoded up to 1")
 
 
-def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(context: WorkerContext, uploaded: str) -> None:
+def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(
+    context: WorkerContext, uploaded: str
+) -> None:
     garbage = b"\0" * context.store.get_record(keys.segment(uploaded, 1), Segment).bytes
     context.store.put(keys.source(uploaded, 1), garbage)
     run_detect(context, uploaded, 1)
-    assert "sha256 differs" in context.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
+    assert (
+        "sha256 differs" in context.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
+    )
     run_detect(context, uploaded, 0)
     assert ("paint", 0) in drain(context), "the rest goes on"
 
@@ -188,7 +206,9 @@ def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(
     assert context.store.exists(keys.faces(job_id, 1))
 
 
-def test_of_most_segments_only_the_window_is_remembered(context: WorkerContext, uploaded: str) -> None:
+def test_of_most_segments_only_the_window_is_remembered(
+    context: WorkerContext, uploaded: str
+) -> None:
     """The packets of two hours take more memory than a client may have."""
     timeline = SegmentIndex(context.store, context.store.get_record(keys.job(uploaded), Job))
     whole = context.store.get_record(keys.segment(uploaded, 2), Segment)
@@ -196,7 +216,12 @@ def test_of_most_segments_only_the_window_is_remembered(context: WorkerContext, 
     assert timeline.run(2) == [replace(whole, audio=())]
     window = timeline.segment(2)
     assert window is not None
-    assert (window.start, window.end, window.packets, window.audio) == (whole.start, whole.end, (), ())
+    assert (window.start, window.end, window.packets, window.audio) == (
+        whole.start,
+        whole.end,
+        (),
+        (),
+    )
 
 
 def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, context: WorkerContext) -> None:
@@ -214,13 +239,17 @@ def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, context: WorkerCont
             assert record.frames == 30
 
 
-def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(clip: Path, context: WorkerContext) -> None:
+def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(
+    clip: Path, context: WorkerContext
+) -> None:
     job_id = Client(context.settings).upload(clip, ["blur"]).job_id
     look = parse_look(["blur"])
     for index in range(SEGMENTS):
         run_detect(context, job_id, index)
     claim = keys.claim(job_id, "paint", 2, look.id)
-    context.store.put_record(claim, Claim("dead", 2 * context.settings.max_tries, datetime.now(UTC)))
+    context.store.put_record(
+        claim, Claim("dead", 2 * context.settings.max_tries, datetime.now(UTC))
+    )
     assert run_paint(context, job_id, 2, look.id, redelivered=True) is None
     assert context.store.exists(keys.painted_failed(job_id, look.id, 2))
 
@@ -241,7 +270,9 @@ class DeletesMeanwhile(Store):
             super().put(keys.deleted(key.split("/")[1]), b"deleted")
 
 
-def test_a_job_deleted_under_way_leaves_nothing_behind(context: WorkerContext, uploaded: str) -> None:
+def test_a_job_deleted_under_way_leaves_nothing_behind(
+    context: WorkerContext, uploaded: str
+) -> None:
     store = DeletesMeanwhile(context.settings)
     run_detect(replace(context, store=store), uploaded, 0)
     assert not store.exists(keys.faces(uploaded, 0))
@@ -263,7 +294,9 @@ def test_a_service_that_is_away_gives_nothing_up(context: WorkerContext, uploade
     assert context.store.exists(keys.faces(uploaded, 0))
 
 
-def test_another_look_is_painted_without_detecting_again(context: WorkerContext, uploaded: str) -> None:
+def test_another_look_is_painted_without_detecting_again(
+    context: WorkerContext, uploaded: str
+) -> None:
     for index in range(SEGMENTS):
         run_detect(context, uploaded, index)
     other = parse_look(["crown", "moustache"])
@@ -273,7 +306,9 @@ def test_another_look_is_painted_without_detecting_again(context: WorkerContext,
     assert all(painted(context, uploaded, index, other) for index in range(SEGMENTS))
 
 
-def test_reach_is_a_second_and_ends_with_the_sealed_job(context: WorkerContext, uploaded: str) -> None:
+def test_reach_is_a_second_and_ends_with_the_sealed_job(
+    context: WorkerContext, uploaded: str
+) -> None:
     job = context.store.get_record(keys.job(uploaded), Job)
     timeline = SegmentIndex(context.store, job)
 
@@ -298,7 +333,9 @@ def portrait(tmp_path: Path) -> Path:
     return path
 
 
-def test_pictures_are_painted_and_keep_every_other_pixel(context: WorkerContext, portrait: Path) -> None:
+def test_pictures_are_painted_and_keep_every_other_pixel(
+    context: WorkerContext, portrait: Path
+) -> None:
     job_id = Client(context.settings).upload_images([portrait], ["fill:colour=#00ff00"]).job_id
     look = parse_look(["fill:colour=#00ff00"])
     run_detect(context, job_id, 0)
@@ -319,10 +356,14 @@ def test_every_frame_is_detected_whatever_the_look(context: WorkerContext, uploa
     assert {frame.status for frame in faces.frames} == {"detected"}
 
 
-def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, context: WorkerContext) -> None:
+def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
+    clip: Path, context: WorkerContext
+) -> None:
     """Another encoder would make segments that do not join with those of the workers that have the one asked for."""
     lacking = next(name for name in ENCODERS if not is_here(name))
-    context = WorkerContext(context.store, context.queue, context.settings.model_copy(update={"encoder": lacking}))
+    context = WorkerContext(
+        context.store, context.queue, context.settings.model_copy(update={"encoder": lacking})
+    )
     uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id = uploaded.job_id
     assert f"no worker that runs can encode with {lacking}: start one" in "".join(uploaded.warnings)
@@ -333,7 +374,9 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(clip: Path, co
     with pytest.raises(EncoderMissing, match=f"cannot encode with {lacking}"):
         run_paint(context, job_id, 0, LOOK.id)
     assert not context.store.exists(keys.painted_failed(job_id, LOOK.id, 0))
-    assert not context.store.exists(keys.claim(job_id, "paint", 0, LOOK.id)), "or three tries would be counted"
+    assert not context.store.exists(keys.claim(job_id, "paint", 0, LOOK.id)), (
+        "or three tries would be counted"
+    )
     context.store.delete(keys.worker("able"))
     assert run_paint(context, job_id, 0, LOOK.id) is None
     failed = context.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
@@ -386,7 +429,9 @@ def test_one_process_reaches_the_far_windows_of_many_videos(
         assert attempts < 30
         tasks.worker.detect(**message)
     assert attempts > 2 * len(uploads), "else none of them was far"
-    assert all(context.store.exists(keys.faces(upload.job_id, upload.segments - 1)) for upload in uploads)
+    assert all(
+        context.store.exists(keys.faces(upload.job_id, upload.segments - 1)) for upload in uploads
+    )
 
 
 def take_next(context: WorkerContext) -> dict[str, object] | None:

@@ -21,7 +21,10 @@ LENGTHS_S = (0.5, 2, 7)
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(clip, id=name, marks=() if clip.quick else pytest.mark.slow) for name, clip in CLIPS.items()],
+    params=[
+        pytest.param(clip, id=name, marks=() if clip.quick else pytest.mark.slow)
+        for name, clip in CLIPS.items()
+    ],
 )
 def clip(request: pytest.FixtureRequest) -> Clip:
     """Every clip of the torture set; `make test` cuts one of each way to be awkward."""
@@ -79,7 +82,9 @@ def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 90, "yuvj420p"
-        for time, picture in zip(times, scenes(len(times) / 25, (160, 90), Fraction(25)), strict=True):
+        for time, picture in zip(
+            times, scenes(len(times) / 25, (160, 90), Fraction(25)), strict=True
+        ):
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             for packet in stream.encode(frame):
                 packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), time, time
@@ -90,9 +95,13 @@ def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
     assert cut_clip(path, 2).all_frames() == [first[time] for time in sorted(set(times))]
 
 
-@pytest.mark.parametrize(("name", "codec", "sound"), [("a.ts", "libx264", "aac"), ("a.mpg", "mpeg2video", "mp2")])
+@pytest.mark.parametrize(
+    ("name", "codec", "sound"), [("a.ts", "libx264", "aac"), ("a.mpg", "mpeg2video", "mp2")]
+)
 @pytest.mark.parametrize("segment_s", [0.5, 7])
-def test_recordings_one_behind_the_other(name: str, codec: str, sound: str, segment_s: float, tmp_path: Path) -> None:
+def test_recordings_one_behind_the_other(
+    name: str, codec: str, sound: str, segment_s: float, tmp_path: Path
+) -> None:
     """Broadcasts, cameras and DVDs leave such files: the times of each begin anew, a player shows them in a row."""
     once = tmp_path / name
     write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [Sound(sound, 2)])
@@ -100,15 +109,21 @@ def test_recordings_one_behind_the_other(name: str, codec: str, sound: str, segm
     thrice.write_bytes(once.read_bytes() * 3)
     cut = cut_clip(thrice, segment_s)
     frames = cut.all_frames()
-    assert [picture for _, picture in frames] == [picture for _, picture in decode_ordinarily(once)] * 3
+    assert [picture for _, picture in frames] == [
+        picture for _, picture in decode_ordinarily(once)
+    ] * 3
     times = [time for time, _ in frames if time is not None]
-    gaps = [(after - before) * cut.probed.video.time_base for before, after in itertools.pairwise(times)]
+    gaps = [
+        (after - before) * cut.probed.video.time_base for before, after in itertools.pairwise(times)
+    ]
     assert max(gaps) < 0.3
     assert min(gaps) > 0
     (sounds,) = cut.sounds()
     heard = [packet.pts for packet, _ in sounds if packet.pts is not None]
     assert all(before < after for before, after in itertools.pairwise(heard))
-    assert len(heard) >= 3 * len(audio_packets(once)[0]) - 6, "a few packets where the sound overlaps"
+    assert len(heard) >= 3 * len(audio_packets(once)[0]) - 6, (
+        "a few packets where the sound overlaps"
+    )
     assert cut.truncated == ""
 
 
@@ -131,7 +146,9 @@ def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path:
 @pytest.mark.clips
 @pytest.mark.parametrize("segment_s", LENGTHS_S)
 def test_real_clips(clips: Path, segment_s: float) -> None:
-    files = sorted(path for path in clips.iterdir() if path.suffix in {".mp4", ".mov", ".mkv", ".webm"})
+    files = sorted(
+        path for path in clips.iterdir() if path.suffix in {".mp4", ".mov", ".mkv", ".webm"}
+    )
     assert files
     for path in files:
         cut = cut_clip(path, segment_s)

@@ -40,7 +40,9 @@ def pictures(folder: Path, *names: str) -> list[Path]:
     return paths
 
 
-def test_each_picture_is_a_segment_holding_the_file(tmp_path: Path, upload: Upload, store: Store, queue: Queue) -> None:
+def test_each_picture_is_a_segment_holding_the_file(
+    tmp_path: Path, upload: Upload, store: Store, queue: Queue
+) -> None:
     paths = pictures(tmp_path, "one.jpg", "two.png", "three.webp")
     result = upload(paths)
     job = store.get_record(keys.job(result.job_id), Job)
@@ -62,12 +64,23 @@ def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> N
     seen: list[UploadProgress] = []
     paths = pictures(tmp_path, "one.png", "two.png")
     upload(paths, on_progress=seen.append)
-    assert [progress.bytes for progress in seen] == [paths[0].stat().st_size, sum(p.stat().st_size for p in paths)]
+    assert [progress.bytes for progress in seen] == [
+        paths[0].stat().st_size,
+        sum(p.stat().st_size for p in paths),
+    ]
     assert all(progress.total_bytes == seen[-1].bytes for progress in seen)
 
 
 def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
-    paths = pictures(tmp_path, "a/face.jpg", "b/face.jpg", "c/FACE.jpg", "face-2.jpg", "d/other.png", "e/other.gif")
+    paths = pictures(
+        tmp_path,
+        "a/face.jpg",
+        "b/face.jpg",
+        "c/FACE.jpg",
+        "face-2.jpg",
+        "d/other.png",
+        "e/other.gif",
+    )
     assert image_names(paths) == (
         "face.jpg",
         "face-2.jpg",
@@ -78,7 +91,9 @@ def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
     )
 
 
-def test_a_sticker_is_stored_before_it_is_named(tmp_path: Path, upload: Upload, store: Store) -> None:
+def test_a_sticker_is_stored_before_it_is_named(
+    tmp_path: Path, upload: Upload, store: Store
+) -> None:
     paths = pictures(tmp_path, "one.png", "sticker.png")
     result = upload(paths[:1], parse_look([f"sticker:{paths[1]}"]))
     (row,) = store.list(f"{keys.prefix(result.job_id)}looks/")
@@ -99,13 +114,17 @@ def test_no_picture_is_a_wrong_command(upload: Upload, store: Store) -> None:
     assert not list(store.list(keys.JOBS))
 
 
-def test_a_picture_that_goes_away_meanwhile_is_named(tmp_path: Path, upload: Upload, store: Store) -> None:
+def test_a_picture_that_goes_away_meanwhile_is_named(
+    tmp_path: Path, upload: Upload, store: Store
+) -> None:
     paths = pictures(tmp_path, "one.png", "two.png")
 
     def remove_the_second(_: UploadProgress) -> None:
         paths[1].unlink(missing_ok=True)
 
-    with pytest.raises(InputError, match=r"two\.png cannot be read any more.*upload the pictures again"):
+    with pytest.raises(
+        InputError, match=r"two\.png cannot be read any more.*upload the pictures again"
+    ):
         upload(paths, on_progress=remove_the_second)
     (job,) = store.list(keys.JOBS, folders=True)
     assert not JobKeys.read(row.key for row in store.list(job.key)).sealed

@@ -32,11 +32,17 @@ SMALL: dict[str, Any] = {"seconds": 1, "size": (160, 96)}
 def quarters() -> Picture:
     """96x64 px whose quarters differ, so that every way to turn and flip it looks different."""
     picture = np.zeros((64, 96, 3), np.uint8)
-    picture[:32, :48], picture[:32, 48:], picture[32:, :48] = (255, 255, 255), (255, 0, 0), (0, 0, 255)
+    picture[:32, :48], picture[:32, 48:], picture[32:, :48] = (
+        (255, 255, 255),
+        (255, 0, 0),
+        (0, 0, 255),
+    )
     return picture
 
 
-def write(path: Path, picture: Picture, codec: str = "mpeg4", frames: int = 5, **attributes: Any) -> Path:
+def write(
+    path: Path, picture: Picture, codec: str = "mpeg4", frames: int = 5, **attributes: Any
+) -> Path:
     """A short clip of one picture; the attributes are set on its stream, ``options`` and ``shown`` are special."""
     options, shown = attributes.pop("options", {}), attributes.pop("shown", None)
     with av.open(str(path), "w") as container:
@@ -60,7 +66,11 @@ def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
     found = probe(path)
     video, (audio,) = found.video, found.audio
     assert (video.codec, video.codec_tag, video.width, video.height) == ("h264", "avc1", 160, 96)
-    assert (video.pixel_format, video.time_base, video.frame_rate) == ("yuv420p", Fraction(1, 15360), 30)
+    assert (video.pixel_format, video.time_base, video.frame_rate) == (
+        "yuv420p",
+        Fraction(1, 15360),
+        30,
+    )
     assert (video.rotation, video.mirrored, video.sample_aspect_ratio) == (0, False, 1)
     assert video.extradata.startswith(b"\1"), "as MP4 has it"
     assert (audio.codec, audio.sample_rate, audio.channels) == ("aac", 48_000, 2)
@@ -72,9 +82,16 @@ def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(degrees: int, mirrored: bool, tmp_path: Path) -> None:
+def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(
+    degrees: int, mirrored: bool, tmp_path: Path
+) -> None:
     """The muxer's words are: turned counter-clockwise, then flipped."""
-    path = write(tmp_path / "turned.mov", quarters(), options={"qmin": "1", "qmax": "2"}, shown=(degrees, mirrored))
+    path = write(
+        tmp_path / "turned.mov",
+        quarters(),
+        options={"qmin": "1", "qmax": "2"},
+        shown=(degrees, mirrored),
+    )
     with av.open(str(path)) as container:
         decoded = next(container.decode(video=0)).to_ndarray(format="rgb24")
     turned = np.rot90(decoded, degrees // 90)
@@ -86,7 +103,12 @@ def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(degrees: int, 
 
 
 def test_colour_and_shape_of_pixels_are_told(tmp_path: Path) -> None:
-    options = {"colorprim": "bt2020", "transfer": "smpte2084", "colormatrix": "bt2020nc", "range": "tv"}
+    options = {
+        "colorprim": "bt2020",
+        "transfer": "smpte2084",
+        "colormatrix": "bt2020nc",
+        "range": "tv",
+    }
     spec = ":".join(f"{name}={value}" for name, value in options.items())
     path = write(
         tmp_path / "hdr.mp4",
@@ -112,7 +134,15 @@ def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Birthday"
         container.set_chapters(
-            [{"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000), "metadata": {"title": "Cake"}}]
+            [
+                {
+                    "id": 1,
+                    "start": 0,
+                    "end": 500,
+                    "time_base": Fraction(1, 1000),
+                    "metadata": {"title": "Cake"},
+                }
+            ]
         )
         video = container.add_stream("mpeg4", rate=25)
         video.width, video.height, video.pix_fmt = 64, 64, "yuv420p"
@@ -133,7 +163,10 @@ def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path
 
 def test_every_sound_track_is_described(tmp_path: Path) -> None:
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra")))
-    assert [(track.language, track.title) for track in found.audio] == [("deu", "In deu"), ("fra", "In fra")]
+    assert [(track.language, track.title) for track in found.audio] == [
+        ("deu", "In deu"),
+        ("fra", "In fra"),
+    ]
     assert found.audio_indexes == (1, 2)
     assert found.others == ()
     assert found.tags["title"] == "Birthday"
@@ -149,7 +182,9 @@ def test_a_track_without_a_packet_is_counted_as_left_out(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
-def test_sound_that_begins_far_into_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sound_that_begins_far_into_the_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It is found where an index leads to it; of other files it is said that it is left out."""
     monkeypatch.setattr(uploader.first_frames, "MAX_BYTES", 20_000)
     path = tmp_path / name
@@ -162,7 +197,9 @@ def test_sound_that_begins_far_into_the_file(name: str, tmp_path: Path, monkeypa
     assert cut_clip(path, 0.5).sounds() == audio_packets(path)
 
 
-def test_a_file_is_decoded_once_however_often_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_decoded_once_however_often_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = make_portrait_clip(tmp_path / "clip.mp4", **SMALL)
     first = probe(path)
     with monkeypatch.context() as patch:
@@ -195,8 +232,12 @@ def test_a_name_that_is_no_utf_8_can_stand_in_a_record(tmp_path: Path) -> None:
     assert probe(path).source.name == "caf\N{REPLACEMENT CHARACTER}.mp4"
 
 
-@pytest.mark.parametrize("name", ["concat:a.mp4|b.mp4", "pipe:0", "http:clip.mp4", "100%d.mp4", "-y.mp4"])
-def test_a_name_is_a_name_and_no_protocol(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "name", ["concat:a.mp4|b.mp4", "pipe:0", "http:clip.mp4", "100%d.mp4", "-y.mp4"]
+)
+def test_a_name_is_a_name_and_no_protocol(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make_portrait_clip(tmp_path / "clip.mp4", **SMALL).rename(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     assert probe(Path(name)).source.name == name
@@ -204,7 +245,9 @@ def test_a_name_is_a_name_and_no_protocol(name: str, tmp_path: Path, monkeypatch
 
 def claiming_to_be_huge(folder: Path) -> Path:
     path = folder / "huge.y4m"
-    path.write_bytes(b"YUV4MPEG2 W17000 H16 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(17000 * 16 * 3 // 2))
+    path.write_bytes(
+        b"YUV4MPEG2 W17000 H16 F25:1 Ip A1:1 C420jpeg\nFRAME\n" + bytes(17000 * 16 * 3 // 2)
+    )
     return path
 
 
@@ -219,7 +262,9 @@ def without_a_frame(folder: Path) -> Path:
 
 def reordered_with_wrong_times(folder: Path) -> Path:
     """Every frame shown at the time of its decoding, and in a coding whose order of showing nothing here can tell."""
-    whole = make_portrait_clip(folder / "right.mkv", **SMALL, codec="mpeg2video", options={"bf": "2"}, audio=None)
+    whole = make_portrait_clip(
+        folder / "right.mkv", **SMALL, codec="mpeg2video", options={"bf": "2"}, audio=None
+    )
     path = folder / "wrong.mkv"
     with av.open(str(whole)) as source, av.open(str(path), "w") as container:
         stream = container.add_stream_from_template(source.streams.video[0])
@@ -240,7 +285,9 @@ def photograph(folder: Path) -> Path:
 def dolby_vision(folder: Path) -> Path:
     """Profile 5, by its tag: it says nothing of its colours that others understand."""
     options = {"x265-params": "log-level=none"}
-    whole = make_portrait_clip(folder / "clip.mp4", **SMALL, codec="libx265", options=options, audio=None)
+    whole = make_portrait_clip(
+        folder / "clip.mp4", **SMALL, codec="libx265", options=options, audio=None
+    )
     path = folder / "vision.mp4"
     path.write_bytes(whole.read_bytes().replace(b"hev1", b"dvh1"))
     return path

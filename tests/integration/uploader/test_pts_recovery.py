@@ -37,10 +37,18 @@ def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TIMELESS]
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TIMELESS],
 )
 def test_frames_take_the_times_of_the_packets_in_turn(name: str, tmp_path: Path) -> None:
-    recipe = {"seconds": 4, "size": (160, 90), "fps": 20, "gop": 16, "audio": None, **TIMELESS[name]}
+    recipe = {
+        "seconds": 4,
+        "size": (160, 90),
+        "fps": 20,
+        "gop": 16,
+        "audio": None,
+        **TIMELESS[name],
+    }
     path = make_portrait_clip(tmp_path / name, **recipe)
     for segment_s in (0.5, 7):
         assert_in_order(path, segment_s, 80)
@@ -49,7 +57,12 @@ def test_frames_take_the_times_of_the_packets_in_turn(name: str, tmp_path: Path)
 @pytest.mark.parametrize("frames", [1, 2, 5])
 def test_a_few_frames_without_times(frames: int, tmp_path: Path) -> None:
     path = make_portrait_clip(
-        tmp_path / "short.h264", seconds=frames / 20, size=(160, 90), fps=20, options={"bf": "2"}, audio=None
+        tmp_path / "short.h264",
+        seconds=frames / 20,
+        size=(160, 90),
+        fps=20,
+        options={"bf": "2"},
+        audio=None,
     )
     assert_in_order(path, 2, frames)
 

@@ -14,7 +14,13 @@ START = b"\x00\x00\x01"
 
 def test_no_frame_is_lost_where_the_depth_is_not_told(tmp_path: Path) -> None:
     path, told = tmp_path / "camera.ts", tmp_path / "told.ts"
-    write_clip(told, portrait(3), Video(options={"bf": "5", "b_strategy": "0", "b-pyramid": "normal"}), (), Extras())
+    write_clip(
+        told,
+        portrait(3),
+        Video(options={"bf": "5", "b_strategy": "0", "b-pyramid": "normal"}),
+        (),
+        Extras(),
+    )
     with av.open(str(told)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
@@ -39,7 +45,11 @@ def without_depth(unit: bytes) -> bytes:
     raw = unit.rstrip(b"\x00").replace(b"\x00\x00\x03", b"\x00\x00")
     bits = "".join(f"{byte:08b}" for byte in raw)
     end = bits.rindex("1")
-    flag = next(at for at in range(end - 8, 0, -1) if bits[at] == "1" and restriction_ends(bits, at + 2) == end)
+    flag = next(
+        at
+        for at in range(end - 8, 0, -1)
+        if bits[at] == "1" and restriction_ends(bits, at + 2) == end
+    )
     short = bits[:flag] + "01"
     short += "0" * (-len(short) % 8)
     data = bytes(int(short[at : at + 8], 2) for at in range(0, len(short), 8))
@@ -58,5 +68,7 @@ def restriction_ends(bits: str, at: int) -> int | None:
         numbers.append(int(bits[at + zeros : at + 2 * zeros + 1], 2) - 1)
         at += 2 * zeros + 1
     denominators, vectors, depth = numbers[:2], numbers[2:4], numbers[4:]
-    plausible = denominators == [0, 0] and vectors[0] == vectors[1] > 5 and 0 < depth[0] <= depth[1] <= 16
+    plausible = (
+        denominators == [0, 0] and vectors[0] == vectors[1] > 5 and 0 < depth[0] <= depth[1] <= 16
+    )
     return at if plausible else None

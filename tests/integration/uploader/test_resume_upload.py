@@ -57,7 +57,9 @@ def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
         folder = ROOT
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-m", "tests.support.slow_upload", str(clip)], env=environment, cwd=folder
+                [sys.executable, "-m", "tests.support.slow_upload", str(clip)],
+                env=environment,
+                cwd=folder,
             )
         )
 
@@ -143,13 +145,17 @@ def test_killed_before_the_first_segment(
 
 
 @pytest.mark.slow
-def test_killed_before_the_job_had_a_record(clip: Path, killed: Killed, store: Store, settings: Settings) -> None:
+def test_killed_before_the_job_had_a_record(
+    clip: Path, killed: Killed, store: Store, settings: Settings
+) -> None:
     """There is no job then: none is listed, none can be resumed, and what was written can be deleted."""
     job_id = killed(f"{BLUR.id}.json", hold_at="job.json")
     assert list_jobs(store) == []
     done = facepaint(settings, "upload", "--resume", job_id, clip)
     assert done.returncode == 3
-    assert done.stderr.strip() == f"facepaint: there is no job {job_id}; `facepaint jobs` lists them"
+    assert (
+        done.stderr.strip() == f"facepaint: there is no job {job_id}; `facepaint jobs` lists them"
+    )
     delete_job(store, job_id)
     assert not list(store.list("jobs/"))
 
@@ -195,11 +201,15 @@ def test_resuming_with_other_settings_cuts_as_before(
     clip: Path, interrupted: str, store: Store, queue: Queue, settings: Settings
 ) -> None:
     """Half a job in half seconds and half in two seconds would not join."""
-    upload(clip, BLUR, store, queue, settings.model_copy(update={"segment_s": 2.0}), resume=interrupted)
+    upload(
+        clip, BLUR, store, queue, settings.model_copy(update={"segment_s": 2.0}), resume=interrupted
+    )
     assert job_status(store, interrupted).total == SEGMENTS
 
 
-def test_resuming_a_finished_upload_changes_nothing(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_resuming_a_finished_upload_changes_nothing(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     job_id = upload(clip, BLUR, store, queue, settings).job_id
     before = contents(store, job_id)
     again = upload(clip, BLUR, store, queue, settings, resume=job_id)

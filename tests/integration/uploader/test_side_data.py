@@ -34,11 +34,16 @@ def test_transparency_in_webm(codec: str, tmp_path: Path) -> None:
         alpha = np.full((64, 96), 255, np.uint8)
         alpha[16:48, number : number + 32] = 0
         picture = av.VideoFrame.from_ndarray(
-            np.vstack([np.full((64, 96), 120, np.uint8), np.full((32, 96), 128, np.uint8)]), "yuv420p"
+            np.vstack([np.full((64, 96), 120, np.uint8), np.full((32, 96), 128, np.uint8)]),
+            "yuv420p",
         )
         frames.append(with_alpha(picture, alpha))
     write_clip(
-        path, frames, Video(codec, {"auto-alt-ref": "0", "deadline": "realtime", "cpu-used": "8"}, "yuva420p", 10)
+        path,
+        frames,
+        Video(
+            codec, {"auto-alt-ref": "0", "deadline": "realtime", "cpu-used": "8"}, "yuva420p", 10
+        ),
     )
     cut = cut_clip(path, 0.5)
     assert len({record.decode_from for record in cut.records}) > 1
@@ -62,7 +67,9 @@ def with_alpha(frame: av.VideoFrame, alpha: Plane) -> av.VideoFrame:
 def plane(frame: av.VideoFrame, number: int) -> Plane:
     """A plane as an array over the frame's memory."""
     source = frame.planes[number]
-    return np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)[: source.height, : source.width]
+    return np.frombuffer(memoryview(source), np.uint8).reshape(-1, source.line_size)[
+        : source.height, : source.width
+    ]
 
 
 def test_a_palette_that_only_the_first_packet_brings(tmp_path: Path) -> None:
@@ -85,7 +92,8 @@ def test_a_palette_that_only_the_first_packet_brings(tmp_path: Path) -> None:
         expected = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert [frame.pts for frame in seen] == list(range(FRAMES))
     assert all(
-        np.array_equal(frame.to_ndarray(format="rgb24"), shown) for frame, shown in zip(seen, expected, strict=True)
+        np.array_equal(frame.to_ndarray(format="rgb24"), shown)
+        for frame, shown in zip(seen, expected, strict=True)
     )
     assert len({shown.tobytes() for shown in expected}) == FRAMES
 
@@ -94,11 +102,15 @@ def test_new_parameters_and_another_size_in_mid_stream(tmp_path: Path) -> None:
     """A sender that was restarted at twice the size: FLV sends its new parameters once, beside one packet."""
     small, large, both = tmp_path / "small.flv", tmp_path / "large.flv", tmp_path / "both.flv"
     write_clip(small, portrait(1.5, (96, 64)), Video(options={"bf": "2"}))
-    write_clip(large, portrait(1.5, (192, 128)), Video(options={"bf": "0", "x264-params": "cabac=0"}))
+    write_clip(
+        large, portrait(1.5, (192, 128)), Video(options={"bf": "0", "x264-params": "cabac=0"})
+    )
     both.write_bytes(small.read_bytes() + large.read_bytes()[13:])
     cut = cut_clip(both, 0.5)
     assert cut.truncated == ""
     pictures = [picture for _, picture in cut.all_frames()]
-    assert pictures == [picture for path in (small, large) for _, picture in decode_ordinarily(path)]
+    assert pictures == [
+        picture for path in (small, large) for _, picture in decode_ordinarily(path)
+    ]
     last = worker_frames(cut, len(cut.segments) - 1)
     assert {(frame.width, frame.height) for frame in last} == {(192, 128)}

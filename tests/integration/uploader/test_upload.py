@@ -54,7 +54,9 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def heard(settings: Settings, store: Store) -> Iterator[tuple[WatchedStore, WatchedQueue, list[str]]]:
+def heard(
+    settings: Settings, store: Store
+) -> Iterator[tuple[WatchedStore, WatchedQueue, list[str]]]:
     """A store and a queue, and what went into them in order, keys without the job's prefix."""
     events: list[str] = []
     watched = WatchedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
@@ -74,7 +76,9 @@ def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS
     records = segments_of(store, result.job_id)
     assert [record.index for record in records] == list(range(segments))
     assert job.start_pts == records[0].start
-    assert store.get_record(keys.sealed(result.job_id), Sealed).segments == segments == result.segments
+    assert (
+        store.get_record(keys.sealed(result.job_id), Sealed).segments == segments == result.segments
+    )
     assert store.get_record(keys.extras(result.job_id), Extras)
     for record in records:
         data = store.get(keys.source(result.job_id, record.index))
@@ -84,7 +88,9 @@ def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS
             assert hashlib.sha256(sound).hexdigest() == record.audio_sha256
 
 
-def test_everything_is_stored_and_queued(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_everything_is_stored_and_queued(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     shown: list[UploadProgress] = []
     result = upload(clip, BLUR, store, queue, settings, shown.append)
     assert_complete(store, result)
@@ -109,10 +115,15 @@ def test_the_order_of_writing(
         name = f"{n:06d}"
         assert at[f"source/{name}.bin"] < at[f"source/{name}.json"] < at[f"facepaint.detect {n}"]
         assert at[f"audio/{name}.bin"] < at[f"source/{name}.json"]
-    assert [event for event in events if not event.startswith("facepaint.")][-2:] == ["extras.json", "sealed.json"]
+    assert [event for event in events if not event.startswith("facepaint.")][-2:] == [
+        "extras.json",
+        "sealed.json",
+    ]
 
 
-def test_a_segment_is_queued_once_all_before_it_are_stored(clip: Path, queue: Queue, settings: Settings) -> None:
+def test_a_segment_is_queued_once_all_before_it_are_stored(
+    clip: Path, queue: Queue, settings: Settings
+) -> None:
     """It may be decoded from them, and segments are stored several at once: a small one overtakes a large one."""
     overtaken = threading.Event()
     stored: list[str] = []
@@ -140,7 +151,9 @@ def test_a_segment_is_queued_once_all_before_it_are_stored(clip: Path, queue: Qu
     assert queued == [(index, index + 1) for index in range(SEGMENTS)]
 
 
-def test_the_first_segment_is_queued_while_the_file_is_being_read(clip: Path, store: Store, settings: Settings) -> None:
+def test_the_first_segment_is_queued_while_the_file_is_being_read(
+    clip: Path, store: Store, settings: Settings
+) -> None:
     """No other segment may be stored before: reading must stop and wait, with a few segments in memory."""
     queued = threading.Event()
     read: list[int] = []
@@ -156,7 +169,9 @@ def test_the_first_segment_is_queued_while_the_file_is_being_read(clip: Path, st
 
     seen: list[int] = []
     queue = WatchedQueue(settings, send)
-    result = upload(clip, BLUR, WatchedStore(settings, hold), queue, settings, lambda p: read.append(p.bytes))
+    result = upload(
+        clip, BLUR, WatchedStore(settings, hold), queue, settings, lambda p: read.append(p.bytes)
+    )
     queue.app.close()
     assert_complete(store, result)
     assert seen[0] < 0.7 * clip.stat().st_size
@@ -173,13 +188,19 @@ def test_a_sticker_is_stored_under_its_sha256(
     (look,) = job_status(store, result.job_id).looks
     assert look.look is not None
     assert look.look.stickers == (sha256,)
-    assert str(tmp_path) not in store.get(keys.look(result.job_id, look.id)).decode(), "no name of the user's folders"
+    assert str(tmp_path) not in store.get(keys.look(result.job_id, look.id)).decode(), (
+        "no name of the user's folders"
+    )
 
 
-def test_a_broker_that_stays_away(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_a_broker_that_stays_away(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     """Everything is stored; `resume` queues it later."""
     shown: list[UploadProgress] = []
-    away = WatchedQueue(settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")}))
+    away = WatchedQueue(
+        settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
+    )
     result = upload(clip, BLUR, store, away, settings, shown.append)
     away.app.close()
     assert_complete(store, result)
@@ -208,7 +229,9 @@ def test_a_broker_that_comes_back(clip: Path, store: Store, settings: Settings) 
     assert sorted(sent) == sorted(f"facepaint.detect {n}" for n in range(SEGMENTS)), "each once"
 
 
-def test_storage_that_goes_away_for_a_while(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_storage_that_goes_away_for_a_while(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     """At the beginning, in the middle and at the end."""
     outages = ["job.json", "source/000004.bin", "source/000006.json", "extras.json", "sealed.json"]
     shown: list[UploadProgress] = []
@@ -227,7 +250,9 @@ def test_storage_that_goes_away_for_a_while(clip: Path, store: Store, queue: Que
     assert shown[-1].waiting == ""
 
 
-def test_storage_that_is_away_at_the_start(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_storage_that_is_away_at_the_start(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     away = Store(settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1"}))
     with pytest.raises(StoreUnreachable, match=r"does not answer.*`facepaint doctor` checks it"):
         upload(clip, BLUR, away, queue, settings)
@@ -260,7 +285,9 @@ def test_storage_that_stays_away_ends_the_upload(
         upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
 
 
-def test_an_interrupted_upload_can_be_resumed(clip: Path, store: Store, queue: Queue, settings: Settings) -> None:
+def test_an_interrupted_upload_can_be_resumed(
+    clip: Path, store: Store, queue: Queue, settings: Settings
+) -> None:
     whole = upload(clip, BLUR, store, queue, settings)
 
     def interrupt(progress: UploadProgress) -> None:
@@ -270,7 +297,9 @@ def test_an_interrupted_upload_can_be_resumed(clip: Path, store: Store, queue: Q
     with pytest.raises(KeyboardInterrupt):
         upload(clip, BLUR, store, queue, settings, interrupt)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("upload")]
-    (job_id,) = {row.key.split("/")[1] for row in store.list("jobs/", folders=True)} - {whole.job_id}
+    (job_id,) = {row.key.split("/")[1] for row in store.list("jobs/", folders=True)} - {
+        whole.job_id
+    }
     status = job_status(store, job_id)
     assert status.state == "uploading"
     assert 3 <= status.stored < SEGMENTS
@@ -294,11 +323,16 @@ def test_a_job_deleted_meanwhile_leaves_nothing_behind(
 def with_subtitles(clip: Path, folder: Path, lines: int) -> Path:
     """The clip with a subtitle every tenth of a second, in Matroska."""
     text = "".join(
-        f"{n + 1}\n00:00:0{n // 10},{n % 10}00 --> 00:00:0{n // 10},{n % 10}90\nGrüße {n}\n\n" for n in range(lines)
+        f"{n + 1}\n00:00:0{n // 10},{n % 10}00 --> 00:00:0{n // 10},{n % 10}90\nGrüße {n}\n\n"
+        for n in range(lines)
     )
     (folder / "words.srt").write_text(text, encoding="utf-8")
     out = folder / "subtitled.mkv"
-    with av.open(str(clip)) as picture, av.open(str(folder / "words.srt")) as words, av.open(str(out), "w") as target:
+    with (
+        av.open(str(clip)) as picture,
+        av.open(str(folder / "words.srt")) as words,
+        av.open(str(out), "w") as target,
+    ):
         sources = ((picture, picture.streams.video[0]), (words, words.streams.subtitles[0]))
         copies = [target.add_stream_from_template(stream) for _, stream in sources]
         for (source, stream), copy in zip(sources, copies, strict=True):
@@ -324,13 +358,20 @@ def test_subtitles_travel_whole_or_are_said_to_be_left_out(
     result = upload(with_subtitles(clip, tmp_path, 30), BLUR, store, queue, settings)
     (track,) = store.get_record(keys.extras(result.job_id), Extras).subtitles
     assert [data.decode() for _, _, data in track.packets] == [f"Grüße {n}" for n in range(kept)]
-    assert result.warnings == ((f"{30 - kept} subtitles are left out: there are too many",) if kept < 30 else ())
+    assert result.warnings == (
+        (f"{30 - kept} subtitles are left out: there are too many",) if kept < 30 else ()
+    )
 
 
 def index_first(clip: Path, out: Path) -> Path:
     """The same MP4 with its index before the data, so that its beginning can be read alone."""
-    with av.open(str(clip)) as source, av.open(str(out), "w", options={"movflags": "faststart"}) as target:
-        copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+    with (
+        av.open(str(clip)) as source,
+        av.open(str(out), "w", options={"movflags": "faststart"}) as target,
+    ):
+        copies = {
+            stream.index: target.add_stream_from_template(stream) for stream in source.streams
+        }
         for packet in source.demux():
             if packet.size:
                 packet.stream = copies[packet.stream.index]
@@ -339,7 +380,9 @@ def index_first(clip: Path, out: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["mp4", "mkv", "flv", "ts", "avi"])
-def test_data_that_ends_early(kind: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+def test_data_that_ends_early(
+    kind: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path
+) -> None:
     recipe = {"codec": "mpeg4", "audio": None} if kind == "avi" else {}
     whole = tmp_path / f"whole.{kind}"
     make_portrait_clip(whole, seconds=4, size=(160, 90), fps=20, gop=10, **recipe)  # type: ignore[arg-type]
@@ -356,7 +399,9 @@ def test_data_that_ends_early(kind: str, store: Store, queue: Queue, settings: S
     assert_complete(store, result, result.segments)
     assert job_status(store, result.job_id).truncated == result.truncated
     kept, everything = (segments_of(store, job_id) for job_id in (result.job_id, complete.job_id))
-    assert [record.sha256 for record in kept[:-1]] == [record.sha256 for record in everything[: len(kept) - 1]]
+    assert [record.sha256 for record in kept[:-1]] == [
+        record.sha256 for record in everything[: len(kept) - 1]
+    ]
 
 
 def test_recordings_one_behind_the_other_are_one_job(
@@ -366,7 +411,9 @@ def test_recordings_one_behind_the_other_are_one_job(
     twice = tmp_path / "twice.ts"
     twice.write_bytes(once.read_bytes() * 2)
     result = upload(twice, BLUR, store, queue, settings)
-    assert result.warnings == ("2 recordings one behind the other, each with times of its own: shown as one",)
+    assert result.warnings == (
+        "2 recordings one behind the other, each with times of its own: shown as one",
+    )
     assert result.truncated == ""
     assert_complete(store, result, 8)
 
@@ -385,7 +432,9 @@ NAMES = [
 
 @pytest.mark.skipif(sys.platform == "win32", reason="such names are not allowed there")
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name(name: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path, clip: Path) -> None:
+def test_any_name(
+    name: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path, clip: Path
+) -> None:
     (tmp_path / name).symlink_to(clip)
     result = upload(tmp_path / name, BLUR, store, queue, settings)
     assert_complete(store, result)
@@ -393,7 +442,12 @@ def test_any_name(name: str, store: Store, queue: Queue, settings: Settings, tmp
 
 
 def test_a_name_relative_to_the_working_folder(
-    store: Store, queue: Queue, settings: Settings, tmp_path: Path, clip: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store,
+    queue: Queue,
+    settings: Settings,
+    tmp_path: Path,
+    clip: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (tmp_path / "-i.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "-i.mp4").chmod(0o400)
@@ -401,7 +455,9 @@ def test_a_name_relative_to_the_working_folder(
     assert_complete(store, upload(Path("-i.mp4"), BLUR, store, queue, settings))
 
 
-def test_a_pipe_is_refused_at_once(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+def test_a_pipe_is_refused_at_once(
+    store: Store, queue: Queue, settings: Settings, tmp_path: Path
+) -> None:
     """Opening it would wait for a writer, and it cannot be read twice."""
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match=r"pipe\.mp4 is no file but a pipe or device"):
@@ -410,7 +466,9 @@ def test_a_pipe_is_refused_at_once(store: Store, queue: Queue, settings: Setting
         upload(Path("/dev/null"), BLUR, store, queue, settings)
 
 
-def test_a_dangling_link_is_missing(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> None:
+def test_a_dangling_link_is_missing(
+    store: Store, queue: Queue, settings: Settings, tmp_path: Path
+) -> None:
     (tmp_path / "link.mp4").symlink_to(tmp_path / "nowhere.mp4")
     with pytest.raises(InputError, match=r"link\.mp4 does not exist"):
         upload(tmp_path / "link.mp4", BLUR, store, queue, settings)

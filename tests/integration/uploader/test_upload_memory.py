@@ -29,7 +29,9 @@ def cut(path: Path) -> tuple[int, int, int]:
 
     Not by getrusage: what that tells begins with what the process that started it held.
     """
-    done = subprocess.run([sys.executable, "-c", CUT, str(path)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", CUT, str(path)], capture_output=True, text=True, check=True
+    )
     total, largest, peak = map(int, done.stdout.split())
     return total, largest, peak
 
@@ -44,7 +46,9 @@ def repeat(clip: Path, out: Path, times: int) -> Path:
             for stream in source.streams
         }
         with av.open(str(out), "w") as target:
-            copies = {stream.index: target.add_stream_from_template(stream) for stream in source.streams}
+            copies = {
+                stream.index: target.add_stream_from_template(stream) for stream in source.streams
+            }
             for turn in range(times):
                 for packet in packets[turn > 0 :]:
                     copy = av.Packet(bytes(packet))
@@ -74,5 +78,7 @@ def test_memory_does_not_grow_with_the_file(one_keyframe: bool, tmp_path: Path) 
     short, long = (cut(repeat(clip, tmp_path / f"{turns}.mkv", turns)) for turns in (10, 50))
     assert long[0] > short[0] + 100 * MIB, "what would be held if all of it were"
     assert long[1] <= 1.1 * short[1], "segments are no larger"
-    assert short[1] > (8 if one_keyframe else 2) * short[0] / 20 * 0.9, "as long as they are meant to be"
+    assert short[1] > (8 if one_keyframe else 2) * short[0] / 20 * 0.9, (
+        "as long as they are meant to be"
+    )
     assert long[2] < short[2] + 24 * MIB

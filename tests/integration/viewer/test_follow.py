@@ -36,7 +36,9 @@ class WatchedStore(Store):
         self.listed = False
         self.away = threading.Event()
 
-    def list(self, prefix: str, *, folders: bool = False, start_after: str = "") -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: str, *, folders: bool = False, start_after: str = ""
+    ) -> Iterator[ObjectInfo]:
         self.listed = True
         return super().list(prefix, folders=folders, start_after=start_after)
 
@@ -55,7 +57,12 @@ class Following:
         self.error: Exception | None = None
         self.troubles: list[str] = []
         self.stop = threading.Event()
-        options = {"patience": QUICK, "on_trouble": self.troubles.append, "stop": self.stop, **options}
+        options = {
+            "patience": QUICK,
+            "on_trouble": self.troubles.append,
+            "stop": self.stop,
+            **options,
+        }
         self._items = follow(store or made.store, made.id, made.look.id, **options)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
@@ -122,7 +129,9 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
     assert following.end().error is None
 
 
-def test_nothing_is_listed_and_no_key_asked_for_too_often(made: MadeJob, watched: WatchedStore) -> None:
+def test_nothing_is_listed_and_no_key_asked_for_too_often(
+    made: MadeJob, watched: WatchedStore
+) -> None:
     following = Following(made, watched, patience=Patience(poll_s=0.2, slowest_poll_s=0.4))
     eventually(lambda: watched.asked[keys.sealed(made.id)])
     made.paint([1])
@@ -132,10 +141,16 @@ def test_nothing_is_listed_and_no_key_asked_for_too_often(made: MadeJob, watched
     following.end()
     assert following.indexes == [0, 1, 2, 3]
     assert not watched.listed
-    painted = {key: times for key, times in watched.asked.items() if "/painted/" in key and key.endswith(".json")}
+    painted = {
+        key: times
+        for key, times in watched.asked.items()
+        if "/painted/" in key and key.endswith(".json")
+    }
     for key, times in painted.items():
         assert len(times) - 2 <= (times[-1] - times[0]) / 0.2, key
-    assert max(painted) < keys.painted_data(made.id, made.look.id, "000004"), "a sealed job's end is known"
+    assert max(painted) < keys.painted_data(made.id, made.look.id, "000004"), (
+        "a sealed job's end is known"
+    )
 
 
 def test_a_segment_given_up_is_a_gap_and_a_result_beats_the_mark(made: MadeJob) -> None:
@@ -174,9 +189,13 @@ def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> 
     key = data_key(made, 0)
     data = made.store.get(key)
     made.store.delete(key)
-    following = Following(made, patience=Patience(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000))
+    following = Following(
+        made, patience=Patience(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000)
+    )
     record = made.store.get_record(keys.painted(made.id, made.look.id, 0), Painted)
-    later = Painted(**{**{name: getattr(record, name) for name in record.__slots__}, "name": "000000-later.mp4"})
+    later = Painted(
+        **{**{name: getattr(record, name) for name in record.__slots__}, "name": "000000-later.mp4"}
+    )
     made.store.put(keys.painted_data(made.id, made.look.id, later.name), data)
     made.store.put_record(keys.painted(made.id, made.look.id, 0), later)
     following.end()

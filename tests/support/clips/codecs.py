@@ -85,7 +85,12 @@ def vp8_live(path: Path) -> None:
 def vp9_live(path: Path) -> None:
     """libvpx-vp9 in real time, muxed live as browsers do, with Opus; one keyframe."""
     options = {"deadline": "realtime", "cpu-used": "8"}
-    write_clip(path, video=Video("libvpx-vp9", options, gop=999), sounds=[Sound("libopus")], extras=LIVE_WEBM)
+    write_clip(
+        path,
+        video=Video("libvpx-vp9", options, gop=999),
+        sounds=[Sound("libopus")],
+        extras=LIVE_WEBM,
+    )
 
 
 @clip("vp9-alt-ref.webm", "VP9 with alt-ref frames, WebM")
@@ -98,7 +103,11 @@ def vp9_alt_ref(path: Path) -> None:
 @clip("av1.mp4", "AV1, MP4")
 def av1(path: Path) -> None:
     """SVT-AV1, whose temporal units hold hidden frames."""
-    write_clip(path, video=Video("libsvtav1", {"preset": "12", "svtav1-params": "lookahead=8"}), sounds=[Sound()])
+    write_clip(
+        path,
+        video=Video("libsvtav1", {"preset": "12", "svtav1-params": "lookahead=8"}),
+        sounds=[Sound()],
+    )
 
 
 @clip("mpeg2-hours.ts", "MPEG-2, MPEG-TS that starts at hours", quick=True)
@@ -144,14 +153,18 @@ def prores_mov(path: Path) -> None:
 @clip("wmv2.wmv", "Windows Media Video 8", unheard=True)
 def wmv2(path: Path) -> None:
     """FFmpeg's wmv2 and wmav2, as Movie Maker saved it."""
-    write_clip(path, video=Video("wmv2", {"b": "1M"}), sounds=[Sound("wmav2", options={"b": "128k"})])
+    write_clip(
+        path, video=Video("wmv2", {"b": "1M"}), sounds=[Sound("wmav2", options={"b": "128k"})]
+    )
 
 
 @clip("theora.ogv", "Theora and Vorbis, Ogg")
 def theora(path: Path) -> None:
     """By the libtheora of Debian's ffmpeg; Ogg tells times by granules."""
     tone = ("-f", "lavfi", "-i", "sine=frequency=330:duration=2.5")
-    debian_ffmpeg(path, "-c:v", "libtheora", "-g", "16", "-c:a", "libvorbis", encoder="libtheora", beside=tone)
+    debian_ffmpeg(
+        path, "-c:v", "libtheora", "-g", "16", "-c:a", "libvorbis", encoder="libtheora", beside=tone
+    )
 
 
 @clip("palette.avi", "8-bit palette, AVI")
@@ -175,7 +188,9 @@ def shown_by_pillow(path: Path) -> list[Frame]:
         for number in range(animation.n_frames):  # type: ignore[attr-defined]  # of those that move
             animation.seek(number)
             animation.load()
-            frames.append((at, digest(av.VideoFrame.from_ndarray(np.asarray(animation), format="rgba"))))
+            frames.append(
+                (at, digest(av.VideoFrame.from_ndarray(np.asarray(animation), format="rgba")))
+            )
             at += int(animation.info["duration"])
     return frames
 
@@ -187,7 +202,9 @@ def webp(path: Path) -> None:
     mask = Image.linear_gradient("L").resize(SIZE)
     for picture in opaque:
         picture.putalpha(mask)
-    opaque[0].save(path, save_all=True, append_images=opaque[1:], duration=100, quality=70, method=0)
+    opaque[0].save(
+        path, save_all=True, append_images=opaque[1:], duration=100, quality=70, method=0
+    )
 
 
 @clip("raw.h264", "H.264 without a container", untimed=True)
@@ -209,9 +226,14 @@ def _with_palette(picture: object) -> av.VideoFrame:
     rows, colours = frame.planes
     width = chosen.width
     pixels = chosen.tobytes()
-    padded = [pixels[y * width : (y + 1) * width].ljust(rows.line_size, b"\0") for y in range(chosen.height)]
+    padded = [
+        pixels[y * width : (y + 1) * width].ljust(rows.line_size, b"\0")
+        for y in range(chosen.height)
+    ]
     rows.update(b"".join(padded))
     entries = (chosen.getpalette() or []) + [0] * 768
-    bgra = b"".join(bytes((entries[n + 2], entries[n + 1], entries[n], 255)) for n in range(0, 768, 3))
+    bgra = b"".join(
+        bytes((entries[n + 2], entries[n + 1], entries[n], 255)) for n in range(0, 768, 3)
+    )
     colours.update(bgra.ljust(colours.buffer_size, b"\0"))
     return frame

@@ -24,7 +24,9 @@ Light = npt.NDArray[np.float64]
 WHITE_NITS, LAMP_NITS = 203.0, 900.0
 """Luminance of diffuse white (ITU-R BT.2408) and of a lamp in the corner, in cd/m2."""
 
-BT709_TO_BT2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
+BT709_TO_BT2020 = np.array(
+    [[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]]
+)
 """Of linear light: ITU-R BT.2087."""
 
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593])
@@ -39,32 +41,46 @@ MASTERING = (
 @clip("bt601.mp4", "BT.601 tags")
 def bt601(path: Path) -> None:
     """Standard definition of 625 lines, tagged with its primaries, transfer and matrix."""
-    write_clip(path, video=Video(options={"bf": "2"}, colour=(BT470BG, BT601, BT470BG, LIMITED)), sounds=[Sound()])
+    write_clip(
+        path,
+        video=Video(options={"bf": "2"}, colour=(BT470BG, BT601, BT470BG, LIMITED)),
+        sounds=[Sound()],
+    )
 
 
 @clip("bt709.mp4", "BT.709 tags")
 def bt709(path: Path) -> None:
     """High definition, converted by BT.709's matrix and tagged with it."""
-    write_clip(path, video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, LIMITED)), sounds=[Sound()])
+    write_clip(
+        path,
+        video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, LIMITED)),
+        sounds=[Sound()],
+    )
 
 
 @clip("full-range.mp4", "full range H.264")
 def full_range(path: Path) -> None:
     """As phones record it: 0 to 255, tagged so."""
-    write_clip(path, video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, FULL)), sounds=[Sound()])
+    write_clip(
+        path, video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, FULL)), sounds=[Sound()]
+    )
 
 
 @clip("10bit.mp4", "10 bit, BT.709, HEVC")
 def ten_bit(path: Path) -> None:
     """HEVC Main 10 without HDR."""
-    video = Video("libx265", pixel_format="yuv420p10le", tag="hvc1", colour=(BT709, BT709, BT709, LIMITED))
+    video = Video(
+        "libx265", pixel_format="yuv420p10le", tag="hvc1", colour=(BT709, BT709, BT709, LIMITED)
+    )
     write_clip(path, video=video, sounds=[Sound()])
 
 
 @clip("10bit-422.mp4", "10 bit 4:2:2, H.264")
 def ten_bit_422(path: Path) -> None:
     """High 4:2:2 as cameras record it."""
-    video = Video(options={"bf": "2"}, pixel_format="yuv422p10le", colour=(BT709, BT709, BT709, LIMITED))
+    video = Video(
+        options={"bf": "2"}, pixel_format="yuv422p10le", colour=(BT709, BT709, BT709, LIMITED)
+    )
     write_clip(path, video=video, sounds=[Sound()])
 
 
@@ -83,7 +99,9 @@ def chroma_444(path: Path) -> None:
 @clip("rgb.mp4", "RGB")
 def rgb(path: Path) -> None:
     """x264 with planes of green, blue and red, as capture software offers."""
-    write_clip(path, video=Video("libx264rgb", {"bf": "2", "preset": "veryfast", "crf": "20"}, "rgb24"))
+    write_clip(
+        path, video=Video("libx264rgb", {"bf": "2", "preset": "veryfast", "crf": "20"}, "rgb24")
+    )
 
 
 @clip("hlg.mp4", "HLG HDR, 10 bit")
@@ -132,7 +150,13 @@ def light_of(picture: Picture) -> Light:
 
 def pq_signal(light: Light) -> Light:
     """The inverse EOTF of SMPTE ST 2084 (BT.2100, table 4): cd/m2 to signal 0-1."""
-    m1, m2, c1, c2, c3 = 2610 / 16384, 2523 / 4096 * 128, 3424 / 4096, 2413 / 4096 * 32, 2392 / 4096 * 32
+    m1, m2, c1, c2, c3 = (
+        2610 / 16384,
+        2523 / 4096 * 128,
+        3424 / 4096,
+        2413 / 4096 * 32,
+        2392 / 4096 * 32,
+    )
     power = np.clip(light / 10_000, 0, 1) ** m1
     signal: Light = ((c1 + c2 * power) / (1 + c3 * power)) ** m2
     return signal
@@ -144,7 +168,9 @@ def hlg_signal(light: Light) -> Light:
     luma = np.maximum(light @ BT2020_LUMA, 1e-6)[..., None]
     scene = np.clip(light / peak * (luma / peak) ** ((1 - gamma) / gamma), 0, 1)
     a, b, c = 0.17883277, 0.28466892, 0.55991073
-    signal: Light = np.where(scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-6)) + c)
+    signal: Light = np.where(
+        scene <= 1 / 12, np.sqrt(3 * scene), a * np.log(np.maximum(12 * scene - b, 1e-6)) + c
+    )
     return signal
 
 
@@ -186,4 +212,6 @@ def _cut_out(pixel_format: str, fps: int = FPS) -> Iterator[av.VideoFrame]:
         alpha = cv2.GaussianBlur(shape, (0, 0), 2)
         shown = np.where(alpha[..., None] > 0, picture, np.array([0, 255, 0], np.uint8))
         rgba = np.dstack([shown, alpha])
-        yield av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba").reformat(format=pixel_format)
+        yield av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba").reformat(
+            format=pixel_format
+        )

@@ -42,10 +42,16 @@ def lost(path: Path) -> None:
     path.write_bytes(whole[:middle] + whole[middle + 12 * TRANSPORT_PACKET :])
 
 
-@clip("cut-off.mp4", "cut off in the middle", truncated="its data ends in the middle of a frame at 1.6 s")
+@clip(
+    "cut-off.mp4",
+    "cut off in the middle",
+    truncated="its data ends in the middle of a frame at 1.6 s",
+)
 def cut_off(path: Path) -> None:
     """A download that broke off at 70 %, its index at the front."""
-    write_clip(path, video=SHOWN, sounds=[Sound()], extras=Extras(options={"movflags": "faststart"}))
+    write_clip(
+        path, video=SHOWN, sounds=[Sound()], extras=Extras(options={"movflags": "faststart"})
+    )
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 7 // 10])
 

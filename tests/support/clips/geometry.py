@@ -50,7 +50,12 @@ def mirrored_90(path: Path) -> None:
 @clip("sar.mp4", "sample aspect ratio 4:3")
 def stretched(path: Path) -> None:
     """HDV and DVD widescreen: 240x180 px shown as 320x180."""
-    write_clip(path, portrait(size=(240, 180)), Video(options=TURNED, aspect=Fraction(4, 3)), sounds=[Sound()])
+    write_clip(
+        path,
+        portrait(size=(240, 180)),
+        Video(options=TURNED, aspect=Fraction(4, 3)),
+        sounds=[Sound()],
+    )
 
 
 @clip("sar-turned.mp4", "sample aspect ratio 4:3, rotation 90")
@@ -111,7 +116,11 @@ def resized_vp9(path: Path) -> None:
         for pictures in thirds:
             encoder = av.CodecContext.create("libvpx-vp9", "w")
             encoder.height, encoder.width = pictures[0].shape[:2]
-            encoder.pix_fmt, encoder.time_base, encoder.framerate = "yuv420p", video.tick, Fraction(FPS)
+            encoder.pix_fmt, encoder.time_base, encoder.framerate = (
+                "yuv420p",
+                video.tick,
+                Fraction(FPS),
+            )
             encoder.options = dict(video.options)
             for packet in encode(encoder, pictures, video, range(at, at + len(pictures))):
                 packet.stream, packet.time_base = stream, video.tick
@@ -122,7 +131,9 @@ def resized_vp9(path: Path) -> None:
 def _turned(path: Path, clockwise: int) -> None:
     """Stored so that turning it clockwise by so many degrees makes it upright; upright it is taller than wide."""
     size = (180, 320) if clockwise % 180 else SIZE
-    pictures = [np.ascontiguousarray(np.rot90(picture, clockwise // 90)) for picture in portrait(size=size)]
+    pictures = [
+        np.ascontiguousarray(np.rot90(picture, clockwise // 90)) for picture in portrait(size=size)
+    ]
     write_clip(path, pictures, Video(options=TURNED, shown=(-clockwise, False)), sounds=[Sound()])
 
 
@@ -139,15 +150,21 @@ def _woven(order: str) -> Iterator[av.VideoFrame]:
     flag.link_to(sink)
     graph.configure()
     wide = portrait(size=(2 * SIZE[0], SIZE[1]), fps=2 * FPS)
-    fields = [picture[:, SIZE[0] * n // len(wide) :][:, : SIZE[0]] for n, picture in enumerate(wide)]
+    fields = [
+        picture[:, SIZE[0] * n // len(wide) :][:, : SIZE[0]] for n, picture in enumerate(wide)
+    ]
     parities = (0, 1) if order == "tff" else (1, 0)
     for number in range(len(fields) // 2):
         frame = av.VideoFrame(*SIZE, "yuv420p")
         frame.pts, frame.time_base = number, Fraction(1, FPS)
         for parity, field in zip(parities, fields[2 * number :], strict=False):
             # Converted on its own: a field has chroma lines of its own.
-            half = av.VideoFrame.from_ndarray(np.ascontiguousarray(field[parity::2]), format="rgb24")
-            for lines, target in zip(half.reformat(format="yuv420p").planes, frame.planes, strict=True):
+            half = av.VideoFrame.from_ndarray(
+                np.ascontiguousarray(field[parity::2]), format="rgb24"
+            )
+            for lines, target in zip(
+                half.reformat(format="yuv420p").planes, frame.planes, strict=True
+            ):
                 _rows(target)[parity::2, : lines.width] = _rows(lines)[:, : lines.width]
         graph.push(frame)
         flagged = graph.pull()

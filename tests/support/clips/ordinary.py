@@ -21,11 +21,18 @@ def decode_ordinarily(path: Path, decoder: str = "") -> list[Frame]:
     """
     frames: list[Frame] = []
     with av.open(str(path)) as container:
-        context = av.CodecContext.create(decoder, "r") if decoder else container.streams.video[0].codec_context
+        context = (
+            av.CodecContext.create(decoder, "r")
+            if decoder
+            else container.streams.video[0].codec_context
+        )
         assert isinstance(context, av.VideoCodecContext)
         for packet in container.demux(video=0):
             with contextlib.suppress(av.error.InvalidDataError):
-                frames += [(frame.pts, digest(frame)) for frame in context.decode(packet if packet.size else None)]
+                frames += [
+                    (frame.pts, digest(frame))
+                    for frame in context.decode(packet if packet.size else None)
+                ]
     return frames
 
 

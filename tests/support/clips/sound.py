@@ -60,13 +60,21 @@ def mp3(path: Path) -> None:
 @clip("opus.webm", "Opus in WebM")
 def opus(path: Path) -> None:
     """VP8 beside it, with Opus's pre-skip."""
-    write_clip(path, video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}), sounds=[Sound("libopus")])
+    write_clip(
+        path,
+        video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
+        sounds=[Sound("libopus")],
+    )
 
 
 @clip("vorbis.webm", "Vorbis in WebM")
 def vorbis(path: Path) -> None:
     """VP8 beside it; its packets are of two lengths."""
-    write_clip(path, video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}), sounds=[Sound("vorbis")])
+    write_clip(
+        path,
+        video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
+        sounds=[Sound("vorbis")],
+    )
 
 
 @clip("flac.mkv", "FLAC in Matroska")
@@ -116,7 +124,11 @@ def two_tracks(path: Path) -> None:
 @clip("two-codings.mkv", "two sound tracks of two codings, Matroska")
 def two_codings(path: Path) -> None:
     """AAC and Opus, which start apart from each other by their encoders' delays."""
-    write_clip(path, video=SHOWN, sounds=[Sound(language="eng"), Sound("libopus", language="fra", pitch_hz=220)])
+    write_clip(
+        path,
+        video=SHOWN,
+        sounds=[Sound(language="eng"), Sound("libopus", language="fra", pitch_hz=220)],
+    )
 
 
 @clip("silent.mp4", "no sound")

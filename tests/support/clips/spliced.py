@@ -15,7 +15,8 @@ def splice(source: Path, out: Path, parts: list[Part]) -> Path:
     (size,) = struct.unpack_from(">I", data, at - 4)
     (first,) = struct.unpack_from(">i", data, at + 16)
     rows = b"".join(
-        struct.pack(">IiHH", round(length * movie), first + round(begin * media), 1, 0) for begin, length in parts
+        struct.pack(">IiHH", round(length * movie), first + round(begin * media), 1, 0)
+        for begin, length in parts
     )
     new = struct.pack(">II", 0, len(parts)) + rows
     grown = len(new) - (size - 8)

@@ -46,10 +46,16 @@ class Part:
 
 
 PARTS = (
-    *(Part(group, tuple(clip for clip in CLIPS.values() if clip.group == group)) for group in GROUPS.values()),
+    *(
+        Part(group, tuple(clip for clip in CLIPS.values() if clip.group == group))
+        for group in GROUPS.values()
+    ),
     Part(
         "With --keep-format",
-        tuple(CLIPS[name] for name in ("10bit.mp4", "10bit-422.mp4", "422.mp4", "444.mp4", "hlg.mp4", "pq.mp4")),
+        tuple(
+            CLIPS[name]
+            for name in ("10bit.mp4", "10bit-422.mp4", "422.mp4", "444.mp4", "hlg.mp4", "pq.mp4")
+        ),
         keep_format=True,
     ),
 )

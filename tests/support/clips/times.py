@@ -28,7 +28,12 @@ def uneven_mp4(path: Path) -> None:
     times = [0]
     for number in range(len(portrait()) - 1):
         times.append(times[-1] + steps[number % len(steps)])
-    write_clip(path, video=Video(options={"bf": "2"}, time_base=Fraction(1, 90_000)), sounds=[Sound()], times=times)
+    write_clip(
+        path,
+        video=Video(options={"bf": "2"}, time_base=Fraction(1, 90_000)),
+        sounds=[Sound()],
+        times=times,
+    )
 
 
 @clip("hole.mp4", "a hole of 3 s in the times")
@@ -50,7 +55,12 @@ def wrapping(path: Path) -> None:
     """The 33 bits of its times run over after 1.2 s, as they do every 26.5 h; what was before is counted below 0."""
     begin = int(CLOCK_WRAPS_S * FPS) - 24
     times = range(begin, begin + len(portrait()))
-    write_clip(path, video=Video(options={"bf": "2"}), sounds=[Sound("mp2", start_s=begin / FPS)], times=times)
+    write_clip(
+        path,
+        video=Video(options={"bf": "2"}),
+        sounds=[Sound("mp2", start_s=begin / FPS)],
+        times=times,
+    )
 
 
 @clip("trimmed.mp4", "edit list that skips the first frames", quick=True)
@@ -73,7 +83,10 @@ def spliced(path: Path) -> None:
 def fast(path: Path) -> None:
     """A phone's slow motion, as it was shot."""
     write_clip(
-        path, portrait(1.5, (240, 136), 120), Video(options={"bf": "2"}, fps=120, gop=90), sounds=[Sound("aac", 1.5)]
+        path,
+        portrait(1.5, (240, 136), 120),
+        Video(options={"bf": "2"}, fps=120, gop=90),
+        sounds=[Sound("aac", 1.5)],
     )
 
 
@@ -93,7 +106,9 @@ def single(path: Path) -> None:
 def minute(path: Path) -> None:
     """A screen share at 5 frames a second: everything is decoded from its one keyframe on."""
     pictures = portrait(60, (160, 90), 5)
-    write_clip(path, pictures, Video(options={"bf": "2"}, fps=5, gop=9999), sounds=[Sound(seconds=60)])
+    write_clip(
+        path, pictures, Video(options={"bf": "2"}, fps=5, gop=9999), sounds=[Sound(seconds=60)]
+    )
 
 
 @clip("headless.ts", "begun inside a GOP")

@@ -32,7 +32,9 @@ class MissingTool(Exception):
 
 
 @cache
-def portrait(seconds: float = SECONDS, size: tuple[int, int] = SIZE, fps: Fraction | int = FPS) -> tuple[Picture, ...]:
+def portrait(
+    seconds: float = SECONDS, size: tuple[int, int] = SIZE, fps: Fraction | int = FPS
+) -> tuple[Picture, ...]:
     """The pictures of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written to."""
     return tuple(scenes(seconds, size, Fraction(fps)))
 
@@ -110,13 +112,19 @@ def write_clip(
     with av.open(str(path), "w", options=dict(extras.options)) as container:
         container.metadata.update(extras.tags)
         if extras.chapters:
-            container.set_chapters([_chapter(number, *row) for number, row in enumerate(extras.chapters, 1)])
+            container.set_chapters(
+                [_chapter(number, *row) for number, row in enumerate(extras.chapters, 1)]
+            )
         stream = _video_stream(container, video, shown[0])
         tracks = [_sound_stream(container, sound) for sound in sounds]
         packets = [
             *_subtitle_packets(container, extras),
             *encode(stream, shown, video, times),
-            *(packet for track, sound in zip(tracks, sounds, strict=True) for packet in _tones(track, sound)),
+            *(
+                packet
+                for track, sound in zip(tracks, sounds, strict=True)
+                for packet in _tones(track, sound)
+            ),
         ]
         container.start_encoding()
         # A muxer wants what is decoded first to come first, whatever track it is of.
@@ -124,11 +132,17 @@ def write_clip(
             container.mux_one(packet)
 
 
-def encode(stream: Any, frames: Frames, video: Video, times: Iterable[int] | None = None) -> list[av.Packet[Any]]:
+def encode(
+    stream: Any, frames: Frames, video: Video, times: Iterable[int] | None = None
+) -> list[av.Packet[Any]]:
     """All packets of a stream's frames."""
     packets = []
     for number, frame in zip(times if times is not None else range(10**9), frames, strict=False):
-        plain = frame if isinstance(frame, av.VideoFrame) else av.VideoFrame.from_ndarray(frame, format="rgb24")
+        plain = (
+            frame
+            if isinstance(frame, av.VideoFrame)
+            else av.VideoFrame.from_ndarray(frame, format="rgb24")
+        )
         plain = _coloured(plain, video)
         plain.pts, plain.time_base = number, video.tick
         packets += stream.encode(plain)
@@ -151,9 +165,16 @@ def _coloured(frame: av.VideoFrame, video: Video) -> av.VideoFrame:
     return turned
 
 
-def _video_stream(container: av.container.OutputContainer, video: Video, first: Picture | av.VideoFrame) -> Any:
-    options = {**(X264 if video.codec == "libx264" else X265 if video.codec == "libx265" else {}), **video.options}
-    stream = container.add_stream(video.codec, rate=Fraction(video.fps), options={"g": str(video.gop), **options})
+def _video_stream(
+    container: av.container.OutputContainer, video: Video, first: Picture | av.VideoFrame
+) -> Any:
+    options = {
+        **(X264 if video.codec == "libx264" else X265 if video.codec == "libx265" else {}),
+        **video.options,
+    }
+    stream = container.add_stream(
+        video.codec, rate=Fraction(video.fps), options={"g": str(video.gop), **options}
+    )
     assert isinstance(stream, av.VideoStream)
     if isinstance(first, av.VideoFrame):
         stream.width, stream.height = first.width, first.height
@@ -165,7 +186,9 @@ def _video_stream(container: av.container.OutputContainer, video: Video, first: 
     if video.aspect:
         context.sample_aspect_ratio = video.aspect
     if video.colour:
-        context.color_primaries, context.color_trc, context.colorspace, context.color_range = video.colour
+        context.color_primaries, context.color_trc, context.colorspace, context.color_range = (
+            video.colour
+        )
     if video.shown:
         stream.set_display_rotation(video.shown[0], hflip=video.shown[1])
     if video.tag:
@@ -194,7 +217,9 @@ def _tones(stream: av.AudioStream, sound: Sound) -> list[av.Packet[Any]]:
     at = np.arange(int(sound.seconds * sound.rate)) / sound.rate
     pitch = sound.pitch_hz * (1 + (at * 2).astype(int) % 5 / 4)
     wave = (0.15 * np.sin(2 * np.pi * pitch * at)).astype(np.float32)
-    resampler = av.AudioResampler(context.format, "stereo", sound.rate, frame_size=context.frame_size or 1024)
+    resampler = av.AudioResampler(
+        context.format, "stereo", sound.rate, frame_size=context.frame_size or 1024
+    )
     whole = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
     whole.sample_rate, whole.time_base = sound.rate, Fraction(1, sound.rate)
     whole.pts = round(sound.start_s * sound.rate)
@@ -210,7 +235,9 @@ def _chapter(number: int, start_s: float, end_s: float, title: str) -> Any:
     return {"id": number, **times, "time_base": tick, "metadata": {"title": title}}
 
 
-def _subtitle_packets(container: av.container.OutputContainer, extras: Extras) -> list[av.Packet[Any]]:
+def _subtitle_packets(
+    container: av.container.OutputContainer, extras: Extras
+) -> list[av.Packet[Any]]:
     in_mp4 = container.format.name in {"mp4", "mov"}
     packets = []
     for language, lines in extras.subtitles.items():
@@ -238,10 +265,34 @@ def debian_ffmpeg(path: Path, *options: str, encoder: str, beside: Sequence[str]
     program = shutil.which("ffmpeg")
     if program is None:
         raise MissingTool("this clip is made by the program ffmpeg, which is not here")
-    known = subprocess.run([program, "-v", "error", "-encoders"], capture_output=True, text=True, check=True)
+    known = subprocess.run(
+        [program, "-v", "error", "-encoders"], capture_output=True, text=True, check=True
+    )
     if f" {encoder} " not in known.stdout:
         raise MissingTool(f"this clip is made by {encoder}, which the ffmpeg here lacks")
-    raw = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{SIZE[0]}x{SIZE[1]}", "-r", str(FPS), "-i", "-"]
+    raw = [
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-s",
+        f"{SIZE[0]}x{SIZE[1]}",
+        "-r",
+        str(FPS),
+        "-i",
+        "-",
+    ]
     pictures = b"".join(picture.tobytes() for picture in portrait())
-    command = [program, "-v", "error", "-y", *raw, *beside, "-pix_fmt", "yuv420p", *options, str(path)]
+    command = [
+        program,
+        "-v",
+        "error",
+        "-y",
+        *raw,
+        *beside,
+        "-pix_fmt",
+        "yuv420p",
+        *options,
+        str(path),
+    ]
     subprocess.run(command, input=pictures, check=True)

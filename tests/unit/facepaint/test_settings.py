@@ -47,7 +47,9 @@ def test_nothing_said_leaves_defaults_and_no_services(tmp_path: Path) -> None:
         settings.require_services()
 
 
-def test_the_home_is_the_users_data_folder_unless_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_home_is_the_users_data_folder_unless_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv("FACEPAINT_HOME")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
     if sys.platform == "linux":
@@ -58,7 +60,9 @@ def test_the_home_is_the_users_data_folder_unless_said(monkeypatch: pytest.Monke
 def test_arguments_beat_variables_and_variables_beat_the_env_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / ".env").write_text("FACEPAINT_CRF=30\nFACEPAINT_PRESET=medium\nFACEPAINT_SEGMENT_S=4\nUNRELATED=1\n")
+    (folder / ".env").write_text(
+        "FACEPAINT_CRF=30\nFACEPAINT_PRESET=medium\nFACEPAINT_SEGMENT_S=4\nUNRELATED=1\n"
+    )
     monkeypatch.setenv("FACEPAINT_CRF", "25")
     monkeypatch.setenv("FACEPAINT_PRESET", "fast")
     settings = Settings.load(crf=18, preset=None)
@@ -117,11 +121,21 @@ def test_a_connection_file_says_nothing_but_the_connection(tmp_path: Path) -> No
         ("CRF", "99", "FACEPAINT_CRF=99: Input should be less than or equal to 51"),
         ("CRF", "high", "FACEPAINT_CRF=high: Input should be a valid integer"),
         ("SEGMENT_S", "0", "FACEPAINT_SEGMENT_S=0: Input should be greater than 0"),
-        ("DEVICE", "gpu", "FACEPAINT_DEVICE=gpu: Input should be 'auto', 'cpu', 'cuda', 'tensorrt' or 'openvino'"),
-        ("VIEWER_PORT", "70000", "FACEPAINT_VIEWER_PORT=70000: Input should be less than or equal to 65535"),
+        (
+            "DEVICE",
+            "gpu",
+            "FACEPAINT_DEVICE=gpu: Input should be 'auto', 'cpu', 'cuda', 'tensorrt' or 'openvino'",
+        ),
+        (
+            "VIEWER_PORT",
+            "70000",
+            "FACEPAINT_VIEWER_PORT=70000: Input should be less than or equal to 65535",
+        ),
     ],
 )
-def test_a_wrong_value_is_named_in_one_line(monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str) -> None:
+def test_a_wrong_value_is_named_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+) -> None:
     monkeypatch.setenv(f"FACEPAINT_{name}", value)
     with pytest.raises(UsageError) as caught:
         Settings.load()
@@ -140,7 +154,9 @@ def test_a_damaged_connection_file_is_named(tmp_path: Path) -> None:
 
 def test_a_connection_file_named_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_CONNECTION_FILE", "/nowhere/connection.json")
-    with pytest.raises(UsageError, match=r"^FACEPAINT_CONNECTION_FILE names /nowhere/connection\.json"):
+    with pytest.raises(
+        UsageError, match=r"^FACEPAINT_CONNECTION_FILE names /nowhere/connection\.json"
+    ):
         Settings.load()
 
 
@@ -155,9 +171,7 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
     connection_file(tmp_path / "data", "own")
     settings = Settings.load(crf=33, viewer_port=0)
-    script = (
-        "from facepaint.settings import Settings; s = Settings.load(); print(s.crf, s.viewer_port, s.s3_secret_key)"
-    )
+    script = "from facepaint.settings import Settings; s = Settings.load(); print(s.crf, s.viewer_port, s.s3_secret_key)"
     script += "; print(s.s3_secret_key.get_secret_value(), s.broker_url.get_secret_value(), s.home)"
     root = ROOT
     plain = {name: value for name, value in os.environ.items() if not name.startswith("FACEPAINT_")}
@@ -168,7 +182,10 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert shown.stdout.split("\n")[:2] == ["33 0 **********", f"own's secret redis://own:6379/0 {tmp_path / 'data'}"]
+    assert shown.stdout.split("\n")[:2] == [
+        "33 0 **********",
+        f"own's secret redis://own:6379/0 {tmp_path / 'data'}",
+    ]
 
 
 def test_work_is_queued_again_after_two_visibility_timeouts() -> None:

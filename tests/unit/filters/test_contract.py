@@ -29,7 +29,10 @@ def changed_outside(before: Planes, after: Planes, regions: list[Region]) -> boo
     step_x, step_y = 1 << before.chroma_shift_x, 1 << before.chroma_shift_y
     for region in regions:
         luma[region.slices] = False
-        chroma[region.y1 // step_y : -(-region.y2 // step_y), region.x1 // step_x : -(-region.x2 // step_x)] = False
+        chroma[
+            region.y1 // step_y : -(-region.y2 // step_y),
+            region.x1 // step_x : -(-region.x2 // step_x),
+        ] = False
     return bool(luma.any() or chroma.any())
 
 
@@ -46,7 +49,8 @@ def test_paints_in_its_regions_only(name: str, shifts: tuple[int, int]) -> None:
     regions = painter_of(name).paint(frame, [face_at(100, 90, 47)])
     assert regions
     assert all(
-        0 <= region.x1 < region.x2 <= frame.width and 0 <= region.y1 < region.y2 <= frame.height for region in regions
+        0 <= region.x1 < region.x2 <= frame.width and 0 <= region.y1 < region.y2 <= frame.height
+        for region in regions
     )
     for samples, old in ((frame.y, before.y), (frame.u, before.u), (frame.v, before.v)):
         assert np.count_nonzero(samples != old) > 50
@@ -57,13 +61,17 @@ def test_paints_in_its_regions_only(name: str, shifts: tuple[int, int]) -> None:
 def test_a_face_outside_of_the_frame_changes_nothing(name: str) -> None:
     frame = noise(120, 90)
     before = copy(frame)
-    far = [face_at(x, y, 40) for x, y in ((-400, 45), (60, -400), (600, 45), (60, 600), (1e9, -1e9))]
+    far = [
+        face_at(x, y, 40) for x, y in ((-400, 45), (60, -400), (600, 45), (60, 600), (1e9, -1e9))
+    ]
     assert painter_of(name).paint(frame, far) == []
     assert same(frame, before)
 
 
 @pytest.mark.parametrize("name", [name for name in CATALOGUE if name not in LOOK_AROUND])
-@pytest.mark.parametrize("at", [(2, 50), (130, 50), (66, 3), (66, 97), (0, 0), (131, 99), (66, 50)], ids=str)
+@pytest.mark.parametrize(
+    "at", [(2, 50), (130, 50), (66, 3), (66, 97), (0, 0), (131, 99), (66, 50)], ids=str
+)
 def test_borders_only_crop(name: str, at: tuple[float, float]) -> None:
     """A frame cut out of a larger one is painted as the larger one is. (What looks around sees less at a border.)"""
     large = noise(332, 300)
@@ -96,7 +104,9 @@ def test_views_of_any_strides(name: str) -> None:
     turned = Planes(*(samples[::-1].T for samples in stored), 1, 1)
     assert same(plain, turned)
     painter = painter_of(name)
-    assert painter.paint(plain, [face_at(60, 41, 30)]) == painter.paint(turned, [face_at(60, 41, 30)])
+    assert painter.paint(plain, [face_at(60, 41, 30)]) == painter.paint(
+        turned, [face_at(60, 41, 30)]
+    )
     assert same(plain, turned)
     assert np.shares_memory(turned.y, stored[0])
 
@@ -118,7 +128,9 @@ def test_landmarks_that_make_no_sense_fall_back_to_the_box(name: str) -> None:
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_the_number_chooses_the_face(name: str) -> None:
     # As `make_painter` does, without rendering the drawings again.
-    painter = Painter(tuple((replace(spec, face=2), painted) for spec, painted in painter_of(name).filters))
+    painter = Painter(
+        tuple((replace(spec, face=2), painted) for spec, painted in painter_of(name).filters)
+    )
     first, second, unknown = (
         Face(PORTRAIT_FACE.box, PORTRAIT_FACE.landmarks, 0.9, identity) for identity in (1, 2, None)
     )
@@ -165,7 +177,9 @@ def test_a_sticker_that_was_never_stored_is_refused() -> None:
 
 @pytest.mark.parametrize("matrix", ["bt601", "bt709", "bt2020"])
 @pytest.mark.parametrize("full_range", [True, False])
-def test_colours_are_those_of_the_frames_own_matrix_and_range(matrix: str, full_range: bool) -> None:
+def test_colours_are_those_of_the_frames_own_matrix_and_range(
+    matrix: str, full_range: bool
+) -> None:
     planes = noise(64, 64, (0, 0))
     frame = Planes(planes.y, planes.u, planes.v, 0, 0, full_range, matrix)  # type: ignore[arg-type]
     make_painter(parse_look(["fill:colour=#e8410c,shape=box"]), {}).cover(frame)
@@ -175,8 +189,16 @@ def test_colours_are_those_of_the_frames_own_matrix_and_range(matrix: str, full_
 def test_known_samples_of_known_colours() -> None:
     """White, black and pure red of ITU-R BT.709 in limited range, and of JPEG."""
     rgb = np.array([[255, 255, 255, 1], [0, 0, 0, 1], [255, 0, 0, 1]]).T
-    assert np.rint(rgb_to_yuv("bt709", False) @ rgb).T.tolist() == [[235, 128, 128], [16, 128, 128], [63, 102, 240]]
-    assert np.rint(rgb_to_yuv("bt601", True) @ rgb).T.tolist() == [[255, 128, 128], [0, 128, 128], [76, 85, 256]]
+    assert np.rint(rgb_to_yuv("bt709", False) @ rgb).T.tolist() == [
+        [235, 128, 128],
+        [16, 128, 128],
+        [63, 102, 240],
+    ]
+    assert np.rint(rgb_to_yuv("bt601", True) @ rgb).T.tolist() == [
+        [255, 128, 128],
+        [0, 128, 128],
+        [76, 85, 256],
+    ]
 
 
 def test_a_picture_survives_the_way_through_planes() -> None:

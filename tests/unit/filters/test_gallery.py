@@ -38,7 +38,10 @@ def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
     """The eyes hold the darkest px around them, the mouth's corners lie on its line, the rest on skin."""
     rgb, face = portrait(person, 480), portrait_face(480)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-    points = [(round(x), round(y)) for x, y in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)]
+    points = [
+        (round(x), round(y))
+        for x, y in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
+    ]
     for x, y in points[:2]:
         assert grey[y - 2 : y + 3, x - 2 : x + 3].mean() < 60
         assert grey[y - 12 : y + 13, x - 20 : x + 21].max() > 200
@@ -51,7 +54,11 @@ def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
 def test_the_gallery_is_written_as_the_ending_says(name: str, tmp_path: Path, page: Pixels) -> None:
     save_gallery(tmp_path / name)
     assert cv2.imread(str(tmp_path / name)).shape == page.shape
-    assert (tmp_path / name).read_bytes().startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
+    assert (
+        (tmp_path / name)
+        .read_bytes()
+        .startswith(b"\xff\xd8" if name.endswith("jpg") else b"\x89PNG")
+    )
 
 
 def test_a_gallery_that_cannot_be_written_is_a_line(tmp_path: Path) -> None:
@@ -72,17 +79,27 @@ def test_the_pages_picture_is_the_gallery(page: Pixels) -> None:
     assert kept.shape == page.shape
     # The kept one is a JPEG: single px differ, patches of them do not.
     small = page.shape[1] // 8, page.shape[0] // 8
-    kept, drawn = (cv2.resize(each, small, interpolation=cv2.INTER_AREA).astype(int) for each in (kept, page))
-    assert np.mean(np.abs(kept - drawn).max(2) > 25) < 1e-3, "run `facepaint filters --preview`, keep it there"
+    kept, drawn = (
+        cv2.resize(each, small, interpolation=cv2.INTER_AREA).astype(int) for each in (kept, page)
+    )
+    assert np.mean(np.abs(kept - drawn).max(2) > 25) < 1e-3, (
+        "run `facepaint filters --preview`, keep it there"
+    )
 
 
 def test_the_settings_recommended_as_stronger_are_stronger_than_the_defaults() -> None:
     hiding = filters_page().partition("## Hiding")[2]
-    recommended = {text: parse_filter(text) for text in re.findall(r"`((?:blur|mosaic):[^`]+)`", hiding)}
+    recommended = {
+        text: parse_filter(text) for text in re.findall(r"`((?:blur|mosaic):[^`]+)`", hiding)
+    }
     assert {spec.name for spec in recommended.values()} == {"blur", "mosaic"}
     for text, spec in recommended.items():
         size = CATALOGUE[spec.name].option("size")
         assert size is not None
         assert isinstance(size.default, float)
-        stronger = spec.number("size") > size.default if spec.name == "blur" else spec.number("size") < size.default
+        stronger = (
+            spec.number("size") > size.default
+            if spec.name == "blur"
+            else spec.number("size") < size.default
+        )
         assert stronger, text

@@ -33,7 +33,11 @@ def seen(points: tuple[Point, ...], degrees: float = 0, scale: float = 1) -> Fac
 
     corners = [moved(x, y) for x in (-108, 108) for y in (-104, 178)]
     xs, ys = [x for x, _ in corners], [y for _, y in corners]
-    return Face((min(xs), min(ys), max(xs), max(ys)), tuple(n for point in points for n in moved(*point)), 0.9)
+    return Face(
+        (min(xs), min(ys), max(xs), max(ys)),
+        tuple(n for point in points for n in moved(*point)),
+        0.9,
+    )
 
 
 def test_a_face_from_the_front_has_its_eyes_distance_as_size() -> None:
@@ -70,7 +74,9 @@ def test_stickers_turn_with_the_head(degrees: float) -> None:
 
 @pytest.mark.parametrize("scale", [0.1, 0.5, 3])
 def test_stickers_grow_with_the_face(scale: float) -> None:
-    assert pose_of(seen(FRONT, scale=scale)).size == pytest.approx(scale * pose_of(seen(FRONT)).size, rel=1e-6)
+    assert pose_of(seen(FRONT, scale=scale)).size == pytest.approx(
+        scale * pose_of(seen(FRONT)).size, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", STICKERS)
@@ -102,7 +108,9 @@ def test_a_dog_has_two_ears_side_by_side() -> None:
 
 def test_the_scale_option_grows_about_the_spot() -> None:
     part, pose = STICKERS["sunglasses"][0], pose_of(seen(FRONT))
-    assert placed(part, pose, 2.0).of(*part.origin) == pytest.approx(placed(part, pose).of(*part.origin))
+    assert placed(part, pose, 2.0).of(*part.origin) == pytest.approx(
+        placed(part, pose).of(*part.origin)
+    )
     assert placed(part, pose, 2.0).scale == pytest.approx(2 * placed(part, pose).scale)
 
 
@@ -128,7 +136,9 @@ def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: 
         placed(hat, HeadPose(200, 300, 100, yaw, 12, roll)),
         placed(hat, HeadPose(200, 300, 100, 0, 12, roll)),
     )
-    assert (turned.xx, turned.xy, turned.yx, turned.yy) == pytest.approx((front.xx, front.xy, front.yx, front.yy))
+    assert (turned.xx, turned.xy, turned.yx, turned.yy) == pytest.approx(
+        (front.xx, front.xy, front.yx, front.yy)
+    )
 
 
 def test_a_part_may_face_another_way_than_the_face() -> None:
@@ -140,7 +150,9 @@ def test_a_part_may_face_another_way_than_the_face() -> None:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-@pytest.mark.parametrize(("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (66, 0.3, 0.7), (75, 0, 0), (130, 0, 0)])
+@pytest.mark.parametrize(
+    ("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (66, 0.3, 0.7), (75, 0, 0), (130, 0, 0)]
+)
 def test_what_turns_away_fades(mirrored: bool, yaw: float, least: float, most: float) -> None:
     part = replace(FLAT, mirrored=mirrored)
     pose = HeadPose(200, 300, 100, yaw)
@@ -212,8 +224,15 @@ def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
 @pytest.mark.parametrize("scale", [0.05, 0.13, 0.4, 0.77, 1.9])
 def test_no_fringe_at_any_size(scale: float) -> None:
     """A white square on white stays white along its edges, turned and shrunk: no dark rim, no colour."""
-    frame = Planes(np.full((200, 200), 235, np.uint8), *(np.full((100, 100), 128, np.uint8) for _ in "uv"), 1, 1)
-    turned = Affine.landing((scale * 0.8, scale * 0.6), (-scale * 0.6, scale * 0.8), (36, 36), (99.3, 101.8))
+    frame = Planes(
+        np.full((200, 200), 235, np.uint8),
+        *(np.full((100, 100), 128, np.uint8) for _ in "uv"),
+        1,
+        1,
+    )
+    turned = Affine.landing(
+        (scale * 0.8, scale * 0.6), (-scale * 0.6, scale * 0.8), (36, 36), (99.3, 101.8)
+    )
     assert stamp(frame, square((255, 255, 255)), turned)
     assert frame.y.min() >= 232
     assert frame.y.max() <= 236
@@ -224,7 +243,12 @@ def test_a_small_face_does_not_shimmer() -> None:
     """Moved by less than a px, a sticker 30 px wide changes its brightness hardly at all."""
     means = []
     for step in range(8):
-        frame = Planes(np.full((90, 90), 128, np.uint8), *(np.full((45, 45), 128, np.uint8) for _ in "uv"), 1, 1)
+        frame = Planes(
+            np.full((90, 90), 128, np.uint8),
+            *(np.full((45, 45), 128, np.uint8) for _ in "uv"),
+            1,
+            1,
+        )
         painter_of("me-gusta").paint(frame, [face_at(45 + step / 8, 45 + step / 11, 28)])
         means.append(frame.y.mean())
     assert np.ptp(means) < 0.5
@@ -237,11 +261,15 @@ def test_a_sticker_covers_the_box_and_a_banner_stays_bounded() -> None:
     (region,) = UserSticker(Artwork(rgba), 1.0).paint(frame, face, 0.0)
     assert region.x1 <= face.box[0] <= face.box[2] <= region.x2
     assert region.y1 <= face.box[1] <= face.box[3] <= region.y2
-    (banner,) = UserSticker(Artwork(np.full((50, 500, 4), 255, np.uint8)), 1.0).paint(frame, face, 0.0)
+    (banner,) = UserSticker(Artwork(np.full((50, 500, 4), 255, np.uint8)), 1.0).paint(
+        frame, face, 0.0
+    )
     assert banner.x2 - banner.x1 < 2 * face.width
 
 
-@pytest.mark.parametrize("name", [name for name, kind in CATALOGUE.items() if not kind.redacts and name != "sticker"])
+@pytest.mark.parametrize(
+    "name", [name for name, kind in CATALOGUE.items() if not kind.redacts and name != "sticker"]
+)
 def test_options_reach_the_painter(name: str) -> None:
     frame, large = noise(400, 400), noise(400, 400)
     face = face_at(200, 220, 60)

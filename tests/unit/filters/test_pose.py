@@ -61,7 +61,9 @@ def test_roll_is_the_lean_of_the_head_in_profile_too() -> None:
 def test_noise_turns_no_face_over(angles: tuple[float, float, float], seed: int) -> None:
     """Points off by a tenth of the eye distance, four times what the detector errs by: no angle is off by far."""
     boxes, landmarks = seen(HeadPose(320, 180, 60, *angles))
-    found = pose(boxes, landmarks + np.random.default_rng(seed).normal(0, 6 / math.sqrt(2), (1, 10)))
+    found = pose(
+        boxes, landmarks + np.random.default_rng(seed).normal(0, 6 / math.sqrt(2), (1, 10))
+    )
     assert apart(found.yaw, angles[0]) < 45
     assert apart(found.roll, angles[2]) < 30
     assert abs(found.pitch) < 45
@@ -74,7 +76,9 @@ def test_faces_are_told_each_for_itself() -> None:
     assert head_poses(boxes, landmarks) == pytest.approx(alone, abs=1e-9)
 
 
-@pytest.mark.parametrize("landmarks", [np.full((1, 10), np.nan), np.full((1, 10), 50.0), np.arange(10.0)[None] * 300])
+@pytest.mark.parametrize(
+    "landmarks", [np.full((1, 10), np.nan), np.full((1, 10), 50.0), np.arange(10.0)[None] * 300]
+)
 def test_landmarks_that_make_no_sense_leave_it_to_the_box(landmarks: Floats) -> None:
     box = (100.0, 100.0, 200.0, 230.0)
     told, by_box = pose(np.array([box]), landmarks), pose_of_box(box)

@@ -32,18 +32,33 @@ def rolled(face: Face, degrees: float) -> Face:
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = face.centre
     points = zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
-    turned = [(x + cos * (a - x) - sin * (b - y), y + sin * (a - x) + cos * (b - y)) for a, b in points]
+    turned = [
+        (x + cos * (a - x) - sin * (b - y), y + sin * (a - x) + cos * (b - y)) for a, b in points
+    ]
     width = abs(cos) * face.width / 2 + abs(sin) * face.height / 2
     height = abs(sin) * face.width / 2 + abs(cos) * face.height / 2
-    return Face((x - width, y - height, x + width, y + height), tuple(n for point in turned for n in point), 0.9)
+    return Face(
+        (x - width, y - height, x + width, y + height),
+        tuple(n for point in turned for n in point),
+        0.9,
+    )
 
 
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("degrees", [0, 20, -45, 90, 165])
-def test_fill_leaves_one_colour_in_the_whole_box(shape: str, shifts: tuple[int, int], degrees: float) -> None:
+def test_fill_leaves_one_colour_in_the_whole_box(
+    shape: str, shifts: tuple[int, int], degrees: float
+) -> None:
     painter = make_painter(parse_look([f"fill:shape={shape},colour=#336699"]), {})
-    for x, y, width in ((100, 90, 61), (97.3, 81.9, 8), (3, 90, 40), (197, 88, 40), (100, 2, 40), (99, 148, 40)):
+    for x, y, width in (
+        (100, 90, 61),
+        (97.3, 81.9, 8),
+        (3, 90, 40),
+        (197, 88, 40),
+        (100, 2, 40),
+        (99, 148, 40),
+    ):
         frame, face = noise(201, 151, shifts), rolled(face_at(x, y, width), degrees)
         painter.paint(frame, [face])
         rows, columns = box_of(face, frame)
@@ -79,7 +94,9 @@ def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: i
             face = face_at(1.5 * size + 0.4, 1.5 * size + 3.7, size)
             rows, columns = box_of(face, frame)
             if plane != "y":
-                rows, columns = (slice(-(-part.start // 2), part.stop // 2) for part in (rows, columns))
+                rows, columns = (
+                    slice(-(-part.start // 2), part.stop // 2) for part in (rows, columns)
+                )
             samples = getattr(frame, plane)
             original.append(samples[rows, columns].ravel().copy())
             painter.paint(frame, [face])
@@ -129,12 +146,16 @@ def test_each_tile_is_the_mean_of_its_pixels_and_inexact() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
-def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_time(name: str) -> None:
+def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_time(
+    name: str,
+) -> None:
     """Fresh noise in every frame would average out over a second of video."""
     shown = {}
     for secret, time_s in ((b"one", 0.0), (b"one", 1.5), (b"other", 0.0)):
         frame = noise(200, 200)
-        make_painter(parse_look([name]), {}).keyed(secret).paint(frame, [face_at(100, 100, 80)], time_s)
+        make_painter(parse_look([name]), {}).keyed(secret).paint(
+            frame, [face_at(100, 100, 80)], time_s
+        )
         shown[secret, time_s] = frame
     assert same(shown[b"one", 0.0], shown[b"one", 1.5])
     assert np.ptp(shown[b"one", 0.0].y.astype(int) - shown[b"other", 0.0].y) > NOISE / 3
@@ -148,7 +169,10 @@ def test_the_soft_edge_is_outside_of_the_covered_area(shape: str) -> None:
     assert block is not None
     mask = area.mask(block)
     box = box_of(face, noise(200, 200))
-    inside = mask[box[0].start - block.y1 : box[0].stop - block.y1, box[1].start - block.x1 : box[1].stop - block.x1]
+    inside = mask[
+        box[0].start - block.y1 : box[0].stop - block.y1,
+        box[1].start - block.x1 : box[1].stop - block.x1,
+    ]
     assert inside.min() == 255
     assert 0 < np.count_nonzero((mask > 0) & (mask < 255)) < mask.size / 4
     edges = (mask[0], mask[-1], mask[:, 0], mask[:, -1])
@@ -188,19 +212,29 @@ def test_cover_hides_even_with_a_look_that_does_not() -> None:
 @pytest.mark.parametrize("broken", ["box", "landmarks", "margin"])
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
 @pytest.mark.parametrize("name", HIDING)
-def test_a_face_that_is_nowhere_hides_the_whole_frame(name: str, number: float, broken: str) -> None:
+def test_a_face_that_is_nowhere_hides_the_whole_frame(
+    name: str, number: float, broken: str
+) -> None:
     face = face_at(50, 50, 20)
-    wrong = {"box": (10.0, number, 30.0, 40.0), "landmarks": (*face.landmarks[:9], number), "margin": number}
+    wrong = {
+        "box": (10.0, number, 30.0, 40.0),
+        "landmarks": (*face.landmarks[:9], number),
+        "margin": number,
+    }
     frame, covered = noise(161, 121), noise(161, 121)
     painter = painter_of(name)
-    assert painter.paint(frame, [replace(face, **{broken: wrong[broken]})]) == painter.cover(covered)
+    assert painter.paint(frame, [replace(face, **{broken: wrong[broken]})]) == painter.cover(
+        covered
+    )
     assert same(frame, covered)
 
 
 def head_at(yaw: float, pitch: float, roll: float) -> Face:
     """A face of a head turned like this about the middle of a frame of 400 px, its box around what is seen of it."""
     head = HeadPose(200, 180, 30, yaw, pitch, roll)
-    points = [head.at(x, y, z) for x in (-0.9, 0.9) for y, z in ((-0.7, -0.2), (0.5, 0.0), (1.7, 0.0))]
+    points = [
+        head.at(x, y, z) for x in (-0.9, 0.9) for y, z in ((-0.7, -0.2), (0.5, 0.0), (1.7, 0.0))
+    ]
     xs, ys = [point[0] for point in points], [point[1] for point in points]
     places = ((-0.5, 0, 0), (0.5, 0, 0), (0, 0.6, 0.4), (-0.4, 1.02, 0), (0.4, 1.02, 0))
     landmarks = tuple(number for place in places for number in head.at(*place))
@@ -220,12 +254,18 @@ PARTS_OF_A_HEAD = {
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("angles", [(0, 0, 0), (45, 0, 0), (-80, 10, 0), (20, 25, -30), (0, -25, 90), (90, 0, 10)])
-def test_a_covered_head_is_hidden_from_hair_to_throat_however_it_turns(angles: tuple[int, ...], shape: str) -> None:
+@pytest.mark.parametrize(
+    "angles", [(0, 0, 0), (45, 0, 0), (-80, 10, 0), (20, 25, -30), (0, -25, 90), (90, 0, 10)]
+)
+def test_a_covered_head_is_hidden_from_hair_to_throat_however_it_turns(
+    angles: tuple[int, ...], shape: str
+) -> None:
     face = head_at(*angles)
     assert face.head is not None
     frame = noise(400, 400)
-    make_painter(parse_look([f"fill:cover=head,shape={shape},colour=#000000"]), {}).paint(frame, [face])
+    make_painter(parse_look([f"fill:cover=head,shape={shape},colour=#000000"]), {}).paint(
+        frame, [face]
+    )
     hidden = frame.y == 16
     for part, place in PARTS_OF_A_HEAD.items():
         x, y = face.head.at(*place)

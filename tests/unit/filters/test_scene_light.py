@@ -27,7 +27,9 @@ def scene(brightness: float, *, full_range: bool = False) -> Planes:
     matrix = rgb_to_yuv("bt709", full_range)
     yuv = cv2.transform(portrait(0, 480), matrix).astype(np.float64)
     dark = np.rint((yuv - matrix[:, 3]) * brightness + matrix[:, 3]).astype(np.uint8)
-    return Planes(*(np.ascontiguousarray(dark[:, :, n]) for n in range(3)), 0, 0, full_range=full_range)
+    return Planes(
+        *(np.ascontiguousarray(dark[:, :, n]) for n in range(3)), 0, 0, full_range=full_range
+    )
 
 
 def luma_of_white(frame: Planes) -> float:
@@ -40,7 +42,10 @@ def luma_of_white(frame: Planes) -> float:
 
 @pytest.mark.parametrize("full_range", [True, False])
 def test_a_white_sticker_is_white_by_day_and_dim_by_night(full_range: bool) -> None:
-    shown = [luma_of_white(scene(brightness, full_range=full_range)) for brightness in (1.0, 0.5, 0.3, 0.2, 0.1, 0.0)]
+    shown = [
+        luma_of_white(scene(brightness, full_range=full_range))
+        for brightness in (1.0, 0.5, 0.3, 0.2, 0.1, 0.0)
+    ]
     assert shown[:2] == [1.0, 1.0]
     assert all(darker < brighter for brighter, darker in itertools.pairwise(shown[1:]))
     assert shown[-2] < 0.55
@@ -62,7 +67,10 @@ def test_colours_fade_with_the_light() -> None:
         stamp(frame, Artwork(red), Affine.shift(200, 280), light=light)
         assert (
             np.abs(
-                [float(plane[310, 240]) - n for plane, n in zip((frame.y, frame.u, frame.v), shown, strict=True)]
+                [
+                    float(plane[310, 240]) - n
+                    for plane, n in zip((frame.y, frame.u, frame.v), shown, strict=True)
+                ]
             ).max()
             <= 1
         )
@@ -73,7 +81,9 @@ def test_what_glows_is_as_bright_by_night() -> None:
     painted = []
     for glows in (False, True):
         frame = scene(0.1)
-        Sticker(((replace(part, glows=glows), (WHITE,)),), 3.0).paint(frame, replace(PORTRAIT_FACE, light=0.5), 0.0)
+        Sticker(((replace(part, glows=glows), (WHITE,)),), 3.0).paint(
+            frame, replace(PORTRAIT_FACE, light=0.5), 0.0
+        )
         painted.append(int(frame.y[310, 240]))
     assert painted == [pytest.approx(16 + 219 / 2, abs=1), 235]
 
@@ -81,7 +91,9 @@ def test_what_glows_is_as_bright_by_night() -> None:
 def test_the_light_is_that_of_the_scene_before_anything_was_painted() -> None:
     """Else a white filter would light the one after it, and a covered face would darken its own hat."""
     covered, alone = scene(0.15), scene(0.15)
-    make_painter(parse_look(["fill:colour=#ffffff,scale=3", "party-hat"]), {}).paint(covered, [PORTRAIT_FACE])
+    make_painter(parse_look(["fill:colour=#ffffff,scale=3", "party-hat"]), {}).paint(
+        covered, [PORTRAIT_FACE]
+    )
     make_painter(parse_look(["party-hat"]), {}).paint(alone, [PORTRAIT_FACE])
     hat = (slice(110, 150), slice(220, 260))
     assert np.array_equal(covered.y[hat], alone.y[hat])
@@ -109,14 +121,17 @@ def flat(colour: tuple[int, int, int], shifts: tuple[int, int], *, full_range: b
     values = np.rint(rgb_to_yuv("bt709", full_range) @ [*colour, 1]).clip(0, 255).astype(int)
     chroma = (120 >> shifts[1], 120 >> shifts[0])
     planes: list[Pixels] = [
-        np.full(shape, value, np.uint8) for shape, value in zip(((120, 120), chroma, chroma), values, strict=True)
+        np.full(shape, value, np.uint8)
+        for shape, value in zip(((120, 120), chroma, chroma), values, strict=True)
     ]
     return Planes(planes[0], planes[1], planes[2], *shifts, full_range=full_range)
 
 
 @pytest.mark.parametrize("shifts", [FORMATS["4:2:0"], FORMATS["4:4:4"]], ids=["4:2:0", "4:4:4"])
 @pytest.mark.parametrize("full_range", [True, False])
-def test_edges_lie_between_sticker_and_background(shifts: tuple[int, int], full_range: bool) -> None:
+def test_edges_lie_between_sticker_and_background(
+    shifts: tuple[int, int], full_range: bool
+) -> None:
     """A fringe, dark or bright, is a sample outside of what the two span; and the inside is the sticker's own."""
     colours = [(255, 255, 255), (0, 0, 0), (230, 30, 40), (20, 160, 60), (30, 60, 220)]
     for sticker in colours:
@@ -127,8 +142,12 @@ def test_edges_lie_between_sticker_and_background(shifts: tuple[int, int], full_
             own = flat(sticker, shifts, full_range=full_range)
             for scale in (0.55, 0.23):
                 frame = copy(before)
-                assert stamp(frame, artwork, Affine(scale, 0.1 * scale, 3.3, -0.1 * scale, scale, 13.6))
-                for painted, old, full in zip(*((p.y, p.u, p.v) for p in (frame, before, own)), strict=True):
+                assert stamp(
+                    frame, artwork, Affine(scale, 0.1 * scale, 3.3, -0.1 * scale, scale, 13.6)
+                )
+                for painted, old, full in zip(
+                    *((p.y, p.u, p.v) for p in (frame, before, own)), strict=True
+                ):
                     low, high = sorted((int(old[0, 0]), int(full[0, 0])))
                     assert low - 2 <= painted.min() <= painted.max() <= high + 2
                     assert np.any(np.abs(painted.astype(int) - full[0, 0]) <= 2)

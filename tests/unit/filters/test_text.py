@@ -22,7 +22,9 @@ def test_every_character_that_is_let_in_is_drawn() -> None:
     let_in = [chr(code) for code in range(0x2000) if DRAWN.fullmatch(chr(code))]
     assert len(let_in) > 250
     unknown = shape_of("?")
-    assert [c for c in let_in if c not in " ?" and (shape_of(c) == unknown or not _words(c).any())] == []
+    assert [
+        c for c in let_in if c not in " ?" and (shape_of(c) == unknown or not _words(c).any())
+    ] == []
 
 
 def test_letters_of_an_older_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,7 +44,9 @@ def test_the_place_and_the_colours_are_those_asked_for() -> None:
     for place, rows in (("chin", slice(400, 480)), ("forehead", slice(190, 260))):
         frame = Planes.from_rgb(portrait(0, 480))
         before = frame.to_rgb().astype(int)
-        painter_of(f"text:place={place},background=#00ff00,colour=#0000ff,text=MMMM").paint(frame, [PORTRAIT_FACE])
+        painter_of(f"text:place={place},background=#00ff00,colour=#0000ff,text=MMMM").paint(
+            frame, [PORTRAIT_FACE]
+        )
         after = frame.to_rgb().astype(int)
         changed = np.flatnonzero(np.abs(after - before).max(axis=(1, 2)) > 20)
         assert rows.start <= changed[0] <= changed[-1] < rows.stop

@@ -20,7 +20,9 @@ def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes
     return out.getvalue()
 
 
-def ring(background: tuple[int, int, int] = WHITE, inside: tuple[int, int, int] = WHITE) -> Image.Image:
+def ring(
+    background: tuple[int, int, int] = WHITE, inside: tuple[int, int, int] = WHITE
+) -> Image.Image:
     """A red ring with something inside of it, smoothly drawn: 200 x 160, its outer radius 60."""
     large = Image.new("RGB", (800, 640), background)
     draw = ImageDraw.Draw(large)
@@ -39,7 +41,9 @@ def over(rgba: np.ndarray, behind: tuple[int, int, int]) -> np.ndarray:
     [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 60}), ("WEBP", {"quality": 80})],
     ids=str,
 )
-def test_a_plain_background_goes_and_the_inside_stays(kind: str, options: dict[str, object]) -> None:
+def test_a_plain_background_goes_and_the_inside_stays(
+    kind: str, options: dict[str, object]
+) -> None:
     rgba = read_sticker(encoded(ring(), kind, **options))
     assert rgba.shape == (160, 200, 4)
     assert rgba[:10, :, 3].max() == rgba[:, :30, 3].max() == 0
@@ -51,8 +55,12 @@ def test_a_plain_background_goes_and_the_inside_stays(kind: str, options: dict[s
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 @pytest.mark.parametrize("background", [WHITE, (0, 0, 0), (30, 200, 60)], ids=str)
-def test_no_rim_of_the_old_background_shows_on_a_new_one(kind: str, background: tuple[int, int, int]) -> None:
-    rgba = read_sticker(encoded(ring(background), kind, **({"quality": 92} if kind == "JPEG" else {})))
+def test_no_rim_of_the_old_background_shows_on_a_new_one(
+    kind: str, background: tuple[int, int, int]
+) -> None:
+    rgba = read_sticker(
+        encoded(ring(background), kind, **({"quality": 92} if kind == "JPEG" else {}))
+    )
     y, x = np.indices((160, 200)) + 0.5
     edge = np.abs(np.hypot(x - 100, y - 80) - 60) < 4
     alpha = rgba[:, :, 3:].astype(int)
@@ -100,7 +108,12 @@ def test_a_picture_whose_border_is_not_plain_stays_whole(kind: str) -> None:
     noisy = np.random.default_rng(5).integers(0, 256, (80, 90, 3), np.uint8)
     ramp = np.broadcast_to(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], (80, 90, 3))
     for pixels in (noisy, ramp):
-        assert read_sticker(encoded(Image.fromarray(np.ascontiguousarray(pixels)), kind))[:, :, 3].min() == 255
+        assert (
+            read_sticker(encoded(Image.fromarray(np.ascontiguousarray(pixels)), kind))[
+                :, :, 3
+            ].min()
+            == 255
+        )
 
 
 def test_one_plain_colour_is_a_picture() -> None:
@@ -160,10 +173,17 @@ def png_claiming(width: int, height: int) -> bytes:
     """The start of a PNG of that size with almost no data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("size", [(60000, 60000), (8000, 5001), (12000, 12000)])

@@ -33,11 +33,15 @@ def picture(decoder: str, *cells: tuple[int, int], channel: int | None = None) -
     planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
     for column, row in cells:
         x, y = column * face.stride, row * face.stride
-        planes[face.channel if channel is None else channel, y : y + face.stride, x : x + face.stride] = 255
+        planes[
+            face.channel if channel is None else channel, y : y + face.stride, x : x + face.stride
+        ] = 255
     return planes
 
 
-def tiny(folder: Path, decoder: DecoderName, network: bytes | None = None, **card: object) -> DetectorModel:
+def tiny(
+    folder: Path, decoder: DecoderName, network: bytes | None = None, **card: object
+) -> DetectorModel:
     """A detector of a tiny network, which finds only cells that are wholly lit."""
     path = folder / f"{decoder}.onnx"
     path.write_bytes(network or tiny_network(decoder))
@@ -61,13 +65,17 @@ class TestEveryDecoder:
 
     def test_finds_the_planted_face(self, decoder: DecoderName, tmp_path: Path) -> None:
         face = FACES[decoder]
-        ((found,),) = Detector(tiny(tmp_path, decoder), WHOLE, CPU).detect([tuple(picture(decoder, (3, 2)))])  # type: ignore[list-item]
+        ((found,),) = Detector(tiny(tmp_path, decoder), WHOLE, CPU).detect(
+            [tuple(picture(decoder, (3, 2)))]
+        )  # type: ignore[list-item]
         assert found.box == pytest.approx(face.box, abs=0.02)
         assert found.landmarks == pytest.approx(face.landmarks, abs=0.02)
         assert found.score == pytest.approx(1, abs=0.01)
 
     def test_landmarks_come_in_the_fields_order(self, decoder: DecoderName, tmp_path: Path) -> None:
-        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (3, 2)))
+        ((found,),) = detect(
+            Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (3, 2))
+        )
         right_eye, left_eye, nose, right_mouth, left_mouth = np.array(found[4:]).reshape(5, 2)
         assert right_eye[0] < nose[0] < left_eye[0]
         assert right_mouth[0] < left_mouth[0]
@@ -76,11 +84,17 @@ class TestEveryDecoder:
     def test_sees_its_own_colour_only(self, decoder: DecoderName, tmp_path: Path) -> None:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
         others = {0, 1, 2} - {FACES[decoder].channel}
-        assert detect(detector, *(picture(decoder, (3, 2), channel=channel) for channel in others)) == [[], []]
+        assert detect(
+            detector, *(picture(decoder, (3, 2), channel=channel) for channel in others)
+        ) == [[], []]
 
-    def test_a_batch_gives_what_single_pictures_give(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_a_batch_gives_what_single_pictures_give(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
-        pictures = [picture(decoder, cell) for cell in ((3, 2), (0, 0), (5, 4), (1, 3), (4, 1), (2, 2))]
+        pictures = [
+            picture(decoder, cell) for cell in ((3, 2), (0, 0), (5, 4), (1, 3), (4, 1), (2, 2))
+        ]
         pictures.insert(2, picture(decoder))
         together = detect(detector, *pictures)
         assert [len(faces) for faces in together] == [1, 1, 0, 1, 1, 1, 1]
@@ -94,28 +108,43 @@ class TestEveryDecoder:
         assert found[:4] == pytest.approx(FACES[decoder].box, abs=0.02)
         assert nothing == []
 
-    def test_a_face_at_the_edge_keeps_what_lies_outside(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_a_face_at_the_edge_keeps_what_lies_outside(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         stride = FACES[decoder].stride
         moved = np.array(FACES[decoder].box) - np.tile((3 * stride, 2 * stride), 2)
-        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (0, 0)))
+        ((found,),) = detect(
+            Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (0, 0))
+        )
         assert found[:4] == pytest.approx(moved, abs=0.02)
         last = (WIDTH // stride - 1, HEIGHT // stride - 1)
         ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, last))
         assert found[:4] == pytest.approx(moved + np.tile(last, 2) * stride, abs=0.02)
 
-    def test_boxes_and_points_are_in_px_of_the_frame(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_boxes_and_points_are_in_px_of_the_frame(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         twice = replace(WHOLE, scale_x=2.0, scale_y=3.0)
-        ((found,),) = detect(Detector(tiny(tmp_path, decoder), twice, CPU), picture(decoder, (3, 2)))
+        ((found,),) = detect(
+            Detector(tiny(tmp_path, decoder), twice, CPU), picture(decoder, (3, 2))
+        )
         expected = np.array((*FACES[decoder].box, *FACES[decoder].landmarks)) * np.tile((2, 3), 7)
         assert found == pytest.approx(expected, abs=0.05)
 
-    def test_landmarks_that_the_card_denies_are_left_out(self, decoder: DecoderName, tmp_path: Path) -> None:
-        ((found,),) = detect(Detector(tiny(tmp_path, decoder, landmarks=False), WHOLE, CPU), picture(decoder, (3, 2)))
+    def test_landmarks_that_the_card_denies_are_left_out(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
+        ((found,),) = detect(
+            Detector(tiny(tmp_path, decoder, landmarks=False), WHOLE, CPU), picture(decoder, (3, 2))
+        )
         assert len(found) == 4
 
     def test_outputs_of_another_kind_are_told(self, decoder: DecoderName, tmp_path: Path) -> None:
         other = next(name for name in DECODERS if name not in (decoder, "facepaint"))
-        with pytest.raises(UsageError, match=r"detector 'tiny' does not fit the decoder that its card names: .*output"):
+        with pytest.raises(
+            UsageError,
+            match=r"detector 'tiny' does not fit the decoder that its card names: .*output",
+        ):
             Detector(tiny(tmp_path, decoder, tiny_network(other)), WHOLE, CPU)
 
 
@@ -149,7 +178,9 @@ def test_a_network_that_breaks_off_is_told(tmp_path: Path) -> None:
 
 def test_scrfd_without_points_gives_none(tmp_path: Path) -> None:
     network = tiny_network("scrfd", landmarks=False)
-    ((found,),) = detect(Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2)))
+    ((found,),) = detect(
+        Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2))
+    )
     assert found == pytest.approx(FACES["scrfd"].box, abs=0.02)
 
 
@@ -161,7 +192,9 @@ def scaled(network: bytes, name: str, factor: float) -> bytes:
     """A network with the weights of a convolution multiplied."""
     model = onnx.load_from_string(network)
     (tensor,) = (tensor for tensor in model.graph.initializer if tensor.name == f"{name}.weight")
-    tensor.CopyFrom(numpy_helper.from_array(np.float32(factor) * numpy_helper.to_array(tensor), tensor.name))
+    tensor.CopyFrom(
+        numpy_helper.from_array(np.float32(factor) * numpy_helper.to_array(tensor), tensor.name)
+    )
     data: bytes = model.SerializeToString()
     return data
 
@@ -170,21 +203,31 @@ def scaled(network: bytes, name: str, factor: float) -> bytes:
 class TestWhatIsNoFace:
     """It must not pass for a picture without faces: nothing would be hidden in it."""
 
-    def test_scores_that_are_no_numbers_are_refused(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_scores_that_are_no_numbers_are_refused(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         network = scaled(tiny_network(decoder), SCORES[decoder], np.nan)
         with pytest.raises(UsageError, match="scores from nan to nan where 0 to 1 is expected"):
             Detector(tiny(tmp_path, decoder, network), WHOLE, CPU)
 
-    def test_scores_without_a_sigmoid_are_refused(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_scores_without_a_sigmoid_are_refused(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         network = scaled(tiny_network(decoder), SCORES[decoder], 5)
-        with pytest.raises(UsageError, match=r"detector 'tiny' does not fit .*: there are scores from .* to "):
-            Detector(tiny(tmp_path, decoder, network), WHOLE, CPU).detect([tuple(picture(decoder, (3, 2)))])  # type: ignore[list-item]
+        with pytest.raises(
+            UsageError, match=r"detector 'tiny' does not fit .*: there are scores from .* to "
+        ):
+            Detector(tiny(tmp_path, decoder, network), WHOLE, CPU).detect(
+                [tuple(picture(decoder, (3, 2)))]
+            )  # type: ignore[list-item]
 
 
 def test_a_face_that_is_nowhere_is_refused_rather_than_suppressing_others(tmp_path: Path) -> None:
     network = scaled(tiny_network("yunet"), "map bbox_8", np.nan)
     detector = Detector(tiny(tmp_path, "yunet", network), WHOLE, CPU)
-    with pytest.raises(UsageError, match="detector 'tiny' gives faces whose coordinates are no numbers"):
+    with pytest.raises(
+        UsageError, match="detector 'tiny' gives faces whose coordinates are no numbers"
+    ):
         detect(detector, picture("yunet", (3, 2), (6, 5)))
 
 

@@ -100,7 +100,11 @@ def test_an_unknown_detector_lists_what_there_is() -> None:
 
 def test_a_cpu_uses_int8_weights_where_there_are_some_and_tells() -> None:
     model = find_model(DEFAULT_DETECTOR)
-    detector = Detector(replace(model, weights=Path("no such file"), int8=model.weights), whole(64, 64), Runtime("cpu"))
+    detector = Detector(
+        replace(model, weights=Path("no such file"), int8=model.weights),
+        whole(64, 64),
+        Runtime("cpu"),
+    )
     assert detector.name == f"{model.card.label}-int8"
 
 

@@ -24,7 +24,8 @@ CPU = PROVIDERS["cpu"]
 GPU_BUILD = [PROVIDERS["tensorrt"], PROVIDERS["cuda"], CPU]
 
 only_the_cpu = pytest.mark.skipif(
-    PROVIDERS["cuda"] in onnxruntime.get_available_providers(), reason="this ONNX Runtime offers CUDA"
+    PROVIDERS["cuda"] in onnxruntime.get_available_providers(),
+    reason="this ONNX Runtime offers CUDA",
 )
 
 
@@ -41,9 +42,12 @@ def filled(runtime: Runtime, most: int | None = None) -> Session:
 
 class TestWhichDevice:
     @pytest.mark.parametrize(
-        ("listed", "tried"), [([CPU], ["cpu"]), (GPU_BUILD, ["cuda", "cpu"]), ([PROVIDERS["openvino"], CPU], ["cpu"])]
+        ("listed", "tried"),
+        [([CPU], ["cpu"]), (GPU_BUILD, ["cuda", "cpu"]), ([PROVIDERS["openvino"], CPU], ["cpu"])],
     )
-    def test_auto_is_cuda_where_it_is_listed_and_else_the_cpu(self, listed: list[str], tried: list[str]) -> None:
+    def test_auto_is_cuda_where_it_is_listed_and_else_the_cpu(
+        self, listed: list[str], tried: list[str]
+    ) -> None:
         assert devices_for(Runtime("auto"), listed) == tried
 
     @pytest.mark.parametrize("device", ["cuda", "tensorrt", "cpu"])
@@ -51,9 +55,14 @@ class TestWhichDevice:
         assert devices_for(Runtime(device), GPU_BUILD) == [device]
 
     def test_one_that_is_not_listed_is_an_error_that_tells_what_is(self) -> None:
-        with pytest.raises(DeviceError, match=r"'cuda' .* offers only the CPU: install the extra 'gpu' instead"):
+        with pytest.raises(
+            DeviceError, match=r"'cuda' .* offers only the CPU: install the extra 'gpu' instead"
+        ):
             devices_for(Runtime("cuda"), [CPU])
-        with pytest.raises(DeviceError, match=r"'openvino' .* offers only cpu and cuda and tensorrt.*extra 'openvino'"):
+        with pytest.raises(
+            DeviceError,
+            match=r"'openvino' .* offers only cpu and cuda and tensorrt.*extra 'openvino'",
+        ):
             devices_for(Runtime("openvino"), GPU_BUILD)
 
     def test_float16_is_for_gpus(self) -> None:
@@ -68,9 +77,13 @@ class TestWhatProvidersAreTold:
         for device, provider in PROVIDERS.items():
             names = [name for name, _ in providers_for(device, Runtime(), tmp_path, "x")]
             assert (names[0], names[-1]) == (provider, CPU)
-        assert [name for name, _ in providers_for("tensorrt", Runtime(), tmp_path, "x")] == GPU_BUILD
+        assert [
+            name for name, _ in providers_for("tensorrt", Runtime(), tmp_path, "x")
+        ] == GPU_BUILD
 
-    def test_tensorrt_keeps_engines_and_timings_in_the_folder_by_the_networks_name(self, tmp_path: Path) -> None:
+    def test_tensorrt_keeps_engines_and_timings_in_the_folder_by_the_networks_name(
+        self, tmp_path: Path
+    ) -> None:
         _, options = providers_for("tensorrt", Runtime(float16=True), tmp_path, "abc")[0]
         assert options["trt_fp16_enable"] is True
         assert options["trt_engine_cache_prefix"] == "abc"
@@ -115,21 +128,31 @@ class TestOnTheCpu:
             Session(WEIGHTS, 64, 64, Runtime("tensorrt"))
 
     @only_the_cpu
-    def test_a_device_that_is_listed_but_does_not_load_is_an_error(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_device_that_is_listed_but_does_not_load_is_an_error(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
-        with pytest.raises(DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"):
+        with pytest.raises(
+            DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"
+        ):
             Session(WEIGHTS, 64, 64, Runtime("cuda"))
         assert Session(WEIGHTS, 64, 64, Runtime("auto")).device == "cpu"
 
     @only_the_cpu
-    def test_float16_where_the_gpu_does_not_load_is_the_devices_fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_float16_where_the_gpu_does_not_load_is_the_devices_fault(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
-        with pytest.raises(DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"):
+        with pytest.raises(
+            DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"
+        ):
             Session(WEIGHTS, 64, 64, Runtime("auto", float16=True))
 
     @only_the_cpu
     @pytest.mark.parametrize("device", ["cuda", "auto"])
-    def test_what_is_no_network_is_not_the_devices_fault(self, device: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_what_is_no_network_is_not_the_devices_fault(
+        self, device: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Else its job would go back to the queue for ever."""
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
         broken = WEIGHTS.read_bytes().replace(b"Conv", b"Cxnv")
@@ -151,7 +174,9 @@ def test_float16_finds_what_float32_finds() -> None:
     assert int(found["scores"][0].argmax()) == best
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=0.01)
     np.testing.assert_allclose(found["boxes"][0, best], expected["boxes"][0, best], atol=0.5)
-    np.testing.assert_allclose(found["landmarks"][0, best], expected["landmarks"][0, best], atol=0.25)
+    np.testing.assert_allclose(
+        found["landmarks"][0, best], expected["landmarks"][0, best], atol=0.25
+    )
 
 
 @pytest.mark.gpu
@@ -169,7 +194,9 @@ class TestOnAGpu:
         best = int(expected["scores"][0].argmax())
         for row in range(3):
             np.testing.assert_allclose(found["scores"][row], expected["scores"][0], atol=0.02)
-            np.testing.assert_allclose(found["boxes"][row, best], expected["boxes"][0, best], atol=1)
+            np.testing.assert_allclose(
+                found["boxes"][row, best], expected["boxes"][0, best], atol=1
+            )
 
     def test_tensorrt_builds_an_engine_once_for_each_network(
         self, float16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

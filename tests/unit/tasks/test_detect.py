@@ -49,8 +49,12 @@ def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.Video
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value) or "as it is",
 )
-@pytest.mark.parametrize("size", [(512, 256), (200, 256)], ids=["the stream's size", "another shape"])
-def test_the_detector_sees_what_is_painted_on(pixel_format: str, more: dict[str, Any], size: tuple[int, int]) -> None:
+@pytest.mark.parametrize(
+    "size", [(512, 256), (200, 256)], ids=["the stream's size", "another shape"]
+)
+def test_the_detector_sees_what_is_painted_on(
+    pixel_format: str, more: dict[str, Any], size: tuple[int, int]
+) -> None:
     """The same picture, smaller: tone-mapped, on black, upright."""
     video = VideoStream("rawvideo", "", b"", 512, 256, pixel_format, Fraction(1, 25), **more)
     upright = Upright(video)
@@ -59,7 +63,8 @@ def test_the_detector_sees_what_is_painted_on(pixel_format: str, more: dict[str,
     small = Size(*sides, *sides, 1.0, 1.0)
     (seen,) = _pictures(video, small, [portrait(pixel_format, *size)])
     y, u, v = (
-        cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA) for plane in planes_of(shown)
+        cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA)
+        for plane in planes_of(shown)
     )
     full = [
         np.clip((plane - low) * 255 / span + base, 0, 255)
@@ -69,7 +74,9 @@ def test_the_detector_sees_what_is_painted_on(pixel_format: str, more: dict[str,
             (v.astype(float), 128, 224, 128),
         )
     ]
-    wanted = cv2.cvtColor(np.dstack([full[0], full[2], full[1]]).astype(np.uint8), cv2.COLOR_YCrCb2BGR)
+    wanted = cv2.cvtColor(
+        np.dstack([full[0], full[2], full[1]]).astype(np.uint8), cv2.COLOR_YCrCb2BGR
+    )
     for plane, channel in zip(seen.planes, np.moveaxis(wanted, -1, 0), strict=True):
         assert np.abs(plane.astype(int) - channel).mean() < 3
     assert seen.pts == 7

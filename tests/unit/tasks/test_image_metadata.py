@@ -54,7 +54,13 @@ def test_with_a_look_that_hides_only_the_colours_survive(kind: str) -> None:
     with Image.open(io.BytesIO(result)) as picture:
         assert picture.format == kind
         assert picture.info["icc_profile"] == PROFILE
-        assert set(picture.info) <= {"icc_profile", "jfif", "jfif_version", "jfif_unit", "jfif_density"} | {
+        assert set(picture.info) <= {
+            "icc_profile",
+            "jfif",
+            "jfif_version",
+            "jfif_unit",
+            "jfif_density",
+        } | {
             "loop",
             "background",
             "timestamp",
@@ -116,7 +122,14 @@ def test_of_an_exif_block_only_orientation_and_thumbnail_change(order: str, stri
 
 @pytest.mark.parametrize(
     "block",
-    [b"", b"Exif\0\0", b"Exif\0\0XX*\0\x08\0\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", exif()[:40], bytes(300)],
+    [
+        b"",
+        b"Exif\0\0",
+        b"Exif\0\0XX*\0\x08\0\0\0",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        exif()[:40],
+        bytes(300),
+    ],
     ids=["none", "empty", "no order", "nowhere", "cut off", "zeros"],
 )
 def test_an_exif_block_that_cannot_be_read_is_left_out(block: bytes) -> None:
@@ -124,7 +137,9 @@ def test_an_exif_block_that_cannot_be_read_is_left_out(block: bytes) -> None:
     assert orientation(block) == 1
 
 
-@pytest.mark.parametrize("tells", [b"hdrgm:Version", b"GDepth:Data", b"Container:Directory", b"xmp:Thumbnails"])
+@pytest.mark.parametrize(
+    "tells", [b"hdrgm:Version", b"GDepth:Data", b"Container:Directory", b"xmp:Thumbnails"]
+)
 def test_xmp_that_tells_of_other_pictures_is_left_out(tells: bytes) -> None:
     assert upright_xmp(xmp(tells)) == b""
     assert upright_xmp(xmp(b'tiff:Orientation="6"')) == xmp(b'tiff:Orientation="1"')

@@ -28,7 +28,9 @@ def test_a_message_that_names_no_segment_is_dropped(
 
 
 @pytest.mark.parametrize("job", ["../../secrets", 5, None])
-def test_a_message_that_names_no_job_is_dropped(job: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_names_no_job_is_dropped(
+    job: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tasks.worker, "context", lambda: pytest.fail("it was worked on"))
     tasks.worker.track.run(job=job)
     tasks.worker.portraits.run(job=job, index=0)
@@ -37,7 +39,11 @@ def test_a_message_that_names_no_job_is_dropped(job: object, monkeypatch: pytest
 
 @pytest.mark.parametrize(
     ("error", "comes_back"),
-    [(DeviceError("the GPU is gone"), True), (ZeroDivisionError(), True), (RecordInvalid("no record"), False)],
+    [
+        (DeviceError("the GPU is gone"), True),
+        (ZeroDivisionError(), True),
+        (RecordInvalid("no record"), False),
+    ],
 )
 def test_errors_say_whether_a_message_comes_back(
     error: Exception, comes_back: bool, monkeypatch: pytest.MonkeyPatch
@@ -52,7 +58,9 @@ def test_errors_say_whether_a_message_comes_back(
     assert raised.value.args[1] is comes_back
 
 
-@pytest.mark.parametrize("message", [{}, {"job": JOB}, {"job": JOB, "index": 0, "look": "0123456789ab", "more": 1}])
+@pytest.mark.parametrize(
+    "message", [{}, {"job": JOB}, {"job": JOB, "index": 0, "look": "0123456789ab", "more": 1}]
+)
 def test_a_message_of_another_shape_does_not_come_back(message: dict[str, object]) -> None:
     with pytest.raises(Reject) as raised:
         tasks.worker.paint(**message)

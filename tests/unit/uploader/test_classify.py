@@ -15,7 +15,9 @@ from uploader.classify import classify, is_still_picture
 def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:
     """A picture of 80x60 px, moving if there are several colours."""
     first, *more = (Image.new("RGB", (80, 60), colour) for colour in colours)
-    first.save(path, format=kind, **({"save_all": True, "append_images": more} if more else {}), **options)
+    first.save(
+        path, format=kind, **({"save_all": True, "append_images": more} if more else {}), **options
+    )
     return path
 
 
@@ -23,10 +25,14 @@ def png_of_size(path: Path, width: int, height: int) -> Path:
     """A PNG whose header says it is large, with next to no data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b""))
+    path.write_bytes(
+        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    )
     return path
 
 
@@ -45,8 +51,12 @@ def test_what_moves_is_a_video_and_what_does_not_a_picture(kind: str, tmp_path: 
     assert classify([moving, still]) == ([moving], [still], [])
 
 
-@pytest.mark.parametrize(("kind", "called"), [("BMP", "BMP"), ("TIFF", "TIFF or raw"), ("JPEG2000", "JPEG 2000")])
-def test_a_picture_in_another_format_is_refused_with_what_to_do(kind: str, called: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind", "called"), [("BMP", "BMP"), ("TIFF", "TIFF or raw"), ("JPEG2000", "JPEG 2000")]
+)
+def test_a_picture_in_another_format_is_refused_with_what_to_do(
+    kind: str, called: str, tmp_path: Path
+) -> None:
     path = picture(tmp_path / "picture.jpg", kind)
     videos, pictures, problems = classify([path])
     assert (videos, pictures) == ([], [])

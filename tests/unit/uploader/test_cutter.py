@@ -24,11 +24,17 @@ STEP = TICKS // FPS
 
 def body(packet: Packet) -> bytes:
     """Bytes that no other packet of a test has."""
-    return f"{packet.pts}/{packet.dts}/{packet.size}".encode().ljust(packet.size, b".")[: packet.size]
+    return f"{packet.pts}/{packet.dts}/{packet.size}".encode().ljust(packet.size, b".")[
+        : packet.size
+    ]
 
 
 def cut(
-    packets: list[Packet], *, segment_s: float = 2, pixels: int = 100, sounds: list[AudioPacket] | None = None
+    packets: list[Packet],
+    *,
+    segment_s: float = 2,
+    pixels: int = 100,
+    sounds: list[AudioPacket] | None = None,
 ) -> list[CutSegment]:
     """Feed packets, and sound in the order of time, as a demuxer would."""
     cutter = Cutter(Fraction(1, TICKS), pixels, segment_s)
@@ -36,7 +42,11 @@ def cut(
     waiting = list(sounds or [])
     for packet in packets:
         at = packet.dts if packet.dts is not None else packet.pts
-        while waiting and at is not None and (waiting[0].dts or 0) * Fraction(1, 1000) <= Fraction(at, TICKS):
+        while (
+            waiting
+            and at is not None
+            and (waiting[0].dts or 0) * Fraction(1, 1000) <= Fraction(at, TICKS)
+        ):
             cutter.audio(waiting[0], body_of(waiting[0]), Fraction(1, 1000))
             waiting.pop(0)
         found += cutter.video(packet, body(packet))
@@ -60,7 +70,13 @@ def windows_s(found: list[CutSegment]) -> list[tuple[float, float]]:
 
 
 def stream(
-    types: str, *, step: int = STEP, start: int = 0, size: int = 40, with_dts: bool = True, delay: int = 2
+    types: str,
+    *,
+    step: int = STEP,
+    start: int = 0,
+    size: int = 40,
+    with_dts: bool = True,
+    delay: int = 2,
 ) -> list[Packet]:
     """Packets in decoding order from pictures in presentation order: I opens a group, P and B follow.
 
@@ -78,7 +94,9 @@ def stream(
     packets = []
     for place, number in enumerate(order):
         dts = start + (place - delay) * step if with_dts else None
-        packets.append(Packet(size, start + number * step, dts, step, keyframe=types[number] == "I"))
+        packets.append(
+            Packet(size, start + number * step, dts, step, keyframe=types[number] == "I")
+        )
     return packets
 
 
@@ -96,7 +114,9 @@ def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
         assert segment.start < segment.end
         assert b"".join(map(body, segment.packets)) == stored.data
         assert hashlib.sha256(stored.data).hexdigest() == segment.sha256
-        assert any(segment.start <= (packet.pts or 0) < segment.end for packet in shown), "a window without a frame"
+        assert any(segment.start <= (packet.pts or 0) < segment.end for packet in shown), (
+            "a window without a frame"
+        )
         assert_decodable(segments, segment, shown)
 
 
@@ -154,7 +174,9 @@ def test_a_border_between_reordered_frames_is_the_smallest_time_from_the_cut_on(
         rest = [packet.pts for packet in packets[packets.index(after.packets[0]) :]]
         assert before.end == min(pts for pts in rest if pts is not None)
         assert before.packets[-before.overlap :] == after.packets[: before.overlap]
-        assert (before.packets[-1].dts or 0) >= before.end, "pushes out what is shown before the border"
+        assert (before.packets[-1].dts or 0) >= before.end, (
+            "pushes out what is shown before the border"
+        )
 
 
 def test_an_open_group_is_stored_with_the_packets_that_its_last_frames_need() -> None:
@@ -184,7 +206,9 @@ def test_a_keyframe_shown_before_what_precedes_it_cannot_begin_a_segment() -> No
 
 
 def test_a_long_still_picture_does_not_stop_the_cutting() -> None:
-    packets = [Packet(10, pts, pts, 1, keyframe=not pts) for pts in (0, 10 * TICKS, 11 * TICKS, 40 * TICKS)]
+    packets = [
+        Packet(10, pts, pts, 1, keyframe=not pts) for pts in (0, 10 * TICKS, 11 * TICKS, 40 * TICKS)
+    ]
     found = cut(packets)
     assert_whole(found, packets)
     assert windows_s(found)[0] == (0, 10)
@@ -200,7 +224,8 @@ def test_discarded_packets_are_stored_and_end_no_segment() -> None:
     packets = stream("I" + "P" * 99)
     hidden = {*range(15), *range(40, 45), *range(95, 100)}
     packets = [
-        replace(packet, pts=None, dts=None, discard=True) if n in hidden else packet for n, packet in enumerate(packets)
+        replace(packet, pts=None, dts=None, discard=True) if n in hidden else packet
+        for n, packet in enumerate(packets)
     ]
     found = cut(packets)
     assert_whole(found, packets)
@@ -239,7 +264,9 @@ def test_dts_that_stand_still_do_not_fill_the_memory() -> None:
     """Memory is bounded by what may be looked ahead at, whatever the times say."""
     cutter = Cutter(Fraction(1, TICKS), 100, 2)
     given_at = [
-        n for n in range(2000) for _ in cutter.video(Packet(1, n * STEP, -1000, STEP, keyframe=n % 10 == 0), b"x")
+        n
+        for n in range(2000)
+        for _ in cutter.video(Packet(1, n * STEP, -1000, STEP, keyframe=n % 10 == 0), b"x")
     ]
     assert given_at[0] <= 20 + LOOKAHEAD
     assert all(later - earlier <= 20 + LOOKAHEAD for earlier, later in itertools.pairwise(given_at))
@@ -258,11 +285,15 @@ def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     packets = stream("I" + "BBP" * 33)
     found = cut(packets)
     assert_whole(found, packets)
-    assert max(sum(packet.size for packet in record.own_packets) for record in records(found)) <= 400
+    assert (
+        max(sum(packet.size for packet in record.own_packets) for record in records(found)) <= 400
+    )
     assert max(record.overlap for record in records(found)) <= 4
 
 
-def test_a_packet_larger_than_a_segment_may_be_is_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_packet_larger_than_a_segment_may_be_is_a_segment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(uploader.cutter, "MAX_BYTES", 30)
     packets = stream("IPPPP")
     found = cut(packets)
@@ -310,7 +341,9 @@ def test_the_cutter_gives_what_it_has_cut_and_keeps_only_the_rest() -> None:
     cutter = Cutter(Fraction(1, TICKS), 100, 2)
     stored = 0
     for fed, packet in enumerate(packets, 1):
-        stored += sum(len(segment.record.own_packets) for segment in cutter.video(packet, body(packet)))
+        stored += sum(
+            len(segment.record.own_packets) for segment in cutter.video(packet, body(packet))
+        )
         assert fed - stored <= 31 + 5
 
 
@@ -341,7 +374,11 @@ def any_stream(draw: st.DrawFn) -> list[Packet]:
     timeless = draw(st.booleans())
 
     def hidden(packet: Packet) -> Packet:
-        return replace(packet, pts=None, dts=None, discard=True) if timeless else replace(packet, discard=True)
+        return (
+            replace(packet, pts=None, dts=None, discard=True)
+            if timeless
+            else replace(packet, discard=True)
+        )
 
     return [packet if n in kept else hidden(packet) for n, packet in enumerate(packets)]
 
@@ -350,16 +387,24 @@ def any_stream(draw: st.DrawFn) -> list[Packet]:
 def test_any_stream_is_cut_whole(packets: list[Packet], segment_s: float, pixels: int) -> None:
     found = cut(packets, segment_s=segment_s, pixels=pixels)
     assert_whole(found, packets)
-    assert records(cut(packets, segment_s=segment_s, pixels=pixels)) == records(found), "the same every time"
+    assert records(cut(packets, segment_s=segment_s, pixels=pixels)) == records(found), (
+        "the same every time"
+    )
 
 
-sound_times: Any = st.lists(st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(-500, 9000))), max_size=40)
+sound_times: Any = st.lists(
+    st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(-500, 9000))), max_size=40
+)
 
 
 @given(any_stream(), sound_times)
-def test_sound_is_stored_once_and_in_order(packets: list[Packet], times: list[tuple[int, int | None]]) -> None:
+def test_sound_is_stored_once_and_in_order(
+    packets: list[Packet], times: list[tuple[int, int | None]]
+) -> None:
     sounds = [AudioPacket(track, 12, ms, ms, 20) for track, ms in times]
     found = cut(packets, segment_s=0.5, sounds=sounds)
     for track in (0, 1):
-        stored = [sound for record in records(found) for sound in record.audio if sound.stream == track]
+        stored = [
+            sound for record in records(found) for sound in record.audio if sound.stream == track
+        ]
         assert stored == [sound for sound in sounds if sound.stream == track]

@@ -32,7 +32,10 @@ def frame_of(parameters: str, sei: bytes = b"") -> av.VideoFrame:
     [
         ("bframes=0", LightLevels()),
         ("max-cll=1200,300", LightLevels(max_content=1200, max_average=300)),
-        ("master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)", DISPLAY),
+        (
+            "master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)",
+            DISPLAY,
+        ),
     ],
     ids=["nothing", "content", "display"],
 )
@@ -42,7 +45,9 @@ def test_light_levels_are_read(parameters: str, expected: LightLevels) -> None:
 
 def hdr10_plus() -> bytes:
     """A prefix SEI message with the least that SMPTE ST 2094-40 allows: one window, no curve."""
-    header = bytes.fromhex("b5003c00010401")  # ITU-T T.35: United States, Samsung, application 4 version 1
+    header = bytes.fromhex(
+        "b5003c00010401"
+    )  # ITU-T T.35: United States, Samsung, application 4 version 1
     fields = [(1, 2), (400, 27), (0, 1), *[(5000, 17)] * 4, (0, 4), (0, 10), (0, 1), (0, 1), (0, 1)]
     bits = "".join(f"{value:0{width}b}" for value, width in fields)
     bits += "0" * (-len(bits) % 8)

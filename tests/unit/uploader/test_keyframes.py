@@ -16,7 +16,9 @@ OPEN = {"bf": "3", "x264-params": "open-gop=1:b-adapt=0"}
 
 def keyframes(path: Path, **recipe: Any) -> tuple[list[int], list[int]]:
     """Which packets of two seconds at 24 frames/s are called keyframes, and which of those begin cleanly."""
-    make_portrait_clip(path, seconds=2, size=(160, 90), fps=Fraction(24), gop=12, audio=None, **recipe)
+    make_portrait_clip(
+        path, seconds=2, size=(160, 90), fps=Fraction(24), gop=12, audio=None, **recipe
+    )
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.size]
@@ -36,7 +38,9 @@ def test_a_wave_of_intra_refresh_is_no_keyframe(suffix: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
 @pytest.mark.parametrize("options", [{"bf": "0"}, OPEN], ids=["closed", "open"])
-def test_other_keyframes_of_h264_are_clean(suffix: str, options: dict[str, str], tmp_path: Path) -> None:
+def test_other_keyframes_of_h264_are_clean(
+    suffix: str, options: dict[str, str], tmp_path: Path
+) -> None:
     called, clean = keyframes(tmp_path / f"clip.{suffix}", options=options)
     assert len(called) > 2
     assert clean == called
@@ -50,9 +54,20 @@ def test_other_codecs_are_believed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"\0", b"\0\0\0", b"\0\0\1", b"\0\0\1\6", b"\0\0\1\6\xff\xff\xff", b"\0\0\1\6\6\1\0", b"\0\0\0\x09\6\6"],
+    [
+        b"",
+        b"\0",
+        b"\0\0\0",
+        b"\0\0\1",
+        b"\0\0\1\6",
+        b"\0\0\1\6\xff\xff\xff",
+        b"\0\0\1\6\6\1\0",
+        b"\0\0\0\x09\6\6",
+    ],
 )
-@pytest.mark.parametrize("extradata", [b"", b"\1\x64\0\x1f\xff\xe1\0"], ids=["start codes", "lengths"])
+@pytest.mark.parametrize(
+    "extradata", [b"", b"\1\x64\0\x1f\xff\xe1\0"], ids=["start codes", "lengths"]
+)
 def test_what_cannot_be_understood_is_believed(data: bytes, extradata: bytes) -> None:
     assert begins_cleanly("h264", extradata, data)
 

@@ -52,7 +52,10 @@ def test_it_is_stored_under_its_sha256_and_the_look_names_that(kind: str, tmp_pa
 
 def test_the_same_picture_under_two_names_is_one_look_and_one_object(tmp_path: Path) -> None:
     shelf = Shelf()
-    looks = [store_stickers(parse_look([f"sticker:{sticker(tmp_path / name)}"]), shelf) for name in ("a.png", "b.png")]
+    looks = [
+        store_stickers(parse_look([f"sticker:{sticker(tmp_path / name)}"]), shelf)
+        for name in ("a.png", "b.png")
+    ]
     assert looks[0].id == looks[1].id
     assert shelf.puts == 1
 
@@ -67,12 +70,17 @@ def test_a_look_without_stickers_stays_as_it_is() -> None:
     [
         (b"", "is empty"),
         (b"no picture", "is no picture in PNG, WebP or JPEG"),
-        (b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;", "is no picture"),
+        (
+            b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;",
+            "is no picture",
+        ),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture"),
     ],
     ids=["empty", "text", "gif", "postscript"],
 )
-def test_what_is_no_picture_is_refused_and_not_stored(content: bytes, words: str, tmp_path: Path) -> None:
+def test_what_is_no_picture_is_refused_and_not_stored(
+    content: bytes, words: str, tmp_path: Path
+) -> None:
     path, shelf = tmp_path / "sticker.png", Shelf()
     path.write_bytes(content)
     look = parse_look([f"sticker:{path}"])

@@ -19,13 +19,21 @@ Place = Any
 def place() -> Iterator[Place]:
     """Where a packet of 40 ms comes to lie: ``place("video", ms)``, None if it is left out."""
     with av.open(io.BytesIO(), "w", format="nut") as container:
-        streams = {"video": container.add_stream("mpeg4", rate=25), "sound": container.add_stream("pcm_s16le", 48000)}
+        streams = {
+            "video": container.add_stream("mpeg4", rate=25),
+            "sound": container.add_stream("pcm_s16le", 48000),
+        }
         timeline = TimestampSplicer(streams["video"].index)
 
         def place(kind: str, pts: int | None, dts: int | None = None) -> int | None:
             packet = av.Packet(b"x")
             packet.stream = streams[kind]
-            packet.pts, packet.dts, packet.duration, packet.time_base = pts, pts if dts is None else dts, 40, MS
+            packet.pts, packet.dts, packet.duration, packet.time_base = (
+                pts,
+                pts if dts is None else dts,
+                40,
+                MS,
+            )
             shift = timeline.shift(packet)
             return None if shift is None or pts is None else pts + shift
 

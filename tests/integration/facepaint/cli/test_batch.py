@@ -15,15 +15,21 @@ from facepaint.store import Store
 from tests.support.made_job import plain_job
 
 
-@pytest.mark.parametrize("advice", [None, "--allow-gaps saves the rest"], ids=["lasting job", "job of one command"])
-def test_what_was_given_up_is_named_with_what_can_be_done(store: Store, settings: Settings, advice: str | None) -> None:
+@pytest.mark.parametrize(
+    "advice", [None, "--allow-gaps saves the rest"], ids=["lasting job", "job of one command"]
+)
+def test_what_was_given_up_is_named_with_what_can_be_done(
+    store: Store, settings: Settings, advice: str | None
+) -> None:
     made = plain_job(store).begin()
     made.upload(range(4))
     made.seal()
     made.detect(range(4))
     made.paint([0, 1, 3])
     made.give_up(2, "it cannot be decoded")
-    with pytest.raises(JobError, match=r"1 of 4 segments .* \(segment 2: it cannot be decoded\)") as raised:
+    with pytest.raises(
+        JobError, match=r"1 of 4 segments .* \(segment 2: it cannot be decoded\)"
+    ) as raised:
         wait_item(Client(settings), made.id, Silent(), advice=advice)
     assert str(raised.value).endswith(advice or f"`facepaint resume {made.id}` tries again")
 
@@ -48,7 +54,9 @@ def test_faces_that_could_not_be_looked_for_are_told_and_if_all_could_not_the_jo
     made.seal()
     made.detect(range(4 - failed))
     for index in range(4 - failed, 4):
-        store.put_record(keys.faces_failed(made.id, index), Failed(index, "the detector does not fit", 1))
+        store.put_record(
+            keys.faces_failed(made.id, index), Failed(index, "the detector does not fit", 1)
+        )
     made.paint(range(4))
     told = rf"the faces in {failed} of 4 segments .* \(segment {4 - failed}: the detector does not fit\)"
     said = Said()

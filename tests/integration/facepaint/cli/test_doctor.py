@@ -47,8 +47,12 @@ def test_a_sound_installation_with_services_and_a_worker(
     assert [check for check in found.values() if not check.ok] == []
     assert found["installation"].detail.endswith("extras: worker, embedded")
     assert "libx264" in found["video"].detail
-    assert re.fullmatch(rf"{DEFAULT_DETECTOR}@[0-9a-f]{{12}}; ONNX Runtime .* runs on cpu", found["detector"].detail)
-    assert found["storage"].detail.startswith(f"{settings.s3_endpoint}, bucket {settings.s3_bucket}: put, get")
+    assert re.fullmatch(
+        rf"{DEFAULT_DETECTOR}@[0-9a-f]{{12}}; ONNX Runtime .* runs on cpu", found["detector"].detail
+    )
+    assert found["storage"].detail.startswith(
+        f"{settings.s3_endpoint}, bucket {settings.s3_bucket}: put, get"
+    )
     assert found["clock"].detail == "this machine's agrees with the storage's"
     assert found["broker"].detail == "answers; 0 tasks wait"
     assert found["workers"].detail.startswith(f"{settings.worker_name}-worker: paint+detect, on ")
@@ -58,7 +62,9 @@ def test_a_sound_installation_with_services_and_a_worker(
 def test_a_machine_without_services_that_can_start_its_own() -> None:
     found = examined(Settings.load())
     assert set(found) == {"installation", "video", "detector", "disk", "services"}
-    assert found["services"] == Check("services", True, "none running; `facepaint run` starts its own")
+    assert found["services"] == Check(
+        "services", True, "none running; `facepaint run` starts its own"
+    )
 
 
 def test_a_detector_that_is_none() -> None:
@@ -78,7 +84,10 @@ def test_a_client_without_services(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(60)
 @pytest.mark.slow
 def test_services_that_are_away_are_named(settings: Settings) -> None:
-    endpoint, broker = f"http://127.0.0.1:{free_port()}", f"redis://:secret@127.0.0.1:{free_port()}/0"
+    endpoint, broker = (
+        f"http://127.0.0.1:{free_port()}",
+        f"redis://:secret@127.0.0.1:{free_port()}/0",
+    )
     found = examined(Settings.load(s3_endpoint=endpoint, broker_url=broker))
     assert not found["storage"].ok
     assert found["storage"].detail.startswith(f"the object storage at {endpoint} does not answer")
@@ -95,19 +104,32 @@ def test_refused_keys_are_told_from_silence(settings: Settings, store: Store) ->
 @pytest.mark.slow
 def test_a_worker_that_fell_silent_is_not_called_alive(settings: Settings, store: Store) -> None:
     workers = examined(settings)["workers"]
-    assert (workers.ok, workers.detail, workers.advice) == (False, "none alive", "start one: facepaint worker")
+    assert (workers.ok, workers.detail, workers.advice) == (
+        False,
+        "none alive",
+        "start one: facepaint worker",
+    )
     store.put_record(keys.worker("old"), _info("old", age_s=300))
     assert (
-        examined(settings)["workers"].detail == "none alive; silent: old: detect, on cuda, libx264, detect 812 frames/s"
+        examined(settings)["workers"].detail
+        == "none alive; silent: old: detect, on cuda, libx264, detect 812 frames/s"
     )
     store.put_record(keys.worker("new"), _info("new", age_s=3))
     workers = examined(settings)["workers"]
     new = "new: detect, on cuda, libx264, detect 812 frames/s"
     assert workers == Check(
-        "workers", False, f"{new}; no running worker paints", "start one: facepaint worker --queues paint"
+        "workers",
+        False,
+        f"{new}; no running worker paints",
+        "start one: facepaint worker --queues paint",
     )
-    store.put_record(keys.worker("painter"), replace(_info("painter", age_s=3), queues=("paint",), frames_per_s={}))
-    assert examined(settings)["workers"] == Check("workers", True, f"{new}; painter: paint, on cuda, libx264")
+    store.put_record(
+        keys.worker("painter"),
+        replace(_info("painter", age_s=3), queues=("paint",), frames_per_s={}),
+    )
+    assert examined(settings)["workers"] == Check(
+        "workers", True, f"{new}; painter: paint, on cuda, libx264"
+    )
     store.delete(keys.worker("new"))
     workers = examined(settings)["workers"]
     assert (workers.ok, workers.advice) == (False, "start one: facepaint worker --queues detect")
@@ -135,7 +157,9 @@ def test_a_worker_that_only_detects_is_reported_as_such(
     assert examined(settings)["workers"].detail.endswith("; no running worker paints")
 
     client = Client(settings)
-    job_id = client.upload(make_portrait_clip(tmp_path / "clip.mp4", seconds=1, size=(320, 180)), ["dog"]).job_id
+    job_id = client.upload(
+        make_portrait_clip(tmp_path / "clip.mp4", seconds=1, size=(320, 180)), ["dog"]
+    ).job_id
     eventually(lambda: client.status(job_id).detected == 1, timeout_s=60)
     # The task also reports its speed into the record, from a process of the pool.
     eventually(lambda: store.get_record(keys.worker(name), WorkerInfo).frames_per_s, timeout_s=60)
@@ -159,7 +183,10 @@ def test_the_connection_of_a_killed_stack_is_recognized(
 ) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
     assert settings.broker_url is not None
-    facts = {"broker_url": settings.broker_url.get_secret_value(), "s3_endpoint": settings.s3_endpoint}
+    facts = {
+        "broker_url": settings.broker_url.get_secret_value(),
+        "s3_endpoint": settings.s3_endpoint,
+    }
     (tmp_path / "connection.json").write_text(json.dumps(facts))
     state = {"pid": os.getpid(), "identity": "an earlier process", "children": []}
     (tmp_path / "stack.json").write_text(json.dumps(state))
@@ -175,7 +202,9 @@ def test_a_device_asked_for_and_not_offered() -> None:
     assert detector.detail.endswith("runs on cpu; device 'cuda' is asked for")
 
 
-def test_a_device_that_is_listed_and_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_is_listed_and_does_not_load_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Stands in for the GPU build of ONNX Runtime, which complains and goes on with the CPU."""
     (tmp_path / "onnxruntime.py").write_text(
         "import sys\n__version__ = '1'\n"

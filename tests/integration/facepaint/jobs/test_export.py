@@ -33,20 +33,41 @@ def made(store: Store) -> MadeJob:
         frames = []
         for number, pts in enumerate(times):
             found = number % 2 == 0
-            faces = [TrackedFace(1, 0 if found else None, 0.9 if found else 0.0, BOX, POINTS, -12.0, 3.5, 1.25)]
+            faces = [
+                TrackedFace(
+                    1, 0 if found else None, 0.9 if found else 0.0, BOX, POINTS, -12.0, 3.5, 1.25
+                )
+            ]
             if number == 7:
                 faces.append(TrackedFace(2, 1, 0.3, (0.0, 0.0, 9.5, 12.0)))
             frames.append(TrackedFrame(pts, tuple(faces)))
         store.put_record(keys.tracked(made.id, index), TrackedSegment(index, tuple(frames)))
     people = (
         Person(1, made.times[0], made.times[-1], 50, 0.9, 0, made.times[0], BOX),
-        Person(2, made.times[7], made.times[57], 2, 0.3, 0, made.times[7], (0.0, 0.0, 9.5, 12.0), low_confidence=True),
+        Person(
+            2,
+            made.times[7],
+            made.times[57],
+            2,
+            0.3,
+            0,
+            made.times[7],
+            (0.0, 0.0, 9.5, 12.0),
+            low_confidence=True,
+        ),
     )
     store.put_record(keys.tracks(made.id), People(people, 2))
     return made
 
 
-def written(made: MadeJob, kind: str, tmp_path: Path, *, low_confidence: bool = False, job: Job | None = None) -> str:
+def written(
+    made: MadeJob,
+    kind: str,
+    tmp_path: Path,
+    *,
+    low_confidence: bool = False,
+    job: Job | None = None,
+) -> str:
     out = tmp_path / f"faces.{kind}"
     people = made.store.find_record(keys.tracks(made.id), People) or People((), 1)
     export(made.store, job or made.job, people, kind, out, low_confidence=low_confidence)
@@ -58,19 +79,31 @@ def test_csv_has_a_row_for_each_face_of_each_frame(made: MadeJob, tmp_path: Path
     rows = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path))))
     assert [int(row["pts"]) for row in rows] == list(made.times)
     first, second = rows[:2]
-    assert (first["time_s"], second["time_s"], second["segment"], second["track"]) == ("0.0", "0.04", "0", "1")
+    assert (first["time_s"], second["time_s"], second["segment"], second["track"]) == (
+        "0.0",
+        "0.04",
+        "0",
+        "1",
+    )
     assert (first["found"], second["found"], first["score"]) == ("1", "0", "0.9")
     assert [float(first[name]) for name in ("x1", "y1", "x2", "y2")] == list(BOX)
     assert (first["right_eye_x"], first["left_mouth_corner_y"]) == ("110.0", "80.0")
     assert (first["yaw"], first["pitch"], first["roll"]) == ("-12.0", "3.5", "1.25")
-    everyone = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path, low_confidence=True))))
+    everyone = list(
+        csv.DictReader(io.StringIO(written(made, "csv", tmp_path, low_confidence=True)))
+    )
     (one, _) = (row for row in everyone if row["track"] == "2")
     assert (one["right_eye_x"], one["yaw"], one["found"]) == ("", "", "1")
 
 
 def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
     told = json.loads(written(made, "json", tmp_path, low_confidence=True))
-    assert (told["job"], told["width"], told["height"], told["time_base"]) == (made.id, 320, 180, "1/12800")
+    assert (told["job"], told["width"], told["height"], told["time_base"]) == (
+        made.id,
+        320,
+        180,
+        "1/12800",
+    )
     assert [person["number"] for person in told["people"]] == [1, 2]
     assert len(told["frames"]) == len(made.times)
     frame = told["frames"][7]
@@ -87,7 +120,11 @@ def test_json_without_doubtful_ones_names_nobody_else(made: MadeJob, tmp_path: P
 def test_where_no_file_can_be_is_said_in_a_line(made: MadeJob, tmp_path: Path) -> None:
     people = made.store.get_record(keys.tracks(made.id), People)
     (tmp_path / "file").touch()
-    for out in (tmp_path / "file" / "faces.csv", tmp_path / "none" / "faces.csv", tmp_path / ("x" * 300)):
+    for out in (
+        tmp_path / "file" / "faces.csv",
+        tmp_path / "none" / "faces.csv",
+        tmp_path / ("x" * 300),
+    ):
         with pytest.raises(InputError, match="cannot be written"):
             export(made.store, made.job, people, "csv", out, low_confidence=False)
 
@@ -116,7 +153,9 @@ def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_pa
     made = plain_job(store)
     job = replace(made.job, kind="pictures", video=None, pictures=("one.png",))
     faces = (Candidate(0.8, BOX, POINTS), Candidate(0.4, (0.0, 0.0, 9.5, 12.0), ()))
-    store.put_record(keys.faces(made.id, 0), Faces(0, (FrameFaces(0, faces=faces),), "facepaint-1", "cpu"))
+    store.put_record(
+        keys.faces(made.id, 0), Faces(0, (FrameFaces(0, faces=faces),), "facepaint-1", "cpu")
+    )
     text = written(made, kind, tmp_path, job=job)
     if kind == "csv":
         (row,) = csv.DictReader(io.StringIO(text))

@@ -99,10 +99,14 @@ def test_resume_tries_again_what_was_given_up(store: Store, queue: Queue) -> Non
     made.paint([0, 2])  # 2 was painted without knowing its faces
     made.give_up(1)
     made.give_up(3)
-    store.put_record(keys.claim(made.id, "paint", 3, made.look.id), Claim("dead", 3, datetime.now(UTC)))
+    store.put_record(
+        keys.claim(made.id, "paint", 3, made.look.id), Claim("dead", 3, datetime.now(UTC))
+    )
     assert job_status(store, made.id).state == "incomplete"
     resume_job(store, queue, made.id)
-    assert take_messages(queue) == {("detect", 2)}, "1 and 3 are woken once their neighbour has faces"
+    assert take_messages(queue) == {("detect", 2)}, (
+        "1 and 3 are woken once their neighbour has faces"
+    )
     left = names(store, made)
     assert not [name for name in left if "failed" in name or "claims" in name]
     assert {name for name in left if name.endswith(".json") and "painted" in name} == {
@@ -111,7 +115,9 @@ def test_resume_tries_again_what_was_given_up(store: Store, queue: Queue) -> Non
     assert len([name for name in left if name.endswith(".mp4")]) == 1
 
 
-def test_resume_paints_blank_segments_again_and_those_whose_bytes_are_gone(store: Store, queue: Queue) -> None:
+def test_resume_paints_blank_segments_again_and_those_whose_bytes_are_gone(
+    store: Store, queue: Queue
+) -> None:
     made = sealed_job(store, filters=("blur",))
     made.detect(range(4))
     made.paint(range(4))
@@ -150,7 +156,9 @@ def test_a_job_without_a_first_segment_cannot_be_sealed(store: Store, queue: Que
     assert not store.exists(keys.sealed(made.id))
 
 
-def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(store: Store, queue: Queue) -> None:
+def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(
+    store: Store, queue: Queue
+) -> None:
     made = sealed_job(store)
     made.detect([0, 1, 2])
     queue.detect("20260101T000000-aaaaaaaa", 99)
@@ -158,7 +166,9 @@ def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(store:
     assert take_messages(queue) == {("detect", 99), ("paint", 1)}
     queue.detect("20260101T000000-aaaaaaaa", 99)
     requeue_stalled(store, queue, made.id, made.look.id, 2)
-    assert take_messages(queue) == {("detect", 99), ("detect", 3)}, "its neighbour's faces come first"
+    assert take_messages(queue) == {("detect", 99), ("detect", 3)}, (
+        "its neighbour's faces come first"
+    )
 
 
 def test_revive_queues_everything_when_the_broker_has_lost_all(store: Store, queue: Queue) -> None:

@@ -40,10 +40,14 @@ def drawn(number: int, alpha: int = 255) -> Image.Image:
     return picture
 
 
-def animation(path: Path, kind: str, alpha: int = 255, lasts_ms: tuple[int, ...] = LASTS_MS) -> Path:
+def animation(
+    path: Path, kind: str, alpha: int = 255, lasts_ms: tuple[int, ...] = LASTS_MS
+) -> Path:
     first, *more = (drawn(number, alpha) for number in range(len(lasts_ms)))
     options = KINDS[kind]
-    first.save(path, kind, save_all=True, append_images=more, duration=list(lasts_ms), loop=3, **options)
+    first.save(
+        path, kind, save_all=True, append_images=more, duration=list(lasts_ms), loop=3, **options
+    )
     return path
 
 
@@ -61,7 +65,9 @@ def test_an_animated_webp_is_read_picture_by_picture(alpha: int, tmp_path: Path)
         assert container.streams.video[0].time_base == Fraction(1, 1000)
         frames = list(container.decode(video=0))
         assert [frame.duration for frame in frames] == list(LASTS_MS)
-        assert [frame.pts for frame in frames] == [sum(LASTS_MS[:number]) for number in range(len(LASTS_MS))]
+        assert [frame.pts for frame in frames] == [
+            sum(LASTS_MS[:number]) for number in range(len(LASTS_MS))
+        ]
         for number, frame in enumerate(frames):
             expected.seek(number)
             assert (frame.to_ndarray(format="rgba") == np.asarray(expected.convert("RGBA"))).all()
@@ -77,7 +83,9 @@ def test_an_animated_webp_damaged_in_the_middle_ends_there(tmp_path: Path) -> No
     noise = np.random.default_rng(3)
     frames = [Image.fromarray(noise.integers(0, 256, (300, 300, 3), np.uint8)) for _ in range(30)]
     file = io.BytesIO()
-    frames[0].save(file, "WEBP", save_all=True, append_images=frames[1:], duration=40, lossless=True, quality=0)
+    frames[0].save(
+        file, "WEBP", save_all=True, append_images=frames[1:], duration=40, lossless=True, quality=0
+    )
     data = bytearray(file.getvalue())
     at = data.rindex(b"ANMF") + 60
     data[at : at + 4000] = bytes(4000)
@@ -110,7 +118,9 @@ def test_an_animation_becomes_a_video_of_the_same_pictures(
         stream = container.streams.video[0]
         frames = list(container.decode(stream))
         tick_ms = 1000 * stream.time_base
-        assert [frame.pts * tick_ms for frame in frames] == [sum(LASTS_MS[:number]) for number in range(len(LASTS_MS))]
+        assert [frame.pts * tick_ms for frame in frames] == [
+            sum(LASTS_MS[:number]) for number in range(len(LASTS_MS))
+        ]
         assert stream.duration is not None
         assert stream.duration * tick_ms == sum(LASTS_MS)
         for number, frame in enumerate(frames):

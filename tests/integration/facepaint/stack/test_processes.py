@@ -26,7 +26,14 @@ STUBBORN = "trap '' HUP TERM; (sleep 600) & echo started; wait"
 
 
 def recipe(folder: Path, script: str, **options: object) -> Recipe:
-    return Recipe("helper", ("/bin/sh", "-c", script), folder / "helper.log", folder, dict(os.environ), **options)  # type: ignore[arg-type]
+    return Recipe(
+        "helper",
+        ("/bin/sh", "-c", script),
+        folder / "helper.log",
+        folder,
+        dict(os.environ),
+        **options,
+    )  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -48,7 +55,10 @@ print(child.pid, flush=True)
 time.sleep(600)
 """
     parent = subprocess.Popen(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert parent.stdout is not None
     leader = int(parent.stdout.readline())
@@ -59,7 +69,9 @@ time.sleep(600)
 
 
 @needs_proc
-def test_who_does_not_stop_is_killed_with_all_it_started(children: Children, tmp_path: Path) -> None:
+def test_who_does_not_stop_is_killed_with_all_it_started(
+    children: Children, tmp_path: Path
+) -> None:
     child = children.start(recipe(tmp_path, STUBBORN, stop_s=0.2, escalate=signal.SIGKILL))
     eventually(lambda: len(living_in_group(child.pid)) == 2)
     children.stop([child])
@@ -82,7 +94,10 @@ def test_a_child_that_dies_before_it_is_ready_is_reported_with_its_last_words(
     child = children.start(recipe(tmp_path, "echo no port; echo; exit 7", answers=lambda: False))
     with pytest.raises(ServiceError) as caught:
         wait_until_ready(child, 10)
-    assert str(caught.value) == f"the helper ended with status 7: no port (log: {tmp_path / 'helper.log'})"
+    assert (
+        str(caught.value)
+        == f"the helper ended with status 7: no port (log: {tmp_path / 'helper.log'})"
+    )
 
 
 def test_a_child_that_never_answers_is_reported(children: Children, tmp_path: Path) -> None:
@@ -91,7 +106,9 @@ def test_a_child_that_never_answers_is_reported(children: Children, tmp_path: Pa
         wait_until_ready(child, 0.2)
 
 
-def test_the_pause_before_a_new_start_grows_with_every_death(children: Children, tmp_path: Path) -> None:
+def test_the_pause_before_a_new_start_grows_with_every_death(
+    children: Children, tmp_path: Path
+) -> None:
     children.start(recipe(tmp_path, "exit 1"))
     said: list[str] = []
 
@@ -100,7 +117,11 @@ def test_the_pause_before_a_new_start_grows_with_every_death(children: Children,
         return len(said) == 3
 
     eventually(thrice, 60)
-    assert [line.partition("starting it again in ")[2].partition(" (")[0] for line in said] == ["0.5 s", "1 s", "2 s"]
+    assert [line.partition("starting it again in ")[2].partition(" (")[0] for line in said] == [
+        "0.5 s",
+        "1 s",
+        "2 s",
+    ]
 
 
 def test_a_long_log_is_put_aside_at_the_next_start(children: Children, tmp_path: Path) -> None:

@@ -107,7 +107,9 @@ def test_no_secret_stands_on_a_command_line(home: Path) -> None:
     with make_stack(home, workers=1) as stack:
         keys = json.loads((home / "keys.json").read_text())
         assert len(set(keys.values())) == 3
-        lines = {child.pid: Path(f"/proc/{child.pid}/cmdline").read_text() for child in stack.children}
+        lines = {
+            child.pid: Path(f"/proc/{child.pid}/cmdline").read_text() for child in stack.children
+        }
         assert len(lines) == 3
         for line in lines.values():
             assert not [name for name, secret in keys.items() if secret in line]
@@ -116,10 +118,18 @@ def test_no_secret_stands_on_a_command_line(home: Path) -> None:
 @needs_proc
 def test_it_listens_on_the_loopback_only(home: Path) -> None:
     with make_stack(home):
-        mine = {str(track.readlink()) for leader in groups(home) for track in Path(f"/proc/{leader}/fd").iterdir()}
+        mine = {
+            str(track.readlink())
+            for leader in groups(home)
+            for track in Path(f"/proc/{leader}/fd").iterdir()
+        }
         tables = [Path("/proc/net", name).read_text().splitlines() for name in ("tcp", "tcp6")]
         rows = [line.split() for table in tables for line in table]
-        listening = [row[1] for row in rows if len(row) > 9 and row[3] == "0A" and f"socket:[{row[9]}]" in mine]
+        listening = [
+            row[1]
+            for row in rows
+            if len(row) > 9 and row[3] == "0A" and f"socket:[{row[9]}]" in mine
+        ]
         assert len(listening) == 2
         assert all(address.startswith("0100007F:") for address in listening)
 
@@ -161,9 +171,13 @@ def test_queued_messages_objects_and_secrets_outlive_a_restart(home: Path) -> No
 
 @needs_proc
 @pytest.mark.parametrize(
-    "guarded", [True, pytest.param(False, marks=pytest.mark.slow)], ids=["with its guard", "after its guard"]
+    "guarded",
+    [True, pytest.param(False, marks=pytest.mark.slow)],
+    ids=["with its guard", "after its guard"],
 )
-def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(home: Path, up: Up, guarded: bool) -> None:
+def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(
+    home: Path, up: Up, guarded: bool
+) -> None:
     process = up(workers=2)
     leaders = groups(home)
     eventually(lambda: len(living_in_group(leaders[-1])) >= 3, 30)
@@ -174,7 +188,9 @@ def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(home: 
             os.kill(pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    watched = leaders if guarded else leaders[:2]  # without its guard a worker's pool is left to itself
+    watched = (
+        leaders if guarded else leaders[:2]
+    )  # without its guard a worker's pool is left to itself
     eventually(lambda: not [pid for leader in watched for pid in living_in_group(leader)], 10)
     assert (home / "connection.json").exists(), "what was killed could not clear up"
     assert running_connection(home) is None
@@ -213,7 +229,13 @@ def test_leftovers_are_ended_and_strangers_are_not(home: Path) -> None:
 @needs_proc
 @pytest.mark.parametrize(
     "number",
-    [signal.SIGINT, *(pytest.param(number, marks=pytest.mark.slow) for number in (signal.SIGTERM, signal.SIGHUP))],
+    [
+        signal.SIGINT,
+        *(
+            pytest.param(number, marks=pytest.mark.slow)
+            for number in (signal.SIGTERM, signal.SIGHUP)
+        ),
+    ],
 )
 def test_a_signal_stops_everything_in_order(home: Path, up: Up, number: signal.Signals) -> None:
     process = up()
@@ -282,9 +304,9 @@ def test_what_dies_is_started_again_and_said(home: Path) -> None:
             assert "\n" not in line
         assert store.get("k") == b"x"
         assert queue.length() == 1
-        assert [child["pid"] for child in json.loads((home / "stack.json").read_text())["children"]] == [
-            child.pid for child in stack.children
-        ]
+        assert [
+            child["pid"] for child in json.loads((home / "stack.json").read_text())["children"]
+        ] == [child.pid for child in stack.children]
 
 
 @pytest.mark.slow

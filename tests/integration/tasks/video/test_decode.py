@@ -50,7 +50,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> CutClip:
     """Six segments of a video with one keyframe and reordered frames."""
     path = tmp_path_factory.mktemp("run") / "run.mp4"
     options = {"bf": "3", "sc_threshold": "0"}
-    make_portrait_clip(path, seconds=8, size=(160, 90), fps=20, gop=9999, audio=None, options=options)
+    make_portrait_clip(
+        path, seconds=8, size=(160, 90), fps=20, gop=9999, audio=None, options=options
+    )
     return cut_clip(path, 0.5)
 
 
@@ -75,7 +77,9 @@ def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip) -> None:
     for index in range(len(run.records)):
         tasks.video.decode._kept.clear()
         alone[index] = decoded(run, index)
-    assert [len(frames) for frames in alone.values()] == [len(window_times(run.records[: n + 1])) for n in alone]
+    assert [len(frames) for frames in alone.values()] == [
+        len(window_times(run.records[: n + 1])) for n in alone
+    ]
     order = [*alone, *alone]
     random.Random(5).shuffle(order)
     for index in order:
@@ -84,7 +88,12 @@ def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip) -> None:
 
 def test_a_decoder_of_another_run_is_left_alone(run: CutClip, fed: list[Any]) -> None:
     """Two jobs whose segments have the same numbers."""
-    other = replace(run, probed=replace(run.probed, video=replace(run.probed.video, sample_aspect_ratio=Fraction(2))))
+    other = replace(
+        run,
+        probed=replace(
+            run.probed, video=replace(run.probed.video, sample_aspect_ratio=Fraction(2))
+        ),
+    )
     decoded(run, 0)
     fed.clear()
     decoded(other, 1)
@@ -99,13 +108,18 @@ def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(run: C
     decoded(run, 0)
     shifted = decoded(other, 1)
     tasks.video.decode._kept.clear()
-    assert shifted == decoded(other, 1) == [((time or 0) + shift, picture) for time, picture in decoded(run, 1)]
+    assert (
+        shifted
+        == decoded(other, 1)
+        == [((time or 0) + shift, picture) for time, picture in decoded(run, 1)]
+    )
 
 
 def later(record: Segment, shift: int) -> Segment:
     """Everything in it shown and decoded later."""
     packets = tuple(
-        replace(packet, pts=(packet.pts or 0) + shift, dts=(packet.dts or 0) + shift) for packet in record.packets
+        replace(packet, pts=(packet.pts or 0) + shift, dts=(packet.dts or 0) + shift)
+        for packet in record.packets
     )
     return replace(record, start=record.start + shift, end=record.end + shift, packets=packets)
 
@@ -121,12 +135,16 @@ def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
     monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
     monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
     for _ in range(2):
-        with pytest.raises(PartialProgress, match=r"lies far behind its keyframe; decoded up to [0-9]"):
+        with pytest.raises(
+            PartialProgress, match=r"lies far behind its keyframe; decoded up to [0-9]"
+        ):
             decoded(run, last)
     between = decoded(run, last - 2), decoded(run, last - 1)
     assert decoded(run, last) == expected
     tasks.video.decode._kept.clear()
-    assert between == (decoded(run, last - 2), decoded(run, last - 1)), "on the way to one window others are left out"
+    assert between == (decoded(run, last - 2), decoded(run, last - 1)), (
+        "on the way to one window others are left out"
+    )
 
 
 def test_no_packet_is_decoded_twice_on_the_way_to_a_window(
@@ -150,9 +168,13 @@ def damaged(cut: CutClip, index: int, numbers: list[int]) -> CutClip:
         first, position = 0 if at == index else len(record.own_packets), 0
         for number, packet in enumerate(record.packets):
             if number - first in numbers:
-                data[position : position + packet.size] = random.Random(number - first).randbytes(packet.size)
+                data[position : position + packet.size] = random.Random(number - first).randbytes(
+                    packet.size
+                )
             position += packet.stored_bytes
-        segments[at] = replace(segments[at], data=bytes(data), record=replace(record, sha256=f"wiped {at}"))
+        segments[at] = replace(
+            segments[at], data=bytes(data), record=replace(record, sha256=f"wiped {at}")
+        )
     return replace(cut, segments=segments)
 
 
@@ -160,13 +182,17 @@ def damaged(cut: CutClip, index: int, numbers: list[int]) -> CutClip:
 def groups(tmp_path_factory: pytest.TempPathFactory) -> CutClip:
     """Segments of a second, each with its keyframe, frames in order."""
     path = tmp_path_factory.mktemp("groups") / "groups.mp4"
-    make_portrait_clip(path, seconds=4, size=(160, 90), fps=20, gop=20, audio=None, options={"bf": "0"})
+    make_portrait_clip(
+        path, seconds=4, size=(160, 90), fps=20, gop=20, audio=None, options={"bf": "0"}
+    )
     return cut_clip(path, 1)
 
 
 def notes(cut: CutClip, index: int, report: DecodeReport) -> list[str]:
     first = cut.records[index].decode_from
-    return report.notes(cut.probed.video, cut.records[0].start, window_times(cut.records[first : index + 1]))
+    return report.notes(
+        cut.probed.video, cut.records[0].start, window_times(cut.records[first : index + 1])
+    )
 
 
 def test_frames_that_are_lost_are_counted_and_named(groups: CutClip) -> None:
@@ -186,11 +212,15 @@ def test_nothing_is_said_where_nothing_is_lost(groups: CutClip) -> None:
     assert notes(groups, 1, report) == []
 
 
-def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(groups: CutClip) -> None:
+def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(
+    groups: CutClip,
+) -> None:
     report = DecodeReport()
     broken = damaged(groups, 1, list(range(20)))
     assert decoded(broken, 1, report) == []
-    assert notes(broken, 1, report)[0].startswith("20 frames could not be decoded, at 1.000-1.950 s")
+    assert notes(broken, 1, report)[0].startswith(
+        "20 frames could not be decoded, at 1.000-1.950 s"
+    )
     assert len(decoded(broken, 2)) == 20
 
 
@@ -214,7 +244,9 @@ def test_a_damaged_run_is_the_same_whoever_decodes_it(run: CutClip, numbers: lis
 
 
 def test_frames_before_the_first_keyframe_are_counted(tmp_path: Path) -> None:
-    path = make_portrait_clip(tmp_path / "whole.ts", seconds=3, size=(160, 90), fps=20, gop=20, audio=None)
+    path = make_portrait_clip(
+        tmp_path / "whole.ts", seconds=3, size=(160, 90), fps=20, gop=20, audio=None
+    )
     path.write_bytes(path.read_bytes()[188 * 40 :])
     reader = Reader(path, probe(path), 0.5)
     segments = list(reader.segments())
@@ -222,4 +254,6 @@ def test_frames_before_the_first_keyframe_are_counted(tmp_path: Path) -> None:
     assert reader.headless > 0
     assert shown == len(decode_ordinarily(path)) > 20
     with av.open(str(path)) as container:
-        assert reader.headless + shown == sum(1 for packet in container.demux(video=0) if packet.size)
+        assert reader.headless + shown == sum(
+            1 for packet in container.demux(video=0) if packet.size
+        )

@@ -49,21 +49,35 @@ def painted(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> P
 
 def stream_of(path: Path) -> dict[str, Any]:
     """What Debian's ffprobe tells of the video, having decoded all of it."""
-    asked = ("-v", "warning", "-count_frames", "-show_streams", "-select_streams", "v", "-of", "json", str(path))
+    asked = (
+        "-v",
+        "warning",
+        "-count_frames",
+        "-show_streams",
+        "-select_streams",
+        "v",
+        "-of",
+        "json",
+        str(path),
+    )
     stream: dict[str, Any] = json.loads(run_silently("ffprobe", *asked))["streams"][0]
     return stream
 
 
 def times_of(path: Path) -> list[Fraction]:
     with av.open(str(path), "r") as container:
-        return [Fraction(frame.pts or 0) * (frame.time_base or 0) for frame in container.decode(video=0)]
+        return [
+            Fraction(frame.pts or 0) * (frame.time_base or 0) for frame in container.decode(video=0)
+        ]
 
 
 @pytest.mark.parametrize(
     ("encoder", "codec", "tag"),
     [("libx264", "h264", "avc1"), ("libx265", "hevc", "hvc1"), ("libsvtav1", "av1", "av01")],
 )
-def test_segments_of_an_encoder_join(painted: Paint, media: Media, encoder: str, codec: str, tag: str) -> None:
+def test_segments_of_an_encoder_join(
+    painted: Paint, media: Media, encoder: str, codec: str, tag: str
+) -> None:
     """Of a variable frame rate, which no encoder may even out."""
     clip = media("uneven.mp4")
     saved = painted(clip, encoder=encoder)
@@ -79,7 +93,14 @@ def test_hdr_is_kept(painted: Paint, media: Media, encoder: str | None, suffix: 
     clip = media("pq.mp4")
     saved = stream_of(painted(clip, suffix, encoder=encoder, keep_format=True))
     source = stream_of(clip)
-    for fact in ("pix_fmt", "color_primaries", "color_transfer", "color_space", "color_range", "nb_read_frames"):
+    for fact in (
+        "pix_fmt",
+        "color_primaries",
+        "color_transfer",
+        "color_space",
+        "color_range",
+        "nb_read_frames",
+    ):
         assert saved[fact] == source[fact], fact
     sides = {side["side_data_type"]: side for side in saved["side_data_list"]}
     display, content = sides["Mastering display metadata"], sides["Content light level metadata"]
@@ -88,7 +109,9 @@ def test_hdr_is_kept(painted: Paint, media: Media, encoder: str | None, suffix: 
     assert (content["max_content"], content["max_average"]) == (900, 250)
 
 
-@pytest.mark.parametrize(("name", "codec"), [("422.mp4", "h264"), ("444.mp4", "h264"), ("prores.mov", "hevc")])
+@pytest.mark.parametrize(
+    ("name", "codec"), [("422.mp4", "h264"), ("444.mp4", "h264"), ("prores.mov", "hevc")]
+)
 def test_chroma_is_kept(painted: Paint, media: Media, name: str, codec: str) -> None:
     clip = media(name)
     saved, source = stream_of(painted(clip, keep_format=True)), stream_of(clip)
@@ -104,11 +127,21 @@ def test_a_costly_encoder_has_shorter_segments_of_large_pictures(media: Media) -
         [cut.record for cut in Reader(clip, probed, 2.0, work).segments()]
         for work in (1.0, MAX_WORK_PX / (probed.video.width * probed.video.height * 10))
     )
-    assert max(len(record.own_packets) for record in costly) == 10 < max(len(record.own_packets) for record in plain)
-    assert sum(len(record.own_packets) for record in costly) == sum(len(record.own_packets) for record in plain)
+    assert (
+        max(len(record.own_packets) for record in costly)
+        == 10
+        < max(len(record.own_packets) for record in plain)
+    )
+    assert sum(len(record.own_packets) for record in costly) == sum(
+        len(record.own_packets) for record in plain
+    )
 
 
-def test_an_encoder_that_cannot_keep_the_format_is_refused_at_once(painted: Paint, media: Media) -> None:
+def test_an_encoder_that_cannot_keep_the_format_is_refused_at_once(
+    painted: Paint, media: Media
+) -> None:
     clip = media("prores.mov")
-    with pytest.raises(UsageError, match="libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265"):
+    with pytest.raises(
+        UsageError, match="libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265"
+    ):
         painted(clip, encoder="libsvtav1", keep_format=True)

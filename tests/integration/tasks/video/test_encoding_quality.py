@@ -12,7 +12,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("encoder", ["libx264", "libx265"])
-def test_unpainted_pixels_are_no_worse_than_in_a_plain_transcode(encoder: str, tmp_path: Path) -> None:
+def test_unpainted_pixels_are_no_worse_than_in_a_plain_transcode(
+    encoder: str, tmp_path: Path
+) -> None:
     """By no more than 0.1 dB of PSNR and 0.001 of SSIM in any plane; where segments begin, by no more than 0.3 dB."""
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=5, size=(320, 180), audio=None)
     painted, plain = compared(clip, OutputProfile(encoder))

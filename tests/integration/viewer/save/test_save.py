@@ -70,7 +70,11 @@ def sound_bytes(made: Sound) -> list[bytes]:
 def audio_packets(path: Path, track: int = 0) -> list[tuple[Fraction, bytes]]:
     with av.open(str(path)) as container:
         stream = container.streams.audio[track]
-        return [(p.pts * p.time_base, bytes(p)) for p in container.demux(stream) if p.size and p.pts is not None]
+        return [
+            (p.pts * p.time_base, bytes(p))
+            for p in container.demux(stream)
+            if p.size and p.pts is not None
+        ]
 
 
 def sound_starts(path: Path) -> list[tuple[int, Fraction]]:
@@ -98,8 +102,12 @@ def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
     assert video_times(report.path) == wanted_times(made)
     saved = audio_packets(report.path)
     assert [data for _, data in saved] == sound_bytes(tone)
-    assert [time for time, _ in saved] == [packet.pts * tone.stream.time_base for packet, _ in tone.packets]
-    assert top_boxes(report.path)[:2] == [b"ftyp", b"moov"], "playing may begin before the file is all there"
+    assert [time for time, _ in saved] == [
+        packet.pts * tone.stream.time_base for packet, _ in tone.packets
+    ]
+    assert top_boxes(report.path)[:2] == [b"ftyp", b"moov"], (
+        "playing may begin before the file is all there"
+    )
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4"]
 
 
@@ -108,7 +116,9 @@ def clip_job(store: Store, clip: Path) -> MadeJob:
     with av.open(str(clip)) as container:
         tick = container.streams.video[0].time_base
         assert tick is not None
-        times = sorted(int(frame.pts) for frame in container.decode(video=0) if frame.pts is not None)
+        times = sorted(
+            int(frame.pts) for frame in container.decode(video=0) if frame.pts is not None
+        )
     sounds = []
     with av.open(str(clip)) as container:
         for number, stream in enumerate(container.streams.audio):
@@ -143,7 +153,13 @@ def _sound_of(container: InputContainer, number: int) -> Sound:
     language = stream.metadata.get("language", "")
     codec_params = buffer.getvalue()
     track = AudioStream(
-        context.name, stream.time_base, context.sample_rate, context.channels, codec_params, language, skip_samples=skip
+        context.name,
+        stream.time_base,
+        context.sample_rate,
+        context.channels,
+        codec_params,
+        language,
+        skip_samples=skip,
     )
     return Sound(track, tuple(packets))
 
@@ -161,7 +177,9 @@ def _sound_of(container: InputContainer, number: int) -> Sound:
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_times_and_sound_of_real_clips(name: str, suffix: str, store: Store, clips: Path, tmp_path: Path) -> None:
+def test_times_and_sound_of_real_clips(
+    name: str, suffix: str, store: Store, clips: Path, tmp_path: Path
+) -> None:
     """Start offsets, encoder delay at negative times, variable frame rate, MP3, no sound at all."""
     made = clip_job(store, clips / name).complete()
     report = save_job(made, tmp_path / f"out{suffix}")
@@ -174,7 +192,9 @@ def test_times_and_sound_of_real_clips(name: str, suffix: str, store: Store, cli
         assert all(abs(f - w) <= Fraction(1, 1000) for f, w in zip(found, wanted, strict=True))
         assert "times are rounded to the 1 ms that Matroska counts in" in report.notes
     before, after = read_audio(clips / name), read_audio(report.path)
-    assert [[digest for _, digest in track] for track in after] == [[digest for _, digest in track] for track in before]
+    assert [[digest for _, digest in track] for track in after] == [
+        [digest for _, digest in track] for track in before
+    ]
     tolerance = Fraction(1, 40_000) if suffix == ".mp4" else Fraction(2, 1000)
     for there, here in zip(before, after, strict=True):
         assert all(abs(t - h) <= tolerance for (t, _), (h, _) in zip(there, here, strict=True))
@@ -204,19 +224,28 @@ def test_a_time_base_with_a_numerator(store: Store, tmp_path: Path) -> None:
 
 def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path) -> None:
     tone = sound("aac", start_s=Fraction(-2))
-    made = MadeJob(store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)).complete()
+    made = MadeJob(
+        store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)
+    ).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.problems
-    assert "everything starts 0.500 s later: the source starts below 0, which no file can" in report.notes
+    assert (
+        "everything starts 0.500 s later: the source starts below 0, which no file can"
+        in report.notes
+    )
     half = Fraction(1, 2)
     assert video_times(report.path) == [time + half for time in wanted_times(made)]
     assert [time for time, _ in audio_packets(report.path)] == [
-        packet.pts * tone.stream.time_base + half for packet, _ in tone.packets if packet.pts is not None
+        packet.pts * tone.stream.time_base + half
+        for packet, _ in tone.packets
+        if packet.pts is not None
     ]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_every_track_comes_along_with_its_language(suffix: str, store: Store, tmp_path: Path) -> None:
+def test_every_track_comes_along_with_its_language(
+    suffix: str, store: Store, tmp_path: Path
+) -> None:
     """Sound that is longer than the picture, and sound that starts late and ends early."""
     longer = sound("aac", seconds=7.0)
     shorter = sound("libmp3lame", seconds=2.0, start_s=Fraction(3, 2))
@@ -225,15 +254,27 @@ def test_every_track_comes_along_with_its_language(suffix: str, store: Store, tm
     report = save_job(made, tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.problems
     with av.open(str(report.path)) as container:
-        assert [stream.metadata.get("language") for stream in container.streams.audio] == ["eng", "deu"]
+        assert [stream.metadata.get("language") for stream in container.streams.audio] == [
+            "eng",
+            "deu",
+        ]
     for number, made_sound in enumerate((longer, shorter)):
         saved = audio_packets(report.path, number)
         assert [data for _, data in saved] == sound_bytes(made_sound)
-        times = [packet.pts * made_sound.stream.time_base for packet, _ in made_sound.packets if packet.pts is not None]
-        assert all(abs(time - there) <= Fraction(1, 500) for (time, _), there in zip(saved, times, strict=True))
+        times = [
+            packet.pts * made_sound.stream.time_base
+            for packet, _ in made_sound.packets
+            if packet.pts is not None
+        ]
+        assert all(
+            abs(time - there) <= Fraction(1, 500)
+            for (time, _), there in zip(saved, times, strict=True)
+        )
 
 
-@pytest.mark.parametrize(("codec", "suffix"), [("libopus", ".mp4"), ("flac", ".mp4"), ("pcm_s16le", ".mkv")])
+@pytest.mark.parametrize(
+    ("codec", "suffix"), [("libopus", ".mp4"), ("flac", ".mp4"), ("pcm_s16le", ".mkv")]
+)
 def test_without_a_suffix_the_sound_chooses_the_container(
     codec: str, suffix: str, store: Store, tmp_path: Path
 ) -> None:
@@ -247,7 +288,9 @@ def test_without_a_suffix_the_sound_chooses_the_container(
     assert told == (suffix == ".mkv")
 
 
-def test_sound_that_mp4_cannot_hold_makes_it_another_container(store: Store, tmp_path: Path) -> None:
+def test_sound_that_mp4_cannot_hold_makes_it_another_container(
+    store: Store, tmp_path: Path
+) -> None:
     tone = sound("pcm_mulaw", seconds=2)
     made = plain_job(store, seconds=2, sounds=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
@@ -263,11 +306,15 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
     made = plain_job(store, seconds=4, sounds=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.problems
-    assert [data for _, data in audio_packets(report.path)] == [data[7:] for data in sound_bytes(tone)]
+    assert [data for _, data in audio_packets(report.path)] == [
+        data[7:] for data in sound_bytes(tone)
+    ]
     assert any("ADTS" in note for note in report.notes)
     made.store.put(keys.audio(made.id, 0), b"?" * len(made.store.get(keys.audio(made.id, 0))))
     check = check_saved(made.store, made.id, made.look.id, report.path)
-    assert check.problems == ("the sound of segment 0 is not the source's",), "the rest of each packet is compared"
+    assert check.problems == ("the sound of segment 0 is not the source's",), (
+        "the rest of each packet is compared"
+    )
 
 
 def adts_sound(folder: Path) -> Sound:
@@ -280,17 +327,30 @@ def adts_sound(folder: Path) -> Sound:
         stream = out.add_stream_from_template(codec_params.streams[0])
         for row, data in plain.packets:
             packet = av.Packet(data)
-            packet.pts, packet.dts, packet.time_base, packet.stream = row.pts, row.dts, plain.stream.time_base, stream
+            packet.pts, packet.dts, packet.time_base, packet.stream = (
+                row.pts,
+                row.dts,
+                plain.stream.time_base,
+                stream,
+            )
             out.mux(packet)
     with av.open(str(path)) as container:
         bodies = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
     with av.open(str(path)) as container:
         whole = _sound_of(container, 0)
-    rows = tuple((replace(row, size=len(body)), body) for (row, _), body in zip(plain.packets, bodies, strict=True))
+    rows = tuple(
+        (replace(row, size=len(body)), body)
+        for (row, _), body in zip(plain.packets, bodies, strict=True)
+    )
     return Sound(replace(whole.stream, time_base=plain.stream.time_base), rows)
 
 
-EXTRAS_TAGS = {"title": "Holiday", "location": "+52.5200+013.4050/", "comment": "at home", "major_brand": "qt  "}
+EXTRAS_TAGS = {
+    "title": "Holiday",
+    "location": "+52.5200+013.4050/",
+    "comment": "at home",
+    "major_brand": "qt  ",
+}
 
 
 SUBTITLES = {
@@ -318,7 +378,10 @@ def subtitles(codec: str) -> Subtitles:
 
 def saved_with_extras(store: Store, out: Path, look: str, codec: str = "subrip") -> SaveReport:
     made = plain_job(store, seconds=4, sounds=[sound(seconds=4)], filters=(look,))
-    chapters = (Chapter(Fraction(0), Fraction(5, 2), "Arrival"), Chapter(Fraction(5, 2), Fraction(11, 2), "Beach"))
+    chapters = (
+        Chapter(Fraction(0), Fraction(5, 2), "Arrival"),
+        Chapter(Fraction(5, 2), Fraction(11, 2), "Beach"),
+    )
     made.begin()
     store.put_record(keys.extras(made.id), Extras(EXTRAS_TAGS, chapters, (subtitles(codec),)))
     return save_job(made.complete(), out)
@@ -326,7 +389,9 @@ def saved_with_extras(store: Store, out: Path, look: str, codec: str = "subrip")
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("codec", SUBTITLES)
-def test_tags_chapters_and_subtitles_come_along(codec: str, suffix: str, store: Store, tmp_path: Path) -> None:
+def test_tags_chapters_and_subtitles_come_along(
+    codec: str, suffix: str, store: Store, tmp_path: Path
+) -> None:
     report = saved_with_extras(store, tmp_path / f"out{suffix}", "sunglasses", codec)
     assert report.check.passed, report.check.problems
     assert report.frames == 100
@@ -334,18 +399,32 @@ def test_tags_chapters_and_subtitles_come_along(codec: str, suffix: str, store: 
         tags = {name.lower(): text for name, text in container.metadata.items()}
         assert (tags["title"], tags["comment"]) == ("Holiday", "at home")
         assert tags.get("major_brand") != "qt  "
-        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == ["Arrival", "Beach"]
+        assert [chapter["metadata"]["title"] for chapter in container.chapters()] == [
+            "Arrival",
+            "Beach",
+        ]
         (track,) = container.streams.subtitles
         assert track.metadata["language"] in {"deu", "ger"}
         lines = [
-            (p.pts * p.time_base, p.duration * p.time_base, bytes(p)) for p in container.demux(track) if p.size > 2
+            (p.pts * p.time_base, p.duration * p.time_base, bytes(p))
+            for p in container.demux(track)
+            if p.size > 2
         ]
-    assert [row[:2] for row in lines] == [(Fraction(17, 10), Fraction(8, 10)), (Fraction(26, 10), Fraction(9, 10))]
+    assert [row[:2] for row in lines] == [
+        (Fraction(17, 10), Fraction(8, 10)),
+        (Fraction(26, 10), Fraction(9, 10)),
+    ]
     if suffix == ".mp4":
         assert [text for _, _, text in lines] == list(SUBTITLES["mov_text"])
     else:
-        kept = {"subrip": SUBTITLES["subrip"], "ass": SUBTITLES["ass"], "mov_text": (b"Hello", "Grüße".encode())}
-        assert [text.split(b",", 1)[-1] for _, _, text in lines] == [text.split(b",", 1)[-1] for text in kept[codec]]
+        kept = {
+            "subrip": SUBTITLES["subrip"],
+            "ass": SUBTITLES["ass"],
+            "mov_text": (b"Hello", "Grüße".encode()),
+        }
+        assert [text.split(b",", 1)[-1] for _, _, text in lines] == [
+            text.split(b",", 1)[-1] for text in kept[codec]
+        ]
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -364,7 +443,9 @@ def test_shape_and_colours_are_told_by_the_container(store: Store, tmp_path: Pat
     """Pixels twice as wide as high, BT.709, limited range."""
     made = plain_job(store, seconds=4).complete()
     colour = Colour(1, 1, 1, 1)
-    spec = EncodeSpec(made.size, "yuv420p", made.time_base, Fraction(25), Fraction(2), colour, OutputProfile())
+    spec = EncodeSpec(
+        made.size, "yuv420p", made.time_base, Fraction(25), Fraction(2), colour, OutputProfile()
+    )
     for index in range(2):
         repaint(made, index, spec)
     report = save_job(made, tmp_path / "out.mp4")
@@ -372,7 +453,12 @@ def test_shape_and_colours_are_told_by_the_container(store: Store, tmp_path: Pat
         stream = container.streams.video[0]
         assert stream.sample_aspect_ratio == 2
         context = stream.codec_context
-        assert (context.color_primaries, context.color_trc, context.colorspace, context.color_range) == (1, 1, 1, 1)
+        assert (
+            context.color_primaries,
+            context.color_trc,
+            context.colorspace,
+            context.color_range,
+        ) == (1, 1, 1, 1)
     data = report.path.read_bytes()
     assert b"pasp" in data
     assert b"colr" in data
@@ -404,7 +490,9 @@ def repaint(made: MadeJob, index: int, spec: EncodeSpec) -> None:
 
 def test_segments_of_two_encodings_are_not_joined(store: Store, tmp_path: Path) -> None:
     made = plain_job(store, seconds=4).complete()
-    spec = EncodeSpec((352, 180), "yuv420p", made.time_base, Fraction(25), Fraction(1), Colour(), OutputProfile())
+    spec = EncodeSpec(
+        (352, 180), "yuv420p", made.time_base, Fraction(25), Fraction(1), Colour(), OutputProfile()
+    )
     repaint(made, 1, spec)
     with pytest.raises(JobError, match=r"^segment 1 of job \S+ was encoded differently"):
         save_job(made, tmp_path / "out.mp4")
@@ -435,7 +523,10 @@ def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -
     assert report.check.passed, report.check.problems
     assert [gap.index for gap in report.gaps] == [0, 2]
     assert video_times(report.path) == [
-        pts * made.time_base for n in (1, 3) for pts in made.times if made.cuts[n] <= pts < made.cuts[n + 1]
+        pts * made.time_base
+        for n in (1, 3)
+        for pts in made.times
+        if made.cuts[n] <= pts < made.cuts[n + 1]
     ]
     assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.sounds[0])
 
@@ -447,7 +538,9 @@ def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: P
     seen: list[tuple[int, int]] = []
     result: list[SaveReport] = []
     thread = threading.Thread(
-        target=lambda: result.append(save_job(made, tmp_path / "out.mp4", on_progress=lambda *row: seen.append(row)))
+        target=lambda: result.append(
+            save_job(made, tmp_path / "out.mp4", on_progress=lambda *row: seen.append(row))
+        )
     )
     thread.start()
     made.upload(range(1, 4))
@@ -509,7 +602,9 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
     ("damage", "problem"),
     [("shift", "instead of"), ("drop", "pictures instead of"), ("sound", "is not the source's")],
 )
-def test_the_check_finds_what_is_wrong(damage: str, problem: str, store: Store, tmp_path: Path) -> None:
+def test_the_check_finds_what_is_wrong(
+    damage: str, problem: str, store: Store, tmp_path: Path
+) -> None:
     made = plain_job(store, seconds=4, sounds=[sound(seconds=4)]).complete()
     good = save_job(made, tmp_path / "good.mp4").path
     bad = tmp_path / "bad.mp4"
@@ -517,7 +612,9 @@ def test_the_check_finds_what_is_wrong(damage: str, problem: str, store: Store, 
     with av.open(str(good)) as source, av.open(str(bad), "w", options=scales) as out:
         streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
         for number, packet in enumerate(source.demux()):
-            if not packet.size or (damage == "drop" and packet.stream.type == "video" and number > 250):
+            if not packet.size or (
+                damage == "drop" and packet.stream.type == "video" and number > 250
+            ):
                 continue
             if damage == "shift" and packet.stream.type == "video":
                 packet.pts, packet.dts = packet.pts + 300, packet.dts + 300
@@ -529,7 +626,11 @@ def test_the_check_finds_what_is_wrong(damage: str, problem: str, store: Store, 
     assert not check.passed
     assert problem in check.problems[0]
     bad.write_bytes(b"no video")
-    assert check_saved(store, made.id, made.look.id, bad).problems[0].startswith("the file cannot be read back")
+    assert (
+        check_saved(store, made.id, made.look.id, bad)
+        .problems[0]
+        .startswith("the file cannot be read back")
+    )
 
 
 def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:
@@ -549,7 +650,9 @@ def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> N
     assert written[0].read_bytes() != b"mine"
 
 
-def test_a_picture_that_was_given_up_is_named_and_the_others_saved(store: Store, tmp_path: Path) -> None:
+def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
+    store: Store, tmp_path: Path
+) -> None:
     job, look = pictures_job(store, ["a.jpg", "b.jpg"])
     paint_image(store, job, look, 1)
     store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))

@@ -67,16 +67,23 @@ def starts(path: Path) -> dict[str, Fraction]:
 def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path: Path) -> None:
     report = save_job(late_job(store, 7200), tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.problems
-    assert "everything starts 7199.879 s earlier: the source's clock ran so long before its start" in report.notes
+    assert (
+        "everything starts 7199.879 s earlier: the source's clock ran so long before its start"
+        in report.notes
+    )
     found = starts(report.path)
     assert 0 <= found["audio"] <= 2 * TICK
-    assert abs(found["video"] - Fraction(1, 10) - PRIMING) <= (Fraction(1, 1000) if suffix == ".mkv" else 2 * TICK)
+    assert abs(found["video"] - Fraction(1, 10) - PRIMING) <= (
+        Fraction(1, 1000) if suffix == ".mkv" else 2 * TICK
+    )
     assert abs(found["subtitle"] - Fraction(6, 10) - PRIMING) <= Fraction(1, 1000), (
         "what ended before the start is left out"
     )
     with av.open(str(report.path)) as container:
         chapters = [
-            (c["start"] * c["time_base"], c["end"] * c["time_base"]) for c in container.chapters() if c["time_base"]
+            (c["start"] * c["time_base"], c["end"] * c["time_base"])
+            for c in container.chapters()
+            if c["time_base"]
         ]
     assert chapters[0][0] == 0
     assert abs(chapters[0][1] - Fraction(11, 10) - PRIMING) <= Fraction(1, 1000)
@@ -93,7 +100,12 @@ def labelled_job(store: Store, look: str) -> MadeJob:
     tone = sound("aac", seconds=2)
     tracks = [
         Sound(replace(tone.stream, language="fra", title="Original"), tone.packets),
-        Sound(replace(tone.stream, language="eng", title="Remarks", disposition=("default", "comment")), tone.packets),
+        Sound(
+            replace(
+                tone.stream, language="eng", title="Remarks", disposition=("default", "comment")
+            ),
+            tone.packets,
+        ),
     ]
     made = plain_job(store, seconds=2, sounds=tracks, filters=(look,)).begin()
     rows = ((1700, 800, b"Bonjour"),)
@@ -126,8 +138,15 @@ def test_titles_and_purposes_of_tracks_come_along(store: Store, tmp_path: Path) 
         ("fra", "Signs", Disposition.forced),
     ]
     mp4 = labels(save_job(made, tmp_path / "out.mp4").path)
-    assert [row[:2] for row in mp4] == [("fra", "Original"), ("eng", "Remarks"), ("eng", "All"), ("fra", "Signs")]
-    assert [bool(row[2] & Disposition.default) for row in mp4[:2]] == [False, True], "players begin with that one"
+    assert [row[:2] for row in mp4] == [
+        ("fra", "Original"),
+        ("eng", "Remarks"),
+        ("eng", "All"),
+        ("fra", "Signs"),
+    ]
+    assert [bool(row[2] & Disposition.default) for row in mp4[:2]] == [False, True], (
+        "players begin with that one"
+    )
 
 
 def test_a_hiding_look_keeps_languages_and_no_titles(store: Store, tmp_path: Path) -> None:
@@ -138,7 +157,8 @@ def test_a_hiding_look_keeps_languages_and_no_titles(store: Store, tmp_path: Pat
 
 def test_samples_may_be_cut_into_other_packets(store: Store, tmp_path: Path) -> None:
     report = save_job(
-        plain_job(store, seconds=2, sounds=[sound("pcm_s16le", seconds=2)]).complete(), tmp_path / "out.mov"
+        plain_job(store, seconds=2, sounds=[sound("pcm_s16le", seconds=2)]).complete(),
+        tmp_path / "out.mov",
     )
     assert report.path.suffix == ".mov"
     assert report.check.passed, report.check.problems
@@ -150,7 +170,8 @@ def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> N
     rows = list(tone.packets)
     rows[40] = (replace(rows[40][0], pts=rows[39][0].pts, dts=rows[39][0].dts), rows[40][1])
     report = save_job(
-        plain_job(store, seconds=2, sounds=[Sound(tone.stream, tuple(rows))]).complete(), tmp_path / "o.mp4"
+        plain_job(store, seconds=2, sounds=[Sound(tone.stream, tuple(rows))]).complete(),
+        tmp_path / "o.mp4",
     )
     assert report.check.passed, report.check.problems
 
@@ -163,7 +184,12 @@ def test_what_is_plain_or_missing_is_said(store: Store, tmp_path: Path) -> None:
     made.paint([0, 1, 3])
     made.give_up(2)
     key = keys.painted(made.id, made.look.id, 1)
-    store.put_record(key, replace(store.get_record(key, Painted), blank=True, notes=("1 frame could not be decoded",)))
+    store.put_record(
+        key,
+        replace(
+            store.get_record(key, Painted), blank=True, notes=("1 frame could not be decoded",)
+        ),
+    )
     report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
     assert report.notes == (
         "1 frame could not be decoded",
@@ -183,7 +209,9 @@ def test_a_failing_check_is_an_error(store: Store, settings: Settings, tmp_path:
     assert raised.value.exit_code == 5
 
 
-def test_the_container_is_chosen_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_container_is_chosen_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """MP4 players do not expect PCM: with a name of our own it becomes Matroska, and that is said."""
     source = tmp_path / "camera.mov"
     write_clip(source, portrait()[:5], Video(), [Tone("pcm_s16be", seconds=0.3)])

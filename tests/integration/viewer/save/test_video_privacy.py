@@ -27,7 +27,11 @@ from tests.support.planted_video import (
     planted_mp4,
 )
 
-SOURCES: dict[str, Callable[[Path], Path]] = {"mp4": planted_mp4, "mov": planted_mov, "mkv": planted_mkv}
+SOURCES: dict[str, Callable[[Path], Path]] = {
+    "mp4": planted_mp4,
+    "mov": planted_mov,
+    "mkv": planted_mkv,
+}
 
 Paint = Callable[..., Path]
 
@@ -64,10 +68,15 @@ def test_everything_is_planted(kind: str, tmp_path: Path) -> None:
     [
         ("mp4", ".mp4"),
         ("mkv", ".mkv"),
-        *(pytest.param(*pair, marks=pytest.mark.slow) for pair in (("mp4", ".mkv"), ("mov", ".mp4"), ("mkv", ".mp4"))),
+        *(
+            pytest.param(*pair, marks=pytest.mark.slow)
+            for pair in (("mp4", ".mkv"), ("mov", ".mp4"), ("mkv", ".mp4"))
+        ),
     ],
 )
-def test_a_look_that_hides_lets_nothing_through(kind: str, suffix: str, tmp_path: Path, paint: Paint) -> None:
+def test_a_look_that_hides_lets_nothing_through(
+    kind: str, suffix: str, tmp_path: Path, paint: Paint
+) -> None:
     source = SOURCES[kind](tmp_path / f"SecretName.{kind}")
     result = paint(source, "blur", suffix)
     assert found(result) == set()
@@ -85,28 +94,42 @@ def test_a_look_that_hides_lets_nothing_through(kind: str, suffix: str, tmp_path
 def test_with_a_sticker_the_tags_are_kept(kind: str, tmp_path: Path, paint: Paint) -> None:
     source = SOURCES[kind](tmp_path / f"source.{kind}")
     result = paint(source, "sunglasses", ".mp4" if kind == "mov" else ".mkv")
-    tags = {"title", "comment", "location", "com.apple.quicktime.location.ISO6709", "com.apple.quicktime.make"}
+    tags = {
+        "title",
+        "comment",
+        "location",
+        "com.apple.quicktime.location.ISO6709",
+        "com.apple.quicktime.make",
+    }
     assert found(result) >= tags | {"captions"}
     assert found(result).isdisjoint({"SEI", "second video", "attachment"})
     with av.open(str(result)) as container:
         assert container.metadata["creation_time"] == CREATED
 
 
-def test_a_job_begun_to_hide_stores_no_tags(store: Store, settings: Settings, tmp_path: Path) -> None:
+def test_a_job_begun_to_hide_stores_no_tags(
+    store: Store, settings: Settings, tmp_path: Path
+) -> None:
     """Nobody but the source's owner needs to know where it was taken, whatever is painted later."""
     job_id = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["blur"]).job_id
     assert store.get_record(keys.extras(job_id), Extras).tags == {}
     assert [track.title for track in store.get_record(keys.job(job_id), Job).audio] == [""]
-    records = b"".join(store.get(row.key) for row in store.list(keys.prefix(job_id)) if row.key.endswith(".json"))
+    records = b"".join(
+        store.get(row.key) for row in store.list(keys.prefix(job_id)) if row.key.endswith(".json")
+    )
     assert not [secret for secret in SECRETS.values() if secret in records]
 
 
-def test_what_has_no_place_in_the_result_is_told(settings: Settings, store: Store, tmp_path: Path) -> None:
+def test_what_has_no_place_in_the_result_is_told(
+    settings: Settings, store: Store, tmp_path: Path
+) -> None:
     result = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["sunglasses"])
     expected = "left out: a cover picture, which is not painted, a second video track, a data track"
     assert expected in result.warnings
 
 
 @pytest.mark.slow
-def test_a_look_that_hides_added_later_lets_nothing_through_either(tmp_path: Path, paint: Paint) -> None:
+def test_a_look_that_hides_added_later_lets_nothing_through_either(
+    tmp_path: Path, paint: Paint
+) -> None:
     assert found(paint(planted_mp4(tmp_path / "source.mp4"), "sunglasses", later="mosaic")) == set()

@@ -52,7 +52,9 @@ def state_of(client: httpx.Client, made: MadeJob, **query: int | str) -> dict[st
     return state
 
 
-def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: httpx.Client, store: Store) -> None:
+def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, sounds=[sound()], filters=("sunglasses:scale=1.2", "crown")).begin()
     made.upload(range(3))
     made.detect(range(2))
@@ -62,7 +64,12 @@ def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(client: h
 
     assert state["state"] == "uploading"
     assert state["total"] is None
-    assert state["segments"] == {"stored": [[0, 2]], "detected": [[0, 1]], "painted": [[0, 0]], "failed": []}
+    assert state["segments"] == {
+        "stored": [[0, 2]],
+        "detected": [[0, 1]],
+        "painted": [[0, 0]],
+        "failed": [],
+    }
     assert state["windows"] == {"from": 0, "times": [[0, 2], [2, 4], [4, 6]]}
     assert state["video"]["mime"].startswith('video/mp4; codecs="avc1.')
     assert state["video"]["aspect"] == pytest.approx(320 / 180)
@@ -100,8 +107,13 @@ def test_the_segment_waited_for_is_seen_at_once_and_not_only_with_the_next_listi
     assert state_of(client, made, wait=0)["segments"]["painted"] == [[0, 0]]
 
 
-def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(client: httpx.Client, store: Store) -> None:
-    made = [plain_job(store, id=f"20260101T00000{n}-aaaaaaaa", name=f"{n}.mp4").begin() for n in range(3)]
+def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(
+    client: httpx.Client, store: Store
+) -> None:
+    made = [
+        plain_job(store, id=f"20260101T00000{n}-aaaaaaaa", name=f"{n}.mp4").begin()
+        for n in range(3)
+    ]
     store.put(keys.deleted(made[1].id), b"")
     heartbeat(store)
 
@@ -111,7 +123,9 @@ def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(client: h
     assert answer["workers"] == 1
 
 
-def test_a_record_that_cannot_be_read_hides_no_other_job(client: httpx.Client, store: Store) -> None:
+def test_a_record_that_cannot_be_read_hides_no_other_job(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store).begin()
     store.put(keys.job("20200101T000000-aaaaaaaa"), b"{}")
 
@@ -121,7 +135,9 @@ def test_a_record_that_cannot_be_read_hides_no_other_job(client: httpx.Client, s
     assert "is not a Job record" in rows[1]["fault"]
 
 
-def test_painted_bytes_come_whole_by_range_and_not_twice(client: httpx.Client, store: Store) -> None:
+def test_painted_bytes_come_whole_by_range_and_not_twice(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0).complete()
     url = f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1"
     record = store.get_record(keys.painted(made.id, made.look.id, 1), Painted)
@@ -140,12 +156,17 @@ def test_painted_bytes_come_whole_by_range_and_not_twice(client: httpx.Client, s
     assert client.head(url).headers["content-length"] == str(record.bytes)
 
 
-def test_a_segment_painted_once_more_is_found_under_its_new_name(client: httpx.Client, store: Store) -> None:
+def test_a_segment_painted_once_more_is_found_under_its_new_name(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0).complete()
     url = f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1"
     before = client.get(url)
     record = store.get_record(keys.painted(made.id, made.look.id, 1), Painted)
-    moved = Painted(**{name: getattr(record, name) for name in Painted.__slots__} | {"name": "000001-abcdefabcdef.mp4"})
+    moved = Painted(
+        **{name: getattr(record, name) for name in Painted.__slots__}
+        | {"name": "000001-abcdefabcdef.mp4"}
+    )
     store.put(keys.painted_data(made.id, made.look.id, moved.name), before.content)
     store.put_record(keys.painted(made.id, made.look.id, 1), moved)
     store.delete(keys.painted_data(made.id, made.look.id, record.name))
@@ -155,10 +176,14 @@ def test_a_segment_painted_once_more_is_found_under_its_new_name(client: httpx.C
 
 def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[bytes, str]:
     """All pieces of the first track, one after another behind one init part, and their MIME type."""
-    pieces = [client.get(f"/api/jobs/{made.id}/audio/0/{index}{query}") for index in range(made.segments)]
+    pieces = [
+        client.get(f"/api/jobs/{made.id}/audio/0/{index}{query}") for index in range(made.segments)
+    ]
     assert [piece.status_code for piece in pieces] == [200] * made.segments
     data = [piece.content for piece in pieces]
-    return data[0] + b"".join(piece[init_length(piece) :] for piece in data[1:]), pieces[0].headers["content-type"]
+    return data[0] + b"".join(piece[init_length(piece) :] for piece in data[1:]), pieces[0].headers[
+        "content-type"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -179,14 +204,19 @@ def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
 
     assert served_as == mime
     origin = round(Fraction(made.times[0]) * made.time_base * RATE)
-    wanted = [(packet.pts - origin, body) for packet, body in made.sounds[0].packets if (packet.pts or 0) >= origin]
+    wanted = [
+        (packet.pts - origin, body)
+        for packet, body in made.sounds[0].packets
+        if (packet.pts or 0) >= origin
+    ]
     with av.open(io.BytesIO(joined)) as container:
         found = [(packet.pts, bytes(packet)) for packet in container.demux(audio=0) if packet.size]
     assert found == wanted
 
 
 @pytest.mark.parametrize(
-    "codec", ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pcm_s16le", "libmp3lame"))]
+    "codec",
+    ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pcm_s16le", "libmp3lame"))],
 )
 def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
     client: httpx.Client, store: Store, codec: str
@@ -209,7 +239,9 @@ def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
     assert all(np.sqrt(np.mean(error[s - 6144 : s - 2048] ** 2)) < 0.03 for s in seams)
 
 
-def test_sound_that_begins_late_and_ends_early_becomes_silence_there(client: httpx.Client, store: Store) -> None:
+def test_sound_that_begins_late_and_ends_early_becomes_silence_there(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, sounds=[sound("aac", 3.0, Fraction(5, 2))]).complete()
 
     joined, _ = joined_sound(client, made)
@@ -246,10 +278,16 @@ def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
     state = state_of(client, made)
     joined, _ = joined_sound(client, made, query)
 
-    assert state["windows"]["times"] == [[0, round(2 + lead, 6)], [round(2 + lead, 6), round(4 + lead, 6)]]
+    assert state["windows"]["times"] == [
+        [0, round(2 + lead, 6)],
+        [round(2 + lead, 6), round(4 + lead, 6)],
+    ]
     assert state["ends_s"] == pytest.approx(5.0, abs=0.03)
     assert beeps(joined)[-4:] == pytest.approx([1, 2, 3, 4], abs=0.002)
-    segments = [client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/{n}").content for n in range(2)]
+    segments = [
+        client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/{n}").content
+        for n in range(2)
+    ]
     with av.open(io.BytesIO(segments[0] + segments[1][init_length(segments[1]) :])) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
     times = [float(packet.pts * packet.time_base) for packet in packets]
@@ -258,7 +296,9 @@ def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
 
 
 @pytest.mark.parametrize("query", ["", "?as=aac"])
-def test_aac_from_a_transport_stream_is_played(client: httpx.Client, store: Store, query: str) -> None:
+def test_aac_from_a_transport_stream_is_played(
+    client: httpx.Client, store: Store, query: str
+) -> None:
     plain = sound("aac", 4.0)
     made = plain_job(store, 4.0, sounds=[in_adts(plain)]).complete()
 
@@ -280,7 +320,9 @@ def test_layer_2_under_the_name_of_mp3_is_not_copied(store: Store) -> None:
     assert copy_mime(real) == 'audio/mp4; codecs="mp4a.6B"'
 
 
-def test_what_an_encoder_put_before_a_late_track_is_not_played(client: httpx.Client, store: Store) -> None:
+def test_what_an_encoder_put_before_a_late_track_is_not_played(
+    client: httpx.Client, store: Store
+) -> None:
     late = sound("aac", 3.0, Fraction(5, 2))
     cut = replace(late, stream=replace(late.stream, skip_samples=RATE // 2))
     made = plain_job(store, sounds=[cut]).complete()
@@ -293,7 +335,9 @@ def test_what_an_encoder_put_before_a_late_track_is_not_played(client: httpx.Cli
     assert np.flatnonzero(np.abs(heard) > 0.2)[0] / RATE == pytest.approx(3.5, abs=0.03)
 
 
-def test_sound_is_not_served_before_the_segment_after_it_is_stored(client: httpx.Client, store: Store) -> None:
+def test_sound_is_not_served_before_the_segment_after_it_is_stored(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, sounds=[sound()]).begin()
     made.upload(range(2))
 
@@ -312,7 +356,9 @@ def frame_times(url: str, kind: str = "video") -> list[Fraction]:
 
 
 @pytest.mark.parametrize("make", [plain_job, uneven_job])
-def test_a_player_of_hls_gets_every_picture_at_its_time(client: httpx.Client, store: Store, make: Any) -> None:
+def test_a_player_of_hls_gets_every_picture_at_its_time(
+    client: httpx.Client, store: Store, make: Any
+) -> None:
     made = make(store).complete()
 
     times = frame_times(f"{client.base_url}jobs/{made.id}/{made.look.id}/master.m3u8")
@@ -330,13 +376,15 @@ def test_hls_has_the_sound_as_a_rendition_of_its_own_in_step_with_the_picture(
 
     assert pictures[0] == sounds[0] == 0
     assert len(pictures) == 200
-    assert [later - sooner for sooner, later in itertools.pairwise(sounds)] == [Fraction(1024, RATE)] * (
-        len(sounds) - 1
-    )
+    assert [later - sooner for sooner, later in itertools.pairwise(sounds)] == [
+        Fraction(1024, RATE)
+    ] * (len(sounds) - 1)
     assert float(sounds[-1]) == pytest.approx(8.0, abs=0.05)
 
 
-def test_the_playlist_grows_at_its_end_and_is_closed_when_all_is_painted(client: httpx.Client, store: Store) -> None:
+def test_the_playlist_grows_at_its_end_and_is_closed_when_all_is_painted(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store).begin()
     made.upload(range(4))
     made.detect(range(4))
@@ -375,7 +423,11 @@ def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store
     state = client.get(f"/api/jobs/{job.id}").json()
     picture = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")
 
-    assert (state["kind"], state["video"], state["pictures"]) == ("pictures", None, ["one.png", "two.png"])
+    assert (state["kind"], state["video"], state["pictures"]) == (
+        "pictures",
+        None,
+        ["one.png", "two.png"],
+    )
     assert state["name"] == "one.png and 1 more"
     assert state["segments"]["painted"] == [[1, 1]]
     assert picture.headers["content-type"] == "image/jpeg"
@@ -407,7 +459,9 @@ def test_an_unknown_job_or_look_is_told_in_a_sentence(client: httpx.Client, stor
     job = client.get("/api/jobs/20260101T000000-aaaaaaaa")
     look = client.get(f"/api/jobs/{made.id}?look=0123456789ab")
 
-    assert job.json() == {"error": "there is no job 20260101T000000-aaaaaaaa; `facepaint jobs` lists them"}
+    assert job.json() == {
+        "error": "there is no job 20260101T000000-aaaaaaaa; `facepaint jobs` lists them"
+    }
     assert look.status_code == 404
     assert look.json()["error"].startswith(f"job {made.id} has no look 0123456789ab")
 
@@ -437,7 +491,9 @@ def test_health_is_ok_while_the_storage_answers(client: httpx.Client) -> None:
         ("evil.example:127.0.0.1", 421),
     ],
 )
-def test_on_loopback_only_loopback_names_are_answered(client: httpx.Client, host: str, status: int) -> None:
+def test_on_loopback_only_loopback_names_are_answered(
+    client: httpx.Client, host: str, status: int
+) -> None:
     assert client.get("/api/jobs", headers={"Host": host}).status_code == status
 
 
@@ -450,7 +506,9 @@ def test_every_answer_forbids_what_is_not_ours(client: httpx.Client, path: str) 
     assert headers["x-content-type-options"] == "nosniff"
 
 
-def test_the_module_prints_its_address_serves_and_stops_on_sigterm(settings: Settings, store: Store) -> None:
+def test_the_module_prints_its_address_serves_and_stops_on_sigterm(
+    settings: Settings, store: Store
+) -> None:
     command = [sys.executable, "-m", "viewer"]
     environment = {**settings.environment(), "FACEPAINT_VIEWER_PORT": "0"}
     with subprocess.Popen(
@@ -467,11 +525,18 @@ def test_the_module_prints_its_address_serves_and_stops_on_sigterm(settings: Set
     assert (server.returncode, complaints) == (0, "")
 
 
-def test_a_taken_port_is_one_line_that_says_what_to_do(settings: Settings, client: httpx.Client) -> None:
+def test_a_taken_port_is_one_line_that_says_what_to_do(
+    settings: Settings, client: httpx.Client
+) -> None:
     environment = {**settings.environment(), "FACEPAINT_VIEWER_PORT": str(client.base_url.port)}
 
     ended = subprocess.run(
-        [sys.executable, "-m", "viewer"], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-m", "viewer"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
     assert ended.returncode == 2
@@ -479,29 +544,40 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(settings: Settings, clien
     assert ended.stderr.count("\n") == 1
 
 
-def test_a_complete_video_is_downloaded_as_one_file_under_its_name(client: httpx.Client, store: Store) -> None:
+def test_a_complete_video_is_downloaded_as_one_file_under_its_name(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0, sounds=[sound("aac", 4.0)], name='fête "1".mov').complete()
 
     answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
 
     assert answer.status_code == 200, answer.text
-    assert answer.headers["content-disposition"] == "attachment; filename*=utf-8''f%C3%AAte%20%221%22-painted.mp4"
+    assert (
+        answer.headers["content-disposition"]
+        == "attachment; filename*=utf-8''f%C3%AAte%20%221%22-painted.mp4"
+    )
     with av.open(io.BytesIO(answer.content)) as container:
         assert sum(1 for packet in container.demux(video=0) if packet.size) == 100
         assert len(container.streams.audio) == 1
 
 
-def test_an_unfinished_video_is_not_downloaded_and_says_why(client: httpx.Client, store: Store) -> None:
+def test_an_unfinished_video_is_not_downloaded_and_says_why(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0).begin()
     made.upload(range(2))
 
     answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
 
     assert answer.status_code == 409
-    assert answer.json()["error"].startswith(f"job {made.id} is not complete yet: No worker is running")
+    assert answer.json()["error"].startswith(
+        f"job {made.id} is not complete yet: No worker is running"
+    )
 
 
-def test_a_video_that_is_not_what_was_painted_is_not_downloaded(client: httpx.Client, store: Store) -> None:
+def test_a_video_that_is_not_what_was_painted_is_not_downloaded(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0).complete()
     key = keys.painted(made.id, made.look.id, 1)
     store.put_record(key, replace(store.get_record(key, Painted), frames=51))

@@ -38,7 +38,9 @@ def people_of(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 def ask(client: httpx.Client, path: str, wish: Any, **headers: str) -> httpx.Response:
-    return client.post(path, content=json.dumps(wish), headers={"Content-Type": "application/json"} | headers)
+    return client.post(
+        path, content=json.dumps(wish), headers={"Content-Type": "application/json"} | headers
+    )
 
 
 def followed_job(store: Store) -> MadeJob:
@@ -56,7 +58,9 @@ def detected_job(store: Store, **changes: Any) -> MadeJob:
     return made
 
 
-def test_people_come_with_their_times_and_portraits_of_the_source(client: httpx.Client, store: Store) -> None:
+def test_people_come_with_their_times_and_portraits_of_the_source(
+    client: httpx.Client, store: Store
+) -> None:
     made = followed_job(store)
     store.delete(keys.portrait(made.id, 2))
 
@@ -64,14 +68,35 @@ def test_people_come_with_their_times_and_portraits_of_the_source(client: httpx.
 
     assert told["state"] == "made"
     assert told["people"] == [
-        {"number": 1, "first_s": 0, "last_s": 3.96, "best_s": 0, "low_confidence": False, "portrayed": True},
-        {"number": 2, "first_s": 0, "last_s": 3.96, "best_s": 0, "low_confidence": False, "portrayed": False},
+        {
+            "number": 1,
+            "first_s": 0,
+            "last_s": 3.96,
+            "best_s": 0,
+            "low_confidence": False,
+            "portrayed": True,
+        },
+        {
+            "number": 2,
+            "first_s": 0,
+            "last_s": 3.96,
+            "best_s": 0,
+            "low_confidence": False,
+            "portrayed": False,
+        },
     ]
-    assert {"name": "blur", "summary": "hides the face behind a strong blur", "redacts": True} in told["filters"]
+    assert {
+        "name": "blur",
+        "summary": "hides the face behind a strong blur",
+        "redacts": True,
+    } in told["filters"]
     assert "sticker" not in [row["name"] for row in told["filters"]]
     portrait = client.get(f"/api/jobs/{made.id}/people/1/portrait")
     assert portrait.content == store.get(keys.portrait(made.id, 1))
-    assert (portrait.headers["content-type"], portrait.headers["cache-control"]) == ("image/jpeg", "no-store")
+    assert (portrait.headers["content-type"], portrait.headers["cache-control"]) == (
+        "image/jpeg",
+        "no-store",
+    )
     assert client.get(f"/api/jobs/{made.id}/people/2/portrait").status_code == 404
 
 
@@ -79,12 +104,17 @@ def test_faces_are_told_in_shares_of_the_upright_picture_at_the_times_of_the_pla
     client: httpx.Client, store: Store
 ) -> None:
     made = detected_job(store, sounds=[sound("aac", 4.0, Fraction(-1, 2))])
-    turned = replace(made.job, video=VideoStream("h264", "avc1", b"", 180, 320, "yuv420p", made.time_base, rotation=90))
+    turned = replace(
+        made.job,
+        video=VideoStream("h264", "avc1", b"", 180, 320, "yuv420p", made.time_base, rotation=90),
+    )
     store.put_record(keys.job(made.id), turned)
     made.follow([LEFT])
     lead_s = client.get(f"/api/jobs/{made.id}").json()["windows"]["times"][1][0] - 2
 
-    first, second = (client.get(f"/api/jobs/{made.id}/tracks/{index}").json()["frames"] for index in range(2))
+    first, second = (
+        client.get(f"/api/jobs/{made.id}/tracks/{index}").json()["frames"] for index in range(2)
+    )
 
     assert lead_s == pytest.approx(0.5, abs=0.03)
     face = [1, 0.125, 0.1667, 0.25, 0.5556]
@@ -105,11 +135,15 @@ def test_what_people_wait_for_is_said(client: httpx.Client, store: Store) -> Non
 
     assert (uploading["state"], uploading["people"]) == ("waiting", [])
     assert uploading["why"] == "people are told apart once the whole video is uploaded"
-    assert people_of(client, other.id)["why"].endswith("faces are looked for everywhere: 1 of 2 segments are done")
+    assert people_of(client, other.id)["why"].endswith(
+        "faces are looked for everywhere: 1 of 2 segments are done"
+    )
     assert ask(client, f"/api/jobs/{other.id}/people", {}).status_code == 409
 
 
-def test_the_people_are_asked_for_once_and_then_waited_for(client: httpx.Client, store: Store, queue: Queue) -> None:
+def test_the_people_are_asked_for_once_and_then_waited_for(
+    client: httpx.Client, store: Store, queue: Queue
+) -> None:
     made = detected_job(store)
     assert people_of(client, made.id)["state"] == "ready"
 
@@ -132,7 +166,9 @@ def test_the_people_are_asked_for_once_and_then_waited_for(client: httpx.Client,
     assert people_of(client, made.id)["state"] == "made"
 
 
-def test_what_the_broker_lost_is_asked_for_again(settings: Settings, store: Store, queue: Queue) -> None:
+def test_what_the_broker_lost_is_asked_for_again(
+    settings: Settings, store: Store, queue: Queue
+) -> None:
     made = detected_job(store)
     at_once = settings.model_copy(update={"visibility_timeout_s": 0})
     with live_viewer(at_once, store) as url, httpx.Client(base_url=url, timeout=30) as client:
@@ -142,7 +178,9 @@ def test_what_the_broker_lost_is_asked_for_again(settings: Settings, store: Stor
         assert queue.length() == 1
 
 
-def test_people_who_were_forgotten_can_be_asked_for_anew(client: httpx.Client, store: Store) -> None:
+def test_people_who_were_forgotten_can_be_asked_for_anew(
+    client: httpx.Client, store: Store
+) -> None:
     made = detected_job(store)
     ask(client, f"/api/jobs/{made.id}/people", {})
     made.follow([LEFT])
@@ -187,7 +225,9 @@ WISHES: list[tuple[Any, int, str]] = [
 ]
 
 
-def test_a_wish_that_is_none_is_refused_in_a_sentence(client: httpx.Client, store: Store, queue: Queue) -> None:
+def test_a_wish_that_is_none_is_refused_in_a_sentence(
+    client: httpx.Client, store: Store, queue: Queue
+) -> None:
     made = followed_job(store)
 
     for wish, status, said in WISHES:
@@ -195,7 +235,9 @@ def test_a_wish_that_is_none_is_refused_in_a_sentence(client: httpx.Client, stor
         assert (answer.status_code, wish) == (status, wish)
         assert said in answer.json()["error"]
 
-    assert [info.key for info in store.list(keys.looks(made.id))] == [keys.look(made.id, made.look.id)]
+    assert [info.key for info in store.list(keys.looks(made.id))] == [
+        keys.look(made.id, made.look.id)
+    ]
     assert queue.length() == 0
 
 
@@ -209,7 +251,9 @@ STRANGERS = [
 ]
 
 
-def test_the_pages_of_strangers_are_refused(client: httpx.Client, store: Store, queue: Queue) -> None:
+def test_the_pages_of_strangers_are_refused(
+    client: httpx.Client, store: Store, queue: Queue
+) -> None:
     made = followed_job(store)
 
     for headers, status in STRANGERS:
@@ -228,7 +272,10 @@ def test_a_viewer_that_others_can_reach_shows_no_face_of_the_source_and_takes_no
     with live_viewer(published, store) as url, httpx.Client(base_url=url, timeout=30) as client:
         paths = ("people", "people/1/portrait", "tracks/0")
         answers = [client.get(f"/api/jobs/{made.id}/{path}") for path in paths]
-        answers += [ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]}) for path in ("people", "looks")]
+        answers += [
+            ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]})
+            for path in ("people", "looks")
+        ]
 
         assert [answer.status_code for answer in answers] == [403] * 5
         assert "only in a viewer on this machine's own address" in answers[0].json()["error"]

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
 SHOWN = Video(options={"bf": "2"}, colour=(1, 1, 1, 1))
-SOUNDS = (Sound(language="eng", title="Original"), Sound(language="deu", title="Synchronfassung", pitch_hz=220))
+SOUNDS = (
+    Sound(language="eng", title="Original"),
+    Sound(language="deu", title="Synchronfassung", pitch_hz=220),
+)
 EXTRAS = Extras(
     options={"movflags": "faststart"},
     tags={"title": "Eileen Collins", "comment": "STS-93"},
@@ -53,7 +56,10 @@ def copy(
     **tags: str,
 ) -> Path:
     """Copy a file packet by packet. ``change`` gets each with its number in its track, and may drop it."""
-    with av.open(str(source)) as there, av.open(str(out), "w", options={"movflags": "faststart"}) as here:
+    with (
+        av.open(str(source)) as there,
+        av.open(str(out), "w", options={"movflags": "faststart"}) as here,
+    ):
         here.metadata.update({**there.metadata, **tags})
         here.set_chapters(there.chapters()[:chapters])
         streams = {}
@@ -153,7 +159,11 @@ def other_line(packet: Packet, number: int) -> Packet:
     ],
 )
 def test_each_difference_is_named(
-    source: Path, tmp_path: Path, change: Callable[[Packet, int], Packet | None], guarantee: str, said: str
+    source: Path,
+    tmp_path: Path,
+    change: Callable[[Packet, int], Packet | None],
+    guarantee: str,
+    said: str,
 ) -> None:
     found = verify(source, copy(source, tmp_path / "copy.mp4", change))
     assert kinds(found) == [guarantee]
@@ -172,7 +182,9 @@ def test_missing_tracks_are_found(source: Path, tmp_path: Path) -> None:
 
 
 def test_a_lost_chapter_is_found(source: Path, tmp_path: Path) -> None:
-    assert verify(source, copy(source, tmp_path / "copy.mp4", chapters=1)).differences == ("chapters: 1 instead of 2",)
+    assert verify(source, copy(source, tmp_path / "copy.mp4", chapters=1)).differences == (
+        "chapters: 1 instead of 2",
+    )
 
 
 def test_wrong_tags_are_found_and_lost_ones_named(source: Path, tmp_path: Path) -> None:
@@ -185,18 +197,29 @@ def test_wrong_tags_are_found_and_lost_ones_named(source: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("colour", "said"),
-    [((1, 1, 6, 1), "colour: matrix 6 instead of 1"), ((1, 1, 1, 2), "colour: full range instead of limited")],
+    [
+        ((1, 1, 6, 1), "colour: matrix 6 instead of 1"),
+        ((1, 1, 1, 2), "colour: full range instead of limited"),
+    ],
 )
 def test_wrong_colour_tags_are_found(
     source: Path, tmp_path: Path, colour: tuple[int, int, int, int], said: str
 ) -> None:
-    write_clip(tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), sounds=SOUNDS, extras=EXTRAS)
+    write_clip(
+        tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), sounds=SOUNDS, extras=EXTRAS
+    )
     assert verify(source, tmp_path / "other.mp4").differences == (said,)
 
 
 def test_wrong_size_and_aspect_are_found(source: Path, tmp_path: Path) -> None:
     small = [picture[:176] for picture in portrait()]
-    write_clip(tmp_path / "small.mp4", small, replace(SHOWN, aspect=Fraction(4, 3)), sounds=SOUNDS, extras=EXTRAS)
+    write_clip(
+        tmp_path / "small.mp4",
+        small,
+        replace(SHOWN, aspect=Fraction(4, 3)),
+        sounds=SOUNDS,
+        extras=EXTRAS,
+    )
     assert verify(source, tmp_path / "small.mp4").differences == (
         "picture: 320x176 instead of 320x180",
         "picture: pixels are shown 4/3 wide instead of 1",
@@ -227,7 +250,10 @@ def test_what_is_no_video_is_refused(source: Path, tmp_path: Path) -> None:
 
 
 def test_the_command_prints_a_line_a_guarantee(
-    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def run(*arguments: str | Path) -> int:
         monkeypatch.setattr("sys.argv", ["facepaint", "verify", *map(str, arguments)])

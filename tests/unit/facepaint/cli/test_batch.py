@@ -20,7 +20,9 @@ def test_one_result_goes_where_it_is_told(tmp_path: Path) -> None:
 
 def test_results_of_one_name_are_told_apart(tmp_path: Path) -> None:
     """Clips off two cameras, and one clip in two formats."""
-    names = [path.name for path in videos("x/a.mp4", "y/A.mp4", "y/a.mov", "b.mp4").targets(tmp_path)]
+    names = [
+        path.name for path in videos("x/a.mp4", "y/A.mp4", "y/a.mov", "b.mp4").targets(tmp_path)
+    ]
     assert names == ["a-painted.mp4", "A-painted-2.mp4", "a-painted-3.mp4", "b-painted.mp4"]
 
 
@@ -32,7 +34,9 @@ def test_results_of_one_name_are_told_apart(tmp_path: Path) -> None:
         (("a.mp4", "b.mp4"), "out.mp4", "do not fit in one file"),
     ],
 )
-def test_what_could_not_be_saved_is_refused(tmp_path: Path, names: tuple[str, ...], out: str, said: str) -> None:
+def test_what_could_not_be_saved_is_refused(
+    tmp_path: Path, names: tuple[str, ...], out: str, said: str
+) -> None:
     (tmp_path / "there.mp4").touch()
     with pytest.raises(UsageError, match=said):
         videos(*names).targets(tmp_path / out)

@@ -32,7 +32,9 @@ def test_a_small_file_says_how_much_of_it_is_there() -> None:
 
 def test_a_long_note_stays_in_its_line() -> None:
     bars = Bars()
-    bars.uploaded(350_000_000, 1_700_000_000, "the object storage does not answer; trying again " * 3)
+    bars.uploaded(
+        350_000_000, 1_700_000_000, "the object storage does not answer; trying again " * 3
+    )
     bars.saved(1, 4)
     assert len(drawn(bars)) == 2
 

@@ -23,8 +23,12 @@ def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
 
 
-def model(nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto] | None = None, **more: object) -> bytes:
-    graph = helper.make_graph(nodes, "g", [value("image", "n", 3, 8, 8)], [value("out", "n", 3, 8, 8)], weights)
+def model(
+    nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto] | None = None, **more: object
+) -> bytes:
+    graph = helper.make_graph(
+        nodes, "g", [value("image", "n", 3, 8, 8)], [value("out", "n", 3, 8, 8)], weights
+    )
     data: bytes = helper.make_model(graph, **{"opset_imports": OPSETS, **more}).SerializeToString()
     return data
 
@@ -39,10 +43,15 @@ def outside() -> onnx.TensorProto:
 RELU = helper.make_node("Relu", ["image"], ["out"])
 
 
-@pytest.mark.parametrize("network", [tiny_network(name) for name in ("yunet", "scrfd", "centerface", "facepaint")])
+@pytest.mark.parametrize(
+    "network", [tiny_network(name) for name in ("yunet", "scrfd", "centerface", "facepaint")]
+)
 def test_inputs_and_outputs_are_those_that_onnx_reads(network: bytes) -> None:
     def told(values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
-        return {v.name: tuple(side.dim_value or None for side in v.type.tensor_type.shape.dim) for v in values}
+        return {
+            v.name: tuple(side.dim_value or None for side in v.type.tensor_type.shape.dim)
+            for v in values
+        }
 
     graph = onnx.load_from_string(network).graph
     found = read_network(network, "x")
@@ -77,14 +86,19 @@ def test_with_other_sizes_a_network_computes_the_same() -> None:
     runs = []
     for network in (data, with_sizes(data, 1, 64, 96), with_sizes(data, None, 64, 96)):
         session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
-        runs.append(session.run(["boxes", "scores", "landmarks"], {session.get_inputs()[0].name: picture}))
+        runs.append(
+            session.run(["boxes", "scores", "landmarks"], {session.get_inputs()[0].name: picture})
+        )
     for run in runs[1:]:
         for here, there in zip(run, runs[0], strict=True):
             assert here == pytest.approx(there, rel=1e-3, abs=1e-3)
 
 
 HOSTILE = {
-    "weights in another file": (model([RELU], [outside()]), "keeps weights in other files: save it as one"),
+    "weights in another file": (
+        model([RELU], [outside()]),
+        "keeps weights in other files: save it as one",
+    ),
     "an attribute in another file": (
         model([helper.make_node("Constant", [], ["c"], value=outside()), RELU]),
         "keeps weights in other files",
@@ -96,7 +110,9 @@ HOSTILE = {
                     "If",
                     ["image"],
                     ["out"],
-                    then_branch=helper.make_graph([RELU], "then", [], [value("out", 1)], [outside()]),
+                    then_branch=helper.make_graph(
+                        [RELU], "then", [], [value("out", 1)], [outside()]
+                    ),
                     else_branch=helper.make_graph([RELU], "else", [], [value("out", 1)]),
                 )
             ]
@@ -124,7 +140,10 @@ HOSTILE = {
     "a text": (b"no network at all, but a text\n" * 9, "is no ONNX file, or a damaged one"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no ONNX file, or a damaged one"),
     "nothing": (b"", "is no ONNX file, or a damaged one"),
-    "half of it": (tiny_network("yunet")[: len(tiny_network("yunet")) // 2], "is no ONNX file, or a damaged one"),
+    "half of it": (
+        tiny_network("yunet")[: len(tiny_network("yunet")) // 2],
+        "is no ONNX file, or a damaged one",
+    ),
 }
 
 

@@ -92,11 +92,20 @@ def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"decoder": "yolo"}, "decoder: Input should be 'facepaint', 'yunet', 'scrfd' or 'centerface'"),
+        (
+            {"decoder": "yolo"},
+            "decoder: Input should be 'facepaint', 'yunet', 'scrfd' or 'centerface'",
+        ),
         ({"name": "../x"}, "name: String should match pattern"),
         ({"stikers": None}, "stikers: Unexpected keyword argument"),
-        ({"hiding": {"seed": 0.2, "keep": 0.4}}, "hiding: Value error, keep must not be above seed"),
-        ({"hiding": {"seed": 2, "keep": 0.4}}, "hiding.seed: Input should be less than or equal to 1"),
+        (
+            {"hiding": {"seed": 0.2, "keep": 0.4}},
+            "hiding: Value error, keep must not be above seed",
+        ),
+        (
+            {"hiding": {"seed": 2, "keep": 0.4}},
+            "hiding.seed: Input should be less than or equal to 1",
+        ),
         ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"figures": {"AP": float("nan")}}, "figures.AP: Input should be a finite number"),
@@ -104,7 +113,9 @@ def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
     ],
     ids=lambda words: next(iter(words)) if isinstance(words, dict) else "",
 )
-def test_a_card_that_is_wrong_is_told(weights: Path, words: dict[str, object], message: str) -> None:
+def test_a_card_that_is_wrong_is_told(
+    weights: Path, words: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         find_model(str(card(weights, **words)))
     assert str(caught.value).startswith(str(card_beside(weights)))
@@ -120,17 +131,24 @@ def test_a_card_that_is_no_json_is_told(weights: Path) -> None:
 def test_outputs_that_no_decoder_is_known_by_ask_for_a_card(tmp_path: Path) -> None:
     path = tmp_path / "odd.onnx"
     path.write_bytes(tiny_network("scrfd", landmarks=False))
-    with pytest.raises(InputError, match=r"write a card .*odd\.json like {\"name\": \"odd\", \"decoder\": \"yunet\"}"):
+    with pytest.raises(
+        InputError,
+        match=r"write a card .*odd\.json like {\"name\": \"odd\", \"decoder\": \"yunet\"}",
+    ):
         find_model(str(path))
     card_beside(path).write_text('{"name": "odd", "decoder": "scrfd", "landmarks": false}')
     assert find_model(str(path)).card.decoder == "scrfd"
 
 
-def test_files_that_are_none_are_told(tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_that_are_none_are_told(
+    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(InputError, match=r"gone\.onnx does not exist"):
         find_detector(str(tmp_path / "gone.onnx"))
     (tmp_path / "text.onnx").write_text("not at all")
-    with pytest.raises(InputError, match=r"^detector .*text\.onnx is no ONNX file, or a damaged one$"):
+    with pytest.raises(
+        InputError, match=r"^detector .*text\.onnx is no ONNX file, or a damaged one$"
+    ):
         find_detector(str(tmp_path / "text.onnx"))
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match="is a folder"):
@@ -142,18 +160,26 @@ def test_files_that_are_none_are_told(tmp_path: Path, weights: Path, monkeypatch
 
 
 def test_names_that_are_none_are_told() -> None:
-    with pytest.raises(UsageError, match=r"^unknown detector 'yolo'; there are facepaint-.*, yunet, .*PATH\.onnx$"):
+    with pytest.raises(
+        UsageError, match=r"^unknown detector 'yolo'; there are facepaint-.*, yunet, .*PATH\.onnx$"
+    ):
         find_detector("yolo")
-    with pytest.raises(UsageError, match="not on this machine yet: `facepaint detectors pull yunet` fetches it"):
+    with pytest.raises(
+        UsageError, match="not on this machine yet: `facepaint detectors pull yunet` fetches it"
+    ):
         find_detector("yunet")
 
 
-def test_a_fetched_detector_that_was_changed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetched_detector_that_was_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
     path = fetched_path(KNOWN["yunet"])
     path.parent.mkdir(parents=True)
     path.write_bytes(tiny_network("yunet"))
-    with pytest.raises(InputError, match="is damaged: its sha256 differs; `facepaint detectors pull yunet`"):
+    with pytest.raises(
+        InputError, match="is damaged: its sha256 differs; `facepaint detectors pull yunet`"
+    ):
         find_detector("yunet")
 
 
@@ -174,7 +200,10 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     own = replace(plain, stickers=Thresholds(0.8, 0.5), hiding=Thresholds(0.2, 0.1, picture=0.15))
     assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
     assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1, company=None)
-    assert (thresholds_for(False, own).for_still, thresholds_for(True, own).for_still) == (0.8, 0.15)
+    assert (thresholds_for(False, own).for_still, thresholds_for(True, own).for_still) == (
+        0.8,
+        0.15,
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,7 +217,9 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     ],
     ids=str,
 )
-def test_candidates_are_recorded_down_to_what_any_look_asks_for(points: dict[str, Thresholds], lowest: float) -> None:
+def test_candidates_are_recorded_down_to_what_any_look_asks_for(
+    points: dict[str, Thresholds], lowest: float
+) -> None:
     assert lowest_of(replace(DetectorCard("a", "yunet"), **points)) == lowest
 
 

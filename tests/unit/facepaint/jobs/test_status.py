@@ -42,7 +42,11 @@ def test_counts_follow_the_keys(store: Store) -> None:
     made.give_up(1, "no memory")
     status = job_status(store, made.id)
     assert (status.state, status.stored, status.total) == ("uploading", 4, None)
-    assert (status.detected, status.detect_failed, status.at_work) == (2, 1, frozenset({"detect-000003"}))
+    assert (status.detected, status.detect_failed, status.at_work) == (
+        2,
+        1,
+        frozenset({"detect-000003"}),
+    )
     look = status.look(made.look.id)
     assert look is not None
     assert look.look == made.look
@@ -50,13 +54,20 @@ def test_counts_follow_the_keys(store: Store) -> None:
     assert 0 <= status.idle_s < 60
 
 
-def test_looks_stand_in_the_order_in_which_they_were_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_looks_stand_in_the_order_in_which_they_were_asked_for(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = plain_job(store).begin()
     looks = [made.look, *(parse_look([name]) for name in ("blur", "crown", "dog", "mosaic"))]
     for look in looks:
         store.put_record(keys.look(made.id, look.id), look)
-    times = {keys.look(made.id, look.id): NOW + timedelta(seconds=order) for order, look in enumerate(looks)}
-    listed = [replace(row, modified=times.get(row.key, NOW)) for row in store.list(keys.prefix(made.id))]
+    times = {
+        keys.look(made.id, look.id): NOW + timedelta(seconds=order)
+        for order, look in enumerate(looks)
+    }
+    listed = [
+        replace(row, modified=times.get(row.key, NOW)) for row in store.list(keys.prefix(made.id))
+    ]
     monkeypatch.setattr(store, "list", lambda _: iter(listed))
 
     assert [look.look for look in job_status(store, made.id).looks] == looks
@@ -93,7 +104,9 @@ def test_blank_segments_are_counted_once_read(store: Store) -> None:
 
 def test_what_is_not_there_is_unknown(store: Store) -> None:
     made = plain_job(store)
-    with pytest.raises(UnknownJob, match=rf"^there is no job {made.id}; `facepaint jobs` lists them$"):
+    with pytest.raises(
+        UnknownJob, match=rf"^there is no job {made.id}; `facepaint jobs` lists them$"
+    ):
         job_status(store, made.id)
     made.begin()
     assert find_job(store, made.id).source.name == "holiday.mp4"
@@ -122,7 +135,9 @@ def test_jobs_are_listed_newest_first(store: Store) -> None:
 def test_a_worker_is_alive_while_its_heart_beats(store: Store) -> None:
     heartbeat(store, "young")
     now = datetime.now(UTC)
-    store.put_record(keys.worker("old"), replace(worker(), name="old", at=now - timedelta(seconds=61)))
+    store.put_record(
+        keys.worker("old"), replace(worker(), name="old", at=now - timedelta(seconds=61))
+    )
     store.put(keys.worker("foreign"), b'{"schema": 2}')
     assert [info.name for info in alive_workers(store)] == ["young"]
     assert alive_workers(store, now + timedelta(minutes=2)) == []
@@ -211,7 +226,11 @@ BOTH = (worker(),)
             BOTH,
             "Segment 0 is ready and waits for a worker to paint it.",
         ),
-        (status_of(1, detected=(0,), at_work=(f"paint-{LOOK}-000000",)), BOTH, "Segment 0 is being painted."),
+        (
+            status_of(1, detected=(0,), at_work=(f"paint-{LOOK}-000000",)),
+            BOTH,
+            "Segment 0 is being painted.",
+        ),
         (
             status_of(1),
             (worker("paint"),),
@@ -270,7 +289,9 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
         ),
     ],
 )
-def test_why_a_look_that_names_people_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str) -> None:
+def test_why_a_look_that_names_people_waits(
+    status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str
+) -> None:
     naming = (replace(status.looks[0], look=parse_look(["dog@2"])),)
     assert why_waiting(replace(status, looks=naming), workers) == sentence
     for known in (replace(status.keys, tracked=True), replace(status.keys, tracking_failed=True)):
@@ -288,5 +309,7 @@ def test_why_one_segment_waits() -> None:
 
 def test_pictures_wait_for_no_neighbour() -> None:
     status = status_of(3, detected=(1,), painted=(0,), sealed=False)
-    pictures = replace(status, job=replace(status.job, kind="pictures", video=None, pictures=("a", "b", "c")))
+    pictures = replace(
+        status, job=replace(status.job, kind="pictures", video=None, pictures=("a", "b", "c"))
+    )
     assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waits for a worker to paint it."

@@ -22,8 +22,12 @@ SHA = "0f" * 32
 def test_the_catalogue_has_the_promised_filters() -> None:
     hiding = {name for name, kind in CATALOGUE.items() if kind.redacts}
     assert hiding == {"blur", "mosaic", "fill"}
-    assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(CATALOGUE) - hiding
-    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= set(CATALOGUE) - hiding
+    assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(
+        CATALOGUE
+    ) - hiding
+    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= set(
+        CATALOGUE
+    ) - hiding
 
 
 @pytest.mark.parametrize(
@@ -99,14 +103,20 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("filter_name", "option"), [(kind.name, option) for kind in CATALOGUE.values() for option in kind.options]
+    ("filter_name", "option"),
+    [(kind.name, option) for kind in CATALOGUE.values() for option in kind.options],
 )
-def test_every_option_takes_its_default_and_bounds_and_no_more(filter_name: str, option: Option) -> None:
+def test_every_option_takes_its_default_and_bounds_and_no_more(
+    filter_name: str, option: Option
+) -> None:
     if option.type == "text":
         with pytest.raises(UsageError, match="characters, not 1 to 40"):
             option.parse("x" * 41, filter_name)
     if option.type != "number":
-        assert option.type == "sha256" or option.parse(str(option.default), filter_name) == option.default
+        assert (
+            option.type == "sha256"
+            or option.parse(str(option.default), filter_name) == option.default
+        )
         return
     assert option.minimum <= float(option.default) <= option.maximum
     for bound in (option.minimum, option.maximum):
@@ -130,7 +140,10 @@ def test_equal_looks_have_one_name() -> None:
     spellings = ["crown:scale=1,opacity=1.0", "crown:opacity=1", " crown", "crown:scale=1e0"]
     assert len({parse_look([text]).id for text in spellings}) == 1
     different = ["crown", "crown@1", "crown:scale=1.1", "dog", f"sticker:sha256={SHA}"]
-    looks = [parse_look([text]) for text in different] + [parse_look(["crown", "dog"]), parse_look(["dog", "crown"])]
+    looks = [parse_look([text]) for text in different] + [
+        parse_look(["crown", "dog"]),
+        parse_look(["dog", "crown"]),
+    ]
     assert len({look.id for look in looks}) == len(looks)
 
 
@@ -154,16 +167,28 @@ def test_a_look_stored_before_an_option_came_means_its_default_and_keeps_its_nam
 
 
 def test_a_filter_is_written_as_it_is_asked_for() -> None:
-    for text in ("blur", "blur:cover=head", "mosaic:cover=head,hold=0.5", "fill:colour=#ff8800", "dog:scale=1.2"):
+    for text in (
+        "blur",
+        "blur:cover=head",
+        "mosaic:cover=head,hold=0.5",
+        "fill:colour=#ff8800",
+        "dog:scale=1.2",
+    ):
         spec = parse_filter(text)
         assert spec.written == text
-    assert parse_filter("dog@2:scale=1").written == "dog", "without whom it is for, and what is so by default"
+    assert parse_filter("dog@2:scale=1").written == "dog", (
+        "without whom it is for, and what is so by default"
+    )
 
 
 def test_covering_the_head_is_for_every_filter_that_hides() -> None:
     look = parse_look(["blur", "sunglasses", "fill:cover=face"])
     assert look.covering(None) == look
-    assert [spec.options.get("cover") for spec in look.covering("head").filters] == ["head", None, "head"]
+    assert [spec.options.get("cover") for spec in look.covering("head").filters] == [
+        "head",
+        None,
+        "head",
+    ]
     with pytest.raises(UsageError, match="cover=body is not one of face, head"):
         look.covering("body")
 
@@ -224,7 +249,10 @@ def test_words_take_the_rest(given_text: str, words: str) -> None:
     [
         ("text:text=", "filter text: text has 0 characters, not 1 to 40"),
         ("text:" + 41 * "x", "filter text: text has 41 characters, not 1 to 40"),
-        ("text:a\u0007b \u5b57", "filter text: text has characters that cannot be drawn: U+0007 \u5b57"),
+        (
+            "text:a\u0007b \u5b57",
+            "filter text: text has characters that cannot be drawn: U+0007 \u5b57",
+        ),
         (
             "text:color=#ffffff",
             "filter text has no option 'color'; it has colour, background, place, scale, opacity, text",

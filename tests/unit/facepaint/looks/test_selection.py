@@ -15,7 +15,11 @@ from filters.registry import make_painter
 from tests.support.filter_cases import copy, noise, same
 
 SIZE = (200, 100)
-LEFT, RIGHT, ACROSS = (10.0, 20.0, 50.0, 60.0), (140.0, 20.0, 180.0, 60.0), (85.0, 20.0, 125.0, 60.0)
+LEFT, RIGHT, ACROSS = (
+    (10.0, 20.0, 50.0, 60.0),
+    (140.0, 20.0, 180.0, 60.0),
+    (85.0, 20.0, 125.0, 60.0),
+)
 
 
 def test_numbers_come_one_by_one_or_together() -> None:
@@ -39,11 +43,17 @@ def test_regions_are_in_px_or_percent(text: str, region: Region) -> None:
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        ({"keep": ["0"]}, "--keep 0: people have numbers from 1 on; `facepaint faces JOB` shows them"),
+        (
+            {"keep": ["0"]},
+            "--keep 0: people have numbers from 1 on; `facepaint faces JOB` shows them",
+        ),
         ({"only": ["1,"]}, "--only 1,: people have numbers from 1 on"),
         ({"only": ["Ann"]}, "--only Ann: people have numbers from 1 on"),
         ({"keep": ["1"], "only": ["2"]}, "give one of them"),
-        ({"regions": ["1,2,3"]}, "--region 1,2,3: it is x,y,width,height in px of the upright frame or percent"),
+        (
+            {"regions": ["1,2,3"]},
+            "--region 1,2,3: it is x,y,width,height in px of the upright frame or percent",
+        ),
         ({"regions": ["1,2,0,4"]}, "--region 1,2,0,4: it is"),
         ({"regions": ["-1,2,3,4"]}, "--region -1,2,3,4: it is"),
         ({"regions": ["1,2,inf,4"]}, "--region 1,2,inf,4: it is"),
@@ -77,28 +87,52 @@ def test_who_is_not_known_is_hidden_and_not_painted(
 
 def test_a_face_that_touches_a_region_is_hidden_and_one_in_its_middle_painted() -> None:
     half = parse_selection(regions=["0,0,50%,100%"])
-    assert [half.matches(None, box, SIZE, redacts=True) for box in (LEFT, ACROSS, RIGHT)] == [True, True, False]
-    assert [half.matches(None, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, False]
-    assert half.matches(None, (105.0, 0.0, 120.0, 9.0), SIZE, margin=6, redacts=True), "it may be further to the left"
+    assert [half.matches(None, box, SIZE, redacts=True) for box in (LEFT, ACROSS, RIGHT)] == [
+        True,
+        True,
+        False,
+    ]
+    assert [half.matches(None, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [
+        True,
+        False,
+        False,
+    ]
+    assert half.matches(None, (105.0, 0.0, 120.0, 9.0), SIZE, margin=6, redacts=True), (
+        "it may be further to the left"
+    )
     beyond = (-40.0, -30.0, 10.0, 20.0)
-    assert half.matches(None, beyond, SIZE, redacts=False), "what lies beyond the frame's edge belongs to the edge"
+    assert half.matches(None, beyond, SIZE, redacts=False), (
+        "what lies beyond the frame's edge belongs to the edge"
+    )
     both = parse_selection(only=["1"], regions=["0,0,50%,100%", "140,0,60,100"])
-    assert [both.matches(1, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [True, False, True]
+    assert [both.matches(1, box, SIZE, redacts=False) for box in (LEFT, ACROSS, RIGHT)] == [
+        True,
+        False,
+        True,
+    ]
     assert not both.matches(2, LEFT, SIZE, redacts=True)
 
 
 def test_filters_with_a_face_of_their_own_keep_it() -> None:
     look = parse_look(["fill", "crown@2"], FaceSelection(keep=(1,)))
-    assert [spec.meant for spec in look.filters] == [FaceSelection(keep=(1,)), FaceSelection(only=(2,))]
+    assert [spec.meant for spec in look.filters] == [
+        FaceSelection(keep=(1,)),
+        FaceSelection(only=(2,)),
+    ]
     assert look.numbers == (1, 2)
     assert str(look) == "fill + crown@2 without 1"
-    assert str(parse_look(["dog"], parse_selection(only=["2"], regions=["0,0,50%,9"]))) == "dog only 2 in 0,0,50%,9"
+    assert (
+        str(parse_look(["dog"], parse_selection(only=["2"], regions=["0,0,50%,9"])))
+        == "dog only 2 in 0,0,50%,9"
+    )
     assert parse_look(["dog"], parse_selection(regions=["0,0,9,9"])).numbers == ()
     with pytest.raises(UsageError, match="each of yours has a face of its own"):
         chosen_look(["dog@1"], ["2"], [], [], None)
     with pytest.raises(UsageError, match="--cover head is for filters that hide"):
         chosen_look(["dog"], [], [], [], Cover.head)
-    assert chosen_look(["dog", "blur"], [], [], [], Cover.head).filters[1].options["cover"] == "head"
+    assert (
+        chosen_look(["dog", "blur"], [], [], [], Cover.head).filters[1].options["cover"] == "head"
+    )
 
 
 def test_whom_a_look_is_for_is_part_of_its_name() -> None:
@@ -112,7 +146,10 @@ def test_whom_a_look_is_for_is_part_of_its_name() -> None:
     looks = [parse_look(["fill"], selection) for selection in whoms]
     assert len({look.id for look in looks}) == len(looks)
     assert parse_look(["crown"], EVERYONE).id == parse_look(["crown"]).id
-    spelled = [parse_look(["crown"], parse_selection(regions=[text])) for text in ("0,0,50%,9", "0%, 0, 50.0%, 9.0")]
+    spelled = [
+        parse_look(["crown"], parse_selection(regions=[text]))
+        for text in ("0,0,50%,9", "0%, 0, 50.0%, 9.0")
+    ]
     assert spelled[0].id == spelled[1].id
     for look in looks:
         again = decode(Look, encode(look), "key")

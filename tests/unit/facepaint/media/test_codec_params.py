@@ -56,7 +56,11 @@ def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) 
             target = out.add_stream_from_template(source)
             packet.stream = target
             out.mux(packet)
-        frames = [frame for found in container.demux(source) for frame in source.codec_context.decode(found)]
+        frames = [
+            frame
+            for found in container.demux(source)
+            for frame in source.codec_context.decode(found)
+        ]
         assert all(frame.sample_rate == stream.codec_context.sample_rate for frame in frames)
     with av.open(io.BytesIO(buffer.getvalue())) as written:
         assert written.streams.audio[0].codec_context.name == stream.codec_context.name

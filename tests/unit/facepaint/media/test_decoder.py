@@ -15,7 +15,9 @@ def test_behind_a_packet_are_zeros(size: int) -> None:
     data = memoryview(b"\xff" * (size + 4096))[:size]
     packet = packet_of(bytes(data))
     assert bytes(packet) == data
-    assert ctypes.string_at(packet.buffer_ptr + packet.buffer_size, PADDING_BYTES) == bytes(PADDING_BYTES)
+    assert ctypes.string_at(packet.buffer_ptr + packet.buffer_size, PADDING_BYTES) == bytes(
+        PADDING_BYTES
+    )
 
 
 def test_no_bytes_make_an_empty_packet() -> None:

@@ -30,7 +30,9 @@ SIZE = (160, 96)
 TICKS = 3003
 SOFTWARE = [name for name, encoder in ENCODERS.items() if not encoder.needs]
 
-BT2020_DISPLAY = LightLevels((0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329), 0.0001, 1000.0, 1000, 400)
+BT2020_DISPLAY = LightLevels(
+    (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329), 0.0001, 1000.0, 1000, 400
+)
 """A display of BT.2020 primaries from 0.0001 to 1000 cd/m2."""
 
 
@@ -48,7 +50,9 @@ def moving(number: int, pixel_format: str) -> av.VideoFrame:
     picture = np.stack([x, y * 2, (x + y) // 2], -1).astype(np.uint8)
     at = 2 * number % (SIZE[0] - 32)
     picture[32:64, at : at + 32] = (250, 220, 30)
-    return av.VideoFrame.from_ndarray(picture, "rgb24").reformat(format=pixel_format, dst_colorspace="ITU709")
+    return av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+        format=pixel_format, dst_colorspace="ITU709"
+    )
 
 
 def decoded(data: bytes) -> list[av.VideoFrame]:
@@ -68,7 +72,9 @@ def encode(spec: EncodeSpec, first: int, frames: int) -> Encoded:
 @pytest.mark.parametrize(
     ("name", "pixel_format"),
     [
-        pytest.param(name, held, marks=() if held in {"yuv420p", "yuv420p10le"} else pytest.mark.slow)
+        pytest.param(
+            name, held, marks=() if held in {"yuv420p", "yuv420p10le"} else pytest.mark.slow
+        )
         for name in SOFTWARE
         for held in ENCODERS[name].formats
     ],
@@ -93,9 +99,14 @@ def test_segments_join_without_a_seam_whoever_made_them(name: str, pixel_format:
     frames = decoded(joined)
     assert [frame.pts for frame in frames] == [number * TICKS for number in range(sum(lengths))]
     assert {frame.format.name for frame in frames} == {pixel_format}
-    assert {(frame.colorspace, frame.color_primaries, frame.color_trc) for frame in frames} == {(1, 1, 1)}
+    assert {(frame.colorspace, frame.color_primaries, frame.color_trc) for frame in frames} == {
+        (1, 1, 1)
+    }
     luma = [frame.reformat(format="gray").to_ndarray().astype(int) for frame in frames]
-    expected = [moving(number, pixel_format).reformat(format="gray").to_ndarray() for number in range(len(frames))]
+    expected = [
+        moving(number, pixel_format).reformat(format="gray").to_ndarray()
+        for number in range(len(frames))
+    ]
     assert max(np.abs(a - b).mean() for a, b in zip(luma, expected, strict=True)) < 6
 
 
@@ -109,16 +120,22 @@ def test_full_range_stays_full_range(name: str, pixel_format: str) -> None:
     assert np.abs(got - given).mean() < 4, "the pixels are as they were given"
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling policies")
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling policies"
+)
 @pytest.mark.parametrize("name", ["libx264", "libx265", "libsvtav1"])
 def test_no_encoder_takes_the_machine_for_itself(name: str) -> None:
     """SVT-AV1 would, where root opens it."""
     with SegmentEncoder(spec(name), 0, 2):
-        policies = {os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()}
+        policies = {
+            os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()
+        }
     assert not policies & {os.SCHED_FIFO, os.SCHED_RR}
 
 
-@pytest.mark.parametrize(("name", "pixel_format"), [("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le")])
+@pytest.mark.parametrize(
+    ("name", "pixel_format"), [("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le")]
+)
 def test_hdr_is_described_in_the_file_and_in_the_pictures(name: str, pixel_format: str) -> None:
     colour = Colour(9, 16, 9, 1)
     plain = encode(spec(name, pixel_format, colour=colour), 0, 2)
@@ -128,7 +145,9 @@ def test_hdr_is_described_in_the_file_and_in_the_pictures(name: str, pixel_forma
     display, content = entry[entry.index(b"mdcv") + 4 :][:24], entry[entry.index(b"clli") + 4 :][:4]
     # Green, blue, red, white in 0.00002, then the brightest and the darkest in 0.0001 cd/m2.
     steps = [8500, 39_850, 6550, 2300, 35_400, 14_600, 15_635, 16_450]
-    assert display == b"".join(step.to_bytes(2) for step in steps) + (10_000_000).to_bytes(4) + (1).to_bytes(4)
+    assert display == b"".join(step.to_bytes(2) for step in steps) + (10_000_000).to_bytes(4) + (
+        1
+    ).to_bytes(4)
     assert content == (1000).to_bytes(2) + (400).to_bytes(2)
     # Without the boxes, the pictures tell too.
     for data in (bright.data, bright.data.replace(b"mdcv", b"free").replace(b"clli", b"free")):
@@ -182,7 +201,10 @@ def test_every_option_is_one_the_encoder_has(name: str) -> None:
     """So much can be told of a hardware encoder where its hardware is not."""
     known = av.CodecContext.create(name, "w").supported_options
     found = {option.name: option for option in (*known.generic, *known.private)}
-    for crf, preset in [*zip((0, 20, 51), PRESETS, strict=False), *((20, preset) for preset in PRESETS)]:
+    for crf, preset in [
+        *zip((0, 20, 51), PRESETS, strict=False),
+        *((20, preset) for preset in PRESETS),
+    ]:
         options = encoder_options(Wish(OutputProfile(name, crf, preset), light=BT2020_DISPLAY))
         assert options.keys() <= found.keys()
         for option, value in options.items():
@@ -226,7 +248,9 @@ def test_the_encoder_follows_what_is_to_be_kept() -> None:
     assert choose_encoder("yuv420p10le", keep_format=True) == "libx265"
     assert choose_encoder("yuv420p10le", "libsvtav1", keep_format=True) == "libsvtav1"
     assert choose_encoder("yuv422p10le", "libsvtav1") == "libsvtav1", "it becomes 8-bit 4:2:0"
-    with pytest.raises(UsageError, match=r"libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265, or leave"):
+    with pytest.raises(
+        UsageError, match=r"libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265, or leave"
+    ):
         choose_encoder("yuv422p10le", "libsvtav1", keep_format=True)
 
 

@@ -44,7 +44,10 @@ def opened(data: bytes) -> Image.Image:
 
 
 def psnr_db(one: Image.Image, other: Image.Image, where: tuple[slice, slice] = FAR) -> float:
-    difference = np.asarray(one.convert("RGB"), float)[where] - np.asarray(other.convert("RGB"), float)[where]
+    difference = (
+        np.asarray(one.convert("RGB"), float)[where]
+        - np.asarray(other.convert("RGB"), float)[where]
+    )
     return float(10 * np.log10(255**2 / max(1e-9, (difference**2).mean())))
 
 
@@ -65,7 +68,11 @@ def test_brightness_is_kept(mode: str, look: str) -> None:
     [
         *(("JPEG", turn) for turn in range(1, 9)),
         *(("PNG", 6), ("WEBP", 6)),
-        *(pytest.param(kind, turn, marks=pytest.mark.slow) for kind in ("PNG", "WEBP") for turn in (2, 3, 4, 5, 7, 8)),
+        *(
+            pytest.param(kind, turn, marks=pytest.mark.slow)
+            for kind in ("PNG", "WEBP")
+            for turn in (2, 3, 4, 5, 7, 8)
+        ),
     ],
 )
 def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
@@ -80,7 +87,10 @@ def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
         assert after.size == (256, 192)
         assert after.getexif().get(0x0112, 1) == 1
         assert psnr_db(after, upright, (slice(130, None), slice(None))) > 30
-        eyes = np.asarray(after.convert("RGB"), int)[38:44, 104:120] - np.asarray(upright)[38:44, 104:120]
+        eyes = (
+            np.asarray(after.convert("RGB"), int)[38:44, 104:120]
+            - np.asarray(upright)[38:44, 104:120]
+        )
         assert np.abs(eyes).mean() > 10
 
 
@@ -92,27 +102,35 @@ def test_only_exif_turns_a_picture() -> None:
 
 @pytest.mark.parametrize(("mode", "kept"), [("RGB", True), ("L", False), ("CMYK", False)])
 def test_a_colour_profile_is_kept_where_it_still_fits(mode: str, kept: bool) -> None:
-    after = opened(painted(encoded(Image.fromarray(RAMP).convert(mode), "JPEG", icc_profile=PROFILE)))
+    after = opened(
+        painted(encoded(Image.fromarray(RAMP).convert(mode), "JPEG", icc_profile=PROFILE))
+    )
     assert after.info.get("icc_profile") == (PROFILE if kept else None)
     grey = opened(painted(encoded(Image.fromarray(RAMP), "JPEG", icc_profile=PROFILE), "blur"))
     assert (grey.mode, grey.info.get("icc_profile")) == ("L", PROFILE)
 
 
-@pytest.mark.parametrize("profile", [None, b"no profile" * 20, PROFILE], ids=["none", "broken", "of RGB"])
+@pytest.mark.parametrize(
+    "profile", [None, b"no profile" * 20, PROFILE], ids=["none", "broken", "of RGB"]
+)
 def test_inks_become_colours(profile: bytes | None) -> None:
     source = encoded(Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=profile)
     assert np.asarray(opened(painted(source)))[200, 200] == pytest.approx((255, 0, 0), abs=3)
 
 
 def test_inks_become_the_colours_their_profile_tells() -> None:
-    source = encoded(Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=ink_profile())
+    source = encoded(
+        Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=ink_profile()
+    )
     after = opened(painted(source))
     assert np.asarray(after)[200, 200] == pytest.approx((116, 0, 11), abs=3)
     assert "icc_profile" not in after.info
 
 
 @pytest.mark.parametrize("quality", [60, 97])
-@pytest.mark.parametrize(("sampling", "progressive"), [(0, False), (1, True), (2, False), (2, True)])
+@pytest.mark.parametrize(
+    ("sampling", "progressive"), [(0, False), (1, True), (2, False), (2, True)]
+)
 def test_a_jpeg_keeps_its_quality_and_size(quality: int, sampling: int, progressive: bool) -> None:
     options = {"quality": quality, "subsampling": sampling, "progressive": progressive}
     source = encoded(astronaut(), "JPEG", **options)
@@ -157,14 +175,21 @@ def test_a_jpeg_whose_components_come_one_after_the_other() -> None:
     data = b""
     for number, plane in enumerate(astronaut().convert("YCbCr").split(), 1):
         single = bytearray(encoded(plane, "JPEG", quality=90))
-        tables, frame, scan = (single.index(mark) for mark in (b"\xff\xdb", b"\xff\xc0", b"\xff\xda"))
+        tables, frame, scan = (
+            single.index(mark) for mark in (b"\xff\xdb", b"\xff\xc0", b"\xff\xda")
+        )
         codes = single.index(b"\xff\xc4")
         single[tables + 4] = number - 1  # the table's number
         single[scan + 5] = number  # the component's
         if number == 1:
-            header = jpeg_segment(0xC0, bytes(single[frame + 4 : frame + 9]) + bytes((3, 1, 17, 0, 2, 17, 1, 3, 17, 2)))
+            header = jpeg_segment(
+                0xC0,
+                bytes(single[frame + 4 : frame + 9]) + bytes((3, 1, 17, 0, 2, 17, 1, 3, 17, 2)),
+            )
             data = bytes(single[:tables])
-        data += bytes(single[tables:frame]) + (header if number == 1 else b"") + bytes(single[codes:-2])
+        data += (
+            bytes(single[tables:frame]) + (header if number == 1 else b"") + bytes(single[codes:-2])
+        )
     data += b"\xff\xd9"
     assert psnr_db(opened(data), astronaut()) > 35
     assert psnr_db(opened(painted(data)), opened(data)) > 36
@@ -183,7 +208,9 @@ def test_webp_stays_lossless_or_lossy() -> None:
 
 def test_a_gif_that_does_not_move_comes_back_as_png() -> None:
     source = astronaut().quantize(64)
-    result = paint_image(parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {})
+    result = paint_image(
+        parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {}
+    )
     after = opened(result.data)
     assert (after.format, result.record.name[-4:]) == ("PNG", ".png")
     assert psnr_db(after, source) > 80
@@ -236,7 +263,13 @@ def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
         replace(frame, pts=3),
         replace(frame, faces=(*frame.faces, nowhere)),
     ):
-        after = opened(painted(encoded(astronaut((256, 256)), "PNG"), "fill", replace(found, frames=(low_confidence,))))
+        after = opened(
+            painted(
+                encoded(astronaut((256, 256)), "PNG"),
+                "fill",
+                replace(found, frames=(low_confidence,)),
+            )
+        )
         assert np.asarray(after).std() == 0
 
 
@@ -244,7 +277,8 @@ def test_a_head_is_covered_in_a_picture() -> None:
     source = encoded(astronaut((256, 256)), "PNG")
     beside, above = (56, 148), (11, 112)
     shown = {
-        cover: np.asarray(opened(painted(source, f"fill:cover={cover},colour=#00ff00"))) for cover in ("face", "head")
+        cover: np.asarray(opened(painted(source, f"fill:cover={cover},colour=#00ff00")))
+        for cover in ("face", "head")
     }
     before = np.asarray(astronaut((256, 256)))
     for place in (beside, above):
@@ -257,18 +291,26 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
     """As stencils and prints cut out of their paper are: one colour, and how much of it."""
     grey = np.asarray(astronaut((512, 512)).convert("L"))
     alpha = grey if ink else 255 - grey
-    source = encoded(Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG")
+    source = encoded(
+        Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG"
+    )
     now = datetime.now(UTC)
-    job = Job("x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow"))
+    job = Job(
+        "x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow")
+    )
     found = detect_image(job, 0, source, Runtime("cpu")).frames[0].faces
-    assert any(face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found)
+    assert any(
+        face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found
+    )
 
 
 def test_what_shows_through_a_blur_is_as_before() -> None:
     """A head cut out: the mean of alpha and of what is seen stays, and colours that nobody saw do not come in."""
     source = cut_out((10, 250, 10))
     after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "blur:size=0.35")))
-    one, other = (pixels[..., :3].astype(float) * pixels[..., 3:] / 255 for pixels in (source, after))
+    one, other = (
+        pixels[..., :3].astype(float) * pixels[..., 3:] / 255 for pixels in (source, after)
+    )
     assert np.abs(one.mean(axis=(0, 1)) - other.mean(axis=(0, 1))).max() < 1
     assert abs(source[..., 3].mean() - after[..., 3].mean()) < 1
     assert (after[..., 1].astype(int) - after[..., 0]).max() < 60
@@ -285,7 +327,9 @@ def test_tiny_pictures(size: tuple[int, int], kind: str) -> None:
 
 @pytest.mark.slow
 def test_a_picture_of_many_megapixels() -> None:
-    source = encoded(astronaut().resize((8_000, 6_000), Image.Resampling.NEAREST), "JPEG", quality=80)
+    source = encoded(
+        astronaut().resize((8_000, 6_000), Image.Resampling.NEAREST), "JPEG", quality=80
+    )
     after = opened(painted(source, faces=face_of(8_000, 6_000)))
     assert after.size == (8_000, 6_000)
     corner = (0, 5_500, 500, 6_000)

@@ -26,7 +26,9 @@ def fragmented(frames: int = 12, gop: int = 4) -> bytes:
     buffer = io.BytesIO()
     options = {"movflags": "cmaf+frag_keyframe", "video_track_timescale": "12800"}
     with av.open(buffer, "w", format="mp4", options=options) as container:
-        stream = container.add_stream("libx264", rate=25, options={"bf": "0", "g": str(gop), "profile": "baseline"})
+        stream = container.add_stream(
+            "libx264", rate=25, options={"bf": "0", "g": str(gop), "profile": "baseline"}
+        )
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for number in range(frames):
             frame = av.VideoFrame(64, 48, "yuv420p")
@@ -40,7 +42,11 @@ def fragmented(frames: int = 12, gop: int = 4) -> bytes:
 
 def times(data: bytes) -> list[int]:
     with av.open(io.BytesIO(data)) as container:
-        return [packet.pts for packet in container.demux(video=0) if packet.size and packet.pts is not None]
+        return [
+            packet.pts
+            for packet in container.demux(video=0)
+            if packet.size and packet.pts is not None
+        ]
 
 
 def box(kind: bytes, body: bytes = b"") -> bytes:
@@ -61,7 +67,8 @@ def test_boxes_of_every_form_of_size_are_walked() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [box(b"moov")[:-1] + b"v12", (7).to_bytes(4) + b"moov", (99).to_bytes(4) + b"moov", b"ab"]
+    "data",
+    [box(b"moov")[:-1] + b"v12", (7).to_bytes(4) + b"moov", (99).to_bytes(4) + b"moov", b"ab"],
 )
 def test_damaged_boxes_are_refused(data: bytes) -> None:
     with pytest.raises(UnreadableMedia, match="does not fit what holds it"):
@@ -112,7 +119,11 @@ def late_tone(path: Path, *, start: int, seconds: int = 1) -> None:
         for number in range(seconds * 48_000 // 1024):
             frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
             frame.planes[0].update(bytes(4096))
-            frame.sample_rate, frame.pts, frame.time_base = 48_000, number * 1024, Fraction(1, 48_000)
+            frame.sample_rate, frame.pts, frame.time_base = (
+                48_000,
+                number * 1024,
+                Fraction(1, 48_000),
+            )
             frames.append(frame)
         for packet in (p for frame in [*frames, None] for p in stream.encode(frame)):
             packet.pts, packet.dts = packet.pts + 1024 + start, packet.dts + 1024 + start

@@ -19,7 +19,9 @@ COMMENTS = b"\x81theora" + b"filmed at 12 Garden Lane " * 30
 
 def laced(first: bytes, comments: bytes, setup: bytes) -> bytes:
     """Three headers behind their lengths as Xiph laces them."""
-    lengths = b"".join(b"\xff" * (len(header) // 255) + bytes((len(header) % 255,)) for header in (first, comments))
+    lengths = b"".join(
+        b"\xff" * (len(header) // 255) + bytes((len(header) % 255,)) for header in (first, comments)
+    )
     return b"\x02" + lengths + first + comments + setup
 
 
@@ -37,7 +39,15 @@ def theora_job(parameters: bytes, job: Job) -> Job:
 def job(media: Media) -> Job:
     probed = probe(media("h264-open.mp4"))
     now = datetime.now(UTC)
-    return Job(new_job_id(now), "video", SourceFile("a", 1, ""), now, DetectorSpec(), OutputProfile(), probed.video)
+    return Job(
+        new_job_id(now),
+        "video",
+        SourceFile("a", 1, ""),
+        now,
+        DetectorSpec(),
+        OutputProfile(),
+        probed.video,
+    )
 
 
 @pytest.mark.parametrize("form", [laced, counted])

@@ -32,7 +32,9 @@ st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
 
-SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(lambda pair: Thresholds(max(pair), min(pair)))
+SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(
+    lambda pair: Thresholds(max(pair), min(pair))
+)
 st.register_type_strategy(
     DetectorCard,
     st.builds(
@@ -48,7 +50,11 @@ st.register_type_strategy(
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 @given(data=st.data())
 def test_any_record_reads_back_as_it_was_written(cls: Any, data: st.DataObject) -> None:
     record = data.draw(st.from_type(cls))
@@ -62,17 +68,24 @@ def test_a_record_of_another_schema_is_refused_in_one_line(cls: Any, data: st.Da
     body = json.loads(encode(data.draw(st.from_type(cls))))
     with pytest.raises(RecordInvalid) as caught:
         decode(cls, json.dumps({**body, "schema": 2}).encode(), "jobs/x/record.json")
-    assert str(caught.value) == f"jobs/x/record.json is not a {cls.__name__} record: schema: Input should be 1"
+    assert (
+        str(caught.value)
+        == f"jobs/x/record.json is not a {cls.__name__} record: schema: Input should be 1"
+    )
 
 
 def test_what_is_no_record_is_refused_with_its_first_fault() -> None:
-    with pytest.raises(RecordInvalid, match=r"^k is not a Sealed record: segments: Field required$"):
+    with pytest.raises(
+        RecordInvalid, match=r"^k is not a Sealed record: segments: Field required$"
+    ):
         decode(Sealed, b"{}", "k")
     with pytest.raises(RecordInvalid, match=r"^k is not a Sealed record: the record: Invalid JSON"):
         decode(Sealed, b"\xff\xfe not json", "k")
 
 
-@pytest.mark.parametrize("record", [Segment(0, 0, 1, (), ""), Faces(0, (), "d", "cpu"), Sealed(1), Failed(1, "x", 3)])
+@pytest.mark.parametrize(
+    "record", [Segment(0, 0, 1, (), ""), Faces(0, (), "d", "cpu"), Sealed(1), Failed(1, "x", 3)]
+)
 def test_every_record_says_its_schema(record: Any) -> None:
     assert json.loads(encode(record))["schema"] == 1
 
@@ -82,17 +95,28 @@ def test_bulky_records_leave_defaults_out() -> None:
     assert len(encode(segment)) < 60 * 1000
     assert b"discard" not in encode(segment)
     face = Candidate(0.9, (1.0, 2.0, 3.0, 4.0), tuple(map(float, range(10))))
-    faces = Faces(0, (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))), "facepaint-1", "cpu")
+    faces = Faces(
+        0,
+        (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))),
+        "facepaint-1",
+        "cpu",
+    )
     assert decode(Faces, encode(faces), "k") == faces
 
 
 def test_a_job_that_was_to_have_some_frames_detected_alone_still_reads() -> None:
-    spec = decode(DetectorSpec, b'{"name": "facepaint-1", "min_face": 0.1, "every": 2, "card": null}', "job.json")
+    spec = decode(
+        DetectorSpec,
+        b'{"name": "facepaint-1", "min_face": 0.1, "every": 2, "card": null}',
+        "job.json",
+    )
     assert spec == DetectorSpec("facepaint-1", 0.1)
 
 
 def test_the_overlap_is_no_packet_of_the_segments_own() -> None:
-    segment = Segment(0, 0, 2, (Packet(10, 0, 0), Packet(20, 1, 1), Packet(30, 2, 2)), "", overlap=1)
+    segment = Segment(
+        0, 0, 2, (Packet(10, 0, 0), Packet(20, 1, 1), Packet(30, 2, 2)), "", overlap=1
+    )
     assert [packet.size for packet in segment.own_packets] == [10, 20]
     assert segment.bytes == 60
 
@@ -101,7 +125,9 @@ def test_the_overlap_is_no_packet_of_the_segments_own() -> None:
     ("rotation", "size"), [(0, (640, 360)), (90, (360, 640)), (180, (640, 360)), (270, (360, 640))]
 )
 def test_upright_size(rotation: int, size: tuple[int, int]) -> None:
-    video = VideoStream("h264", "avc1", b"\0\xff", 640, 360, "yuv420p", Fraction(1, 15_360), rotation=rotation)
+    video = VideoStream(
+        "h264", "avc1", b"\0\xff", 640, 360, "yuv420p", Fraction(1, 15_360), rotation=rotation
+    )
     assert video.upright_size == size
 
 
@@ -178,14 +204,22 @@ FATES = ("nothing", "painted", "given up", "both")
 @pytest.mark.parametrize("sealed", [False, True])
 @pytest.mark.parametrize("idle_s", [0.0, ABANDONED_AFTER_S, ABANDONED_AFTER_S + 1])
 @pytest.mark.parametrize("looks", [(), (LOOK,), (LOOK, OTHER)])
-def test_the_state_follows_from_the_keys_alone(sealed: bool, idle_s: float, looks: tuple[str, ...]) -> None:
+def test_the_state_follows_from_the_keys_alone(
+    sealed: bool, idle_s: float, looks: tuple[str, ...]
+) -> None:
     """Two segments; each may be painted, given up, both or neither, in each look: every combination."""
     for fates in itertools.product(FATES, repeat=2 * len(looks)):
         fate = dict(zip(itertools.product(looks, (0, 1)), fates, strict=True))
         listed = [keys.job(JOB), keys.segment(JOB, 0), keys.segment(JOB, 1)]
         listed += [keys.look(JOB, look) for look in looks] + [keys.sealed(JOB)] * sealed
-        listed += [keys.painted(JOB, *at) for at, what in fate.items() if what in {"painted", "both"}]
-        listed += [keys.painted_failed(JOB, *at) for at, what in fate.items() if what in {"given up", "both"}]
+        listed += [
+            keys.painted(JOB, *at) for at, what in fate.items() if what in {"painted", "both"}
+        ]
+        listed += [
+            keys.painted_failed(JOB, *at)
+            for at, what in fate.items()
+            if what in {"given up", "both"}
+        ]
         found = JobKeys.read(listed)
         for look in (None, *looks):
             mine = {what for (name, _), what in fate.items() if look in {None, name}}

@@ -19,7 +19,9 @@ from tests.support.paths import ROOT
 COMPOSE = ROOT / "docker-compose.yml"
 
 
-def test_a_worker_is_healthy_while_it_answers(settings: Settings, start_worker: Callable[..., Any]) -> None:
+def test_a_worker_is_healthy_while_it_answers(
+    settings: Settings, start_worker: Callable[..., Any]
+) -> None:
     assert not worker_answers_here(settings, timeout_s=0.5)
     worker = start_worker()
     assert worker_answers_here(settings)
@@ -58,9 +60,17 @@ def test_services_have_no_more_rights_than_they_need(composed: dict[str, Any]) -
         assert service["pids_limit"] > 0, name
         assert "mem_limit" in service, name
         assert service["logging"]["options"]["max-size"], name
-        assert service.get("cap_add") == (["CHOWN", "DAC_OVERRIDE", "FOWNER"] if name == "init" else None), name
-        mounted = [volume for volume in service["volumes"] if isinstance(volume, str) and volume.startswith("secrets:")]
-        assert mounted == ["secrets:/secrets" if name == "init" else "secrets:/run/facepaint:ro"], name
+        assert service.get("cap_add") == (
+            ["CHOWN", "DAC_OVERRIDE", "FOWNER"] if name == "init" else None
+        ), name
+        mounted = [
+            volume
+            for volume in service["volumes"]
+            if isinstance(volume, str) and volume.startswith("secrets:")
+        ]
+        assert mounted == ["secrets:/secrets" if name == "init" else "secrets:/run/facepaint:ro"], (
+            name
+        )
 
 
 def test_services_stay_up_and_say_how_they_are(composed: dict[str, Any]) -> None:
@@ -92,7 +102,9 @@ def test_the_viewer_refuses_names_that_a_stranger_lets_point_at_it(
 ) -> None:
     for name, value in composed["viewer"]["environment"].items():
         monkeypatch.setenv(name, value if "$" not in value else "")
-    inside = Settings.load(**{name: getattr(settings, name) for name in settings.model_fields_set & CONNECTION_FIELDS})
+    inside = Settings.load(
+        **{name: getattr(settings, name) for name in settings.model_fields_set & CONNECTION_FIELDS}
+    )
     assert inside.viewer_host == "0.0.0.0"
     with live_viewer(inside.model_copy(update={"viewer_port": 0}), store) as url:
         assert httpx.get(f"{url}healthz").status_code == 200
@@ -121,7 +133,9 @@ def test_compose_and_init_agree_on_ports_and_users(composed: dict[str, Any]) -> 
 def test_workers_may_finish_what_they_began(composed: dict[str, Any]) -> None:
     for name in ("worker", "worker-gpu"):
         grace = composed[name]["stop_grace_period"]
-        assert int(grace.removesuffix("s")) > Settings.model_fields["task_time_limit_s"].default, name
+        assert int(grace.removesuffix("s")) > Settings.model_fields["task_time_limit_s"].default, (
+            name
+        )
 
 
 def test_workers_are_the_same_on_other_machines(composed: dict[str, Any]) -> None:
@@ -133,7 +147,9 @@ def test_workers_are_the_same_on_other_machines(composed: dict[str, Any]) -> Non
 
 
 def test_images_are_pinned(composed: dict[str, Any]) -> None:
-    others = {name: service["image"] for name, service in composed.items() if "build" not in service}
+    others = {
+        name: service["image"] for name, service in composed.items() if "build" not in service
+    }
     assert others == {
         "broker": "${FACEPAINT_BROKER_IMAGE:-valkey/valkey:9.1.1-alpine}",
         "object-store": "${FACEPAINT_OBJECT_STORE_IMAGE:-quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z}",

@@ -66,7 +66,9 @@ def secrets_of(folders: Folders) -> Secrets:
     inside = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
     assert inside is not None
     assert Secrets.read(folders.host / CONNECTION_NAME, "host") == inside
-    assert (folders.secrets / "broker.conf").read_text() == f"requirepass {inside.broker_password}\n"
+    assert (
+        folders.secrets / "broker.conf"
+    ).read_text() == f"requirepass {inside.broker_password}\n"
     assert (folders.secrets / "store-access-key").read_text() == inside.s3_access_key
     assert (folders.secrets / "store-secret-key").read_text() == inside.s3_secret_key
     return inside
@@ -77,7 +79,9 @@ def empty(folder: Path) -> None:
         path.unlink()
 
 
-def test_the_first_start_makes_secrets_that_only_their_owners_read(folders: Folders, start: StartCompose) -> None:
+def test_the_first_start_makes_secrets_that_only_their_owners_read(
+    folders: Folders, start: StartCompose
+) -> None:
     start()
     made = secrets_of(folders)
     assert len({made.broker_password, made.s3_access_key, made.s3_secret_key}) == 3
@@ -91,7 +95,9 @@ def test_the_first_start_makes_secrets_that_only_their_owners_read(folders: Fold
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in private] == [0o700] * 3
 
 
-def test_host_and_containers_find_the_services_under_their_own_names(folders: Folders, start: StartCompose) -> None:
+def test_host_and_containers_find_the_services_under_their_own_names(
+    folders: Folders, start: StartCompose
+) -> None:
     start(broker_port=1001, store_port=1002, viewer_port=1003)
     made, host, inside = secrets_of(folders), facts(folders.host), facts(folders.secrets)
     assert set(host) == set(inside)
@@ -117,8 +123,12 @@ def test_the_host_finds_the_connection_file_by_itself(
 
 def test_a_later_start_touches_nothing(folders: Folders, start: StartCompose) -> None:
     def state() -> dict[Path, tuple[int, int, bytes]]:
-        files = [folders.secrets / name for name in SERVICE_FILES] + [folders.host / CONNECTION_NAME]
-        return {path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+        files = [folders.secrets / name for name in SERVICE_FILES] + [
+            folders.host / CONNECTION_NAME
+        ]
+        return {
+            path: (path.stat().st_ino, path.stat().st_mtime_ns, path.read_bytes()) for path in files
+        }
 
     start()
     before = state()
@@ -126,7 +136,9 @@ def test_a_later_start_touches_nothing(folders: Folders, start: StartCompose) ->
     assert state() == before
 
 
-def test_changed_ports_change_the_connection_and_no_secret(folders: Folders, start: StartCompose) -> None:
+def test_changed_ports_change_the_connection_and_no_secret(
+    folders: Folders, start: StartCompose
+) -> None:
     start()
     before = secrets_of(folders)
     start(broker_port=2001, store_port=2002, viewer_port=2003, address="10.1.2.3")
@@ -134,7 +146,9 @@ def test_changed_ports_change_the_connection_and_no_secret(folders: Folders, sta
     host = facts(folders.host)
     assert host["broker_url"].endswith("@10.1.2.3:2001/0")
     assert host["s3_endpoint"] == host["s3_public_endpoint"] == "http://10.1.2.3:2002"
-    assert host["viewer_url"] == "http://127.0.0.1:2003", "the viewer asks for no password: it stays on this machine"
+    assert host["viewer_url"] == "http://127.0.0.1:2003", (
+        "the viewer asks for no password: it stays on this machine"
+    )
 
 
 def test_an_ipv6_address_is_bracketed(folders: Folders, start: StartCompose) -> None:
@@ -191,7 +205,9 @@ def test_a_connection_file_of_other_services_is_not_overwritten(
         "s3_secret_key": "c" * 40,
     }
     (folders.host / CONNECTION_NAME).write_text(json.dumps(other))
-    with pytest.raises(UsageError, match=r"\.facepaint/connection\.json names other services .* move it away"):
+    with pytest.raises(
+        UsageError, match=r"\.facepaint/connection\.json names other services .* move it away"
+    ):
         start()
     assert facts(folders.host) == other
 
@@ -203,18 +219,30 @@ def test_a_connection_file_of_other_services_is_not_overwritten(
         ("[]", "holds no secrets of facepaint"),
         ("{}", "holds no secrets of facepaint"),
         (
-            json.dumps({"broker_url": "redis://127.0.0.1/0", "s3_access_key": "", "s3_secret_key": ""}),
+            json.dumps(
+                {"broker_url": "redis://127.0.0.1/0", "s3_access_key": "", "s3_secret_key": ""}
+            ),
             "holds secrets that were not made here",
         ),
         (
-            json.dumps({"broker_url": "redis://:x y@h/0", "s3_access_key": "a" * 40, "s3_secret_key": "b" * 40}),
+            json.dumps(
+                {
+                    "broker_url": "redis://:x y@h/0",
+                    "s3_access_key": "a" * 40,
+                    "s3_secret_key": "b" * 40,
+                }
+            ),
             "holds secrets that were not made here",
         ),
     ],
 )
-def test_a_damaged_connection_file_is_named(folders: Folders, start: StartCompose, text: str, why: str) -> None:
+def test_a_damaged_connection_file_is_named(
+    folders: Folders, start: StartCompose, text: str, why: str
+) -> None:
     (folders.host / CONNECTION_NAME).write_text(text)
-    with pytest.raises(UsageError, match=rf"^\.facepaint/connection\.json {why}.*: move it away and start again$"):
+    with pytest.raises(
+        UsageError, match=rf"^\.facepaint/connection\.json {why}.*: move it away and start again$"
+    ):
         start()
     assert {path.name for path in folders.secrets.iterdir()} == {".lock"}
 
@@ -239,7 +267,9 @@ def test_a_start_that_was_cut_short_is_finished_by_the_next(
     assert secrets_of(folders) == first
 
 
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_cannot_be_finished_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "file"
     write_private(path, "old")
 
@@ -258,7 +288,13 @@ def test_starts_at_the_same_time_agree(folders: Folders) -> None:
         "prepare(Folders(*map(Path, sys.argv[1:6])), Endpoints(), "
         "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), int(sys.argv[7]))))"
     )
-    paths = (folders.project, folders.host, folders.secrets, folders.broker_data, folders.store_data)
+    paths = (
+        folders.project,
+        folders.host,
+        folders.secrets,
+        folders.broker_data,
+        folders.store_data,
+    )
     command = [sys.executable, "-c", code, *map(str, (*paths, *ME))]
     started = [subprocess.Popen(command, cwd=ROOT) for _ in range(4)]
     assert [process.wait(60) for process in started] == [0] * 4
@@ -277,15 +313,27 @@ def test_every_file_is_given_to_its_user(folders: Folders) -> None:
     assert owner(folders.secrets / "broker.conf") == owner(folders.broker_data) == BROKER
     assert owner(folders.secrets / "connection.json") == CLIENTS
     assert owner(folders.store_data) == OBJECT_STORE
-    assert owner(folders.secrets / "store-access-key") == owner(folders.secrets / "store-secret-key") == OBJECT_STORE
-    assert len({BROKER, CLIENTS, OBJECT_STORE}) == 3, "users of their own keep each other's files closed"
+    assert (
+        owner(folders.secrets / "store-access-key")
+        == owner(folders.secrets / "store-secret-key")
+        == OBJECT_STORE
+    )
+    assert len({BROKER, CLIENTS, OBJECT_STORE}) == 3, (
+        "users of their own keep each other's files closed"
+    )
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"address": "0.0.0.0"}, "FACEPAINT_ADDRESS=0.0.0.0: give the one address under which others reach you"),
-        ({"address": "example.org"}, "FACEPAINT_ADDRESS=example.org: give an IP address of this machine"),
+        (
+            {"address": "0.0.0.0"},
+            "FACEPAINT_ADDRESS=0.0.0.0: give the one address under which others reach you",
+        ),
+        (
+            {"address": "example.org"},
+            "FACEPAINT_ADDRESS=example.org: give an IP address of this machine",
+        ),
         ({"viewer_port": 0}, "FACEPAINT_VIEWER_PORT=0: give a port from 1 to 65535"),
         ({"broker_port": 70000}, "FACEPAINT_BROKER_PORT=70000: give a port from 1 to 65535"),
         ({"store_port": 8472}, "give three different ports"),
@@ -302,7 +350,10 @@ def test_a_folder_that_is_not_mounted_is_one_line(
     gone = tmp_path / "gone"
     monkeypatch.setattr(compose_init, "Folders", lambda: Folders(gone, gone, gone, gone, gone))
     assert compose_init.main([]) == 2
-    assert capsys.readouterr().err == f"facepaint: {gone} cannot be prepared: No such file or directory\n"
+    assert (
+        capsys.readouterr().err
+        == f"facepaint: {gone} cannot be prepared: No such file or directory\n"
+    )
 
 
 def test_the_bucket_is_made_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,4 +372,6 @@ def test_a_refused_bucket_is_one_line(
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FACEPAINT_S3_SECRET_KEY", "wrong")
     assert compose_init.main(["bucket"]) == 4
-    assert capsys.readouterr().err.startswith(f"facepaint: the object storage at {settings.s3_endpoint} refused (")
+    assert capsys.readouterr().err.startswith(
+        f"facepaint: the object storage at {settings.s3_endpoint} refused ("
+    )

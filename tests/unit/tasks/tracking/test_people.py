@@ -23,7 +23,9 @@ def people_of(records: list[Faces]) -> Identities:
 def scene(seconds: float, *faces: tuple[Candidate, float, float]) -> list[FrameFaces]:
     """Faces that stand still, each from one second to another."""
     return [
-        FrameFaces(t * STEP, faces=tuple(face for face, first, last in faces if first <= t / 30 < last))
+        FrameFaces(
+            t * STEP, faces=tuple(face for face, first, last in faces if first <= t / 30 < last)
+        )
         for t in range(int(seconds * 30))
     ]
 
@@ -44,7 +46,9 @@ def test_everyone_is_the_same_however_the_job_was_cut(
     borders = {part.frames[0].pts: part.index for part in several}
     assert [replace(person, best_segment=0) for person in other.people] == list(one.people)
     for person in other.people:
-        assert person.best_segment == max(index for first, index in borders.items() if first <= person.best_pts)
+        assert person.best_segment == max(
+            index for first, index in borders.items() if first <= person.best_pts
+        )
     together = [frame for part in several for frame in other.segment(part.index).frames]
     for here, there in zip(together, one.segment(0).frames, strict=True):
         assert (here.pts, len(here.faces)) == (there.pts, len(there.faces))
@@ -68,10 +72,16 @@ def test_people_are_numbered_as_they_appear_then_from_the_left_and_doubtful_ones
         (3, 0, False),
         (4, 300, True),
     ]
-    assert [(person.first, person.last, person.frames) for person in people][2] == (30 * STEP, 89 * STEP, 60)
+    assert [(person.first, person.last, person.frames) for person in people][2] == (
+        30 * STEP,
+        89 * STEP,
+        60,
+    )
 
 
-@pytest.mark.parametrize("hidden", [0.0, 0.8], ids=["in front of one another", "one hidden for a while"])
+@pytest.mark.parametrize(
+    "hidden", [0.0, 0.8], ids=["in front of one another", "one hidden for a while"]
+)
 @pytest.mark.parametrize("speed", [1.0, 2.0])
 @pytest.mark.parametrize("rate", [12, 30])
 def test_people_who_cross_stay_who_they_are(rate: int, speed: float, hidden: float) -> None:
@@ -108,7 +118,9 @@ def test_who_walks_behind_a_post_is_known_again() -> None:
         right = left + size
         seen = (left, min(right, post[0])) if left < post[0] else (max(left, post[1]), right)
         face = Candidate(0.9, (seen[0], 100.0, seen[1], 100 + size), ())
-        frames.append(FrameFaces(number * STEP, faces=(face,) if seen[1] - seen[0] > 0.4 * size else ()))
+        frames.append(
+            FrameFaces(number * STEP, faces=(face,) if seen[1] - seen[0] > 0.4 * size else ())
+        )
     (person,) = people_of([record(frames)]).people
     assert (person.first, person.last) == (0, 74 * STEP)
 
@@ -118,11 +130,18 @@ def test_who_walks_behind_a_post_is_known_again() -> None:
     [
         pytest.param([(candidate(100), 0, 1), (candidate(105), 3.2, 4)], id="after too long"),
         pytest.param([(candidate(100), 0, 1), (candidate(150), 2, 4)], id="elsewhere"),
-        pytest.param([(candidate(100), 0, 1), (candidate(80, size=100), 2, 4)], id="of another size"),
-        pytest.param([(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 1.5, 4)], id="another came"),
+        pytest.param(
+            [(candidate(100), 0, 1), (candidate(80, size=100), 2, 4)], id="of another size"
+        ),
+        pytest.param(
+            [(candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 1.5, 4)],
+            id="another came",
+        ),
     ],
 )
-def test_who_may_be_someone_else_is_not_known_again(faces: list[tuple[Candidate, float, float]]) -> None:
+def test_who_may_be_someone_else_is_not_known_again(
+    faces: list[tuple[Candidate, float, float]],
+) -> None:
     people = people_of([record(scene(4, *faces))]).people
     assert len(people) == len(faces)
 
@@ -138,7 +157,9 @@ def test_a_segment_tells_every_frame_with_who_was_found_and_who_was_between() ->
     frames[10] = replace(frames[10], faces=(candidate(400, score=0.16), *frames[10].faces))
     identities = people_of(cut_at(frames, [40]))
     first, second = identities.segment(0), identities.segment(1)
-    assert [frame.pts for frame in (*first.frames, *second.frames)] == [frame.pts for frame in frames]
+    assert [frame.pts for frame in (*first.frames, *second.frames)] == [
+        frame.pts for frame in frames
+    ]
     assert [[face.row for face in frame.faces] for frame in first.frames[9:12]] == [[0], [1], [0]]
     (between,) = first.frames[35].faces
     assert (between.person, between.row, between.box[0]) == (1, None, pytest.approx(100))

@@ -27,10 +27,14 @@ def trembling(values: Floats) -> float:
 def faces(heads: list[HeadPose], noise: float, seed: int) -> tuple[Floats, Floats]:
     """Boxes (n, 4) and landmarks (n, 10) of heads, each number off by ``noise`` eye distances."""
     random = np.random.default_rng(seed)
-    landmarks = np.array([[value for point in MEAN_FACE.tolist() for value in head.at(*point)] for head in heads])
+    landmarks = np.array(
+        [[value for point in MEAN_FACE.tolist() for value in head.at(*point)] for head in heads]
+    )
     corners = np.array([(-1.1, -1.1), (1.1, 1.75)]) * EYES_PX
     boxes = np.array([[head.x, head.y, head.x, head.y] for head in heads]) + corners.ravel()
-    return tuple(array + random.normal(0, noise * EYES_PX, array.shape) for array in (boxes, landmarks))  # type: ignore[return-value]
+    return tuple(
+        array + random.normal(0, noise * EYES_PX, array.shape) for array in (boxes, landmarks)
+    )  # type: ignore[return-value]
 
 
 def moving(kind: str, seconds: float) -> HeadPose:
@@ -38,7 +42,11 @@ def moving(kind: str, seconds: float) -> HeadPose:
     swing = np.sin(2 * np.pi * seconds)
     if kind == "shaking":
         return HeadPose(200 + 30 * float(swing), 150, EYES_PX, yaw=25 * float(swing))
-    x = {"still": 200.0, "walking": 200 + 80 * seconds, "starting": 200 + 400 * max(0.0, seconds - 2)}[kind]
+    x = {
+        "still": 200.0,
+        "walking": 200 + 80 * seconds,
+        "starting": 200 + 400 * max(0.0, seconds - 2),
+    }[kind]
     return HeadPose(x, 150, EYES_PX, 10, 5, 8)
 
 
@@ -130,7 +138,11 @@ def test_a_head_may_turn_over() -> None:
     times = times_of(60)
     heads = [HeadPose(200, 150, EYES_PX, roll=150 + 40 * t) for t in times.tolist()]
     boxes, landmarks = faces(heads, 0.005, seed=8)
-    found = [face.head.roll for face in smoothed_faces(times, boxes, landmarks, ones(times), times) if face.head]
+    found = [
+        face.head.roll
+        for face in smoothed_faces(times, boxes, landmarks, ones(times), times)
+        if face.head
+    ]
     true = np.array([head.roll for head in heads])
     assert np.abs((np.array(found) - true + 180) % 360 - 180).max() < 2
 
@@ -153,13 +165,22 @@ def test_only_what_is_near_counts(seed: int, rate: float, missing: float, gap: f
     weights = random.uniform(0.3, 1, len(times))
     everything = smoothed_faces(times, boxes, landmarks, weights, at)
     for row in random.choice(len(at), 12):
-        since, until = at[row] - times[times <= at[row]].max(), times[times >= at[row]].min() - at[row]
+        since, until = (
+            at[row] - times[times <= at[row]].max(),
+            times[times >= at[row]].min() - at[row],
+        )
         in_gap = max(since, until) + BEYOND_GAP_S + NEAR_S if since else 0.0
         near = np.abs(times - at[row]) <= max(WINDOW_S, in_gap) + 1e-6
-        (alone,) = smoothed_faces(times[near], boxes[near], landmarks[near], weights[near], at[[row]])
+        (alone,) = smoothed_faces(
+            times[near], boxes[near], landmarks[near], weights[near], at[[row]]
+        )
         whole = everything[row]
         assert alone.box == pytest.approx(whole.box, abs=1e-9)
         assert alone.landmarks == pytest.approx(whole.landmarks, abs=1e-9)
-        assert alone.head == pytest.approx(whole.head, abs=1e-9) if whole.head is None else alone.head is not None
+        assert (
+            alone.head == pytest.approx(whole.head, abs=1e-9)
+            if whole.head is None
+            else alone.head is not None
+        )
         if alone.head and whole.head:
             assert alone.head.at(1, 1, 1) == pytest.approx(whole.head.at(1, 1, 1), abs=1e-9)

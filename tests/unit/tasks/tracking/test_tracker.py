@@ -23,8 +23,13 @@ from tests.support.scenes import candidate, record
 TIME_BASE = Fraction(1, 30)
 
 
-def walk(length: int = 60, missing: frozenset[int] = frozenset(), score: float = 0.9) -> list[FrameFaces]:
-    return [FrameFaces(t, faces=() if t in missing else (candidate(10.0 + 2 * t, score=score),)) for t in range(length)]
+def walk(
+    length: int = 60, missing: frozenset[int] = frozenset(), score: float = 0.9
+) -> list[FrameFaces]:
+    return [
+        FrameFaces(t, faces=() if t in missing else (candidate(10.0 + 2 * t, score=score),))
+        for t in range(length)
+    ]
 
 
 def test_a_steady_face_is_in_every_frame() -> None:
@@ -51,25 +56,40 @@ def test_a_doubtful_face_gets_no_sticker_but_is_hidden() -> None:
     assert len(Tracks(frames, TIME_BASE, HIDING).faces_at(30)) == 1
 
 
-def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_before_and_after() -> None:
+def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_before_and_after() -> (
+    None
+):
     alone = [FrameFaces(t, faces=(candidate(10.0, score=0.22),)) for t in range(90)]
     assert not any(Tracks([record(alone)], TIME_BASE, HIDING).faces_at(t) for t in range(90))
 
     company = [*alone]
     company[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.7)))
     tracks = Tracks([record(company)], TIME_BASE, HIDING)
-    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(range(24, 67))
+    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(
+        range(24, 67)
+    )
     assert all(
-        face.box[0] > 200 for t in range(90) for face in Tracks([record(company)], TIME_BASE, STICKERS).faces_at(t)
+        face.box[0] > 200
+        for t in range(90)
+        for face in Tracks([record(company)], TIME_BASE, STICKERS).faces_at(t)
     )
 
-    brief = [FrameFaces(t, faces=frame.faces if 40 <= t <= 50 else frame.faces[1:]) for t, frame in enumerate(company)]
+    brief = [
+        FrameFaces(t, faces=frame.faces if 40 <= t <= 50 else frame.faces[1:])
+        for t, frame in enumerate(company)
+    ]
     tracks = Tracks([record(brief)], TIME_BASE, HIDING)
-    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(range(37, 54))
+    assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(
+        range(37, 54)
+    )
 
     unsure = [*alone]
     unsure[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.6)))
-    assert all(face.box[0] > 200 for t in range(90) for face in Tracks([record(unsure)], TIME_BASE, HIDING).faces_at(t))
+    assert all(
+        face.box[0] > 200
+        for t in range(90)
+        for face in Tracks([record(unsure)], TIME_BASE, HIDING).faces_at(t)
+    )
 
 
 def test_a_doubtful_frame_of_a_sure_face_keeps_its_sticker() -> None:
@@ -80,7 +100,9 @@ def test_a_doubtful_frame_of_a_sure_face_keeps_its_sticker() -> None:
 
 def test_a_doubtful_face_stays_hidden_beyond_a_gap_that_it_was_sure_before() -> None:
     frames = [
-        FrameFaces(t, faces=() if 30 <= t < 42 else (candidate(100.0, score=0.9 if t < 30 else 0.2),))
+        FrameFaces(
+            t, faces=() if 30 <= t < 42 else (candidate(100.0, score=0.9 if t < 30 else 0.2),)
+        )
         for t in range(60)
     ]
     tracks = Tracks([record(frames)], TIME_BASE, HIDING)
@@ -168,7 +190,14 @@ def test_a_hidden_face_missed_in_one_frame_is_hidden_there_at_any_rate(rate: int
     seconds=st.floats(0, 2),
 )
 def test_the_result_is_the_same_wherever_the_video_is_cut(
-    seed: int, rate: float, faces: int, missing: float, irregular: bool, redacts: bool, start: float, seconds: float
+    seed: int,
+    rate: float,
+    faces: int,
+    missing: float,
+    irregular: bool,
+    redacts: bool,
+    start: float,
+    seconds: float,
 ) -> None:
     """A window sees only what lies within reach of it: it must paint what the whole video would have got."""
     point = HIDING if redacts else STICKERS
@@ -186,8 +215,12 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
             assert numbers(one) == pytest.approx(numbers(other), rel=0, abs=1e-9)
 
 
-@pytest.mark.parametrize(("redacts", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)])
-def test_a_picture_hides_what_is_doubtful_in_company(redacts: bool, sure: float, shown: int) -> None:
+@pytest.mark.parametrize(
+    ("redacts", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)]
+)
+def test_a_picture_hides_what_is_doubtful_in_company(
+    redacts: bool, sure: float, shown: int
+) -> None:
     frame = FrameFaces(0, faces=(candidate(10.0, score=0.22), candidate(300.0, score=sure)))
     assert len(faces_of_image(record([frame]), redacts, None)) == shown
 
@@ -199,7 +232,10 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
     assert association.GAP_S + tracklets.BESIDE_S <= REACH_S
     assert interpolation.SURE_S + short <= REACH_S
     assert LONGEST_HOLD_S + short <= REACH_S
-    assert smoothed + max(interpolation.FADE_S, interpolation.EASE_S, interpolation.SPREAD_S) <= REACH_S
+    assert (
+        smoothed + max(interpolation.FADE_S, interpolation.EASE_S, interpolation.SPREAD_S)
+        <= REACH_S
+    )
     assert max(interpolation.FADE_S, 3 * interpolation.STEP_S) <= association.SHORT_S
 
 
@@ -219,7 +255,9 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
         records = [record(frames)]
         tracks = Tracks(records, scenes.TIME_BASE, replace(HIDING, hold_s=hold_s))
         for pts, seen in to_be_hidden(records):
-            hidden = next(face for face in tracks.faces_at(pts) if around(face.box, seen) == face.box)
+            hidden = next(
+                face for face in tracks.faces_at(pts) if around(face.box, seen) == face.box
+            )
             x1, y1, x2, y2 = seen
             area = covered_area(hidden, CORNERS_COVERED)
             assert area.reaching([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
@@ -242,7 +280,9 @@ def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
 def test_what_is_in_doubt_over_several_gaps_is_hidden_still() -> None:
     """One who is not foretold by the sure one, but by another in doubt between."""
     frames = [
-        FrameFaces(t, faces=(candidate(100.0 + 25 * max(0, t - 10) / 6, score=0.9 if t <= 10 else 0.2),))
+        FrameFaces(
+            t, faces=(candidate(100.0 + 25 * max(0, t - 10) / 6, score=0.9 if t <= 10 else 0.2),)
+        )
         if t <= 10 or t in {16, 22, 28}
         else FrameFaces(t)
         for t in range(60)
@@ -277,7 +317,9 @@ def test_what_hides_grows_with_speed_and_within_gaps() -> None:
     still = [FrameFaces(t, faces=(candidate(100.0),)) for t in range(60)]
     fast = [FrameFaces(t, faces=(candidate(10.0 + 8 * t),)) for t in range(60)]
     gone = walk(missing=frozenset(range(20, 36)))
-    calm, moving, gap = (Tracks([record(frames)], TIME_BASE, HIDING) for frames in (still, fast, gone))
+    calm, moving, gap = (
+        Tracks([record(frames)], TIME_BASE, HIDING) for frames in (still, fast, gone)
+    )
     assert calm.faces_at(30)[0].margin == pytest.approx(0, abs=0.1)
     assert moving.faces_at(30)[0].margin == pytest.approx(4, abs=0.5)
     assert gap.faces_at(10)[0].margin < gap.faces_at(21)[0].margin < gap.faces_at(28)[0].margin
@@ -296,7 +338,8 @@ def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         frames = [
-            FrameFaces(t, faces=() if 30 <= t < 42 else (candidate(100 + float(rng.normal(0, 1))),)) for t in range(72)
+            FrameFaces(t, faces=() if 30 <= t < 42 else (candidate(100 + float(rng.normal(0, 1))),))
+            for t in range(72)
         ]
         tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
         lefts = [tracks.faces_at(t)[0].box[0] for t in range(72)]
@@ -305,7 +348,9 @@ def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
 
 
 def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
-    frames = [FrameFaces(t, faces=(candidate(100.0, score=0.9 if t < 30 else 0.5),)) for t in range(90)]
+    frames = [
+        FrameFaces(t, faces=(candidate(100.0, score=0.9 if t < 30 else 0.5),)) for t in range(90)
+    ]
     tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
     shares = [face.opacity for t in range(30, 90) for face in tracks.faces_at(t)]
     assert shares == sorted(shares, reverse=True)
@@ -315,7 +360,10 @@ def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
 
 def test_a_sticker_fades_in_from_a_doubtful_side_of_a_gap() -> None:
     scores = [0.5 if t < 30 else 0.9 for t in range(60)]
-    frames = [FrameFaces(t, faces=() if 25 <= t < 35 else (candidate(100.0, score=scores[t]),)) for t in range(60)]
+    frames = [
+        FrameFaces(t, faces=() if 25 <= t < 35 else (candidate(100.0, score=scores[t]),))
+        for t in range(60)
+    ]
     tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
     shares = [sum(face.opacity for face in tracks.faces_at(t)) for t in range(60)]
     assert shares[24] == 0
@@ -362,4 +410,6 @@ def test_one_frame_a_second_is_linked_however_its_times_round(first: int) -> Non
     ticks = 90_000
     frames = [FrameFaces(first + t * ticks, faces=(candidate(10.0 + 2 * t),)) for t in range(10)]
     tracks = Tracks([record(frames)], Fraction(1, ticks), HIDING)
-    assert [len(tracks.faces_at(frame.pts)) for frame in frames] == [1] * 10, "loose ones would be held as well"
+    assert [len(tracks.faces_at(frame.pts)) for frame in frames] == [1] * 10, (
+        "loose ones would be held as well"
+    )

@@ -59,7 +59,9 @@ def copies(frame: av.VideoFrame) -> list[AnyPlane]:
 
 @each_kept
 @pytest.mark.parametrize("look", ["sunglasses", "mosaic", "fill"])
-def test_outside_of_what_is_painted_every_sample_stays(look: str, pixel_format: str, colour: Colour) -> None:
+def test_outside_of_what_is_painted_every_sample_stays(
+    look: str, pixel_format: str, colour: Colour
+) -> None:
     upright = upright_of(pixel_format, colour)
     frame = noise(upright)
     before = copies(frame)
@@ -77,15 +79,18 @@ def test_outside_of_what_is_painted_every_sample_stays(look: str, pixel_format: 
     for region in regions:
         changed[0][region.slices] = False
         for plane in changed[1:]:
-            plane[region.y1 >> shift_y : -(-region.y2 >> shift_y), region.x1 >> shift_x : -(-region.x2 >> shift_x)] = (
-                False
-            )
+            plane[
+                region.y1 >> shift_y : -(-region.y2 >> shift_y),
+                region.x1 >> shift_x : -(-region.x2 >> shift_x),
+            ] = False
     assert not any(plane.any() for plane in changed)
 
 
 @each_kept
 @pytest.mark.parametrize("look", ["fill:shape=box", "fill"])
-def test_where_a_face_is_hidden_nothing_of_it_is_left(look: str, pixel_format: str, colour: Colour) -> None:
+def test_where_a_face_is_hidden_nothing_of_it_is_left(
+    look: str, pixel_format: str, colour: Colour
+) -> None:
     """Two faces that differ give the same picture where they are covered, to the last bit."""
     upright = upright_of(pixel_format, colour)
     painter = make_painter(parse_look([look]), {})

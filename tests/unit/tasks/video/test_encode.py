@@ -13,7 +13,9 @@ from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 
 
-def spec(time_base: Fraction = Fraction(1, 90000), full_range: bool = False, **changes: object) -> EncodeSpec:
+def spec(
+    time_base: Fraction = Fraction(1, 90000), full_range: bool = False, **changes: object
+) -> EncodeSpec:
     facts: dict[str, object] = {
         "size": (128, 96),
         "pixel_format": "yuvj420p" if full_range else "yuv420p",
@@ -56,7 +58,9 @@ def read(encoded: Encoded) -> tuple[list[int], list[av.Packet], av.VideoStream]:
     ],
     ids=["90 kHz", "milliseconds", "NTSC", "frames", "nanoseconds"],
 )
-def test_times_are_exact_and_count_from_the_jobs_start(time_base: Fraction, times: list[int]) -> None:
+def test_times_are_exact_and_count_from_the_jobs_start(
+    time_base: Fraction, times: list[int]
+) -> None:
     origin = times[0] - 5
     encoded = encode(spec(time_base), times, origin, times[-1] + 3)
     seen, packets, stream = read(encoded)
@@ -73,7 +77,10 @@ def test_the_last_frame_lasts_until_the_windows_end() -> None:
 
 
 def test_every_segment_of_a_job_has_the_same_init_part() -> None:
-    one, other = encode(spec(), list(range(0, 90000, 3600)), 0, 90000), encode(spec(), [90000, 97200], 0, 180000)
+    one, other = (
+        encode(spec(), list(range(0, 90000, 3600)), 0, 90000),
+        encode(spec(), [90000, 97200], 0, 180000),
+    )
     assert one.data[: one.init_bytes] == other.data[: other.init_bytes]
     assert one.codec == other.codec
     assert one.codec.startswith("avc1.64")
@@ -97,7 +104,9 @@ def test_the_first_frame_is_a_keyframe_and_no_stretch_goes_long_without_one() ->
 
 @pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
 def test_colour_and_shape_are_carried(full_range: bool) -> None:
-    encoded = encode(spec(full_range=full_range, sample_aspect_ratio=Fraction(4, 3)), [0, 3600], 0, 7200)
+    encoded = encode(
+        spec(full_range=full_range, sample_aspect_ratio=Fraction(4, 3)), [0, 3600], 0, 7200
+    )
     with av.open(io.BytesIO(encoded.data)) as container:
         frame = next(container.decode(video=0))
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
@@ -114,7 +123,9 @@ def test_colour_and_shape_are_carried(full_range: bool) -> None:
     ],
     ids=["options", "format", "nothing"],
 )
-def test_what_cannot_be_encoded_is_an_error_of_ours(changes: dict[str, object], times: list[int], said: str) -> None:
+def test_what_cannot_be_encoded_is_an_error_of_ours(
+    changes: dict[str, object], times: list[int], said: str
+) -> None:
     """Else the segment would be tried again as if it had killed its worker, and the reason lost."""
     with pytest.raises(JobError, match=said):
         encode(spec(**changes), times, 0, 7200)  # type: ignore[arg-type]

@@ -51,7 +51,10 @@ def coded(samples: Floats, bits: int) -> Samples:
     scale = 1 << bits - 8
     y, u, v = (
         np.rint(plane).astype(np.uint8 if bits == 8 else np.uint16)
-        for plane in ((16 + 219 * samples[..., 0]) * scale, *np.moveaxis((128 + 224 * samples[..., 1:]) * scale, -1, 0))
+        for plane in (
+            (16 + 219 * samples[..., 0]) * scale,
+            *np.moveaxis((128 + 224 * samples[..., 1:]) * scale, -1, 0),
+        )
     )
     return Samples(y, u, v, None, bits, 0, 0, False)
 
@@ -69,7 +72,9 @@ def portrait() -> Floats:
     return skimage.data.astronaut()[::2, ::2] / 255.0
 
 
-@pytest.mark.parametrize(("light", "signal"), [(0, 0), (100, 0.5081), (203, 0.5807), (1000, 0.7518), (10000, 1)])
+@pytest.mark.parametrize(
+    ("light", "signal"), [(0, 0), (100, 0.5081), (203, 0.5807), (1000, 0.7518), (10000, 1)]
+)
 def test_pq_is_that_of_its_standard(light: float, signal: float) -> None:
     """The levels ITU-R BT.2408 lists in its table of reference levels."""
     assert float(pq_signal(np.array(light, float))) == pytest.approx(signal, abs=5e-5)
@@ -119,7 +124,9 @@ def test_no_hue_turns_and_nothing_clips(colour: Colour) -> None:
     assert shown.min() > -1e-6
     assert shown.max() < 1 + 1e-6
     if colour.transfer == PQ:
-        to_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+        to_709 = np.array(
+            [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
+        )
         wanted = light @ to_709.T
         for a, b in ((0, 1), (1, 2), (0, 2)):
             apart = np.abs(wanted[:, a] - wanted[:, b]) > 1e-3 * wanted.max(axis=1)
@@ -146,7 +153,9 @@ def test_tables_are_the_formulas(portrait: Floats, colour: Colour, light: float)
     """Rounded and dithered to 8 bits, which alone is 0.33 steps on average."""
     linear = np.maximum((portrait**2.4 * light) @ TO_2020.T, 0)
     scene = linear * WHITE / 1000
-    signal = pq_signal(linear * WHITE) if colour.transfer == PQ else hlg_signal(np.minimum(scene, 1))
+    signal = (
+        pq_signal(linear * WHITE) if colour.transfer == PQ else hlg_signal(np.minimum(scene, 1))
+    )
     samples = coded(ycc(signal, 9), 10)
     exact = to_sdr(decoded(samples), colour, 1000)
     error = np.abs(decoded(in_sdr(samples, colour, LightLevels())) - exact) * (219, 224, 224)

@@ -105,7 +105,9 @@ def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [90, 180, 270])
-@pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "yuv444p12le"])
+@pytest.mark.parametrize(
+    "pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "yuv444p12le"]
+)
 @pytest.mark.parametrize("output", [KEEP, None], ids=["kept", "8 bit"])
 def test_turning_moves_samples_and_changes_none(
     output: OutputProfile | None, pixel_format: str, rotation: int, mirrored: bool
@@ -121,7 +123,9 @@ def test_turning_moves_samples_and_changes_none(
     assert np.abs(got - (wanted >> depth)).max() <= (1 if depth else 0)
     if pixel_format == upright.format and not (rotation % 180 and "422" in pixel_format):
         for plane, before in zip(planes_of(frame), planes_of(source), strict=True):
-            assert (plane == np.rot90(before[:, ::-1] if mirrored else before, -rotation // 90)).all()
+            assert (
+                plane == np.rot90(before[:, ::-1] if mirrored else before, -rotation // 90)
+            ).all()
 
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
@@ -151,7 +155,12 @@ def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
     mapped, kept = Upright(video), Upright(video, KEEP)
     frame = mapped(source)
     assert mapped.colour == Colour(1, 1, 1, 1)
-    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (1, 1, 1, 1)
+    assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (
+        1,
+        1,
+        1,
+        1,
+    )
     assert frame.format.name == mapped.format == "yuv420p"
     assert 205 < planes_of(frame)[0].mean() < 225, "white is near white, and leaves room for lights"
     assert any("tone-mapped" in note for note in mapped.notes)
@@ -183,7 +192,9 @@ def test_a_frame_of_another_shape_is_not_stretched() -> None:
     ],
     ids=["same shape", "nearly the same shape", "tall", "wide"],
 )
-def test_pictures_are_fitted(size: tuple[int, int], into: tuple[int, int], wanted: tuple[int, int]) -> None:
+def test_pictures_are_fitted(
+    size: tuple[int, int], into: tuple[int, int], wanted: tuple[int, int]
+) -> None:
     assert fitting(*size, *into) == wanted
 
 
@@ -223,8 +234,12 @@ def test_transparent_parts_are_black_and_told() -> None:
         ("yuv444p", 0, ["yuv444p converted to yuv422p10le"]),
     ],
 )
-def test_what_is_changed_where_the_format_is_kept_is_said(came: str, rotation: int, note: list[str]) -> None:
+def test_what_is_changed_where_the_format_is_kept_is_said(
+    came: str, rotation: int, note: list[str]
+) -> None:
     """A stream may go on in another format than it began in."""
-    upright = Upright(stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True))
+    upright = Upright(
+        stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True)
+    )
     upright(red(came, 64, 48))
     assert list(upright.notes) == note

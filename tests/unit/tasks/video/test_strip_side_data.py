@@ -15,7 +15,11 @@ def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None
             assert {kind.type.name for kind in frame.side_data} >= {"A53_CC", "SEI_UNREGISTERED"}
             bare = strip_side_data(frame)
             assert not len(bare.side_data)
-            assert (bare.pts, bare.format.name, bare.color_range) == (frame.pts, frame.format.name, frame.color_range)
+            assert (bare.pts, bare.format.name, bare.color_range) == (
+                frame.pts,
+                frame.format.name,
+                frame.color_range,
+            )
             assert (bare.to_ndarray() == frame.to_ndarray()).all()
 
 

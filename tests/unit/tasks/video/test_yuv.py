@@ -29,8 +29,12 @@ def ramp(shifts: tuple[int, int], bits: int = 10) -> Samples:
     return Samples(luma, u, u.copy(), None, bits, *shifts, False)
 
 
-@pytest.mark.parametrize("target", [(1, 1), (1, 0), (0, 1), (0, 0)], ids=["420", "422", "440", "444"])
-@pytest.mark.parametrize("source", [(1, 1), (1, 0), (0, 1), (0, 0)], ids=["420", "422", "440", "444"])
+@pytest.mark.parametrize(
+    "target", [(1, 1), (1, 0), (0, 1), (0, 0)], ids=["420", "422", "440", "444"]
+)
+@pytest.mark.parametrize(
+    "source", [(1, 1), (1, 0), (0, 1), (0, 0)], ids=["420", "422", "440", "444"]
+)
 def test_chroma_stays_where_it_was(source: tuple[int, int], target: tuple[int, int]) -> None:
     made = ramp(source).with_chroma(*target)
     wanted = ramp(target)
@@ -98,15 +102,33 @@ def coloured(name: str, alpha: int) -> av.VideoFrame:
         rows = np.frombuffer(memoryview(frame.planes[0]), np.uint8).reshape(32, -1)
         rows[:, :64] = indexes
         palette = np.zeros((256, 4), np.uint8)
-        palette[0], palette[1] = (BLUE, GREEN, RED, 255), (BLUE, GREEN, RED, alpha)  # B, G, R, A in memory
+        palette[0], palette[1] = (
+            (BLUE, GREEN, RED, 255),
+            (BLUE, GREEN, RED, alpha),
+        )  # B, G, R, A in memory
         frame.planes[1].update(palette.tobytes())
         return frame
-    return frame if name == "rgba" else frame.reformat(format=name, dst_colorspace="ITU709", dst_color_range="MPEG")
+    return (
+        frame
+        if name == "rgba"
+        else frame.reformat(format=name, dst_colorspace="ITU709", dst_color_range="MPEG")
+    )
 
 
 @pytest.mark.parametrize(
     "name",
-    ["rgba", "bgra", "argb", "gbrap", "gbrap12le", "rgba64le", "pal8", "yuva420p", "yuva422p10le", "yuva444p12le"],
+    [
+        "rgba",
+        "bgra",
+        "argb",
+        "gbrap",
+        "gbrap12le",
+        "rgba64le",
+        "pal8",
+        "yuva420p",
+        "yuva422p10le",
+        "yuva444p12le",
+    ],
 )
 def test_every_way_to_carry_alpha(name: str) -> None:
     samples = samples_of(coloured(name, 128), full_range=False)
@@ -140,7 +162,9 @@ def test_grey_keeps_its_range(name: str, full_range: bool) -> None:
 
 @pytest.mark.parametrize("name", ["nv12", "yuyv422", "uyvy422", "p010le", "y210le"])
 def test_packed_formats_are_unpacked_exactly(name: str) -> None:
-    planar = {"nv12": "yuv420p", "p010le": "yuv420p10le", "y210le": "yuv422p10le"}.get(name, "yuv422p")
+    planar = {"nv12": "yuv420p", "p010le": "yuv420p10le", "y210le": "yuv422p10le"}.get(
+        name, "yuv422p"
+    )
     source = av.VideoFrame(64, 32, planar)
     rng = np.random.default_rng(3)
     for plane in planes_of(source):

@@ -30,14 +30,19 @@ def job(*skips: int) -> Job:
         detector=DetectorSpec(),
         output=OutputProfile(),
         video=VideoStream("h264", "", b"", 64, 64, "yuv420p", TICK),
-        audio=tuple(AudioStream("aac", Fraction(1, RATE), RATE, 2, b"", skip_samples=skip) for skip in skips),
+        audio=tuple(
+            AudioStream("aac", Fraction(1, RATE), RATE, 2, b"", skip_samples=skip) for skip in skips
+        ),
         start_pts=200,
     )
 
 
 def first(*sounds: tuple[int, float | None]) -> Segment:
     """The first segment, 2 to 4 s, with sound packets given by track and second."""
-    packets = [AudioPacket(track, 1, None if at is None else round(at * RATE), None) for track, at in sounds]
+    packets = [
+        AudioPacket(track, 1, None if at is None else round(at * RATE), None)
+        for track, at in sounds
+    ]
     return Segment(0, 200, 400, (), "", audio=tuple(packets))
 
 

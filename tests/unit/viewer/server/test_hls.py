@@ -27,10 +27,15 @@ def test_the_first_picture_is_where_players_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("segment_s", "longest_s", "target"), [(2, 2.0, 8), (2, 8.0, 8), (2, 8.4, 9), (0.5, 2.0, 2), (7, 7.0, 28)]
+    ("segment_s", "longest_s", "target"),
+    [(2, 2.0, 8), (2, 8.0, 8), (2, 8.4, 9), (0.5, 2.0, 2), (7, 7.0, 28)],
 )
-def test_no_segment_is_longer_than_the_target_duration(segment_s: float, longest_s: float, target: int) -> None:
-    text = media("init.mp4", [Entry("0.m4s", 1.0), Entry("1.m4s", longest_s)], segment_s, ended=False)
+def test_no_segment_is_longer_than_the_target_duration(
+    segment_s: float, longest_s: float, target: int
+) -> None:
+    text = media(
+        "init.mp4", [Entry("0.m4s", 1.0), Entry("1.m4s", longest_s)], segment_s, ended=False
+    )
 
     assert f"#EXT-X-TARGETDURATION:{target}\n" in text
 
@@ -40,7 +45,9 @@ def test_the_target_duration_holds_for_the_longest_segments_of_the_uploader() ->
 
 
 def test_times_are_exact_to_the_microsecond_and_gaps_are_named() -> None:
-    text = media("init.mp4", [Entry("0.m4s", 1.001), Entry("1.m4s", 1 / 3, gap=True)], 2, ended=True)
+    text = media(
+        "init.mp4", [Entry("0.m4s", 1.001), Entry("1.m4s", 1 / 3, gap=True)], 2, ended=True
+    )
 
     assert text.splitlines()[-7:] == [
         '#EXT-X-MAP:URI="init.mp4"',
@@ -56,7 +63,9 @@ def test_times_are_exact_to_the_microsecond_and_gaps_are_named() -> None:
 def test_the_master_names_codecs_size_and_the_first_sound_as_default() -> None:
     sounds = [Rendition("a0.m3u8", "English", "eng"), Rendition("a1.m3u8", "Music")]
 
-    lines = master("video.m3u8", 900_000, ["avc1.42c01e", "mp4a.40.2"], (320, 180), sounds).splitlines()
+    lines = master(
+        "video.m3u8", 900_000, ["avc1.42c01e", "mp4a.40.2"], (320, 180), sounds
+    ).splitlines()
 
     assert lines[-1] == "video.m3u8"
     assert lines[-2] == (
@@ -67,7 +76,9 @@ def test_the_master_names_codecs_size_and_the_first_sound_as_default() -> None:
 
 
 def test_a_strangers_title_cannot_leave_its_quotes_or_its_line() -> None:
-    text = master("v.m3u8", 1, ["avc1"], (2, 2), [Rendition("a.m3u8", 'x"\n#EXT-X-ENDLIST\r', 'e"n')])
+    text = master(
+        "v.m3u8", 1, ["avc1"], (2, 2), [Rendition("a.m3u8", 'x"\n#EXT-X-ENDLIST\r', 'e"n')]
+    )
 
     assert "\n#EXT-X-ENDLIST" not in text
     assert 'NAME="x  #EXT-X-ENDLIST "' in text
@@ -77,10 +88,14 @@ def test_a_video_without_sound_has_no_sound_group() -> None:
     assert "AUDIO" not in master("v.m3u8", 1, ["avc1"], (2, 2), [])
 
 
-@pytest.mark.parametrize(("transfer", "said"), [(16, ",VIDEO-RANGE=PQ"), (18, ",VIDEO-RANGE=HLG"), (1, "")])
+@pytest.mark.parametrize(
+    ("transfer", "said"), [(16, ",VIDEO-RANGE=PQ"), (18, ",VIDEO-RANGE=HLG"), (1, "")]
+)
 def test_hdr_is_said_to_be_so(transfer: int, said: str) -> None:
     lines = master("v.m3u8", 1, ["hvc1.2.4.L90.90"], (2, 2), [], transfer).splitlines()
-    assert lines[-2] == f'#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="hvc1.2.4.L90.90",RESOLUTION=2x2{said}'
+    assert (
+        lines[-2] == f'#EXT-X-STREAM-INF:BANDWIDTH=1,CODECS="hvc1.2.4.L90.90",RESOLUTION=2x2{said}'
+    )
 
 
 @pytest.mark.parametrize(

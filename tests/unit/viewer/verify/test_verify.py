@@ -16,18 +16,30 @@ def shown(*times_ms: int, part: int = 0) -> list[Shown]:
     return [Shown(part, time * TICK) for time in times_ms]
 
 
-def match(source: Sequence[Shown], result: Sequence[Shown], *, may_shift: bool = False) -> FrameMatch:
+def match(
+    source: Sequence[Shown], result: Sequence[Shown], *, may_shift: bool = False
+) -> FrameMatch:
     return match_frames(iter(source), iter(result), TICK, may_shift=may_shift)
 
 
 def test_one_frame_missing_is_one_difference() -> None:
     found = match(shown(0, 40, 80, 120), shown(0, 80, 120))
-    assert (found.matched, str(found.missing), found.extra.count, found.wrong.count) == (3, "0.040 s", 0, 0)
+    assert (found.matched, str(found.missing), found.extra.count, found.wrong.count) == (
+        3,
+        "0.040 s",
+        0,
+        0,
+    )
 
 
 def test_one_frame_too_many_is_one_difference() -> None:
     found = match(shown(0, 40, 80), shown(0, 40, 60, 80))
-    assert (found.matched, found.missing.count, str(found.extra), found.wrong.count) == (3, 0, "0.060 s", 0)
+    assert (found.matched, found.missing.count, str(found.extra), found.wrong.count) == (
+        3,
+        0,
+        "0.060 s",
+        0,
+    )
 
 
 def test_the_first_and_the_last_may_be_missing() -> None:
@@ -54,14 +66,22 @@ def test_a_shift_is_found_only_where_there_may_be_one() -> None:
 def test_each_recording_has_a_shift_of_its_own() -> None:
     source = [*shown(9000, 9040), *shown(0, 40, 80, part=1)]
     found = match(source, shown(9000, 9040, 9080, 9120, 9160))
-    assert (found.matched, found.wrong.count, found.shifts_s) == (5, 0, [Fraction(0), Fraction(9080, 1000)])
+    assert (found.matched, found.wrong.count, found.shifts_s) == (
+        5,
+        0,
+        [Fraction(0), Fraction(9080, 1000)],
+    )
     dropped = match(source, shown(9000, 9040, 9080, 9160))
     assert (dropped.matched, str(dropped.missing)) == (4, "0.040 s")
 
 
 def test_what_the_decoder_refused_may_be_stood_in_for() -> None:
     found = match_frames(
-        iter(shown(0, 80)), iter(shown(0, 40, 80)), TICK, may_shift=False, refused_at=[Fraction(40, 1000)]
+        iter(shown(0, 80)),
+        iter(shown(0, 40, 80)),
+        TICK,
+        may_shift=False,
+        refused_at=[Fraction(40, 1000)],
     )
     assert (found.matched, found.extra.count, str(found.stand_ins)) == (2, 0, "0.040 s")
 
@@ -86,17 +106,25 @@ def test_many_things_are_counted_and_a_few_named() -> None:
     for number in range(NAMED + 3):
         names.add(str(number))
     assert str(names) == "0, 1, 2, 3, 4, and 3 more"
-    assert (counted(1, "frame missing"), counted(2, "frame missing")) == ("1 frame missing", "2 frames missing")
+    assert (counted(1, "frame missing"), counted(2, "frame missing")) == (
+        "1 frame missing",
+        "2 frames missing",
+    )
 
 
 def test_chapters_move_with_everything_unless_they_count_from_the_beginning() -> None:
     def rows(*chapters: Chapter, shift: int) -> list[tuple[float, float]]:
-        return [(float(c.start_s), float(c.end_s)) for c in placed_chapters(chapters, Fraction(shift))]
+        return [
+            (float(c.start_s), float(c.end_s)) for c in placed_chapters(chapters, Fraction(shift))
+        ]
 
     news = Chapter(Fraction(0), Fraction(7201), "News")
     sport = Chapter(Fraction(7201), Fraction(7300), "Sport")
     assert rows(news, sport, shift=-7200) == [(0, 1), (1, 100)]
     assert rows(Chapter(Fraction(0), Fraction(7000), "Before"), sport, shift=-7200) == [(1, 100)]
-    first, second = Chapter(Fraction(0), Fraction(60), "One"), Chapter(Fraction(60), Fraction(90), "Two")
+    first, second = (
+        Chapter(Fraction(0), Fraction(60), "One"),
+        Chapter(Fraction(60), Fraction(90), "Two"),
+    )
     assert rows(first, second, shift=-7200) == [(0, 60), (60, 90)]
     assert rows(first, shift=1) == [(1, 61)]

@@ -71,7 +71,9 @@ def test_a_folder_of_pictures_is_labelled(tmp_path: Path, labeller: Labeller) ->
     assert copy.read_bytes() == (tmp_path / "in" / "trip" / "portrait.png").read_bytes()
 
 
-def test_what_a_person_corrected_stays_and_new_pictures_are_added(tmp_path: Path, labeller: Labeller) -> None:
+def test_what_a_person_corrected_stays_and_new_pictures_are_added(
+    tmp_path: Path, labeller: Labeller
+) -> None:
     save_astronaut(tmp_path / "a" / "one.png", scale=0.5)
     save_astronaut(tmp_path / "b" / "one.png", scale=0.5, left=20)
     label([tmp_path / "a"], tmp_path / "out", labeller)
@@ -108,7 +110,9 @@ def test_a_bad_input_is_named_and_the_others_go_on(tmp_path: Path, labeller: Lab
         label([tmp_path / "out"], tmp_path / "out", labeller)
 
 
-def test_landmarks_are_filled_in_and_nothing_else_changes(tmp_path: Path, labeller: Labeller) -> None:
+def test_landmarks_are_filled_in_and_nothing_else_changes(
+    tmp_path: Path, labeller: Labeller
+) -> None:
     save_astronaut(tmp_path / "images" / "a.png", scale=0.5)
     bare = replace(halved(ASTRONAUT_FACE), landmarks=None, hard=True)
     ignored, elsewhere = replace(bare, ignore=True), LabelledFace((5.0, 5.0, 40.0, 40.0))
@@ -150,7 +154,9 @@ def test_right_and_left_are_told_by_colour() -> None:
     assert ignored[50, 10].tolist() == pytest.approx(IGNORED, abs=4)
 
 
-def test_the_commands_label_convert_and_draw(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_label_convert_and_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     save_astronaut(Path("in") / "portrait.png", scale=0.5)
 
@@ -160,11 +166,16 @@ def test_the_commands_label_convert_and_draw(tmp_path: Path, monkeypatch: pytest
         return done.stdout, done.stderr
 
     out, err = run("label", "in", "--out", "set", "--device", "cpu")
-    assert (out, err) == ("1 picture: 1 face, 1 of them given landmarks, 0 to be ignored\n", "in: 1 picture, 1 face\n")
+    assert (out, err) == (
+        "1 picture: 1 face, 1 of them given landmarks, 0 to be ignored\n",
+        "in: 1 picture, 1 face\n",
+    )
     out, err = run("convert", "set", "coco", "--to", "coco")
     assert (out, err) == ("coco: 1 picture, 1 face, from facepaint\n", "")
     out, err = run("convert", "set", "wider", "--to", "wider")
-    assert err == "facepaint: wider cannot say, and has lost: landmarks of 1 face, score of 1 face\n"
+    assert (
+        err == "facepaint: wider cannot say, and has lost: landmarks of 1 face, score of 1 face\n"
+    )
     out, _ = run("sheet", "set", "--out", "sheet.png")
     assert out == "sheet.png: 1 picture\n"
     out, _ = run("label", "set", "--fill", "landmarks", "--device", "cpu", "--json")

@@ -22,7 +22,9 @@ RATE = 10
 def portrait(side: str = "left") -> Pixels:
     """One of two sharp pictures, 160 x 120 in B, G, R."""
     pixels = data.astronaut()[:384, ::-1] if side == "right" else data.astronaut()[:384]
-    return np.asarray(cv2.resize(pixels, (160, 120), interpolation=cv2.INTER_AREA)[:, :, ::-1], np.uint8)
+    return np.asarray(
+        cv2.resize(pixels, (160, 120), interpolation=cv2.INTER_AREA)[:, :, ::-1], np.uint8
+    )
 
 
 def blurred(pixels: Pixels) -> Pixels:
@@ -70,7 +72,9 @@ def test_a_slot_that_is_all_blurred_is_left_out(tmp_path: Path) -> None:
 
 
 def test_a_limit_spreads_over_the_video(tmp_path: Path) -> None:
-    pictures = [np.asarray(np.roll(portrait(), 12 * second, axis=1), np.uint8) for second in range(8)]
+    pictures = [
+        np.asarray(np.roll(portrait(), 12 * second, axis=1), np.uint8) for second in range(8)
+    ]
     write_video(tmp_path / "a.mp4", [one for one in pictures for _ in range(RATE)])
     times = [one.time_s for one in sample_frames(tmp_path / "a.mp4", 1.0, 4, [])]
     assert len(times) == 4
@@ -97,14 +101,22 @@ def test_the_hash_bears_noise_and_tells_pictures_apart() -> None:
     noise = np.random.default_rng(1).normal(0, 3, grey.shape)
     noisy = np.clip(grey + noise, 0, 255).astype(np.uint8)
     assert (difference_hash(grey) ^ difference_hash(noisy)).bit_count() <= 6
-    assert (difference_hash(grey) ^ difference_hash(np.ascontiguousarray(grey[:, ::-1]))).bit_count() > 40
+    assert (
+        difference_hash(grey) ^ difference_hash(np.ascontiguousarray(grey[:, ::-1]))
+    ).bit_count() > 40
 
 
-@pytest.mark.parametrize(("turn", "mirrored"), [(0, False), (-90, False), (180, False), (0, True), (90, True)])
-def test_frames_are_upright_as_a_player_shows_them(turn: int, mirrored: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("turn", "mirrored"), [(0, False), (-90, False), (180, False), (0, True), (90, True)]
+)
+def test_frames_are_upright_as_a_player_shows_them(
+    turn: int, mirrored: bool, tmp_path: Path
+) -> None:
     upright = portrait()[:, :, ::-1]
     stored = np.rot90(upright[:, ::-1] if mirrored else upright, -turn // 90)
-    write_clip(tmp_path / "a.mp4", [np.ascontiguousarray(stored)] * 3, Video(shown=(turn, mirrored)))
+    write_clip(
+        tmp_path / "a.mp4", [np.ascontiguousarray(stored)] * 3, Video(shown=(turn, mirrored))
+    )
     (sampled,) = sample_frames(tmp_path / "a.mp4", 1.0, None, [])
     assert sampled.pixels.shape == (120, 160, 3)
     assert np.abs(sampled.pixels.astype(int) - portrait()).mean() < 8

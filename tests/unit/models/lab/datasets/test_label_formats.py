@@ -32,10 +32,14 @@ def said(kind: LabelFormat, picture: LabelledPicture) -> LabelledPicture:
 
 def _said(kind: LabelFormat, face: LabelledFace) -> LabelledFace:
     kept = face.attributes if "attributes" in kind.keeps else {}
-    kept = kept | {key: value for key, value in face.attributes.items() if key in kind.keeps_attributes}
+    kept = kept | {
+        key: value for key, value in face.attributes.items() if key in kind.keeps_attributes
+    }
     if kind.name == "wider":  # grades are whole numbers, and 0 is the usual
         kept = {key: value for key, value in kept.items() if type(value) is int and value}
-    points = {key: face.attributes[key] for key in (VISIBILITY, KEYPOINTS) if key in face.attributes}
+    points = {
+        key: face.attributes[key] for key in (VISIBILITY, KEYPOINTS) if key in face.attributes
+    }
     kept = {key: value for key, value in kept.items() if key not in points}
     sets = "easy, medium, hard" in kind.keeps
     return LabelledFace(
@@ -66,11 +70,13 @@ def test_a_round_trip_loses_nothing_that_the_format_can_say(
     write(kind, folder / "written", pictures, files)
     assert recognised(folder / "written") is kind
     found = kind.read(Source(folder / "written"))
-    assert {one.image: file.read_bytes() for one in pictures for file in [found.files[one.image]]} == {
-        image: file.read_bytes() for image, file in files.items()
-    }
+    assert {
+        one.image: file.read_bytes() for one in pictures for file in [found.files[one.image]]
+    } == {image: file.read_bytes() for image, file in files.items()}
     back = {one.image: replace(one, width=None, height=None) for one in found.pictures}
-    assert back == {one.image: replace(said(kind, one), width=None, height=None) for one in pictures}
+    assert back == {
+        one.image: replace(said(kind, one), width=None, height=None) for one in pictures
+    }
 
 
 @settings(max_examples=40, deadline=None)
@@ -136,7 +142,9 @@ def test_pictures_that_a_tool_did_not_give_back_are_taken_from_elsewhere(tmp_pat
     labelled_folder(tmp_path / "data")
     _, out = converted(tmp_path, "coco")
     (out / "images" / "portrait.png").unlink()
-    with pytest.raises(InputError, match=r"1 of 2 pictures not found, as portrait\.png; .*--images"):
+    with pytest.raises(
+        InputError, match=r"1 of 2 pictures not found, as portrait\.png; .*--images"
+    ):
         convert(Source(out), tmp_path / "back", "facepaint")
     done = convert(Source(out, images=tmp_path / "data" / "images"), tmp_path / "back", "facepaint")
     assert done.pictures == 2
@@ -171,7 +179,9 @@ def test_wider_face_is_read_as_it_is_handed_out(tmp_path: Path) -> None:
     assert [len(picture.faces) for picture in found.pictures] == [1, 0, 2]
     assert found.pictures[0].faces[0] == LabelledFace((449.0, 330.0, 571.0, 479.0))
     grades = {"blur": 2, "expression": 1, "illumination": 1, "occlusion": 2, "pose": 1}
-    assert found.pictures[2].faces[0] == LabelledFace((10.0, 20.0, 18.0, 29.0), ignore=True, attributes=grades)
+    assert found.pictures[2].faces[0] == LabelledFace(
+        (10.0, 20.0, 18.0, 29.0), ignore=True, attributes=grades
+    )
     assert list(found.files) == ["1--Handshaking/c.jpg"]
 
 
@@ -183,7 +193,9 @@ def test_wider_face_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
     (tmp_path / "wider_face_split" / "wider_face_default_bbx_gt.txt").write_text(lines)
     first, second = FORMATS["wider"].read(Source(tmp_path)).pictures
     assert first.image == "a.jpg"
-    assert first.faces == (LabelledFace((1.5, 2.0, 9.5, 11.0), attributes={"occlusion": 1, "pose": 1}),)
+    assert first.faces == (
+        LabelledFace((1.5, 2.0, 9.5, 11.0), attributes={"occlusion": 1, "pose": 1}),
+    )
     assert second == LabelledPicture("b.jpg")
 
 
@@ -199,7 +211,9 @@ def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
     source = coco(
         tmp_path / "studio",
         {
-            "images": [{"width": 512, "height": 512, "id": 0, "file_name": "images\\0a1b2c3d-portrait.png"}],
+            "images": [
+                {"width": 512, "height": 512, "id": 0, "file_name": "images\\0a1b2c3d-portrait.png"}
+            ],
             "categories": [{"id": 0, "name": "Face"}, {"id": 1, "name": "hand"}],
             "annotations": [
                 {
@@ -210,12 +224,21 @@ def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
                     "bbox": [179, 60, 95, 121],
                     "ignore": 0,
                 },
-                {"id": 1, "image_id": 0, "category_id": 1, "segmentation": [], "bbox": [0, 0, 9, 9], "iscrowd": 0},
+                {
+                    "id": 1,
+                    "image_id": 0,
+                    "category_id": 1,
+                    "segmentation": [],
+                    "bbox": [0, 0, 9, 9],
+                    "iscrowd": 0,
+                },
             ],
         },
     )
     (tmp_path / "studio" / "images").mkdir()
-    (tmp_path / "data" / "images" / "portrait.png").rename(tmp_path / "studio" / "images" / "0a1b2c3d-portrait.png")
+    (tmp_path / "data" / "images" / "portrait.png").rename(
+        tmp_path / "studio" / "images" / "0a1b2c3d-portrait.png"
+    )
     result = convert(source, tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
     assert result.notes == ["1 annotation of other classes left out of result.json"]
     (picture,) = read_labels(tmp_path / "back")
@@ -237,9 +260,13 @@ def test_boxes_that_cvat_made_of_skeletons_become_those_of_before(tmp_path: Path
     source = coco(
         tmp_path / "cvat",
         {
-            "images": [{"width": 512, "height": 512, "id": 1, "file_name": "portrait.png", "license": 0}],
+            "images": [
+                {"width": 512, "height": 512, "id": 1, "file_name": "portrait.png", "license": 0}
+            ],
             "categories": [{"id": 1, "name": "face", "keypoints": names}],
-            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": extent, "keypoints": keypoints}],
+            "annotations": [
+                {"id": 1, "image_id": 1, "category_id": 1, "bbox": extent, "keypoints": keypoints}
+            ],
         },
         "annotations/person_keypoints_default.json",
     )
@@ -279,10 +306,14 @@ def test_classes_that_may_be_faces_are_asked_for(tmp_path: Path) -> None:
     content = {
         "images": [{"id": 1, "file_name": "a.jpg"}],
         "categories": [{"id": 1, "name": "with_mask"}, {"id": 2, "name": "without_mask"}],
-        "annotations": [{"id": one, "image_id": 1, "category_id": one, "bbox": [1, 2, 3, 4]} for one in (1, 2)],
+        "annotations": [
+            {"id": one, "image_id": 1, "category_id": one, "bbox": [1, 2, 3, 4]} for one in (1, 2)
+        ],
     }
     source = coco(tmp_path / "coco", content)
-    with pytest.raises(InputError, match="with_mask, without_mask; say which are faces with --class"):
+    with pytest.raises(
+        InputError, match="with_mask, without_mask; say which are faces with --class"
+    ):
         FORMATS["coco"].read(source)
     (picture,) = FORMATS["coco"].read(replace(source, classes=("with_mask",))).pictures
     assert picture.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0), attributes={"class": "with_mask"}),)
@@ -290,7 +321,9 @@ def test_classes_that_may_be_faces_are_asked_for(tmp_path: Path) -> None:
         FORMATS["coco"].read(replace(source, classes=("head",)))
 
 
-@pytest.mark.parametrize("broken", ["[]", "{", '{"images": 1}', '{"images": [], "categories": [], "annotations": [1]}'])
+@pytest.mark.parametrize(
+    "broken", ["[]", "{", '{"images": 1}', '{"images": [], "categories": [], "annotations": [1]}']
+)
 def test_broken_coco_is_refused_in_one_line(broken: str, tmp_path: Path) -> None:
     (tmp_path / "result.json").write_text(broken)
     with pytest.raises(InputError, match=r"result\.json is no"):

@@ -12,7 +12,9 @@ from models.lab.evaluation.detections import Found
 SMALLEST_PX = 10.0
 
 
-def found(*faces: tuple[tuple[float, float, float, float], float], points: float | None = None) -> Found:
+def found(
+    *faces: tuple[tuple[float, float, float, float], float], points: float | None = None
+) -> Found:
     """Boxes with their scores; all landmarks at one place, or not known."""
     boxes = np.array([box for box, _ in faces], np.float64).reshape(-1, 4)
     value = float("nan") if points is None else points
@@ -43,7 +45,12 @@ def test_what_one_look_alone_saw_is_not_sure_and_loses_score_by_the_others() -> 
 def test_a_look_that_could_not_see_a_face_does_not_vote_against_it() -> None:
     """12 px high in a picture seen at a quarter, 2000 px in one seen as it is."""
     small, large = ((0, 0, 12, 24), 0.8), ((500, 0, 2000, 2000), 0.8)
-    looks = [Look(found(small), 1.0), Look(found(small), 1.0), Look(found(large), 0.25), Look(found(large), 0.25)]
+    looks = [
+        Look(found(small), 1.0),
+        Look(found(small), 1.0),
+        Look(found(large), 0.25),
+        Look(found(large), 0.25),
+    ]
     by_height = {round(float(face.box[3])): face for face in agree(looks, SMALLEST_PX * 10 / 9)}
     assert {height: face.votes for height, face in by_height.items()} == {24: 2, 2000: 2}
     assert all(face.score == pytest.approx(0.8) for face in by_height.values())
@@ -71,13 +78,20 @@ def test_nobody_is_found_where_nothing_was_seen() -> None:
 
 
 def points(draw: st.DrawFn) -> npt.NDArray[np.float64]:
-    return np.array(draw(st.lists(st.integers(0, 400), min_size=10, max_size=10)), float).reshape(1, 5, 2) / 4
+    return (
+        np.array(draw(st.lists(st.integers(0, 400), min_size=10, max_size=10)), float).reshape(
+            1, 5, 2
+        )
+        / 4
+    )
 
 
 @settings(deadline=None, max_examples=30)
 @given(st.data())
 def test_mirroring_twice_changes_nothing_and_once_swaps_right_and_left(data: st.DataObject) -> None:
-    one = Found(np.array([[10.0, 20.0, 30.0, 50.0]]), np.array([0.5]), data.draw(st.composite(points)()))
+    one = Found(
+        np.array([[10.0, 20.0, 30.0, 50.0]]), np.array([0.5]), data.draw(st.composite(points)())
+    )
     back = mirrored_back(one, 100)
     assert back.boxes.tolist() == [[70.0, 20.0, 90.0, 50.0]]
     for place, other in enumerate(MIRRORED):

@@ -33,7 +33,9 @@ def square(x: float, y: float, side: float) -> list[float]:
 
 
 def picture(
-    found: Sequence[tuple[list[float], float]], faces: Sequence[list[float]], hard: Sequence[bool] | None = None
+    found: Sequence[tuple[list[float], float]],
+    faces: Sequence[list[float]],
+    hard: Sequence[bool] | None = None,
 ) -> Scored:
     """A picture whose faces are in the hard set as told, and in no other; without ``hard`` the labels don't say."""
     out = np.zeros(len(faces), bool)
@@ -66,7 +68,9 @@ class TestByHand:
     def test_a_false_alarm_in_the_middle(self) -> None:
         """Found at 0.9, false at 0.8, found at 0.7, one missed: 1/3 at precision 1, 1/3 at 2/3, 1/3 never."""
         found = [(self.A, 0.9), (square(500, 0, 20), 0.8), (self.B, 0.7)]
-        assert hard_ap(picture(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(1 / 3 + 2 / 9)
+        assert hard_ap(picture(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(
+            1 / 3 + 2 / 9
+        )
 
     def test_the_precision_is_that_at_any_higher_recall(self) -> None:
         """False, found, found: precision 0, 1/2, 2/3, and made falling 2/3 throughout."""
@@ -105,7 +109,9 @@ class TestByHand:
 
     def test_faces_of_other_sizes_are_ignored(self) -> None:
         small, large = square(0, 0, 10), square(100, 100, 50)
-        found = size_curves([picture([(small, 0.9), (square(300, 300, 50), 0.8), (large, 0.7)], [small, large])])
+        found = size_curves(
+            [picture([(small, 0.9), (square(300, 300, 50), 0.8), (large, 0.7)], [small, large])]
+        )
         values = {name: curve.average_precision for name, curve in found.items()}
         assert values["all"] == pytest.approx(1 / 2 + 1 / 3)
         assert values["<16 px"] == 1
@@ -136,7 +142,9 @@ def test_a_face_the_labels_say_to_ignore_is_in_no_set() -> None:
     assert set_curves([ignored])["hard"].scores.size == 0
 
 
-def sklearn_style(hits: Sequence[bool], scores: Sequence[float], faces: int) -> tuple[list[float], list[float]]:
+def sklearn_style(
+    hits: Sequence[bool], scores: Sequence[float], faces: int
+) -> tuple[list[float], list[float]]:
     """Precision and recall at each threshold as scikit-learn defines them, ``faces`` being all that are positive."""
     precision, recall = [], []
     for threshold in sorted(set(scores), reverse=True):
@@ -148,7 +156,10 @@ def sklearn_style(hits: Sequence[bool], scores: Sequence[float], faces: int) -> 
 
 def sum_of_steps(precision: Sequence[float], recall: Sequence[float]) -> float:
     """The sum over n of (R_n - R_n-1) P_n, as in scikit-learn's ``average_precision_score``."""
-    return sum((now - before) * p for p, (before, now) in zip(precision, pairwise([0.0, *recall]), strict=True))
+    return sum(
+        (now - before) * p
+        for p, (before, now) in zip(precision, pairwise([0.0, *recall]), strict=True)
+    )
 
 
 detections = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=60)
@@ -188,13 +199,17 @@ def wider_tool(pictures: Sequence[Scored], name: str, steps: int = 1000) -> floa
                 counts[step] += proposals[: above[-1] + 1].sum(), found[above[-1]]
     with np.errstate(invalid="ignore"):
         precision = np.nan_to_num(counts[:, 1] / counts[:, 0])
-    recall = np.concatenate([[0], counts[:, 1] / sum(one.sets[name].sum() for one in pictures), [1]])
+    recall = np.concatenate(
+        [[0], counts[:, 1] / sum(one.sets[name].sum() for one in pictures), [1]]
+    )
     falling = np.maximum.accumulate(np.concatenate([[0], precision, [0]])[::-1])[::-1]
     moved = np.flatnonzero(recall[1:] != recall[:-1])
     return float(np.sum((recall[moved + 1] - recall[moved]) * falling[moved + 1]))
 
 
-def _tool_matches(boxes: Floats, faces: Floats, counted: np.ndarray) -> tuple[np.ndarray, list[int]]:
+def _tool_matches(
+    boxes: Floats, faces: Floats, counted: np.ndarray
+) -> tuple[np.ndarray, list[int]]:
     """Which detections count at all, and how many faces are found down to each."""
     state, proposals, found = np.zeros(len(faces)), np.ones(len(boxes)), []
     for row, box in enumerate(boxes):
@@ -226,11 +241,18 @@ def made_up(rng: np.random.Generator, pictures: int) -> list[Scored]:
         corner, side = rng.uniform(0, 800, (count, 2)), rng.uniform(20, 200, (count, 1))
         faces = np.hstack([corner, corner + side])
         seen = faces[rng.random(count) < 0.8]
-        loose = [seen + rng.normal(0, 0.08, seen.shape) * (seen[:, 2:3] - seen[:, :1]) for _ in range(2)]
+        loose = [
+            seen + rng.normal(0, 0.08, seen.shape) * (seen[:, 2:3] - seen[:, :1]) for _ in range(2)
+        ]
         alarms = rng.uniform(0, 800, (rng.integers(0, 4), 2))
         boxes = np.vstack([loose[0], loose[1][: len(seen) // 3], np.hstack([alarms, alarms + 50])])
-        scores = np.clip(rng.beta(4, 2, len(boxes)) - 0.25 * (np.arange(len(boxes)) >= len(seen)), 0.02, 1)
-        sets = {name: rng.random(count) < share for name, share in zip(WIDER_SETS, (0.3, 0.6, 0.9), strict=True)}
+        scores = np.clip(
+            rng.beta(4, 2, len(boxes)) - 0.25 * (np.arange(len(boxes)) >= len(seen)), 0.02, 1
+        )
+        sets = {
+            name: rng.random(count) < share
+            for name, share in zip(WIDER_SETS, (0.3, 0.6, 0.9), strict=True)
+        }
         made.append(Scored(boxes, scores, faces, np.zeros(count, bool), sets))
     return made
 
@@ -274,15 +296,22 @@ def test_only_the_order_of_scores_matters(seed: int, power: float, factor: float
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 0.01))
-def test_a_false_alarm_below_all_scores_changes_nothing_and_one_above_never_helps(seed: int, low: float) -> None:
+def test_a_false_alarm_below_all_scores_changes_nothing_and_one_above_never_helps(
+    seed: int, low: float
+) -> None:
     pictures = made_up(np.random.default_rng(seed), 4)
     for score in (low, 0.5, 1.1):
-        alarm = Scored(np.array([square(5000, 5000, 40)]), np.array([score]), NO_BOXES, np.zeros(0, bool))
+        alarm = Scored(
+            np.array([square(5000, 5000, 40)]), np.array([score]), NO_BOXES, np.zeros(0, bool)
+        )
         for measure in (set_curves, size_curves):
             before, after = values(measure(pictures)), values(measure([*pictures, alarm]))
             if score == low:
                 np.testing.assert_allclose(before, after, rtol=1e-12)
-            assert all(now <= then + 1e-12 or math.isnan(then) for then, now in zip(before, after, strict=True))
+            assert all(
+                now <= then + 1e-12 or math.isnan(then)
+                for then, now in zip(before, after, strict=True)
+            )
 
 
 def test_each_face_is_claimed_by_the_best_that_chose_it() -> None:

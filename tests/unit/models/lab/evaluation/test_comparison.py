@@ -66,14 +66,24 @@ class TestTable:
         assert measure.shown() == ["-", "0.2", "0.5"]
         assert measure.winners() == [False, True, False]
 
-    def test_for_documents_for_people_and_for_scripts(self, capsys: pytest.CaptureFixture[str]) -> None:
-        comparison = table(Measure("AP hard", (0.5, 0.75), 3, max), Measure("ms", (NOTHING, 12.0), 1, min))
+    def test_for_documents_for_people_and_for_scripts(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        comparison = table(
+            Measure("AP hard", (0.5, 0.75), 3, max), Measure("ms", (NOTHING, 12.0), 1, min)
+        )
         assert as_markdown(comparison) == (
             "| | one | two |\n|---|---|---|\n| AP hard | 0.500 | **0.750** |\n| ms | - | 12.0 |\n"
         )
         print_columns(as_rows(comparison))
-        assert capsys.readouterr().out == "           one    two\nAP hard  0.500  0.750\nms           -   12.0\n"
-        assert as_facts(comparison) == {"one": {"AP hard": 0.5, "ms": None}, "two": {"AP hard": 0.75, "ms": 12.0}}
+        assert (
+            capsys.readouterr().out
+            == "           one    two\nAP hard  0.500  0.750\nms           -   12.0\n"
+        )
+        assert as_facts(comparison) == {
+            "one": {"AP hard": 0.5, "ms": None},
+            "two": {"AP hard": 0.75, "ms": 12.0},
+        }
 
 
 class TestCompare:
@@ -93,11 +103,15 @@ class TestCompare:
 
     def test_only_what_is_asked_for_is_measured(self, tmp_path: Path) -> None:
         comparison = compare([MODEL], tmp_path, write_portraits(tmp_path), OPTIONS, Plan(0, 0))
-        assert not [one for one in comparison.measures if one.name.startswith(("ms", "found again"))]
+        assert not [
+            one for one in comparison.measures if one.name.startswith(("ms", "found again"))
+        ]
 
     def test_a_part_without_faces_is_refused(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
-        with pytest.raises(InputError, match=r"no labelled face in this part \(validation\) of its 3 pictures"):
+        with pytest.raises(
+            InputError, match=r"no labelled face in this part \(validation\) of its 3 pictures"
+        ):
             compare_named([DEFAULT_DETECTOR], tmp_path, "validation", OPTIONS, Plan(0, 0))
         write_labels(tmp_path, [])
         with pytest.raises(InputError, match=r"\(all\) of its 0 pictures"):
@@ -123,7 +137,9 @@ class TestPlot:
             assert image.format == "PNG"
             assert 1.8 < image.width / image.height < 2.2
 
-    def test_without_matplotlib_the_extra_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_matplotlib_the_extra_is_named(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         with pytest.raises(MissingExtra, match=r"facepaint\[train\]"):
             plot_precision_recall({"one": {"easy": self.CURVE}}, tmp_path / "plot.png")
@@ -135,11 +151,15 @@ class TestPlot:
 
 class TestCommand:
     def run(self, *arguments: object) -> str:
-        done = CliRunner().invoke(app, ["detectors", "evaluate", *map(str, arguments)], catch_exceptions=False)
+        done = CliRunner().invoke(
+            app, ["detectors", "evaluate", *map(str, arguments)], catch_exceptions=False
+        )
         assert done.exit_code == 0, done.output
         return done.stdout
 
-    def test_without_the_runtime_of_networks_the_extra_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_without_the_runtime_of_networks_the_extra_is_named(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """Also where OpenCV is there, as it is on many machines."""
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
         with pytest.raises(MissingExtra, match=r"facepaint\[worker\]"):
@@ -167,11 +187,24 @@ class TestCommand:
         write_portraits(tmp_path)
         path = tmp_path / "nowhere" / "table.md"
         with pytest.raises(InputError, match=r"nowhere/table\.md cannot be written"):
-            self.run(DEFAULT_DETECTOR, tmp_path, "--steady", 0, "--rounds", 0, "--device", "cpu", "--markdown", path)
+            self.run(
+                DEFAULT_DETECTOR,
+                tmp_path,
+                "--steady",
+                0,
+                "--rounds",
+                0,
+                "--device",
+                "cpu",
+                "--markdown",
+                path,
+            )
 
 
 @pytest.mark.slow
-def test_the_table_of_the_documents_and_the_drawn_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_of_the_documents_and_the_drawn_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heldout, masks = tmp_path / "heldout", tmp_path / "masks"
     portrait = write_portraits(heldout)[0]
     write_portraits(masks)
@@ -179,7 +212,16 @@ def test_the_table_of_the_documents_and_the_drawn_pictures(tmp_path: Path, monke
     write_labels(masks, [replace(portrait, image=IN_VALIDATION)])
     crowd = replace(portrait, faces=portrait.faces * benchmark.FEWEST_FACES)
     write_labels(heldout, [crowd])
-    arguments = ["detectors", DEFAULT_DETECTOR, "--steady", "1", "--rounds", "1", "--draw", str(tmp_path / "drawn")]
+    arguments = [
+        "detectors",
+        DEFAULT_DETECTOR,
+        "--steady",
+        "1",
+        "--rounds",
+        "1",
+        "--draw",
+        str(tmp_path / "drawn"),
+    ]
     monkeypatch.setattr(sys, "argv", arguments)
     monkeypatch.setenv("FACEPAINT_FACES", str(tmp_path))
     with redirect_stdout(io.StringIO()) as printed:

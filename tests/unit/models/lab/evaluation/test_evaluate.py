@@ -53,13 +53,17 @@ def pictures(count: int) -> list[LabelledPicture]:
 class TestSplit:
     def test_every_picture_is_in_one_part(self) -> None:
         training, validation = split(pictures(1000))
-        assert sorted(one.image for one in [*training, *validation]) == sorted(one.image for one in pictures(1000))
+        assert sorted(one.image for one in [*training, *validation]) == sorted(
+            one.image for one in pictures(1000)
+        )
         assert 70 < len(validation) < 130
 
     def test_a_picture_stays_in_its_part_whatever_the_others_are(self) -> None:
         _, among_many = split(pictures(200))
         _, among_few = split(pictures(200)[150:][::-1])
-        assert {one.image for one in among_few} == {one.image for one in among_many if int(one.image[:-4]) >= 150}
+        assert {one.image for one in among_few} == {
+            one.image for one in among_many if int(one.image[:-4]) >= 150
+        }
 
     def test_the_parts_never_change(self) -> None:
         _, validation = split(pictures(60))
@@ -73,7 +77,12 @@ class TestSplit:
 class TestPictures:
     def test_the_longest_side_is_made_smaller_and_never_larger(self) -> None:
         size = size_within(MODEL, 1280, 720, 640)
-        assert (size.width, size.height, size.input_width, size.input_height) == (640, 360, 640, 384)
+        assert (size.width, size.height, size.input_width, size.input_height) == (
+            640,
+            360,
+            640,
+            384,
+        )
         assert (size.scale_x, size.scale_y) == (2, 2)
         assert size_within(MODEL, 100, 300, 640).height == 300
         assert size_within(MODEL, 1, 4000, 640).width == 1
@@ -96,7 +105,9 @@ class TestPictures:
         assert low.scores.min() < 0.15
         np.testing.assert_array_equal(low.from_score(0.5).boxes, high.boxes)
 
-    def test_a_picture_that_is_turned_by_its_header_is_read_as_it_is_shown(self, tmp_path: Path) -> None:
+    def test_a_picture_that_is_turned_by_its_header_is_read_as_it_is_shown(
+        self, tmp_path: Path
+    ) -> None:
         picture = LabelledPicture("a.jpg", 20, 30)
         path = picture_path(tmp_path, picture)
         path.parent.mkdir()
@@ -135,7 +146,9 @@ class TestLandmarks:
 
     def test_in_profile_the_eyes_are_held_apart(self) -> None:
         box, truth = np.array([[0.0, 0, 40, 40]]), np.full((1, 5, 2), 20.0)
-        assert landmark_errors(box, np.ones(1), np.add(truth, [3, 0]), box, truth) == pytest.approx([3 / 6])
+        assert landmark_errors(box, np.ones(1), np.add(truth, [3, 0]), box, truth) == pytest.approx(
+            [3 / 6]
+        )
 
     @pytest.mark.parametrize("degrees", [-80.0, -15.0, 0.0, 10.0, 45.0, 170.0])
     def test_roll_is_clockwise_as_seen(self, degrees: float) -> None:
@@ -165,7 +178,9 @@ class TestJudging:
         boxes = np.array([faces[0], faces[2], loose, nowhere, [106.0, 12, 126, 32], nowhere])
         found = Found(boxes, np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1]), np.full((6, 5, 2), np.nan))
         nothing = Truth(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, bool), {})
-        evaluation = judge([found, found.from_score(2)], [truth, nothing], {"hiding": 0.2, "stickers": 0.85})
+        evaluation = judge(
+            [found, found.from_score(2)], [truth, nothing], {"hiding": 0.2, "stickers": 0.85}
+        )
         assert evaluation.at_score["hiding"].recall == 1
         assert evaluation.at_score["hiding"].false_alarms == 0.5, (
             "one of two pictures; what is ignored or loose is none"
@@ -177,12 +192,16 @@ class TestJudging:
 
     def test_labels_become_arrays(self) -> None:
         seen = LabelledFace(BOX, POINTS, easy=False, medium=True, hard=True)
-        truth = truth_of(LabelledPicture("a.png", faces=(seen, replace(seen, landmarks=None, ignore=True))))
+        truth = truth_of(
+            LabelledPicture("a.png", faces=(seen, replace(seen, landmarks=None, ignore=True)))
+        )
         assert truth.boxes.tolist() == [list(BOX)] * 2
         assert np.isfinite(truth.points).all(axis=(1, 2)).tolist() == [True, False]
         assert truth.ignored.tolist() == [False, True]
         assert truth.sets["medium"].tolist() == [True, True]
-        assert not set(WIDER_SETS) & set(truth_of(LabelledPicture("a.png", faces=(LabelledFace(BOX),))).sets)
+        assert not set(WIDER_SETS) & set(
+            truth_of(LabelledPicture("a.png", faces=(LabelledFace(BOX),))).sets
+        )
 
     def test_a_detector_over_a_folder(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)

@@ -48,7 +48,9 @@ def marked() -> Pixels:
     rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
     picture = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
     for (x, y), (channel, height) in zip(POINTS, MARKS, strict=True):
-        picture[:, :, channel] += height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2))
+        picture[:, :, channel] += height * np.exp(
+            -((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2)
+        )
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 
 
@@ -60,14 +62,19 @@ class MarkFinder:
         self.spoil, self.misses = spoil, misses
 
     def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
-        return [() if row in self.misses else (self._face(planes),) for row, planes in enumerate(pictures)]
+        return [
+            () if row in self.misses else (self._face(planes),)
+            for row, planes in enumerate(pictures)
+        ]
 
     def _face(self, planes: tuple[npt.NDArray[np.uint8], ...]) -> Candidate:
         points = []
         rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
         for channel, height in MARKS:
             weight = np.clip(np.sign(height) * (planes[channel].astype(float) - 128) - 25, 0, None)
-            points.append(((weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()))
+            points.append(
+                ((weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum())
+            )
         found = np.array(points)
         centre = found.mean(axis=0)
         box = np.concatenate([centre - 30, centre + 30])
@@ -95,7 +102,9 @@ def test_points_that_stay_upright_follow_no_turn() -> None:
     assert followed == pytest.approx(0, abs=0.01)
     assert trembling < 0.04, "of scaling only"
     turns = np.radians(TURNS)
-    expected = np.mean([np.abs(2 * np.sin(turns / 2)) * np.linalg.norm(row) for row in layout]) / EYES
+    expected = (
+        np.mean([np.abs(2 * np.sin(turns / 2)) * np.linalg.norm(row) for row in layout]) / EYES
+    )
     assert drift == pytest.approx(expected, rel=0.03)
 
 
@@ -121,7 +130,9 @@ def test_trembling_is_measured_in_eye_distances() -> None:
 def test_a_face_that_is_lost_is_counted() -> None:
     total = len(changes(EXTENT.width, EXTENT.height))
     assert measured(lambda points: points, misses=(3, 7))[1] == pytest.approx(1 - 2 / total)
-    trembling, found, drift, followed = measured(lambda points: points, misses=tuple(range(1, total + 1)))
+    trembling, found, drift, followed = measured(
+        lambda points: points, misses=tuple(range(1, total + 1))
+    )
     assert found == 0
     assert np.isnan([trembling, drift, followed]).all()
     trembling, found, drift, followed = measured(lambda points: points, misses=(0,))
@@ -137,10 +148,14 @@ def test_a_detector_without_landmarks_is_found_but_not_judged() -> None:
 
 def test_noise_is_as_strong_as_said_and_the_same_every_time() -> None:
     still = np.full((100, 100, 3), 128, np.uint8)
-    noisy = [changed(still, change) for change in changes(100, 100) if change.noise_seed is not None]
+    noisy = [
+        changed(still, change) for change in changes(100, 100) if change.noise_seed is not None
+    ]
     assert np.std(noisy[0].astype(float)) == pytest.approx(NOISE, rel=0.05)
     assert not np.array_equal(noisy[0], noisy[1])
-    again = [changed(still, change) for change in changes(100, 100) if change.noise_seed is not None]
+    again = [
+        changed(still, change) for change in changes(100, 100) if change.noise_seed is not None
+    ]
     np.testing.assert_array_equal(noisy[0], again[0])
 
 
@@ -155,7 +170,9 @@ def test_only_large_faces_that_count_are_taken() -> None:
 
 def test_a_real_detector(tmp_path: Path) -> None:
     pictures = write_portraits(tmp_path)
-    found = steadiness(find_model(DEFAULT_DETECTOR), tmp_path, pictures, Options(side=320, runtime=CPU))
+    found = steadiness(
+        find_model(DEFAULT_DETECTOR), tmp_path, pictures, Options(side=320, runtime=CPU)
+    )
     assert len(found.found) == 2
     assert (found.found > 0.8).all()
     assert (found.trembling < 0.15).all()

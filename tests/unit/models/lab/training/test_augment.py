@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 from models.lab.training.augment import Augmentation, Sample, augmented, motion_kernel
 
 UNSPOILT = Augmentation(
-    size=128, colour=0, grey=0, blur=0, motion_blur=0, coarse=0, noise=0, compression=0, mosaic=0, crop=(0.5, 1.5)
+    size=128,
+    colour=0,
+    grey=0,
+    blur=0,
+    motion_blur=0,
+    coarse=0,
+    noise=0,
+    compression=0,
+    mosaic=0,
+    crop=(0.5, 1.5),
 )
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255]], np.uint8)
 """One a landmark, so that a landmark that lands on another one's place is seen."""
@@ -23,7 +32,9 @@ def marked() -> Sample:
     box = np.array([[120, 60, 200, 160]], np.float32)
     points = np.array([[[140, 95], [180, 95], [160, 115], [145, 138], [175, 138]]], np.float32)
     for point, colour in zip(points[0], COLOURS, strict=True):
-        cv2.circle(picture, (int(point[0]), int(point[1])), 6, tuple(int(value) for value in colour), -1)
+        cv2.circle(
+            picture, (int(point[0]), int(point[1])), 6, tuple(int(value) for value in colour), -1
+        )
     return Sample(picture, box, points, np.ones(1, np.bool_))
 
 
@@ -50,16 +61,26 @@ def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop:
     blot = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
     picture = np.repeat((blot + 114)[..., None], 3, 2).astype(np.uint8)
     points = np.full((1, 5, 2), (150.25, 110.75), np.float32)
-    sample = Sample(picture, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_))
+    sample = Sample(
+        picture, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_)
+    )
     made = augmented([sample], replace(UNSPOILT, crop=(crop, crop)), np.random.default_rng(seed))
     for x, y in made.points[:, 0]:
         reach = round(25 / crop)
         left, top = round(float(x)) - reach, round(float(y)) - reach
-        patch = made.picture[max(top, 0) : top + 2 * reach, max(left, 0) : left + 2 * reach, 0].astype(float) - 114
+        patch = (
+            made.picture[max(top, 0) : top + 2 * reach, max(left, 0) : left + 2 * reach, 0].astype(
+                float
+            )
+            - 114
+        )
         if patch.shape != (2 * reach, 2 * reach):
             continue
         patch = patch.clip(8) - 8
-        seen_y, seen_x = ((patch.sum(1 - axis) * (np.arange(2 * reach) + 0.5)).sum() / patch.sum() for axis in (0, 1))
+        seen_y, seen_x = (
+            (patch.sum(1 - axis) * (np.arange(2 * reach) + 0.5)).sum() / patch.sum()
+            for axis in (0, 1)
+        )
         assert abs(seen_x + left - x) < 0.2
         assert abs(seen_y + top - y) < 0.2
 
@@ -93,7 +114,9 @@ def test_the_box_of_a_turned_face_is_that_of_its_ellipse() -> None:
         right_eye, left_eye = made.points[0, 0], made.points[0, 1]
         scale = np.hypot(*(left_eye - right_eye)) / 40
         turn = np.arctan2(*(left_eye - right_eye)[::-1])
-        half = np.hypot(np.array([40, 50]) * np.cos(turn), np.array([50, 40]) * np.sin(turn)) * scale
+        half = (
+            np.hypot(np.array([40, 50]) * np.cos(turn), np.array([50, 40]) * np.sin(turn)) * scale
+        )
         box = made.boxes[0]
         if ((box > 1) & (box < 127)).all():
             np.testing.assert_allclose((box[2:] - box[:2]) / 2, half, rtol=1e-3)
@@ -111,7 +134,9 @@ def test_a_mosaic_holds_faces_of_four_pictures() -> None:
     mosaic = replace(UNSPOILT, crop=(1.4, 1.5))
     made = augmented([marked()] * 4, mosaic, np.random.default_rng(3))
     assert made.picture.shape == (128, 128, 3)
-    quarters = {(bool(x > 64), bool(y > 64)) for x, y in (made.boxes[:, :2] + made.boxes[:, 2:]) / 2}
+    quarters = {
+        (bool(x > 64), bool(y > 64)) for x, y in (made.boxes[:, :2] + made.boxes[:, 2:]) / 2
+    }
     assert len(quarters) == 4
 
 
@@ -140,7 +165,9 @@ def test_motion_blur_smears_to_both_sides_alike(seed: int) -> None:
     assert abs((smeared * columns).sum() - 15) < 0.3
 
 
-@pytest.mark.parametrize("what", ["colour", "grey", "blur", "motion_blur", "coarse", "noise", "compression"])
+@pytest.mark.parametrize(
+    "what", ["colour", "grey", "blur", "motion_blur", "coarse", "noise", "compression"]
+)
 def test_what_spoils_a_picture_moves_nothing(what: str) -> None:
     plain = augmented([marked()], UNSPOILT, np.random.default_rng(5))
     spoilt = augmented([marked()], replace(UNSPOILT, **{what: 1.0}), np.random.default_rng(5))

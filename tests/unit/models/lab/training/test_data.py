@@ -37,7 +37,9 @@ def test_a_folder_may_have_a_weight() -> None:
 
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
 def test_a_weight_that_no_chance_can_be_made_of_is_refused(weight: str) -> None:
-    with pytest.raises(UsageError, match=f"a={weight}: a folder is drawn from with a weight above 0"):
+    with pytest.raises(
+        UsageError, match=f"a={weight}: a folder is drawn from with a weight above 0"
+    ):
         Folder.parse(f"a={weight}")
 
 

@@ -41,18 +41,24 @@ def write_forty(folder: Path) -> list[LabelledPicture]:
     return pictures
 
 
-def varied(portrait: npt.NDArray[np.uint8], random: np.random.Generator) -> tuple[npt.NDArray[np.uint8], LabelledFace]:
+def varied(
+    portrait: npt.NDArray[np.uint8], random: np.random.Generator
+) -> tuple[npt.NDArray[np.uint8], LabelledFace]:
     scale = random.uniform(18, 60) / (BOX[3] - BOX[1])
     angle = np.deg2rad(random.uniform(-30, 30))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) * scale
     centre = np.array([(BOX[0] + BOX[2]) / 2, (BOX[1] + BOX[3]) / 2])
     place = random.uniform(32, SIDE - 32, 2)
     matrix = np.column_stack([turn, place - turn @ centre])
-    pixels = cv2.warpAffine(portrait, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT)
+    pixels = cv2.warpAffine(
+        portrait, matrix, (SIDE, SIDE), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT
+    )
     points = np.array(POINTS).reshape(5, 2) @ turn.T + matrix[:, 2]
     half = np.array([BOX[2] - BOX[0], BOX[3] - BOX[1]]) / 2 * scale
     sine, cosine = np.sin(angle), np.cos(angle)
-    reach = np.array([np.hypot(half[0] * cosine, half[1] * sine), np.hypot(half[0] * sine, half[1] * cosine)])
+    reach = np.array(
+        [np.hypot(half[0] * cosine, half[1] * sine), np.hypot(half[0] * sine, half[1] * cosine)]
+    )
     box = (*(place - reach), *(place + reach))
     face = LabelledFace(
         tuple(float(value) for value in box),  # type: ignore[arg-type]  # four numbers
@@ -73,7 +79,9 @@ def test_forty_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
         ema=0.95,
         validation=0.0,
         precision="float32",
-        architecture=Architecture(stem=(8, 16, 16), channels=24, depths=(2, 2, 1), residuals=(0, 0, 0), head=24),
+        architecture=Architecture(
+            stem=(8, 16, 16), channels=24, depths=(2, 2, 1), residuals=(0, 0, 0), head=24
+        ),
         augmentation=Augmentation(
             size=SIDE, crop=(0.95, 1.05), tilt=0, strong_tilt=0, mosaic=0, noise=0, compression=0
         ),

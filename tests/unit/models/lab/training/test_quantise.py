@@ -25,7 +25,12 @@ def best_of(weights: Path) -> tuple[int, float, np.ndarray, np.ndarray]:
     session.input[0] = skimage.data.astronaut()[..., ::-1].transpose(2, 0, 1)
     outputs = session.run()
     cell = int(outputs["scores"][0].argmax())
-    return cell, float(outputs["scores"][0, cell]), outputs["boxes"][0, cell], outputs["landmarks"][0, cell]
+    return (
+        cell,
+        float(outputs["scores"][0, cell]),
+        outputs["boxes"][0, cell],
+        outputs["landmarks"][0, cell],
+    )
 
 
 def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
@@ -37,9 +42,13 @@ def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
 
     graph = onnx.load(str(out)).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
-    quantised = [node for node in convolutions if node.input[1].endswith("_DequantizeLinear_Output")]
+    quantised = [
+        node for node in convolutions if node.input[1].endswith("_DequantizeLinear_Output")
+    ]
     assert convolutions[0] not in quantised, "three channels are quicker in float32"
-    assert 0 < len(convolutions) - len(quantised) < 6, "all others are quantised, but for the outputs"
+    assert 0 < len(convolutions) - len(quantised) < 6, (
+        "all others are quantised, but for the outputs"
+    )
 
     _, score, box, landmarks = best_of(WEIGHTS)
     _, found_score, found_box, found_landmarks = best_of(out)

@@ -26,7 +26,7 @@ from models.lab.training.augment import Augmentation  # noqa: E402
 from models.lab.training.command import Beginning, export_run, train  # noqa: E402
 from models.lab.training.export import export  # noqa: E402
 from models.lab.training.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
-from models.lab.training.network import (
+from models.lab.training.network import (  # noqa: E402
     Architecture,
     FaceNetwork,
     cell_grid,
@@ -67,14 +67,18 @@ def test_cells_decode_to_what_they_say() -> None:
     raw[:, 6:] = ((torch.tensor([20.0, 25.0]) / grid[:, 2:]) - grid[:, :2]).repeat(1, 5)
     torch.testing.assert_close(decode_boxes(raw, grid), boxes)
     torch.testing.assert_close(decode_scores(raw), torch.full((len(grid),), 0.8))
-    torch.testing.assert_close(decode_landmarks(raw, grid), torch.tensor([20.0, 25.0]).expand(len(grid), 5, 2))
+    torch.testing.assert_close(
+        decode_landmarks(raw, grid), torch.tensor([20.0, 25.0]).expand(len(grid), 5, 2)
+    )
 
 
 def test_a_face_goes_to_the_cells_that_already_find_it() -> None:
     grid = grid64()
     face = torch.tensor([[16.0, 16.0, 32.0, 32.0]])
     boxes = torch.zeros(1, len(grid), 4)
-    boxes[0, 3 * 8 + 3] = boxes[0, 2 * 8 + 2] = face[0]  # two cells of stride 8 that say the face exactly
+    boxes[0, 3 * 8 + 3] = boxes[0, 2 * 8 + 2] = face[
+        0
+    ]  # two cells of stride 8 that say the face exactly
     found = assign(boxes, torch.full((1, len(grid)), 0.5), grid, face, torch.tensor([0]))
     assert sorted(found.cells.tolist()) == [2 * 8 + 2, 3 * 8 + 3]
     torch.testing.assert_close(found.overlaps, torch.ones(2))
@@ -82,7 +86,9 @@ def test_a_face_goes_to_the_cells_that_already_find_it() -> None:
 
 def test_faces_apart_each_have_cells_and_no_cell_two_faces() -> None:
     grid = grid64()
-    faces = torch.tensor([[10.0, 10.0, 30.0, 30.0], [28.0, 12.0, 48.0, 32.0], [40.0, 40.0, 60.0, 60.0]])
+    faces = torch.tensor(
+        [[10.0, 10.0, 30.0, 30.0], [28.0, 12.0, 48.0, 32.0], [40.0, 40.0, 60.0, 60.0]]
+    )
     network = FaceNetwork(SMALL).eval()
     with torch.no_grad():
         raw = flatten_heads(network(torch.rand(2, 3, 64, 64) * 255))
@@ -102,7 +108,9 @@ def targets(box: tuple[float, ...], learn: bool = True) -> Targets:
 def test_background_is_learnt_but_not_on_ignored_faces() -> None:
     grid = grid64()
     raw = torch.zeros(1, len(grid), 16, requires_grad=True)
-    detection_losses(raw, grid, targets((16, 16, 40, 40), learn=False), Weights())["object"].backward()
+    detection_losses(raw, grid, targets((16, 16, 40, 40), learn=False), Weights())[
+        "object"
+    ].backward()
     assert raw.grad is not None
     pushed = raw.grad[0, :, 1] > 0
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
@@ -155,7 +163,9 @@ def outputs(weights: Path, pictures: torch.Tensor) -> dict[str, np.ndarray]:
 def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int]) -> None:
     torch.manual_seed(1)
     network = FaceNetwork(SMALL)
-    for norm in (module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)):
+    for norm in (
+        module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)
+    ):
         torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
         torch.nn.init.uniform_(norm.bias, -0.5, 0.5)
         assert norm.running_mean is not None
@@ -223,7 +233,9 @@ def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
     assert outputs(tmp_path / "early.onnx", torch.zeros(1, 3, 64, 64))["scores"].shape == (1, 84)
     resumed = train(data, tmp_path / "run", steady, Beginning(resume=True, batches=6), threads=1)
     straight = train(data, tmp_path / "straight", replace(steady, batches=6), threads=1)
-    for one, other in zip(resumed.state_dict().values(), straight.state_dict().values(), strict=True):
+    for one, other in zip(
+        resumed.state_dict().values(), straight.state_dict().values(), strict=True
+    ):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 
 
@@ -231,7 +243,9 @@ def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
     checkpoint = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    with pytest.raises(UsageError, match="run has a training run already: go on with it by --resume"):
+    with pytest.raises(
+        UsageError, match="run has a training run already: go on with it by --resume"
+    ):
         train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == checkpoint
 
@@ -240,9 +254,23 @@ def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     data, run = [str(tmp_path / "data")], tmp_path / "run"
     export(FaceNetwork(SMALL).eval(), tmp_path / "first.onnx")
-    train(data, run, replace(QUICK, batches=1), Beginning(tmp_path / "first.onnx"), threads=1, command="train")
+    train(
+        data,
+        run,
+        replace(QUICK, batches=1),
+        Beginning(tmp_path / "first.onnx"),
+        threads=1,
+        command="train",
+    )
     for more in (2, 3):
-        train(data, run, QUICK, Beginning(resume=True, batches=more), threads=1, command="train --resume")
+        train(
+            data,
+            run,
+            QUICK,
+            Beginning(resume=True, batches=more),
+            threads=1,
+            command="train --resume",
+        )
     record = RunRecord.read(run / "settings.json")
     assert record.start == "first.onnx"
     assert record.command == "train && train --resume"
@@ -257,13 +285,21 @@ def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> Non
 def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
     """Whatever its file's name is, and in a folder that is made for it."""
     write_portraits(tmp_path / "data")
-    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1, command="train it")
+    train(
+        [str(tmp_path / "data")],
+        tmp_path / "run",
+        replace(QUICK, batches=1),
+        threads=1,
+        command="train it",
+    )
     export_run(tmp_path / "run", tmp_path / "new" / "my faces (2).onnx")
     card = find_model(str(tmp_path / "new" / "my faces (2).onnx")).card
     assert (card.name, card.command) == ("my-faces-2", "train it")
     export_run(tmp_path / "run", tmp_path / "new" / "eight.onnx", int8=tmp_path / "data")
     assert find_model(str(tmp_path / "new" / "eight.onnx")).card.command == "train it"
-    with pytest.raises(UsageError, match=r"detector\.json: a detector is a file that ends in \.onnx"):
+    with pytest.raises(
+        UsageError, match=r"detector\.json: a detector is a file that ends in \.onnx"
+    ):
         export_run(tmp_path / "run", tmp_path / "detector.json")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"x\.onnx cannot be written"):
@@ -271,12 +307,22 @@ def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [["--size", "320"], ["--batch", "8"], ["--learning-rate", "1"], ["--seed", "1"], ["--from", "x.onnx"]]
+    "option",
+    [
+        ["--size", "320"],
+        ["--batch", "8"],
+        ["--learning-rate", "1"],
+        ["--seed", "1"],
+        ["--from", "x.onnx"],
+    ],
 )
 def test_a_resumed_run_takes_no_other_settings(option: list[str]) -> None:
     done = CliRunner().invoke(app, ["train", "data", "--out", "run", "--resume", *option])
     assert isinstance(done.exception, UsageError)
-    assert str(done.exception) == f"--resume goes on with the settings of the run: leave out {option[0]}"
+    assert (
+        str(done.exception)
+        == f"--resume goes on with the settings of the run: leave out {option[0]}"
+    )
 
 
 def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
@@ -290,7 +336,9 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
     for data in (b"", b"no checkpoint", b"PK\x03\x04" + bytes(99)):
         (tmp_path / "run" / "checkpoint.pt").write_bytes(data)
-        with pytest.raises(InputError, match=r"checkpoint\.pt: not a checkpoint of this architecture \(.+\)"):
+        with pytest.raises(
+            InputError, match=r"checkpoint\.pt: not a checkpoint of this architecture \(.+\)"
+        ):
             export_run(tmp_path / "run", tmp_path / "x.onnx")
 
 
@@ -298,12 +346,16 @@ def test_a_run_whose_loss_is_no_number_ends(tmp_path: Path) -> None:
     """Its weights would be no numbers from the next step on, and overwrite the checkpoint."""
     write_portraits(tmp_path / "data")
     wild = replace(QUICK, batches=40, learning_rate=1e30, warm_up=0)
-    with pytest.raises(UsageError, match=r"the loss is no number any more; .* lower --learning-rate"):
+    with pytest.raises(
+        UsageError, match=r"the loss is no number any more; .* lower --learning-rate"
+    ):
         train([str(tmp_path / "data")], tmp_path / "run", wild, threads=1)
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
-    rates = [replace(QUICK, batches=100, warm_up=10, cool_down=0.2).rate(step) for step in range(100)]
+    rates = [
+        replace(QUICK, batches=100, warm_up=10, cool_down=0.2).rate(step) for step in range(100)
+    ]
     assert rates[0] == pytest.approx(1e-4)
     assert rates[10:80] == [1e-3] * 70
     assert rates[-1] == pytest.approx(5e-5)
