@@ -1,6 +1,7 @@
 """Clips made on the spot: two faces that move, turn and leave the picture, with sound.
 
-Both are the public-domain portrait that scikit-image ships (Eileen Collins, NASA), once as it is and once mirrored.
+Both are the public-domain portrait that scikit-image ships (Eileen Collins, NASA), once as it is
+and once mirrored.
 ``python -m benchmarks.clips OUT.mp4`` makes the one of the demo.
 """
 
@@ -28,7 +29,8 @@ FACE = (225.0, 118.0)
 
 @cache
 def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
-    """The portrait and how much of each pixel belongs to the person (0-1), found by GrabCut from rough shapes."""
+    """The portrait and how much of each pixel belongs to the person (0-1), found by GrabCut from
+    rough shapes."""
     portrait = np.ascontiguousarray(skimage.data.astronaut())
     rough = np.full(portrait.shape[:2], cv2.GC_BGD, np.uint8)
     cv2.ellipse(rough, (225, 105), (100, 110), 0, 0, 360, cv2.GC_PR_BGD, -1)
@@ -48,7 +50,8 @@ def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
 def placement(
     x: float, y: float, height: float, roll: float, mirrored: bool
 ) -> npt.NDArray[np.float64]:
-    """Where the portrait's points go (2 x 3, px counted from the middle of the first) when it is painted by `place`."""
+    """Where the portrait's points go (2 x 3, px counted from the middle of the first) when it is
+    painted by `place`."""
     matrix = cv2.getRotationMatrix2D(FACE, roll, height / cutout()[0].shape[0])
     if mirrored:
         matrix = matrix @ np.array([[-1.0, 0, 2 * FACE[0]], [0, 1, 0], [0, 0, 1]])
@@ -59,7 +62,8 @@ def placement(
 def place(
     scene: npt.NDArray[np.float32], x: float, y: float, height: float, roll: float, mirrored: bool
 ) -> None:
-    """Paint the person with the face's middle at (x, y) px, as if ``height`` px tall, leaning by ``roll`` degrees."""
+    """Paint the person with the face's middle at (x, y) px, as if ``height`` px tall, leaning by
+    ``roll`` degrees."""
     portrait, mask = cutout()
     side = portrait.shape[0]
     matrix = placement(x, y, height, roll, mirrored)
@@ -146,10 +150,12 @@ def make_portrait_clip(
     """Make the clip and return its path.
 
     Args:
-        gop: longest distance of keyframes in frames; a huge one gives a file with a single keyframe.
+        gop: longest distance of keyframes in frames; a huge one gives a file with a single
+            keyframe.
         options: of the encoder, such as ``{"bf": "3", "flags": "-cgop"}``.
         audio: codec of the sound, None for a silent clip.
-        rotation: clockwise degrees the pictures are stored turned by, with the display matrix that turns them back.
+        rotation: clockwise degrees the pictures are stored turned by, with the display matrix that
+            turns them back.
         start: presentation time of the first frame, in seconds; the sound starts with it.
     """
     rate = Fraction(fps)
@@ -222,7 +228,8 @@ def _tones(seconds: float, stream: av.AudioStream, start: Fraction) -> Iterator[
 
 
 def repeat_clip(clip: Path, out: Path, times: int) -> Path:
-    """The clip's packets again and again, one turn behind the other, nothing encoded anew; returns ``out``.
+    """The clip's packets again and again, one turn behind the other, nothing encoded anew; returns
+    ``out``.
 
     Turns are as long as the picture; sound that does not fit in before the next turn is left out.
     """

@@ -1,8 +1,10 @@
-"""What colours cost and how true they stay: python -m benchmarks.colour [--picture docs/pictures/tone-mapping.jpg]
+"""What colours cost and how true they stay: python -m benchmarks.colour [--picture
+docs/pictures/tone-mapping.jpg]
 
-Times are the best of several on one core, 1920x1080; errors are against the formulas in float64. The picture shows
-the public-domain portrait beside a lamp, above bands of saturated light up to 1000 cd/m2: squeezed to 8 bits,
-tone-mapped by facepaint, and by two curves of FFmpeg's own `tonemap` filter.
+Times are the best of several on one core, 1920x1080; errors are against the formulas in float64.
+The picture shows the public-domain portrait beside a lamp, above bands of saturated light up to
+1000 cd/m2: squeezed to 8 bits, tone-mapped by facepaint, and by two curves of FFmpeg's own
+`tonemap` filter.
 """
 
 import argparse
@@ -101,7 +103,8 @@ def _best(work: Callable[[], object], times: int = 12) -> float:
 
 
 def _coded(frame: av.VideoFrame, frames: int = 16) -> tuple[float, float]:
-    """Milliseconds to encode 8 bits with x264, and to decode 10 bits of HEVC, of a slow pan over a picture."""
+    """Milliseconds to encode 8 bits with x264, and to decode 10 bits of HEVC, of a slow pan over a
+    picture."""
     moved = [_moved(frame, number) for number in range(frames)]
     hevc = io.BytesIO()
     _encode(
@@ -186,7 +189,8 @@ def errors(colour: Colour) -> str:
 
 
 def round_trip(colour: Colour) -> str:
-    """How far the portrait, put into HDR with white at 203 cd/m2, is from itself once tone-mapped."""
+    """How far the portrait, put into HDR with white at 203 cd/m2, is from itself once
+    tone-mapped."""
     portrait = _portrait()
     hdr = back_to_hdr(colour, 10)(_coded_samples(portrait, "bt709"))
     back = _rgb(_normal(in_sdr(hdr, colour, LightLevels())))
@@ -224,7 +228,8 @@ def comparison() -> Picture:
 
 
 def _scene(width: int = 300) -> Floats:
-    """BT.2020 light relative to white: the portrait a little brighter, a lamp, and bands up to 1000 cd/m2."""
+    """BT.2020 light relative to white: the portrait a little brighter, a lamp, and bands up to 1000
+    cd/m2."""
     portrait = (
         cv2.resize(_portrait()[:430, 60:], (width, 290), interpolation=cv2.INTER_AREA) ** 2.4 * 1.3
     )
@@ -242,7 +247,8 @@ def _scene(width: int = 300) -> Floats:
 
 
 def _ffmpeg(light: Floats, curve: str) -> Floats:
-    """R'G'B' as FFmpeg's tonemap filter makes it of linear BT.709 light, what is out of its gamut clipped."""
+    """R'G'B' as FFmpeg's tonemap filter makes it of linear BT.709 light, what is out of its gamut
+    clipped."""
     linear = np.maximum(light @ np.linalg.inv(TO_2020).T, 0).astype(np.float32)
     height, width = linear.shape[:2]
     frame = av.VideoFrame(width, height, "gbrpf32le")

@@ -27,7 +27,8 @@ Way = Callable[[float], Placed]
 
 @dataclass(frozen=True, slots=True)
 class Meeting:
-    """People that pass each other: their ways, later ones in front; ``post`` covers columns of the picture, in px."""
+    """People that pass each other: their ways, later ones in front; ``post`` covers columns of the
+    picture, in px."""
 
     name: str
     ways: tuple[Way, ...]
@@ -39,8 +40,9 @@ class Meeting:
 class Identity:
     """How well the numbers kept to the people of a meeting.
 
-    ``seen`` counts the faces to be seen, ``missing`` those without a number, ``wrong`` those with another number than
-    the person had most of the time; ``people`` are the numbers given, doubtful ones apart.
+    ``seen`` counts the faces to be seen, ``missing`` those without a number, ``wrong`` those with
+    another number than the person had most of the time; ``people`` are the numbers given, doubtful
+    ones apart.
     """
 
     seen: int
@@ -50,7 +52,8 @@ class Identity:
 
 
 def crossing() -> Meeting:
-    """Two walk past each other at one and a half faces a second each: one is hidden for about half a second."""
+    """Two walk past each other at one and a half faces a second each: one is hidden for about half
+    a second."""
 
     def one(t: float) -> Placed:
         return Placed(170 + 1.2 * WIDTH * t, 168, WIDTH)

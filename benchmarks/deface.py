@@ -1,7 +1,8 @@
-"""deface, beside which ours is measured: run by the Python of an environment of its own, never a dependency.
+"""deface, beside which ours is measured: run by the Python of an environment of its own, never a
+dependency.
 
-See https://github.com/ORB-HD/deface. Its own code decides what is covered: it anonymises noise, and what of that has
-changed was covered.
+See https://github.com/ORB-HD/deface. Its own code decides what is covered: it anonymises noise, and
+what of that has changed was covered.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ class Deface:
         return list(np.unpackbits(packed, axis=2)[..., :width].astype(np.bool_)), seconds
 
     def truth(self, clip: Path) -> Iterator[tuple[tuple[Face, ...], Mask]]:
-        """The faces its network finds in each frame, 960 px wide, as it is and mirrored; and that all is in sight."""
+        """The faces its network finds in each frame, 960 px wide, as it is and mirrored; and that
+        all is in sight."""
         rows, (count, height, width) = self._run(TRUTH, clip, "rows", "size")
         for number in range(count):
             found = rows[rows[:, 0] == number]

@@ -1,4 +1,5 @@
-"""``make demo``: the main job on a clip, everything on this machine, with a picture of before and after.
+"""``make demo``: the main job on a clip, everything on this machine, with a picture of before and
+after.
 
 The clip is made on the spot from a public-domain portrait unless ``--clip`` names a video.
 """

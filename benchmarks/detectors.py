@@ -1,11 +1,14 @@
-"""Face detectors side by side, the table of docs/detectors.md: python -m benchmarks.detectors MODEL... > TABLE.md
+"""Face detectors side by side, the table of docs/detectors.md: python -m benchmarks.detectors
+MODEL... > TABLE.md
 
-FACEPAINT_FACES names the folder of labelled pictures: ``heldout/`` with the sets of WIDER FACE, on which nothing was
-trained or tuned, and ``masks/``, of which the tenth is taken that training leaves out. ``--heldout`` names the same
-pictures with reference landmarks (see `benchmarks.reference_landmarks`). A model is a name or PATH.onnx, as
+FACEPAINT_FACES names the folder of labelled pictures: ``heldout/`` with the sets of WIDER FACE, on
+which nothing was trained or tuned, and ``masks/``, of which the tenth is taken that training leaves
+out. ``--heldout`` names the same pictures with reference landmarks (see
+`benchmarks.reference_landmarks`). A model is a name or PATH.onnx, as
 ``facepaint detectors evaluate`` takes it; the first is the one that times are shares of.
 
-``--draw FOLDER`` draws held-out pictures in which the first model misses most, one panel a model: to be looked at.
+``--draw FOLDER`` draws held-out pictures in which the first model misses most, one panel a model:
+to be looked at.
 """
 
 import argparse
@@ -40,7 +43,8 @@ PANEL_PX = 720
 """Longest side of a drawn picture, for one model."""
 
 FEWEST_FACES = 3
-"""A hard picture has at least so many faces of the medium set: one face missed of one says little."""
+"""A hard picture has at least so many faces of the medium set: one face missed of one says
+little."""
 
 
 def main() -> int:
@@ -103,7 +107,8 @@ def _named(measures: Iterator[Measure], where: str) -> Iterator[Measure]:
 
 
 def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: int) -> None:
-    """Draw the held-out pictures in which the first model misses the largest share of the medium set's faces."""
+    """Draw the held-out pictures in which the first model misses the largest share of the medium
+    set's faces."""
     pictures = read_labels(folder)
     options = Options(SIDES[0], runtime=Runtime("cpu"))
     hard = _hardest(pictures, detect_all(models[0], folder, pictures, options), models[0], count)

@@ -1,8 +1,10 @@
-"""What painting costs the pixels outside the painted regions, beside a plain transcode with the same settings.
+"""What painting costs the pixels outside the painted regions, beside a plain transcode with the
+same settings.
 
-Each clip is cut, searched for faces and painted as workers do it, segment by segment; the same frames, unpainted, are
-encoded in one piece by FFmpeg with the same encoder, CRF and preset, without B-frames. Both are compared with what the
-clip decodes to, where nothing was painted (16 px around it count as painted: blocks and their filtered edges).
+Each clip is cut, searched for faces and painted as workers do it, segment by segment; the same
+frames, unpainted, are encoded in one piece by FFmpeg with the same encoder, CRF and preset, without
+B-frames. Both are compared with what the clip decodes to, where nothing was painted (16 px around
+it count as painted: blocks and their filtered edges).
 """
 
 import argparse
@@ -55,7 +57,8 @@ FIRST_PLACES = 5
 
 @dataclass(slots=True)
 class Measured:
-    """Sums over frames of what differs outside the painted regions; ``by_place`` are luma's errors in each segment."""
+    """Sums over frames of what differs outside the painted regions; ``by_place`` are luma's errors
+    in each segment."""
 
     bytes: int = 0
     seconds: float = 0.0
@@ -219,7 +222,8 @@ def _outside(source: Planes, painted: Planes) -> Mask:
 
 
 def measure_plain(made: Cut, outsides: Sequence[Mask]) -> Measured:
-    """Encode the unpainted frames in one piece, with a keyframe every 2 s, and compare where painting left alone."""
+    """Encode the unpainted frames in one piece, with a keyframe every 2 s, and compare where
+    painting left alone."""
     measured = Measured()
     data, measured.seconds = _transcode(made)
     measured.bytes = len(data)

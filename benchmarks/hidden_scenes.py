@@ -1,7 +1,7 @@
 """Scenes in which faces are hard to keep hidden, with what is truly seen of them.
 
-The portraits move, turn, shrink, leave the picture and pass behind things, in the dark and smeared, between cuts and
-flashes.
+The portraits move, turn, shrink, leave the picture and pass behind things, in the dark and smeared,
+between cuts and flashes.
 """
 
 import math
@@ -31,8 +31,9 @@ OCCLUDER = (70.0, 90.0, 60.0)
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One frame. ``squeeze`` is the share of its width that the turned face keeps, ``dim`` that of the light, ``smear``
-    how many px it moves while the shutter is open; ``bar`` hides what lies between two columns, in px."""
+    """One frame. ``squeeze`` is the share of its width that the turned face keeps, ``dim`` that of
+    the light, ``smear`` how many px it moves while the shutter is open; ``bar`` hides what lies
+    between two columns, in px."""
 
     placed: Placed | None
     squeeze: float = 1.0
@@ -122,7 +123,8 @@ def _leaving(t: float) -> Shot:
 
 
 def _cuts(t: float) -> Shot:
-    """Another place and size every 0.4 s, and a flash or the empty scene in between now and then."""
+    """Another place and size every 0.4 s, and a flash or the empty scene in between now and
+    then."""
     take = int(t / 0.4)
     places = ((150, 120, 60), (450, 200, 140), (300, 150, 35), (520, 90, 90))
     x, y, width = places[take % 4]

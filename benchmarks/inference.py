@@ -1,9 +1,11 @@
-"""The best batch and number of threads for a detector on this machine: python -m benchmarks.inference
+"""The best batch and number of threads for a detector on this machine: python -m
+benchmarks.inference
 
-The public-domain portrait, stretched to the size of the network's input, goes through `models.detector.Detector` as a
-worker uses it, planes of pixels to faces. All settings take turns, so that whatever else the machine does hits all
-alike; a setting's time for a picture is the median over its turns. Memory is what the process, or the GPU, holds more
-of once a detector is made and has run; the first one's includes the runtime itself.
+The public-domain portrait, stretched to the size of the network's input, goes through
+`models.detector.Detector` as a worker uses it, planes of pixels to faces. All settings take turns,
+so that whatever else the machine does hits all alike; a setting's time for a picture is the median
+over its turns. Memory is what the process, or the GPU, holds more of once a detector is made and
+has run; the first one's includes the runtime itself.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Two fitters of facial landmarks that know the face's box, for `benchmarks.reference_landmarks`.
 
-MediaPipe's face mesh (a network; 468 points, Kartynnik et al., 2019, arXiv:1907.06724) and dlib's 68 points (an
-ensemble of regression trees, Kazemi and Sullivan, CVPR 2014), both brought to five points. Neither is a dependency of
+MediaPipe's face mesh (a network; 468 points, Kartynnik et al., 2019, arXiv:1907.06724) and dlib's
+68 points (an ensemble of regression trees, Kazemi and Sullivan, CVPR 2014), both brought to five
+points. Neither is a dependency of
 facepaint: see `benchmarks.reference_landmarks` for what to install.
 """
 
@@ -22,10 +23,12 @@ from facepaint.errors import UsageError
 from facepaint.records.faces import Box
 
 STEADINESS = 0.1
-"""Mean distance in face units by which the mesh may move when its crop is moved, enlarged and turned a little."""
+"""Mean distance in face units by which the mesh may move when its crop is moved, enlarged and
+turned a little."""
 
 PRESENCE = 0.5
-"""The mesh's own probability (0-1) that there is a face in the crop, from which a fit is looked at."""
+"""The mesh's own probability (0-1) that there is a face in the crop, from which a fit is looked
+at."""
 
 MESH_PX, DLIB_PX = 192, 256
 """Sides of the crops: the mesh's is fixed by its weights, dlib's is ours."""
@@ -34,9 +37,11 @@ Pixels = NDArray[Any]
 """A picture or crop, h x w x 3, BGR, 0-255."""
 
 Points = NDArray[np.float64]
-"""Five points, 5 x 2, px: right eye, left eye, nose, right mouth corner, left mouth corner (the subject's)."""
+"""Five points, 5 x 2, px: right eye, left eye, nose, right mouth corner, left mouth corner (the
+subject's)."""
 
-# Indices of each of the five points, which are means: corners and lids of an eye, tip of the nose, corner of the mouth.
+# Indices of each of the five points, which are means: corners and lids of an eye, tip of the nose,
+# corner of the mouth.
 MESH_POINTS = ((33, 133, 159, 145), (362, 263, 386, 374), (1, 4), (61,), (291,))
 DLIB_POINTS = (tuple(range(36, 42)), tuple(range(42, 48)), (30,), (48,), (54,))
 
@@ -47,7 +52,8 @@ UPRIGHT = np.array([[-0.5, -0.55], [0.5, -0.55], [0.0, 0.0], [-0.4, 0.55], [0.4,
 
 
 def face_unit(points: Points) -> float:
-    """The length errors are told in, px: the distance of the eyes or, in profile, that of the eyes from the mouth."""
+    """The length errors are told in, px: the distance of the eyes or, in profile, that of the eyes
+    from the mouth."""
     eyes, mouth = points[:2], points[3:]
     return max(
         float(np.linalg.norm(eyes[1] - eyes[0])),
@@ -56,7 +62,8 @@ def face_unit(points: Points) -> float:
 
 
 def roll(points: Points) -> float:
-    """Tilt in degrees, clockwise as seen: the turn that brings `UPRIGHT` nearest (Procrustes); defined in profile."""
+    """Tilt in degrees, clockwise as seen: the turn that brings `UPRIGHT` nearest (Procrustes);
+    defined in profile."""
     here, upright = points - points.mean(0), UPRIGHT - UPRIGHT.mean(0)
     sine = float((upright[:, 0] * here[:, 1] - upright[:, 1] * here[:, 0]).sum())
     return math.degrees(math.atan2(sine, float((upright * here).sum())))
@@ -115,7 +122,8 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class MeshFit:
-    """The five points the mesh found in a crop, its own probability of a face, and the square about its outline."""
+    """The five points the mesh found in a crop, its own probability of a face, and the square about
+    its outline."""
 
     points: Points
     presence: float
@@ -123,10 +131,12 @@ class MeshFit:
 
 
 class FaceMesh:
-    """MediaPipe's face mesh without MediaPipe's detector: the box is known, and the crops are ours to turn."""
+    """MediaPipe's face mesh without MediaPipe's detector: the box is known, and the crops are ours
+    to turn."""
 
     STARTS = (0.0, 40.0, -40.0, 85.0, -85.0)
-    """Tilts in degrees that fits start from; a fit turns its crop by what it finds, so these need not be dense."""
+    """Tilts in degrees that fits start from; a fit turns its crop by what it finds, so these need
+    not be dense."""
 
     JITTER = (
         (0.03, 0.03, 0.94, 6.0),
@@ -145,7 +155,8 @@ class FaceMesh:
         self._mesh, self._presence = (one["index"] for one in self._net.get_output_details())
 
     def fit(self, picture: Pixels, box: Box) -> Points | None:
-        """The five points of the face in a box of a picture (h x w x 3, BGR), None where the mesh is not sure."""
+        """The five points of the face in a box of a picture (h x w x 3, BGR), None where the mesh
+        is not sure."""
         fits: list[MeshFit] = []
         for start in self.STARTS:
             fits += self._settle(picture, box, start)
@@ -160,7 +171,8 @@ class FaceMesh:
         return middle if moved < STEADINESS else None
 
     def _settle(self, picture: Pixels, box: Box, start: float) -> Iterator[MeshFit]:
-        """The fit that a start leads to, if any: the crop follows the mesh until the face stands upright in it."""
+        """The fit that a start leads to, if any: the crop follows the mesh until the face stands
+        upright in it."""
         square = square_about(box, 1.5, start)
         for _ in range(4):
             fit = self._run(picture, square)
@@ -190,8 +202,8 @@ class ShapePredictor:
     """dlib's 68 points."""
 
     SHARES, DOWN = (0.42, 0.46, 0.50), 0.02
-    """Sides of dlib's own box, and how far below the label's middle it lies, in sides of the crop: where the fits of
-    205 faces of WIDER FACE came nearest to the mesh's."""
+    """Sides of dlib's own box, and how far below the label's middle it lies, in sides of the crop:
+    where the fits of 205 faces of WIDER FACE came nearest to the mesh's."""
 
     def __init__(self) -> None:
         self._dlib: Any = needed("dlib", "dlib-bin")
@@ -201,7 +213,8 @@ class ShapePredictor:
         self._predict = self._dlib.shape_predictor(str(weights))
 
     def fit(self, picture: Pixels, box: Box, tilt: float) -> Points:
-        """The five points of the face in a box, tilted by so many degrees: mean over three sizes of dlib's own box."""
+        """The five points of the face in a box, tilted by so many degrees: mean over three sizes of
+        dlib's own box."""
         square = square_about(box, 2.0, tilt)
         crop = np.ascontiguousarray(square.cut(picture, DLIB_PX)[:, :, ::-1])
         fits = []
@@ -222,7 +235,8 @@ def five(points: NDArray[np.float64], indices: tuple[tuple[int, ...], ...]) -> P
 
 
 def square_about(box: Box, share: float, tilt: float) -> Square:
-    """A square about the middle of a box, ``share`` times its longer side, turned by ``tilt`` degrees."""
+    """A square about the middle of a box, ``share`` times its longer side, turned by ``tilt``
+    degrees."""
     x1, y1, x2, y2 = box
     return Square(np.array([x1 + x2, y1 + y2]) / 2, share * max(x2 - x1, y2 - y1), tilt)
 

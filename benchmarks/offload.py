@@ -1,12 +1,14 @@
-"""How fast is the offloaded path? Frames a second of three ways to the same video, measured in one run.
+"""How fast is the offloaded path? Frames a second of three ways to the same video, measured in one
+run.
 
 1. facepaint: upload, workers on this machine, until the last painted segment is stored.
 2. One process: the same detecting and painting, segment after segment, nothing stored.
-3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every core.
+3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every
+core.
 
-The three take turns. A rate is the median over the rounds, a ratio to the transcode is the ratio of two such medians.
-The range of the ratios within one round shows the noise. Absolute numbers depend on the machine and its load: compare
-the ratios. Every frame shows faces and is painted.
+The three take turns. A rate is the median over the rounds, a ratio to the transcode is the ratio of
+two such medians. The range of the ratios within one round shows the noise. Absolute numbers depend
+on the machine and its load: compare the ratios. Every frame shows faces and is painted.
 """
 
 import argparse
@@ -62,7 +64,8 @@ def offloaded(client: Client, clip: Path, look: Look) -> tuple[Timing, str]:
     start = time.perf_counter()
     uploaded = client.upload(clip, look)
     job_id = uploaded.job_id
-    # Asking for one known key costs little; a listing every moment would slow down what is measured.
+    # Asking for one known key costs little; a listing every moment would slow down what is
+    # measured.
     for index in range(uploaded.segments):
         while not client.store.exists(keys.painted(job_id, look.id, index)):
             time.sleep(POLL_S)
@@ -145,7 +148,8 @@ def warm_up(client: Client, look: Look, folder: Path) -> None:
 
 
 def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) -> None:
-    """Print the rates, their ratios to the transcode, and where the workers' time went in all rounds."""
+    """Print the rates, their ratios to the transcode, and where the workers' time went in all
+    rounds."""
     print(
         f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}"
     )

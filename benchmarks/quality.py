@@ -1,9 +1,11 @@
-"""How well stickers sit and how still they stand: python -m benchmarks.quality [--out DIR] [--before REVISION]
+"""How well stickers sit and how still they stand: python -m benchmarks.quality [--out DIR]
+[--before REVISION]
 
-Prints the tables of docs/quality.md. Clips of the portrait in known motion are drawn, encoded, cut, detected and
-tracked as a job's would be; what comes out is compared with where the face truly was. ``--before`` names a revision
-whose tracking is measured beside today's. FACEPAINT_CLIPS names a folder of real clips, for the seams and the contact
-sheets; ``--out`` keeps the clips, what was detected in them, and the pictures.
+Prints the tables of docs/quality.md. Clips of the portrait in known motion are drawn, encoded, cut,
+detected and tracked as a job's would be; what comes out is compared with where the face truly was.
+``--before`` names a revision whose tracking is measured beside today's. FACEPAINT_CLIPS names a
+folder of real clips, for the seams and the contact sheets; ``--out`` keeps the clips, what was
+detected in them, and the pictures.
 
 What hiding filters leave uncovered is measured by ``python -m benchmarks.leaks``.
 """
@@ -67,7 +69,8 @@ class Seen:
         ]
 
     def tracked(self, tracking: Any) -> list[Face | None]:
-        """For each frame the tracked face that is the true one; ``tracking`` is the module that tracks."""
+        """For each frame the tracked face that is the true one; ``tracking`` is the module that
+        tracks."""
         tracks = tracking.Tracks(self.faces, self.time_base, tracking.STICKERS)
         return [
             nearest(truth, tracks.faces_at(frame.pts))

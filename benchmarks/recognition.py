@@ -1,10 +1,11 @@
 """How well hidden faces are told apart by plain means: python -m benchmarks.recognition
 
-The attack is the simplest of those that work (parrot recognition: Newton, Sweeney, Malin 2005). Who looks for people
-has a picture of each, hides it in the same way, and takes the one most like the hidden face, sample by sample.
-The pictures are from half a second or more before, in the same scene, and stand among faces of strangers: an attacker
-who knows a lot and cannot do much. FACEPAINT_CLIPS names the clips of the people, FACEPAINT_FACES the pictures of the
-strangers. Prints the table of docs/privacy.md.
+The attack is the simplest of those that work (parrot recognition: Newton, Sweeney, Malin 2005). Who
+looks for people has a picture of each, hides it in the same way, and takes the one most like the
+hidden face, sample by sample. The pictures are from half a second or more before, in the same
+scene, and stand among faces of strangers: an attacker who knows a lot and cannot do much.
+FACEPAINT_CLIPS names the clips of the people, FACEPAINT_FACES the pictures of the strangers. Prints
+the table of docs/privacy.md.
 """
 
 import json
@@ -83,7 +84,8 @@ def main() -> int:
 def recognised(
     people: list[list[Picture]], strangers: list[Picture], look: str | None
 ) -> tuple[float, float]:
-    """The share of hidden pictures whose person is the first guess, and among the first ten; people count alike."""
+    """The share of hidden pictures whose person is the first guess, and among the first ten; people
+    count alike."""
     gallery = np.array(
         [features(crop, look, None) for crop in [person[0] for person in people] + strangers]
     )

@@ -1,21 +1,25 @@
-"""Reference landmarks for the labelled faces of a folder: python -m benchmarks.reference_landmarks DATA OUT
+"""Reference landmarks for the labelled faces of a folder: python -m benchmarks.reference_landmarks
+DATA OUT
 
-Boxes are labelled by hand far more often than landmarks, so that a detector's landmarks have nothing to be measured
-against. This makes a reference from two fitters that share neither data nor method and are no detectors: MediaPipe's
-face mesh, on crops turned until the face in them stands upright, so that tilted heads are fitted as well as others; and
-dlib's 68 points, on the crop so turned.
+Boxes are labelled by hand far more often than landmarks, so that a detector's landmarks have
+nothing to be measured against. This makes a reference from two fitters that share neither data nor
+method and are no detectors: MediaPipe's face mesh, on crops turned until the face in them stands
+upright, so that tilted heads are fitted as well as others; and dlib's 68 points, on the crop so
+turned.
 
-A face gets landmarks, the mean of the two, where both say the same to within `AGREEMENT` of the face's unit (see
-`benchmarks.landmark_fitters.face_unit`); where they don't, none. Faces under `SMALLEST_PX` get none. OUT/labels.jsonl
-has the boxes and sets of DATA's own labels, unchanged and in their order; OUT/images links to DATA's pictures. The
-faces with landmarks are thus the clearer ones, and profiles are rare among them: an error measured on them is not one
-of all faces.
+A face gets landmarks, the mean of the two, where both say the same to within `AGREEMENT` of the
+face's unit (see `benchmarks.landmark_fitters.face_unit`); where they don't, none. Faces under
+`SMALLEST_PX` get none. OUT/labels.jsonl has the boxes and sets of DATA's own labels, unchanged and
+in their order; OUT/images links to DATA's pictures. The faces with landmarks are thus the clearer
+ones, and profiles are rare among them: an error measured on them is not one of all faces.
 
-Run with Python 3.11, mediapipe 0.10.14 (only the weights in its wheel are read), ai-edge-litert 2.3.0, dlib-bin
-20.0.1.post1, face_recognition_models 0.3.0, OpenCV 5.0 and NumPy 2.4, in an environment of its own:
+Run with Python 3.11, mediapipe 0.10.14 (only the weights in its wheel are read), ai-edge-litert
+2.3.0, dlib-bin 20.0.1.post1, face_recognition_models 0.3.0, OpenCV 5.0 and NumPy 2.4, in an
+environment of its own:
 
     pip install --no-deps mediapipe==0.10.14 face_recognition_models==0.3.0
-    pip install ai-edge-litert==2.3.0 dlib-bin==20.0.1.post1 opencv-python-headless numpy pillow pydantic
+    pip install ai-edge-litert==2.3.0 dlib-bin==20.0.1.post1 opencv-python-headless numpy pillow
+    pydantic
 """
 
 import argparse
@@ -44,11 +48,13 @@ SMALLEST_PX = 24
 """Longer side of a face's box in px; below it the two fitters guess from their mean faces."""
 
 AGREEMENT = 0.12
-"""Mean distance of the five points of the two fitters, in face units, up to which a face gets landmarks."""
+"""Mean distance of the five points of the two fitters, in face units, up to which a face gets
+landmarks."""
 
 
 def main() -> int:
-    """Label a folder and print how many faces got landmarks, and how far the fitters stood apart."""
+    """Label a folder and print how many faces got landmarks, and how far the fitters stood
+    apart."""
     parser = argparse.ArgumentParser(
         description="Reference landmarks for the labelled faces of a folder."
     )
@@ -85,7 +91,8 @@ class Reference:
         self._tilts: list[float] = []
 
     def label(self, picture: LabelledPicture, path: Path) -> LabelledPicture:
-        """A picture with landmarks for the faces both fitters agree on; those its labels had are dropped.
+        """A picture with landmarks for the faces both fitters agree on; those its labels had are
+        dropped.
 
         Raises:
             InputError: the picture cannot be read.

@@ -1,4 +1,5 @@
-"""What a detector's faces differ from the true ones by, and made-up detections that differ in the same way."""
+"""What a detector's faces differ from the true ones by, and made-up detections that differ in the
+same way."""
 
 import math
 from collections.abc import Sequence
@@ -19,8 +20,9 @@ Floats = npt.NDArray[np.float64]
 class Part:
     """Of one kind of coordinates (the box's sides, or the landmarks), in % of the face's width.
 
-    ``bias`` is the root mean square of the coordinates' means, ``slow`` and ``fast`` the standard deviations of the
-    moving average over half a second and of what is left; ``kept`` the correlation of successive frames.
+    ``bias`` is the root mean square of the coordinates' means, ``slow`` and ``fast`` the standard
+    deviations of the moving average over half a second and of what is left; ``kept`` the
+    correlation of successive frames.
     """
 
     bias: float
@@ -31,7 +33,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Residuals:
-    """A detector's errors on one clip. ``missed`` is the share of the frames in which the face was not found."""
+    """A detector's errors on one clip. ``missed`` is the share of the frames in which the face was
+    not found."""
 
     box: Part
     landmarks: Part
@@ -40,10 +43,11 @@ class Residuals:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """Errors to make up, each coordinate by itself: standard deviations in shares of the face's width.
+    """Errors to make up, each coordinate by itself: standard deviations in shares of the face's
+    width.
 
-    ``kept`` is the correlation of successive frames (an autoregressive process of first order), ``missed`` the share
-    of frames without the face.
+    ``kept`` is the correlation of successive frames (an autoregressive process of first order),
+    ``missed`` the share of frames without the face.
     """
 
     box: float
@@ -56,7 +60,8 @@ STILL = Noise(box=0.0045, landmarks=0.003, kept=0.35)
 """Measured on faces of 80 and 160 px that do not move."""
 
 WANDERING = Noise(box=0.017, landmarks=0.013, kept=0.8)
-"""Measured on someone who talks: what is found depends on how the face lies on the detector's grid."""
+"""Measured on someone who talks: what is found depends on how the face lies on the detector's
+grid."""
 
 FAST = Noise(box=0.015, landmarks=0.011, kept=0.1)
 """Measured at up to three faces a second."""

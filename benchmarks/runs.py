@@ -1,7 +1,7 @@
 """How much is decoded twice in a video with one keyframe: by rule, length and number of processes.
 
-A window of such a run is decoded from the keyframe on. The figures of long runs are computed from the cutter's rule,
-those of a short one are measured: ``python -m benchmarks.runs`` writes both.
+A window of such a run is decoded from the keyframe on. The figures of long runs are computed from
+the cutter's rule, those of a short one are measured: ``python -m benchmarks.runs`` writes both.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a rule comes to: windows, seconds until the first is done and all are, frames decoded for each shown."""
+    """What a rule comes to: windows, seconds until the first is done and all are, frames decoded
+    for each shown."""
 
     windows: int
     first_s: float
@@ -70,7 +71,8 @@ def windows(rule: Rule, minutes: float, pixels: int) -> list[int]:
 
 
 def simulate(frames: Sequence[int], processes: int, cost: Cost, kept: bool) -> Outcome:
-    """Who is free takes the next window; with ``kept`` decoders a process goes on from where it was."""
+    """Who is free takes the next window; with ``kept`` decoders a process goes on from where it
+    was."""
     free = [(0.0, number) for number in range(processes)]
     reached = [0] * processes
     begin, decoded, ends = 0, 0, []

@@ -1,4 +1,5 @@
-"""Seams: the same clip cut at other places, detected and tracked piece by piece, must give the same faces."""
+"""Seams: the same clip cut at other places, detected and tracked piece by piece, must give the same
+faces."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +32,8 @@ REAL = ("head-pose-two.mp4", "walking-up.mp4", "hall.mp4")
 class Difference:
     """What differs between the faces of a clip that was cut in two ways.
 
-    ``frames`` counts those with another number of faces, ``px`` is the largest difference of any corner of a box, of
-    a landmark, or of the sunglasses, in px.
+    ``frames`` counts those with another number of faces, ``px`` is the largest difference of any
+    corner of a box, of a landmark, or of the sunglasses, in px.
     """
 
     frames: int
@@ -80,9 +81,11 @@ def compare(one: dict[int, list[Face]], other: dict[int, list[Face]]) -> Differe
 
 
 def bends(clip: CutClip, faces: dict[int, list[Face]]) -> tuple[float, float]:
-    """The largest change of the corners' velocity from frame to frame: at borders of segments, and inside.
+    """The largest change of the corners' velocity from frame to frame: at borders of segments, and
+    inside.
 
-    In % of the face's width. A jump of a still sticker is seen here in full, one of a moving sticker likewise.
+    In % of the face's width. A jump of a still sticker is seen here in full, one of a moving
+    sticker likewise.
     """
     starts = {segment.record.start for segment in clip.segments[1:]}
     times = sorted(faces)

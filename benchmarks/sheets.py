@@ -1,8 +1,9 @@
-"""Pictures to look at: painted frames of real clips where trouble is likely, and stickers' edges over time.
+"""Pictures to look at: painted frames of real clips where trouble is likely, and stickers' edges
+over time.
 
-A contact sheet shows the moments of a clip at which a sticker may sit wrong: on both sides of a segment's border, at
-the largest turns, where a face is lost and found again, and at the fastest moves. Everything is painted by the plain
-function behind the paint task, in segments of 2 s.
+A contact sheet shows the moments of a clip at which a sticker may sit wrong: on both sides of a
+segment's border, at the largest turns, where a face is lost and found again, and at the fastest
+moves. Everything is painted by the plain function behind the paint task, in segments of 2 s.
 """
 
 import io
@@ -175,9 +176,11 @@ def _tile(picture: Picture, label: str) -> Picture:
 
 
 def kymograph(one: Motion, faces: Iterable[Face | None], painter: Painter) -> Picture:
-    """A row of px through the sunglasses' upper edge, frame below frame: what trembles has a jagged outline.
+    """A row of px through the sunglasses' upper edge, frame below frame: what trembles has a jagged
+    outline.
 
-    Painted on the frames as they were drawn; RGB of shape (frames, width of the row, 3), the row the same throughout.
+    Painted on the frames as they were drawn; RGB of shape (frames, width of the row, 3), the row
+    the same throughout.
     """
     truth = one.faces
     edges = np.stack([corners(face) for face in truth])

@@ -1,4 +1,5 @@
-"""How far a sticker is from where the true face would put it: trembling, lag and the worst moment."""
+"""How far a sticker is from where the true face would put it: trembling, lag and the worst
+moment."""
 
 import math
 from collections.abc import Sequence
@@ -26,7 +27,8 @@ DELAYS = np.linspace(-4, 4, 161)
 """Lags that are tried, in frames."""
 
 SLOWEST = 0.003
-"""Of a face that moves by less than this share of itself a frame, the lag drowns in the wander of what was found."""
+"""Of a face that moves by less than this share of itself a frame, the lag drowns in the wander of
+what was found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,11 @@ class Trembling:
     """Of a sticker's corners, against those of the true face.
 
     Attributes:
-        percent: root mean square of the deviation less its moving average over `MEAN_S`, in % of the face's width.
+        percent: root mean square of the deviation less its moving average over `MEAN_S`, in % of
+            the face's width.
         above_percent: root mean square of the deviation above `LOWEST_HZ`, likewise.
-        lag_frames: by how many frames the sticker comes late (early if negative); NaN where the face hardly moves.
+        lag_frames: by how many frames the sticker comes late (early if negative); NaN where the
+            face hardly moves.
         worst_percent: the largest deviation less its mean over the clip, in % of the face's width.
         missing: frames without a face.
     """
@@ -82,7 +86,8 @@ def _corners(pose: HeadPose) -> Floats:
 
 
 def trembling(truth: Sequence[Face], found: Sequence[Face | None], fps: float) -> Trembling:
-    """Compare the faces found in successive frames with the true ones; both in the frames' order."""
+    """Compare the faces found in successive frames with the true ones; both in the frames'
+    order."""
     here = [number for number, face in enumerate(found) if face is not None]
     if len(here) < 2:
         return Trembling(math.nan, math.nan, math.nan, math.nan, len(found))
@@ -101,7 +106,8 @@ def trembling(truth: Sequence[Face], found: Sequence[Face | None], fps: float) -
 
 
 def nearest(truth: Face, faces: Sequence[Face]) -> Face | None:
-    """The face that is the true one, or None: the centres are no further apart than half its width."""
+    """The face that is the true one, or None: the centres are no further apart than half its
+    width."""
     close = [face for face in faces if math.dist(face.centre, truth.centre) < truth.width / 2]
     return min(close, key=lambda face: math.dist(face.centre, truth.centre), default=None)
 
@@ -118,7 +124,8 @@ def moving_mean(values: Floats, frames: int) -> Floats:
 
 def above(values: Floats, hertz: float, fps: float) -> Floats:
     """What is in values above a frequency, along the first axis."""
-    # Reflected at the ends: without it a slow drift would look like a jump from the last value to the first.
+    # Reflected at the ends: without it a slow drift would look like a jump from the last value to
+    # the first.
     both = np.concatenate([values, values[::-1]])
     spectrum = np.fft.rfft(both, axis=0)
     spectrum[np.fft.rfftfreq(len(both), 1 / fps) <= hertz] = 0
@@ -130,7 +137,8 @@ def _rms(vectors: Floats) -> float:
 
 
 def _lag(true: Floats, seen: Floats, here: Floats, width: float) -> float:
-    """The delay in frames at which the true way is most like the one seen (middles, in px), but for a constant."""
+    """The delay in frames at which the true way is most like the one seen (middles, in px), but for
+    a constant."""
     if _rms(np.gradient(true, axis=0)) < SLOWEST * width:
         return math.nan
     frames = np.arange(len(true))

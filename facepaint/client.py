@@ -4,7 +4,8 @@
         job = client.upload("party.mp4", ["sunglasses"]).job_id
         client.save(job, "painted.mp4")
 
-The rooms (uploader, viewer) are imported where they are needed, so that `facepaint jobs` starts quickly.
+The rooms (uploader, viewer) are imported where they are needed, so that `facepaint jobs` starts
+quickly.
 """
 
 import contextlib
@@ -59,7 +60,8 @@ class Client:
 
     @cached_property
     def queue(self) -> "Queue":
-        """The queue, for what sends tasks; Celery is slow to import, and most commands send none."""
+        """The queue, for what sends tasks; Celery is slow to import, and most commands send
+        none."""
         from facepaint.queue import Queue
 
         return Queue(self.settings)
@@ -81,7 +83,8 @@ class Client:
         on_progress: "Callable[[UploadProgress], None] | None" = None,
         resume: str | None = None,
     ) -> "UploadResult":
-        """Upload a video and queue its work; ``resume`` goes on with an upload that was interrupted."""
+        """Upload a video and queue its work; ``resume`` goes on with an upload that was
+        interrupted."""
         from uploader.upload import upload
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
@@ -112,7 +115,8 @@ class Client:
         )
 
     def look_of(self, job_id: str, look: str | None = None) -> str:
-        """The id of a job's look: the one asked for (or the beginning of its id), else the only one.
+        """The id of a job's look: the one asked for (or the beginning of its id), else the only
+        one.
 
         Raises:
             InputError: there is no such look, or several and none was named.
@@ -132,7 +136,8 @@ class Client:
         on_change: Callable[[Snapshot], None] | None = None,
         poll_s: float = POLL_S,
     ) -> JobStatus:
-        """Wait until a job ends, queueing again what the broker may have lost; asks every ``poll_s`` seconds.
+        """Wait until a job ends, queueing again what the broker may have lost; asks every
+        ``poll_s`` seconds.
 
         Raises:
             JobError: the upload was abandoned.
@@ -174,7 +179,8 @@ class Client:
     ) -> People:
         """Who is in a job's video: asked for where it is not known yet, and waited for.
 
-        A job of pictures has nobody, and is waited for until the faces in all of them were looked for.
+        A job of pictures has nobody, and is waited for until the faces in all of them were looked
+        for.
 
         Raises:
             JobError: finding out was given up, or the upload was abandoned.
@@ -217,7 +223,8 @@ class Client:
     ) -> dict[int, bytes]:
         """The JPEGs of some people's faces by number, waited for as long as new ones come.
 
-        The workers make those of `People.portrayed` only; the broker may have lost what asks them to.
+        The workers make those of `People.portrayed` only; the broker may have lost what asks them
+        to.
         """
         found: dict[int, bytes] = {}
         last = time.monotonic()
@@ -243,7 +250,8 @@ class Client:
         return found
 
     def repaint(self, job_id: str, filters: Sequence[str] | Look) -> str:
-        """Have a job painted with another look; returns the look's id. Raises as `facepaint.jobs.repaint.repaint`."""
+        """Have a job painted with another look; returns the look's id. Raises as
+        `facepaint.jobs.repaint.repaint`."""
         from uploader.stickers import store_stickers
 
         look = filters if isinstance(filters, Look) else parse_look(filters)
@@ -263,7 +271,8 @@ class Client:
     ) -> "SaveReport":
         """Save a job's painted video as one file, waiting for what is still being made.
 
-        ``on_trouble`` is told, in one line, what is being waited out. Raises as `viewer.save.save.save`.
+        ``on_trouble`` is told, in one line, what is being waited out. Raises as
+        `viewer.save.save.save`.
         """
         from viewer.save.save import save
 
@@ -292,7 +301,8 @@ class Client:
         on_progress: Callable[[int, int], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Save a job's painted pictures under their names into a folder. Raises as `viewer.save.images.save_images`."""
+        """Save a job's painted pictures under their names into a folder. Raises as
+        `viewer.save.images.save_images`."""
         from viewer.save.images import save_images
 
         look_id = self.look_of(job_id, look)
@@ -331,6 +341,7 @@ class Client:
         return Patience(revive_s=self.settings.requeue_after_s)
 
     def _revive(self, job_id: str, look_id: str, index: int) -> None:
-        """Queue again what is waited for too long; with a service away, the next round tries again."""
+        """Queue again what is waited for too long; with a service away, the next round tries
+        again."""
         with contextlib.suppress(ServiceError):
             requeue_stalled(self.store, self.queue, job_id, look_id, index)

@@ -10,7 +10,8 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-"""ONNX Runtime's name for each device; https://onnxruntime.ai/docs/execution-providers tells their options."""
+"""ONNX Runtime's name for each device; https://onnxruntime.ai/docs/execution-providers tells their
+options."""
 
 GPUS = ("cuda", "tensorrt")
 """Devices that one process uses at a time, and that compute in float16."""

@@ -23,7 +23,8 @@ A message is one line: what failed, on which file or key, what to do next.
 
 
 class FacepaintError(Exception):
-    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for it."""
+    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for
+    it."""
 
     exit_code = 1
 

@@ -1,7 +1,8 @@
-"""The queue: the one Celery configuration, shared by those who send tasks and the workers that run them.
+"""The queue: the one Celery configuration, shared by those who send tasks and the workers that run
+them.
 
-The broker holds only messages that can be lost: what is to be done follows from the storage, and `resume` queues it
-again. Messages are JSON with keys of the storage, never data.
+The broker holds only messages that can be lost: what is to be done follows from the storage, and
+`resume` queues it again. Messages are JSON with keys of the storage, never data.
 """
 
 from typing import Any
@@ -33,18 +34,20 @@ PRIORITY_INTERACTIVE = 3
 
 
 def priority(index: int) -> int:
-    """Priority of a segment's tasks, 0 first: a new job's first picture never waits behind an old job's end."""
+    """Priority of a segment's tasks, 0 first: a new job's first picture never waits behind an old
+    job's end."""
     return min(PRIORITIES - 1, index.bit_length())
 
 
 def make_app(settings: Settings) -> Celery:
-    """The Celery app; broker facts and every setting that must agree between producer and worker are set here."""
+    """The Celery app; broker facts and every setting that must agree between producer and worker
+    are set here."""
     broker = (
         settings.broker_url.get_secret_value() if settings.broker_url else "redis://127.0.0.1:1/0"
     )
     app = Celery("facepaint", broker=broker)
-    # Unacked messages come back after the visibility timeout; the sweep that restores them runs each
-    # interval x throttle, which at the defaults would add 100 s.
+    # Unacked messages come back after the visibility timeout; the sweep that restores them runs
+    # each interval x throttle, which at the defaults would add 100 s.
     transport = {
         "visibility_timeout": settings.visibility_timeout_s,
         "unacked_restore_throttle": 1,
@@ -93,7 +96,8 @@ def make_app(settings: Settings) -> Celery:
 
 
 class Queue:
-    """Sends tasks by name. Every method raises `QueueUnreachable` within seconds if the broker is away."""
+    """Sends tasks by name. Every method raises `QueueUnreachable` within seconds if the broker is
+    away."""
 
     def __init__(self, settings: Settings, app: Celery | None = None) -> None:
         settings.require_services()
@@ -108,7 +112,8 @@ class Queue:
         self._send(PAINT, {"job": job, "index": index, "look": look}, priority(index))
 
     def track(self, job: str) -> None:
-        """Queue the finding out of who is where in a whole job: all its looks that name people wait for it."""
+        """Queue the finding out of who is where in a whole job: all its looks that name people wait
+        for it."""
         self._send(TRACK, {"job": job}, PRIORITY_CONTINUATION)
 
     def portraits(self, job: str, index: int) -> None:
@@ -118,7 +123,8 @@ class Queue:
     def go_on(self, task: str, message: dict[str, object]) -> None:
         """Queue the rest of a task that stopped on its way, before others.
 
-        Who did the first part has a decoder for it, and could not keep it beside those of much other work.
+        Who did the first part has a decoder for it, and could not keep it beside those of much
+        other work.
         """
         self._send(task, message, PRIORITY_CONTINUATION)
 
@@ -138,9 +144,11 @@ class Queue:
             connection.ensure_connection(max_retries=1, timeout=5)
 
     def redeliver_unacked(self) -> None:
-        """Put back every message that was handed out and not finished, without waiting for the visibility timeout.
+        """Put back every message that was handed out and not finished, without waiting for the
+        visibility timeout.
 
-        For a broker whose workers are known to be gone: of one that is at work, the task would be done twice.
+        For a broker whose workers are known to be gone: of one that is at work, the task would be
+        done twice.
         """
         with self._mapped(), self.app.connection_for_write() as connection:
             channel: Any = connection.default_channel

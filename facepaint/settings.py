@@ -1,8 +1,9 @@
 """Settings: every knob with its unit and default, and where a command finds its services.
 
-Services are looked for in this order, the first that names them wins: ``FACEPAINT_*`` variables and ``.env``, the file
-that ``FACEPAINT_CONNECTION_FILE`` names, ``.facepaint/connection.json`` in the working folder or a parent (a compose
-project writes it), ``connection.json`` in ``FACEPAINT_HOME`` (``facepaint up`` writes it).
+Services are looked for in this order, the first that names them wins: ``FACEPAINT_*`` variables and
+``.env``, the file that ``FACEPAINT_CONNECTION_FILE`` names, ``.facepaint/connection.json`` in the
+working folder or a parent (a compose project writes it), ``connection.json`` in ``FACEPAINT_HOME``
+(``facepaint up`` writes it).
 """
 
 import json
@@ -57,7 +58,8 @@ def default_home() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept, which may go at any time: below ``FACEPAINT_HOME``, else the platform's folder."""
+    """Where fetched files are kept, which may go at any time: below ``FACEPAINT_HOME``, else the
+    platform's folder."""
     home = os.environ.get("FACEPAINT_HOME")
     return (
         Path(home) / "cache"
@@ -67,7 +69,8 @@ def cache_folder() -> Path:
 
 
 def find_connection_file() -> Path | None:
-    """The connection file that the order above chooses, or None. A file named by variable must exist."""
+    """The connection file that the order above chooses, or None. A file named by variable must
+    exist."""
     named = os.environ.get("FACEPAINT_CONNECTION_FILE")
     if named:
         if not Path(named).is_file():
@@ -104,7 +107,8 @@ class _ConnectionFileSource(PydanticBaseSettingsSource):
 
 
 class Settings(BaseSettings):
-    """All settings, read once at the entry and passed down. Times end in ``_s``, sizes in ``_bytes`` or ``_px``."""
+    """All settings, read once at the entry and passed down. Times end in ``_s``, sizes in
+    ``_bytes`` or ``_px``."""
 
     model_config = SettingsConfigDict(
         env_prefix="FACEPAINT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
@@ -192,10 +196,11 @@ class Settings(BaseSettings):
 
     @property
     def requeue_after_s(self) -> float:
-        """Seconds without progress after which a client queues work again, since the broker may have lost it.
+        """Seconds without progress after which a client queues work again, since the broker may
+        have lost it.
 
-        The broker itself redelivers what a dead worker left within one visibility timeout. The second one leaves the
-        next worker time to finish it.
+        The broker itself redelivers what a dead worker left within one visibility timeout. The
+        second one leaves the next worker time to finish it.
         """
         return 2.0 * self.visibility_timeout_s
 
@@ -245,7 +250,8 @@ class Settings(BaseSettings):
         return self
 
     def environment(self) -> dict[str, str]:
-        """The settings that differ from their defaults, as variables for a child process (secrets included)."""
+        """The settings that differ from their defaults, as variables for a child process (secrets
+        included)."""
         variables = {}
         for name in sorted(self.model_fields_set - {"found_in"}):
             value = getattr(self, name)

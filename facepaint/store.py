@@ -1,6 +1,8 @@
-"""The object storage: the one place that speaks S3. Objects are put whole and read whole or by range.
+"""The object storage: the one place that speaks S3. Objects are put whole and read whole or by
+range.
 
-Any S3-compatible storage does. Nothing relies on conditional puts or object metadata, which some of them lose.
+Any S3-compatible storage does. Nothing relies on conditional puts or object metadata, which some of
+them lose.
 """
 
 import os
@@ -46,7 +48,8 @@ class Store:
         settings.require_services()
         self.endpoint = str(settings.s3_endpoint)
         self.bucket = settings.s3_bucket
-        # CRC trailers end up inside the object on some older stores; sha256 stands in our records instead.
+        # CRC trailers end up inside the object on some older stores; sha256 stands in our records
+        # instead.
         config = Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
@@ -56,7 +59,8 @@ class Store:
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=max(10, 2 * settings.upload_parallel),
-            # A proxy for the web cannot reach this machine's loopback; elsewhere the environment decides.
+            # A proxy for the web cannot reach this machine's loopback; elsewhere the environment
+            # decides.
             proxies={} if urlsplit(self.endpoint).hostname in _LOOPBACK else None,
         )
         self._s3: S3Client = _session().client(
@@ -129,7 +133,8 @@ class Store:
     def list(
         self, prefix: str, *, folders: bool = False, start_after: str = ""
     ) -> Iterator[ObjectInfo]:
-        """Everything under a prefix in order of keys; with ``folders`` only the next level, folders ending in '/'."""
+        """Everything under a prefix in order of keys; with ``folders`` only the next level, folders
+        ending in '/'."""
         extra: dict[str, Any] = {"Delimiter": "/"} if folders else {}
         if start_after:
             extra["StartAfter"] = start_after
@@ -185,7 +190,8 @@ class Store:
 
 @cache
 def _session() -> boto3.Session:
-    """A session that does not read ``~/.aws`` and ``AWS_PROFILE``: they are about another storage."""
+    """A session that does not read ``~/.aws`` and ``AWS_PROFILE``: they are about another
+    storage."""
     nothing = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),

@@ -5,7 +5,8 @@ from pathlib import PurePath
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """File names or paths in their order, those that repeat, whatever their case, told apart by a number."""
+    """File names or paths in their order, those that repeat, whatever their case, told apart by a
+    number."""
     chosen: list[str] = []
     taken: set[str] = set()
     for name in names:

@@ -1,4 +1,5 @@
-"""Affine transforms of the plane, in plain floats: for one point or product NumPy's calls cost more than the sums."""
+"""Affine transforms of the plane, in plain floats: for one point or product NumPy's calls cost more
+than the sums."""
 
 import math
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ class Affine:
         origin: tuple[float, float],
         at: tuple[float, float],
     ) -> "Affine":
-        """The transform that turns the two unit vectors into ``right`` and ``down`` and puts ``origin`` on ``at``."""
+        """The transform that turns the two unit vectors into ``right`` and ``down`` and puts
+        ``origin`` on ``at``."""
         turned = cls(right[0], down[0], 0.0, right[1], down[1], 0.0).of(*origin)
         return cls(right[0], down[0], at[0] - turned[0], right[1], down[1], at[1] - turned[1])
 

@@ -1,4 +1,5 @@
-"""The area that a hiding filter covers: the face, or the whole head with hair, ears, chin and neck."""
+"""The area that a hiding filter covers: the face, or the whole head with hair, ears, chin and
+neck."""
 
 import math
 from dataclasses import dataclass, replace
@@ -18,12 +19,14 @@ SOFT_EDGE = 0.05
 """Width of the soft edge as a share of the face's width; never under 1 px."""
 
 HEAD_CENTRE = (0.0, 0.25, -1.25)
-"""Middle of an ellipsoid around a head, in head space: between the ears, a little below the eyes."""
+"""Middle of an ellipsoid around a head, in head space: between the ears, a little below the
+eyes."""
 
 HEAD_SEMIAXES = (2.1, 2.7, 2.1)
 """Its semiaxes to the right, down and out, in eye distances of 63 mm.
 
-Grown heads are about 155 mm wide, 195 mm long and 230 mm high down to the chin; the rest is hair, ears and neck.
+Grown heads are about 155 mm wide, 195 mm long and 230 mm high down to the chin; the rest is hair,
+ears and neck.
 """
 
 Floats = npt.NDArray[np.float32]
@@ -31,7 +34,8 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The area a hiding filter covers: a box or an ellipse turned by ``roll`` (radians) about ``centre``, in px."""
+    """The area a hiding filter covers: a box or an ellipse turned by ``roll`` (radians) about
+    ``centre``, in px."""
 
     centre: tuple[float, float]
     half_width: float
@@ -69,7 +73,8 @@ class Area:
         ]
 
     def reaching(self, points: list[Point]) -> float:
-        """By how much an ellipse must grow to reach the farthest of some points; below 1 where it covers them all."""
+        """By how much an ellipse must grow to reach the farthest of some points; below 1 where it
+        covers them all."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         steps = [(x - self.centre[0], y - self.centre[1]) for x, y in points]
         return max(
@@ -86,7 +91,8 @@ class Area:
         )
 
     def mask(self, block: Region) -> Pixels:
-        """How much each px of a block is hidden: 255 inside the area, falling to 0 over the soft edge around it."""
+        """How much each px of a block is hidden: 255 inside the area, falling to 0 over the soft
+        edge around it."""
         x = np.arange(block.x1, block.x2, dtype=np.float32) + np.float32(0.5 - self.centre[0])
         y = np.arange(block.y1, block.y2, dtype=np.float32) + np.float32(0.5 - self.centre[1])
         beyond = self._beyond_ellipse(x, y) if self.ellipse else self._beyond_box(x, y)
@@ -95,14 +101,16 @@ class Area:
         return np.asarray(shade, np.uint8)
 
     def _beyond_box(self, x: Floats, y: Floats) -> Floats:
-        """How far each px of columns ``x`` and rows ``y`` is outside of the box, in px; negative inside."""
+        """How far each px of columns ``x`` and rows ``y`` is outside of the box, in px; negative
+        inside."""
         return np.maximum(
             np.abs(x) - np.float32(self.half_width),
             np.abs(y[:, None]) - np.float32(self.half_height),
         )
 
     def _beyond_ellipse(self, x: Floats, y: Floats) -> Floats:
-        """How far each px of columns ``x`` and rows ``y`` is outside of the ellipse, nearly; negative inside."""
+        """How far each px of columns ``x`` and rows ``y`` is outside of the ellipse, nearly;
+        negative inside."""
         cos, sin = math.cos(self.roll), math.sin(self.roll)
         across, along = self.half_width**-2, self.half_height**-2
         xx = cos * cos * across + sin * sin * along
@@ -116,7 +124,8 @@ class Area:
 
 
 def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = "face") -> Area:
-    """The area that hides a face, or its whole head: a box or an ellipse, grown by the face's margin."""
+    """The area that hides a face, or its whole head: a box or an ellipse, grown by the face's
+    margin."""
     area = _around_face(face, scale, shape)
     if cover == "face":
         return area
@@ -134,8 +143,8 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
 
 
 def _around_face(face: Face, scale: float, shape: str) -> Area:
-    """The ellipse is as wide and high as the face is along its own axes, and just so large that it reaches the corners
-    of the box, whatever the roll, at `CORNERS_COVERED`."""
+    """The ellipse is as wide and high as the face is along its own axes, and just so large that it
+    reaches the corners of the box, whatever the roll, at `CORNERS_COVERED`."""
     # The px that the box only touches are covered too: the centre of one may lie half a px outside.
     width, height = face.width / 2 + 0.5 + face.margin, face.height / 2 + 0.5 + face.margin
     soft, roll = max(1.0, SOFT_EDGE * face.width), math.radians(pose_of(face).roll)
@@ -153,9 +162,11 @@ def ellipsoid(
     semiaxes: tuple[float, float, float],
     soft: float,
 ) -> Area:
-    """The outline of an ellipsoid in head space as seen; its middle and semiaxes are right, down and out."""
+    """The outline of an ellipsoid in head space as seen; its middle and semiaxes are right, down
+    and out."""
     axes = np.array(head.axes).T * semiaxes
-    # An ellipsoid is a unit ball, stretched; its picture is the unit disc, stretched as the singular values tell.
+    # An ellipsoid is a unit ball, stretched; its picture is the unit disc, stretched as the
+    # singular values tell.
     directions, lengths, _ = np.linalg.svd(axes)
     roll = math.atan2(directions[1, 0], directions[0, 0])
     across, along = (max(1.0, float(length)) for length in lengths)

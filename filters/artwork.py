@@ -1,4 +1,5 @@
-"""Artwork ready to be painted: premultiplied, kept at several sizes, in the colours of the frame."""
+"""Artwork ready to be painted: premultiplied, kept at several sizes, in the colours of the
+frame."""
 
 import math
 from functools import cache
@@ -13,7 +14,8 @@ from filters.affine import Affine
 from filters.planes import Matrix, Pixels, rgb_to_yuv
 
 PX_PER_UNIT = 2.5
-"""How finely SVG artwork is rendered: its own size for a face 540 px wide. Twice that costs a worker a second."""
+"""How finely SVG artwork is rendered: its own size for a face 540 px wide. Twice that costs a
+worker a second."""
 
 SPRITE_PX_PER_UNIT = 1.5
 """The same for the drawings of a sprite: there are several, and none is seen for long."""
@@ -25,13 +27,15 @@ SMALLEST_LEVEL_PX = 12
 class Artwork:
     """A picture with alpha, placed by its own units (those of the SVG, or px of a user's picture).
 
-    ``levels`` are premultiplied uint8 RGBA arrays of shape (height, width, 4), each half the size of the one before, so
-    that a small face is painted from a picture of about its size and does not shimmer. ``left``, ``top``, ``width``
-    and ``height`` tell which rectangle, in the artwork's units, all of them show.
+    ``levels`` are premultiplied uint8 RGBA arrays of shape (height, width, 4), each half the size
+    of the one before, so that a small face is painted from a picture of about its size and does not
+    shimmer. ``left``, ``top``, ``width`` and ``height`` tell which rectangle, in the artwork's
+    units, all of them show.
     """
 
     def __init__(self, rgba: Pixels, units_per_px: float = 1.0, opacity: float = 1.0) -> None:
-        """Take premultiplied RGBA of shape (height, width, 4) and trim it to what can be seen of it."""
+        """Take premultiplied RGBA of shape (height, width, 4) and trim it to what can be seen of
+        it."""
         x, y, width, height = cv2.boundingRect(rgba[:, :, 3])
         trimmed = rgba[y : y + height, x : x + width]
         self.left, self.top = x * units_per_px, y * units_per_px
@@ -40,13 +44,15 @@ class Artwork:
         self._coloured: dict[tuple[Matrix, bool], tuple[Pixels, ...]] = {}
 
     def level_for(self, scale: float) -> int:
-        """The number of the smallest level that need not be enlarged at ``scale`` px of the frame for one unit."""
+        """The number of the smallest level that need not be enlarged at ``scale`` px of the frame
+        for one unit."""
         pixels_per_unit = self.levels[0].shape[1] / self.width
         halvings = math.floor(math.log2(max(1.0, pixels_per_unit / max(scale, 1e-6))))
         return min(halvings, len(self.levels) - 1)
 
     def coloured(self, level: int, matrix: Matrix, full_range: bool) -> Pixels:
-        """A level as premultiplied Y, U, V and alpha for frames of that matrix and range: (height, width, 4)."""
+        """A level as premultiplied Y, U, V and alpha for frames of that matrix and range: (height,
+        width, 4)."""
         key = (matrix, full_range)
         if key not in self._coloured:
             to_yuv = np.eye(4)
@@ -64,7 +70,8 @@ class Artwork:
 
 
 def svg_artwork(name: str, opacity: float = 1.0, px_per_unit: float = PX_PER_UNIT) -> Artwork:
-    """Our own artwork ``filters/assets/<name>.svg``; its units are those of its view box, which starts at 0, 0."""
+    """Our own artwork ``filters/assets/<name>.svg``; its units are those of its view box, which
+    starts at 0, 0."""
     rgba, units_per_px = _rendered(name, px_per_unit)
     return Artwork(rgba, units_per_px, opacity)
 
@@ -84,7 +91,8 @@ def asset(name: str) -> str:
 
 
 def premultiplied(rgba: Pixels) -> Pixels:
-    """RGBA of shape (height, width, 4) with its colours times its alpha: warped like this, edges get no fringe."""
+    """RGBA of shape (height, width, 4) with its colours times its alpha: warped like this, edges
+    get no fringe."""
     alpha = rgba[:, :, 3:]
     colours = cv2.multiply(rgba[:, :, :3], cv2.merge([alpha] * 3), scale=1 / 255)
     return np.dstack([np.asarray(colours, np.uint8), alpha])

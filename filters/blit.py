@@ -48,7 +48,8 @@ def stamp(
 
 
 def _dimmed(samples: Pixels, alpha: Pixels, light: float, black: int) -> Pixels:
-    """Premultiplied samples of a plane, brought nearer to its ``black`` (128 for chroma): ``light`` of it is left."""
+    """Premultiplied samples of a plane, brought nearer to its ``black`` (128 for chroma): ``light``
+    of it is left."""
     if light >= 1:
         return samples
     return np.asarray(

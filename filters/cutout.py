@@ -20,26 +20,31 @@ KEPT_PX = 1024
 """Longest side a picture is kept at: about that of our own artwork."""
 
 PLAIN_TOLERANCE = 10.0
-"""How far (CIE76, where 2 is just visible) a colour may be from the background's and still belong to it."""
+"""How far (CIE76, where 2 is just visible) a colour may be from the background's and still belong
+to it."""
 
 PLAIN_SHARE = 0.7
-"""The share of the border that must have one colour for it to be a background: the subject may touch the rest."""
+"""The share of the border that must have one colour for it to be a background: the subject may
+touch the rest."""
 
 EDGE_PX = 3
-"""How far the mixed colours of an edge reach into the subject; in a JPEG they reach further than antialiasing does."""
+"""How far the mixed colours of an edge reach into the subject; in a JPEG they reach further than
+antialiasing does."""
 
 SPECK_SHARE = 5e-5
-"""Whatever stands alone in the background and is no larger than this share of the picture is dirt."""
+"""Whatever stands alone in the background and is no larger than this share of the picture is
+dirt."""
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
 
 def read_sticker(data: bytes) -> Pixels:
-    """A user's picture as premultiplied RGBA of shape (height, width, 4), at most `KEPT_PX` wide or high.
+    """A user's picture as premultiplied RGBA of shape (height, width, 4), at most `KEPT_PX` wide or
+    high.
 
-    The first picture of an animation is taken, upright as its EXIF says. One without transparency loses its plain
-    background; one whose border is not plain stays whole.
+    The first picture of an animation is taken, upright as its EXIF says. One without transparency
+    loses its plain background; one whose border is not plain stays whole.
 
     Raises:
         InputError: no PNG, WebP or JPEG, damaged, over 40 megapixels, or nothing of it can be seen.
@@ -53,10 +58,12 @@ def read_sticker(data: bytes) -> Pixels:
 
 
 def without_background(rgba: Pixels) -> Pixels:
-    """An opaque picture, its plain background made transparent where it reaches the border, with a soft edge.
+    """An opaque picture, its plain background made transparent where it reaches the border, with a
+    soft edge.
 
-    The edge's px are a mixture of subject and background: each gets the colour of the nearest px inside the subject
-    and the share of it as alpha, so that no rim of the old background shows on a new one.
+    The edge's px are a mixture of subject and background: each gets the colour of the nearest px
+    inside the subject and the share of it as alpha, so that no rim of the old background shows on a
+    new one.
     """
     background = _background(rgba)
     if background is None or background.all():
@@ -67,7 +74,8 @@ def without_background(rgba: Pixels) -> Pixels:
     distance, nearest = cv2.distanceTransformWithLabels(
         1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    # Where the subject is thinner than its edges nothing is inside: there its px keep their own colour.
+    # Where the subject is thinner than its edges nothing is inside: there its px keep their own
+    # colour.
     edge = (
         ~background & (inside == 0) & (distance <= 2 * EDGE_PX)
         if inside.any()
@@ -114,7 +122,8 @@ def _without_specks(background: Mask) -> Mask:
 
 
 def _share(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:
-    """How much of the subject is in each of n mixed colours, as alpha; arrays of shape (n, 3), ``background`` (3,)."""
+    """How much of the subject is in each of n mixed colours, as alpha; arrays of shape (n, 3),
+    ``background`` (3,)."""
     span = subject.astype(np.float32) - background
     length = np.sum(span * span, axis=1)
     share = np.sum((mixed - background) * span, axis=1) / np.maximum(length, 1)
@@ -155,7 +164,8 @@ def _shrunk(rgba: Pixels) -> Pixels:
     if scale >= 1:
         return rgba
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Averaged premultiplied and taken back, or colours hidden under full transparency would bleed into the edges.
+    # Averaged premultiplied and taken back, or colours hidden under full transparency would bleed
+    # into the edges.
     small = np.asarray(
         cv2.resize(premultiplied(rgba), size, interpolation=cv2.INTER_AREA), np.float32
     )

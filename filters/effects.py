@@ -1,7 +1,8 @@
-"""Filters that change a face's own colours: a drawn face, and a face as a camera for heat would show it.
+"""Filters that change a face's own colours: a drawn face, and a face as a camera for heat would
+show it.
 
-They see a face at the same size and upright, however large it is and however it stands, and go by the brightness of
-whole areas: so neither noise nor a trembling box makes them flicker.
+They see a face at the same size and upright, however large it is and however it stands, and go by
+the brightness of whole areas: so neither noise nor a trembling box makes them flicker.
 """
 
 import math
@@ -32,13 +33,15 @@ EYES_PX = 64
 """The distance of the eyes in the small upright picture in which tones are smoothed."""
 
 TONES, STEEP = 7, 2.5
-"""Levels of brightness of a drawn face, and how much steeper than before the edges between them are."""
+"""Levels of brightness of a drawn face, and how much steeper than before the edges between them
+are."""
 
 VIVID = 1.25
 """How much farther from grey its colours are."""
 
 LINE_FROM, LINE_TO = 2.2, 9.0
-"""How much darker than its surroundings, in levels of luma, a px must be for a line to begin and to be full."""
+"""How much darker than its surroundings, in levels of luma, a px must be for a line to begin and to
+be full."""
 
 INK = 0.85
 """How dark a full line is: 1 is black."""
@@ -58,7 +61,8 @@ SKIN = 0.62
 """Where on that way the average of a face lies; a dark skin is as warm as a light one."""
 
 DARKEST_FACE = 12.0
-"""The least average, in levels of luma above black, that is taken for a face: noise in the dark is not stretched."""
+"""The least average, in levels of luma above black, that is taken for a face: noise in the dark is
+not stretched."""
 
 CONTRAST = 1.2
 """The power of brightness that heat follows."""
@@ -97,7 +101,8 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class Upright:
-    """A small upright picture of what lies under a block about a face, `EYES_PX` from eye to eye: ``size`` px large."""
+    """A small upright picture of what lies under a block about a face, `EYES_PX` from eye to eye:
+    ``size`` px large."""
 
     planes: Planes
     block: Region
@@ -156,7 +161,8 @@ class Upright:
 
 
 def _centred(transform: Affine) -> Affine:
-    """The same where px are counted from the centre of the first, as OpenCV does, not from its corner."""
+    """The same where px are counted from the centre of the first, as OpenCV does, not from its
+    corner."""
     return Affine.shift(-0.5, -0.5) @ transform @ Affine.shift(0.5, 0.5)
 
 
@@ -206,7 +212,8 @@ def _heat(upright: Upright) -> Samples:
 
 @cache
 def _tones(full_range: bool) -> Pixels:
-    """From luma to luma above black in `TONES` steps whose edges are steep, but none a jump: shape (256,)."""
+    """From luma to luma above black in `TONES` steps whose edges are steep, but none a jump: shape
+    (256,)."""
     black, span = (0.0, 255.0) if full_range else (16.0, 219.0)
     steps = np.clip((np.arange(256) - black) / span, 0, 1) * TONES
     within = np.clip((steps % 1 - 0.5) * STEEP + 0.5, 0, 1)
@@ -216,7 +223,8 @@ def _tones(full_range: bool) -> Pixels:
 
 @cache
 def _lines() -> Pixels:
-    """From how much darker a px is than about it to what is left of its luma, of 255: shape (256,)."""
+    """From how much darker a px is than about it to what is left of its luma, of 255: shape
+    (256,)."""
     share = np.clip((np.arange(256) - LINE_FROM) / (LINE_TO - LINE_FROM), 0, 1)
     return np.asarray(np.rint(255 * (1 - INK * share)), np.uint8)
 

@@ -12,12 +12,13 @@ from filters.pose import HeadPose, Point, head_poses, pose_of_box
 class Face:
     """One face of a frame, in px of the upright frame.
 
-    ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's right eye, left eye,
-    nose, right mouth corner, left mouth corner; or none. ``identity`` counts the video's persons from 1; None is not
-    known. ``opacity`` falls below 1 where a face is about to be lost: stickers fade with it. ``margin`` is by how many
-    px the box may be off to each side: what hides grows by it. ``head`` is the pose as smoothed over time; None has it
-    told from the landmarks, or the box, of this one face. ``light`` is the share of their own brightness that stickers
-    have in the scene about it.
+    ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's
+    right eye, left eye, nose, right mouth corner, left mouth corner; or none. ``identity`` counts
+    the video's persons from 1; None is not known. ``opacity`` falls below 1 where a face is about
+    to be lost: stickers fade with it. ``margin`` is by how many px the box may be off to each side:
+    what hides grows by it. ``head`` is the pose as smoothed over time; None has it told from the
+    landmarks, or the box, of this one face. ``light`` is the share of their own brightness that
+    stickers have in the scene about it.
     """
 
     box: tuple[float, float, float, float]
@@ -46,7 +47,8 @@ class Face:
 
 
 def pose_of(face: Face) -> HeadPose:
-    """How a face's head stands: as smoothed over time, else as its landmarks tell, else as its box does."""
+    """How a face's head stands: as smoothed over time, else as its landmarks tell, else as its box
+    does."""
     return face.head or _pose_alone(face.box, face.landmarks)
 
 

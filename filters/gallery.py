@@ -67,7 +67,8 @@ PEOPLE: tuple[Mapping[str, str], ...] = (
 
 
 def portrait(person: int, width: int) -> Pixels:
-    """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is `PORTRAIT_FACE`."""
+    """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is
+    `PORTRAIT_FACE`."""
     colours = PEOPLE[person % len(PEOPLE)]
     style = "".join(
         f".{name} {{ {_property(name)}: {colour} }}" for name, colour in colours.items()
@@ -77,7 +78,8 @@ def portrait(person: int, width: int) -> Pixels:
 
 
 def _property(name: str) -> str:
-    """The CSS property a class of the portrait sets: two colours of a gradient, a line, or an area."""
+    """The CSS property a class of the portrait sets: two colours of a gradient, a line, or an
+    area."""
     if name.endswith(("-a", "-b")):
         return "stop-color"
     return "stroke" if name == "brow" else "fill"

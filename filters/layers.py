@@ -11,20 +11,22 @@ UNITS = 100.0
 """All artwork is drawn for a face whose eyes are this many units of the SVG apart."""
 
 AWAY = (0.47, 0.34)
-"""From the first to the second share of its area that is still seen, a part fades: 62 to 70 degrees. On real heads its
-far side lies on the face until then; later it stands out into the air, and half faded for long it looks wrong."""
+"""From the first to the second share of its area that is still seen, a part fades: 62 to 70
+degrees. On real heads its far side lies on the face until then; later it stands out into the air,
+and half faded for long it looks wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One piece of artwork and where it goes: a plane in head space (see `filters.pose`).
 
-    The point ``origin`` of the SVG lies at ``place``: eye distances right, down and out from between the eyes. The
-    plane faces as the face does, but for ``turn`` degrees about the vertical (positive to the picture's right), and
-    then ``tilt`` degrees about its own horizontal (positive with its top leaning back). ``round`` is how much it looks
-    the same from all sides, as a cylinder about the vertical: 1 shows its front however the head turns, 0 is flat.
-    ``motion`` is how it moves by itself. A sprite has several ``frames``, ``<asset>-1.svg`` and on, each shown for the
-    same share of a round of its motion. What ``glows`` is as bright in the dark.
+    The point ``origin`` of the SVG lies at ``place``: eye distances right, down and out from
+    between the eyes. The plane faces as the face does, but for ``turn`` degrees about the vertical
+    (positive to the picture's right), and then ``tilt`` degrees about its own horizontal (positive
+    with its top leaning back). ``round`` is how much it looks the same from all sides, as a
+    cylinder about the vertical: 1 shows its front however the head turns, 0 is flat.
+    ``motion`` is how it moves by itself. A sprite has several ``frames``, ``<asset>-1.svg`` and on,
+    each shown for the same share of a round of its motion. What ``glows`` is as bright in the dark.
     """
 
     asset: str
@@ -74,7 +76,8 @@ def placed(part: Part, pose: HeadPose, scale: float = 1.0, moment: Moment = REST
 
 
 def shown(part: Part, to_frame: Affine, size: float) -> float:
-    """How opaque a part that lies so is (0-1), if an eye distance of its artwork is ``size`` px from the front."""
+    """How opaque a part that lies so is (0-1), if an eye distance of its artwork is ``size`` px
+    from the front."""
     seen = (to_frame.xx * to_frame.yy - to_frame.xy * to_frame.yx) * (UNITS / size) ** 2
     first, last = AWAY
     x = min(1.0, max(0.0, ((-seen if part.mirrored else seen) - last) / (first - last)))

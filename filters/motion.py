@@ -1,4 +1,5 @@
-"""How parts of stickers move by themselves: as a function of time alone, over and over without a jump."""
+"""How parts of stickers move by themselves: as a function of time alone, over and over without a
+jump."""
 
 import math
 from dataclasses import dataclass
@@ -8,9 +9,10 @@ from dataclasses import dataclass
 class Moment:
     """Where a part is in its motion.
 
-    ``right``, ``down`` and ``out`` are how far it is from its place, in eye distances of head space; ``degrees`` is how
-    far it is rolled clockwise about its origin, ``size`` how large it is relative to its drawing, ``opacity`` 0-1 how
-    much of it is seen. ``share`` of its round has passed (0-1, 1 excluded).
+    ``right``, ``down`` and ``out`` are how far it is from its place, in eye distances of head
+    space; ``degrees`` is how far it is rolled clockwise about its origin, ``size`` how large it is
+    relative to its drawing, ``opacity`` 0-1 how much of it is seen. ``share`` of its round has
+    passed (0-1, 1 excluded).
     """
 
     right: float = 0.0
@@ -29,20 +31,25 @@ APPEARING = 0.22
 """In this share of a round a part that appears does so; it takes twice as long to vanish."""
 
 LOOP_TILT = 0.3
-"""A loop about the head is seen from above a little: this share of its radius is what is down in front."""
+"""A loop about the head is seen from above a little: this share of its radius is what is down in
+front."""
 
 SHARE_DIGITS = 6
-"""Shares of a round are rounded, so that the same moment of another round is the same to the last bit."""
+"""Shares of a round are rounded, so that the same moment of another round is the same to the last
+bit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
     """A round that takes ``period`` seconds, of which a part is ``phase`` (a share) ahead.
 
-    In a round it swings by ``bob`` down and up and by ``sway`` right and left (eye distances to each side), rocks by
-    ``rock`` degrees to each side, is up to ``swell`` (a share) larger and smaller, goes once about the vertical in a
-    ``loop`` of that radius, and turns ``turns`` times about itself. With ``rise`` it goes that far up (down where
-    negative), faster and faster where it falls; it appears at its place, growing, and has vanished at the end.
+    In a round it swings by ``bob`` down and up and by ``sway`` right and left (eye distances to
+    each side), rocks by
+    ``rock`` degrees to each side, is up to ``swell`` (a share) larger and smaller, goes once about
+    the vertical in a
+    ``loop`` of that radius, and turns ``turns`` times about itself. With ``rise`` it goes that far
+    up (down where negative), faster and faster where it falls; it appears at its place, growing,
+    and has vanished at the end.
     """
 
     period: float

@@ -1,4 +1,5 @@
-"""The pixels painted on: the Y, U and V planes of one upright frame, and the colours of artwork in them."""
+"""The pixels painted on: the Y, U and V planes of one upright frame, and the colours of artwork in
+them."""
 
 import math
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ LUMA_SHARES: dict[Matrix, tuple[float, float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of whole px of the frame: columns x1 to x2, rows y1 to y2, the last of each not included."""
+    """A rectangle of whole px of the frame: columns x1 to x2, rows y1 to y2, the last of each not
+    included."""
 
     x1: int
     y1: int
@@ -44,10 +46,12 @@ class Region:
 class Planes:
     """The planes of one upright 8-bit frame, painted in place.
 
-    ``y`` is a writable uint8 array of shape (height, width) with any strides, ``u`` and ``v`` the same with each side
-    halved, rounded up, where its ``chroma_shift`` is 1 (4:2:0 is 1, 1; 4:2:2 is 1, 0; 4:4:4 is 0, 0).
-    ``full_range`` and ``matrix`` tell how the artwork's sRGB colours are written in this frame. ``remaining``, where
-    it is asked for, is kept for each sample: how much of what it was is left, of 255.
+    ``y`` is a writable uint8 array of shape (height, width) with any strides, ``u`` and ``v`` the
+    same with each side halved, rounded up, where its ``chroma_shift`` is 1 (4:2:0 is 1, 1; 4:2:2 is
+    1, 0; 4:4:4 is 0, 0).
+    ``full_range`` and ``matrix`` tell how the artwork's sRGB colours are written in this frame.
+    ``remaining``, where it is asked for, is kept for each sample: how much of what it was is left,
+    of 255.
     """
 
     y: Pixels
@@ -70,9 +74,11 @@ class Planes:
         return int(self.y.shape[0])
 
     def block(self, x1: float, y1: float, x2: float, y2: float) -> Region | None:
-        """The smallest region of whole chroma samples around a rectangle, within the frame; None if none is left.
+        """The smallest region of whole chroma samples around a rectangle, within the frame; None if
+        none is left.
 
-        On a frame of odd size it may end one px beyond the frame, where the last chroma sample does.
+        On a frame of odd size it may end one px beyond the frame, where the last chroma sample
+        does.
         """
         # A rectangle may be far outside or huge; clipped first, it fits an int.
         left, top = max(0, int(min(x1, self.width))), max(0, int(min(y1, self.height)))
@@ -107,8 +113,8 @@ class Planes:
     def lay(self, number: int, block: Region, painted: Pixels, alpha: Pixels) -> None:
         """Put premultiplied samples over those of a plane (0 Y, 1 U, 2 V) under a block, in place.
 
-        Everything that is painted comes through here. Both arrays have the block's size in that plane; what of them is
-        beyond the frame is left out.
+        Everything that is painted comes through here. Both arrays have the block's size in that
+        plane; what of them is beyond the frame is left out.
         """
         samples = self.chroma(block)[number - 1] if number else self.luma(block)
         height, width = samples.shape
@@ -121,7 +127,8 @@ class Planes:
             left[...] = cv2.multiply(np.ascontiguousarray(left), kept, scale=1 / 255)
 
     def blend(self, block: Region, over: tuple[Pixels, Pixels, Pixels], mask: Pixels) -> None:
-        """Replace the samples of all three planes under a block, as much as ``mask`` says for each px: 255 wholly.
+        """Replace the samples of all three planes under a block, as much as ``mask`` says for each
+        px: 255 wholly.
 
         ``over`` has the sizes of the block in the planes, ``mask`` that of the block.
         """
@@ -137,7 +144,8 @@ class Planes:
 
     @staticmethod
     def from_rgb(rgb: Pixels) -> "Planes":
-        """Planes of a picture of shape (height, width, 3): 4:4:4, full range, BT.601 as JPEG has it."""
+        """Planes of a picture of shape (height, width, 3): 4:4:4, full range, BT.601 as JPEG has
+        it."""
         yuv = cv2.transform(rgb, rgb_to_yuv("bt601", True))
         y, u, v = (np.asarray(samples, np.uint8) for samples in cv2.split(yuv))
         return Planes(y, u, v, 0, 0, full_range=True, matrix="bt601")

@@ -1,8 +1,9 @@
 """How a head stands in the picture, and the space of its own in which stickers have their places.
 
-Head space has its origin between the eyes and the distance of the eyes as its unit. Its axes point ``right`` (to the
-picture's right on a face that looks at the camera, so to the subject's left), ``down`` to the chin, and ``out`` of the
-face. It is seen by scaled orthography: all of a head is taken to be equally far away, so planes become affine maps.
+Head space has its origin between the eyes and the distance of the eyes as its unit. Its axes point
+``right`` (to the picture's right on a face that looks at the camera, so to the subject's left),
+``down`` to the chin, and ``out`` of the face. It is seen by scaled orthography: all of a head is
+taken to be equally far away, so planes become affine maps.
 """
 
 import math
@@ -19,39 +20,45 @@ MEAN_FACE: Floats = np.array(
 )
 """Right eye, left eye, nose, right and left mouth corner (5 x 3) in head space.
 
-Measured: the shape and the poses that together fit the landmarks of our own detector best, on 764 faces of 14 tracks
-who turn by up to 70 degrees (alternating least squares; 2.6 % of the eye distance remain). Which tilt counts as none is
-a convention: here the corners of the mouth are straight below the eyes.
+Measured: the shape and the poses that together fit the landmarks of our own detector best, on 764
+faces of 14 tracks who turn by up to 70 degrees (alternating least squares; 2.6 % of the eye
+distance remain). Which tilt counts as none is a convention: here the corners of the mouth are
+straight below the eyes.
 """
 
 BOX_SIDE = 2.46
 """The side of a square of the box's area, in eye distances; measured on the same faces."""
 
 EYES_IN_BOX = (0.5, 0.385)
-"""Where in the box the middle between the eyes is, as shares of its width and height, on a face seen from the front."""
+"""Where in the box the middle between the eyes is, as shares of its width and height, on a face
+seen from the front."""
 
 POINT_NOISE = 0.05
 """By how much a landmark is off, in eye distances: what the three below are weighed against."""
 
 SIZE_SPREAD = 0.15
-"""Standard deviation of the logarithm of the size that the landmarks tell over the size that the box tells."""
+"""Standard deviation of the logarithm of the size that the landmarks tell over the size that the
+box tells."""
 
 YAW_SPREAD, PITCH_SPREAD = math.radians(46), math.radians(14)
-"""Standard deviations of the angles of heads in videos, in radians. Five points tell pitch badly."""
+"""Standard deviations of the angles of heads in videos, in radians. Five points tell pitch
+badly."""
 
 STEPS = 6
-"""Gauss-Newton steps: more moved no angle by over 0.02 degrees, on all tracks of the clips but one (1.3 degrees)."""
+"""Gauss-Newton steps: more moved no angle by over 0.02 degrees, on all tracks of the clips but one
+(1.3 degrees)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HeadPose:
     """Where a head is and how it is turned.
 
-    ``x`` and ``y`` are where the middle between the eyes lies, in px of the upright frame; ``size`` is the distance in
-    px that the eyes have, or would have from the front. Angles are in degrees. ``yaw`` is positive where the nose
-    turns to the picture's right, ``pitch`` where it turns down, ``roll`` where the head leans clockwise as seen. The
-    head is turned by yaw about its own vertical axis first, then by pitch, then by roll: so roll is the lean of the
-    head's own vertical axis, in profile too.
+    ``x`` and ``y`` are where the middle between the eyes lies, in px of the upright frame; ``size``
+    is the distance in px that the eyes have, or would have from the front. Angles are in degrees.
+    ``yaw`` is positive where the nose turns to the picture's right, ``pitch`` where it turns down,
+    ``roll`` where the head leans clockwise as seen. The head is turned by yaw about its own
+    vertical axis first, then by pitch, then by roll: so roll is the lean of the head's own vertical
+    axis, in profile too.
     """
 
     x: float
@@ -63,7 +70,8 @@ class HeadPose:
 
     @property
     def axes(self) -> tuple[Point, Point, Point]:
-        """Where steps of one eye distance to the right, down and out of the face lead in the picture, in px."""
+        """Where steps of one eye distance to the right, down and out of the face lead in the
+        picture, in px."""
         yaw, pitch, roll = math.radians(self.yaw), math.radians(self.pitch), math.radians(self.roll)
         sin_yaw, cos_yaw, sin_pitch, cos_pitch = (
             math.sin(yaw),
@@ -94,9 +102,10 @@ class HeadPose:
 def head_poses(boxes: Floats, landmarks: Floats) -> Floats:
     """How the heads of faces stand, each for itself.
 
-    The mean face under scaled orthography is fitted to the landmarks by Gauss-Newton, held back by how heads usually
-    stand and by the size of the box, so that noise does not turn a face over. On the faces `MEAN_FACE` was measured on
-    OpenCV's SQPNP agrees within 3 degrees and trembles as much; it knows no box, and takes a call for each face.
+    The mean face under scaled orthography is fitted to the landmarks by Gauss-Newton, held back by
+    how heads usually stand and by the size of the box, so that noise does not turn a face over. On
+    the faces `MEAN_FACE` was measured on OpenCV's SQPNP agrees within 3 degrees and trembles as
+    much; it knows no box, and takes a call for each face.
 
     Args:
         boxes: (n, 4) float64, px: x1, y1, x2, y2.
@@ -140,7 +149,8 @@ def pose_of_box(box: tuple[float, float, float, float]) -> HeadPose:
 
 
 def _projected(parameters: Floats) -> tuple[Floats, Floats]:
-    """Where the points of the mean face are seen (n, 5, 2), and how that changes with each parameter (n, 5, 2, 6).
+    """Where the points of the mean face are seen (n, 5, 2), and how that changes with each
+    parameter (n, 5, 2, 6).
 
     The parameters are x, y, the logarithm of the size, and yaw, pitch, roll in radians.
     """
@@ -169,7 +179,8 @@ def _first_guess(points: Floats, unit: Floats) -> Floats:
     eyes, mouth = points[:, :2].mean(axis=1), points[:, 3:].mean(axis=1)
     across = (points[:, 1] - points[:, 0] + points[:, 4] - points[:, 3]) / 2
     along = mouth - eyes
-    # Each line counts by its length: in profile those across shrink and swing about, and the one along leads.
+    # Each line counts by its length: in profile those across shrink and swing about, and the one
+    # along leads.
     roll = np.arctan2(across[:, 1] - along[:, 0], across[:, 0] + along[:, 1])
     beside = points[:, 2] - (eyes + mouth) / 2
     aside = (beside[:, 0] * np.cos(roll) + beside[:, 1] * np.sin(roll)) / unit

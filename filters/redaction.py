@@ -1,8 +1,10 @@
-"""Filters that hide a face for good: blur, mosaic, fill. What they cover is replaced on all three planes.
+"""Filters that hide a face for good: blur, mosaic, fill. What they cover is replaced on all three
+planes.
 
-The covered area grows with the option ``scale``; at the default 1.3 it holds every px of the face's box. A soft edge
-lies outside of it only. Blur and mosaic keep a coarse grid of average brightness, spoilt by noise, and one average
-colour, so no more than that can ever be won back. ``docs/privacy.md`` says what that is worth.
+The covered area grows with the option ``scale``; at the default 1.3 it holds every px of the face's
+box. A soft edge lies outside of it only. Blur and mosaic keep a coarse grid of average brightness,
+spoilt by noise, and one average colour, so no more than that can ever be won back.
+``docs/privacy.md`` says what that is worth.
 """
 
 import hashlib
@@ -24,23 +26,25 @@ SMALLEST_CELL_PX = 4.0
 """Smaller cells would leave the px of a small face nearly as they were."""
 
 NOISE = 32
-"""By how much the average of a cell is off at most, in levels of luma: all values in between are as likely."""
+"""By how much the average of a cell is off at most, in levels of luma: all values in between are as
+likely."""
 
 Noise = npt.NDArray[np.int16]
 NOISE_CELLS = 64
 """Side of the grid of noise; a larger area of cells repeats it."""
 
 Shown = Callable[[Pixels, int], Pixels]
-"""From the samples of a plane under a block, and the plane's number (Y, U, V), what is shown instead."""
+"""From the samples of a plane under a block, and the plane's number (Y, U, V), what is shown
+instead."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
     """One hiding filter with its options.
 
-    ``secret`` is what the noise is made of: something that who sees the result alone does not know, and the same in
-    every frame of a video. So there is nothing to average out over time, and the same frame is always hidden alike.
-    None leaves the averages exact.
+    ``secret`` is what the noise is made of: something that who sees the result alone does not know,
+    and the same in every frame of a video. So there is nothing to average out over time, and the
+    same frame is always hidden alike. None leaves the averages exact.
     """
 
     spec: FilterSpec
@@ -57,7 +61,8 @@ class Redaction:
         return cls(parse_filter("fill"))
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
-        """Hide one face in place; the region touched, within the frame. A face that is nowhere may be anywhere."""
+        """Hide one face in place; the region touched, within the frame. A face that is nowhere may
+        be anywhere."""
         if not is_somewhere(face):
             return self.cover(planes)
         spec = self.spec
@@ -69,7 +74,8 @@ class Redaction:
         return [planes.within(block)]
 
     def cover(self, planes: Planes) -> list[Region]:
-        """Hide the whole frame in place, as if one face filled it; the region touched, which is all of it."""
+        """Hide the whole frame in place, as if one face filled it; the region touched, which is all
+        of it."""
         block = planes.block(0, 0, planes.width, planes.height)
         if block is None:
             return []
@@ -92,7 +98,8 @@ class Redaction:
 
 
 def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels) -> None:
-    """Replace a plane's samples under a block: wholly where ``mask`` is 255, not at all where it is 0."""
+    """Replace a plane's samples under a block: wholly where ``mask`` is 255, not at all where it is
+    0."""
     planes.lay(number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask)
 
 
@@ -116,7 +123,8 @@ def _blur(hiding: Redaction, planes: Planes, block: Region, face_width: float) -
             return np.full(samples.shape, _average(samples), np.uint8)
         averages = _averages(samples, grid, hiding.secret)
         blurred = cv2.GaussianBlur(averages, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
-        # A curve through the cells, drawn at a quarter of the size and lines in between: it looks the same, 5 x faster.
+        # A curve through the cells, drawn at a quarter of the size and lines in between: it looks
+        # the same, 5 x faster.
         smooth = cv2.resize(blurred, (4 * grid[0], 4 * grid[1]), interpolation=cv2.INTER_CUBIC)
         return np.asarray(
             cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8
@@ -136,7 +144,8 @@ def _fill(hiding: Redaction, planes: Planes, block: Region, face_width: float) -
 
 
 def _average(samples: Pixels) -> Pixels:
-    """The mean of all samples: shape (1, 1). Colours tell faces apart as well as brightness does, in as few cells."""
+    """The mean of all samples: shape (1, 1). Colours tell faces apart as well as brightness does,
+    in as few cells."""
     return np.full((1, 1), round(float(samples.mean())), np.uint8)
 
 
@@ -163,14 +172,17 @@ def _averages(samples: Pixels, grid: tuple[int, int], secret: bytes | None) -> P
 
 @lru_cache(maxsize=8)
 def _noise(secret: bytes) -> Noise:
-    """Numbers up to `NOISE` to both sides of 0, the same on every machine: shape (`NOISE_CELLS`, `NOISE_CELLS`)."""
-    # A cryptographic hash, so that the noise of cells whose content is known does not tell that of the others.
+    """Numbers up to `NOISE` to both sides of 0, the same on every machine: shape (`NOISE_CELLS`,
+    `NOISE_CELLS`)."""
+    # A cryptographic hash, so that the noise of cells whose content is known does not tell that of
+    # the others.
     stream = np.frombuffer(hashlib.shake_256(secret).digest(NOISE_CELLS * NOISE_CELLS), np.uint8)
     return np.rint((stream.reshape(NOISE_CELLS, NOISE_CELLS) / 127.5 - 1) * NOISE).astype(np.int16)
 
 
 def _grid(block: Region, cell_px: float) -> tuple[int, int]:
-    """Columns and rows of the cells a block is cut into, each at least `SMALLEST_CELL_PX` wide and high."""
+    """Columns and rows of the cells a block is cut into, each at least `SMALLEST_CELL_PX` wide and
+    high."""
     cell = max(SMALLEST_CELL_PX, cell_px)
     return max(1, int((block.x2 - block.x1) / cell)), max(1, int((block.y2 - block.y1) / cell))
 
@@ -180,4 +192,5 @@ HIDING: Mapping[str, Callable[[Redaction, Planes, Region, float], Shown]] = {
     "mosaic": _mosaic,
     "fill": _fill,
 }
-"""The hiding filters: from one with its options, the frame, the block and the face's width in px, what is shown."""
+"""The hiding filters: from one with its options, the frame, the block and the face's width in px,
+what is shown."""

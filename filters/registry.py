@@ -20,7 +20,8 @@ class Filter(Protocol):
     """What is painted on one face."""
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
-        """Paint on the planes in place, ``time_s`` after the video's start; the regions touched, within the frame."""
+        """Paint on the planes in place, ``time_s`` after the video's start; the regions touched,
+        within the frame."""
         ...
 
 
@@ -48,7 +49,8 @@ class Painter:
     size: tuple[int, int] = (0, 0)
 
     def keyed(self, secret: bytes | None) -> "Painter":
-        """The same, the noise on hidden faces made of a secret: see `filters.redaction.Redaction`."""
+        """The same, the noise on hidden faces made of a secret: see
+        `filters.redaction.Redaction`."""
         filters = (
             (spec, replace(one, secret=secret) if isinstance(one, Redaction) else one)
             for spec, one in self.filters
@@ -62,10 +64,11 @@ class Painter:
     def paint(
         self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0, scene: Scene | None = None
     ) -> list[Region]:
-        """Paint the faces of one frame in place, near ones over far ones; the regions touched, within the frame.
+        """Paint the faces of one frame in place, near ones over far ones; the regions touched,
+        within the frame.
 
-        ``time_s`` is the frame's time since the video's start, for what moves by itself; ``scene`` gives the light that
-        stickers are in, by default what the frame shows.
+        ``time_s`` is the frame's time since the video's start, for what moves by itself; ``scene``
+        gives the light that stickers are in, by default what the frame shows.
         """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
         if not all(spec.redacts for spec, _ in self.filters):

@@ -13,7 +13,8 @@ SAMPLES = 40
 """About so many px of the frame's longer side are looked at."""
 
 REACH = 2.0
-"""How far the scene about a face reaches, in its sizes: px there count 0.6 as much as those at the face."""
+"""How far the scene about a face reaches, in its sizes: px there count 0.6 as much as those at the
+face."""
 
 DAYLIGHT = 0.3
 """Brightness (0 black, 1 white) from which on a scene counts as well lit."""
@@ -26,7 +27,8 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The brightness of one frame: the square of luma, from 0 (black) to 1, at every ``step``-th px of it."""
+    """The brightness of one frame: the square of luma, from 0 (black) to 1, at every ``step``-th px
+    of it."""
 
     squares: Floats
     step: int
@@ -42,10 +44,12 @@ class Scene:
         return cls(np.asarray(np.clip(luma, 0, 1) ** 2, np.float32), step)
 
     def light_on(self, face: Face) -> float:
-        """The share of its own brightness that a sticker on a face shows: 1 in daylight and lit rooms, less at night.
+        """The share of its own brightness that a sticker on a face shows: 1 in daylight and lit
+        rooms, less at night.
 
-        It follows the quadratic mean of luma about the face, near px counting more. Squares, because a lit face before
-        a dark wall is well lit. Edges of the area are soft, and it is large, so that the light does not flicker.
+        It follows the quadratic mean of luma about the face, near px counting more. Squares,
+        because a lit face before a dark wall is well lit. Edges of the area are soft, and it is
+        large, so that the light does not flicker.
         """
         wide = self.step * max(self.squares.shape, default=0) / 8 + REACH * math.sqrt(
             face.width * face.height

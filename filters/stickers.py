@@ -1,4 +1,5 @@
-"""Sticker filters: artwork of ours, and the user's own pictures, as planes in the space of a head."""
+"""Sticker filters: artwork of ours, and the user's own pictures, as planes in the space of a
+head."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +15,21 @@ from filters.planes import Planes, Region
 from filters.stickers_table import STICKERS
 
 FACE_SIDES = (2.3, 2.95)
-"""Width and height of what a user's picture covers, in eye distances: a little more than the box of a face does."""
+"""Width and height of what a user's picture covers, in eye distances: a little more than the box of
+a face does."""
 
 FACE_MIDDLE = (0.0, 0.34, 0.0)
 """Where in head space its middle is."""
 
 WIDEST_COVER = 1.6
-"""A user's picture covers that, but grows no more than this beyond fitting into it (a banner would)."""
+"""A user's picture covers that, but grows no more than this beyond fitting into it (a banner
+would)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sticker:
-    """One sticker of ours with its options; parts are painted in order, each with its drawing or its sprite's."""
+    """One sticker of ours with its options; parts are painted in order, each with its drawing or
+    its sprite's."""
 
     parts: tuple[tuple[Part, tuple[Artwork, ...]], ...]
     scale: float

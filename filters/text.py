@@ -19,13 +19,15 @@ PLACES: Mapping[str, tuple[float, float, float]] = {
 """Where in head space the middle of the ribbon is."""
 
 LETTERS = 42.0
-"""Height of the letters' line in units of artwork; smaller where the words would be wider than `WIDEST`."""
+"""Height of the letters' line in units of artwork; smaller where the words would be wider than
+`WIDEST`."""
 
 NARROWEST, WIDEST = 90.0, 300.0
 """Width that the words have at least and at most, in units."""
 
 FINER = 2
-"""By how much finer than all artwork words are drawn, before they are brought to its size: smooth edges."""
+"""By how much finer than all artwork words are drawn, before they are brought to its size: smooth
+edges."""
 
 NO_ACCENTS = str.maketrans(
     {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ð": "d", "Ð": "D", "đ": "d",
@@ -54,7 +56,8 @@ def ribbon_with_words(spec: FilterSpec, stickers: Mapping[str, bytes]) -> Sticke
 
 
 def _words(text: str) -> Pixels:
-    """Words in white on black, as high as `LETTERS` and as wide as they are: shape (height, width)."""
+    """Words in white on black, as high as `LETTERS` and as wide as they are: shape (height,
+    width)."""
     px = round(LETTERS * PX_PER_UNIT * FINER)
     canvas = np.zeros((2 * px, px * (len(text) + 2), 3), np.uint8)
     at, white = (px // 2, px * 3 // 2), (255, 255, 255)

@@ -1,7 +1,9 @@
-"""Filters that pull a face out of shape: lenses laid on eyes, mouth or the whole face, flat in head space.
+"""Filters that pull a face out of shape: lenses laid on eyes, mouth or the whole face, flat in head
+space.
 
-A lens moves nothing at its rim and ever more towards its middle, so there is no tear; it foreshortens as the head
-turns, and its effect goes with the side of the face that goes out of sight.
+A lens moves nothing at its rim and ever more towards its middle, so there is no tear; it
+foreshortens as the head turns, and its effect goes with the side of the face that goes out of
+sight.
 """
 
 import math
@@ -24,15 +26,18 @@ NEAR = 0.35
 """Landmarks farther than this from where the pose has them, in eye distances, are not believed."""
 
 AWAY = (0.75, 0.4)
-"""From the first to the second share of its area that is still seen, a lens weakens: yaw of 41 to 66 degrees."""
+"""From the first to the second share of its area that is still seen, a lens weakens: yaw of 41 to
+66 degrees."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """One lens: it lies on the middle of some landmarks, moved and as large as ``offset`` and ``semiaxes`` say.
+    """One lens: it lies on the middle of some landmarks, moved and as large as ``offset`` and
+    ``semiaxes`` say.
 
-    Both are right and down, in eye distances. ``power`` is the share of the way to its middle, at full strength, by
-    which what is shown near it is taken from closer (positive: it magnifies) or from farther away.
+    Both are right and down, in eye distances. ``power`` is the share of the way to its middle, at
+    full strength, by which what is shown near it is taken from closer (positive: it magnifies) or
+    from farther away.
     """
 
     landmarks: tuple[int, ...]
@@ -86,7 +91,8 @@ class Warp:
 
 
 def _landmarks(face: Face, pose: HeadPose) -> Sequence[Point]:
-    """The five landmarks as found, or where the pose has them: all of one kind, so that no lens goes its own way."""
+    """The five landmarks as found, or where the pose has them: all of one kind, so that no lens
+    goes its own way."""
     expected = [pose.at(*place) for place in MEAN_FACE.tolist()]
     if len(face.landmarks) != 10:
         return expected
@@ -146,10 +152,12 @@ def _bend(planes: Planes, to_frame: Affine, power: float) -> Region | None:
 def _maps(
     shape: tuple[int, ...], step: tuple[int, int], block: Region, to_frame: Affine, power: float
 ) -> tuple[Floats, Floats, Pixels]:
-    """Where each sample of a plane under a block is taken from, and which lie under the lens (255, else 0)."""
+    """Where each sample of a plane under a block is taken from, and which lie under the lens (255,
+    else 0)."""
     x = (np.arange(shape[1], dtype=np.float32) + 0.5) * step[0] + np.float32(block.x1 - to_frame.x0)
     y = (np.arange(shape[0], dtype=np.float32) + 0.5) * step[1] + np.float32(block.y1 - to_frame.y0)
-    # One less the square of the way from the middle to the rim, as a product of a matrix of rows and one of columns.
+    # One less the square of the way from the middle to the rim, as a product of a matrix of rows
+    # and one of columns.
     determinant = to_frame.xx * to_frame.yy - to_frame.xy * to_frame.yx
     xx = (to_frame.yy**2 + to_frame.yx**2) / determinant**2
     yy = (to_frame.xx**2 + to_frame.xy**2) / determinant**2

@@ -16,7 +16,8 @@ from facepaint.detectors.registry import (
 from facepaint.errors import UsageError
 from facepaint.records.detector_card import DetectorCard
 
-# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first import.
+# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first
+# import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -24,7 +25,8 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """A face detector on this machine: its weights, the same in int8 for CPUs where there are such, and its card."""
+    """A face detector on this machine: its weights, the same in int8 for CPUs where there are such,
+    and its card."""
 
     weights: Path
     card: DetectorCard
@@ -41,7 +43,8 @@ class DetectorModel:
 
     @property
     def smallest_face_px(self) -> float:
-        """The height of the smallest face that it finds dependably; see `models.detector.size_for`."""
+        """The height of the smallest face that it finds dependably; see
+        `models.detector.size_for`."""
         return self.card.smallest_face_px
 
 
@@ -70,7 +73,8 @@ def find_model(choice: str) -> DetectorModel:
 
 
 def detector_rows() -> list[dict[str, str]]:
-    """The detectors that have a name: whether each is here (ships, yes, no), its licence, and what it is."""
+    """The detectors that have a name: whether each is here (ships, yes, no), its licence, and what
+    it is."""
     cards = {name: (shipped_model(name).card, "ships") for name in SHIPPED}
     cards |= {
         name: (known.card, "yes" if is_intact(known) else "no") for name, known in KNOWN.items()

@@ -1,7 +1,8 @@
 """Decoders: how a network wants its pictures, and what its outputs mean.
 
-A decoder is named on the model card, since neither can be told from the weights. All give boxes as x1, y1, x2, y2 and
-landmarks in the field's order, the subject's right eye first, in px of the network's input.
+A decoder is named on the model card, since neither can be told from the weights. All give boxes as
+x1, y1, x2, y2 and landmarks in the field's order, the subject's right eye first, in px of the
+network's input.
 """
 
 from collections.abc import Callable, Mapping
@@ -29,7 +30,8 @@ class WrongOutputs(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What was found in one picture, unsorted: ``boxes`` n x 4, ``scores`` n, ``landmarks`` n x 10 or n x 0."""
+    """What was found in one picture, unsorted: ``boxes`` n x 4, ``scores`` n, ``landmarks`` n x 10
+    or n x 0."""
 
     boxes: Floats
     scores: Floats
@@ -45,15 +47,17 @@ class Input:
 
 
 Decode = Callable[[Outputs, int, Input, float], Raw]
-"""From a batch's outputs, a row of it and the lowest score to keep, to what was found in that picture."""
+"""From a batch's outputs, a row of it and the lowest score to keep, to what was found in that
+picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
     """One kind of network.
 
-    Its pictures are n x 3 x h x w float32, ``channels`` in that order, each pixel (value - ``mean``) / ``divisor``, and
-    padded right and below with pixels of value 0. ``batch`` is how many it takes at once, None as many as one likes.
+    Its pictures are n x 3 x h x w float32, ``channels`` in that order, each pixel (value -
+    ``mean``) / ``divisor``, and padded right and below with pixels of value 0. ``batch`` is how
+    many it takes at once, None as many as one likes.
     """
 
     channels: Literal["bgr", "rgb"]
@@ -64,7 +68,8 @@ class Decoder:
 
 
 def _facepaint(outputs: Outputs, row: int, _: Input, lowest: float) -> Raw:
-    """Our own: decoded inside the graph; ``boxes``, ``scores``, ``landmarks`` over cells of all strides."""
+    """Our own: decoded inside the graph; ``boxes``, ``scores``, ``landmarks`` over cells of all
+    strides."""
     scores = _output(outputs, "scores", None)[row]
     boxes, landmarks = _output(outputs, "boxes", None, 4), _output(outputs, "landmarks", None, 10)
     scores = _probabilities(scores)
@@ -73,10 +78,11 @@ def _facepaint(outputs: Outputs, row: int, _: Input, lowest: float) -> Raw:
 
 
 def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
-    """YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023), as of OpenCV Zoo's 2023mar.
+    """YuNet (Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", 2023), as of OpenCV
+    Zoo's 2023mar.
 
-    For each stride class and objectness as probabilities, the box as centre and log size, the points relative to the
-    cell, all in strides; the score is the geometric mean of the two.
+    For each stride class and objectness as probabilities, the box as centre and log size, the
+    points relative to the cell, all in strides; the score is the geometric mean of the two.
     """
     found = []
     for stride in STRIDES:
@@ -96,11 +102,13 @@ def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
 
 
 def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
-    """SCRFD (Guo et al.: "Sample and Computation Redistribution for Efficient Face Detection", 2021), by InsightFace.
+    """SCRFD (Guo et al.: "Sample and Computation Redistribution for Efficient Face Detection",
+    2021), by InsightFace.
 
-    Scores of all strides, then boxes, then points, where there are any: two anchors a cell, each at the cell's upper
-    left corner; boxes as distances to the four sides and points as offsets, in strides. Exports name the outputs as
-    they like, and most of them fold the batch into the rows, so that only one picture can be told from another.
+    Scores of all strides, then boxes, then points, where there are any: two anchors a cell, each at
+    the cell's upper left corner; boxes as distances to the four sides and points as offsets, in
+    strides. Exports name the outputs as they like, and most of them fold the batch into the rows,
+    so that only one picture can be told from another.
     """
     layers = [array[row] if array.ndim == 3 else array for array in outputs.values()]
     widths = [1, 1, 1, 4, 4, 4, 10, 10, 10][: len(layers)]
@@ -128,9 +136,11 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
 
 
 def _centerface(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
-    """CenterFace (Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point", 2019).
+    """CenterFace (Xu et al., "CenterFace: Joint Face Detection and Alignment Using Face as Point",
+    2019).
 
-    Maps of stride 4: heat, log size (height, width), offset (y, x), points (y, x) as shares of the box.
+    Maps of stride 4: heat, log size (height, width), offset (y, x), points (y, x) as shares of the
+    box.
     """
     stride = 4
     columns, rows = size.width // stride, size.height // stride
@@ -161,7 +171,8 @@ DECODERS: dict[DecoderName, Decoder] = {
 
 
 def _probabilities(scores: Floats) -> Floats:
-    """Scores, once they are some: those without a sigmoid, and what is no number, would let faces pass for none."""
+    """Scores, once they are some: those without a sigmoid, and what is no number, would let faces
+    pass for none."""
     least, most = scores.min(initial=0), scores.max(initial=0)
     if not (least >= -SLACK and most <= 1 + SLACK):  # so that it is true of NaN, too
         raise WrongOutputs(f"there are scores from {least:g} to {most:g} where 0 to 1 is expected")

@@ -18,14 +18,16 @@ from models.session import Floats, Session, in_one_line, is_for_gpu
 Pixels = npt.NDArray[np.uint8]
 
 LOWEST_SCORE = 0.15
-"""Candidates below this are not even recorded, unless a card's working points go lower; see `tasks.tracking.tracker`."""
+"""Candidates below this are not even recorded, unless a card's working points go lower; see
+`tasks.tracking.tracker`."""
 
 NMS_IOU = 0.42
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The picture a detector is given: ``width`` x ``height`` px of content in a padded input, and its scale.
+    """The picture a detector is given: ``width`` x ``height`` px of content in a padded input, and
+    its scale.
 
     ``scale`` is px of the frame for one px of the content, so a box found is multiplied by it.
     """
@@ -39,7 +41,8 @@ class Size:
 
 
 def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face: float) -> Size:
-    """The smallest detector picture in which a face of ``min_face`` x the frame's height is still found.
+    """The smallest detector picture in which a face of ``min_face`` x the frame's height is still
+    found.
 
     Never larger than the frame: enlarging adds no detail.
     """
@@ -57,11 +60,13 @@ def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face
 class Detector:
     """A face detector on one device, with one fixed input shape.
 
-    Make it after a fork. ``device`` says where it really runs, and ``name`` by which weights. Candidates below
+    Make it after a fork. ``device`` says where it really runs, and ``name`` by which weights.
+    Candidates below
     ``lowest_score`` are left out, by default those that no working point of the detector asks for.
 
     Raises:
-        UsageError: the weights do not load, take no pictures of this size, or give what the decoder does not read.
+        UsageError: the weights do not load, take no pictures of this size, or give what the decoder
+            does not read.
         DeviceError: the device asked for is not there.
     """
 
@@ -96,7 +101,8 @@ class Detector:
             pictures: each three uint8 planes B, G, R of shape (size.height, size.width).
 
         Returns:
-            For each picture the candidates down to the lowest score, best first, in px of the frame.
+            For each picture the candidates down to the lowest score, best first, in px of the
+            frame.
 
         Raises:
             UsageError: the network gives what is no face or no score.
@@ -130,7 +136,8 @@ class Detector:
         return tuple(Candidate(*face) for face in zip(scores, boxes, points, strict=True))  # type: ignore[arg-type]
 
     def _decoded(self, outputs: Outputs, row: int) -> Raw:
-        """What was found in a picture. A face that is nowhere would suppress others, so it is none to pass over."""
+        """What was found in a picture. A face that is nowhere would suppress others, so it is none
+        to pass over."""
         try:
             raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
         except WrongOutputs as exc:
@@ -157,7 +164,8 @@ def lowest_of(card: DetectorCard) -> float:
 def _open(
     name: str, weights: Path, size: Size, runtime: Runtime, most: int | None
 ) -> tuple[Session, Outputs]:
-    """A detector's network, and what it gives when run once: what is wrong with a stranger's is told before use.
+    """A detector's network, and what it gives when run once: what is wrong with a stranger's is
+    told before use.
 
     Raises:
         InputError: the file is no network, or needs more than itself.
@@ -184,7 +192,8 @@ def _open(
 
 
 def suppress(boxes: Floats) -> list[int]:
-    """Greedy non-maximum suppression: the rows of n x 4 boxes (best first) that no better one overlaps."""
+    """Greedy non-maximum suppression: the rows of n x 4 boxes (best first) that no better one
+    overlaps."""
     if not len(boxes):
         return []
     # All overlaps at once: row by row, a crowd's took as long as the network.

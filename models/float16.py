@@ -1,4 +1,5 @@
-"""Networks in half precision, for GPUs: half the memory traffic, and instructions that are several times as fast."""
+"""Networks in half precision, for GPUs: half the memory traffic, and instructions that are several
+times as fast."""
 
 from collections.abc import Iterator
 
@@ -13,9 +14,11 @@ KEPT_INPUTS = {"Resize": slice(1, None), "Upsample": slice(1, None)}
 
 
 def with_float16(network: bytes) -> bytes:
-    """An ONNX file that computes in float16, with the same inputs and outputs as before, in float32.
+    """An ONNX file that computes in float16, with the same inputs and outputs as before, in
+    float32.
 
-    The last convolutions and the decoding stay in float32: they give px, and float16 has steps of 0.5 px at 1000 px.
+    The last convolutions and the decoding stay in float32: they give px, and float16 has steps of
+    0.5 px at 1000 px.
     """
     model = onnx.load_from_string(network)
     name_nodes(model.graph)
@@ -48,7 +51,8 @@ def _gather_constants(graph: onnx.GraphProto) -> None:
 
 
 class _Halved:
-    """Goes through a graph in order and rewrites its nodes; ``weights`` are those it has made smaller."""
+    """Goes through a graph in order and rewrites its nodes; ``weights`` are those it has made
+    smaller."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph

@@ -12,12 +12,14 @@ def input_layers(graph: onnx.GraphProto) -> list[str]:
 
 
 def output_layers(graph: onnx.GraphProto) -> list[str]:
-    """Names of the last convolutions, and of all nodes that no convolution comes after: the decoding."""
+    """Names of the last convolutions, and of all nodes that no convolution comes after: the
+    decoding."""
     consumers = defaultdict(list)
     for node in graph.node:
         for name in node.input:
             consumers[name].append(node)
-    # From the end: what comes after a node has been seen before it, as ONNX wants nodes in their order.
+    # From the end: what comes after a node has been seen before it, as ONNX wants nodes in their
+    # order.
     before_convolutions: set[str] = set()
     for node in reversed(graph.node):
         after = [consumer for name in node.output for consumer in consumers[name]]

@@ -1,4 +1,5 @@
-"""Where a network can run, and what ONNX Runtime is told for each place. Pure: nothing is loaded here."""
+"""Where a network can run, and what ONNX Runtime is told for each place. Pure: nothing is loaded
+here."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ Options = Mapping[str, str | bool]
 BATCHES = {"cpu": 4, "cuda": 16, "tensorrt": 16, "openvino": 1}
 """Pictures a device is given at once, unless told otherwise.
 
-On a CPU 4 take 5 % less time a picture than 1 at 320x192, and no more than 8 do; at 640x384 it is all one.
+On a CPU 4 take 5 % less time a picture than 1 at 320x192, and no more than 8 do; at 640x384 it is
+all one.
 """
 
 
@@ -66,18 +68,21 @@ def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
 def providers_for(
     device: str, runtime: Runtime, engines: Path, name: str
 ) -> list[tuple[str, Options]]:
-    """What ONNX Runtime is to be given: the device's provider and those for what that one cannot do, with options.
+    """What ONNX Runtime is to be given: the device's provider and those for what that one cannot
+    do, with options.
 
     Args:
         engines: the folder in which TensorRT keeps what it has built.
-        name: of the network with these weights and sizes, in the names of files there. TensorRT tells engines apart
-            by the graph alone, so another training's weights would be run with the old ones.
+        name: of the network with these weights and sizes, in the names of files there. TensorRT
+            tells engines apart by the graph alone, so another training's weights would be run with
+            the old ones.
     """
     cpu: tuple[str, Options] = (PROVIDERS["cpu"], {})
     cuda: tuple[str, Options] = (
         PROVIDERS["cuda"],
         {
-            # One fixed shape: the search is made once, at the first run, and the arena need not grow in advance.
+            # One fixed shape: the search is made once, at the first run, and the arena need not
+            # grow in advance.
             "cudnn_conv_algo_search": "EXHAUSTIVE",
             "arena_extend_strategy": "kSameAsRequested",
         },
@@ -93,7 +98,8 @@ def providers_for(
             "trt_timing_cache_path": str(engines),
         },
     )
-    # Left to itself, OpenVINO takes bfloat16 where the CPU has it, so results would depend on the machine.
+    # Left to itself, OpenVINO takes bfloat16 where the CPU has it, so results would depend on the
+    # machine.
     openvino: tuple[str, Options] = (
         PROVIDERS["openvino"],
         {"device_type": "CPU", "num_of_threads": str(runtime.threads), "precision": "FP32"},

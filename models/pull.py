@@ -1,4 +1,5 @@
-"""Fetch the detectors of others that are known by name: whole and as they were when they were chosen, or not at all."""
+"""Fetch the detectors of others that are known by name: whole and as they were when they were
+chosen, or not at all."""
 
 import hashlib
 import secrets

@@ -1,4 +1,5 @@
-"""The seam to ONNX Runtime: opens a network on one device with one fixed input shape, and runs it."""
+"""The seam to ONNX Runtime: opens a network on one device with one fixed input shape, and runs
+it."""
 
 import contextlib
 import ctypes
@@ -24,13 +25,16 @@ ONLY_ERRORS = 3
 
 
 class Session:
-    """A network with one input of n x 3 x height x width float32, opened on one device with one fixed input shape.
+    """A network with one input of n x 3 x height x width float32, opened on one device with one
+    fixed input shape.
 
-    Make it after a fork. ``device`` says where it really runs: a device asked for by name and absent is an error,
-    never a quiet fallback. Write pictures into ``input``, which starts as 0 and stays yours, then call `run`.
+    Make it after a fork. ``device`` says where it really runs: a device asked for by name and
+    absent is an error, never a quiet fallback. Write pictures into ``input``, which starts as 0 and
+    stays yours, then call `run`.
 
-    The sizes are written into the network before it is opened: everything that follows from them is then computed once
-    (2 to 4 % of the time on a CPU), a GPU is not kept waiting by shapes, and TensorRT builds one engine.
+    The sizes are written into the network before it is opened: everything that follows from them is
+    then computed once (2 to 4 % of the time on a CPU), a GPU is not kept waiting by shapes, and
+    TensorRT builds one engine.
     """
 
     def __init__(
@@ -59,7 +63,8 @@ class Session:
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def run(self, pictures: int | None = None) -> dict[str, Floats]:
-        """What the network makes of the first ``pictures`` of ``input``, of all by default: each output by its name.
+        """What the network makes of the first ``pictures`` of ``input``, of all by default: each
+        output by its name.
 
         Outputs have a row for each picture, and may have more: a GPU keeps to its one shape.
         """
@@ -75,7 +80,8 @@ def is_for_gpu(runtime: Runtime) -> bool:
 
 
 def check_device(device: Device, float16: bool = False) -> None:
-    """Raise `DeviceError` if a device asked for by name is not offered here, `UsageError` if it has no float16."""
+    """Raise `DeviceError` if a device asked for by name is not offered here, `UsageError` if it has
+    no float16."""
     devices_for(Runtime(device, float16=float16), ort.get_available_providers())
 
 
@@ -120,7 +126,8 @@ def in_one_line(fault: Exception) -> str:
 
 
 def _fault_on_cpu(network: bytes) -> Exception | None:
-    """What keeps a network from opening on any device; None if that is the device's fault, which may be mended."""
+    """What keeps a network from opening on any device; None if that is the device's fault, which
+    may be mended."""
     try:
         _open_on("cpu", network, AUTO)
     except Exception as exc:  # noqa: BLE001 - as above
@@ -140,7 +147,8 @@ def _open_on(device: str, network: bytes, runtime: Runtime) -> ort.InferenceSess
         engines.mkdir(parents=True, exist_ok=True)
     chain = providers_for(device, runtime, engines, hashlib.sha256(network).hexdigest()[:16])
     load_libraries([name for name, _ in chain])
-    # With its own fallback ONNX Runtime would go on with another device, and say so on standard output.
+    # With its own fallback ONNX Runtime would go on with another device, and say so on standard
+    # output.
     return ort.InferenceSession(network, options, providers=chain, enable_fallback=0)
 
 
@@ -162,7 +170,8 @@ def _in_float16(network: bytes) -> bytes:
 
 
 def load_libraries(providers: Collection[str]) -> None:
-    """Load what these providers need from wheels: it lies where no system looks, and is found once loaded."""
+    """Load what these providers need from wheels: it lies where no system looks, and is found once
+    loaded."""
     if PROVIDERS["cuda"] in providers:
         ort.preload_dlls(directory="")
     if PROVIDERS["tensorrt"] in providers:

@@ -1,7 +1,8 @@
 """What every task of a worker stands on: its connections, claims, tries, and giving up.
 
-A claim is written before anything is decoded and removed on every orderly end, so a claim found by a redelivered
-message means that its owner crashed; after `Settings.max_tries` crashes the work is given up.
+A claim is written before anything is decoded and removed on every orderly end, so a claim found by
+a redelivered message means that its owner crashed; after `Settings.max_tries` crashes the work is
+given up.
 """
 
 import hashlib
@@ -44,7 +45,8 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class WorkerContext:
-    """What a worker process keeps between tasks: its connections and what it has read of recent jobs."""
+    """What a worker process keeps between tasks: its connections and what it has read of recent
+    jobs."""
 
     store: Store
     queue: Queue
@@ -75,9 +77,11 @@ def attempt(
     work: Callable[[], T],
     instead: Callable[[], T] | None = None,
 ) -> T | None:
-    """Do the work, or give up: at once on an error of ours that another try would not mend, else after many crashes.
+    """Do the work, or give up: at once on an error of ours that another try would not mend, else
+    after many crashes.
 
-    Giving up gives ``instead``'s result where there is one that can be made, else leaves a failed mark and None.
+    Giving up gives ``instead``'s result where there is one that can be made, else leaves a failed
+    mark and None.
     """
     most = context.settings.max_tries
     try:
@@ -106,7 +110,8 @@ def attempt(
 
 
 def _another_has(context: WorkerContext, encoder: str) -> bool:
-    """Whether another living worker has the encoder: then the message goes back to the queue, for that one to take."""
+    """Whether another living worker has the encoder: then the message goes back to the queue, for
+    that one to take."""
     others = (
         worker
         for worker in alive_workers(context.store)
@@ -121,8 +126,9 @@ def claimed(
 ) -> Iterator[Claim | None]:
     """Claim a segment for a task; None if a living owner has it.
 
-    The claim stays behind if the process dies, takes too long, or meets an error nobody foresaw: all count as crashes.
-    A process that is told to stop meanwhile leaves things as they were before.
+    The claim stays behind if the process dies, takes too long, or meets an error nobody foresaw:
+    all count as crashes. A process that is told to stop meanwhile leaves things as they were
+    before.
     """
     store, settings = context.store, context.settings
     key = keys.claim(job_id, task, index, look)
@@ -143,8 +149,8 @@ def claimed(
         _unclaim(store, key, before)
         raise
     except (SystemExit, KeyboardInterrupt):
-        # Who exceeds the time limit is told to stop in the same way. The limit counts from before the claim: half of
-        # it is surely less.
+        # Who exceeds the time limit is told to stop in the same way. The limit counts from before
+        # the claim: half of it is surely less.
         if datetime.now(UTC) - now < timedelta(seconds=settings.task_time_limit_s / 2):
             _unclaim(store, key, before)
         raise
@@ -152,7 +158,8 @@ def claimed(
 
 
 def _unclaim(store: Store, key: str, before: Claim | None) -> None:
-    """Nobody is at work any more, and the task will be tried again: the crashes of others before stay counted."""
+    """Nobody is at work any more, and the task will be tried again: the crashes of others before
+    stay counted."""
     if before is None:
         store.delete(key)
     else:

@@ -1,4 +1,5 @@
-"""Find the faces in a segment: decode, scale down, detect. The plain function behind the detect task."""
+"""Find the faces in a segment: decode, scale down, detect. The plain function behind the detect
+task."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,8 @@ SIGNATURE_SIZE = (16, 9)
 def load_detector(
     model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
 ) -> Detector:
-    """The detector for upright frames of a size; remembered, because making one takes longer than using it."""
+    """The detector for upright frames of a size; remembered, because making one takes longer than
+    using it."""
     return Detector(model, size_for(model, width, height, min_face), runtime)
 
 
@@ -43,11 +45,12 @@ def detect_segment(
 ) -> Faces:
     """Find the faces in every frame of a segment's window.
 
-    Frames of which the decoder made up parts count as failed: a face may be in what is not there. What is found in
-    them is kept all the same.
+    Frames of which the decoder made up parts count as failed: a face may be in what is not there.
+    What is found in them is kept all the same.
 
     Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
+        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
+            same order.
         model: the job's detector, where that is not one that ships.
 
     Raises:
@@ -81,7 +84,8 @@ def detect_segment(
 
 @dataclass(frozen=True, slots=True)
 class _Picture:
-    """A frame as the detector sees it: small, upright, B, G and R planes, with its time and signature."""
+    """A frame as the detector sees it: small, upright, B, G and R planes, with its time and
+    signature."""
 
     pts: int
     planes: tuple[Plane, Plane, Plane]
@@ -144,7 +148,8 @@ def _pictures(
 def _small_planes(
     frame: av.VideoFrame, size: tuple[int, int], video: VideoStream
 ) -> tuple[Plane, Plane, Plane]:
-    """Y, U and V at one small size, 8 bits, full range. Each plane is scaled by itself: a fifth of swscale's time."""
+    """Y, U and V at one small size, 8 bits, full range. Each plane is scaled by itself: a fifth of
+    swscale's time."""
     colour = source_colour(video)
     if PLANAR.fullmatch(frame.format.name) and (frame.width, frame.height) == (
         video.width,

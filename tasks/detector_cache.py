@@ -1,4 +1,5 @@
-"""Which detector a job's faces are found with: one that ships, or one that was stored with the job."""
+"""Which detector a job's faces are found with: one that ships, or one that was stored with the
+job."""
 
 import hashlib
 import os
@@ -85,7 +86,8 @@ def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
 
 
 def _make_room(newest: Path) -> None:
-    """Remove the detectors unused for longest beyond `MOST_KEPT_BYTES`; other processes may be doing the same."""
+    """Remove the detectors unused for longest beyond `MOST_KEPT_BYTES`; other processes may be
+    doing the same."""
     found = []
     for path in newest.parent.glob("*.onnx"):
         try:
@@ -100,7 +102,8 @@ def _make_room(newest: Path) -> None:
 
 
 def _kept_folder() -> Path:
-    """A folder for fetched detectors that nobody else may write to; in a container, the cache often cannot be."""
+    """A folder for fetched detectors that nobody else may write to; in a container, the cache often
+    cannot be."""
     shared = Path(tempfile.gettempdir()) / f"facepaint-{os.getuid()}"
     for folder in (cache_folder() / "jobs-detectors", shared):
         try:

@@ -1,4 +1,5 @@
-"""What of a picture's file goes along with its pixels: its colours always, the rest only if no face is to be hidden."""
+"""What of a picture's file goes along with its pixels: its colours always, the rest only if no face
+is to be hidden."""
 
 import re
 import struct
@@ -26,14 +27,16 @@ TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 OTHER_PICTURES = re.compile(
     rb"hdrgm|HDRGainMap|Container|GDepth|GImage|MicroVideo|MotionPhoto|HasExtendedXMP|Thumbnails"
 )
-"""What XMP says where it holds pictures or tells of others in the file, which are not in the result."""
+"""What XMP says where it holds pictures or tells of others in the file, which are not in the
+result."""
 
 
 def save_options(picture: Image.Image, data: bytes, *, redacts: bool) -> dict[str, Any]:
     """The options that make Pillow write a picture's metadata into a file of the same format.
 
-    With ``redacts`` that is what its colours mean and nothing else. Else also EXIF, its orientation said to be upright
-    and without the thumbnail, XMP unless it tells of other pictures, comments, texts, and resolution.
+    With ``redacts`` that is what its colours mean and nothing else. Else also EXIF, its orientation
+    said to be upright and without the thumbnail, XMP unless it tells of other pictures, comments,
+    texts, and resolution.
 
     Args:
         picture: as opened, its pixels loaded.
@@ -70,9 +73,11 @@ def orientation(exif: bytes) -> int:
 
 
 def upright_exif(exif: bytes) -> bytes:
-    """An EXIF block (CIPA DC-008) with orientation 1 and no thumbnail, everything else byte for byte as it was.
+    """An EXIF block (CIPA DC-008) with orientation 1 and no thumbnail, everything else byte for
+    byte as it was.
 
-    Nothing is moved, since makers' notes hold offsets nobody else knows. A block that cannot be read becomes empty.
+    Nothing is moved, since makers' notes hold offsets nobody else knows. A block that cannot be
+    read becomes empty.
     """
     block, order = _exif_block(exif)
     mark = exif[: len(exif) - len(block)]
@@ -92,14 +97,16 @@ def upright_exif(exif: bytes) -> bytes:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """An XMP packet with orientation 1; empty if it holds pictures or tells of others in the file."""
+    """An XMP packet with orientation 1; empty if it holds pictures or tells of others in the
+    file."""
     if OTHER_PICTURES.search(xmp):
         return b""
     return re.sub(rb'(tiff:Orientation(?:=["\']|>))[0-9]', rb"\g<1>1", xmp)
 
 
 def _exif_block(exif: bytes) -> tuple[bytearray, str]:
-    """The block behind its mark in a JPEG, and its byte order as `struct` has it, empty if it has none."""
+    """The block behind its mark in a JPEG, and its byte order as `struct` has it, empty if it has
+    none."""
     block = bytearray(exif.removeprefix(EXIF_MARK))
     return block, {b"II": "<", b"MM": ">"}.get(bytes(block[:2]), "")
 
@@ -120,7 +127,8 @@ def _entries(block: bytearray, order: str, directory: int) -> Iterator[tuple[int
 
 
 def _blank_thumbnail(block: bytearray, order: str, directory: int) -> None:
-    """Write zeros over a directory's pictures and the directory itself; what then ends the block is cut off."""
+    """Write zeros over a directory's pictures and the directory itself; what then ends the block is
+    cut off."""
     places = dict(_entries(block, order, directory))
     for where, how_many in THUMBNAILS:
         if where in places and how_many in places:

@@ -58,9 +58,11 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(slots=True)
 class Opened:
-    """A picture and its pixels, upright: ``rgb`` of shape (height, width, 3), ``alpha`` (height, width) if it has any.
+    """A picture and its pixels, upright: ``rgb`` of shape (height, width, 3), ``alpha`` (height,
+    width) if it has any.
 
-    ``file`` is closed and keeps what its header told. ``converted`` says that its colour profile does not hold for
+    ``file`` is closed and keeps what its header told. ``converted`` says that its colour profile
+    does not hold for
     ``rgb``, which is sRGB.
     """
 
@@ -79,7 +81,8 @@ def detect_image(
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
-    """Find the faces in a picture file; its one frame has pts ``index``. ``model`` as in `tasks.detect`.
+    """Find the faces in a picture file; its one frame has pts ``index``. ``model`` as in
+    `tasks.detect`.
 
     Raises:
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
@@ -112,7 +115,8 @@ def detect_image(
 
 
 def _on_paper(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """A picture that is drawn in its transparency as it is meant to be seen: dark ink on white, light ink on black."""
+    """A picture that is drawn in its transparency as it is meant to be seen: dark ink on white,
+    light ink on black."""
     paper = 255 if cv2.mean(rgb, mask=alpha)[1] < 128 else 0
     share = alpha[..., None].astype(np.float32) / 255
     return np.asarray(rgb * share + paper * (1 - share), np.uint8)
@@ -131,9 +135,9 @@ def paint_image(
 
     ``card`` is of the detector that found the faces.
 
-    A look that does not hide gives a picture that there is nothing to paint on back as it came. One that hides covers
-    all of a picture whose faces are not known, and lets nothing of the file's metadata through but what its colours
-    mean.
+    A look that does not hide gives a picture that there is nothing to paint on back as it came. One
+    that hides covers all of a picture whose faces are not known, and lets nothing of the file's
+    metadata through but what its colours mean.
 
     Raises:
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
@@ -175,7 +179,8 @@ def paint_image(
 
 
 def result_format(picture: Image.Image) -> str:
-    """One of `SUFFIXES`: the picture's own, and PNG for a GIF, whose 256 colours have no room for paint."""
+    """One of `SUFFIXES`: the picture's own, and PNG for a GIF, whose 256 colours have no room for
+    paint."""
     kind = image_format(picture)
     return "PNG" if kind == "GIF" else kind
 
@@ -229,7 +234,8 @@ def _paint(
 
 
 def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None:
-    """Paint on a 4:4:4 copy and take back only what was painted: every other pixel stays as it was decoded."""
+    """Paint on a 4:4:4 copy and take back only what was painted: every other pixel stays as it was
+    decoded."""
     if picture.alpha is not None:
         _paint_transparent(picture, picture.alpha, painter, faces)
         return
@@ -239,10 +245,11 @@ def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None
 
 
 def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: list[Face]) -> None:
-    """Paint the picture as it shows on black and on white, and tell from how these differ what shows through.
+    """Paint the picture as it shows on black and on white, and tell from how these differ what
+    shows through.
 
-    So alpha is painted like a colour: a face may be in it, too. Without noise, which would be cut off at black and
-    white and show in what is transparent.
+    So alpha is painted like a colour: a face may be in it, too. Without noise, which would be cut
+    off at black and white and show in what is transparent.
     """
     painter = painter.keyed(None)
     opacity = cv2.merge((alpha, alpha, alpha))
@@ -284,7 +291,8 @@ def _encode(picture: Opened, data: bytes, kind: str, *, redacts: bool) -> bytes:
     except OSError:
         if kind != "JPEG":
             raise
-        # What libjpeg optimises it writes in one go, into a buffer that Pillow guesses at: too small for noise.
+        # What libjpeg optimises it writes in one go, into a buffer that Pillow guesses at: too
+        # small for noise.
         return _saved(result, kind, options | {"optimize": False, "progressive": False})
 
 
@@ -295,7 +303,8 @@ def _saved(result: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
 
 
 def _quantisation(picture: Opened) -> dict[str, Any]:
-    """Options that encode a JPEG as its source was: what is not painted on then hardly changes, nor does the size."""
+    """Options that encode a JPEG as its source was: what is not painted on then hardly changes, nor
+    does the size."""
     file: Any = picture.file
     options: dict[str, Any] = {"optimize": True, "progressive": bool(file.info.get("progressive"))}
     # A table may come as late as the scan it is for, where Pillow does not see it.
@@ -310,7 +319,8 @@ def _quantisation(picture: Opened) -> dict[str, Any]:
 
 
 def _is_ycbcr(file: Any) -> bool:
-    """Whether a JPEG is grey or YCbCr as those that are written here, not RGB or inks (rules as in libjpeg)."""
+    """Whether a JPEG is grey or YCbCr as those that are written here, not RGB or inks (rules as in
+    libjpeg)."""
     as_rgb = file.info.get("adobe_transform") == 0 or [layer[0] for layer in file.layer] == list(
         b"RGB"
     )

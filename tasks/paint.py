@@ -1,4 +1,5 @@
-"""Paint a segment: decode, draw the look on each frame's faces, encode. The plain functions behind the paint task."""
+"""Paint a segment: decode, draw the look on each frame's faces, encode. The plain functions behind
+the paint task."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -47,8 +48,10 @@ def paint_segment(
     """Paint the frames of a segment's window.
 
     Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
-        faces: what was found in the segments within reach, by index; one that was given up is absent.
+        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
+            same order.
+        faces: what was found in the segments within reach, by index; one that was given up is
+            absent.
         stickers: the bytes of each stored picture the look uses, by sha256.
         identity_of: who each of those found is; needed by a look that names people.
 
@@ -104,7 +107,8 @@ def blank_segment(
 ) -> Result:
     """A plain frame for each frame of the window, nothing decoded.
 
-    It stands for what a hiding look has given up, and for windows of which not one frame can be decoded.
+    It stands for what a hiding look has given up, and for windows of which not one frame can be
+    decoded.
     """
     assert job.video is not None
     target = run[-1]
@@ -144,7 +148,8 @@ def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
 def painter_for(
     look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes
 ) -> Painter:
-    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by sha256.
+    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by
+    sha256.
 
     ``secret`` is something that only the source's owner knows: see `filters.redaction.Redaction`.
     """

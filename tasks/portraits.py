@@ -1,4 +1,5 @@
-"""Portraits: a small picture of each person's face, cut out of the frame in which it is seen best."""
+"""Portraits: a small picture of each person's face, cut out of the frame in which it is seen
+best."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -34,7 +35,8 @@ def portraits_of(
     Whose frame cannot be decoded gets a plain picture.
 
     Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the same order.
+        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
+            same order.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
@@ -61,7 +63,8 @@ def plain_portrait() -> bytes:
 
 
 def _portrait(picture: Pixels, box: Box, aspect: float) -> bytes:
-    """The square around a box, as far as it lies in the picture, whose px are ``aspect`` times as wide as high."""
+    """The square around a box, as far as it lies in the picture, whose px are ``aspect`` times as
+    wide as high."""
     height, width = picture.shape[:2]
     side = AROUND * max((box[2] - box[0]) * aspect, box[3] - box[1])
     side = max(2.0, min(side, width * aspect, height))

@@ -1,7 +1,9 @@
-"""The link task: who is where in a whole job, once every segment was looked at; then a portrait of each person.
+"""The link task: who is where in a whole job, once every segment was looked at; then a portrait of
+each person.
 
-Linking reads all that was found. What one attempt does not get done is a message of its own, and the process keeps how
-far it has come; another process begins anew and comes as far itself. ``tracks.json`` is written last.
+Linking reads all that was found. What one attempt does not get done is a message of its own, and
+the process keeps how far it has come; another process begins anew and comes as far itself.
+``tracks.json`` is written last.
 """
 
 import hashlib
@@ -29,7 +31,8 @@ from tasks.tracking.tracker import working_point
 log = logging.getLogger(__name__)
 
 ATTEMPT_S = 40.0
-"""How long one attempt goes on reading or writing: within a task's time limit what lies between has its time."""
+"""How long one attempt goes on reading or writing: within a task's time limit what lies between has
+its time."""
 
 TOGETHER = 16
 """Segments read or written at once."""
@@ -58,7 +61,8 @@ class TrackingRun:
     written: int = 0
 
     def go_on(self, store: Store) -> People:
-        """Read all that was found, write who is where in each segment; the people, whose record the caller writes.
+        """Read all that was found, write who is where in each segment; the people, whose record the
+        caller writes.
 
         Raises:
             NotYet: this took too long for one attempt.
@@ -146,7 +150,8 @@ _kept: TrackingRun | None = None
 
 
 def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) -> People | None:
-    """The link task: who is where in a job, then wake the looks that wait for it and have portraits made.
+    """The link task: who is where in a job, then wake the looks that wait for it and have portraits
+    made.
 
     Nothing happens before every segment was looked at. Returns the record if one was made.
     """
@@ -205,7 +210,8 @@ def _found(store: Store, job_id: str) -> Found:
 
 
 def _enqueue_looks(context: WorkerContext, job_id: str, timeline: SegmentIndex) -> None:
-    """Queue the painting of every look that names people: everything has faces, so all of it is ready."""
+    """Queue the painting of every look that names people: everything has faces, so all of it is
+    ready."""
     # Listed after the record was written: who adds a look meanwhile sees that, or is seen here.
     found = JobKeys.read(row.key for row in context.store.list(keys.prefix(job_id)))
     for look in filter(timeline.selects_people, found.looks):
@@ -228,7 +234,8 @@ def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
 def run_portraits(
     context: WorkerContext, job_id: str, index: int, redelivered: bool = False
 ) -> int:
-    """The portraits task: those of the people who are seen best in one segment; returns how many were made."""
+    """The portraits task: those of the people who are seen best in one segment; returns how many
+    were made."""
     known = context.job(job_id)
     people = context.store.find_record(keys.tracks(job_id), People)
     if known is None or people is None:
@@ -262,9 +269,11 @@ def run_portraits(
 def same_numbers(
     before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]
 ) -> dict[int, int]:
-    """The numbers of people who were known before, by those they have now; whoever is new gets one that nobody had.
+    """The numbers of people who were known before, by those they have now; whoever is new gets one
+    that nobody had.
 
-    A look that names somebody must go on to mean the same face when a part of the job was looked at again.
+    A look that names somebody must go on to mean the same face when a part of the job was looked at
+    again.
 
     Args:
         segment: who is where now in the segment of an index, by the new numbers.

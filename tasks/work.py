@@ -1,6 +1,8 @@
-"""What a worker does with a message about a segment: read the store, call a plain function, write the store, wake.
+"""What a worker does with a message about a segment: read the store, call a plain function, write
+the store, wake.
 
-Every task is idempotent by key: a result that stands is success, and doing the work twice stores the same thing twice.
+Every task is idempotent by key: a result that stands is success, and doing the work twice stores
+the same thing twice.
 """
 
 import hashlib
@@ -37,7 +39,8 @@ from tasks.video.encoder_options import require_encoder
 def run_detect(
     context: WorkerContext, job_id: str, index: int, redelivered: bool = False
 ) -> Faces | None:
-    """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking is not skipped.
+    """The detect task: faces of one segment, then wake. Whatever happens to the segment, the waking
+    is not skipped.
 
     Returns the record if one was made.
     """
@@ -66,7 +69,8 @@ def run_detect(
 def run_paint(
     context: WorkerContext, job_id: str, index: int, look_id: str, redelivered: bool = False
 ) -> Painted | None:
-    """The paint task: one segment with one look, unless it is painted, given up, or not ready (then it is woken).
+    """The paint task: one segment with one look, unless it is painted, given up, or not ready (then
+    it is woken).
 
     Returns the record if one was made.
     """
@@ -87,7 +91,8 @@ def run_paint(
     with claimed(context, job_id, "paint", index, look_id, redelivered) as claim:
         if claim is None:
             return None
-        # Giving up on a hiding look must still show something for these times, and never the source.
+        # Giving up on a hiding look must still show something for these times, and never the
+        # source.
         give_up = (
             (lambda: _blank(context, job, timeline, index)) if look.redacts and job.video else None
         )
@@ -111,7 +116,8 @@ def run_paint(
 
 
 def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: Result) -> None:
-    """Store a result and its record. The last record wins; whose record was replaced removes its own data."""
+    """Store a result and its record. The last record wins; whose record was replaced removes its
+    own data."""
     data_key = keys.painted_data(job_id, look_id, result.record.name)
     kind = "video/mp4" if data_key.endswith(".mp4") else "application/octet-stream"
     store.put(data_key, result.data, kind)
@@ -122,7 +128,8 @@ def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: 
 
 
 def _stored_run(timeline: SegmentIndex, index: int) -> list[Segment] | None:
-    """What a segment is decoded from, or None while a part is not stored: the uploader queues it when that is."""
+    """What a segment is decoded from, or None while a part is not stored: the uploader queues it
+    when that is."""
     try:
         return timeline.run(index)
     except ObjectMissing:
@@ -171,7 +178,8 @@ def _paint(
 def _who(
     store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
 ) -> tuple[Lookup, tuple[str, ...]]:
-    """Who the candidates of some segments are, by the bytes of their `Faces`, and what is to be said of it.
+    """Who the candidates of some segments are, by the bytes of their `Faces`, and what is to be
+    said of it.
 
     Of what cannot be told, nobody is known: a look that hides then hides it.
 
@@ -186,13 +194,15 @@ def _who(
         return lookup_of([]), (
             f"every face is hidden: who is where is not known ({failed.reason})",
         )
-    # Looks can be asked for before there are numbers. Who was meant by one that is nobody's may be anybody.
+    # Looks can be asked for before there are numbers. Who was meant by one that is nobody's may be
+    # anybody.
     if missed := unknown_people(look.hidden_numbers, people):
         return lookup_of([]), (
             f"every face is hidden: there is nobody with the number {missed} in this video",
         )
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
-    # Rows count in the faces that were linked. Found again by another machine, they may stand in another order.
+    # Rows count in the faces that were linked. Found again by another machine, they may stand in
+    # another order.
     known = [
         segment
         for segment in tracked

@@ -1,4 +1,5 @@
-"""The Celery app with its tasks: each parses the message, calls a plain function, maps errors to retry or give up."""
+"""The Celery app with its tasks: each parses the message, calls a plain function, maps errors to
+retry or give up."""
 
 import contextlib
 import faulthandler
@@ -40,7 +41,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 PAUSE_S = 3.0
-"""Rest before a message goes back, beside the retries of the storage client itself: it may come straight here again."""
+"""Rest before a message goes back, beside the retries of the storage client itself: it may come
+straight here again."""
 
 ALONE_S = 5
 """What a task may take over its time limit before a worker without a parent ends itself."""
@@ -70,14 +72,16 @@ def _forget_context(**_: Any) -> None:
 
 
 class SegmentTask(Task):  # type: ignore[type-arg]
-    """Sends a message back when a service or the device is away, and at what nobody foresaw; see `tasks.context`."""
+    """Sends a message back when a service or the device is away, and at what nobody foresaw; see
+    `tasks.context`."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
         try:
             message = inspect.signature(self.run).bind(*args, **kwargs).arguments
         except TypeError as exc:  # no message of ours: it would come back for ever
             raise Reject(f"not a message for {self.name}: {exc}", requeue=False) from exc
-        # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and ends itself.
+        # A pool's parent keeps the time limit. A worker of one process, as on a GPU, has none and
+        # ends itself.
         faulthandler.dump_traceback_later(
             settings.task_time_limit_s + ALONE_S, exit=True, file=STDERR
         )
@@ -155,7 +159,8 @@ _reported: dict[str, float] = {}
 
 
 def report_speed(task: str, frames: int, seconds: float, device: str | None = None) -> None:
-    """Tell the storage how fast a process of this worker is, now and then; a lost report is no loss."""
+    """Tell the storage how fast a process of this worker is, now and then; a lost report is no
+    loss."""
     now = time.monotonic()
     if not seconds or now - _reported.get(task, -HEARTBEAT_S) < HEARTBEAT_S:
         return
@@ -173,7 +178,8 @@ def report_speed(task: str, frames: int, seconds: float, device: str | None = No
 
 
 class Heartbeat(threading.Thread):
-    """Tells the storage that this worker lives, every `HEARTBEAT_S`, and takes it back at the end."""
+    """Tells the storage that this worker lives, every `HEARTBEAT_S`, and takes it back at the
+    end."""
 
     def __init__(self) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -185,7 +191,8 @@ class Heartbeat(threading.Thread):
         while True:
             try:
                 before = store.find_record(key, WorkerInfo)
-                # An earlier worker of this name may have died without removing its record, and served other queues.
+                # An earlier worker of this name may have died without removing its record, and
+                # served other queues.
                 info = replace(before or _worker_info(), queues=consumed_queues())
                 store.put_record(key, replace(info, at=datetime.now(UTC)))
                 if self._ended.wait(HEARTBEAT_S):
@@ -214,7 +221,8 @@ def _worker_info() -> WorkerInfo:
 
 
 def consumed_queues() -> tuple[str, ...]:
-    """The queues that this worker takes messages from, in order of polling: those after ``--queues``, else all."""
+    """The queues that this worker takes messages from, in order of polling: those after
+    ``--queues``, else all."""
     return tuple(name for name in QUEUES if name in app.amqp.queues.consume_from)
 
 
@@ -223,7 +231,8 @@ def _check_device(**_: Any) -> None:
     try:
         check_device(settings.device, settings.float16)
     except UsageError as exc:
-        # Celery logs what a signal's receiver raises and goes on; a worker on the wrong device must not.
+        # Celery logs what a signal's receiver raises and goes on; a worker on the wrong device must
+        # not.
         raise SystemExit(f"facepaint worker: {exc}") from exc
 
 

@@ -1,6 +1,8 @@
-"""Real services for the tests: Valkey and an S3 server on free ports, one pair a test session (and xdist worker).
+"""Real services for the tests: Valkey and an S3 server on free ports, one pair a test session (and
+xdist worker).
 
-``settings`` gives every test a bucket and a broker database of its own. Nothing of the developer's is read or
+``settings`` gives every test a bucket and a broker database of its own. Nothing of the developer's
+is read or
 touched: the environment, home and working folder are replaced for the whole session.
 """
 
@@ -54,7 +56,8 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """A running broker and object storage; their settings. Tests take ``settings`` rather than this."""
+    """A running broker and object storage; their settings. Tests take ``settings`` rather than
+    this."""
     with Stack(
         tmp_path_factory.mktemp("services"), Settings.load(), workers=0, viewer=False
     ) as stack:
@@ -103,9 +106,11 @@ StartWorker = Callable[..., Child]
 
 @pytest.fixture
 def start_worker(settings: Settings, store: Store, tmp_path: Path) -> Iterator[StartWorker]:
-    """Start real Celery workers: ``start_worker(settings, name="worker", queues=..., processes=1, pool=...)``.
+    """Start real Celery workers: ``start_worker(settings, name="worker", queues=..., processes=1,
+    pool=...)``.
 
-    Returns, once the worker answers, the `Child`: its ``pid`` (the master's, and the process group's), ``recipe.log``,
+    Returns, once the worker answers, the `Child`: its ``pid`` (the master's, and the process
+    group's), ``recipe.log``,
     ``signal``, ``wait`` and ``kill``. Two at once need two names. All are killed at the end.
     """
     children = Children()

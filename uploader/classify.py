@@ -24,7 +24,8 @@ OTHER_PICTURES = {
 
 
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
-    """Sort files into videos and pictures by what is in them, whatever their names, and say what is wrong with others.
+    """Sort files into videos and pictures by what is in them, whatever their names, and say what is
+    wrong with others.
 
     A GIF, PNG or WebP that moves is a video.
     """
@@ -48,7 +49,8 @@ def is_still_picture(path: Path) -> bool:
     """Whether a file is a picture that does not move.
 
     Raises:
-        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or in a format that is not read.
+        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or in a format
+            that is not read.
     """
     if path.suffix.lower() in MOTION_JPEG:
         return False

@@ -1,8 +1,9 @@
 """Cut demuxed packets into segments. Pure: packets in, segments out, no file and no storage.
 
-The rules are those of `facepaint.records.job.Segment`. A segment ends at the first keyframe at or after ``segment_s``. Where
-none comes within twice that, it ends at any packet and the next ones are decoded from where this run began; there
-segments grow, since each is decoded from the run's beginning.
+The rules are those of `facepaint.records.job.Segment`. A segment ends at the first keyframe at or
+after ``segment_s``. Where none comes within twice that, it ends at any packet and the next ones are
+decoded from where this run began; there segments grow, since each is decoded from the run's
+beginning.
 """
 
 import hashlib
@@ -23,7 +24,8 @@ MAX_BYTES = 64 * 2**20
 """A segment ends at any packet before it grows over this, and the uploader's memory with it."""
 
 LOOKAHEAD = 64
-"""Packets after which a border is taken as settled whatever the dts say: more than any codec reorders."""
+"""Packets after which a border is taken as settled whatever the dts say: more than any codec
+reorders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class CutSegment:
 
 @dataclass(slots=True)
 class _Border:
-    """Where a segment ends: before the packet at ``position``; it shows what comes before ``pts``."""
+    """Where a segment ends: before the packet at ``position``; it shows what comes before
+    ``pts``."""
 
     position: int
     pts: int
@@ -66,10 +69,12 @@ class _Held:
 
 
 class Cutter:
-    """Feed it packets in the order of the file; it gives segments as soon as their borders are settled.
+    """Feed it packets in the order of the file; it gives segments as soon as their borders are
+    settled.
 
-    It holds one segment and the packets looked ahead at, whatever the file's length. ``late`` counts the frames that
-    come too late in the file for the time they are to be shown at, and are in no segment.
+    It holds one segment and the packets looked ahead at, whatever the file's length. ``late``
+    counts the frames that come too late in the file for the time they are to be shown at, and are
+    in no segment.
     """
 
     def __init__(self, time_base: Fraction, pixels: int, segment_s: float) -> None:
@@ -88,10 +93,11 @@ class Cutter:
         self._sound_size = 0
 
     def video(self, packet: Packet, data: bytes) -> Iterator[CutSegment]:
-        """Take the next video packet; gives the segments it completes. One that is shown needs a pts."""
+        """Take the next video packet; gives the segments it completes. One that is shown needs a
+        pts."""
         if not packet.discard:
-            # The frame shown last may be decoded long before the file ends. What others last says nothing: where frames
-            # are reordered, containers tell the time to the next one decoded.
+            # The frame shown last may be decoded long before the file ends. What others last says
+            # nothing: where frames are reordered, containers tell the time to the next one decoded.
             if self._last is None or _time(packet) >= self._last:
                 self._last, self._end = _time(packet), _time(packet) + max(1, packet.duration)
             self.late += self._start is not None and _time(packet) < self._start
@@ -104,7 +110,8 @@ class Cutter:
                 waiting.extendleft(reversed(rest))
 
     def audio(self, packet: AudioPacket, data: bytes, time_base: Fraction) -> None:
-        """Take the next packet of a sound track; it goes with the segment of its time, or the next to be cut."""
+        """Take the next packet of a sound track; it goes with the segment of its time, or the next
+        to be cut."""
         time = None if packet.pts is None else packet.pts * time_base
         self._sounds.append(_Sound(packet, data, time))
         self._sound_size += packet.size
@@ -112,8 +119,8 @@ class Cutter:
     def finish(self) -> Iterator[CutSegment]:
         """The file has ended: gives what is left.
 
-        A border in a run that is not settled yet is left out if there is room: too few packets are behind it to push
-        out what is before.
+        A border in a run that is not settled yet is left out if there is room: too few packets are
+        behind it to push out what is before.
         """
         while self._border is not None and (self._border.at_keyframe or self._size > MAX_BYTES):
             cut, rest = self._cut()
@@ -154,7 +161,8 @@ class Cutter:
         full = (
             len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
         )
-        # In a run the next keyframe ends it, however soon it comes: what follows is decoded from there.
+        # In a run the next keyframe ends it, however soon it comes: what follows is decoded from
+        # there.
         wanted = packet.keyframe and (long_enough or full or position > 0)
         if wanted and _time(packet) > max(_times(held)):
             return _Border(len(held), _time(packet), at_keyframe=True)
@@ -175,7 +183,8 @@ class Cutter:
         return not packet.discard and _order(packet) - _order(first) >= self._segment
 
     def _is_settled(self) -> bool:
-        """Whether no packet to come can be shown before the border; a packet's pts is never below its dts."""
+        """Whether no packet to come can be shown before the border; a packet's pts is never below
+        its dts."""
         border, newest = self._border, self._held.packets[-1]
         assert border is not None
         if newest.dts is not None and newest.dts >= border.pts:
@@ -250,7 +259,8 @@ class Cutter:
 
 
 def _pushing(after: Sequence[Packet], border: int) -> int:
-    """How many packets behind a border push what comes before it out of a decoder that is to go on there."""
+    """How many packets behind a border push what comes before it out of a decoder that is to go on
+    there."""
     enough = (
         n + 1 for n, packet in enumerate(after) if packet.dts is not None and packet.dts >= border
     )

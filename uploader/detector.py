@@ -1,4 +1,5 @@
-"""A detector that the workers do not bring along: checked before anything is stored, stored under its sha256."""
+"""A detector that the workers do not bring along: checked before anything is stored, stored under
+its sha256."""
 
 from facepaint.detectors.registry import find_detector
 from facepaint.records import keys
@@ -18,7 +19,8 @@ def store_detector(settings: Settings, store: Store) -> DetectorSpec:
     if found is None:
         return DetectorSpec(settings.detector, settings.min_face)
     key = keys.detector(found.card.sha256)
-    # Only where it differs: others may be reading it, and what was damaged is mended by uploading again.
+    # Only where it differs: others may be reading it, and what was damaged is mended by uploading
+    # again.
     if store.find(key) != found.data:
         store.put(key, found.data)
     return DetectorSpec(found.card.name, settings.min_face, card=found.card)

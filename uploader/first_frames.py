@@ -1,4 +1,5 @@
-"""Decode the beginning of a video: whether it can be decoded at all, and what only decoded frames tell."""
+"""Decode the beginning of a video: whether it can be decoded at all, and what only decoded frames
+tell."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from uploader.pts_recovery import PtsRecovery, can_restore
 from uploader.side_data import needed_side_data
 
 MAX_BYTES = 64 * 2**20
-"""How far into the file the first frames, and the first packet of each sound track, are looked for."""
+"""How far into the file the first frames, and the first packet of each sound track, are looked
+for."""
 
 INDEXED = "mov"
 """The format whose tracks can be read without what lies between their packets."""
@@ -36,9 +38,11 @@ class UnorderedTimes(UnreadableMedia):
 
 @dataclass(slots=True)
 class FirstFrames:
-    """The first frame as a worker's decoder gives it, and the first packet of every track, by stream number.
+    """The first frame as a worker's decoder gives it, and the first packet of every track, by
+    stream number.
 
-    ``told`` is the first frame with all that the container tells of its colours and light, which no worker sees.
+    ``told`` is the first frame with all that the container tells of its colours and light, which no
+    worker sees.
     ``rotation`` and ``mirrored`` as in `facepaint.records.job.VideoStream`.
     """
 
@@ -51,8 +55,8 @@ class FirstFrames:
 
 @dataclass(slots=True)
 class _Seen:
-    """What has come out so far: of a decoder like the workers' the first frame and the times of all, and one frame of
-    the container's own. More frames are not kept: each may be many megabytes.
+    """What has come out so far: of a decoder like the workers' the first frame and the times of
+    all, and one frame of the container's own. More frames are not kept: each may be many megabytes.
     """
 
     first: av.VideoFrame | None = None
@@ -73,7 +77,8 @@ def decode_first_frames(
     """Decode until there is a frame, and read until each sound track has brought a packet.
 
     Args:
-        restored: the packets' times are to be told from the order of showing, see `uploader.pts_recovery`.
+        restored: the packets' times are to be told from the order of showing, see
+            `uploader.pts_recovery`.
 
     Raises:
         UnorderedTimes: the frames carry no usable times.
@@ -106,8 +111,8 @@ def late_packets(
 ) -> dict[int, av.Packet[Any]]:
     """The first packets of sound tracks that begin far into the file, by stream number.
 
-    Only where an index leads to them: to look through the whole of a large file for a track that may be empty would
-    take a weak device long.
+    Only where an index leads to them: to look through the whole of a large file for a track that
+    may be empty would take a weak device long.
     """
     found = {}
     for index in indexes if container.format.name.startswith(INDEXED) else ():

@@ -1,4 +1,5 @@
-"""Read how bright an HDR video was mastered, and what else of HDR it carries, from the side data of a decoded frame."""
+"""Read how bright an HDR video was mastered, and what else of HDR it carries, from the side data of
+a decoded frame."""
 
 from __future__ import annotations
 
@@ -19,11 +20,13 @@ DYNAMIC = {
 """Metadata that changes from picture to picture, by PyAV's name for the side data."""
 
 _RATIONALS = 10
-"""Of FFmpeg's AVMasteringDisplayMetadata: red, green, blue and white as x, y, the least and the greatest luminance."""
+"""Of FFmpeg's AVMasteringDisplayMetadata: red, green, blue and white as x, y, the least and the
+greatest luminance."""
 
 
 def light_levels(frame: av.VideoFrame) -> LightLevels:
-    """The mastering display and the content's light levels (SMPTE ST 2086, CTA-861.3); those not told are unknown."""
+    """The mastering display and the content's light levels (SMPTE ST 2086, CTA-861.3); those not
+    told are unknown."""
     display, content = (
         _side_data(frame, "MASTERING_DISPLAY_METADATA"),
         _side_data(frame, "CONTENT_LIGHT_LEVEL"),
@@ -36,7 +39,8 @@ def light_levels(frame: av.VideoFrame) -> LightLevels:
 
 
 def dynamic_metadata(frame: av.VideoFrame) -> tuple[str, ...]:
-    """The names of the metadata of single pictures that a frame carries, which nothing here can carry on."""
+    """The names of the metadata of single pictures that a frame carries, which nothing here can
+    carry on."""
     return tuple(sorted({name for kind, name in DYNAMIC.items() if kind in frame.side_data}))
 
 

@@ -1,4 +1,5 @@
-"""Upload still pictures: one job for the list, each picture one segment of one packet, the file as it is."""
+"""Upload still pictures: one job for the list, each picture one segment of one packet, the file as
+it is."""
 
 import hashlib
 import os

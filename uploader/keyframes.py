@@ -1,4 +1,5 @@
-"""Which packets that a container calls keyframes can really begin a segment, and which show no frame."""
+"""Which packets that a container calls keyframes can really begin a segment, and which show no
+frame."""
 
 from __future__ import annotations
 
@@ -12,8 +13,8 @@ IDR = 5
 def begins_cleanly(codec: str, extradata: bytes, data: bytes) -> bool:
     """Whether every frame shown from this keyframe on can be decoded without what came before.
 
-    H.264 with intra refresh has none after its first: a recovery point there begins a wave that makes the picture
-    whole only some frames later, and those frames would be lost.
+    H.264 with intra refresh has none after its first: a recovery point there begins a wave that
+    makes the picture whole only some frames later, and those frames would be lost.
     """
     if codec != "h264":
         return True
@@ -54,7 +55,8 @@ def _units(extradata: bytes, data: bytes) -> Iterator[bytes]:
 
 
 def _recovery_frames(sei: bytes) -> int | None:
-    """``recovery_frame_cnt`` of a recovery point (ITU-T H.264, D.1.8), None if the unit holds none."""
+    """``recovery_frame_cnt`` of a recovery point (ITU-T H.264, D.1.8), None if the unit holds
+    none."""
     body = sei[1:].replace(b"\x00\x00\x03", b"\x00\x00")
     position = 0
     while position + 2 < len(body):

@@ -1,4 +1,5 @@
-"""Probe a video: what a decoder needs to know of it, how it is to be shown, and whether it can be decoded at all."""
+"""Probe a video: what a decoder needs to know of it, how it is to be shown, and whether it can be
+decoded at all."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ FULL_RANGE = 2
 UNSPECIFIED = 2
 
 DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
-"""Tags of video that is only right with Dolby Vision's own metadata, unless it says its colours as others do."""
+"""Tags of video that is only right with Dolby Vision's own metadata, unless it says its colours as
+others do."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """FFmpeg's own decoders leave out the transparency of these, which comes as side data."""
@@ -52,9 +54,10 @@ WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 class Probe:
     """What is known of a video before it is cut.
 
-    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order. ``restored``: the times of its
-    packets are to be told from the order of showing, see `uploader.pts_recovery`. ``dynamic`` names the metadata of
-    single pictures that is not carried on, ``others`` the tracks that have no place in the result.
+    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order.
+    ``restored``: the times of its packets are to be told from the order of showing, see
+    `uploader.pts_recovery`. ``dynamic`` names the metadata of single pictures that is not carried
+    on, ``others`` the tracks that have no place in the result.
     """
 
     source: SourceFile
@@ -75,8 +78,8 @@ def probe(path: Path) -> Probe:
 
     Raises:
         InputError: there is nothing to read.
-        UnreadableMedia: no video in it, an absurd size, no first frame comes out of the decoder, or its frames carry
-            no usable times.
+        UnreadableMedia: no video in it, an absurd size, no first frame comes out of the decoder, or
+            its frames carry no usable times.
     """
     check_file(path)
     state = path.stat()
@@ -85,7 +88,8 @@ def probe(path: Path) -> Probe:
 
 @lru_cache(maxsize=64)
 def _probe_state(path: Path, *_state: int) -> Probe:
-    """The probe of a file in a certain state: sorting the inputs and uploading them ask for the same."""
+    """The probe of a file in a certain state: sorting the inputs and uploading them ask for the
+    same."""
     try:
         return _probe(path, restored=False)
     except UnorderedTimes:
@@ -144,7 +148,8 @@ def source_file(path: Path) -> SourceFile:
 
 
 def name_of(path: Path) -> str:
-    """A file's name; bytes in it that are no UTF-8 are replaced, so that it can stand in a record."""
+    """A file's name; bytes in it that are no UTF-8 are replaced, so that it can stand in a
+    record."""
     return os.fsencode(path.name).decode(errors="replace")
 
 
@@ -218,7 +223,8 @@ def _shown(video: VideoStream, first_frames: FirstFrames) -> VideoStream:
 def _describe_sound(
     container: InputContainer, indexes: Iterable[int], packets: Mapping[int, av.Packet[Any]]
 ) -> tuple[dict[int, AudioStream], list[str]]:
-    """The sound tracks by stream number, each by its first packet; in words, those that cannot be copied."""
+    """The sound tracks by stream number, each by its first packet; in words, those that cannot be
+    copied."""
     tracks, unheard = {}, []
     for index in indexes:
         stream, packet = container.streams[index], packets.get(index)

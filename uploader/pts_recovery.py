@@ -1,7 +1,9 @@
-"""Times for videos that carry none: when each frame is shown follows from the order that the codec itself tells.
+"""Times for videos that carry none: when each frame is shown follows from the order that the codec
+itself tells.
 
-AVI and bare streams say at best when a packet is decoded. Their n-th frame in the order of showing is shown at the
-n-th of these times; which one that is, is written in H.264 and HEVC, and follows from the types of frames in MPEG-4.
+AVI and bare streams say at best when a packet is decoded. Their n-th frame in the order of showing
+is shown at the n-th of these times; which one that is, is written in H.264 and HEVC, and follows
+from the types of frames in MPEG-4.
 """
 
 from __future__ import annotations
@@ -28,8 +30,8 @@ NOT_CODED_BYTES = 19
 
 BEGINNING_PACKETS = 20
 PADDING_PACKETS = 80
-"""FFmpeg's filter knows a frame's place once later ones come, and gives it 62 later: at the end the file's beginning,
-over and over, stands for those.
+"""FFmpeg's filter knows a frame's place once later ones come, and gives it 62 later: at the end the
+file's beginning, over and over, stands for those.
 
 Told of the end instead, it gives the frames it still holds the places of much earlier ones.
 """
@@ -57,7 +59,8 @@ class _Order(Protocol):
         """By how many frames showing lags behind decoding."""
 
     def place(self, packet: av.Packet[Any] | None) -> list[_Placed]:
-        """Take the next packet, None at the end; gives those whose numbers are known, in the order taken."""
+        """Take the next packet, None at the end; gives those whose numbers are known, in the order
+        taken."""
 
 
 def can_restore(codec: str) -> bool:
@@ -66,7 +69,8 @@ def can_restore(codec: str) -> bool:
 
 
 class PtsRecovery:
-    """Sets pts and dts of a stream's packets, in the order of the file; holds a few dozen packets back.
+    """Sets pts and dts of a stream's packets, in the order of the file; holds a few dozen packets
+    back.
 
     ``lost`` counts the packets for which no place could be found, and which are left out.
     """
@@ -82,7 +86,8 @@ class PtsRecovery:
         self.lost = 0
 
     def of(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """Take the next packet, an empty one at the end; gives those whose times have become known."""
+        """Take the next packet, an empty one at the end; gives those whose times have become
+        known."""
         for whole in self._unpacked(packet):
             try:
                 placed = self._order.place(whole)
@@ -135,7 +140,8 @@ class PtsRecovery:
             yield packet
 
     def _time(self, number: int) -> int:
-        """The time of a number; before the first and behind the last, times go on as between two there."""
+        """The time of a number; before the first and behind the last, times go on as between two
+        there."""
         times, index = self._times, number - self._forgotten
         if 0 <= index < len(times):
             return times[index]
@@ -145,7 +151,8 @@ class PtsRecovery:
 
 
 class _CodedOrder:
-    """H.264 and HEVC write into every frame where it is shown (picture order count); FFmpeg's filter reads that."""
+    """H.264 and HEVC write into every frame where it is shown (picture order count); FFmpeg's
+    filter reads that."""
 
     def __init__(self, stream: InputVideo) -> None:
         self._filter = BitStreamFilterContext("dts2pts", stream)
@@ -193,7 +200,8 @@ class _CodedOrder:
 
 
 class _TypeOrder:
-    """In MPEG-4 a frame that others may refer to is shown when the next such frame is decoded, a B-frame at once."""
+    """In MPEG-4 a frame that others may refer to is shown when the next such frame is decoded, a
+    B-frame at once."""
 
     @property
     def delay(self) -> int:

@@ -28,25 +28,30 @@ MISSING_S = 1
 """A file that ends this much before it says it does was cut off."""
 
 CLAIMING = ("matroska", "flv")
-"""Formats that claim the length of the whole, not of a track, and do not notice that they were cut off."""
+"""Formats that claim the length of the whole, not of a track, and do not notice that they were cut
+off."""
 
 ONE_SET = ("mpeg4", "vc1", "wmv3")
-"""Codecs whose decoders take parameters once, when they are made; others take new ones or need none."""
+"""Codecs whose decoders take parameters once, when they are made; others take new ones or need
+none."""
 
 TRANSPORT_PACKETS = (188, 192, 204)
-"""Sizes of the packets that an MPEG transport stream is made of, as broadcast, on Blu-ray, with error correction."""
+"""Sizes of the packets that an MPEG transport stream is made of, as broadcast, on Blu-ray, with
+error correction."""
 
 
 class Reader:
     """One pass over a video file, by which memory does not grow.
 
-    ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it did not), ``late``
-    how many frames came too late in the file to be shown, ``headless`` how many come before the first keyframe,
-    ``unplaced`` how many have no place in the order of showing, ``lost_sounds`` how many packets of sound had times
-    that fit nowhere, ``parts`` how many recordings it is made of, and ``extras`` what else is in it. ``bytes`` grows
-    while it is read.
+    ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it
+    did not), ``late`` how many frames came too late in the file to be shown, ``headless`` how many
+    come before the first keyframe,
+    ``unplaced`` how many have no place in the order of showing, ``lost_sounds`` how many packets of
+    sound had times that fit nowhere, ``parts`` how many recordings it is made of, and ``extras``
+    what else is in it. ``bytes`` grows while it is read.
 
-    ``work`` is what a pixel costs to encode, x264's being 1: the more, the shorter are the segments of large pictures.
+    ``work`` is what a pixel costs to encode, x264's being 1: the more, the shorter are the segments
+    of large pictures.
     """
 
     def __init__(self, path: Path, probed: Probe, segment_s: float, work: float = 1.0) -> None:
@@ -201,7 +206,8 @@ def _times(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
 
 
 def _duration(packet: av.Packet[Any]) -> int:
-    """How long a packet lasts, in MP4 no longer than its track does: an edit list may end within the last one."""
+    """How long a packet lasts, in MP4 no longer than its track does: an edit list may end within
+    the last one."""
     stream, duration = packet.stream, packet.duration or 0
     if (
         packet.pts is None
@@ -214,7 +220,8 @@ def _duration(packet: av.Packet[Any]) -> int:
 
 
 def _with_pts(packet: Packet, last: Packet | None) -> Packet:
-    """The packet with a pts, which can stand in for it where frames are not reordered; see `probe` for the others."""
+    """The packet with a pts, which can stand in for it where frames are not reordered; see `probe`
+    for the others."""
     if packet.pts is not None:
         return packet
     if packet.dts is not None:

@@ -26,7 +26,8 @@ STORE_AWAY_S = 600.0
 """How long an upload waits for a storage that went away."""
 
 BROKER_AWAY_S = 20.0
-"""How long the end of an upload waits for the broker; what is stored can be queued by `resume` at any time."""
+"""How long the end of an upload waits for the broker; what is stored can be queued by `resume` at
+any time."""
 
 BROKER_PAUSE_S = 5.0
 """While the broker is away it is tried no more often than this, so that storing goes on."""
@@ -65,7 +66,8 @@ class SegmentWriter:
         self._there = found.stored
 
     def add(self, cut: CutSegment) -> None:
-        """Store a segment in the background; waits while too many are under way, raises what went wrong with one."""
+        """Store a segment in the background; waits while too many are under way, raises what went
+        wrong with one."""
         self._reap(self._parallel)
         if cut.record.index in self._there:
             self._queue_segment(cut.record.index)
@@ -130,14 +132,16 @@ class SegmentWriter:
             self.stored += 1
 
     def _stop_if_deleted(self, written: Iterable[str]) -> None:
-        """Remove what was written if the job was deleted meanwhile: who deletes it has listed its objects by then."""
+        """Remove what was written if the job was deleted meanwhile: who deletes it has listed its
+        objects by then."""
         if self._patiently(lambda: self._store.exists(keys.deleted(self.job.id))):
             for key in written:
                 self._store.delete(key)
             raise JobDeleted(f"job {self.job.id} was deleted while it was being uploaded")
 
     def _queue_segment(self, index: int) -> None:
-        """Queue the segment's detection once all before it are stored, which it may be decoded from.
+        """Queue the segment's detection once all before it are stored, which it may be decoded
+        from.
 
         One thread at a time speaks to the broker; the others go on storing.
         """

@@ -24,7 +24,8 @@ class SideData:
         self._lasting: dict[str, bytes] = {}
 
     def of(self, packet: av.Packet[Any]) -> dict[str, bytes]:
-        """What is to go with the packet, by FFmpeg's names: its own, and with a keyframe what holds since before."""
+        """What is to go with the packet, by FFmpeg's names: its own, and with a keyframe what holds
+        since before."""
         own = needed_side_data(packet)
         if own.get("new_extradata") == self.extradata:
             del own["new_extradata"]  # as streams that are sent again and again begin

@@ -34,7 +34,8 @@ class SubtitleReader:
         return context is not None and context.codec.canonical_name in TEXT_CODECS
 
     def add(self, packet: av.Packet[Any]) -> None:
-        """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are kept."""
+        """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are
+        kept."""
         stream = packet.stream
         if packet.pts is None:
             return

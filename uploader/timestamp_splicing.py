@@ -1,4 +1,5 @@
-"""The times of a file in one row, where recordings were put one behind the other and times begin anew."""
+"""The times of a file in one row, where recordings were put one behind the other and times begin
+anew."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ from typing import Any
 import av
 
 JUMP_S = 1
-"""Times that go back by more than this begin anew; decoding and muxing alone set them back by less."""
+"""Times that go back by more than this begin anew; decoding and muxing alone set them back by
+less."""
 
 
 class TimestampSplicer:
-    """Says by how much the times of each packet are to be shifted. ``parts`` counts the recordings found so far.
+    """Says by how much the times of each packet are to be shifted. ``parts`` counts the recordings
+    found so far.
 
-    The video decides: where it jumps back, a new part begins at the end of all that came before. Sound goes over to
-    that part where it jumps itself, which may be a little earlier or later; what it has too much at the seam is left
-    out. ``ends_s`` is where everything so far ends, in seconds.
+    The video decides: where it jumps back, a new part begins at the end of all that came before.
+    Sound goes over to that part where it jumps itself, which may be a little earlier or later; what
+    it has too much at the seam is left out. ``ends_s`` is where everything so far ends, in seconds.
     """
 
     def __init__(self, video_index: int) -> None:

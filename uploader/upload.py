@@ -1,4 +1,5 @@
-"""Upload: cut a video while it is being read, store its segments, queue each as soon as its record stands."""
+"""Upload: cut a video while it is being read, store its segments, queue each as soon as its record
+stands."""
 
 from __future__ import annotations
 
@@ -61,15 +62,18 @@ def upload(
     on_progress: OnProgress | None = None,
     resume: str | None = None,
 ) -> UploadResult:
-    """Upload a video as a job, or go on with the job ``resume`` that an earlier upload left unfinished.
+    """Upload a video as a job, or go on with the job ``resume`` that an earlier upload left
+    unfinished.
 
-    Segments go out while the file is still being read; memory holds a few of them. Interrupted at any point, the job
-    can be resumed. Of a job begun with a look that hides, tags and titles stay here.
+    Segments go out while the file is still being read; memory holds a few of them. Interrupted at
+    any point, the job can be resumed. Of a job begun with a look that hides, tags and titles stay
+    here.
 
     Raises:
-        InputError: the file is no video that can be painted, a sticker is no picture, a detector no network, or the
-            file is not the one the job was begun with.
-        UsageError: there is no detector of that name, or a region of the look lies beyond the picture.
+        InputError: the file is no video that can be painted, a sticker is no picture, a detector no
+            network, or the file is not the one the job was begun with.
+        UsageError: there is no detector of that name, or a region of the look lies beyond the
+            picture.
         StoreUnreachable: the storage refuses, or stays away for too long.
         JobDeleted: somebody deleted the job meanwhile.
     """
@@ -139,7 +143,8 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
 
 
 def _lacking(store: Store, encoder: str) -> Iterator[str]:
-    """What to say where no worker is known to have the encoder; every worker has those that need no hardware."""
+    """What to say where no worker is known to have the encoder; every worker has those that need no
+    hardware."""
     if ENCODERS[encoder].needs and not any(
         encoder in worker.encoders for worker in alive_workers(store)
     ):

@@ -1,7 +1,9 @@
-"""Follow a job: its painted segments in order, from the store, while later ones are still being made.
+"""Follow a job: its painted segments in order, from the store, while later ones are still being
+made.
 
-Nothing is ever listed. The next few keys are known, each is asked for at most once a second, less often the longer
-nothing comes. What has waited too long is queued again, since the broker may lose messages.
+Nothing is ever listed. The next few keys are known, each is asked for at most once a second, less
+often the longer nothing comes. What has waited too long is queued again, since the broker may lose
+messages.
 """
 
 import hashlib
@@ -37,7 +39,8 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class PaintedSegment:
-    """A painted segment: its record and its bytes, a whole fragmented MP4 (or a picture) with the record's sha256."""
+    """A painted segment: its record and its bytes, a whole fragmented MP4 (or a picture) with the
+    record's sha256."""
 
     record: Painted
     data: bytes
@@ -60,10 +63,13 @@ class Gap:
 class Patience:
     """How often to ask, how far ahead, and how long to wait for what; all times in seconds.
 
-    ``poll_s`` grows to ``slowest_poll_s`` while nothing comes. ``unreachable_s``: how long the storage may be away.
-    ``revive_s``: how long the awaited segment may take before it is queued again, `Settings.requeue_after_s` where one
-    is; by default it never is. ``abandoned_s``: how long an upload that is not sealed may bring nothing new.
-    ``damaged_tries``: how often bytes that do not fit their record, or are gone, are asked for again.
+    ``poll_s`` grows to ``slowest_poll_s`` while nothing comes. ``unreachable_s``: how long the
+    storage may be away.
+    ``revive_s``: how long the awaited segment may take before it is queued again,
+    `Settings.requeue_after_s` where one is; by default it never is. ``abandoned_s``: how long an
+    upload that is not sealed may bring nothing new.
+    ``damaged_tries``: how often bytes that do not fit their record, or are gone, are asked for
+    again.
     """
 
     poll_s: float = 1.0
@@ -90,10 +96,12 @@ def follow(
     on_trouble: Report | None = None,
     stop: threading.Event | None = None,
 ) -> Generator[PaintedSegment | Gap, None, None]:
-    """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the job's end.
+    """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the
+    job's end.
 
-    The end is known once the job is sealed. ``requeue_stalled`` is called with the number of a segment that was waited for too
-    long (see `facepaint.jobs.maintenance.requeue_stalled`); ``stop`` ends the waiting and the iteration.
+    The end is known once the job is sealed. ``requeue_stalled`` is called with the number of a
+    segment that was waited for too long (see `facepaint.jobs.maintenance.requeue_stalled`);
+    ``stop`` ends the waiting and the iteration.
 
     Raises:
         UnknownJob: there is no such job.
@@ -133,7 +141,8 @@ def wait_until_sealed(
     on_trouble: Report | None = None,
     stop: threading.Event | None = None,
 ) -> Sealed | None:
-    """Wait for a job's upload to end and return its `Sealed` record; None if ``stop`` was set. Raises as `follow`."""
+    """Wait for a job's upload to end and return its `Sealed` record; None if ``stop`` was set.
+    Raises as `follow`."""
     waiter = _Waiter(store, job_id, patience, on_trouble or _ignore, stop or threading.Event())
     index = 0
     while not waiter.stopped:
@@ -153,7 +162,8 @@ def abandoned(job_id: str) -> JobError:
 
 
 def patiently(action: Callable[[], T], patience: Patience, on_trouble: Report | None = None) -> T:
-    """Call ``action`` until the storage answers, or was away for longer than ``patience.unreachable_s``."""
+    """Call ``action`` until the storage answers, or was away for longer than
+    ``patience.unreachable_s``."""
     since, delay_s = time.monotonic(), patience.poll_s
     while True:
         try:
@@ -187,7 +197,8 @@ class _Window:
         self._damaged: dict[int, int] = {}
 
     def ask(self, indexes: Iterable[int]) -> None:
-        """Start to fetch those segments that are not on their way, each at most once in ``poll_s``."""
+        """Start to fetch those segments that are not on their way, each at most once in
+        ``poll_s``."""
         now = time.monotonic()
         for index in indexes:
             if (
@@ -324,7 +335,8 @@ class _Waiter:
         self._pause()
 
     def wait_for_upload(self, index: int) -> int:
-        """Wait a little for the upload to go on; the first segment at or after ``index`` that is not stored."""
+        """Wait a little for the upload to go on; the first segment at or after ``index`` that is
+        not stored."""
         while self.attempt(partial(self._store.exists, keys.segment(self._job, index))):
             index += 1
             self.came()

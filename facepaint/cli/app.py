@@ -1,4 +1,5 @@
-"""The command line: thin commands over `facepaint.client`; only here do our errors become a line and an exit code."""
+"""The command line: thin commands over `facepaint.client`; only here do our errors become a line
+and an exit code."""
 
 import importlib.util
 import json
@@ -88,7 +89,8 @@ def verify(
     result: Annotated[Path, typer.Argument(metavar="RESULT", help="What was saved of it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check that RESULT is SOURCE with painted faces and nothing else changed: frames, times, sound, colours, tags."""
+    """Check that RESULT is SOURCE with painted faces and nothing else changed: frames, times,
+    sound, colours, tags."""
     from viewer.verify.verify import verify as compare
 
     found = compare(source, result)
@@ -120,8 +122,8 @@ def doctor(as_json: AsJson = False) -> None:
 def _end_interrupted() -> NoReturn:
     """End with the code for it; everything has been put away by now.
 
-    CPython kills itself by SIGINT, however well the interrupt was handled, if it came while a string was executed, as
-    is done to make a dataclass at import. This leaves it no time to.
+    CPython kills itself by SIGINT, however well the interrupt was handled, if it came while a
+    string was executed, as is done to make a dataclass at import. This leaves it no time to.
     """
     sys.stdout.flush()
     sys.stderr.flush()

@@ -1,4 +1,5 @@
-"""Several inputs in one command: which is what, where each result goes; a bad one is named and the others go on."""
+"""Several inputs in one command: which is what, where each result goes; a bad one is named and the
+others go on."""
 
 import json
 import sys
@@ -54,10 +55,12 @@ class Batch:
         return cls(items, list(problems))
 
     def targets(self, out: Path | None, *, overwrite: bool = False) -> list[Path]:
-        """Where each item's result goes, known before any work is done; of two with one name the second gets a number.
+        """Where each item's result goes, known before any work is done; of two with one name the
+        second gets a number.
 
         Raises:
-            UsageError: one file was named for several results, a file is there already, or its folder is not.
+            UsageError: one file was named for several results, a file is there already, or its
+                folder is not.
         """
         fitting = [
             path
@@ -89,7 +92,8 @@ class Batch:
             raise UsageError(
                 f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}"
             )
-        # Bad inputs count as well: a path given for several results is a folder even if only one is left.
+        # Bad inputs count as well: a path given for several results is a folder even if only one is
+        # left.
         several_inputs = len(self.items) + len(self.problems) > 1
         if out.is_dir() or (several_inputs and not out.suffix):
             out.mkdir(parents=True, exist_ok=True)
@@ -143,7 +147,8 @@ def wait_item(
     advice: str | None = None,
     look: str | None = None,
 ) -> None:
-    """Wait for a job, or one of its looks, showing how far it is; ``supervise`` looks after the workers meanwhile.
+    """Wait for a job, or one of its looks, showing how far it is; ``supervise`` looks after the
+    workers meanwhile.
 
     ``advice`` says what to do if it fails, where it cannot be resumed.
 
@@ -190,7 +195,8 @@ def _say_who_is_missing(client: Client, job_id: str, look: Look | None, display:
 
 
 def _without_faces(client: Client, status: JobStatus) -> str:
-    """What to tell of segments whose detection was given up: they are painted as if nothing were known of them."""
+    """What to tell of segments whose detection was given up: they are painted as if nothing were
+    known of them."""
     first = min(status.keys.detect_failed)
     failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
     return (

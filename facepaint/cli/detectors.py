@@ -69,7 +69,8 @@ def label(
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label faces by a detector that looks at several scales and mirrored, for people to correct."""
+    """Label faces by a detector that looks at several scales and mirrored, for people to
+    correct."""
     _need_worker("labelling pictures")
     from facepaint.stack.components import cores
     from models.lab.datasets.auto_label import Labeller, fill_landmarks
@@ -254,7 +255,8 @@ def train(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or a device of PyTorch.")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 2,
 ) -> None:
-    """Train a detector on labelled folders; a tenth of the pictures is kept aside for validation."""
+    """Train a detector on labelled folders; a tenth of the pictures is kept aside for
+    validation."""
     if resume:
         _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
     _need_training()
@@ -332,7 +334,8 @@ def _need_training() -> None:
 
 
 def _refuse_options(context: typer.Context, why: str, names: Sequence[str]) -> None:
-    """Raise `UsageError` if one of these options was given: to pass over it would not be what was asked for."""
+    """Raise `UsageError` if one of these options was given: to pass over it would not be what was
+    asked for."""
     for option in context.command.params:
         source = context.get_parameter_source(option.name) if option.name in names else None
         if source and source.name != "DEFAULT":

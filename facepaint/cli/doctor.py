@@ -41,7 +41,8 @@ _PROVIDER_S = 60
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``advice`` says what to do if it is not ``ok``; what is merely absent is ok."""
+    """One thing looked at. ``advice`` says what to do if it is not ``ok``; what is merely absent is
+    ok."""
 
     name: str
     ok: bool
@@ -50,7 +51,8 @@ class Check:
 
 
 def checks(settings: Settings) -> list[Check]:
-    """Look at everything, installation first; nothing is raised for what is wrong. Takes seconds, more if it is."""
+    """Look at everything, installation first; nothing is raised for what is wrong. Takes seconds,
+    more if it is."""
     found = [_installation(), _ffmpeg(), *_inference(settings), _disk(settings)]
     services = _services(settings)
     found.append(services)
@@ -128,7 +130,8 @@ print(json.dumps([ort.__version__, listed, used]))
 
 
 def _inference(settings: Settings) -> Iterator[Check]:
-    """Which devices ONNX Runtime lists and which it can really load: in a process of its own, for its complaints."""
+    """Which devices ONNX Runtime lists and which it can really load: in a process of its own, for
+    its complaints."""
     by_name = settings.device not in ("auto", "cpu")
     wished = settings.device if by_name else "cuda"
     order = list(dict.fromkeys([wished, "cuda", "cpu"]))
@@ -264,7 +267,8 @@ def _storage(settings: Settings) -> Iterator[Check]:
 
 
 def _clock(before: datetime, stored: datetime, after: datetime) -> Check:
-    """Compare clocks by the time under which the storage filed an object put between two looks at ours."""
+    """Compare clocks by the time under which the storage filed an object put between two looks at
+    ours."""
     second = timedelta(seconds=1)  # what a storage tells times by
     if before - second <= stored <= after + second:
         return Check("clock", True, "this machine's agrees with the storage's")

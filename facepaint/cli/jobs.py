@@ -1,4 +1,5 @@
-"""The commands about jobs: play or save one, list them, tell how far one is, resume it, delete it, see its people."""
+"""The commands about jobs: play or save one, list them, tell how far one is, resume it, delete it,
+see its people."""
 
 import json
 import sys
@@ -136,7 +137,8 @@ def faces(
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show who is in a video: a number for each person, for --keep, --only and name@NUMBER; and where all faces are."""
+    """Show who is in a video: a number for each person, for --keep, --only and name@NUMBER; and
+    where all faces are."""
     chosen = [name for name, on in (("json", as_json), ("csv", as_csv), ("coco", as_coco)) if on]
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} are two files: ask for one at a time")
@@ -175,7 +177,8 @@ def faces(
 
 
 def saved_as(said: Mapping[str, object], path: Path) -> object:
-    """Where a result is, by what `facepaint.cli.batch.save_item` tells: its name may have changed; pictures have many."""
+    """Where a result is, by what `facepaint.cli.batch.save_item` tells: its name may have changed;
+    pictures have many."""
     return said["saved"] if isinstance(said["saved"], str) else path
 
 

@@ -11,14 +11,16 @@ LARGE_BYTES = 128 * 1024
 
 
 ARENAS = 2
-"""Heaps that all threads share; left alone each thread has one of its own, which keeps what it once needed."""
+"""Heaps that all threads share; left alone each thread has one of its own, which keeps what it once
+needed."""
 
 
 def give_back_large_blocks() -> None:
     """Have glibc give every large block back to the system as soon as it is freed.
 
-    A video's index is tens of megabytes in a few blocks that grow. Kept in the heap they are copied each time, and the
-    holes they leave stay with the process. Does nothing where the C library is another.
+    A video's index is tens of megabytes in a few blocks that grow. Kept in the heap they are copied
+    each time, and the holes they leave stay with the process. Does nothing where the C library is
+    another.
     """
     if sys.platform == "linux":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

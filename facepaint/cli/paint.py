@@ -1,4 +1,5 @@
-"""The commands that paint: all on this machine, the parts of an installation, uploads, another look for a job."""
+"""The commands that paint: all on this machine, the parts of an installation, uploads, another look
+for a job."""
 
 import json
 import os
@@ -65,7 +66,8 @@ def run(
 ) -> None:
     """Do everything on this machine: start the parts, paint, save, stop them.
 
-    To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and repaint.
+    To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and
+    repaint.
     """
     from facepaint.cli.up import Interrupts
     from facepaint.stack.stack import private_stack, running_connection

@@ -1,4 +1,5 @@
-"""What a person sees of a job under way: bars on a terminal, plain lines elsewhere, nothing where JSON is asked for."""
+"""What a person sees of a job under way: bars on a terminal, plain lines elsewhere, nothing where
+JSON is asked for."""
 
 import sys
 import time
@@ -16,7 +17,8 @@ PLAIN_EVERY_S = 5.0
 
 
 class Display(Protocol):
-    """Shows the stages of one job. A context manager; `say` prints a line above whatever is being drawn."""
+    """Shows the stages of one job. A context manager; `say` prints a line above whatever is being
+    drawn."""
 
     def __enter__(self) -> Self: ...
 

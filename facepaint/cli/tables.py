@@ -36,7 +36,8 @@ def print_filters() -> None:
 
 
 def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """A table of figures, the first row its head: drawn on a terminal, else plain text that no width breaks."""
+    """A table of figures, the first row its head: drawn on a terminal, else plain text that no
+    width breaks."""
     console = Console()
     if console.is_terminal:
         head, *others = rows

@@ -1,4 +1,5 @@
-"""``facepaint up``: the embedded stack in the foreground, with a status of what runs, until it is asked to stop."""
+"""``facepaint up``: the embedded stack in the foreground, with a status of what runs, until it is
+asked to stop."""
 
 import signal
 import time
@@ -17,10 +18,12 @@ from facepaint.stack.stack import SUPERVISE_S, Stack
 
 
 class Interrupts:
-    """Lets SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does, so that every way to stop is an orderly one.
+    """Lets SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does, so that every way to stop
+    is an orderly one.
 
-    A context manager, for the main thread. What is ignored (``nohup``) stays ignored. Python drops an exception that
-    comes up while it finalizes an object, so loops ask `check` too: no request to stop is lost.
+    A context manager, for the main thread. What is ignored (``nohup``) stays ignored. Python drops
+    an exception that comes up while it finalizes an object, so loops ask `check` too: no request to
+    stop is lost.
     """
 
     def __init__(self) -> None:
@@ -60,9 +63,11 @@ def run_foreground(
     viewer_port: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """Run the embedded stack in ``settings.home`` until a signal asks to stop; then stop every part and return.
+    """Run the embedded stack in ``settings.home`` until a signal asks to stop; then stop every part
+    and return.
 
-    A second signal while it stops kills what is left and raises ``KeyboardInterrupt``. For the main thread.
+    A second signal while it stops kills what is left and raises ``KeyboardInterrupt``. For the main
+    thread.
 
     Raises:
         MissingExtra: a part of the installation is missing.

@@ -1,9 +1,10 @@
-"""Labelled pictures: a folder with ``labels.jsonl``, a line a picture, and the pictures in ``images/``.
+"""Labelled pictures: a folder with ``labels.jsonl``, a line a picture, and the pictures in
+``images/``.
 
-A line is ``{"image": "a.jpg", "width": 480, "height": 384, "faces": [{"box": [x1, y1, x2, y2], ...}]}``. What is not
-known is left out: of a picture its size, of a face everything but the box. Coordinates are px of the picture as it is
-shown, turned by its EXIF orientation, with 0, 0 at the outer corner of the first pixel. Keys that are not listed here
-are kept as attributes.
+A line is ``{"image": "a.jpg", "width": 480, "height": 384, "faces": [{"box": [x1, y1, x2, y2],
+...}]}``. What is not known is left out: of a picture its size, of a face everything but the box.
+Coordinates are px of the picture as it is shown, turned by its EXIF orientation, with 0, 0 at the
+outer corner of the first pixel. Keys that are not listed here are kept as attributes.
 """
 
 import json
@@ -33,7 +34,8 @@ LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
 
 _UNFIT = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What no name of a picture has: in one format or on one system it would end a line, or a folder's name."""
+"""What no name of a picture has: in one format or on one system it would end a line, or a folder's
+name."""
 
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 """Half of a surrogate pair, which JSON can say as an escape and UTF-8 cannot say at all."""
@@ -44,10 +46,12 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of `LANDMARKS` in px or None where not known.
+    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of `LANDMARKS` in px or None
+    where not known.
 
-    ``ignore`` is a face neither to be learned nor to be counted. ``easy``, ``medium`` and ``hard`` tell whether the
-    sets of WIDER FACE's protocol count it, None where that is not known. ``score`` (0-1) is that of an automatic label.
+    ``ignore`` is a face neither to be learned nor to be counted. ``easy``, ``medium`` and ``hard``
+    tell whether the sets of WIDER FACE's protocol count it, None where that is not known. ``score``
+    (0-1) is that of an automatic label.
     ``attributes`` are keys of other formats, kept for the way back: any JSON.
     """
 
@@ -65,9 +69,11 @@ class LabelledFace:
 
 @dataclass(frozen=True, slots=True)
 class LabelledPicture:
-    """A picture and all its faces. ``image`` is its path below ``images/``, with slashes; see `picture_path`.
+    """A picture and all its faces. ``image`` is its path below ``images/``, with slashes; see
+    `picture_path`.
 
-    ``width`` and ``height`` in px, as it is shown, are None where the labels don't say; see `picture_size`.
+    ``width`` and ``height`` in px, as it is shown, are None where the labels don't say; see
+    `picture_size`.
     """
 
     image: str
@@ -87,11 +93,13 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
     """The labels of a folder, in the order of their lines; no picture is opened.
 
     Raises:
-        InputError: there are none, or a line is not as it should be; the message names the line and its first fault.
+        InputError: there are none, or a line is not as it should be; the message names the line and
+            its first fault.
     """
     path = folder / LABELS
     try:
-        # By line feeds alone: `splitlines` parts a line at characters that JSON may hold, such as U+2028.
+        # By line feeds alone: `splitlines` parts a line at characters that JSON may hold, such as
+        # U+2028.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
@@ -115,7 +123,8 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
 
 
 def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
-    """Write the labels of a folder, which is made where it is missing; the old ones stand until the new are whole.
+    """Write the labels of a folder, which is made where it is missing; the old ones stand until the
+    new are whole.
 
     Raises:
         InputError: a picture is named twice, or does not pass `check_picture`.
@@ -136,7 +145,8 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
             file.writelines(f"{line}\n" for line in lines.values())
             file.flush()
             os.fsync(file.fileno())
-        # Private, as temporary files are, would keep others from labels that they could read before.
+        # Private, as temporary files are, would keep others from labels that they could read
+        # before.
         Path(draft).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
         Path(draft).replace(target)
     except BaseException:
@@ -200,7 +210,8 @@ def picture_size(folder: Path, picture: LabelledPicture) -> tuple[int, int]:
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height in px of a picture file as it is shown, from its header; see `picture_size` for errors."""
+    """Width and height in px of a picture file as it is shown, from its header; see `picture_size`
+    for errors."""
     with open_image(path, str(path), formats=STILLS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(Base.Orientation) in _QUARTER_TURNS
@@ -208,7 +219,8 @@ def header_size(path: Path) -> tuple[int, int]:
 
 
 def check_picture(picture: LabelledPicture, where: str) -> None:
-    """Raise `InputError` unless a picture's name, size and boxes can be; ``where`` is what messages call it."""
+    """Raise `InputError` unless a picture's name, size and boxes can be; ``where`` is what messages
+    call it."""
     check_image_name(picture.image, where)
     for face in picture.faces:
         x1, y1, x2, y2 = face.box
@@ -224,7 +236,8 @@ def check_picture(picture: LabelledPicture, where: str) -> None:
 
 
 def check_image_name(image: str, where: str) -> None:
-    """Raise `InputError` unless a picture's name stays below its folder, and one name, on every system."""
+    """Raise `InputError` unless a picture's name stays below its folder, and one name, on every
+    system."""
     path = PurePosixPath(image)
     plain = (
         not _UNFIT.search(image)
@@ -263,7 +276,8 @@ def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
 
 
 def _known(record: LabelledFace | LabelledPicture) -> dict[str, Any]:
-    """What a record says but its faces, without what is not known and what stands at its default."""
+    """What a record says but its faces, without what is not known and what stands at its
+    default."""
     said = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "faces"}
     if not said.get("ignore"):
         said.pop("ignore", None)

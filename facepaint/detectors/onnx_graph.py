@@ -1,7 +1,9 @@
-"""ONNX files read without ONNX Runtime: a client has none, and a stranger's file is looked at before it is run.
+"""ONNX files read without ONNX Runtime: a client has none, and a stranger's file is looked at
+before it is run.
 
-An ONNX file is one Protocol Buffers message (https://onnx.ai/onnx/repo-docs/IR.html, onnx/onnx.proto;
-https://protobuf.dev/programming-guides/encoding). Only its outermost layers are read, the weights are skipped.
+An ONNX file is one Protocol Buffers message (https://onnx.ai/onnx/repo-docs/IR.html,
+onnx/onnx.proto; https://protobuf.dev/programming-guides/encoding). Only its outermost layers are
+read, the weights are skipped.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,7 +18,8 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """Families of operators that ONNX Runtime brings along; all others come from libraries."""
 
 FOREIGN_CODE = frozenset({"EPContext", "PyOp", "PythonOp"})
-"""Operators of ONNX Runtime's own family that run what is compiled elsewhere, or read it from another file."""
+"""Operators of ONNX Runtime's own family that run what is compiled elsewhere, or read it from
+another file."""
 
 _DEEPEST = 16
 """Graphs within graphs: real ones have three or four."""
@@ -27,7 +30,8 @@ _WEIGHTS_APART = 4
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What goes in and out of a network: by name, each with its shape, or None where it is not told."""
+    """What goes in and out of a network: by name, each with its shape, or None where it is not
+    told."""
 
     inputs: dict[str, Shape | None]
     outputs: dict[str, Shape | None]
@@ -63,11 +67,13 @@ def read_network(data: bytes, where: str) -> Network:
 
 
 def with_sizes(data: bytes, batch: int | None, height: int, width: int) -> bytes:
-    """An ONNX file that takes pictures n x 3 x h x w of this size and number, any number for None, whatever it said.
+    """An ONNX file that takes pictures n x 3 x h x w of this size and number, any number for None,
+    whatever it said.
 
-    Shapes of outputs and of what lies between are left out; ONNX Runtime finds them itself. That the network can do
-    with other sizes is another matter: one of convolutions alone does. Weights are no inputs any more, which files of
-    before 2019 make of them, and which keeps ONNX Runtime from folding them.
+    Shapes of outputs and of what lies between are left out; ONNX Runtime finds them itself. That
+    the network can do with other sizes is another matter: one of convolutions alone does. Weights
+    are no inputs any more, which files of before 2019 make of them, and which keeps ONNX Runtime
+    from folding them.
     """
     pictures = b"".join(_field(1, _side(side)) for side in (batch, 3, height, width))
     model = memoryview(data)
@@ -164,7 +170,8 @@ def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview |
 
 
 def _all(message: memoryview, *numbers: int) -> list[memoryview]:
-    """The values of a message's fields of these numbers that are messages, texts or bytes themselves."""
+    """The values of a message's fields of these numbers that are messages, texts or bytes
+    themselves."""
     return [
         value
         for number, _, value in _fields(message)

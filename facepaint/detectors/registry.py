@@ -1,6 +1,8 @@
-"""The face detectors one can name: those that ship, known ones to be fetched, and anybody's ONNX file.
+"""The face detectors one can name: those that ship, known ones to be fetched, and anybody's ONNX
+file.
 
-A client without ONNX Runtime uses this too: it checks a file and its card, and the workers get both with the job.
+A client without ONNX Runtime uses this too: it checks a file and its card, and the workers get both
+with the job.
 """
 
 import hashlib
@@ -46,14 +48,15 @@ TYPICAL = {
 }
 """By decoder what a card says that nobody wrote.
 
-YuNet's and CenterFace's working points were measured: they give as many false alarms a picture as facepaint-0 gives at
-its own. SCRFD's are not: 0.5 is what InsightFace uses.
+YuNet's and CenterFace's working points were measured: they give as many false alarms a picture as
+facepaint-0 gives at its own. SCRFD's are not: 0.5 is what InsightFace uses.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDetector:
-    """A detector of others that can be fetched by its name: from where, how many bytes, and its card."""
+    """A detector of others that can be fetched by its name: from where, how many bytes, and its
+    card."""
 
     url: str
     bytes: int
@@ -189,7 +192,8 @@ def is_intact(known: KnownDetector) -> bool:
 
 
 def guess_decoder(network: Network) -> DecoderName | None:
-    """The decoder of a network by the names and shapes of what goes in and out; None where that is not certain."""
+    """The decoder of a network by the names and shapes of what goes in and out; None where that is
+    not certain."""
     outputs = network.outputs
     if list(network.inputs) == ["image"] and set(outputs) == {"boxes", "scores", "landmarks"}:
         return "facepaint"

@@ -14,7 +14,8 @@ def why_waiting(
 ) -> str:
     """One plain sentence: what the job waits for and why.
 
-    Of a look (by default the first one not complete), and of the segment ``index`` (by default the first not painted).
+    Of a look (by default the first one not complete), and of the segment ``index`` (by default the
+    first not painted).
     """
     if not status.looks:
         return "No look has been asked for yet."

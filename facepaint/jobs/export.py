@@ -33,7 +33,8 @@ POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_cor
 
 @dataclass(frozen=True, slots=True)
 class ExportedFace:
-    """A face of a frame: ``track`` is the person's number; ``found`` tells a detection from a place filled in.
+    """A face of a frame: ``track`` is the person's number; ``found`` tells a detection from a place
+    filled in.
 
     Box and landmarks are in px of the upright frame, angles in degrees.
     """
@@ -50,7 +51,8 @@ class ExportedFace:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFrame:
-    """A frame and its faces; ``time_s`` counts from the video's start. ``picture`` is the name of a still picture."""
+    """A frame and its faces; ``time_s`` counts from the video's start. ``picture`` is the name of a
+    still picture."""
 
     segment: int
     pts: int
@@ -71,7 +73,8 @@ class Export:
 def exported_frames(
     store: Store, job: Job, people: People, *, low_confidence: bool
 ) -> Iterator[ExportedFrame]:
-    """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be no faces."""
+    """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be
+    no faces."""
     if job.video is None:
         least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
         frames_of = partial(_frames_of_picture, store, job, least)
@@ -192,7 +195,8 @@ def _write_json(file: TextIO, exported: Export) -> None:
 
 
 def _write_coco(file: TextIO, exported: Export) -> None:
-    """COCO's data format, "Keypoint Detection": a frame is an image, named by its pts, a face an annotation."""
+    """COCO's data format, "Keypoint Detection": a frame is an image, named by its pts, a face an
+    annotation."""
     job = exported.job
     info = {"description": f"faces found in {job.source.name} by {job.detector.label}"}
     category = {"id": 1, "name": "face", "keypoints": POINTS, "skeleton": []}

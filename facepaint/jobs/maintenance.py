@@ -1,4 +1,5 @@
-"""Upkeep of a job by its owner: delete it, resume it, queue again what was lost. All of it may be done twice."""
+"""Upkeep of a job by its owner: delete it, resume it, queue again what was lost. All of it may be
+done twice."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -47,8 +48,8 @@ def resume_job(
 ) -> JobStatus:
     """Try again what was given up, and queue whatever is missing; returns the status after that.
 
-    Removes the marks of what was given up, blank pictures among them, and the claims of tasks that died. With ``seal``
-    an abandoned upload is ended at its last segment without a gap before it.
+    Removes the marks of what was given up, blank pictures among them, and the claims of tasks that
+    died. With ``seal`` an abandoned upload is ended at its last segment without a gap before it.
 
     Raises:
         UnknownJob: there is no such job.
@@ -64,7 +65,8 @@ def resume_job(
 
 
 def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
-    """Queue every detection and painting that is missing and possible now; returns the number of messages sent."""
+    """Queue every detection and painting that is missing and possible now; returns the number of
+    messages sent."""
     job = find_job(store, job_id)
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
     without_faces = sorted(found.stored - found.detected - found.detect_failed)
@@ -81,7 +83,8 @@ def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
 
 
 def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
-    """Queue again the one segment that a viewer waits for; everything missing if the queues are empty.
+    """Queue again the one segment that a viewer waits for; everything missing if the queues are
+    empty.
 
     Raises:
         ServiceError: the storage or the broker cannot be reached.
@@ -144,8 +147,8 @@ def _forget_failures(store: Store, job_id: str) -> None:
 def _forget_people(store: Store, job_id: str) -> None:
     """Who is where follows from the faces of every segment: some of them will be looked for again.
 
-    The people are kept aside, since the looks that name them must go on to mean the same ones. Portraits go: another
-    face may be the best one.
+    The people are kept aside, since the looks that name them must go on to mean the same ones.
+    Portraits go: another face may be the best one.
     """
     people = store.find_record(keys.tracks(job_id), People)
     if people is not None:
@@ -159,8 +162,8 @@ def _poor_results(
 ) -> Iterable[tuple[str, int]]:
     """Look and number of painted segments worth another try.
 
-    Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that names people, if nobody
-    knew who is where.
+    Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that
+    names people, if nobody knew who is where.
     """
     timeline = SegmentIndex(store, find_job(store, job_id))
     for look in found.looks:

@@ -1,7 +1,8 @@
 """Who is where in a job's video: asking for the link task, and reading what it found.
 
-Once every segment was looked at for faces, the link task follows them through the whole video and numbers the people.
-It is queued when somebody needs it: a look that names people by `facepaint.jobs.readiness`, or whoever wants to see them here.
+Once every segment was looked at for faces, the link task follows them through the whole video and
+numbers the people. It is queued when somebody needs it: a look that names people by
+`facepaint.jobs.readiness`, or whoever wants to see them here.
 """
 
 from collections.abc import Iterable
@@ -39,7 +40,8 @@ def find_people(store: Store, job_id: str) -> People | None:
 
 
 def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
-    """The people of a job's video; None where they are not known yet, and then the link is queued if it can be made.
+    """The people of a job's video; None where they are not known yet, and then the link is queued
+    if it can be made.
 
     Asking twice is harmless; it takes one LIST.
 

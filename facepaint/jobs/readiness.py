@@ -1,9 +1,10 @@
 """Readiness: which segments can be painted, and queueing those that have become ready.
 
-A segment can be painted when every segment within `REACH_S` of its window has faces, or was given up; a look that names
-people waits besides for the link task, which needs the faces of all segments. Whoever may have made segments ready
-calls `enqueue_ready`: each detect when it ends, the uploader when it seals, whoever adds a look.
-Waking twice is harmless; painting what is not ready is not, so the paint task asks `reach` too.
+A segment can be painted when every segment within `REACH_S` of its window has faces, or was given
+up; a look that names people waits besides for the link task, which needs the faces of all segments.
+Whoever may have made segments ready calls `enqueue_ready`: each detect when it ends, the uploader
+when it seals, whoever adds a look. Waking twice is harmless; painting what is not ready is not, so
+the paint task asks `reach` too.
 """
 
 from collections.abc import Iterable, Iterator
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 class SegmentIndex:
     """The segments of a job as they are stored, read on demand and remembered.
 
-    A segment's record never changes once written, so what was read stays true; what was missing is asked for again.
-    Of most segments only the windows are remembered: the packets of two hours take 120 MB.
+    A segment's record never changes once written, so what was read stays true; what was missing is
+    asked for again. Of most segments only the windows are remembered: the packets of two hours take
+    120 MB.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
@@ -48,7 +50,8 @@ class SegmentIndex:
         return self._windows.get(index)
 
     def run(self, index: int) -> list[Segment]:
-        """The records of video that a segment is decoded from, itself last; those of one run are remembered.
+        """The records of video that a segment is decoded from, itself last; those of one run are
+        remembered.
 
         Raises:
             ObjectMissing: one of them is not stored (yet).
@@ -129,7 +132,8 @@ class SegmentIndex:
         return found
 
     def reached_by(self, index: int) -> Iterator[int]:
-        """The stored segments whose painting may depend on the faces of this one, itself included."""
+        """The stored segments whose painting may depend on the faces of this one, itself
+        included."""
         yield index
         own = self.segment(index)
         if own is None or self._job.video is None:
@@ -164,7 +168,8 @@ def has_faces(store: Store, job: str, index: int) -> bool:
 def is_ready(
     store: Store, timeline: SegmentIndex, job: str, index: int, known: dict[int, bool] | None = None
 ) -> bool:
-    """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments have faces."""
+    """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments
+    have faces."""
     known = {} if known is None else known
     reach = timeline.reach(index)
     if reach is None:
@@ -198,10 +203,11 @@ def enqueue_ready(
     looks: Iterable[str] | None = None,
     timeline: SegmentIndex | None = None,
 ) -> int:
-    """Queue the painting of every segment that the detection of these indexes may have made ready, or what that needs.
+    """Queue the painting of every segment that the detection of these indexes may have made ready,
+    or what that needs.
 
-    Returns how many messages were sent. Segments already painted or given up are left alone. ``looks`` saves the
-    listing where the caller knows them, ``timeline`` what it has read already.
+    Returns how many messages were sent. Segments already painted or given up are left alone.
+    ``looks`` saves the listing where the caller knows them, ``timeline`` what it has read already.
     """
     timeline = timeline or SegmentIndex(store, job)
     names = list(looks_of(store, job.id) if looks is None else looks)

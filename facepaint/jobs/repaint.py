@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
     """Have a job painted with another look, its stickers stored; returns the look's id.
 
-    The job may still be uploaded or painted. Asking again for a look that stands queues what is missing of it. A look
-    that names people waits for them to be known.
+    The job may still be uploaded or painted. Asking again for a look that stands queues what is
+    missing of it. A look that names people waits for them to be known.
 
     Raises:
         UnknownJob: there is no such job.
@@ -36,7 +36,8 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
         check_numbers(look, people)
     if not store.exists(keys.look(job_id, look.id)):
         store.put_record(keys.look(job_id, look.id), look)
-    # Whoever finds the faces of a segment after this listing sees the look, and wakes what that makes ready.
+    # Whoever finds the faces of a segment after this listing sees the look, and wakes what that
+    # makes ready.
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
     if look.numbers and not found.tracked and not found.tracking_failed:
         if found.detection_finished:

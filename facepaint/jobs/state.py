@@ -21,7 +21,8 @@ _SEGMENT_KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or were given up.
+    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or
+    were given up.
 
     ``tracked`` says that it is known who is where, ``tracking_failed`` that this was given up.
     """
@@ -70,11 +71,13 @@ class JobKeys:
 
     @property
     def detection_finished(self) -> bool:
-        """Whether the faces of every segment were found or given up: then it can be said who is where."""
+        """Whether the faces of every segment were found or given up: then it can be said who is
+        where."""
         return self.sealed and self.stored <= self.detected | self.detect_failed
 
     def state(self, since_last_record_s: float, look: str | None = None) -> State:
-        """The state of the job, or of one of its looks. Once sealed, every segment is stored by definition."""
+        """The state of the job, or of one of its looks. Once sealed, every segment is stored by
+        definition."""
         if not self.sealed:
             return "abandoned" if since_last_record_s > ABANDONED_AFTER_S else "uploading"
         wanted = self.looks if look is None else (look,)

@@ -1,4 +1,5 @@
-"""What the storage says about jobs and workers: one job in full, all jobs in short, and why a job waits.
+"""What the storage says about jobs and workers: one job in full, all jobs in short, and why a job
+waits.
 
 Segments are called by the number in their keys, the first one 0.
 """
@@ -22,12 +23,14 @@ REASONS = 10
 
 
 Known = dict[tuple[str, datetime | None], bool]
-"""What one caller remembers between calls of `job_status`: whether a painted record, as listed, is a blank one."""
+"""What one caller remembers between calls of `job_status`: whether a painted record, as listed, is
+a blank one."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookStatus:
-    """One look of a job. ``look`` is None if its record cannot be read; ``blank`` counts among ``painted``.
+    """One look of a job. ``look`` is None if its record cannot be read; ``blank`` counts among
+    ``painted``.
 
     ``reasons`` maps the first few given-up segments to why.
     """
@@ -45,9 +48,10 @@ class LookStatus:
 class JobStatus:
     """A job as one listing shows it, its looks in the order in which they were asked for.
 
-    ``total`` is the number of segments once sealed; ``detected`` and ``detect_failed`` count segments with faces and those
-    whose detection was given up; ``idle_s`` is the time since the uploader stored anything; ``at_work`` holds
-    the names of the claims in place, such as ``detect-000003`` or ``paint-<look>-000003``.
+    ``total`` is the number of segments once sealed; ``detected`` and ``detect_failed`` count
+    segments with faces and those whose detection was given up; ``idle_s`` is the time since the
+    uploader stored anything; ``at_work`` holds the names of the claims in place, such as
+    ``detect-000003`` or ``paint-<look>-000003``.
     """
 
     job: Job
@@ -69,7 +73,8 @@ class JobStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One row of the list of jobs. ``job`` is None where ``fault`` says why its record cannot be read."""
+    """One row of the list of jobs. ``job`` is None where ``fault`` says why its record cannot be
+    read."""
 
     id: str
     job: Job | None
@@ -97,8 +102,8 @@ def job_status(
 ) -> JobStatus:
     """Read a job's status with one LIST and a few GETs.
 
-    Blank segments are counted by reading the painted records of looks that hide; pass the same ``known`` again to
-    read each of them once only.
+    Blank segments are counted by reading the painted records of looks that hide; pass the same
+    ``known`` again to read each of them once only.
 
     Raises:
         UsageError: ``job_id`` is no job id.
@@ -134,7 +139,8 @@ def job_status(
 
 
 def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
-    """The looks in the order in which they were asked for: what a job was made for stays its first."""
+    """The looks in the order in which they were asked for: what a job was made for stays its
+    first."""
     stored = {row.key: row.modified for row in rows if row.modified}
     long_ago = datetime.min.replace(tzinfo=UTC)
     return sorted(

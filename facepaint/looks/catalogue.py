@@ -1,4 +1,5 @@
-"""The catalogue of filters: what each is called, what it does, and its options with their defaults and bounds.
+"""The catalogue of filters: what each is called, what it does, and its options with their defaults
+and bounds.
 
 ``filters/`` has one painter for every name in `CATALOGUE`, and a test keeps the two equal. Pure.
 """
@@ -24,7 +25,8 @@ DRAWN = re.compile(r"[ -~À-ÖØ-öø-ķĹ-ňŊ-ž]")
 class Option:
     """One option of a filter: its type, default and bounds, and a sentence for the help.
 
-    Of a text ``minimum`` and ``maximum`` are numbers of characters. It takes the rest, so it comes last.
+    Of a text ``minimum`` and ``maximum`` are numbers of characters. It takes the rest, so it comes
+    last.
     """
 
     name: str
@@ -78,7 +80,8 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class FilterKind:
-    """A filter one can ask for: what it is called, what it does, whether it hides the face, or moves by itself."""
+    """A filter one can ask for: what it is called, what it does, whether it hides the face, or
+    moves by itself."""
 
     name: str
     summary: str

@@ -1,9 +1,11 @@
 """Looks: which filters a job is painted with. The parser and the canonical form.
 
-A filter is written ``name:key=value,key=value``; ``name@2`` paints person 2 only, by the numbers of ``tracks.json``;
-several filters are painted in the order given. ``sticker:PATH`` takes the rest as a path, ``text:WORDS`` and
+A filter is written ``name:key=value,key=value``; ``name@2`` paints person 2 only, by the numbers of
+``tracks.json``; several filters are painted in the order given. ``sticker:PATH`` takes the rest as
+a path, ``text:WORDS`` and
 ``text=WORDS`` as words.
-`facepaint.looks.catalogue` says which filters there are. Pure: nothing here reads a file or the storage.
+`facepaint.looks.catalogue` says which filters there are. Pure: nothing here reads a file or the
+storage.
 """
 
 import hashlib
@@ -20,8 +22,9 @@ from facepaint.looks.selection import EVERYONE, FaceSelection
 class FilterSpec:
     """One filter as asked for, defaults filled in.
 
-    ``face`` is the number of the one person to paint, None where ``selection`` says who is. ``path`` is the user's sticker
-    file while the client has not stored it yet; a stored look has none.
+    ``face`` is the number of the one person to paint, None where ``selection`` says who is.
+    ``path`` is the user's sticker file while the client has not stored it yet; a stored look has
+    none.
     """
 
     name: str
@@ -58,7 +61,8 @@ class FilterSpec:
 
     @property
     def written(self) -> str:
-        """The filter as one asks for it, without whom it is for: its name and what is not as by default."""
+        """The filter as one asks for it, without whom it is for: its name and what is not as by
+        default."""
         defaults = {option.name: option.default for option in CATALOGUE[self.name].options}
         others = {name: value for name, value in self.options.items() if value != defaults[name]}
         pairs = (f"{name}={value}" for name, value in sorted(others.items()))
@@ -78,12 +82,14 @@ class Look:
 
     @property
     def redacts(self) -> bool:
-        """Whether any filter hides: then what is in doubt is covered, and failures become blank pictures."""
+        """Whether any filter hides: then what is in doubt is covered, and failures become blank
+        pictures."""
         return any(spec.redacts for spec in self.filters)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The people it names, in order: such a look can be painted once it is known who is where in the video."""
+        """The people it names, in order: such a look can be painted once it is known who is where
+        in the video."""
         return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
 
     @property
@@ -95,11 +101,13 @@ class Look:
 
     @property
     def hold_s(self) -> float:
-        """Seconds for which faces stay hidden before they are first and after they are last seen; 0 for stickers."""
+        """Seconds for which faces stay hidden before they are first and after they are last seen; 0
+        for stickers."""
         return max((spec.number("hold") for spec in self.filters if spec.redacts), default=0.0)
 
     def require_regions_within(self, width: int, height: int) -> None:
-        """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would ever be in it."""
+        """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would
+        ever be in it."""
         for region in (region for spec in self.filters for region in spec.meant.regions):
             if not region.meets(width, height):
                 raise UsageError(
@@ -107,7 +115,8 @@ class Look:
                 )
 
     def covering(self, cover: str | None) -> "Look":
-        """The same with every filter that hides covering ``face`` or ``head``; None leaves them as they are.
+        """The same with every filter that hides covering ``face`` or ``head``; None leaves them as
+        they are.
 
         Raises:
             UsageError: it is neither.

@@ -11,10 +11,12 @@ from facepaint.looks.selection import EVERYONE, FaceSelection
 
 
 def parse_look(texts: Iterable[str], selection: FaceSelection = EVERYONE) -> Look:
-    """Parse the values of several ``--filter`` options; ``selection`` those are for that name no face themselves.
+    """Parse the values of several ``--filter`` options; ``selection`` those are for that name no
+    face themselves.
 
     Raises:
-        UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range, or no filter.
+        UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range,
+            or no filter.
     """
     specs = (parse_filter(text) for text in texts)
     look = Look(tuple(spec if spec.face else replace(spec, selection=selection) for spec in specs))
@@ -24,7 +26,8 @@ def parse_look(texts: Iterable[str], selection: FaceSelection = EVERYONE) -> Loo
 
 
 def parse_filter(text: str) -> FilterSpec:
-    """Parse one ``name@person:key=value,...``; the module's docstring has the grammar, `parse_look` the errors."""
+    """Parse one ``name@person:key=value,...``; the module's docstring has the grammar, `parse_look`
+    the errors."""
     head, _, rest = text.partition(":")
     name, at, which = head.strip().partition("@")
     kind = CATALOGUE.get(name)

@@ -1,4 +1,5 @@
-"""Whom a filter is for: everyone, some of the people of a video, or the faces in a part of the picture. Pure."""
+"""Whom a filter is for: everyone, some of the people of a video, or the faces in a part of the
+picture. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -25,7 +26,8 @@ class Region:
     height: Length
 
     def box(self, width: float, height: float) -> Box:
-        """x1, y1, x2, y2 in px of a frame of that size; a side on the frame's edge takes in all that lies beyond."""
+        """x1, y1, x2, y2 in px of a frame of that size; a side on the frame's edge takes in all
+        that lies beyond."""
         x1, y1 = _px(self.x, width), _px(self.y, height)
         x2, y2 = x1 + _px(self.width, width), y1 + _px(self.height, height)
         return (
@@ -46,7 +48,8 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class FaceSelection:
-    """The faces a filter is for: everyone but the people in ``keep``; only those in ``only``; only those in a region.
+    """The faces a filter is for: everyone but the people in ``keep``; only those in ``only``; only
+    those in a region.
 
     People are called by their numbers in ``tracks.json``. What is not said excludes nobody.
     """
@@ -74,8 +77,8 @@ class FaceSelection:
         Args:
             identity: the person's number, None where it is not known.
             box: in px of the upright frame; it may be off by ``margin`` px to each side.
-            hides: who may be meant is meant: one who is not known, and a face that touches a region. Else it must be
-                certain, and the middle of the face lie in a region.
+            hides: who may be meant is meant: one who is not known, and a face that touches a
+                region. Else it must be certain, and the middle of the face lie in a region.
         """
         if identity is None:
             meant = redacts or not self.numbers
@@ -107,10 +110,12 @@ EVERYONE = FaceSelection()
 def parse_selection(
     keep: Iterable[str] = (), only: Iterable[str] = (), regions: Iterable[str] = ()
 ) -> FaceSelection:
-    """Parse the values of ``--keep`` and ``--only`` (numbers, also several with commas) and ``--region``.
+    """Parse the values of ``--keep`` and ``--only`` (numbers, also several with commas) and
+    ``--region``.
 
     Raises:
-        UsageError: something is no number from 1 on or no rectangle, or both ``keep`` and ``only`` name somebody.
+        UsageError: something is no number from 1 on or no rectangle, or both ``keep`` and ``only``
+            name somebody.
     """
     selection = FaceSelection(
         _numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions))

@@ -16,7 +16,8 @@ TICK = Fraction(1, 1000)
 """What the durations of a WebP count in (RFC 9649, 2.7.1.1), and the movie's time base."""
 
 SHORTEST_MS, INSTEAD_MS = 11, 100
-"""A picture said to last less than the first lasts as long as the second: so do browsers have it."""
+"""A picture said to last less than the first lasts as long as the second: so do browsers have
+it."""
 
 ANIMATED = 0x02
 """The flag in the header of a WebP that is one."""
@@ -40,7 +41,8 @@ def _head(path: Path) -> bytes:
 
 
 class AnimationFile:
-    """A file to be opened as "mov", made while it is being read: a PNG for each picture, put together and shown alone.
+    """A file to be opened as "mov", made while it is being read: a PNG for each picture, put
+    together and shown alone.
 
     Damage met on the way is raised as `av.error.InvalidDataError`.
     """

@@ -1,6 +1,7 @@
 """Templates of tracks: a stream's codec parameters in bytes, for a muxer or decoder elsewhere.
 
-A template is a file in memory with the track's first packet, in NUT if that keeps the parameters, else in Matroska.
+A template is a file in memory with the track's first packet, in NUT if that keeps the parameters,
+else in Matroska.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
     """The template of a stream and its first packet.
 
     Raises:
-        UnreadableMedia: no container used for templates can hold that codec, or none that results are written in.
+        UnreadableMedia: no container used for templates can hold that codec, or none that results
+            are written in.
     """
     for format_name in ("nut", "matroska"):
         try:
@@ -42,13 +44,15 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
 
 
 def open_codec_params(codec_params: bytes) -> InputContainer:
-    """Open a template: the first of its ``streams`` is for `add_stream_from_template`, or to decode with."""
+    """Open a template: the first of its ``streams`` is for `add_stream_from_template`, or to decode
+    with."""
     format_name = "matroska" if codec_params.startswith(EBML) else "nut"
     return av.open(io.BytesIO(codec_params), "r", format=format_name, metadata_errors="replace")
 
 
 def can_hold(container: str, codec_params: bytes) -> bool:
-    """Whether a container can hold the track of a template: the muxer itself is asked, with the packet there is."""
+    """Whether a container can hold the track of a template: the muxer itself is asked, with the
+    packet there is."""
     with open_codec_params(codec_params) as source:
         stream = source.streams[0]
         packet = next((packet for packet in source.demux(stream) if packet.size), None)
@@ -64,7 +68,8 @@ def can_hold(container: str, codec_params: bytes) -> bool:
 
 
 def codec_name(codec_params: bytes) -> str:
-    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called mp3float."""
+    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called
+    mp3float."""
     with open_codec_params(codec_params) as container:
         return str(container.streams[0].codec_context.codec.canonical_name)
 

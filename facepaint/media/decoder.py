@@ -1,4 +1,5 @@
-"""A video decoder made from stream parameters alone, without a container, and the packets to feed it."""
+"""A video decoder made from stream parameters alone, without a container, and the packets to feed
+it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ from facepaint.errors import UnreadableMedia
 from facepaint.records.job import VideoStream
 
 PADDING_BYTES = 64
-"""How far FFmpeg's decoders may read past the end of what they are given (AV_INPUT_BUFFER_PADDING_SIZE)."""
+"""How far FFmpeg's decoders may read past the end of what they are given
+(AV_INPUT_BUFFER_PADDING_SIZE)."""
 
 
 def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
@@ -35,7 +37,8 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
             context.codec_tag = video.codec_tag
         context.reorder_depth = video.reorder_depth
         context.thread_count = threads
-        # Frame threads delay output and hold a frame a thread; the work is spread over processes instead.
+        # Frame threads delay output and hold a frame a thread; the work is spread over processes
+        # instead.
         context.thread_type = "SLICE"
         context.open()
     except (av.error.FFmpegError, ValueError) as exc:
@@ -46,8 +49,9 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
 def packet_of(data: bytes, side_data: Mapping[str, bytes] | None = None) -> av.Packet[Any]:
     """A packet of these bytes, safe to decode, with the pieces of side data named.
 
-    Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's bytes, behind which
-    anything may lie: damaged pictures that come and go with what else is in memory.
+    Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's
+    bytes, behind which anything may lie: damaged pictures that come and go with what else is in
+    memory.
 
     Raises:
         UnreadableMedia: FFmpeg has no side data of that name.
@@ -64,7 +68,8 @@ def _side_data(name: str, piece: bytes) -> PacketSideData:
     if name not in get_args(PktSideDataT):
         raise UnreadableMedia(f"no decoder takes side data called {name}")
     if name == "new_extradata":
-        # Read like a packet. The zeros are no part of it to any codec that takes parameters in this way.
+        # Read like a packet. The zeros are no part of it to any codec that takes parameters in this
+        # way.
         piece += bytes(PADDING_BYTES)
     made = PacketSideData(packet_sidedata_type_from_literal(name), len(piece))  # type: ignore[call-arg, arg-type]
     made.update(piece)

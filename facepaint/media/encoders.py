@@ -1,4 +1,5 @@
-"""The video encoders a result may be made with: what each needs and can hold, and which one a job gets.
+"""The video encoders a result may be made with: what each needs and can hold, and which one a job
+gets.
 
 How each is told what to do is in `tasks.video.encoder_options`.
 """
@@ -34,9 +35,10 @@ _TWELVE_BITS = {f"{name}12le": f"{name}12le" for name in _EIGHT_BITS}
 class Encoder:
     """An encoder of FFmpeg's. ``codec`` is H.264, HEVC or AV1; ``tag`` names it in an MP4.
 
-    ``formats`` maps the pixel formats it can hold, of those that `kept_format` knows, to what it takes them as.
-    ``needs`` is the hardware it runs on, if it needs any. ``work`` is what a painted pixel costs, x264's being 1:
-    segments are cut so that none takes too long.
+    ``formats`` maps the pixel formats it can hold, of those that `kept_format` knows, to what it
+    takes them as.
+    ``needs`` is the hardware it runs on, if it needs any. ``work`` is what a painted pixel costs,
+    x264's being 1: segments are cut so that none takes too long.
     """
 
     name: EncoderName
@@ -79,10 +81,11 @@ assert set(ENCODERS) == set(get_args(EncoderName))
 
 
 def kept_format(pixel_format: str) -> str:
-    """The planar YUV format that keeps the bit depth and the chroma of a pixel format: such as yuv422p10le.
+    """The planar YUV format that keeps the bit depth and the chroma of a pixel format: such as
+    yuv422p10le.
 
-    What has more than 12 bits is kept with 12, RGB as 4:4:4, grey as 4:2:0; alpha is not kept. The range (yuvj420p)
-    is no matter of the format.
+    What has more than 12 bits is kept with 12, RGB as 4:4:4, grey as 4:2:0; alpha is not kept. The
+    range (yuvj420p) is no matter of the format.
     """
     import av  # slow to import, and commands that ask for no format start without
 
@@ -110,10 +113,11 @@ def described(pixel_format: str) -> str:
 def choose_encoder(
     pixel_format: str, asked: str | None = None, *, keep_format: bool = False
 ) -> str:
-    """The encoder of a job: the one asked for, else x264, or x265 where more than 8 bits are to be kept.
+    """The encoder of a job: the one asked for, else x264, or x265 where more than 8 bits are to be
+    kept.
 
-    H.264 with more than 8 bits is decoded by no hardware, HEVC's Main 10 by nearly all; 8 bits with more chroma stay
-    H.264, which browsers decode where they have no HEVC.
+    H.264 with more than 8 bits is decoded by no hardware, HEVC's Main 10 by nearly all; 8 bits with
+    more chroma stay H.264, which browsers decode where they have no HEVC.
 
     Raises:
         UsageError: the encoder asked for cannot hold the format that is to be kept.

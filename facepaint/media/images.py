@@ -39,15 +39,18 @@ def open_image(
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = FORMATS,
 ) -> Iterator[Image.Image]:
-    """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages call it.
+    """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages
+    call it.
 
     Raises:
         NoPicture: it is in none of them.
-        UnreadableMedia: it is too large, or damaged; also if that shows while the caller decodes it.
+        UnreadableMedia: it is too large, or damaged; also if that shows while the caller decodes
+            it.
     """
     try:
         with warnings.catch_warnings():
-            # Of what is large, which is decided here, by the header; of odd things beside the pixels, left out anyway.
+            # Of what is large, which is decided here, by the header; of odd things beside the
+            # pixels, left out anyway.
             warnings.simplefilter("ignore")
             opened = Image.open(
                 io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats
@@ -72,7 +75,8 @@ def open_image(
 
 
 def image_format(picture: Image.Image) -> str:
-    """One of `STILLS`. Phones write JPEGs that hold further pictures (MPO); the first is the photograph."""
+    """One of `STILLS`. Phones write JPEGs that hold further pictures (MPO); the first is the
+    photograph."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)
 
 
@@ -82,7 +86,8 @@ def is_animated(picture: Image.Image) -> bool:
 
 
 def in_8_bits(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a sample: of grey in 16, Pillow's own conversion cuts everything over 255 off."""
+    """The picture with 8 bits a sample: of grey in 16, Pillow's own conversion cuts everything over
+    255 off."""
     if not picture.mode.startswith("I"):
         return picture
     return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")

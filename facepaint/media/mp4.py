@@ -1,4 +1,5 @@
-"""The few boxes of fragmented MP4 (ISO/IEC 14496-12) that joining painted segments needs to read and patch."""
+"""The few boxes of fragmented MP4 (ISO/IEC 14496-12) that joining painted segments needs to read
+and patch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ CHROMATICITIES, LUMINANCES = 50_000, 10_000
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A box by its offsets in the data: all of it is ``[start, end)``, what it holds ``[body, end)``."""
+    """A box by its offsets in the data: all of it is ``[start, end)``, what it holds ``[body,
+    end)``."""
 
     kind: bytes
     start: int
@@ -66,7 +68,8 @@ def find(data: bytes | bytearray, path: str, inside: Box | None = None) -> Itera
 
 
 def init_length(data: bytes) -> int:
-    """Length in bytes of the part before the first ``moof``: what a player must have before any fragment.
+    """Length in bytes of the part before the first ``moof``: what a player must have before any
+    fragment.
 
     Raises:
         UnreadableMedia: the data has no ``moov`` followed by a ``moof``.
@@ -112,7 +115,8 @@ def _tfdt_field(data: bytes, box: Box) -> slice:
 def codec_string(init: bytes) -> str:
     """The RFC 6381 string of the video track, by which a browser tells whether it can play it.
 
-    H.264 and HEVC as in ISO/IEC 14496-15 annex E, AV1 as in "AV1 Codec ISO Media File Format Binding".
+    H.264 and HEVC as in ISO/IEC 14496-15 annex E, AV1 as in "AV1 Codec ISO Media File Format
+    Binding".
 
     Raises:
         UnreadableMedia: the init part has no track of these.
@@ -139,7 +143,8 @@ def _avc(record: bytes) -> str:
 
 
 def _hevc(record: bytes) -> str:
-    """From an HEVCDecoderConfigurationRecord: profile, the compatible ones, tier and level, constraints."""
+    """From an HEVCDecoderConfigurationRecord: profile, the compatible ones, tier and level,
+    constraints."""
     space, high_tier, profile = record[1] >> 6, record[1] >> 5 & 1, record[1] & 31
     compatible = int(f"{int.from_bytes(record[2:6]):032b}"[::-1], 2)
     parts = [
@@ -164,7 +169,8 @@ _CODEC_STRINGS = {b"avcC": _avc, b"hvcC": _hevc, b"av1C": _av1}
 def add_light(data: bytes, light: LightLevels) -> bytes:
     """The same MP4 with ``mdcv`` and ``clli`` boxes (ISO/IEC 14496-12) in the video's sample entry.
 
-    Levels that are unknown are left out. For a fragmented MP4: the offsets in another would no longer fit.
+    Levels that are unknown are left out. For a fragmented MP4: the offsets in another would no
+    longer fit.
     """
     boxes = b""
     if len(light.primaries) == 8 and light.max_luminance:
@@ -223,10 +229,11 @@ def read_moov(file: BinaryIO) -> tuple[int, bytes]:
 
 
 def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
-    """The same ``moov`` with the first ``ticks`` of a track cut away, which thus begins that much later.
+    """The same ``moov`` with the first ``ticks`` of a track cut away, which thus begins that much
+    later.
 
-    ``track`` counts from 0, ``ticks`` are of the track's timescale. Only a track that already begins late has the two
-    edits this changes; another is left as it is.
+    ``track`` counts from 0, ``ticks`` are of the track's timescale. Only a track that already
+    begins late has the two edits this changes; another is left as it is.
     """
     box = next(walk(moov))
     trak = list(find(moov, "trak", box))[track]
@@ -235,7 +242,8 @@ def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
     if elst is None or int.from_bytes(moov[elst.body + FULL_BOX : elst.body + FULL_BOX + 4]) != 2:
         return moov
     width = 8 if moov[elst.body] == 1 else 4
-    # An edit: duration in the movie's timescale, where in the media it begins (-1: nothing plays), speed.
+    # An edit: duration in the movie's timescale, where in the media it begins (-1: nothing plays),
+    # speed.
     first = elst.body + FULL_BOX + 4
     second = first + 2 * width + 4
     later = round(Fraction(ticks * movie, media))

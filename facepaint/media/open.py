@@ -1,4 +1,5 @@
-"""Opening a file as media, and only as media: the one place where FFmpeg is let near a user's file."""
+"""Opening a file as media, and only as media: the one place where FFmpeg is let near a user's
+file."""
 
 from __future__ import annotations
 
@@ -21,7 +22,8 @@ from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.animated_webp import AnimationFile, is_animated_webp
 from facepaint.records.job import Chapter
 
-# Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are not listed.
+# Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are
+# not listed.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
     "matroska,webm",
@@ -53,7 +55,8 @@ TIMELESS_FORMATS = ("avi", "h264", "hevc")
 """Their packets never tell when a frame is shown; what FFmpeg says instead is a guess."""
 
 PACKED = re.compile(rb"DivX\d+(?:b|Build)\d+p")
-"""MPEG-4 with two frames to a packet says so in its user data, as VirtualDub's encoders began to write it."""
+"""MPEG-4 with two frames to a packet says so in its user data, as VirtualDub's encoders began to
+write it."""
 
 
 @contextmanager
@@ -94,7 +97,8 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is flipped before that.
+    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is
+    flipped before that.
 
     From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
     """
@@ -135,13 +139,15 @@ def chapters_of(container: InputContainer) -> list[Chapter]:
 
 
 def check_file(path: Path) -> None:
-    """Raise `InputError` in words of the user's unless the path is a readable file with something in it."""
+    """Raise `InputError` in words of the user's unless the path is a readable file with something
+    in it."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise InputError(f"{path} is a folder; name the files in it")
         if not stat.S_ISREG(kind):
-            # It is read several times, and opening a pipe that nobody writes to would wait for ever.
+            # It is read several times, and opening a pipe that nobody writes to would wait for
+            # ever.
             raise InputError(
                 f"{path} is no file but a pipe or device; save what comes out of it as a file first"
             )

@@ -1,4 +1,5 @@
-"""What a look that hides lets through of a video's records: what is heard, what is read, and its languages."""
+"""What a look that hides lets through of a video's records: what is heard, what is read, and its
+languages."""
 
 import re
 from dataclasses import replace
@@ -17,14 +18,16 @@ SUBTITLE_HEADER = {
     ),
     "events": ("format",),
 }
-"""Of ASS: the lines that tell how subtitles look, by section; programs write names and folders beside them."""
+"""Of ASS: the lines that tell how subtitles look, by section; programs write names and folders
+beside them."""
 
 VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 """Lengths of the first header of three."""
 
 
 def private_job(job: Job) -> Job:
-    """The record of a video without the titles of its tracks and what comments their parameters carry."""
+    """The record of a video without the titles of its tracks and what comments their parameters
+    carry."""
     assert job.video is not None
     audio = tuple(
         replace(track, title="", codec_params=strip_codec_params(track.codec_params))
@@ -46,7 +49,8 @@ def private_extras(extras: Extras) -> Extras:
 
 
 def strip_codec_params(codec_params: bytes) -> bytes:
-    """A template without words that are neither heard nor read: comments of Vorbis, what programs write into ASS."""
+    """A template without words that are neither heard nor read: comments of Vorbis, what programs
+    write into ASS."""
     changes = {"vorbis": _bare_vorbis, "ass": _styles_alone, "ssa": _styles_alone}
     codec = codec_name(codec_params) if codec_params else ""
     return change_parameters(codec_params, changes[codec]) if codec in changes else codec_params
@@ -63,13 +67,15 @@ def _bare_theora(parameters: bytes) -> bytes:
 
 
 def _without_comments(parameters: bytes, empty: bytes, first_size: int) -> bytes:
-    """The three headers of Vorbis or Theora, the second of them, the comments, ``empty``; in Xiph lacing."""
+    """The three headers of Vorbis or Theora, the second of them, the comments, ``empty``; in Xiph
+    lacing."""
     first, setup = _outer_headers(parameters, first_size)
     return bytes((2, len(first), len(empty))) + first + empty + setup if setup else parameters
 
 
 def _outer_headers(parameters: bytes, first_size: int) -> tuple[bytes, bytes]:
-    """The first and third of three Xiph headers, behind lengths in Xiph lacing or in two bytes each; else nothing."""
+    """The first and third of three Xiph headers, behind lengths in Xiph lacing or in two bytes
+    each; else nothing."""
     if parameters[:2] == first_size.to_bytes(2):
         comments_at = 2 + first_size
         setup_at = comments_at + 2 + int.from_bytes(parameters[comments_at : comments_at + 2])

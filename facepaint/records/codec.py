@@ -19,7 +19,8 @@ def _adapter(cls: Any) -> TypeAdapter[Any]:
 
 
 def encode(record: Any) -> bytes:
-    """A record as JSON. The bulky ones, a row a packet or a face, leave out what stands at its default."""
+    """A record as JSON. The bulky ones, a row a packet or a face, leave out what stands at its
+    default."""
     bulky: bool = getattr(record, "BULKY", False)
     body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)  # type: ignore[arg-type]
     return b'{"schema":1,' + body[1:] if bulky else body
@@ -29,7 +30,8 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
     """Read a record back.
 
     Raises:
-        RecordInvalid: the bytes are no JSON, or not of that class; the message names ``key`` and the first fault.
+        RecordInvalid: the bytes are no JSON, or not of that class; the message names ``key`` and
+            the first fault.
     """
     try:
         record: T = _adapter(cls).validate_json(data)  # type: ignore[arg-type]

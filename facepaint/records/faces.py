@@ -11,10 +11,11 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in px of the upright frame.
+    """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in px of the
+    upright frame.
 
-    Landmarks in the field's order: the subject's right eye, left eye, nose, right mouth corner, left mouth corner.
-    A detector that gives none leaves them out.
+    Landmarks in the field's order: the subject's right eye, left eye, nose, right mouth corner,
+    left mouth corner. A detector that gives none leaves them out.
     """
 
     score: float
@@ -24,10 +25,11 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FrameFaces:
-    """The candidates of one frame. ``cut`` (0-1) tells how different the frame is from the one before it.
+    """The candidates of one frame. ``cut`` (0-1) tells how different the frame is from the one
+    before it.
 
-    Every frame is detected, whatever the look: another may hide what the first did not look for. In records of older
-    jobs some frames are skipped: their faces are not known.
+    Every frame is detected, whatever the look: another may hide what the first did not look for. In
+    records of older jobs some frames are skipped: their faces are not known.
     """
 
     pts: int
@@ -40,8 +42,8 @@ class FrameFaces:
 class Faces:
     """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect) to seconds.
 
-    A signature is a 16 x 9 grid of the frame's mean luma, 0-255, row by row; those of the first and last frame tell
-    whether a scene ends at the segment's border.
+    A signature is a 16 x 9 grid of the frame's mean luma, 0-255, row by row; those of the first and
+    last frame tell whether a scene ends at the segment's border.
     """
 
     index: int

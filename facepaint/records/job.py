@@ -1,7 +1,8 @@
-"""Jobs: the records stored for one. `facepaint.records.keys` says where, and what state follows from that.
+"""Jobs: the records stored for one. `facepaint.records.keys` says where, and what state follows
+from that.
 
-The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are presentation times (pts)
-in ticks of the source's time base unless a name says otherwise.
+The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are
+presentation times (pts) in ticks of the source's time base unless a name says otherwise.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """The input as the uploader saw it; ``sha256_ends`` is over its first and last MiB, to know it again."""
+    """The input as the uploader saw it; ``sha256_ends`` is over its first and last MiB, to know it
+    again."""
 
     name: str
     bytes: int
@@ -29,10 +31,12 @@ class SourceFile:
 class VideoStream:
     """What a decoder needs besides the packets, and how its frames are to be shown.
 
-    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame upright; ``mirrored``
-    says it must be flipped left to right before that turn. ``width`` and ``height`` are of the decoded frame;
-    ``bits_per_coded_sample`` is needed by some older decoders alone. ``reorder_depth`` is by how many frames showing
-    lags behind decoding: where a stream does not say so, a decoder that must find out loses frames at each beginning.
+    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame
+    upright; ``mirrored`` says it must be flipped left to right before that turn. ``width`` and
+    ``height`` are of the decoded frame;
+    ``bits_per_coded_sample`` is needed by some older decoders alone. ``reorder_depth`` is by how
+    many frames showing lags behind decoding: where a stream does not say so, a decoder that must
+    find out loses frames at each beginning.
     ``language`` and ``title`` are the track's.
     """
 
@@ -64,9 +68,11 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``codec_params`` carries its codec parameters to a muxer: see `facepaint.media.codec_params`.
+    """One audio track. ``codec_params`` carries its codec parameters to a muxer: see
+    `facepaint.media.codec_params`.
 
-    ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit list).
+    ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit
+    list).
     ``disposition`` has FFmpeg's names for what the track is for: default, forced, comment ...
     """
 
@@ -87,8 +93,9 @@ class AudioStream:
 class DetectorSpec:
     """Which detector a job uses, and on what.
 
-    ``min_face`` is the smallest face to find as a share of the picture's height. A detector that the workers do not
-    bring along has a ``card``, and its weights are stored under the ``sha256`` that the card tells.
+    ``min_face`` is the smallest face to find as a share of the picture's height. A detector that
+    the workers do not bring along has a ``card``, and its weights are stored under the ``sha256``
+    that the card tells.
     """
 
     name: str = DEFAULT_DETECTOR
@@ -105,7 +112,8 @@ class DetectorSpec:
 class OutputProfile:
     """How every painted segment of a job is encoded: one profile a job, so that its segments join.
 
-    ``keep_format`` keeps the source's bit depth, chroma and HDR instead of making 8-bit 4:2:0 of it.
+    ``keep_format`` keeps the source's bit depth, chroma and HDR instead of making 8-bit 4:2:0 of
+    it.
     """
 
     encoder: str = "libx264"
@@ -118,9 +126,11 @@ class OutputProfile:
 class Job:
     """``job.json``: written by the uploader after the first segment is cut.
 
-    A video has ``video`` and maybe ``audio``; ``start_pts`` is its first shown time; ``segment_s`` is what it was cut
-    with, so that an interrupted upload is cut the same way again. A list of pictures has
-    ``pictures``, the file names in order: picture n is segment n, one packet holding the whole file.
+    A video has ``video`` and maybe ``audio``; ``start_pts`` is its first shown time; ``segment_s``
+    is what it was cut with, so that an interrupted upload is cut the same way again. A list of
+    pictures has
+    ``pictures``, the file names in order: picture n is segment n, one packet holding the whole
+    file.
     """
 
     id: str
@@ -151,8 +161,8 @@ class Chapter:
 class Subtitles:
     """One subtitle track, small enough to travel whole.
 
-    ``codec_params`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own), which
-    needs none; ``packets`` are (pts, duration, data), ``disposition`` as in `AudioStream`.
+    ``codec_params`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own),
+    which needs none; ``packets`` are (pts, duration, data), ``disposition`` as in `AudioStream`.
     """
 
     codec: str
@@ -178,7 +188,8 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """``sealed.json``: every segment is stored. ``truncated`` says why the source ended early, if it did."""
+    """``sealed.json``: every segment is stored. ``truncated`` says why the source ended early, if
+    it did."""
 
     segments: int
     truncated: str = ""

@@ -1,4 +1,5 @@
-"""Keys: what a job's objects are called in the bucket, and the state that follows from which of them exist.
+"""Keys: what a job's objects are called in the bucket, and the state that follows from which of
+them exist.
 
 `docs/architecture.md` has the table. Read as ``keys.job(id)``. Pure.
 """
@@ -23,7 +24,8 @@ def new_job_id(now: datetime) -> str:
 
 
 def check_job_id(text: str) -> str:
-    """Return ``text`` if it is a job id, else raise `UsageError`: ids become keys, so nothing else may pass."""
+    """Return ``text`` if it is a job id, else raise `UsageError`: ids become keys, so nothing else
+    may pass."""
     if not JOB_ID.fullmatch(text):
         raise UsageError(f"'{text}' is no job id; `facepaint jobs` lists them")
     return text

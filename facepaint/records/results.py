@@ -10,8 +10,9 @@ from facepaint.records.codec import Schema
 class Painted:
     """``painted/<look>/<n>.json``: names the result and tells what a player must know of it.
 
-    ``name`` is the object's last path part; ``init_bytes`` the length of the part before the first ``moof`` (0 for a
-    picture). ``blank``: given up on a hiding look, one plain picture for each pts. ``codec`` is the RFC 6381 string.
+    ``name`` is the object's last path part; ``init_bytes`` the length of the part before the first
+    ``moof`` (0 for a picture). ``blank``: given up on a hiding look, one plain picture for each
+    pts. ``codec`` is the RFC 6381 string.
     """
 
     index: int
@@ -55,7 +56,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """``workers/<name>.json``: a worker's heartbeat. ``frames_per_s`` is measured on its last segments, by task."""
+    """``workers/<name>.json``: a worker's heartbeat. ``frames_per_s`` is measured on its last
+    segments, by task."""
 
     name: str
     at: datetime

@@ -1,4 +1,5 @@
-"""A segment: a run of packets and the frames that they show; the unit of upload, work, retry and play."""
+"""A segment: a run of packets and the frames that they show; the unit of upload, work, retry and
+play."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -6,15 +7,17 @@ from typing import ClassVar
 from facepaint.records.codec import Schema
 
 REACH_S = 1.0
-"""How far linking, filling and smoothing of faces look to each side; readiness and results depend on no more."""
+"""How far linking, filling and smoothing of faces look to each side; readiness and results depend
+on no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One compressed packet of a segment. ``discard`` packets are decoded and not shown (edit lists, hidden frames).
+    """One compressed packet of a segment. ``discard`` packets are decoded and not shown (edit
+    lists, hidden frames).
 
-    ``side_data`` is what a decoder needs besides: FFmpeg's name and the size of each piece. In the ``.bin`` the pieces
-    lie behind the packet's ``size`` bytes.
+    ``side_data`` is what a decoder needs besides: FFmpeg's name and the size of each piece. In the
+    ``.bin`` the pieces lie behind the packet's ``size`` bytes.
     """
 
     size: int
@@ -33,7 +36,8 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
-    """One audio packet; ``stream`` counts the job's audio tracks from 0, times are in that track's time base."""
+    """One audio packet; ``stream`` counts the job's audio tracks from 0, times are in that track's
+    time base."""
 
     stream: int
     size: int
@@ -46,11 +50,12 @@ class AudioPacket:
 class Segment:
     """``source/<n>.json``: the record that makes a segment exist.
 
-    The segment shows the frames of its window ``start <= pts < end``. Its ``.bin`` holds ``packets`` one after
-    another; the last ``overlap`` of them belong to the next segment too and are fed only when this segment is the last
-    one fed: with an open GOP the next keyframe and the packets with an earlier pts, within a run without keyframes
-    those that push the window's last frames out of the decoder. To decode, the bins from ``decode_from`` on are fed to
-    one decoder, each without its overlap but the last.
+    The segment shows the frames of its window ``start <= pts < end``. Its ``.bin`` holds
+    ``packets`` one after another; the last ``overlap`` of them belong to the next segment too and
+    are fed only when this segment is the last one fed: with an open GOP the next keyframe and the
+    packets with an earlier pts, within a run without keyframes those that push the window's last
+    frames out of the decoder. To decode, the bins from ``decode_from`` on are fed to one decoder,
+    each without its overlap but the last.
     """
 
     index: int

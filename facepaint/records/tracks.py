@@ -1,8 +1,9 @@
-"""Tracks: the records of who is where in a job's video, made by the link task once every segment has its faces.
+"""Tracks: the records of who is where in a job's video, made by the link task once every segment
+has its faces.
 
-``tracks/<n>.json`` holds the tracked faces of each segment; ``tracks.json``, the people, comes last and makes them
-exist. People are numbered from 1 in the order in which they first appear, then from left to right; those who may be
-no faces at all come behind the others. Pure.
+``tracks/<n>.json`` holds the tracked faces of each segment; ``tracks.json``, the people, comes last
+and makes them exist. People are numbered from 1 in the order in which they first appear, then from
+left to right; those who may be no faces at all come behind the others. Pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,10 +20,11 @@ PORTRAITS_MOST = 200
 class TrackedFace:
     """One face of a frame, in px of the upright frame.
 
-    ``person`` is its number. ``row`` counts the candidates of the frame in the segment's `Faces` record from 0 and says
-    which of them this is; None where the face was not found in this frame and its place follows from others.
-    ``box`` and ``landmarks`` are smoothed over time; ``yaw``, ``pitch`` and ``roll`` are the head's, in degrees, None
-    where there are no landmarks to tell them.
+    ``person`` is its number. ``row`` counts the candidates of the frame in the segment's `Faces`
+    record from 0 and says which of them this is; None where the face was not found in this frame
+    and its place follows from others.
+    ``box`` and ``landmarks`` are smoothed over time; ``yaw``, ``pitch`` and ``roll`` are the
+    head's, in degrees, None where there are no landmarks to tell them.
     """
 
     person: int
@@ -47,8 +49,8 @@ class TrackedFrame:
 class TrackedSegment:
     """``tracks/<n>.json``.
 
-    ``faces`` is the sha256 of the segment's `Faces` as they were stored, in hexadecimal: of others, found again
-    meanwhile, the rows may mean someone else. It is empty where there were none.
+    ``faces`` is the sha256 of the segment's `Faces` as they were stored, in hexadecimal: of others,
+    found again meanwhile, the rows may mean someone else. It is empty where there were none.
     """
 
     index: int
@@ -61,10 +63,12 @@ class TrackedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment ``best_segment``.
+    """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment
+    ``best_segment``.
 
-    ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the face; ``score`` is
-    the best of it. ``low_confidence`` is one who is never seen as surely as a sticker's working point asks: perhaps no face.
+    ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the
+    face; ``score`` is the best of it. ``low_confidence`` is one who is never seen as surely as a
+    sticker's working point asks: perhaps no face.
     """
 
     number: int
@@ -80,7 +84,8 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """``tracks.json``: everyone in the video. No number up to ``given`` is ever anybody else's: looks may name it."""
+    """``tracks.json``: everyone in the video. No number up to ``given`` is ever anybody else's:
+    looks may name it."""
 
     people: tuple[Person, ...]
     segments: int
@@ -102,7 +107,8 @@ class People:
 
 
 Lookup = Callable[[int, int], int | None]
-"""The number of the person that a candidate is, by its frame's pts and its row in that; None where nobody knows."""
+"""The number of the person that a candidate is, by its frame's pts and its row in that; None where
+nobody knows."""
 
 
 def lookup_of(segments: Iterable[TrackedSegment]) -> Lookup:

@@ -1,4 +1,5 @@
-"""The parts of the embedded stack, one recipe each: where its program is, its command, configuration and environment.
+"""The parts of the embedded stack, one recipe each: where its program is, its command,
+configuration and environment.
 
 No secret stands on a command line: the broker reads a 0600 file, everything else its environment.
 """
@@ -30,7 +31,8 @@ from facepaint.store import Store
 LOOPBACK = "127.0.0.1"
 
 WORKER_STOP_S = 10.0
-"""How long workers may go on with their segments once asked to stop; what they leave goes back to the queue."""
+"""How long workers may go on with their segments once asked to stop; what they leave goes back to
+the queue."""
 
 _ROOT = Path(facepaint.__file__).resolve().parent.parent
 
@@ -57,7 +59,8 @@ def reachable(host: str) -> str:
 
 
 def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
-    """Write a file that only its owner may read: whole or not at all. ``owner`` is a user and group id, else ours."""
+    """Write a file that only its owner may read: whole or not at all. ``owner`` is a user and group
+    id, else ours."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -72,7 +75,8 @@ def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -
 
 
 def cores() -> int:
-    """CPU cores this process may use: its affinity and its container's quota, not what the host has."""
+    """CPU cores this process may use: its affinity and its container's quota, not what the host
+    has."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
@@ -82,7 +86,8 @@ def cores() -> int:
 
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
-    """Our environment with these settings in it, and nothing of others that would change what a part does."""
+    """Our environment with these settings in it, and nothing of others that would change what a
+    part does."""
     inherited = {
         name: value
         for name, value in os.environ.items()
@@ -159,8 +164,8 @@ def valkey(home: Path, settings: Settings) -> Recipe:
         'logfile ""',
         'save ""',
         "appendonly yes",
-        # Handed to the system at once: a killed broker loses nothing. With "everysec" Valkey itself holds
-        # messages back while a slow disk is still busy with the second before.
+        # Handed to the system at once: a killed broker loses nothing. With "everysec" Valkey itself
+        # holds messages back while a slow disk is still busy with the second before.
         "appendfsync no",
         "maxmemory-policy noeviction",
         "timeout 0",
@@ -186,7 +191,8 @@ def valkey(home: Path, settings: Settings) -> Recipe:
 
 
 def rclone(home: Path, settings: Settings) -> Recipe:
-    """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Asking it makes the bucket."""
+    """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Asking it makes
+    the bucket."""
     port = urlsplit(str(settings.s3_endpoint)).port or 0
     key, secret = (
         settings.s3_access_key.get_secret_value(),
@@ -245,17 +251,19 @@ def worker_command(
 ) -> list[str]:
     """The command of a worker for these queues.
 
-    On a CPU it is a pool of ``processes``, by default as many as keep every core busy with ``settings.threads`` each.
-    On a GPU it is one process: a forked one could not use CUDA.
+    On a CPU it is a pool of ``processes``, by default as many as keep every core busy with
+    ``settings.threads`` each. On a GPU it is one process: a forked one could not use CUDA.
     """
     pool = pool or ("solo" if settings.device in GPUS else "prefork")
     count = 1 if pool == "solo" else processes or max(1, cores() // settings.threads)
     command = [sys.executable, "-m", "celery", "--app", "tasks", "worker"]
     command += ["--queues", ",".join(queues), "--pool", pool, "--concurrency", str(count)]
     command += ["--hostname", worker_node(settings), "--loglevel", "INFO"]
-    # Workers need not know each other: what they tell each other costs the broker more than our messages.
+    # Workers need not know each other: what they tell each other costs the broker more than our
+    # messages.
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    # A soft shutdown sleeps its full time even when the tasks end at once; `worker` asks and then insists instead.
+    # A soft shutdown sleeps its full time even when the tasks end at once; `worker` asks and then
+    # insists instead.
     return [*command, "--", "worker.soft_shutdown_timeout=0"]
 
 
@@ -265,7 +273,8 @@ def worker_node(settings: Settings) -> str:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker. On SIGTERM it finishes its segments, on SIGQUIT it hands them back."""
+    """The environment of a worker. On SIGTERM it finishes its segments, on SIGQUIT it hands them
+    back."""
     environment = child_environment(settings, FACEPAINT_WORKER_NAME=settings.worker_name)
     environment.pop("REMAP_SIGTERM", None)
     return environment
@@ -286,7 +295,8 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA GPU and the build of ONNX Runtime that can use it are here; neither is started."""
+    """Whether an NVIDIA GPU and the build of ONNX Runtime that can use it are here; neither is
+    started."""
     installed = any(
         dist.name.lower() == "onnxruntime-gpu" for dist in importlib.metadata.distributions()
     )
@@ -294,7 +304,8 @@ def has_gpu() -> bool:
 
 
 def workers(home: Path, settings: Settings, processes: int | None = None) -> list[Recipe]:
-    """The workers of one machine: a pool on the CPU; with a GPU one process detects there and the pool paints."""
+    """The workers of one machine: a pool on the CPU; with a GPU one process detects there and the
+    pool paints."""
     if settings.device in GPUS or (settings.device == "auto" and has_gpu()):
         on_gpu = settings.model_copy(update={"worker_name": f"{settings.worker_name}-gpu"})
         on_cpu = settings.model_copy(update={"device": "cpu", "float16": False})

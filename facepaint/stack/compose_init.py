@@ -1,11 +1,12 @@
 """What compose runs once before the services: secrets, connection files, and then the bucket.
 
-``python -m facepaint.stack.compose_init`` makes the secrets on the first start and hands each service its own, as files that
-no other service's user can read; it writes the connection file of the containers and that of the host. Later starts
-change nothing but what follows from changed ports. ``python -m facepaint.stack.compose_init bucket`` makes the bucket.
+``python -m facepaint.stack.compose_init`` makes the secrets on the first start and hands each
+service its own, as files that no other service's user can read; it writes the connection file of
+the containers and that of the host. Later starts change nothing but what follows from changed
+ports. ``python -m facepaint.stack.compose_init bucket`` makes the bucket.
 
-The secrets outlive either copy of them: the volume's counts, and where it is gone the host's connection file is
-taken, so that machines which were given a copy of that file stay connected.
+The secrets outlive either copy of them: the volume's counts, and where it is gone the host's
+connection file is taken, so that machines which were given a copy of that file stay connected.
 """
 
 import argparse
@@ -37,12 +38,14 @@ Owner = tuple[int, int]
 BROKER: Owner = (999, 999)
 CLIENTS: Owner = (10001, 10001)
 OBJECT_STORE: Owner = (10002, 10002)
-"""Whom the services run as: `docker-compose.yml` and the `Dockerfile` say the same, and a test compares them."""
+"""Whom the services run as: `docker-compose.yml` and the `Dockerfile` say the same, and a test
+compares them."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where things are mounted. ``project`` is only looked at, for its owner; ``host`` is its ``.facepaint``."""
+    """Where things are mounted. ``project`` is only looked at, for its owner; ``host`` is its
+    ``.facepaint``."""
 
     project: Path = Path("/project")
     host: Path = Path("/host")
@@ -105,7 +108,8 @@ class Secrets:
 
     @classmethod
     def read(cls, path: Path, called: str) -> "Secrets | None":
-        """Those in a connection file, or None if there is no file. ``called`` is what its user knows it as.
+        """Those in a connection file, or None if there is no file. ``called`` is what its user
+        knows it as.
 
         Raises:
             UsageError: the file holds something else.
@@ -149,7 +153,8 @@ def prepare(
     with (folders.secrets / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = _kept(folders, endpoints) or Secrets.generate()
-        # The clients' file comes first: should we be killed after it, the next start finds the secrets there.
+        # The clients' file comes first: should we be killed after it, the next start finds the
+        # secrets there.
         _write(folders.secrets / CONNECTION_NAME, _in_network(made, endpoints), owners["clients"])
         _write(
             folders.secrets / "broker.conf",

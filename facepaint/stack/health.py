@@ -1,4 +1,5 @@
-"""``python -m facepaint.stack.health``: exits 0 if the worker of this host takes part. Compose asks it of every worker."""
+"""``python -m facepaint.stack.health``: exits 0 if the worker of this host takes part. Compose asks
+it of every worker."""
 
 import socket
 import sys

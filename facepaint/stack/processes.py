@@ -1,4 +1,5 @@
-"""Child processes that end when we end, each in a process group of its own, with its output in a log file."""
+"""Child processes that end when we end, each in a process group of its own, with its output in a
+log file."""
 
 import contextlib
 import os
@@ -29,7 +30,8 @@ _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 class Recipe:
     """How to start a child, and how to tell that it is ready.
 
-    To stop, it gets SIGTERM; ``stop_s`` seconds later ``escalate``; and a little later it is killed.
+    To stop, it gets SIGTERM; ``stop_s`` seconds later ``escalate``; and a little later it is
+    killed.
     """
 
     name: str
@@ -68,7 +70,8 @@ class Child:
     def returncode(self) -> int | None:
         """Exit status, negative for a signal; None while it lives.
 
-        Looking does not reap it: until `kill` has ended its group, no other group can have its number.
+        Looking does not reap it: until `kill` has ended its group, no other group can have its
+        number.
         """
         process = self._process
         if process is None or process.returncode is not None or not hasattr(os, "waitid"):
@@ -138,7 +141,8 @@ class Child:
 class Children:
     """The children of this process, in order of starting.
 
-    All methods are for the thread that made it: the kernel takes the end of that thread for the end of the parent.
+    All methods are for the thread that made it: the kernel takes the end of that thread for the end
+    of the parent.
     """
 
     def __init__(self) -> None:
@@ -161,7 +165,8 @@ class Children:
         self._children.remove(child)
 
     def supervise(self) -> list[str]:
-        """Start again what has died, after a pause that grows with every death; returns what there is to say."""
+        """Start again what has died, after a pause that grows with every death; returns what there
+        is to say."""
         said = []
         for child in self._children:
             if child.alive:
@@ -180,7 +185,8 @@ class Children:
         return said
 
     def stop(self, children: Collection[Child]) -> None:
-        """Ask these children to end, all at once; insist when their time is over, and kill who stays."""
+        """Ask these children to end, all at once; insist when their time is over, and kill who
+        stays."""
         for child in children:
             child.signal(signal.SIGTERM)
         asked = time.monotonic()
@@ -267,7 +273,8 @@ def last_line(log: Path, limit: int = 240) -> str:
 
 
 def identity(pid: int) -> str:
-    """What tells a process from a later one of the same number: when it was started. Empty if there is none."""
+    """What tells a process from a later one of the same number: when it was started. Empty if there
+    is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()

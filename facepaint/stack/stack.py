@@ -1,7 +1,9 @@
-"""The embedded stack: broker, object storage, workers and viewer on this machine, in one data folder.
+"""The embedded stack: broker, object storage, workers and viewer on this machine, in one data
+folder.
 
-They are the same parts a cluster uses. What must outlive a restart is in the folder: queued messages (``valkey/``),
-objects (``objects/``) and the generated secrets (``keys.json``). Ports are free ones and may change.
+They are the same parts a cluster uses. What must outlive a restart is in the folder: queued
+messages (``valkey/``), objects (``objects/``) and the generated secrets (``keys.json``). Ports are
+free ones and may change.
 """
 
 import contextlib
@@ -43,7 +45,8 @@ _YOUNG_S = 60.0
 class Stack:
     """The running parts; a context manager. Use it from the thread that entered it.
 
-    ``workers`` is the number of processes that detect and paint, by default one for each core; 0 starts none.
+    ``workers`` is the number of processes that detect and paint, by default one for each core; 0
+    starts none.
     ``settings`` are those given until it is entered, then those by which clients reach the parts.
     """
 
@@ -75,7 +78,8 @@ class Stack:
         return list(self._children)
 
     def __enter__(self) -> Self:
-        """Start everything; the services and the viewer answer when this returns, workers may still be starting.
+        """Start everything; the services and the viewer answer when this returns, workers may still
+        be starting.
 
         Raises:
             MissingExtra: a part of the installation is missing.
@@ -188,10 +192,12 @@ class Stack:
             wait_until_ready(child, timeout_s)
 
     def supervise(self, give_up: bool = False) -> list[str]:
-        """Start again what has died, with a growing pause; returns one line for each death. Call it every so often.
+        """Start again what has died, with a growing pause; returns one line for each death. Call it
+        every so often.
 
         Raises:
-            ServiceError: ``give_up`` is set and a part died for the third time within a minute of its start.
+            ServiceError: ``give_up`` is set and a part died for the third time within a minute of
+                its start.
         """
         said = self._children.supervise()
         self._remember()
@@ -201,7 +207,8 @@ class Stack:
         return said
 
     def stop(self, gently: bool = True) -> None:
-        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing happens twice.
+        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing
+        happens twice.
 
         Not ``gently`` means at once, for a folder whose data is not needed any more.
         """
@@ -255,7 +262,8 @@ def is_left_behind(home: Path) -> bool:
 
 @contextlib.contextmanager
 def private_stack(settings: Settings, workers: int | None = None) -> Iterator[Stack]:
-    """A stack of its own for one command, without a viewer, in a folder below ``settings.home`` that goes with it.
+    """A stack of its own for one command, without a viewer, in a folder below ``settings.home``
+    that goes with it.
 
     When the command fails the logs stay until the next one starts.
     """
@@ -281,7 +289,8 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
 
 
 def _clear_run(folder: Path) -> None:
-    """Remove what a killed or failed run left, unless it is alive or so young that it may not be locked yet."""
+    """Remove what a killed or failed run left, unless it is alive or so young that it may not be
+    locked yet."""
     try:
         if time.time() - folder.stat().st_mtime < _YOUNG_S:
             return

@@ -1,9 +1,12 @@
-"""Runs as a bare script beside the children of `facepaint.stack.processes`, so that none of them outlives their parent.
+"""Runs as a bare script beside the children of `facepaint.stack.processes`, so that none of them
+outlives their parent.
 
-``run PARENT COMMAND...`` becomes the command, after asking the kernel (Linux) to end it when PARENT ends.
-``watch`` reads ``+GROUP`` and ``-GROUP`` lines; once its input ends, which is when the parent ends in whatever way, it
-kills the process groups that are left: that reaches the children's own children, and works where the kernel cannot be
-asked. It imports nothing of facepaint, to start in a few milliseconds.
+``run PARENT COMMAND...`` becomes the command, after asking the kernel (Linux) to end it when PARENT
+ends.
+``watch`` reads ``+GROUP`` and ``-GROUP`` lines; once its input ends, which is when the parent ends
+in whatever way, it kills the process groups that are left: that reaches the children's own
+children, and works where the kernel cannot be asked. It imports nothing of facepaint, to start in a
+few milliseconds.
 """
 
 import contextlib
@@ -15,7 +18,8 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run(parent: int, command: list[str]) -> None:
-    """Replace this process by the command; it gets SIGKILL when the parent's thread that started it ends."""
+    """Replace this process by the command; it gets SIGKILL when the parent's thread that started it
+    ends."""
     if sys.platform == "linux":
         import ctypes
 

@@ -1,13 +1,18 @@
 """Who is who from frame to frame: candidates linked to one another, as arrays.
 
-Every link depends only on what lies near it, never on where a stretch of frames begins or ends, so that whoever sees
-the same neighbourhood finds the same links. In three steps, each of which only looks at what the one before left loose:
+Every link depends only on what lies near it, never on where a stretch of frames begins or ends, so
+that whoever sees the same neighbourhood finds the same links. In three steps, each of which only
+looks at what the one before left loose:
 
-1. Neighbouring frames: the assignment of least cost by position, landmarks and size, without what could as well be
+1. Neighbouring frames: the assignment of least cost by position, landmarks and size, without what
+could as well be
    meant otherwise (two faces at one place). A link depends on its two frames.
-2. Short gaps and doubtful neighbours, up to `SHORT_S`: the end of one stretch and the beginning of another whose
-   motions foretell each other best, both ways. Depends on `SHORT_S + MOTION_S` beyond the gap's far side.
-3. Long gaps up to `GAP_S` in the same way. Depends on `GAP_S + SHORT_S + MOTION_S` from the far side, which is within
+2. Short gaps and doubtful neighbours, up to `SHORT_S`: the end of one stretch and the beginning of
+another whose
+   motions foretell each other best, both ways. Depends on `SHORT_S + MOTION_S` beyond the gap's far
+   side.
+3. Long gaps up to `GAP_S` in the same way. Depends on `GAP_S + SHORT_S + MOTION_S` from the far
+side, which is within
    `REACH_S` of every frame in the gap.
 """
 
@@ -24,7 +29,8 @@ from facepaint.records.faces import Faces
 from facepaint.records.segment import REACH_S
 
 CUT = 0.06
-"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no link crosses it."""
+"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no
+link crosses it."""
 
 GAP_S = 0.7
 """Longest stretch without a detection that is bridged."""
@@ -39,14 +45,17 @@ ROUNDING_S = 1e-6
 """Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
 
 LINK_COST = 0.7
-"""The farthest apart two neighbours may be, in face sizes: of position and landmarks, and the logarithm of the size."""
+"""The farthest apart two neighbours may be, in face sizes: of position and landmarks, and the
+logarithm of the size."""
 
 DOUBT_COST = 0.1
-"""A link of neighbours is doubtful if either could have another partner that costs less than this more."""
+"""A link of neighbours is doubtful if either could have another partner that costs less than this
+more."""
 
 BRIDGE_COST = 0.5
 BRIDGE_COST_PER_S = 0.7
-"""How far beside the foretold place a bridged face may be, in face sizes: the longer the gap the more."""
+"""How far beside the foretold place a bridged face may be, in face sizes: the longer the gap the
+more."""
 
 LATER_COST_PER_S = 0.3
 """Of two faces that fit as well the earlier one is meant."""
@@ -55,7 +64,8 @@ STILL_COST = 0.15
 """What comes alone tells no motion: better bridged over than bridged to."""
 
 MOTION_PRIOR_S2 = 4e-4
-"""Noise of a detection (0.02 face sizes) over the speed to be expected (1 a second), squared: few tell little."""
+"""Noise of a detection (0.02 face sizes) over the speed to be expected (1 a second), squared: few
+tell little."""
 
 PAIRS_AT_ONCE = 1 << 20
 
@@ -65,11 +75,13 @@ Indexes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The candidates of a stretch of frames, in the order of frames, as arrays; m frames, n candidates.
+    """The candidates of a stretch of frames, in the order of frames, as arrays; m frames, n
+    candidates.
 
-    ``times`` (m,) are the frames' in seconds, ``pts`` theirs in ticks, ``scene`` (m,) counts cuts. ``row`` (n,) says
-    which frame a candidate is in, ``place`` which of the frame's faces it is, ``shapes`` (n, 4 or 14) are box and
-    landmarks in px (of all candidates or of none), ``scores`` (n,) float64.
+    ``times`` (m,) are the frames' in seconds, ``pts`` theirs in ticks, ``scene`` (m,) counts cuts.
+    ``row`` (n,) says which frame a candidate is in, ``place`` which of the frame's faces it is,
+    ``shapes`` (n, 4 or 14) are box and landmarks in px (of all candidates or of none), ``scores``
+    (n,) float64.
     """
 
     pts: Indexes
@@ -82,7 +94,8 @@ class Candidates:
 
     @classmethod
     def of(cls, records: Sequence[Faces], time_base: Fraction, keep: float) -> "Candidates":
-        """The candidates of records that score ``keep`` or more; none whose numbers are not finite."""
+        """The candidates of records that score ``keep`` or more; none whose numbers are not
+        finite."""
         frames = [frame for record in records for frame in record.frames]
         kept = [
             (row, place, face)
@@ -152,7 +165,8 @@ class Candidates:
 
 
 def cuts(records: Sequence[Faces]) -> Iterator[float]:
-    """The scene-cut score of each frame; that of a record's first frame follows from the two signatures there."""
+    """The scene-cut score of each frame; that of a record's first frame follows from the two
+    signatures there."""
     last: tuple[int, ...] = ()
     for record in records:
         for row, frame in enumerate(record.frames):
@@ -162,7 +176,8 @@ def cuts(records: Sequence[Faces]) -> Iterator[float]:
 
 
 def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
-    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1 black to white."""
+    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1
+    black to white."""
     if len(before) != len(after) or not before:
         return 0.0
     return round(
@@ -172,8 +187,8 @@ def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """How candidates move by up to `MOTION_S` on one side of them: where they are (n, 2) in px, at what velocity (n, 2)
-    in px a second, and by how many candidates that is told (n,)."""
+    """How candidates move by up to `MOTION_S` on one side of them: where they are (n, 2) in px, at
+    what velocity (n, 2) in px a second, and by how many candidates that is told (n,)."""
 
     at: Vector
     velocity: Vector
@@ -182,8 +197,9 @@ class Motion:
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """For each candidate the one after it in the next frame (``near``), over a short gap at most (``short``), over any
-    gap (``after``); -1 is none. All (n,) int64. ``past`` and ``future`` are the motions before and after it."""
+    """For each candidate the one after it in the next frame (``near``), over a short gap at most
+    (``short``), over any gap (``after``); -1 is none. All (n,) int64. ``past`` and ``future`` are
+    the motions before and after it."""
 
     near: Indexes
     short: Indexes
@@ -267,7 +283,8 @@ def _distance(shapes: Vector, ones: Indexes, others: Indexes) -> Vector:
 
 
 def runner_up(keys: Indexes, cost: Vector) -> Vector:
-    """For each pair the least cost among the other pairs of the same key; infinite where there is none."""
+    """For each pair the least cost among the other pairs of the same key; infinite where there is
+    none."""
     order = np.lexsort((cost, keys))
     begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
     best = np.zeros(len(keys), np.int64)
@@ -285,11 +302,13 @@ def runner_up(keys: Indexes, cost: Vector) -> Vector:
 
 
 def _motion(candidates: Candidates, towards: Indexes) -> Motion:
-    """The motion of each candidate by those up to `MOTION_S` to one side of it: a line of least squares."""
+    """The motion of each candidate by those up to `MOTION_S` to one side of it: a line of least
+    squares."""
     at, now = centres(candidates.shapes), candidates.times[candidates.row]
     nodes = np.arange(len(now))
     current, count = nodes.copy(), np.ones(len(now), np.int64)
-    # Times from the candidate itself, places from its own: small numbers, the same whatever came before.
+    # Times from the candidate itself, places from its own: small numbers, the same whatever came
+    # before.
     sums = [
         np.zeros(len(now)),
         np.zeros(len(now)),
@@ -316,7 +335,8 @@ def _motion(candidates: Candidates, towards: Indexes) -> Motion:
 def _bridged(
     candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float
 ) -> Indexes:
-    """Link the ends and beginnings that are loose where each is the other's best within a gap's length."""
+    """Link the ends and beginnings that are loose where each is the other's best within a gap's
+    length."""
     ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
     ones, others, cost, seconds = possible(candidates, ends, begins, past, future, longest)
     alone = (past.count[ones] == 1).astype(float) + (future.count[others] == 1)
@@ -339,7 +359,8 @@ def possible(
     """Every end and beginning up to ``longest`` seconds apart that may be of one face.
 
     Returns:
-        ends, beginnings, how badly they foretell each other, and the seconds between them: (pairs,) each.
+        ends, beginnings, how badly they foretell each other, and the seconds between them: (pairs,)
+            each.
     """
     ones, others = gaps(candidates, ends, begins, longest)
     cost = strangeness(candidates, ones, others, past, future)
@@ -351,7 +372,8 @@ def possible(
 def gaps(
     candidates: Candidates, ends: Indexes, begins: Indexes, longest: float
 ) -> tuple[Indexes, Indexes]:
-    """Every end with every beginning up to ``longest`` seconds after it in the same scene: (pairs,) of each."""
+    """Every end with every beginning up to ``longest`` seconds after it in the same scene: (pairs,)
+    of each."""
     now, scene = candidates.times[candidates.row], candidates.scene[candidates.row]
     lows = np.searchsorted(candidates.row[begins], candidates.row[ends], "right")
     highs = np.maximum(
@@ -365,7 +387,8 @@ def gaps(
 def strangeness(
     candidates: Candidates, ones: Indexes, others: Indexes, past: Motion, future: Motion
 ) -> Vector:
-    """How badly each end and beginning foretell each other's place and size, in face sizes: (pairs,).
+    """How badly each end and beginning foretell each other's place and size, in face sizes:
+    (pairs,).
 
     Motion counts for `GAP_S` at most: in longer ones people turn or stop.
     """

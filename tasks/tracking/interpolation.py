@@ -1,7 +1,8 @@
 """Where a face is between and beyond its detections, and how far off that may be.
 
-A `Run` is a chain of detections with short gaps, a `Gap` a long one between two runs, a `Hold` what comes before the
-first and after the last detection of a run. What each says of a frame depends only on what lies within `REACH_S` of it.
+A `Run` is a chain of detections with short gaps, a `Gap` a long one between two runs, a `Hold` what
+comes before the first and after the last detection of a run. What each says of a frame depends only
+on what lies within `REACH_S` of it.
 """
 
 from collections.abc import Callable
@@ -21,38 +22,43 @@ SURE_S = 0.7
 """How far from a sure detection its chain still counts as a face."""
 
 FADE_S = 0.13
-"""How long a sticker takes to come or go: before the first and after the last detection, and where sureness ends. No
-longer than a short gap, so that a frame knows whether the face goes on."""
+"""How long a sticker takes to come or go: before the first and after the last detection, and where
+sureness ends. No longer than a short gap, so that a frame knows whether the face goes on."""
 
 EASE_S = 0.13
-"""For how long a gap's frames are drawn to the smoothed places at its ends: these frames see as much as those do."""
+"""For how long a gap's frames are drawn to the smoothed places at its ends: these frames see as
+much as those do."""
 
 STEP_S = 0.03
-"""How far into a gap its own course is taken from, to be compared with the runs' at its ends: well within any gap."""
+"""How far into a gap its own course is taken from, to be compared with the runs' at its ends: well
+within any gap."""
 
 SPREAD_S = 0.13
 """Over how long before and after a frame the largest error of the smoothed box is taken."""
 
 ASTRAY = 0.06
 STRAY_PER_S = 1.0
-"""By how many of its sizes a face that is not seen may be off, and by how many more for each second that it was last
-or will first be seen from now. Measured by leaving out detections of real clips: 99 % of those left out lie within."""
+"""By how many of its sizes a face that is not seen may be off, and by how many more for each second
+that it was last or will first be seen from now. Measured by leaving out detections of real clips:
+99 % of those left out lie within."""
 
 MOVING = 0.5
-"""A moving face may be this share of its way from frame to frame beside where it is thought to be, on every side."""
+"""A moving face may be this share of its way from frame to frame beside where it is thought to be,
+on every side."""
 
 Flags = npt.NDArray[np.bool_]
 
 IdentityOf = Callable[[int, int], int | None]
-"""The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row in it."""
+"""The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row
+in it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
     """A face in a frame.
 
-    ``place`` counts the frame's candidates, None where it is none of them; ``held`` says that it is from before the
-    first or after the last detection.
+    ``place`` counts the frame's candidates, None where it is none of them; ``held`` says that it is
+    from before the first or after the last detection.
     """
 
     face: Face
@@ -64,8 +70,8 @@ class Sight:
 class Company:
     """In a frame with a face that scores ``sure``, others are likely detections from ``seed`` on.
 
-    These count for their own run and `FADE_S` around it. Held for longer, carried over gaps and shared with other runs
-    they would cover most of a picture: few of them are faces.
+    These count for their own run and `FADE_S` around it. Held for longer, carried over gaps and
+    shared with other runs they would cover most of a picture: few of them are faces.
     """
 
     sure: float
@@ -76,8 +82,9 @@ class Company:
 class Sights:
     """How faces are to be seen.
 
-    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``redacts`` has every place covered
-    where a face may be, for ``hold_s`` before and after it was seen; else it fades.
+    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``redacts``
+    has every place covered where a face may be, for ``hold_s`` before and after it was seen; else
+    it fades.
     """
 
     seed: float
@@ -96,7 +103,8 @@ class Sights:
 
 
 class Run:
-    """Detections of one face with nothing but short gaps between them; in frames ``first`` to ``last``."""
+    """Detections of one face with nothing but short gaps between them; in frames ``first`` to
+    ``last``."""
 
     def __init__(
         self, candidates: Candidates, nodes: Indexes, likely: Flags, sights: Sights
@@ -141,12 +149,14 @@ class Run:
 
     @cached_property
     def _steps(self) -> Vector:
-        """By how many px a frame the box moves up to each detection, and after the last: (n + 1,)."""
+        """By how many px a frame the box moves up to each detection, and after the last: (n +
+        1,)."""
         steps = np.abs(np.diff(self.shapes[:, :4], axis=0)).max(1, initial=0.0) / np.diff(self.rows)
         return np.concatenate([[0.0], steps, [0.0]])
 
     def sureness(self, now: float) -> float:
-        """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S` and on beyond."""
+        """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S`
+        and on beyond."""
         return _nearness(self.sure, now)
 
     def likeliness(self, now: float) -> float:
@@ -227,8 +237,8 @@ class Gap:
     def _placed(self) -> list[Placed]:
         """Where the face is in each frame.
 
-        The runs know more of their ends than the gap's other frames can: what they differ by is carried on a little, so
-        that nothing jumps.
+        The runs know more of their ends than the gap's other frames can: what they differ by is
+        carried on a little, so that nothing jumps.
         """
         candidates, nodes = self._candidates, self._nodes
         shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
@@ -270,7 +280,8 @@ class Gap:
         if self._sights.redacts:
             margin = MOVING * self._step + _astray(face.width, face.height, min(away))
             return Sight(replace(face, margin=margin))
-        # Where a side is no face by itself nothing is painted beyond the border: what the other knows fades in from it.
+        # Where a side is no face by itself nothing is painted beyond the border: what the other
+        # knows fades in from it.
         risen = [
             max(0.0, sureness) + seconds / FADE_S
             for sureness, seconds in zip(sure, away, strict=True)
@@ -279,9 +290,11 @@ class Gap:
 
 
 class Hold:
-    """The frames before a run's first or after its last detection, for as long as the face may still be there.
+    """The frames before a run's first or after its last detection, for as long as the face may
+    still be there.
 
-    What hides covers where the face was seen and where it would be had it moved on, a sticker moves on and fades.
+    What hides covers where the face was seen and where it would be had it moved on, a sticker moves
+    on and fades.
     """
 
     def __init__(
@@ -312,7 +325,8 @@ class Hold:
             return None
         shape = self._run.shapes[self._node, :4]
         width, height = (shape[2:] - shape[:2]).tolist()
-        # Where the last sight was a mistake its speed is one, too: nothing goes on further than its own size.
+        # Where the last sight was a mistake its speed is one, too: nothing goes on further than its
+        # own size.
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
         score, identity = max(own, self._run.score(now)), self._run.identity(now)
         if self._sights.redacts:
@@ -329,7 +343,8 @@ class Hold:
 
 
 def _nearness(times: Vector, now: float) -> float:
-    """1 and more well within `SURE_S` of one of the times, falling to 0 over its last `FADE_S` and on beyond."""
+    """1 and more well within `SURE_S` of one of the times, falling to 0 over its last `FADE_S` and
+    on beyond."""
     place = int(np.searchsorted(times, now))
     near = times[max(0, place - 1) : place + 1]
     away = float(np.abs(near - now).min()) if len(near) else np.inf

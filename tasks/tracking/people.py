@@ -1,4 +1,5 @@
-"""Who is who over a whole job: the chains of faces that painting makes, numbered, and joined where that is certain."""
+"""Who is who over a whole job: the chains of faces that painting makes, numbered, and joined where
+that is certain."""
 
 import math
 from collections.abc import Sequence
@@ -39,7 +40,8 @@ ONWARD_S = 1.0
 """For how long people are taken to go on as they did."""
 
 CERTAIN = 0.5
-"""How far from the foretold place and size, in face sizes, a face is certainly the same if it can be no other."""
+"""How far from the foretold place and size, in face sizes, a face is certainly the same if it can
+be no other."""
 
 FULL_SIGHT_S = 0.6
 """How much of a chain before or after someone was away tells how they moved."""
@@ -79,7 +81,8 @@ class Identities:
         self._last: tuple[int, ...] = ()
 
     def add(self, record: Faces) -> None:
-        """Take the next segment's faces; one without frames stands for a segment that was given up."""
+        """Take the next segment's faces; one without frames stands for a segment that was given
+        up."""
         if not record.frames:
             return
         border = (
@@ -127,8 +130,8 @@ class Identities:
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Everyone, in the order of their numbers: sure ones by when they first appear and from left to right, then
-        doubtful ones."""
+        """Everyone, in the order of their numbers: sure ones by when they first appear and from
+        left to right, then doubtful ones."""
         return tuple(self._person(number, chain) for number, chain in enumerate(self._persons, 1))
 
     def _person(self, number: int, chain: _Chain) -> Person:
@@ -152,7 +155,8 @@ class Identities:
         )
 
     def person_of(self, pts: int, row: int) -> int | None:
-        """The number of a candidate's person, by its frame's time and its row in that; None is nobody known."""
+        """The number of a candidate's person, by its frame's time and its row in that; None is
+        nobody known."""
         everyone = self._all
         frame = int(np.searchsorted(everyone.pts, pts))
         low, high = np.searchsorted(everyone.row, [frame, frame + 1])
@@ -164,7 +168,8 @@ class Identities:
         return None
 
     def segment(self, index: int) -> TrackedSegment:
-        """Who is where in each frame of a segment: those who were seen, and those in gaps; smoothed."""
+        """Who is where in each frame of a segment: those who were seen, and those in gaps;
+        smoothed."""
         if index not in self._indexes:
             return TrackedSegment(index, ())
         place = self._indexes.index(index)
@@ -243,7 +248,8 @@ def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain
 
 @dataclass(frozen=True, slots=True)
 class _Motion:
-    """Where someone was in full sight, in px, when, in seconds, how fast, in px a second, and how large, in px."""
+    """Where someone was in full sight, in px, when, in seconds, how fast, in px a second, and how
+    large, in px."""
 
     at: Vector
     seconds: float
@@ -254,8 +260,8 @@ class _Motion:
 def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motion:
     """How someone moved at the end of a chain, or if ``first`` at its beginning.
 
-    Who goes behind something is seen in part, in a box that shrinks and stands still: what is much smaller than the
-    largest of `FULL_SIGHT_S` does not count.
+    Who goes behind something is seen in part, in a box that shrinks and stands still: what is much
+    smaller than the largest of `FULL_SIGHT_S` does not count.
     """
     edge = nodes[0] if first else nodes[-1]
     times = candidates.times[candidates.row[nodes]]
@@ -303,10 +309,12 @@ def _followed(found: Sequence[_Chain], joined: dict[int, int], number: int) -> _
 def _alone(
     candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain, future: _Chain
 ) -> bool:
-    """Whether nobody else can be meant: of all who were near where someone was last and is first again, from the one
-    moment to the other. Who was seen before and after it all is not the one who was away.
+    """Whether nobody else can be meant: of all who were near where someone was last and is first
+    again, from the one moment to the other. Who was seen before and after it all is not the one who
+    was away.
 
-    ``mine`` is the number of each candidate's chain, ``bounds`` (chains, 2) the first and last candidate of each.
+    ``mine`` is the number of each candidate's chain, ``bounds`` (chains, 2) the first and last
+    candidate of each.
     """
     one, other = past.nodes[-1], future.nodes[0]
     low, high = np.searchsorted(candidates.row, [candidates.row[one], candidates.row[other] + 1])

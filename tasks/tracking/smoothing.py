@@ -1,11 +1,13 @@
-"""A zero-lag smoother of a face's track: what it says at a time follows from the detections before and after it.
+"""A zero-lag smoother of a face's track: what it says at a time follows from the detections before
+and after it.
 
-Local polynomial regression (Cleveland, "Robust locally weighted regression", JASA 1979: tricube weights), with several
-fits a moment, from a short straight line to one over `LONGEST_S` to both sides. A long fit is steady, a short one
-follows. A long one counts where what it leaves over is no more than the noise, which is measured from high differences
-of the detections themselves (Gasser, Sroka, Jennen-Steinmetz, Biometrika 1986). Fits are mixed and not chosen among,
-so nothing jumps. Everything is local: at a time nothing depends on detections more than `WINDOW_S` away, so the result
-is the same wherever a video was cut.
+Local polynomial regression (Cleveland, "Robust locally weighted regression", JASA 1979: tricube
+weights), with several fits a moment, from a short straight line to one over `LONGEST_S` to both
+sides. A long fit is steady, a short one follows. A long one counts where what it leaves over is no
+more than the noise, which is measured from high differences of the detections themselves (Gasser,
+Sroka, Jennen-Steinmetz, Biometrika 1986). Fits are mixed and not chosen among, so nothing jumps.
+Everything is local: at a time nothing depends on detections more than `WINDOW_S` away, so the
+result is the same wherever a video was cut.
 """
 
 import math
@@ -19,27 +21,34 @@ from filters.pose import BOX_SIDE, HeadPose, head_poses
 Floats = npt.NDArray[np.float64]
 
 NEAR_S = 0.2
-"""Detections no further away than this tell whether one is an outlier, and how large the noise is."""
+"""Detections no further away than this tell whether one is an outlier, and how large the noise
+is."""
 
 LONGEST_S = 0.4
 
 WINDOW_S = LONGEST_S + NEAR_S
-"""At a time nothing depends on detections further away, unless the time lies in a gap of the detections."""
+"""At a time nothing depends on detections further away, unless the time lies in a gap of the
+detections."""
 
 BEYOND_GAP_S = 0.1
-"""In a gap from a to b the result also depends on what lies this much, and `NEAR_S`, before a and after b."""
+"""In a gap from a to b the result also depends on what lies this much, and `NEAR_S`, before a and
+after b."""
 
 FITS = ((1, 0.05), (2, 0.15), (2, 0.25), (2, LONGEST_S), (1, LONGEST_S))
-"""Order of the polynomial and seconds to each side of each fit, from the one that follows to the one that is steady."""
+"""Order of the polynomial and seconds to each side of each fit, from the one that follows to the
+one that is steady."""
 
 MISFIT = (1.2, 4.0)
-"""Up to the first, mean squares left over in units of the noise's, a fit counts in full; from the second not at all."""
+"""Up to the first, mean squares left over in units of the noise's, a fit counts in full; from the
+second not at all."""
 
 RIDGE = (0.0, 1e-3, 2e-3)
-"""Holds slope and curvature back where they are badly known: at a track's ends the fits are nearly straight."""
+"""Holds slope and curvature back where they are badly known: at a track's ends the fits are nearly
+straight."""
 
 BRIDGED_S = (0.1, 0.3)
-"""From the first to the second distance to the further end of a gap, straight lines over it take the fits' place."""
+"""From the first to the second distance to the further end of a gap, straight lines over it take
+the fits' place."""
 
 EXTRAPOLATED_S = 0.05
 """Within this of a gap's nearer end the line takes over from the fits."""
@@ -71,7 +80,8 @@ def smoothed(
         times: (n,) seconds of the detections, ascending, n at least 1.
         values: (n, k) what was measured then.
         weights: (n,) positive; how much each detection counts.
-        at: (m,) seconds to give values for; before the first detection and after the last they stand still.
+        at: (m,) seconds to give values for; before the first detection and after the last they
+            stand still.
         noise: (n, k) differences, in the values' units, that are too small to be followed.
         groups: (k,) numbers; columns of one number are followed together. All are by default.
 
@@ -97,7 +107,8 @@ def smoothed(
 
 @dataclass(frozen=True, slots=True)
 class _Detections:
-    """Times (n,), values (n, k), weights (n,), noise (n, k), differences (n, k) as of `_differences`, groups (k,)."""
+    """Times (n,), values (n, k), weights (n,), noise (n, k), differences (n, k) as of
+    `_differences`, groups (k,)."""
 
     times: Floats
     values: Floats
@@ -151,7 +162,8 @@ def _bridge(detections: _Detections, at: Floats, since: Floats, until: Floats) -
 
 
 def _fit(order: int, offsets: Floats, weights: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The value at offset 0 (m, k) of polynomials fitted to windows, and the variance (m, k) they leave over.
+    """The value at offset 0 (m, k) of polynomials fitted to windows, and the variance (m, k) they
+    leave over.
 
     Offsets (m, w) are in units of the reach, weights (m, w), values (m, w, k).
     """
@@ -178,14 +190,16 @@ def _fit(order: int, offsets: Floats, weights: Floats, values: Floats) -> tuple[
 
 
 def _share(misfit: Floats, groups: npt.NDArray[np.intp]) -> Floats:
-    """How much a fit counts (m, k), by the mean misfit (m, k) of each column's group: 1 down to 0, without a kink."""
+    """How much a fit counts (m, k), by the mean misfit (m, k) of each column's group: 1 down to 0,
+    without a kink."""
     member = (groups[:, None] == groups).astype(np.float64)
     together = misfit @ (member / member.sum(axis=0))
     return _rising((MISFIT[1] - together) / (MISFIT[1] - MISFIT[0]))
 
 
 def _variance(detections: _Detections, rows: npt.NDArray[np.intp], weights: Floats) -> Floats:
-    """The variance of the noise (m, k) about each moment, from mean roots of differences: outliers hardly move them."""
+    """The variance of the noise (m, k) about each moment, from mean roots of differences: outliers
+    hardly move them."""
     differences = detections.differences[rows]
     known = np.asarray(np.isfinite(differences[..., :1]))
     counts = weights[..., None] * known
@@ -198,8 +212,9 @@ def _variance(detections: _Detections, rows: npt.NDArray[np.intp], weights: Floa
 
 
 def _differences(times: Floats, values: Floats) -> Floats:
-    """Of each detection (n, k) the fourth difference with its two neighbours to each side, which no motion of third
-    order enters, in units in which noise has its own deviation; NaN where there are none near."""
+    """Of each detection (n, k) the fourth difference with its two neighbours to each side, which no
+    motion of third order enters, in units in which noise has its own deviation; NaN where there are
+    none near."""
     differences = np.full_like(values, np.nan)
     middle = _with_neighbours(times)
     points = times[middle[:, None] + np.arange(-2, 3)]
@@ -213,7 +228,8 @@ def _differences(times: Floats, values: Floats) -> Floats:
 
 
 def _trust(times: Floats, values: Floats) -> Floats:
-    """How much each detection can be trusted (n,), 0-1: little where it is far from neighbours that agree."""
+    """How much each detection can be trusted (n,), 0-1: little where it is far from neighbours that
+    agree."""
     trust = np.ones(len(times))
     middle = _with_neighbours(times)
 
@@ -237,14 +253,16 @@ def _with_neighbours(times: Floats) -> npt.NDArray[np.intp]:
 
 
 def _gap(times: Floats, at: Floats) -> tuple[Floats, Floats]:
-    """The seconds since the detection before each moment (m,) and until the one after; 0 at a detection."""
+    """The seconds since the detection before each moment (m,) and until the one after; 0 at a
+    detection."""
     after = np.searchsorted(times, at - ROUNDING_S)
     here = np.abs(times[after] - at) <= ROUNDING_S
     return np.where(here, 0.0, at - times[after - 1]), np.where(here, 0.0, times[after] - at)
 
 
 def _windows(times: Floats, at: Floats, reach: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """The detections within reach of each moment: rows (m, w) and seconds from it (infinite: none any more)."""
+    """The detections within reach of each moment: rows (m, w) and seconds from it (infinite: none
+    any more)."""
     first, last = np.searchsorted(times, at - reach), np.searchsorted(times, at + reach, "right")
     rows = first[:, None] + np.arange((last - first).max(initial=1))
     inside, rows = rows < last[:, None], np.minimum(rows, len(times) - 1)
@@ -263,7 +281,8 @@ def _tricube(offsets: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a face is at a moment, px: box, landmarks (none if the detector gives none), and how the head stands."""
+    """Where a face is at a moment, px: box, landmarks (none if the detector gives none), and how
+    the head stands."""
 
     box: tuple[float, float, float, float]
     landmarks: tuple[float, ...]
@@ -271,8 +290,9 @@ class Placed:
 
 
 SLOW_ERRORS = 0.015
-"""By how much a detector's numbers are off for several frames on end, in eye distances: differences do not show it, and
-it is not to be followed. Found on clips of known motion, as where stickers stray least (benchmarks/quality.py)."""
+"""By how much a detector's numbers are off for several frames on end, in eye distances: differences
+do not show it, and it is not to be followed. Found on clips of known motion, as where stickers
+stray least (benchmarks/quality.py)."""
 
 SLOW_ERRORS_DEGREES = 1.5
 
@@ -282,9 +302,9 @@ def smoothed_faces(
 ) -> list[Placed]:
     """A track's boxes, landmarks and head poses smoothed together; see `smoothed`.
 
-    Poses are told from each detection and then smoothed: a head's angles move less than its place, so they can be held
-    stiller than landmarks can. Place, size with roll, the other angles, and the landmarks about their place
-    are followed each as fast as it moves itself.
+    Poses are told from each detection and then smoothed: a head's angles move less than its place,
+    so they can be held stiller than landmarks can. Place, size with roll, the other angles, and the
+    landmarks about their place are followed each as fast as it moves itself.
 
     Args:
         times: (n,) seconds.

@@ -1,7 +1,9 @@
-"""The faces to paint in each frame: those found in it and in the frames around it, linked, filled in and smoothed.
+"""The faces to paint in each frame: those found in it and in the frames around it, linked, filled
+in and smoothed.
 
-Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so the result is the
-same wherever the video was cut. `tasks.tracking.association` links them, `tasks.tracking.interpolation` says what follows for the frames between.
+Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so
+the result is the same wherever the video was cut. `tasks.tracking.association` links them,
+`tasks.tracking.interpolation` says what follows for the frames between.
 """
 
 from collections.abc import Sequence
@@ -27,20 +29,24 @@ __all__ = [
 ]
 
 SAME_HEAD = (0.5, 0.7)
-"""From the first to the second share of the smaller one's box that lies in the other's, two faces are on one head."""
+"""From the first to the second share of the smaller one's box that lies in the other's, two faces
+are on one head."""
 
 LONGEST_HOLD_S = 0.7
-"""The longest that a face is held on to: a frame further away could not know whether the face had gone on."""
+"""The longest that a face is held on to: a frame further away could not know whether the face had
+gone on."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkingPoint:
     """When a chain of candidates counts as a face.
 
-    A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for; members below
-    ``keep`` are not used at all. What ``redacts`` covers every place where a face may be, and holds on to each for
-    ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a head gets one face
-    only, and fades.
+    A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for;
+    members below
+    ``keep`` are not used at all. What ``redacts`` covers every place where a face may be, and holds
+    on to each for
+    ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a
+    head gets one face only, and fades.
     """
 
     seed: float
@@ -75,7 +81,8 @@ class Tracks:
         point: WorkingPoint,
         identity_of: IdentityOf | None = None,
     ) -> None:
-        """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where that is known."""
+        """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where
+        that is known."""
         self._point = point
         candidates = Candidates.of(records, time_base, point.keep)
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
@@ -88,13 +95,15 @@ class Tracks:
                 self._spans[row].append(span)
 
     def faces_at(self, pts: int) -> list[Face]:
-        """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame never seen."""
+        """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame
+        never seen."""
         row = self._row_of.get(pts)
         if row is None:
             return []
         found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
         shown = _without_doubles(found) if self._point.redacts else _one_a_head(found)
-        # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last bit.
+        # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last
+        # bit.
         return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
 
 
@@ -149,7 +158,8 @@ def _shared(a: Box, b: Box) -> float:
 
 
 def faces_of_image(record: Faces, redacts: bool, card: DetectorCard | None) -> list[Face]:
-    """The faces to paint in a still picture: there is no time to link over, so the scores alone decide."""
+    """The faces to paint in a still picture: there is no time to link over, so the scores alone
+    decide."""
     lowest, company = thresholds_for(redacts, card).for_still, working_point(redacts, card).company
     found = []
     for frame in record.frames:

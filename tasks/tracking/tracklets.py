@@ -1,4 +1,5 @@
-"""The chains that linked candidates make: runs of detections, gaps between runs, and what is held before and after."""
+"""The chains that linked candidates make: runs of detections, gaps between runs, and what is held
+before and after."""
 
 from collections.abc import Iterable, Iterator
 
@@ -19,7 +20,8 @@ from tasks.tracking.association import (
 from tasks.tracking.interpolation import FADE_S, SURE_S, Gap, Hold, Run, Sights
 
 BESIDE_S = 0.28
-"""How much of a run on either side of a long gap tells what is in it: from the gap's far end that is within reach."""
+"""How much of a run on either side of a long gap tells what is in it: from the gap's far end that
+is within reach."""
 
 
 def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
@@ -45,8 +47,8 @@ def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
 
 
 def _share_sureness(candidates: Candidates, runs: list[Run], links: Links) -> None:
-    """Have the sure detections of a run count for those before and after it, too, that may be of the same face, and on
-    from them.
+    """Have the sure detections of a run count for those before and after it, too, that may be of
+    the same face, and on from them.
 
     Which of them is, a frame beyond the gap cannot know; what hides does not take the risk.
     """
@@ -101,7 +103,8 @@ def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights)
 
 
 def chains(after: Indexes) -> list[Indexes]:
-    """The chains that links from each candidate to a later one make, in the order of their first ones."""
+    """The chains that links from each candidate to a later one make, in the order of their first
+    ones."""
     following, found = after.tolist(), []
     for node in np.flatnonzero(inverse(after) < 0).tolist():
         chain = [node]
@@ -112,7 +115,8 @@ def chains(after: Indexes) -> list[Indexes]:
 
 
 def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
-    """A detection at the border of a gap and those up to `BESIDE_S` away from the gap that are surely of the same."""
+    """A detection at the border of a gap and those up to `BESIDE_S` away from the gap that are
+    surely of the same."""
     now = candidates.times[candidates.row]
     found = [node]
     while (on := int(towards[found[-1]])) >= 0 and abs(
@@ -125,10 +129,11 @@ def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
 def _held(
     candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights: Sights
 ) -> tuple[int, int]:
-    """The first and last frame in which a run is held on to, but for those of a gap; none if these cross.
+    """The first and last frame in which a run is held on to, but for those of a gap; none if these
+    cross.
 
-    What hides is held past cuts too, because a flash of light looks like one, and a frame at least where one comes
-    within reach.
+    What hides is held past cuts too, because a flash of light looks like one, and a frame at least
+    where one comes within reach.
     """
     step, end = (1, run.last) if after else (-1, run.first)
     times, scene = candidates.times, candidates.scene

@@ -1,4 +1,5 @@
-"""Let filters, which paint 8-bit SDR, paint on upright frames of any depth: what they do not touch stays as it was."""
+"""Let filters, which paint 8-bit SDR, paint on upright frames of any depth: what they do not touch
+stays as it was."""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ from tasks.video.tonemap import back_to_hdr, in_sdr
 from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, planes_of
 
 BLANK_GREY = (40, 128, 128)
-"""Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be shown."""
+"""Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be
+shown."""
 
 Paint = Callable[[Planes], Sequence[Region]]
 """Paints in place, and tells the regions it touched."""
@@ -24,9 +26,11 @@ Paint = Callable[[Planes], Sequence[Region]]
 class Canvas:
     """Paints on the frames an `Upright` gives, in place.
 
-    Frames of 8-bit SDR are painted on as they are. Of others an 8-bit SDR copy is painted, and what is painted comes
-    back: a sticker's white as bright as the white of SDR is in HDR (`tasks.video.hdr.WHITE`), with nothing of the original
-    where it is covered, and as much of it as is left at soft edges, in its own depth.
+    Frames of 8-bit SDR are painted on as they are. Of others an 8-bit SDR copy is painted, and what
+    is painted comes
+    back: a sticker's white as bright as the white of SDR is in HDR (`tasks.video.hdr.WHITE`), with
+    nothing of the original where it is covered, and as much of it as is left at soft edges, in its
+    own depth.
     """
 
     def __init__(self, upright: Upright) -> None:
@@ -37,7 +41,8 @@ class Canvas:
 
     def paint(self, frame: av.VideoFrame, paint: Paint) -> None:
         """Paint on an upright frame."""
-        # The decoder still refers to the frame it gave: painting in place would spoil the frames after it.
+        # The decoder still refers to the frame it gave: painting in place would spoil the frames
+        # after it.
         frame.make_writable()
         upright = self._upright
         y, u, v = planes_of(frame)

@@ -1,7 +1,8 @@
 """Decode a segment: packets in, the frames of its window out. No container is involved.
 
-Where a window lies behind others of its run, everything from the run's keyframe on has to be decoded first. A process
-therefore keeps the decoder of a window that the run goes on behind, and takes up a later one from there.
+Where a window lies behind others of its run, everything from the run's keyframe on has to be
+decoded first. A process therefore keeps the decoder of a window that the run goes on behind, and
+takes up a later one from there.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ KEPT_DECODERS = 2
 """One of a detecting and one of a painting task, a little behind. Each holds up to 16 frames."""
 
 LEAD_S = 30.0
-"""How long one attempt may decode what lies before its window: within the time limit of a task, the window itself and
-its painting have their time."""
+"""How long one attempt may decode what lies before its window: within the time limit of a task, the
+window itself and its painting have their time."""
 
 
 class Bins(Protocol):
@@ -38,7 +39,8 @@ class Bins(Protocol):
 class DecodeReport:
     """What went wrong on the way without ending it, by times of frames.
 
-    ``lost`` did not come out of the decoder, ``damaged`` came with parts made up; ``reasons`` are the decoder's words.
+    ``lost`` did not come out of the decoder, ``damaged`` came with parts made up; ``reasons`` are
+    the decoder's words.
     """
 
     lost: list[int] = field(default_factory=list)
@@ -46,7 +48,8 @@ class DecodeReport:
     reasons: list[str] = field(default_factory=list)
 
     def notes(self, video: VideoStream, origin: int, times: Sequence[int]) -> list[str]:
-        """In words, seconds counted from ``origin``; ``times`` are those of all frames of the window."""
+        """In words, seconds counted from ``origin``; ``times`` are those of all frames of the
+        window."""
         said = []
         if self.lost:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
@@ -67,11 +70,13 @@ def decode_window(
     threads: int = 1,
     report: DecodeReport | None = None,
 ) -> Iterator[av.VideoFrame]:
-    """Decode the segments of a run and give the frames of the last one's window, in order of presentation.
+    """Decode the segments of a run and give the frames of the last one's window, in order of
+    presentation.
 
     Args:
         run: the records from the last one's ``decode_from`` to itself.
-        bins: their bytes in the same order; only those that are needed are asked for, one at a time.
+        bins: their bytes in the same order; only those that are needed are asked for, one at a
+            time.
         report: told of every frame that did not come, or not whole.
 
     Raises:
@@ -113,7 +118,8 @@ _Told = tuple[str, int, int]
 
 
 def _told(segment: Segment) -> _Told:
-    """What tells a segment from others, of other jobs too: the same packets may be shown at other times there."""
+    """What tells a segment from others, of other jobs too: the same packets may be shown at other
+    times there."""
     return segment.sha256, segment.start, segment.end
 
 
@@ -143,7 +149,8 @@ class RunDecoder:
         return len(self._fed), self._ahead
 
     def fits(self, video: VideoStream, run: Sequence[Segment], threads: int) -> bool:
-        """Whether it can go on to the last segment: it was fed the beginning of just this run, and no more."""
+        """Whether it can go on to the last segment: it was fed the beginning of just this run, and
+        no more."""
         count = len(self._fed)
         if count >= len(run) or (
             self._complete_from is not None and self._complete_from > run[-1].start
@@ -156,11 +163,11 @@ class RunDecoder:
     def decode(self, run: Sequence[Segment], bins: Bins, due: set[int]) -> Iterator[av.VideoFrame]:
         """The frames from here to the end of the last segment's window.
 
-        None is left out of the decoding, not even those before the window that no other refers to: what a decoder puts
-        in the place of damaged parts may come from any of them.
+        None is left out of the decoding, not even those before the window that no other refers to:
+        what a decoder puts in the place of damaged parts may come from any of them.
 
-        ``due`` are the times that the caller still waits for. If none is left at the end, and the run goes on, the
-        decoder is kept for the next window; otherwise it is flushed and done with.
+        ``due`` are the times that the caller still waits for. If none is left at the end, and the
+        run goes on, the decoder is kept for the next window; otherwise it is flushed and done with.
         """
         target, until = run[-1], monotonic() + LEAD_S
         self._complete_from = target.start

@@ -1,4 +1,5 @@
-"""Deinterlace the frames that are flagged interlaced: one frame out for each that comes, at its own time."""
+"""Deinterlace the frames that are flagged interlaced: one frame out for each that comes, at its own
+time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +18,12 @@ _LEAST_PX = 8
 def deinterlaced(
     frames: Iterable[av.VideoFrame], note: Callable[[str], None] = lambda _: None
 ) -> Iterator[av.VideoFrame]:
-    """The frames, those flagged interlaced made whole; the others, and streams without any, pass untouched.
+    """The frames, those flagged interlaced made whole; the others, and streams without any, pass
+    untouched.
 
-    FFmpeg's bwdif keeps what rests in full detail and interpolates what moves; it looks at the frame before and the
-    one after. Parity is each frame's own. ``note`` is told once that there were any.
+    FFmpeg's bwdif keeps what rests in full detail and interpolates what moves; it looks at the
+    frame before and the one after. Parity is each frame's own. ``note`` is told once that there
+    were any.
     """
     running: _Deinterlacer | None = None
     for frame in frames:
@@ -43,8 +46,9 @@ def deinterlaced(
 class _Deinterlacer:
     """A bwdif filter for frames of one kind.
 
-    Where a segment begins or ends the neighbour is missing, and bwdif would interpolate even what rests: a flicker of
-    detail at each border. So the first and last frame stand in for their neighbours themselves.
+    Where a segment begins or ends the neighbour is missing, and bwdif would interpolate even what
+    rests: a flicker of detail at each border. So the first and last frame stand in for their
+    neighbours themselves.
     """
 
     def __init__(self, first: av.VideoFrame) -> None:

@@ -1,4 +1,5 @@
-"""Encode the frames of a segment into a fragmented MP4 that joins with its neighbours without a seam."""
+"""Encode the frames of a segment into a fragmented MP4 that joins with its neighbours without a
+seam."""
 
 import io
 from collections import deque
@@ -31,15 +32,16 @@ from tasks.video.scheduling import schedule_as_usual
 FULL_RANGE = 2
 
 KEYFRAME_EVERY_S = 2
-"""About how far keyframes lie apart, which a player can seek to: a window is parted into even stretches."""
+"""About how far keyframes lie apart, which a player can seek to: a window is parted into even
+stretches."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeSpec:
     """What is the same for every segment of a job, so that all have one init part.
 
-    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of `facepaint.media.encoders.kept_format`. ``light`` is told
-    to players of HDR.
+    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of
+    `facepaint.media.encoders.kept_format`. ``light`` is told to players of HDR.
     """
 
     size: tuple[int, int]
@@ -60,7 +62,8 @@ class EncodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A finished segment: the file, the length of its init part, its RFC 6381 codec string, its number of frames."""
+    """A finished segment: the file, the length of its init part, its RFC 6381 codec string, its
+    number of frames."""
 
     data: bytes
     init_bytes: int
@@ -79,7 +82,8 @@ def _mapped() -> Iterator[None]:
 class SegmentEncoder:
     """Takes frames in order, gives one fragmented MP4. What the encoder refuses is a `JobError`.
 
-    There are no B-frames, so dts equals pts. ``origin`` is the job's start_pts; the file's ``tfdt`` counts from it.
+    There are no B-frames, so dts equals pts. ``origin`` is the job's start_pts; the file's ``tfdt``
+    counts from it.
     ``end`` is the window's end and gives the last frame its duration.
 
     Raises:
@@ -97,7 +101,8 @@ class SegmentEncoder:
         self._packets: deque[av.Packet[OutputStream]] = deque()
         self._muxed = 0
         self._buffer = io.BytesIO()
-        # MP4 counts in whole ticks a second; a time base like 1001/30000 becomes 1/30000 with times x 1001.
+        # MP4 counts in whole ticks a second; a time base like 1001/30000 becomes 1/30000 with times
+        # x 1001.
         self._ticks = spec.time_base.numerator
         self._timescale = spec.time_base.denominator
         self._container = av.open(
@@ -148,7 +153,8 @@ class SegmentEncoder:
             self._mux(self._stream.encode(frame))
 
     def finish(self) -> Encoded:
-        """Flush, close and give the segment, its times absolute; at least one frame must have been written."""
+        """Flush, close and give the segment, its times absolute; at least one frame must have been
+        written."""
         if not self._times:
             raise JobError("there is no frame in this segment to encode")
         with _mapped():
@@ -170,7 +176,8 @@ class SegmentEncoder:
         return "JPEG" if self._spec.full_range else "MPEG"
 
     def _is_keyframe(self, pts: int) -> bool:
-        """Whether a frame is to be a keyframe: the first, and those that part the window into even stretches."""
+        """Whether a frame is to be a keyframe: the first, and those that part the window into even
+        stretches."""
         if len(self._times) == 1:
             ticks = self._end - pts
             stretches = max(1, round(ticks * self._spec.time_base / KEYFRAME_EVERY_S))
@@ -184,7 +191,8 @@ class SegmentEncoder:
         return True
 
     def _mux(self, packets: "Iterable[av.Packet[OutputStream]]") -> None:
-        """Write the packets whose frame's duration is known: those of every frame but the newest."""
+        """Write the packets whose frame's duration is known: those of every frame but the
+        newest."""
         self._packets.extend(packets)
         while self._packets and self._muxed + 1 < len(self._times):
             self._mux_next(self._times[self._muxed + 1])

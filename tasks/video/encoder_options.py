@@ -1,7 +1,8 @@
 """The encoders on this machine, and how each is told what to do.
 
-All are asked for the same quality, each by its own scale, for no B-frames, and for keyframes where they are told.
-Every segment of a job must have the same parameter sets whatever machine made it, so these depend on nothing of the
+All are asked for the same quality, each by its own scale, for no B-frames, and for keyframes where
+they are told. Every segment of a job must have the same parameter sets whatever machine made it, so
+these depend on nothing of the
 machine: not on its threads, and no encoder may write down its version or processor there.
 """
 
@@ -31,7 +32,8 @@ PRESETS = get_args(Preset)
 """x264's, the fastest first."""
 
 KEYFRAMES_ARE_ASKED_FOR = 100_000
-"""Frames between keyframes: more than a segment has, since each keyframe is asked for by its time."""
+"""Frames between keyframes: more than a segment has, since each keyframe is asked for by its
+time."""
 
 FEWEST_FRAMES_PER_S, MOST_FRAMES_PER_S = 1, 240
 USUAL_FRAMES_PER_S = 30
@@ -44,8 +46,8 @@ HARDWARE_S = 60
 ALLOWANCES = {"libx264": 0.2, "libx265": 0.3, "libsvtav1": 2.0}
 """Of CRF: what unpainted pixels else lack beside a plain transcode, 0.1 to 0.4 dB.
 
-Paint costs bits, and rate control gives costly pictures a little less; x265 and SVT-AV1 plan ahead, and a segment ends
-soon.
+Paint costs bits, and rate control gives costly pictures a little less; x265 and SVT-AV1 plan ahead,
+and a segment ends soon.
 """
 
 QP_TO_LAMBDA = 118
@@ -54,7 +56,8 @@ QP_TO_LAMBDA = 118
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What is asked of an encoder. ``threads`` is the machine's; ``full_range`` and ``light`` describe the pictures."""
+    """What is asked of an encoder. ``threads`` is the machine's; ``full_range`` and ``light``
+    describe the pictures."""
 
     profile: OutputProfile
     threads: int = 1
@@ -65,8 +68,8 @@ class Wish:
 def plausible_rate(frame_rate: Fraction | None) -> Fraction:
     """The frame rate an encoder may plan with, which says nothing of the times.
 
-    Levels and rate control follow it. A source's may be missing or absurd: the tick of a clock, or a few pictures an
-    hour.
+    Levels and rate control follow it. A source's may be missing or absurd: the tick of a clock, or
+    a few pictures an hour.
     """
     if frame_rate is None or not FEWEST_FRAMES_PER_S <= frame_rate <= MOST_FRAMES_PER_S:
         return Fraction(USUAL_FRAMES_PER_S)
@@ -86,9 +89,11 @@ def _common(**more: object) -> dict[str, str]:
 def _x264(wish: Wish) -> dict[str, str]:
     options = {"preset": wish.profile.preset, "crf": _crf(wish, wish.profile.crf), "forced-idr": 1}
     parameters = {
-        # Else the pictures say that their rate is that of the clock's ticks, which some tools take for frames.
+        # Else the pictures say that their rate is that of the clock's ticks, which some tools take
+        # for frames.
         "force-cfr": 1,
-        # Rate control knows nothing yet of a segment's pictures but the costly first: the next few would look worse.
+        # Rate control knows nothing yet of a segment's pictures but the costly first: the next few
+        # would look worse.
         "zones": "1,3,b=1.12",
         "mastering-display": _in_steps(wish.light),
         "cll": _content(wish.light),
@@ -125,8 +130,8 @@ def _crf(wish: Wish, crf: float) -> str:
 
 
 def _svt_av1(wish: Wish) -> dict[str, str]:
-    # Its presets are numbers, lower is slower; those above 9 are made for calls. Its CRF goes to 63 and from a point
-    # on changes less: 14 and 26 look like x264's 20 and 26.
+    # Its presets are numbers, lower is slower; those above 9 are made for calls. Its CRF goes to 63
+    # and from a point on changes less: 14 and 26 look like x264's 20 and 26.
     preset = min(9, 10 - PRESETS.index(wish.profile.preset))
     parameters = {
         "lp": wish.threads,
@@ -173,7 +178,8 @@ _OPTIONS: dict[EncoderName, Callable[[Wish], dict[str, str]]] = {
 
 
 def frames_as(encoder: Encoder, pixel_format: str) -> str:
-    """The pixel format that the encoder takes frames of ``pixel_format`` as; full range is told it in another way.
+    """The pixel format that the encoder takes frames of ``pixel_format`` as; full range is told it
+    in another way.
 
     Raises:
         JobError: it cannot hold them.
@@ -208,7 +214,8 @@ def is_here(name: str) -> bool:
 def encoders_here() -> tuple[str, ...]:
     """The encoders of this machine.
 
-    Hardware is asked in a process of its own: what this one opened, no child that it forks could use.
+    Hardware is asked in a process of its own: what this one opened, no child that it forks could
+    use.
     """
     built_in = [name for name in ENCODERS if name in av.codecs_available]
     software = [name for name in built_in if not ENCODERS[name].needs]
@@ -247,13 +254,15 @@ def require_encoder(name: str) -> None:
 
 
 def _pairs(option: str, parameters: Mapping[str, object]) -> dict[str, str]:
-    """Parameters handed through to the encoder's own library; those that are None or empty are left out."""
+    """Parameters handed through to the encoder's own library; those that are None or empty are left
+    out."""
     pairs = [f"{name}={value}" for name, value in parameters.items() if value not in (None, "")]
     return {option: ":".join(pairs)} if pairs else {}
 
 
 def _in_steps(light: LightLevels) -> str:
-    """SMPTE ST 2086 as x264 and x265 take it: chromaticities in 0.00002, luminances in 0.0001 cd/m2."""
+    """SMPTE ST 2086 as x264 and x265 take it: chromaticities in 0.00002, luminances in 0.0001
+    cd/m2."""
     return _mastering(
         light, lambda share: str(round(share * 50_000)), lambda level: str(round(level * 10_000))
     )

@@ -1,7 +1,8 @@
-"""The formulas of high dynamic range: from PQ and HLG to SDR and back. Plain NumPy in float64: exact, slow, for tables.
+"""The formulas of high dynamic range: from PQ and HLG to SDR and back. Plain NumPy in float64:
+exact, slow, for tables.
 
-Samples are Y'CbCr in the last axis, normalised: Y' of 0 to 1, Cb and Cr of -0.5 to 0.5. Light is relative to diffuse
-white, which lies at 203 cd/m2 (ITU-R BT.2408) and at the white of SDR.
+Samples are Y'CbCr in the last axis, normalised: Y' of 0 to 1, Cb and Cr of -0.5 to 0.5. Light is
+relative to diffuse white, which lies at 203 cd/m2 (ITU-R BT.2408) and at the white of SDR.
 """
 
 from collections.abc import Callable
@@ -23,7 +24,8 @@ WHITE = 203.0
 """Diffuse white in cd/m2, by ITU-R BT.2408."""
 
 HLG_PEAK = 1000.0
-"""HLG is relative; this is the display in cd/m2 that BT.2408 puts diffuse white at 75 % of its signal for."""
+"""HLG is relative; this is the display in cd/m2 that BT.2408 puts diffuse white at 75 % of its
+signal for."""
 
 SDR_GAMMA = 2.4
 """Of the SDR reference display (ITU-R BT.1886)."""
@@ -33,16 +35,19 @@ CHROMATICITIES: dict[int, tuple[tuple[float, float], ...]] = {
     9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
     12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
 }
-"""CIE x, y of red, green, blue and white by ColourPrimaries of H.273: BT.709, BT.2020 and Display P3."""
+"""CIE x, y of red, green, blue and white by ColourPrimaries of H.273: BT.709, BT.2020 and Display
+P3."""
 
 GAMUT_KNEE = 0.9
-"""Saturation, as a share of the most that BT.709 can show, above which wider colours are drawn in."""
+"""Saturation, as a share of the most that BT.709 can show, above which wider colours are drawn
+in."""
 
 TOE = 0.003
 """Share of the brightest channel below which the others are told apart more coarsely."""
 
 WHITENING = 0.45
-"""How far the brightest saturated lights are drawn towards white, as light does on film and to the eye."""
+"""How far the brightest saturated lights are drawn towards white, as light does on film and to the
+eye."""
 
 
 def is_hdr(colour: Colour) -> bool:
@@ -59,10 +64,12 @@ def peak_of(colour: Colour, light: LightLevels) -> float:
 
 
 def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
-    """HDR samples tone-mapped to BT.709 ones of the same shape, in a way that depends on nothing but the sample.
+    """HDR samples tone-mapped to BT.709 ones of the same shape, in a way that depends on nothing
+    but the sample.
 
-    The largest of R, G and B goes through the curve of `tone_curve` and the two others keep their ratio to it, so that
-    no hue turns and nothing clips; what BT.709 cannot show is drawn in softly, and lights far above white whiten.
+    The largest of R, G and B goes through the curve of `tone_curve` and the two others keep their
+    ratio to it, so that no hue turns and nothing clips; what BT.709 cannot show is drawn in softly,
+    and lights far above white whiten.
     """
     primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
     light = _hdr_light(_rgb(samples, _matrix(colour)), colour) @ _between(primaries, 1).T
@@ -76,16 +83,19 @@ def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
 
 
 def from_sdr(samples: Floats, colour: Colour) -> Floats:
-    """BT.709 samples written as HDR of a colour description, to look as before: white at `WHITE` (BT.2408)."""
+    """BT.709 samples written as HDR of a colour description, to look as before: white at `WHITE`
+    (BT.2408)."""
     primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
     light = _rgb(samples, "bt709") ** SDR_GAMMA @ _between(1, primaries).T
     return _ycc(_hdr_signal(np.maximum(light, 0), colour), _matrix(colour))
 
 
 def tone_curve(peak: float) -> Callable[[Floats], Floats]:
-    """The curve of ITU-R BT.2390 (EETF) from light up to ``peak`` cd/m2 to light up to white, both relative to white.
+    """The curve of ITU-R BT.2390 (EETF) from light up to ``peak`` cd/m2 to light up to white, both
+    relative to white.
 
-    It leaves what is below its knee as it is (0.43 of white for a peak of 1000) and bends the rest smoothly.
+    It leaves what is below its knee as it is (0.43 of white for a peak of 1000) and bends the rest
+    smoothly.
     """
     top = pq_signal(np.array(peak))
     white = pq_signal(np.array(WHITE)) / top
@@ -107,7 +117,8 @@ def tone_curve(peak: float) -> Callable[[Floats], Floats]:
 
 
 def drawn_in(saturation: Floats, primaries: int) -> Floats:
-    """Saturation of a wider gamut drawn into 0 to 1: the same up to `GAMUT_KNEE`, then ever more slowly."""
+    """Saturation of a wider gamut drawn into 0 to 1: the same up to `GAMUT_KNEE`, then ever more
+    slowly."""
     widest = _widest(primaries)
     if widest <= 1 + 1e-6:
         return np.minimum(saturation, 1.0)
@@ -121,10 +132,11 @@ def drawn_in(saturation: Floats, primaries: int) -> Floats:
 
 
 def _saturation(ratio: Floats) -> Floats:
-    """How far a channel lies below the brightest: 0 with it, 1 at nothing, more where it is negative.
+    """How far a channel lies below the brightest: 0 with it, 1 at nothing, more where it is
+    negative.
 
-    In steps about as even as the eye's. The power of SDR itself would be infinitely steep at 0, where it would make
-    noise of what 10 bits leave uncertain.
+    In steps about as even as the eye's. The power of SDR itself would be infinitely steep at 0,
+    where it would make noise of what 10 bits leave uncertain.
     """
     low, high = TOE ** (1 / SDR_GAMMA), (1 + TOE) ** (1 / SDR_GAMMA)
     steps: Floats = ((np.abs(ratio) + TOE) ** (1 / SDR_GAMMA) - low) / (high - low)
@@ -159,7 +171,8 @@ _B, _C = 1 - 4 * _A, 0.5 - _A * np.log(4 * _A)
 
 
 def hlg_scene(signal: Floats) -> Floats:
-    """The inverse OETF of HLG (BT.2100): from a signal of 0 to 1 to light of the scene, of 0 to 1."""
+    """The inverse OETF of HLG (BT.2100): from a signal of 0 to 1 to light of the scene, of 0 to
+    1."""
     return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _C) / _A) + _B) / 12)
 
 
@@ -207,7 +220,8 @@ def _rgb(samples: Floats, matrix: Matrix) -> Floats:
 
 @cache
 def _between(source: int, target: int) -> Floats:
-    """The matrix from light in one set of primaries to light in another; all have the same white."""
+    """The matrix from light in one set of primaries to light in another; all have the same
+    white."""
     return np.linalg.inv(_to_xyz(target)) @ _to_xyz(source)
 
 

@@ -1,4 +1,5 @@
-"""Bring decoded frames into the one form everything else works on: upright, even sides, one size, one pixel format.
+"""Bring decoded frames into the one form everything else works on: upright, even sides, one size,
+one pixel format.
 
 That format is 8-bit 4:2:0, or the source's own where the job keeps it.
 """
@@ -24,13 +25,18 @@ _MATRICES: dict[int, Matrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
 
 
 class Upright:
-    """Makes the frames of a stream upright frames of one size and format, at least of work: most pass untouched.
+    """Makes the frames of a stream upright frames of one size and format, at least of work: most
+    pass untouched.
 
-    ``size`` is (width, height) of what comes out: the stream's upright size, an odd side padded by one line.
-    ``format`` is its pixel format: 8-bit 4:2:0, or what `kept_format` makes of the stream's own. ``colour`` is its
-    description: the stream's own, RGB turned to BT.709, and HDR too unless it is kept. ``matrix`` is that of its
-    samples, which have ``bits`` and chroma halved where ``shifts`` (x, y) are 1. ``hdr`` says that the source is,
-    ``tone_mapped`` that what comes out is not. ``notes`` collects, once each, what had to be changed.
+    ``size`` is (width, height) of what comes out: the stream's upright size, an odd side padded by
+    one line.
+    ``format`` is its pixel format: 8-bit 4:2:0, or what `kept_format` makes of the stream's own.
+    ``colour`` is its
+    description: the stream's own, RGB turned to BT.709, and HDR too unless it is kept. ``matrix``
+    is that of its samples, which have ``bits`` and chroma halved where ``shifts`` (x, y) are 1.
+    ``hdr`` says that the source is,
+    ``tone_mapped`` that what comes out is not. ``notes`` collects, once each, what had to be
+    changed.
     """
 
     def __init__(self, video: VideoStream, output: OutputProfile | None = None) -> None:
@@ -58,7 +64,8 @@ class Upright:
         return map(self, deinterlaced(decoded, self._note))
 
     def __call__(self, frame: av.VideoFrame) -> av.VideoFrame:
-        """The frame in the common form; its pts is kept. The same object where nothing had to change."""
+        """The frame in the common form; its pts is kept. The same object where nothing had to
+        change."""
         video = self._video
         turned = bool(video.rotation) or video.mirrored
         as_it_is = frame.format.name == self.format and not self.tone_mapped and not turned
@@ -106,7 +113,8 @@ class Upright:
 
 
 def source_colour(video: VideoStream) -> Colour:
-    """The colour of a stream's `shown_samples`: as described, but for RGB, which becomes BT.709 of limited range."""
+    """The colour of a stream's `shown_samples`: as described, but for RGB, which becomes BT.709 of
+    limited range."""
     if _is_rgb(video.pixel_format):
         return replace(video.colour, matrix=BT709, range=LIMITED)
     full = video.colour.range == FULL or video.pixel_format.startswith("yuvj")
@@ -117,10 +125,11 @@ def source_colour(video: VideoStream) -> Colour:
 def shown_samples(
     frame: av.VideoFrame, video: VideoStream, note: Callable[[str], None] = lambda _: None
 ) -> Samples:
-    """The samples of a decoded frame as the stream is shown before it is turned: on black, and of the stream's size.
+    """The samples of a decoded frame as the stream is shown before it is turned: on black, and of
+    the stream's size.
 
-    A frame of another size is scaled to fit into it, its aspect kept, in the middle of black: nobody's face is
-    stretched. ``note`` is told what had to be changed.
+    A frame of another size is scaled to fit into it, its aspect kept, in the middle of black:
+    nobody's face is stretched. ``note`` is told what had to be changed.
     """
     samples = samples_of(frame, source_colour(video).range == FULL)
     if samples.transparent:
@@ -136,7 +145,8 @@ def shown_samples(
 
 
 def fitting(width: int, height: int, into_width: int, into_height: int) -> tuple[int, int]:
-    """The size a picture is scaled to, to fit into another with its aspect kept; all of it where they hardly differ."""
+    """The size a picture is scaled to, to fit into another with its aspect kept; all of it where
+    they hardly differ."""
     scale = min(Fraction(into_width, width), Fraction(into_height, height))
     fitted = max(2, round(width * scale / 2) * 2), max(2, round(height * scale / 2) * 2)
     if fitted[0] * 50 >= into_width * 49 and fitted[1] * 50 >= into_height * 49:

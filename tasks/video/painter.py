@@ -1,4 +1,5 @@
-"""Paint the faces of a segment's frames; a look that hides fails closed: what is in doubt is covered whole."""
+"""Paint the faces of a segment's frames; a look that hides fails closed: what is in doubt is
+covered whole."""
 
 import math
 from collections.abc import Collection, Iterator, Sequence
@@ -39,8 +40,8 @@ def known_times(record: Faces | None) -> set[int]:
 class FramePainter:
     """Paints frame by frame.
 
-    ``known`` are the times of frames whose faces are known, ``damaged`` those of frames that the decoder made up in
-    part; it may grow meanwhile. Neither matters where the look does not hide.
+    ``known`` are the times of frames whose faces are known, ``damaged`` those of frames that the
+    decoder made up in part; it may grow meanwhile. Neither matters where the look does not hide.
     """
 
     canvas: Canvas

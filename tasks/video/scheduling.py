@@ -10,9 +10,10 @@ THREADS = Path("/proc/self/task")
 def schedule_as_usual() -> None:
     """Take real-time scheduling from every thread of this process.
 
-    SVT-AV1 opened by root gives its threads, and the one that opens it, SCHED_FIFO at the highest priority: on a worker
-    nothing else of the machine runs until they wait, and what it starts from then on inherits that. A server in Go
-    started so has been seen to spin for ever, all cores taken by threads that wait for one that never gets a turn.
+    SVT-AV1 opened by root gives its threads, and the one that opens it, SCHED_FIFO at the highest
+    priority: on a worker nothing else of the machine runs until they wait, and what it starts from
+    then on inherits that. A server in Go started so has been seen to spin for ever, all cores taken
+    by threads that wait for one that never gets a turn.
     """
     if not THREADS.is_dir():
         return

@@ -1,11 +1,13 @@
-"""Frames freed from what decoders attach to them, which encoders write into the result: captions, words of programs."""
+"""Frames freed from what decoders attach to them, which encoders write into the result: captions,
+words of programs."""
 
 import av
 import numpy as np
 
 
 def strip_side_data(frame: av.VideoFrame) -> av.VideoFrame:
-    """A frame of the same pixels, colours and time, and nothing else: the same one where nothing is attached to it."""
+    """A frame of the same pixels, colours and time, and nothing else: the same one where nothing is
+    attached to it."""
     if not len(frame.side_data):
         return frame
     bare = av.VideoFrame(frame.width, frame.height, frame.format.name)

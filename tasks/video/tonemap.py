@@ -31,14 +31,17 @@ Singles = npt.NDArray[np.float32]
 
 
 class ColourTable:
-    """A change of colour, tabulated: exact for greys, within about half a step of 8 bits for most colours.
+    """A change of colour, tabulated: exact for greys, within about half a step of 8 bits for most
+    colours.
 
-    At one Cb and Cr, Y' changes nearly as it does for greys, but for a factor; Cb and Cr do so as well. So a curve
-    for greys is looked up for each px, and the factors, which change slowly, for each chroma sample.
+    At one Cb and Cr, Y' changes nearly as it does for greys, but for a factor; Cb and Cr do so as
+    well. So a curve for greys is looked up for each px, and the factors, which change slowly, for
+    each chroma sample.
 
     Args:
         change: from Y'CbCr samples to others, normalised as `tasks.video.hdr` says.
-        bits, full_range: of the samples that come, and ``to_bits``, ``to_full_range`` of those that are given.
+        bits, full_range: of the samples that come, and ``to_bits``, ``to_full_range`` of those that
+            are given.
     """
 
     def __init__(
@@ -102,7 +105,8 @@ class ColourTable:
         )
 
     def _places(self, y: AnyPlane, u: AnyPlane, v: AnyPlane) -> tuple[AnyPlane, AnyPlane]:
-        """Where in a table each sample is looked up: column and row in whole numbers, and in 32nds beyond them."""
+        """Where in a table each sample is looked up: column and row in whole numbers, and in 32nds
+        beyond them."""
         level = (y >> (self._bits - 8)).astype(np.int16)
         u, v = self._place.take(u, mode="clip"), self._place.take(v, mode="clip")
         column = (level & (_TILES - 1)) * NODES + (u >> 5).view(np.int16)
@@ -114,7 +118,8 @@ class ColourTable:
 
 
 def in_sdr(samples: Samples, colour: Colour, light: LightLevels) -> Samples:
-    """HDR samples of a colour description tone-mapped to BT.709 of 8 bits, limited range; the chroma sampling stays."""
+    """HDR samples of a colour description tone-mapped to BT.709 of 8 bits, limited range; the
+    chroma sampling stays."""
     if samples.bits not in _DEPTHS:
         samples = samples.with_bits(10 if samples.bits == 9 else 12)
     return tone_map(colour, light, samples.bits)(samples)
@@ -136,7 +141,8 @@ def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
 
 
 def _nodes(bits: int) -> Floats:
-    """The codes of Cb and Cr that are tabulated: most colours lie near grey, in PQ and HLG even more so than in SDR."""
+    """The codes of Cb and Cr that are tabulated: most colours lie near grey, in PQ and HLG even
+    more so than in SDR."""
     half = np.concatenate([np.arange(0, 144, 8), np.linspace(144, 512, 15)])
     return np.concatenate([512 - half[:0:-1], 512 + half]) * (1 << bits) / 1024
 
@@ -146,6 +152,7 @@ def _samples(y: npt.ArrayLike, u: npt.ArrayLike, v: npt.ArrayLike) -> Floats:
 
 
 def _tiled(levels: Floats) -> Singles:
-    """The tables of all levels, of shape (levels, Cr, Cb), side by side in rows: what `cv2.remap` can look up in."""
+    """The tables of all levels, of shape (levels, Cr, Cb), side by side in rows: what `cv2.remap`
+    can look up in."""
     rows = levels.reshape(LEVELS // _TILES, _TILES, NODES, NODES).transpose(0, 2, 1, 3)
     return np.ascontiguousarray(rows.reshape(-1, _TILES * NODES), np.float32)

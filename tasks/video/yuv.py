@@ -1,4 +1,5 @@
-"""The samples of a frame as arrays: out of a decoded frame of any format, changed step by step, into a new one."""
+"""The samples of a frame as arrays: out of a decoded frame of any format, changed step by step,
+into a new one."""
 
 from __future__ import annotations
 
@@ -28,15 +29,16 @@ LIMITED, FULL = 1, 2
 
 
 def code_range(bits: int, full_range: bool) -> tuple[int, int, int]:
-    """The code of black, how many lie between it and white, and how many between the ends of Cb and Cr (H.273)."""
+    """The code of black, how many lie between it and white, and how many between the ends of Cb and
+    Cr (H.273)."""
     if full_range:
         return 0, (1 << bits) - 1, (1 << bits) - 1
     return 16 << bits - 8, 219 << bits - 8, 224 << bits - 8
 
 
 def planes_of(frame: av.VideoFrame) -> list[AnyPlane]:
-    """The planes of a planar frame as arrays over the frame's own memory, padding cut off: uint8 up to 8 bits, else
-    uint16."""
+    """The planes of a planar frame as arrays over the frame's own memory, padding cut off: uint8 up
+    to 8 bits, else uint16."""
     kind = np.uint8 if frame.format.components[0].bits <= 8 else np.uint16
     return [
         np.frombuffer(memoryview(plane), kind).reshape(-1, plane.line_size // kind().itemsize)[
@@ -47,7 +49,8 @@ def planes_of(frame: av.VideoFrame) -> list[AnyPlane]:
 
 
 def top_down(frame: av.VideoFrame) -> av.VideoFrame:
-    """The frame with its lines in memory from the first to the last, as `planes_of` needs it; most are like that."""
+    """The frame with its lines in memory from the first to the last, as `planes_of` needs it; most
+    are like that."""
     if all(plane.line_size > 0 for plane in frame.planes):
         return frame
     graph = av.filter.Graph()
@@ -66,8 +69,9 @@ def top_down(frame: av.VideoFrame) -> av.VideoFrame:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Y'CbCr samples of ``bits`` each: Y of shape (height, width), Cb and Cr with each side halved, rounded up, where
-    its shift is 1, and alpha as Y, always of full range, or None. The arrays may be views of a frame's memory.
+    """Y'CbCr samples of ``bits`` each: Y of shape (height, width), Cb and Cr with each side halved,
+    rounded up, where its shift is 1, and alpha as Y, always of full range, or None. The arrays may
+    be views of a frame's memory.
     """
 
     y: AnyPlane
@@ -90,7 +94,8 @@ class Samples:
         return self.alpha is not None and int(self.alpha.min()) < (1 << self.bits) - 1
 
     def on_black(self) -> Samples:
-        """Without alpha: composited on black. Colours are taken to be straight, not premultiplied."""
+        """Without alpha: composited on black. Colours are taken to be straight, not
+        premultiplied."""
         if self.alpha is None or not self.transparent:
             return replace(self, alpha=None)
         coarse = _halved(_halved(self.alpha, self.shift_x, 1, centred=True), self.shift_y, 0)
@@ -104,7 +109,8 @@ class Samples:
         return replace(self, y=y, u=u, v=v, alpha=None)
 
     def with_chroma(self, shift_x: int, shift_y: int) -> Samples:
-        """With chroma at another sampling, sited as H.264 and MPEG-2 have it: on the left px, between two lines."""
+        """With chroma at another sampling, sited as H.264 and MPEG-2 have it: on the left px,
+        between two lines."""
         u, v = self.u, self.v
         if (self.shift_x, self.shift_y) != (shift_x, shift_y):
             u, v = (self._chroma(plane, shift_x, shift_y) for plane in (u, v))
@@ -127,7 +133,8 @@ class Samples:
         return plane
 
     def with_bits(self, bits: int) -> Samples:
-        """With samples of another depth; what is lost is dithered, and what needs no rounding stays exact."""
+        """With samples of another depth; what is lost is dithered, and what needs no rounding stays
+        exact."""
         y, u, v = (_in_bits(plane, self.bits, bits) for plane in (self.y, self.u, self.v))
         return replace(self, y=y, u=u, v=v, bits=bits)
 
@@ -173,8 +180,8 @@ class Samples:
         return replace(self, y=placed[0], u=placed[1], v=placed[2])
 
     def to_frame(self, pixel_format: str, width: int, height: int) -> av.VideoFrame:
-        """A new frame of that format, which has these samples' depth and chroma; its last line and column are
-        repeated where the frame is larger."""
+        """A new frame of that format, which has these samples' depth and chroma; its last line and
+        column are repeated where the frame is larger."""
         frame = av.VideoFrame(width, height, pixel_format)
         for source, target in zip((self.y, self.u, self.v), planes_of(frame), strict=True):
             _copy_padded(source, target)
@@ -228,7 +235,8 @@ def _from_rgb(frame: av.VideoFrame, alpha: bool) -> av.VideoFrame:
 
 
 def _grey(frame: av.VideoFrame, full_range: bool) -> Samples:
-    """Grey as it is, with chroma that says grey: FFmpeg would take it for full range, whatever its stream says."""
+    """Grey as it is, with chroma that says grey: FFmpeg would take it for full range, whatever its
+    stream says."""
     y = planes_of(frame)[0]
     bits = frame.format.components[0].bits
     height, width = y.shape
@@ -242,7 +250,8 @@ def _shown(plane: AnyPlane, alpha: AnyPlane, black: int, most: int) -> AnyPlane:
 
 
 def _halved(plane: AnyPlane, halve: int, axis: int, *, centred: bool = False) -> AnyPlane:
-    """Half the samples along an axis, if ``halve`` is 1: across, centred on every second; down, between two lines."""
+    """Half the samples along an axis, if ``halve`` is 1: across, centred on every second; down,
+    between two lines."""
     if not halve:
         return plane
     if plane.shape[axis] % 2:
@@ -269,7 +278,8 @@ def _in_bits(plane: AnyPlane, bits: int, wanted: int) -> AnyPlane:
 def quantised(
     plane: AnyPlane | npt.NDArray[np.float32], scale: float, bits: int, offset: float = 0.0
 ) -> AnyPlane:
-    """``scale`` times samples plus ``offset`` in whole numbers of ``bits``, cut at 0 and the largest.
+    """``scale`` times samples plus ``offset`` in whole numbers of ``bits``, cut at 0 and the
+    largest.
 
     An ordered dither decides what is between two; whole numbers it leaves alone.
     """
@@ -290,7 +300,8 @@ def _dither(height: int, width: int) -> npt.NDArray[np.float32]:
 
 
 def _copy_padded(source: AnyPlane, target: AnyPlane) -> None:
-    """Copy into the upper left corner and repeat the last line and column into what is left, if anything."""
+    """Copy into the upper left corner and repeat the last line and column into what is left, if
+    anything."""
     height, width = source.shape
     target[:height, :width] = source
     if target.shape[1] > width:

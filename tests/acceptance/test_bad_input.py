@@ -1,4 +1,5 @@
-"""What cannot be painted is refused in one line that names it, with the right exit code, and leaves no job behind."""
+"""What cannot be painted is refused in one line that names it, with the right exit code, and leaves
+no job behind."""
 
 import os
 import struct

@@ -1,4 +1,5 @@
-"""Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look that comes of it."""
+"""Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look
+that comes of it."""
 
 import io
 import re
@@ -47,7 +48,8 @@ def chosen(page: Page) -> list[list[int]]:
 
 
 def place(page: Page, number: int) -> list[float]:
-    """Where a face's outline is: left, top, right, bottom in px of the window; empty while it is not seen."""
+    """Where a face's outline is: left, top, right, bottom in px of the window; empty while it is
+    not seen."""
     found: list[float] = page.evaluate(
         """(number) => {
           const all = [...document.querySelectorAll('.face:not([hidden])')];
@@ -62,7 +64,8 @@ def place(page: Page, number: int) -> list[float]:
 def on_screen(
     page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)
 ) -> list[float]:
-    """Where a box of the picture lies in the window: the picture is as large as its stage allows, in the middle."""
+    """Where a box of the picture lies in the window: the picture is as large as its stage allows,
+    in the middle."""
     left, top, width, height = page.evaluate(
         "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())"
     )
@@ -224,7 +227,8 @@ def write_twins(path: Path) -> None:
 
 
 def sharpness(store: Store, job_id: str, look: str) -> list[float]:
-    """How much neighbouring pixels of the left and of the right face differ in the first painted picture."""
+    """How much neighbouring pixels of the left and of the right face differ in the first painted
+    picture."""
     record = store.get_record(keys.painted(job_id, look, 0), Painted)
     with av.open(io.BytesIO(store.get(keys.painted_data(job_id, look, record.name)))) as container:
         luma = next(container.decode(video=0)).to_ndarray(format="gray").astype(float)
@@ -242,7 +246,8 @@ def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
     start_worker: Callable[..., Child],
     tmp_path: Path,
 ) -> None:
-    """Real faces, real workers: found on request, clicked in the picture that hides them, painted with the new look."""
+    """Real faces, real workers: found on request, clicked in the picture that hides them, painted
+    with the new look."""
     start_worker(settings)
     write_twins(tmp_path / "twins.mp4")
     job_id = upload(tmp_path / "twins.mp4", parse_look(["blur"]), store, queue, settings).job_id

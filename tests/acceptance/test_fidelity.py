@@ -1,4 +1,5 @@
-"""Every clip of the set through the real thing: uploaded, painted by workers, saved, and compared with its source."""
+"""Every clip of the set through the real thing: uploaded, painted by workers, saved, and compared
+with its source."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -1,4 +1,5 @@
-"""The first painted segment can be seen long before a long upload ends: the storage is slow for the uploader alone."""
+"""The first painted segment can be seen long before a long upload ends: the storage is slow for the
+uploader alone."""
 
 import io
 import threading
@@ -61,7 +62,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slow_upload(
     clip: Path, settings: Settings, store: Store, queue: Queue, start_worker: Callable[..., Child]
 ) -> Iterator[SlowUpload]:
-    """The clip on its way through a slow storage, with a real worker at work on what has arrived."""
+    """The clip on its way through a slow storage, with a real worker at work on what has
+    arrived."""
     start_worker(settings)
     go_on = threading.Event()
 

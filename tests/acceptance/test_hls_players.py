@@ -1,4 +1,5 @@
-"""FFmpeg's own programs play a job's HLS playlist, growing or complete: the times of the saved file, and not a word."""
+"""FFmpeg's own programs play a job's HLS playlist, growing or complete: the times of the saved
+file, and not a word."""
 
 import json
 import os

@@ -1,4 +1,5 @@
-"""What is killed, hangs or forgets on the way must not keep a job from ending as if nothing had happened."""
+"""What is killed, hangs or forgets on the way must not keep a job from ending as if nothing had
+happened."""
 
 import os
 import signal

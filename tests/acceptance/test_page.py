@@ -1,4 +1,5 @@
-"""The page in a real browser: it plays what is painted while the rest is being made, and says what it waits for."""
+"""The page in a real browser: it plays what is painted while the rest is being made, and says what
+it waits for."""
 
 from fractions import Fraction
 from typing import Any
@@ -38,7 +39,8 @@ KEEP_BUFFERS = """
 
 
 def video(page: Page) -> dict[str, Any]:
-    """How the video element stands; ``buffers`` says where what is buffered of picture and of sound begins."""
+    """How the video element stands; ``buffers`` says where what is buffered of picture and of sound
+    begins."""
     found: dict[str, Any] = page.evaluate(
         """() => {
           const v = document.querySelector('video');

@@ -1,4 +1,5 @@
-"""`facepaint run`: a video goes in on one side and comes out painted, sound intact, on the other."""
+"""`facepaint run`: a video goes in on one side and comes out painted, sound intact, on the
+other."""
 
 import json
 import os

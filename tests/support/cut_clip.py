@@ -1,4 +1,5 @@
-"""Cut a file as the uploader does and decode it as the workers do, for comparing with an ordinary decode."""
+"""Cut a file as the uploader does and decode it as the workers do, for comparing with an ordinary
+decode."""
 
 import hashlib
 from dataclasses import dataclass

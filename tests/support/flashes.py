@@ -1,4 +1,5 @@
-"""Clips that flash and beep at every full second of their own clock: they show whether the two stay together."""
+"""Clips that flash and beep at every full second of their own clock: they show whether the two stay
+together."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ def make_flashing(
     tick: Fraction = Fraction(1, 90_000),
     size: tuple[int, int] = SIZE,
 ) -> Path:
-    """Write H.264 with B-frames and that sound into the container of the suffix; ``tick`` is what times count in."""
+    """Write H.264 with B-frames and that sound into the container of the suffix; ``tick`` is what
+    times count in."""
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(
             "libx264", rate=25, options={"preset": "veryfast", "crf": "22", "g": "40"}
@@ -101,7 +103,8 @@ def _pictures(
 
 
 def beeping(seconds: float, start_s: Fraction = Fraction(0)) -> Samples:
-    """Samples from ``start_s`` on: 880 Hz in the first tenth of every second, 220 Hz softly in between."""
+    """Samples from ``start_s`` on: 880 Hz in the first tenth of every second, 220 Hz softly in
+    between."""
     time = float(start_s) + np.arange(round(seconds * RATE)) / RATE
     beep = np.where(
         time % 1 < BEEP_S,

@@ -1,4 +1,5 @@
-"""Tests that need a GPU: they are marked ``gpu`` and are skipped, saying why, where there is none."""
+"""Tests that need a GPU: they are marked ``gpu`` and are skipped, saying why, where there is
+none."""
 
 import ctypes.util
 import importlib.util

@@ -11,7 +11,8 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], timeout_s: float = 10.0, every_s: float = 0.05) -> T:
-    """Poll until ``check`` returns something true, and return that; fail with its last answer when the time is over.
+    """Poll until ``check`` returns something true, and return that; fail with its last answer when
+    the time is over.
 
     An ``AssertionError`` raised by ``check`` counts as "not yet", and is what is raised in the end.
     """

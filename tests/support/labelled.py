@@ -1,4 +1,5 @@
-"""Labels for tests: small pictures of the public-domain portrait, and strategies that make labels up."""
+"""Labels for tests: small pictures of the public-domain portrait, and strategies that make labels
+up."""
 
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,9 @@
-"""Jobs put into the storage piece by piece, as uploader and workers would, for tests of what reads them.
+"""Jobs put into the storage piece by piece, as uploader and workers would, for tests of what reads
+them.
 
-The picture is a window moving over the public-domain portrait of `skimage.data.astronaut`, its painted version the same
-with a stripe across; the sound is a tone that beeps at every full second. Both are really encoded.
+The picture is a window moving over the public-domain portrait of `skimage.data.astronaut`, its
+painted version the same with a stripe across; the sound is a tone that beeps at every full second.
+Both are really encoded.
 """
 
 import hashlib
@@ -47,7 +49,8 @@ RATE = 48_000
 
 @dataclass
 class MadeJob:
-    """A video job. ``times`` are the frames' pts; ``cuts`` the pts at which segments begin, and the end of the last."""
+    """A video job. ``times`` are the frames' pts; ``cuts`` the pts at which segments begin, and the
+    end of the last."""
 
     store: Store
     times: tuple[int, ...]
@@ -122,7 +125,8 @@ class MadeJob:
             )
 
     def follow(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
-        """Store that somebody is in each of the boxes in the first picture, ``drift`` px further right in each other.
+        """Store that somebody is in each of the boxes in the first picture, ``drift`` px further
+        right in each other.
 
         There is a portrait of everybody.
         """
@@ -206,7 +210,8 @@ class MadeJob:
         return [pts for pts in self.times if self.cuts[index] <= pts < self.cuts[index + 1]]
 
     def _sound_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
-        """The packets that begin inside the window; the first and last windows take what lies outside, too."""
+        """The packets that begin inside the window; the first and last windows take what lies
+        outside, too."""
         start = Fraction(self.cuts[index]) * self.time_base if index else Fraction(-1000)
         end = (
             Fraction(self.cuts[index + 1]) * self.time_base
@@ -239,7 +244,8 @@ class MadeJob:
 
 @dataclass(frozen=True)
 class Sound:
-    """An audio track: what `job.json` says of it and its packets, times from 0 at the first picture."""
+    """An audio track: what `job.json` says of it and its packets, times from 0 at the first
+    picture."""
 
     stream: AudioStream
     packets: tuple[tuple[AudioPacket, bytes], ...]
@@ -300,7 +306,8 @@ def sound(
 
 
 def in_adts(plain: Sound) -> Sound:
-    """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no extradata."""
+    """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no
+    extradata."""
     buffer = io.BytesIO()
     with (
         open_codec_params(plain.stream.codec_params) as source,

@@ -14,7 +14,8 @@ Picture = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A decoded video: times in seconds as fractions, upright luma planes, audio packets by track."""
+    """A decoded video: times in seconds as fractions, upright luma planes, audio packets by
+    track."""
 
     times: list[Fraction]
     luma: list[Picture]
@@ -28,7 +29,8 @@ class Video:
 
 
 def read_video(path: Path, *, keep_every: int = 1) -> Video:
-    """Decode a file as an ordinary player would; keeps the luma of every ``keep_every``-th frame."""
+    """Decode a file as an ordinary player would; keeps the luma of every ``keep_every``-th
+    frame."""
     times: list[Fraction] = []
     luma: list[Picture] = []
     with av.open(str(path)) as container:

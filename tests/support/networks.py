@@ -1,8 +1,9 @@
 """Tiny face detectors as ONNX graphs, one for each decoder, that see a face wherever a cell is lit.
 
-Each is one convolution a stride that covers its cells without overlap. The score is the mean of the first channel over
-the cell: a cell must be lit in the right colour to be found. All other outputs are the same for every cell, so boxes
-and landmarks can be computed by hand; `FACES` has them for a lit cell in column 3, row 2 of the finest stride.
+Each is one convolution a stride that covers its cells without overlap. The score is the mean of the
+first channel over the cell: a cell must be lit in the right colour to be found. All other outputs
+are the same for every cell, so boxes and landmarks can be computed by hand; `FACES` has them for a
+lit cell in column 3, row 2 of the finest stride.
 """
 
 from collections.abc import Sequence
@@ -13,14 +14,16 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 POINTS = (0.25, 0.25, 0.75, 0.25, 0.5, 0.5, 0.375, 0.75, 0.625, 0.75)
-"""x, y of five landmarks that lie like a face's: right eye, left eye, nose, right and left mouth corner."""
+"""x, y of five landmarks that lie like a face's: right eye, left eye, nose, right and left mouth
+corner."""
 
 Side = int | str
 
 
 @dataclass(frozen=True)
 class Planted:
-    """What a lit cell is: its stride, the channel (of B, G, R) to light it in, and the face it is by hand."""
+    """What a lit cell is: its stride, the channel (of B, G, R) to light it in, and the face it is
+    by hand."""
 
     stride: int
     channel: int
@@ -35,7 +38,8 @@ FACES = {
     "yunet": Planted(8, 0, (20, 6, 36, 30), (26, 18, 30, 18, 28, 20, 27, 22, 29, 22)),
     # Anchor (3, 2) * 8 = (24, 16), distances (1, 2, 3, 4) * 8; points (24, 16) + (x, y) * 8.
     "scrfd": Planted(8, 2, (16, 0, 48, 48), (26, 18, 30, 18, 28, 20, 27, 22, 29, 22)),
-    # Centre (3 + 0.5 + 0.5, 2 + 0.25 + 0.5) * 4 = (16, 11), size (2, 3) * 4; points (12, 5) + (x, y) * (8, 12).
+    # Centre (3 + 0.5 + 0.5, 2 + 0.25 + 0.5) * 4 = (16, 11), size (2, 3) * 4; points (12, 5) + (x,
+    # y) * (8, 12).
     "centerface": Planted(4, 2, (12, 5, 20, 17), (14, 8, 18, 8, 16, 11, 15, 14, 17, 14)),
 }
 
@@ -56,7 +60,8 @@ class _Graph:
     def cells(
         self, name: str, stride: int, bright: float, channels: Sequence[float], dark: float = 0
     ) -> str:
-        """A map a cell: the mean of the first channel x ``bright`` + ``dark`` for `LIT`, else the channel's number."""
+        """A map a cell: the mean of the first channel x ``bright`` + ``dark`` for `LIT`, else the
+        channel's number."""
         weight = np.zeros((len(channels), 3, stride, stride), np.float32)
         bias = np.array(channels, np.float32)
         lit = np.isnan(bias)
@@ -97,7 +102,8 @@ LIT = float("nan")
 def tiny_network(
     decoder: str, sides: tuple[Side, Side, Side] = ("n", "h", "w"), landmarks: bool = True
 ) -> bytes:
-    """The ONNX file of a detector whose outputs ``decoder`` reads; ``sides`` are its batch, height and width."""
+    """The ONNX file of a detector whose outputs ``decoder`` reads; ``sides`` are its batch, height
+    and width."""
     graph = _Graph()
     if decoder == "facepaint":
         return _facepaint(graph)
@@ -142,7 +148,8 @@ def _yunet(graph: _Graph, sides: tuple[Side, Side, Side]) -> bytes:
 
 
 def _scrfd(graph: _Graph, sides: tuple[Side, Side, Side], landmarks: bool) -> bytes:
-    """Outputs with numbers for names, as exports have them; of the two anchors the first is ever the better one."""
+    """Outputs with numbers for names, as exports have them; of the two anchors the first is ever
+    the better one."""
     parts = [([LIT, 0.0], 1), ([1.0, 2, 3, 4, 9, 9, 9, 9], 4), ([*POINTS, *[9.0] * 10], 10)]
     outputs: dict[str, Sequence[Side] | None] = {}
     for numbers, width in parts if landmarks else parts[:2]:

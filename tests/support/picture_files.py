@@ -1,4 +1,5 @@
-"""Picture files with everything in them that cameras, phones and programs write beside the pixels."""
+"""Picture files with everything in them that cameras, phones and programs write beside the
+pixels."""
 
 import io
 import itertools
@@ -52,7 +53,8 @@ def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def exif(orientation: int = 1, order: str = "<", strips: bool = False) -> bytes:
-    """An EXIF block: orientation, maker, a maker's note, a place, and a thumbnail (as a JPEG, or as strips)."""
+    """An EXIF block: orientation, maker, a maker's note, a place, and a thumbnail (as a JPEG, or as
+    strips)."""
     note, maker = SECRETS["maker's note"], SECRETS["maker"] + b"\0"
     place, thumbnail = SECRETS["place"], SECRETS["thumbnail"]
     first, inner, gps, second = 8, 100, 200, 300
@@ -159,7 +161,8 @@ def webp_with_everything(orientation: int = 1, *, lossless: bool = False) -> byt
 
 
 def ink_profile() -> bytes:
-    """A profile (ICC.1, lut8Type) of a press on which all inks print dark red: nothing guesses that without it."""
+    """A profile (ICC.1, lut8Type) of a press on which all inks print dark red: nothing guesses that
+    without it."""
     paper, dark_red, d50 = bytes((255, 128, 128)), bytes((136, 208, 195)), (0xF6D6, 0x10000, 0xD32D)
     grid = b"".join(
         dark_red if any(inks) else paper for inks in itertools.product((0, 1), repeat=4)

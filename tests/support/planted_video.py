@@ -1,7 +1,7 @@
 """Videos with everything in them that cameras, phones and programs write beside picture and sound.
 
-Each is a second of a grey that grows lighter, 64x48, H.264, with a tone, made with PyAV; what is planted can be found
-by a search of the file's bytes.
+Each is a second of a grey that grows lighter, 64x48, H.264, with a tone, made with PyAV; what is
+planted can be found by a search of the file's bytes.
 """
 
 from __future__ import annotations

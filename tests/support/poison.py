@@ -1,7 +1,8 @@
-"""A worker app whose process dies, or hangs, over one segment: ``celery -A tests.support.poison worker``.
+"""A worker app whose process dies, or hangs, over one segment: ``celery -A tests.support.poison
+worker``.
 
-``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang; of link the number
-of segments.
+``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang; of
+link the number of segments.
 """
 
 import os

@@ -1,4 +1,5 @@
-"""A folder of labelled pictures whose truth is known: the public-domain portrait of Eileen Collins, varied."""
+"""A folder of labelled pictures whose truth is known: the public-domain portrait of Eileen Collins,
+varied."""
 
 from pathlib import Path
 
@@ -18,7 +19,8 @@ LEFT_ROOM = 188
 
 
 def write_portraits(folder: Path) -> list[LabelledPicture]:
-    """Three pictures: the portrait; mirrored and cut off below; beside plain grey, its face to be ignored."""
+    """Three pictures: the portrait; mirrored and cut off below; beside plain grey, its face to be
+    ignored."""
     portrait: npt.NDArray[np.uint8] = skimage.data.astronaut()
     wide = np.pad(portrait, ((0, 0), (LEFT_ROOM, 0), (0, 0)), constant_values=128)
     right = (BOX[0] + LEFT_ROOM, BOX[1], BOX[2] + LEFT_ROOM, BOX[3])
@@ -37,7 +39,8 @@ def write_portraits(folder: Path) -> list[LabelledPicture]:
 
 
 def mirrored_face(width: int) -> LabelledFace:
-    """The face in a mirror image: right and left are the subject's, so eyes and mouth corners change places."""
+    """The face in a mirror image: right and left are the subject's, so eyes and mouth corners
+    change places."""
     x1, y1, x2, y2 = BOX
     points = np.array(POINTS).reshape(5, 2)[[1, 0, 2, 4, 3]]
     points[:, 0] = width - points[:, 0]

@@ -1,4 +1,5 @@
-"""Players and other programs that tests run: without one the test is skipped, on CI it fails, where they are set up."""
+"""Players and other programs that tests run: without one the test is skipped, on CI it fails, where
+they are set up."""
 
 import importlib.util
 import os
@@ -33,6 +34,7 @@ def run_silently(name: str, *arguments: object) -> str:
 
 
 def need_torch() -> None:
-    """Skip the whole module where PyTorch, too large for the ordinary set-up, is not installed; on CI fail."""
+    """Skip the whole module where PyTorch, too large for the ordinary set-up, is not installed; on
+    CI fail."""
     if importlib.util.find_spec("torch") is None:
         skip_or_fail("PyTorch is not installed (make train-setup)", whole_module=True)

@@ -1,4 +1,5 @@
-"""Detections of faces that move about, as a detector would record them: made up, with known truth."""
+"""Detections of faces that move about, as a detector would record them: made up, with known
+truth."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -30,8 +31,9 @@ def record(frames: list[FrameFaces], index: int = 0) -> Faces:
 def jumble(
     seed: int, rate: float, faces: int, missing: float, irregular: bool, seconds: float = 6.0
 ) -> list[FrameFaces]:
-    """Faces that wander, come twice, are missed and found with all kinds of scores; now and then a cut or a frame that
-    could not be looked at. ``irregular`` has frames follow each other after half to three times the usual time."""
+    """Faces that wander, come twice, are missed and found with all kinds of scores; now and then a
+    cut or a frame that could not be looked at. ``irregular`` has frames follow each other after
+    half to three times the usual time."""
     rng = np.random.default_rng(seed)
     place, velocity = rng.uniform(50, 500, (faces, 2)), rng.normal(0, 60, (faces, 2))
     size, noise = rng.uniform(30, 80, faces), rng.choice([0.0, 0.01, 0.04])
@@ -80,10 +82,11 @@ def glimpses(seed: int) -> list[FrameFaces]:
 def crossing(
     seed: int, rate: int, speed: float, hidden: float, seconds: float = 4.0
 ) -> tuple[list[FrameFaces], list[list[int]]]:
-    """Two people who pass each other, each at some face widths a second, with noise as of a real detector.
+    """Two people who pass each other, each at some face widths a second, with noise as of a real
+    detector.
 
-    As a detector does, only the one in front is found while the boxes overlap much, or are nearer than ``hidden``
-    widths.
+    As a detector does, only the one in front is found while the boxes overlap much, or are nearer
+    than ``hidden`` widths.
 
     Returns:
         the frames, and for each frame who (0 or 1) its candidates are.

@@ -1,4 +1,5 @@
-"""An uploader process for tests: every put takes its time, and ``HOLD_AT`` names an object that is never stored.
+"""An uploader process for tests: every put takes its time, and ``HOLD_AT`` names an object that is
+never stored.
 
 ``python -m tests.support.slow_upload FILE`` uploads with the services of the environment.
 """

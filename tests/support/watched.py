@@ -1,4 +1,5 @@
-"""The real store and queue with an ear on what is written: it may note, wait, or raise what an outage would."""
+"""The real store and queue with an ear on what is written: it may note, wait, or raise what an
+outage would."""
 
 from collections.abc import Callable
 from typing import Any

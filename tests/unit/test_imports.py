@@ -31,7 +31,8 @@ ON_TOP = {
     "facepaint/client.py",
     "facepaint/cli/batch.py",
 }
-"""They may use the rooms, lazily: inside functions, so that a client without the extras can start."""
+"""They may use the rooms, lazily: inside functions, so that a client without the extras can
+start."""
 
 COMMAND_LINE = {*ON_TOP, "facepaint/cli/progress.py", "facepaint/__main__.py"}
 """They stand on the core; nothing below knows them."""

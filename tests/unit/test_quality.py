@@ -1,4 +1,5 @@
-"""Stickers hold still and lag nowhere, on faces that are wrong as a detector's are; and the measuring measures."""
+"""Stickers hold still and lag nowhere, on faces that are wrong as a detector's are; and the
+measuring measures."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -29,10 +29,12 @@ def save_images(
     requeue_stalled: Callable[[int], None] | None = None,
     patience: Patience = PATIENT,
 ) -> list[Path]:
-    """Write a job's painted pictures into ``folder``, made if need be, while others are still being painted.
+    """Write a job's painted pictures into ``folder``, made if need be, while others are still being
+    painted.
 
-    Each goes under the last part of its own name; of two with one name the second gets a number. Returns the files
-    written, in the job's order. `viewer.follow.follow` tells of ``requeue_stalled`` and ``patience``.
+    Each goes under the last part of its own name; of two with one name the second gets a number.
+    Returns the files written, in the job's order. `viewer.follow.follow` tells of
+    ``requeue_stalled`` and ``patience``.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -70,7 +72,8 @@ def save_images(
 
 
 def safe_names(job: Job) -> list[str]:
-    """A file name for each picture: no folders, nothing a file system refuses or hides, no two the same."""
+    """A file name for each picture: no folders, nothing a file system refuses or hides, no two the
+    same."""
     return unique_names(
         _safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1)
     )

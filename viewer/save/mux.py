@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter
 
 LATE_S = 5
-"""What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's picture a little
-after its sound; what starts later has a clock that ran long before, and players would show nothing until then."""
+"""What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's
+picture a little after its sound; what starts later has a clock that ran long before, and players
+would show nothing until then."""
 
 LARGEST_TIMESCALE = 2**31 - 1
 
@@ -32,7 +33,8 @@ UNHEARD_S = 0.02
 """Sound this much early or late is not noticed."""
 
 PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
-"""Subtitles that are lines of text, by FFmpeg's names for codec or decoder; they need no template."""
+"""Subtitles that are lines of text, by FFmpeg's names for codec or decoder; they need no
+template."""
 
 STYLED_TEXT = frozenset({"ass", "ssa"})
 """Subtitles that are text with styles, which MP4 loses."""
@@ -47,7 +49,8 @@ OF_THE_CONTAINER = frozenset(
 
 @dataclass(slots=True)
 class Track:
-    """A stream of the output, the first and last times written to it in ticks of its own time base, samples to skip."""
+    """A stream of the output, the first and last times written to it in ticks of its own time base,
+    samples to skip."""
 
     stream: Any
     skip_samples: int = 0
@@ -70,7 +73,8 @@ class Timed:
 class Plan:
     """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.save.shift_of`.
 
-    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0, and how many seconds after.
+    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0, and how many
+    seconds after.
     """
 
     container: str
@@ -81,7 +85,8 @@ class Plan:
 
 
 class Muxer:
-    """An output file being written. ``first`` is a painted segment, whose codec parameters hold for all.
+    """An output file being written. ``first`` is a painted segment, whose codec parameters hold for
+    all.
 
     ``video`` and ``audio`` are the tracks; ``notes`` tells what could not be taken along.
     """
@@ -123,7 +128,8 @@ class Muxer:
             self._skip_starts()
 
     def write(self, packets: Iterable[Timed]) -> None:
-        """Write the packets of one stretch of time, in order of time whatever order they come in."""
+        """Write the packets of one stretch of time, in order of time whatever order they come
+        in."""
         for packet in sorted(packets, key=lambda packet: packet.pts):
             self._write_texts(packet.pts)
             self._write(packet)
@@ -172,7 +178,8 @@ class Muxer:
         return Track(stream, audio.skip_samples)
 
     def _skip_starts(self) -> None:
-        """Say which samples at the start of late tracks are not played; the muxer knows it of those below 0 only."""
+        """Say which samples at the start of late tracks are not played; the muxer knows it of those
+        below 0 only."""
         late = [track for track in self.audio if track.skip_samples and (track.first or 0) > 0]
         if not late:
             return
@@ -235,7 +242,8 @@ def _text(codec: str, data: bytes) -> bytes:
 
 
 def plain_text(codec: str, data: bytes) -> bytes:
-    """The lines of a text subtitle in UTF-8, without marks of style; empty where nothing is shown."""
+    """The lines of a text subtitle in UTF-8, without marks of style; empty where nothing is
+    shown."""
     return _MARKS.sub("", _text(codec, data).decode("utf-8", "replace")).strip().encode()
 
 
@@ -248,7 +256,8 @@ def _timed_text(text: bytes) -> bytes:
 def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[Chapter]:
     """The chapters on the clock of a file in which everything is that much later.
 
-    Where all would end before it begins, they count from its beginning already. What is before 0 is left out.
+    Where all would end before it begins, they count from its beginning already. What is before 0 is
+    left out.
     """
     if not shift_s or all(chapter.end_s + shift_s <= 0 for chapter in chapters):
         yield from chapters
@@ -274,10 +283,12 @@ def _chapters(plan: Plan) -> Iterator["ContainerChapter"]:
 
 def _options(plan: Plan) -> dict[str, str]:
     if plan.container == "matroska":
-        # Else everything would move so that the encoder delay of AAC, at a negative time, starts at 0.
+        # Else everything would move so that the encoder delay of AAC, at a negative time, starts at
+        # 0.
         return {"avoid_negative_ts": "disabled", "cues_to_front": "1"}
     video_scale, movie_scale = _timescales(plan)
-    # Phones give tags of their makers' own, which MP4 has room for only if all are written as QuickTime has them.
+    # Phones give tags of their makers' own, which MP4 has room for only if all are written as
+    # QuickTime has them.
     makers = any(name.startswith("com.") for name in plan.extras.tags)
     return {
         "movflags": "faststart+use_metadata_tags" if makers else "faststart",
@@ -287,12 +298,14 @@ def _options(plan: Plan) -> dict[str, str]:
 
 
 def _timescales(plan: Plan) -> tuple[int, int]:
-    """Ticks a second of the video track, and of the movie, in which MP4 says how late a track begins.
+    """Ticks a second of the video track, and of the movie, in which MP4 says how late a track
+    begins.
 
-    Firefox takes that number for ticks of the late track itself, so the movie counts by that track's clock, which keeps
-    its start exact, too. Where picture and sound are late it counts by a multiple of the picture's clock, fine enough
-    for every sample, if that puts the sound off by nothing one hears in Firefox. Else the picture counts by the sound's
-    clock if that moves no frame by more than a tick of the source.
+    Firefox takes that number for ticks of the late track itself, so the movie counts by that
+    track's clock, which keeps its start exact, too. Where picture and sound are late it counts by a
+    multiple of the picture's clock, fine enough for every sample, if that puts the sound off by
+    nothing one hears in Firefox. Else the picture counts by the sound's clock if that moves no
+    frame by more than a tick of the source.
     """
     assert plan.job.video is not None
     video = plan.job.video.time_base.denominator

@@ -1,4 +1,5 @@
-"""Save a painted job as one file: painted packets and the source's own sound joined by copying, nothing re-encoded."""
+"""Save a painted job as one file: painted packets and the source's own sound joined by copying,
+nothing re-encoded."""
 
 import io
 import math
@@ -53,7 +54,8 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """What was saved. ``blank`` counts segments that are plain pictures; ``notes`` are sentences for the user."""
+    """What was saved. ``blank`` counts segments that are plain pictures; ``notes`` are sentences
+    for the user."""
 
     path: Path
     container: str
@@ -78,16 +80,18 @@ def save(
     requeue_stalled: Callable[[int], None] | None = None,
     patience: Patience = PATIENT,
 ) -> SaveReport:
-    """Join a job's painted segments and its sound into ``out``, while they are still being made if need be.
+    """Join a job's painted segments and its sound into ``out``, while they are still being made if
+    need be.
 
-    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` tells when it is another. The file
-    appears under its name only once it is whole. `follow` tells of ``requeue_stalled`` and ``patience``.
+    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` tells when it
+    is another. The file appears under its name only once it is whole. `follow` tells of
+    ``requeue_stalled`` and ``patience``.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
         UsageError: it cannot be written there, or the container cannot hold the sound.
-        JobError: a segment was given up and gaps are not allowed; the segments do not fit each other; the upload was
-            abandoned.
+        JobError: a segment was given up and gaps are not allowed; the segments do not fit each
+            other; the upload was abandoned.
         StoreUnreachable: the storage was away for too long.
     """
     job = find_job(store, job_id)
@@ -144,9 +148,11 @@ def save(
 def choose_target(
     audio: Iterable[AudioStream], out: Path, *, any_container: bool = False
 ) -> tuple[Path, str, list[str]]:
-    """The file to write, its container by the muxer's name, and what to tell the user about that choice.
+    """The file to write, its container by the muxer's name, and what to tell the user about that
+    choice.
 
-    Where the container that ``out`` names cannot hold the sound, it is another. Without a suffix, or with
+    Where the container that ``out`` names cannot hold the sound, it is another. Without a suffix,
+    or with
     ``any_container``, it is another than MP4 already where MP4 players do not expect the sound.
 
     Raises:
@@ -216,7 +222,8 @@ def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
 
 
 def _plan(store: Store, job: Job, container: str, *, redacts: bool) -> Plan:
-    """With a look that hides, nothing of the source but sound, subtitles, chapters and languages goes along."""
+    """With a look that hides, nothing of the source but sound, subtitles, chapters and languages
+    goes along."""
     assert job.video is not None
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if redacts:
@@ -227,7 +234,8 @@ def _plan(store: Store, job: Job, container: str, *, redacts: bool) -> Plan:
 
 
 def _late_starts(job: Job, first: Segment, shift_s: Fraction) -> dict[int, float]:
-    """How many seconds after 0 tracks begin that do, by their clocks' ticks a second; by the first segment's record."""
+    """How many seconds after 0 tracks begin that do, by their clocks' ticks a second; by the first
+    segment's record."""
     assert job.video is not None
     starts = {job.video.time_base.denominator: float(job.start_pts * job.video.time_base + shift_s)}
     for number, track in enumerate(job.audio):
@@ -238,10 +246,12 @@ def _late_starts(job: Job, first: Segment, shift_s: Fraction) -> dict[int, float
 
 
 def shift_of(job: Job, first: Segment) -> Fraction:
-    """How many seconds later everything is to be in the file than in the source, by the first segment's record.
+    """How many seconds later everything is to be in the file than in the source, by the first
+    segment's record.
 
-    No container shows a picture before 0. What starts later than `LATE_S`, as broadcasts do after hours, would be a
-    file that shows nothing until then: there the earliest packet of picture and sound comes at 0.
+    No container shows a picture before 0. What starts later than `LATE_S`, as broadcasts do after
+    hours, would be a file that shows nothing until then: there the earliest packet of picture and
+    sound comes at 0.
     """
     assert job.video is not None
     tick = job.video.time_base

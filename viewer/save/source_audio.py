@@ -18,7 +18,8 @@ from viewer.follow import Patience, Report, patiently
 
 @dataclass(frozen=True, slots=True)
 class SourceAudio:
-    """One audio packet; ``stream`` counts the job's audio tracks, times are in seconds on the source's clock."""
+    """One audio packet; ``stream`` counts the job's audio tracks, times are in seconds on the
+    source's clock."""
 
     stream: int
     start_s: Fraction
@@ -65,7 +66,8 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
 def _packets(
     job: Job, segment: Segment, data: bytes, ends: list[Fraction]
 ) -> Iterator[SourceAudio]:
-    """``ends`` remembers where each track's last packet ended: a packet without a time comes right after it."""
+    """``ends`` remembers where each track's last packet ended: a packet without a time comes right
+    after it."""
     position = 0
     for packet in segment.audio:
         tick = job.audio[packet.stream].time_base

@@ -55,8 +55,9 @@ def job_json(
 ) -> dict[str, Any]:
     """All that the page of a job needs, in one answer.
 
-    ``look`` None takes the first. Windows of segments are given from ``windows_from`` on, so that an answer stays
-    short; ``wait`` is the segment the player needs next, looked up at once even if the job was listed long ago.
+    ``look`` None takes the first. Windows of segments are given from ``windows_from`` on, so that
+    an answer stays short; ``wait`` is the segment the player needs next, looked up at once even if
+    the job was listed long ago.
 
     Raises:
         FacepaintError: see `Board.status`.
@@ -104,7 +105,8 @@ def job_json(
 
 
 def _next_unpainted(status: JobStatus, done: frozenset[int], wait: int | None) -> int | None:
-    """The segment from ``wait`` on that is to come next; None leaves the choice to `why_waiting`."""
+    """The segment from ``wait`` on that is to come next; None leaves the choice to
+    `why_waiting`."""
     index = first_missing(done, wait or 0)
     return None if wait is None or index == status.total else index
 
@@ -143,7 +145,8 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
 
 
 def _whom_json(look: Look | None) -> dict[str, list[int]]:
-    """The people a look names, where all its filters name the same: whom it keeps as they are, whom alone it paints."""
+    """The people a look names, where all its filters name the same: whom it keeps as they are, whom
+    alone it paints."""
     meant = {spec.meant for spec in look.filters} if look else set()
     selection = meant.pop() if len(meant) == 1 else EVERYONE
     return {"keep": list(selection.keep), "only": list(selection.only)}

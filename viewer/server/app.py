@@ -1,6 +1,7 @@
 """The viewer's server: pages, the JSON they ask for, and what `viewer.server.media` sends.
 
-Endpoints are plain functions, which Starlette runs in its thread pool: the storage is spoken to synchronously.
+Endpoints are plain functions, which Starlette runs in its thread pool: the storage is spoken to
+synchronously.
 """
 
 import re
@@ -46,7 +47,8 @@ STATUS_OF: dict[type[Exception], int] = {
 
 
 def make_app(settings: Settings, store: Store | None = None) -> Starlette:
-    """The ASGI app. Listening or published on a loopback address it answers under loopback names only."""
+    """The ASGI app. Listening or published on a loopback address it answers under loopback names
+    only."""
     board = Board(store or Store(settings))
     host = settings.viewer_published_on or settings.viewer_host
 

@@ -1,9 +1,10 @@
 """A segment's sound as fragmented MP4 that a browser plays beside the painted picture.
 
-What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with holes in them,
-become AAC. That is for playing only: the saved file has the source's own packets. Times are those of `viewer.server.clock`.
-Encoded pieces lie on one grid of 1,024 samples for the whole job: each is encoded with a lead-in and a look ahead which
-are then thrown away, so pieces made apart join without gap or shift.
+What browsers can play (AAC, MP3, Opus, FLAC) is copied packet by packet; the rest, and pieces with
+holes in them, become AAC. That is for playing only: the saved file has the source's own packets.
+Times are those of `viewer.server.clock`. Encoded pieces lie on one grid of 1,024 samples for the
+whole job: each is encoded with a lead-in and a look ahead which are then thrown away, so pieces
+made apart join without gap or shift.
 """
 
 import io
@@ -30,10 +31,12 @@ FRAME = 1024
 """Samples of an AAC frame."""
 
 LEAD_FRAMES = 8
-"""Frames encoded before a piece and thrown away, so that the encoder has settled; as many lie ahead of its end."""
+"""Frames encoded before a piece and thrown away, so that the encoder has settled; as many lie ahead
+of its end."""
 
 HOLE_S = Fraction(1, 10)
-"""Players step over silence shorter than this by themselves; a piece that lacks more is encoded, silence filled in."""
+"""Players step over silence shorter than this by themselves; a piece that lacks more is encoded,
+silence filled in."""
 
 PREROLL_S = Fraction(1, 2)
 """Decoders of MP3 and AAC need packets from before the first sample that is wanted."""
@@ -73,8 +76,9 @@ def make_piece(
 ) -> Piece:
     """The sound of a segment's window.
 
-    ``encode`` asks for AAC whatever the source has. ``last`` says that no segment follows: sound after the last picture
-    then belongs to this piece. A piece that is not the last needs the segment after it to be stored.
+    ``encode`` asks for AAC whatever the source has. ``last`` says that no segment follows: sound
+    after the last picture then belongs to this piece. A piece that is not the last needs the
+    segment after it to be stored.
 
     Raises:
         InputError: the job has no such audio track.
@@ -139,7 +143,8 @@ def _load(store: Store, job: Job, clock: Clock, track: int, segment: Segment) ->
 
 
 def _with_duration(packets: Sequence[AudioPacket], track: int) -> Iterator[tuple[AudioPacket, int]]:
-    """Each packet with its duration; where the source does not say, the time to the track's next packet."""
+    """Each packet with its duration; where the source does not say, the time to the track's next
+    packet."""
     known = 0
     following: dict[int, int | None] = {}
     after = None
@@ -167,7 +172,8 @@ def _covers(packets: Sequence[Coded], start_s: Fraction, end_s: Fraction) -> boo
 
 
 def _adts_header(packet: bytes) -> int:
-    """Length of the ADTS header (ISO/IEC 13818-7) that AAC in a transport stream has before each packet, else 0."""
+    """Length of the ADTS header (ISO/IEC 13818-7) that AAC in a transport stream has before each
+    packet, else 0."""
     if int.from_bytes(packet[:2]) & 0xFFF6 != 0xFFF0:
         return 0
     return 7 if packet[1] & 1 else 9
@@ -175,7 +181,8 @@ def _adts_header(packet: bytes) -> int:
 
 @lru_cache(64)
 def without_adts(stream: AudioStream) -> AudioStream:
-    """The track with what its ADTS headers say in its parameters instead; any other track as it is."""
+    """The track with what its ADTS headers say in its parameters instead; any other track as it
+    is."""
     with open_codec_params(stream.codec_params) as source:
         first = next(packet for packet in source.demux(audio=0) if packet.size)
         if stream.codec != "aac" or not _adts_header(bytes(first)):
@@ -204,14 +211,16 @@ def copy_mime(stream: AudioStream) -> str:
 
 
 def _is_layer_3(stream: AudioStream) -> bool:
-    """Whether what is called MP3 is: some files hold Layer II under that name, which browsers do not play."""
+    """Whether what is called MP3 is: some files hold Layer II under that name, which browsers do
+    not play."""
     with open_codec_params(stream.codec_params) as source:
         header = next(bytes(packet) for packet in source.demux(audio=0) if packet.size)
     return header[1] & 0b110 == 0b010
 
 
 def plain_aac(stream: AudioStream) -> bool:
-    """Whether the track is such AAC as `encode_packets` makes: copied and encoded pieces then share an init part."""
+    """Whether the track is such AAC as `encode_packets` makes: copied and encoded pieces then share
+    an init part."""
     return (
         copy_mime(stream) == AAC
         and stream.channels <= len(_LAYOUTS)
@@ -220,7 +229,8 @@ def plain_aac(stream: AudioStream) -> bool:
 
 
 def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
-    """Packets as they are, from the first picture on, in one fragment. Needs at least one packet."""
+    """Packets as they are, from the first picture on, in one fragment. Needs at least one
+    packet."""
     packets = [packet for packet in packets if packet.start_s >= 0]
     rate = stream.sample_rate
     times = _sample_times(stream, packets)
@@ -238,7 +248,8 @@ def copy_packets(stream: AudioStream, packets: Sequence[Coded]) -> bytes:
 
 
 def _sample_times(stream: AudioStream, packets: Sequence[Coded]) -> list[int]:
-    """Start of each packet in samples. Times rounded to milliseconds by the source's container are spread evenly."""
+    """Start of each packet in samples. Times rounded to milliseconds by the source's container are
+    spread evenly."""
     rate = stream.sample_rate
     first = packets[0].start_s
     if stream.time_base <= Fraction(1, 8000) or len(packets) < 3:
@@ -310,7 +321,8 @@ def _decode(
 
 
 class _Samples:
-    """A stretch ``[start, stop)`` of planar floats, 32 bits each; silent before ``loud`` and where none is placed."""
+    """A stretch ``[start, stop)`` of planar floats, 32 bits each; silent before ``loud`` and where
+    none is placed."""
 
     def __init__(self, start: int, stop: int, channels: int, loud: int) -> None:
         self.start, self.stop, self._loud = start, stop, loud
@@ -344,7 +356,8 @@ class _Samples:
 
 
 def _open_output(buffer: io.BytesIO) -> av.container.OutputContainer:
-    """A fragmented MP4 whose one fragment is written at the end; times start at 0 and are shifted afterwards."""
+    """A fragmented MP4 whose one fragment is written at the end; times start at 0 and are shifted
+    afterwards."""
     return av.open(
         buffer,
         "w",

@@ -1,4 +1,5 @@
-"""What the page knows about jobs: read from the storage, kept for a while so that many tabs cost no more than one."""
+"""What the page knows about jobs: read from the storage, kept for a while so that many tabs cost no
+more than one."""
 
 import threading
 import time
@@ -30,10 +31,12 @@ COST_SHARE = 4.0
 """Reading takes at most one part in so many of the time: long jobs are listed less often."""
 
 QUICK_S = 0.3
-"""What took longer to read than this is read anew behind the scenes, while the older answer serves."""
+"""What took longer to read than this is read anew behind the scenes, while the older answer
+serves."""
 
 LIST_PATIENCE_S = 0.8
-"""So long the list of jobs waits for their states; those not read by then come with its next answer."""
+"""So long the list of jobs waits for their states; those not read by then come with its next
+answer."""
 
 READERS = 4
 JOBS_SHOWN = 100
@@ -113,7 +116,8 @@ class _Recent(Generic[K, T]):
         self._values: OrderedDict[K, T] = OrderedDict()
 
     def get(self, key: K, make: Callable[[], T]) -> T:
-        """The value under the key; ``make`` may run twice where two threads ask at once, the first result stays."""
+        """The value under the key; ``make`` may run twice where two threads ask at once, the first
+        result stays."""
         with self._lock:
             if key in self._values:
                 self._values.move_to_end(key)
@@ -132,7 +136,8 @@ class _Recent(Generic[K, T]):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a segment's pictures begin and end and its last sound ends (0 without any), in seconds of the clock."""
+    """When a segment's pictures begin and end and its last sound ends (0 without any), in seconds
+    of the clock."""
 
     start_s: float
     end_s: float
@@ -141,9 +146,11 @@ class Window:
 
 @dataclass(slots=True)
 class _Followed:
-    """One job somebody looks at. What is stored of its segments never changes, so what was read is kept.
+    """One job somebody looks at. What is stored of its segments never changes, so what was read is
+    kept.
 
-    ``painted`` are segments by look that were found painted one by one, maybe after the job was listed.
+    ``painted`` are segments by look that were found painted one by one, maybe after the job was
+    listed.
     """
 
     status: _Fresh[JobStatus]
@@ -193,7 +200,8 @@ class Board:
         return status
 
     def statuses(self, job_ids: Iterable[str]) -> dict[str, JobStatus | FacepaintError | None]:
-        """What is known of many jobs within a moment; None of those whose turn to be read has not come."""
+        """What is known of many jobs within a moment; None of those whose turn to be read has not
+        come."""
         found = {job_id: self._follow(job_id).status for job_id in job_ids}
         wait([coming for status in found.values() if (coming := status.refresh())], LIST_PATIENCE_S)
         return {job_id: status.outcome for job_id, status in found.items()}
@@ -210,7 +218,8 @@ class Board:
         return self._followed.get(job_id, make)
 
     def painted_segments(self, status: JobStatus, look: str, wanted: int | None) -> frozenset[int]:
-        """The painted segments of a look, the ``wanted`` one and those after it looked up even if listed long ago."""
+        """The painted segments of a look, the ``wanted`` one and those after it looked up even if
+        listed long ago."""
         found = self._follow(status.job.id).painted.setdefault(look, set())
         listed = status.keys.painted[look]
         for index in range(wanted, wanted + AHEAD) if wanted is not None else ():
@@ -255,7 +264,8 @@ class Board:
         return max(last.end_s, last.heard_s)
 
     def windows(self, job: Job, indexes: Sequence[int], limit: int | None = None) -> list[Window]:
-        """The windows of stored segments, as many as are known after reading at most ``limit`` records more."""
+        """The windows of stored segments, as many as are known after reading at most ``limit``
+        records more."""
         if job.video is None:
             return []
         known = self._follow(job.id).windows

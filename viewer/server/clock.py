@@ -1,7 +1,9 @@
-"""The clock of the players: it begins with a job's first picture, or with its first sound where that comes before.
+"""The clock of the players: it begins with a job's first picture, or with its first sound where
+that comes before.
 
-Painted segments are stored with times from the first picture on. Where sound comes before it they are sent as much
-later, and the first picture is shown from 0 on while that sound plays: a player gets one stretch without a hole.
+Painted segments are stored with times from the first picture on. Where sound comes before it they
+are sent as much later, and the first picture is shown from 0 on while that sound plays: a player
+gets one stretch without a hole.
 """
 
 import io
@@ -19,7 +21,8 @@ from facepaint.records.segment import AudioPacket, Segment
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """``lead`` is how long after 0 the first picture is, in ticks of the source's time base ``tick`` (seconds)."""
+    """``lead`` is how long after 0 the first picture is, in ticks of the source's time base
+    ``tick`` (seconds)."""
 
     tick: Fraction
     start_pts: int
@@ -37,7 +40,8 @@ class Clock:
 
 
 def clock_of(job: Job, first: Segment) -> Clock:
-    """The clock of a video, by the record of its first segment: all sound from before the first picture is in it."""
+    """The clock of a video, by the record of its first segment: all sound from before the first
+    picture is in it."""
     assert job.video is not None
     tick = job.video.time_base
     start_s = job.start_pts * tick
@@ -73,7 +77,8 @@ def on_clock(clock: Clock, index: int, data: bytes) -> bytes:
 
 
 def _hold_first(data: bytes, ticks: int) -> bytes:
-    """The first segment with its first picture shown ``ticks`` longer, and all others as much later."""
+    """The first segment with its first picture shown ``ticks`` longer, and all others as much
+    later."""
     buffer = io.BytesIO()
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as source:

@@ -1,7 +1,8 @@
-"""Who is in a video, for its page: the people with their portraits, where each face is, and new looks that name people.
+"""Who is in a video, for its page: the people with their portraits, where each face is, and new
+looks that name people.
 
-Portraits are of the source, and a new look may show what another one hides: all of this is answered only by a viewer on
-this machine's own address, to its own page.
+Portraits are of the source, and a new look may show what another one hides: all of this is answered
+only by a viewer on this machine's own address, to its own page.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,8 @@ _WISH = TypeAdapter(Wish)
 
 
 class Desk:
-    """Takes what pages ask for, if it is ``open`` at all. The queue is made when something is first asked for."""
+    """Takes what pages ask for, if it is ``open`` at all. The queue is made when something is first
+    asked for."""
 
     def __init__(self, settings: Settings, *, open: bool) -> None:
         self._settings = settings
@@ -88,7 +90,8 @@ class Desk:
 
 
 def people(request: Request) -> Response:
-    """Who is in a video. ``state`` is "made", "ready" to be asked for or "asked"; else ``why`` tells.
+    """Who is in a video. ``state`` is "made", "ready" to be asked for or "asked"; else ``why``
+    tells.
 
     Of a person who is not ``portrayed`` there is no portrait (yet): they come last.
     """
@@ -124,7 +127,8 @@ def people(request: Request) -> Response:
 
 
 def why_not_tracked(status: JobStatus) -> str:
-    """What still keeps the people of a job from being told apart, in a sentence; '' if nothing does."""
+    """What still keeps the people of a job from being told apart, in a sentence; '' if nothing
+    does."""
     if status.job.video is None:
         return "the people of a job of pictures are not told apart"
     if status.total is None:
@@ -145,7 +149,8 @@ def portrait(request: Request) -> Response:
 
 
 def tracked(request: Request) -> Response:
-    """Where the faces of a segment are: of each frame when it is shown, in seconds of the clock, and its faces.
+    """Where the faces of a segment are: of each frame when it is shown, in seconds of the clock,
+    and its faces.
 
     A face is the person's number and left, top, width, height as shares of the picture's.
     """
@@ -171,7 +176,8 @@ async def ask_people(request: Request) -> Response:
 
 
 async def ask_look(request: Request) -> Response:
-    """Have a job painted with another look, of ``filters``, and ``keep`` or ``only`` with the numbers of people."""
+    """Have a job painted with another look, of ``filters``, and ``keep`` or ``only`` with the
+    numbers of people."""
     return await run_in_threadpool(_ask_look, request, await _body(request))
 
 
@@ -215,7 +221,8 @@ def look_of(body: bytes) -> Look:
     """The look that a page asks for.
 
     Raises:
-        HTTPException: 422, it is none, or names a file: the files of this machine are not the page's to name.
+        HTTPException: 422, it is none, or names a file: the files of this machine are not the
+            page's to name.
     """
     shape = "a look is filters, and the numbers of people to keep or to paint only"
     try:

@@ -1,11 +1,13 @@
-"""HLS playlists (RFC 8216) of a job's painted segments, growing while the job is worked on. Text only, no I/O."""
+"""HLS playlists (RFC 8216) of a job's painted segments, growing while the job is worked on. Text
+only, no I/O."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 LONGEST = 4
-"""How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe comes."""
+"""How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe
+comes."""
 
 _HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS")
 
@@ -42,9 +44,11 @@ def master(
     sounds: Sequence[Rendition],
     transfer: int = UNSPECIFIED,
 ) -> str:
-    """The playlist that names the picture's playlist and those of its sounds; the first sound is the default.
+    """The playlist that names the picture's playlist and those of its sounds; the first sound is
+    the default.
 
-    ``transfer`` is the picture's transfer function by ITU-T H.273: players of HDR want to know before they load.
+    ``transfer`` is the picture's transfer function by ITU-T H.273: players of HDR want to know
+    before they load.
     """
     lines = list(_HEAD)
     for number, sound in enumerate(sounds):
@@ -65,7 +69,8 @@ def master(
 def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: bool) -> str:
     """The playlist of one stream: it only ever grows at its end, until ``ended``.
 
-    The target duration must hold for entries to come, too, as it may not change: it is the longest that a job cut with
+    The target duration must hold for entries to come, too, as it may not change: it is the longest
+    that a job cut with
     ``segment_s`` has, unless the source shows one picture for longer.
     """
     entries = list(entries)

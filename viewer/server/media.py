@@ -1,4 +1,5 @@
-"""The viewer's media: painted segments and their sound from the same origin as the page, and HLS playlists of them."""
+"""The viewer's media: painted segments and their sound from the same origin as the page, and HLS
+playlists of them."""
 
 import hashlib
 import mimetypes
@@ -41,7 +42,8 @@ CHUNK_BYTES = 1 << 20
 
 
 Part = Callable[[int, int], tuple[int, int]]
-"""Which bytes of a fragmented MP4 to send, from the length of its init part and its whole length."""
+"""Which bytes of a fragmented MP4 to send, from the length of its init part and its whole
+length."""
 
 
 Read = Callable[[int, int], bytes]
@@ -83,7 +85,8 @@ def segment(request: Request) -> Response:
 
 
 def hls_init(request: Request) -> Response:
-    """What comes before the fragments of the first painted segment; a job's segments all have the same."""
+    """What comes before the fragments of the first painted segment; a job's segments all have the
+    same."""
     status = _status(request)
     request.path_params["index"] = _first_painted(status, request.path_params["look"])
     return _painted(request, _init)
@@ -125,7 +128,8 @@ def _stored(request: Request, look: str, record: Painted, part: Part) -> Respons
 
 
 def audio(request: Request) -> Response:
-    """The sound of a segment, in MP4; ``?as=aac`` asks for AAC where the browser cannot play the source's codec."""
+    """The sound of a segment, in MP4; ``?as=aac`` asks for AAC where the browser cannot play the
+    source's codec."""
     return _sound(request, _whole, encode=request.query_params.get("as") == "aac")
 
 

@@ -1,4 +1,5 @@
-"""What every answer of the viewer gets: a check of the name it was asked under, and headers that keep pages ours."""
+"""What every answer of the viewer gets: a check of the name it was asked under, and headers that
+keep pages ours."""
 
 import ipaddress
 import re
@@ -22,8 +23,9 @@ HEADERS = {
 class Guard:
     """ASGI middleware. ``host`` is the address the server listens on.
 
-    A page of a stranger may have its own name resolve to 127.0.0.1 and then read what is served there as its own
-    (DNS rebinding). Its name still stands in the Host header, so on loopback only loopback names are answered.
+    A page of a stranger may have its own name resolve to 127.0.0.1 and then read what is served
+    there as its own (DNS rebinding). Its name still stands in the Host header, so on loopback only
+    loopback names are answered.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:

@@ -1,4 +1,5 @@
-"""What the server's modules share: static files, how answers may be kept, errors as JSON, request bodies."""
+"""What the server's modules share: static files, how answers may be kept, errors as JSON, request
+bodies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,8 @@ NO_CACHE = {"Cache-Control": "no-cache"}
 
 
 def error_json(exc: Exception, status_of: Mapping[type[Exception], int]) -> Response:
-    """One of our errors as JSON: its message is a plain sentence. The first kind that fits gives the status, or 500."""
+    """One of our errors as JSON: its message is a plain sentence. The first kind that fits gives
+    the status, or 500."""
     status = next((code for kind, code in status_of.items() if isinstance(exc, kind)), 500)
     return JSONResponse({"error": str(exc)}, status, headers=NO_STORE)
 
@@ -31,8 +33,9 @@ def http_error(_: Request, exc: Exception) -> Response:
 async def asked_json(request: Request, what: str, max_bytes: int) -> bytes:
     """The body of a request that changes something; ``what`` is changed, in words for the refusal.
 
-    Refused is what another site's page has the browser ask for: browsers name the asking page's origin, and newer ones
-    how it stands to ours (Origin; Sec-Fetch-Site of W3C's Fetch Metadata). Only JSON is taken, which no form can send.
+    Refused is what another site's page has the browser ask for: browsers name the asking page's
+    origin, and newer ones how it stands to ours (Origin; Sec-Fetch-Site of W3C's Fetch Metadata).
+    Only JSON is taken, which no form can send.
     """
     origin = request.headers.get("origin")
     elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")

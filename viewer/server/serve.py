@@ -18,7 +18,8 @@ def main() -> int:
     """Serve, print the address first, return the exit code."""
     from viewer.server.app import make_app
 
-    # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a failure.
+    # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a
+    # failure.
     signal.signal(signal.SIGTERM, _stop)
     try:
         settings = Settings.load()

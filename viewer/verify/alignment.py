@@ -1,4 +1,5 @@
-"""Pair what two files show or sound by their times, so that one thing missing is one difference and not many."""
+"""Pair what two files show or sound by their times, so that one thing missing is one difference and
+not many."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from typing import Protocol, TypeVar
 
 
 class Timed(Protocol):
-    """Something that comes at a time; ``part`` counts the recordings of a file that lie one behind the other."""
+    """Something that comes at a time; ``part`` counts the recordings of a file that lie one behind
+    the other."""
 
     @property
     def part(self) -> int:
@@ -41,10 +43,11 @@ class _Ahead(Iterator[T]):
 def pair_nearest(
     source: Iterator[T], result: Iterator[T], shifts_s: list[Fraction]
 ) -> Iterator[Pair[T]]:
-    """Each item of the source with the item of the result that is nearest to it in time, None where there is none.
+    """Each item of the source with the item of the result that is nearest to it in time, None where
+    there is none.
 
-    ``shifts_s`` says how many seconds later each part is in the result; the shift of a part it does not have yet is
-    that of the first two items met, and is added.
+    ``shifts_s`` says how many seconds later each part is in the result; the shift of a part it does
+    not have yet is that of the first two items met, and is added.
     """
     there, here = _Ahead(source), _Ahead(result)
     while there.now is not None and here.now is not None:

@@ -142,7 +142,8 @@ def _is_full(frame: av.VideoFrame) -> bool:
 def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
     """The file's tags, and language and title of each track.
 
-    A look that hides leaves every tag and title out, so one that is not there is no difference; languages stay.
+    A look that hides leaves every tag and title out, so one that is not there is no difference;
+    languages stay.
     """
     wanted, found = _tags(source.metadata), _tags(result.metadata)
     differences = [

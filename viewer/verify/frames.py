@@ -1,4 +1,5 @@
-"""Compare the frames of two videos: how many, and when each is shown. Both are decoded side by side."""
+"""Compare the frames of two videos: how many, and when each is shown. Both are decoded side by
+side."""
 
 from __future__ import annotations
 
@@ -25,26 +26,30 @@ KEPT_TIMES = 128
 """Times of packets kept until that is known."""
 
 KEPT_REFUSALS = 1000
-"""Times of refused packets kept: more than there are in a segment of which nothing can be decoded."""
+"""Times of refused packets kept: more than there are in a segment of which nothing can be
+decoded."""
 
 JUMP_S = 1
 """Times that go back by more than this begin anew: one recording lies behind another."""
 
 
 class Shown(NamedTuple):
-    """When a frame is shown, in seconds, and in which of the recordings that lie one behind the other."""
+    """When a frame is shown, in seconds, and in which of the recordings that lie one behind the
+    other."""
 
     part: int
     time_s: Fraction
 
 
 class FrameReader:
-    """The frames of a file's main video as an ordinary decode gives them, a few in memory at a time.
+    """The frames of a file's main video as an ordinary decode gives them, a few in memory at a
+    time.
 
-    While `times` is iterated, ``first`` becomes the first frame, ``sizes`` the sizes met, ``refused`` the packets that
-    the decoder refuses, ``concealed`` the frames decoded with errors, ``hidden`` those that have no time of their own
-    (players show one of two frames at one time), and ``ends_early`` says why reading stopped, if it did. Where a file
-    says nothing of when its frames are shown (``untimed``), the n-th is shown at the time of its n-th packet.
+    While `times` is iterated, ``first`` becomes the first frame, ``sizes`` the sizes met,
+    ``refused`` the packets that the decoder refuses, ``concealed`` the frames decoded with errors,
+    ``hidden`` those that have no time of their own (players show one of two frames at one time),
+    and ``ends_early`` says why reading stopped, if it did. Where a file says nothing of when its
+    frames are shown (``untimed``), the n-th is shown at the time of its n-th packet.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
@@ -129,7 +134,8 @@ class FrameReader:
 
 @dataclass(slots=True)
 class FrameMatch:
-    """What comparing came to: how much later each recording is shown in the result, and every difference."""
+    """What comparing came to: how much later each recording is shown in the result, and every
+    difference."""
 
     matched: int = 0
     shifts_s: list[Fraction] = field(default_factory=list)
@@ -147,10 +153,12 @@ def match_frames(
     may_shift: bool,
     refused_at: Collection[Fraction] = (),
 ) -> FrameMatch:
-    """Compare when frames are shown. Where times begin anew in the source, the result tells where that part goes.
+    """Compare when frames are shown. Where times begin anew in the source, the result tells where
+    that part goes.
 
-    The first frames tell how much later everything is in the result only if ``may_shift``. ``refused_at`` are the times
-    of the source's packets that the decoder has refused lately: a frame at one of them is a stand-in and not too much.
+    The first frames tell how much later everything is in the result only if ``may_shift``.
+    ``refused_at`` are the times of the source's packets that the decoder has refused lately: a
+    frame at one of them is a stand-in and not too much.
     """
     match = FrameMatch(shifts_s=[] if may_shift else [Fraction(0)])
     for wanted, found in pair_nearest(source, result, match.shifts_s):

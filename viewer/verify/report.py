@@ -9,7 +9,8 @@ NAMED = 5
 
 @dataclass(frozen=True, slots=True)
 class Guarantee:
-    """One thing promised: what was found in a few words, every difference in a sentence, and what else is to say."""
+    """One thing promised: what was found in a few words, every difference in a sentence, and what
+    else is to say."""
 
     name: str
     found: str

@@ -25,7 +25,8 @@ AT_ONCE = 16
 """Records read at once."""
 
 ADTS_HEADERS = (7, 9)
-"""Bytes that AAC from a transport stream or a .aac file has before each packet, and that no MP4 or Matroska keeps."""
+"""Bytes that AAC from a transport stream or a .aac file has before each packet, and that no MP4 or
+Matroska keeps."""
 
 FIRST_PROBLEMS = 10
 
@@ -46,10 +47,11 @@ class Check:
 def check_saved(
     store: Store, job_id: str, look_id: str, path: Path, shift_s: Fraction = Fraction(0)
 ) -> Check:
-    """Read a saved file's packets and compare: number and times of pictures, order, times and bytes of the sound.
+    """Read a saved file's packets and compare: number and times of pictures, order, times and bytes
+    of the sound.
 
-    Segments without a painted record are gaps, of which the file holds the sound only. ``shift_s`` is how much later
-    everything is than in the source.
+    Segments without a painted record are gaps, of which the file holds the sound only. ``shift_s``
+    is how much later everything is than in the source.
 
     Raises:
         UnknownJob: there is no such job.
@@ -79,7 +81,8 @@ def check_saved(
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A packet of the file: when it starts and how long it lasts in seconds, and its bytes if they are compared."""
+    """A packet of the file: when it starts and how long it lasts in seconds, and its bytes if they
+    are compared."""
 
     start_s: Fraction
     duration_s: Fraction
@@ -100,14 +103,16 @@ class _Found:
 
 @dataclass(slots=True)
 class _Packets:
-    """The packets of one stream that were read and not yet compared; ``due_s`` is when the last one was to start."""
+    """The packets of one stream that were read and not yet compared; ``due_s`` is when the last one
+    was to start."""
 
     waiting: deque[_Found] = field(default_factory=deque)
     due_s: Fraction | None = None
 
 
 class _Comparison:
-    """Goes through file and records side by side; the file is interleaved, so little of it waits in memory."""
+    """Goes through file and records side by side; the file is interleaved, so little of it waits in
+    memory."""
 
     def __init__(
         self,
@@ -200,7 +205,8 @@ class _Comparison:
             self._problem(f"the sound of segment {segment.index} is not the source's")
 
     def _same_but_for_headers(self, segment: Segment, pieces: list[bytes]) -> bool:
-        """Whether ADTS headers are all that the pieces lack; which tracks had them is remembered."""
+        """Whether ADTS headers are all that the pieces lack; which tracks had them is
+        remembered."""
         source, position = self._source_sound(segment.index), 0
         for packet, piece in zip(segment.audio, pieces, strict=True):
             whole = source[position : position + packet.size]
@@ -231,7 +237,8 @@ class _Comparison:
             )
 
     def _tolerance(self, index: int, tick: Fraction) -> Fraction:
-        """One tick of the coarser of the two clocks; Matroska rounds a track's encoder delay on its own, too."""
+        """One tick of the coarser of the two clocks; Matroska rounds a track's encoder delay on its
+        own, too."""
         return max(self._ticks[index], tick) + self._slack_s
 
     def _take(self, index: int, size: int | None = None) -> _Found | None:

@@ -22,14 +22,16 @@ from viewer.verify.report import Named, counted, seconds
 from viewer.verify.saved import ADTS_HEADERS
 
 SEAM_S = Fraction(1, 2)
-"""So near to where one recording ends and the next begins, sound may be missing: nothing says where it belongs."""
+"""So near to where one recording ends and the next begins, sound may be missing: nothing says where
+it belongs."""
 
 MATROSKA_S = Fraction(1, 1000)
 """Matroska counts in these, and rounds a track's encoder delay on its own, too."""
 
 
 class Piece(NamedTuple):
-    """A packet, or as much of one as the other file has in one: when it is heard, its bytes, its length."""
+    """A packet, or as much of one as the other file has in one: when it is heard, its bytes, its
+    length."""
 
     time_s: Fraction | None
     data: bytes
@@ -39,7 +41,8 @@ class Piece(NamedTuple):
 
 @dataclass(slots=True)
 class TrackMatch:
-    """What comparing two tracks came to; ``left_out`` counts the packets at ``seams_s``, ``adts`` says headers went."""
+    """What comparing two tracks came to; ``left_out`` counts the packets at ``seams_s``, ``adts``
+    says headers went."""
 
     packets: int = 0
     left_out: int = 0
@@ -65,7 +68,8 @@ def compare_sound(
     shifts_s: Sequence[Fraction],
     slack_s: Fraction,
 ) -> TrackMatch:
-    """Compare the packets of a sound track; ``indexes`` are its stream's numbers in the two files."""
+    """Compare the packets of a sound track; ``indexes`` are its stream's numbers in the two
+    files."""
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
@@ -123,7 +127,8 @@ def _compare(
 
 
 def sound_tracks(path: Path) -> tuple[list[int], list[str]]:
-    """The numbers of a file's sound tracks, and the codings of those that no file that we write can hold.
+    """The numbers of a file's sound tracks, and the codings of those that no file that we write can
+    hold.
 
     A track without a packet is none.
     """
@@ -166,7 +171,8 @@ def _pieces(container: InputContainer, stream: Stream) -> Iterator[Piece]:
 def _placed(
     pieces: Iterator[Piece], shifts_s: Sequence[Fraction], match: TrackMatch
 ) -> Iterator[Piece]:
-    """The source's packets at the times they are to have; what is too much at a seam is left out."""
+    """The source's packets at the times they are to have; what is too much at a seam is left
+    out."""
     part, last_s, placed_s = 0, None, None
     for piece in pieces:
         if piece.time_s is None:
@@ -188,7 +194,8 @@ def _placed(
 
 
 def _growing(pieces: Iterator[Piece], tick: Fraction) -> Iterator[Piece]:
-    """The times as a file must have them: where two are the same, as damaged sources have it, one is a tick later."""
+    """The times as a file must have them: where two are the same, as damaged sources have it, one
+    is a tick later."""
     last_s: Fraction | None = None
     for piece in pieces:
         if piece.time_s is not None:

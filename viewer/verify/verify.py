@@ -1,4 +1,5 @@
-"""Verify that a result is its source with painted faces and nothing else changed, by decoding both side by side."""
+"""Verify that a result is its source with painted faces and nothing else changed, by decoding both
+side by side."""
 
 from __future__ import annotations
 
@@ -28,9 +29,10 @@ from viewer.verify.tracks import MATROSKA_S, compare_sound, compare_text, sound_
 class Verification:
     """The outcome of `verify`.
 
-    ``frames`` were found in both. ``refused`` counts the source's packets that FFmpeg does not decode, ``concealed``
-    the frames that it decodes with errors; ``notes`` name them, and whatever else is no difference and worth a
-    sentence. ``shift_s`` is how much later everything is in the result, in seconds.
+    ``frames`` were found in both. ``refused`` counts the source's packets that FFmpeg does not
+    decode, ``concealed`` the frames that it decodes with errors; ``notes`` name them, and whatever
+    else is no difference and worth a sentence. ``shift_s`` is how much later everything is in the
+    result, in seconds.
     """
 
     source: Path
@@ -81,7 +83,8 @@ class Verification:
 
 
 def verify(source: Path, result: Path) -> Verification:
-    """Compare a result with its source: frames and their times, sound, size, colours, tags, chapters, subtitles.
+    """Compare a result with its source: frames and their times, sound, size, colours, tags,
+    chapters, subtitles.
 
     Both are decoded whole, one frame in memory at a time, whatever their length.
 
@@ -122,7 +125,8 @@ def verify(source: Path, result: Path) -> Verification:
 
 
 def _may_shift(source: InputContainer, video: Stream) -> bool:
-    """Whether saving moves everything: where the picture starts below 0, or all starts too late to be waited for."""
+    """Whether saving moves everything: where the picture starts below 0, or all starts too late to
+    be waited for."""
     starts_s = [
         stream.start_time * stream.time_base
         for stream in (video, *source.streams.audio)

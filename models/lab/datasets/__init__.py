@@ -1,4 +1,5 @@
-"""Formats of labels: one registry of what can be read and written, a file each; see `LabelFormat`."""
+"""Formats of labels: one registry of what can be read and written, a file each; see
+`LabelFormat`."""
 
 from pathlib import Path
 

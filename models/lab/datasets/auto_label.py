@@ -1,4 +1,5 @@
-"""`facepaint detectors label`: automatic labels for pictures and frames of videos, for people to correct."""
+"""`facepaint detectors label`: automatic labels for pictures and frames of videos, for people to
+correct."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +39,8 @@ SIDES = (320, 640, 960, 1280)
 """Longest sides in px at which a picture is looked at, each time as it is and mirrored."""
 
 ENLARGED = 2.0
-"""How far a picture is enlarged at most: small faces are found where they are larger, though no sharper."""
+"""How far a picture is enlarged at most: small faces are found where they are larger, though no
+sharper."""
 
 SAVE_EVERY = 20
 """Pictures after which the labels are written: what is labelled survives what comes later."""
@@ -53,7 +55,8 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was done: pictures looked at, faces in them, those of the faces to be ignored, landmarks given to faces."""
+    """What was done: pictures looked at, faces in them, those of the faces to be ignored, landmarks
+    given to faces."""
 
     pictures: int
     faces: int
@@ -67,11 +70,13 @@ class Work:
 
 
 class Labeller:
-    """Labels pictures by a detector at several scales, mirrored too, agreed by voting; see `models.lab.datasets.voting.agree`.
+    """Labels pictures by a detector at several scales, mirrored too, agreed by voting; see
+    `models.lab.datasets.voting.agree`.
 
-    What two looks saw and reaches the detector's working point of stickers is a face. What comes near it, halfway from
-    that of hiding, is labelled to be ignored: a quarter of it are faces, which would be taught to be background if they
-    were left out, and a person who corrects the labels sees it. The rest is dropped: the looks spoke against it.
+    What two looks saw and reaches the detector's working point of stickers is a face. What comes
+    near it, halfway from that of hiding, is labelled to be ignored: a quarter of it are faces,
+    which would be taught to be background if they were left out, and a person who corrects the
+    labels sees it. The rest is dropped: the looks spoke against it.
 
     Detectors are kept for one size of pictures: come with alike ones in a row.
     """
@@ -125,11 +130,13 @@ def label(
 ) -> Work:
     """Label pictures, those in folders, and sampled frames of videos, into a folder of labels.
 
-    Pictures are copied as they are. What the folder holds already stays as it is, labels that a person corrected
-    above all: a picture that is there is not labelled again, and a broken-off run goes on.
+    Pictures are copied as they are. What the folder holds already stays as it is, labels that a
+    person corrected above all: a picture that is there is not labelled again, and a broken-off run
+    goes on.
 
     Args:
-        every_s, most: seconds of a video to a frame, and frames of a video at most; see `sample_frames`.
+        every_s, most: seconds of a video to a frame, and frames of a video at most; see
+            `sample_frames`.
         say: is told of each input in one line, and of each that is no good where there are several.
 
     Raises:
@@ -165,9 +172,11 @@ def label(
 
 
 def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) -> Work:
-    """Give the faces of a labelled folder that have none the landmarks that the detector finds; all else stays.
+    """Give the faces of a labelled folder that have none the landmarks that the detector finds; all
+    else stays.
 
-    A face gets those of the agreed face that it overlaps most, from IoU 0.5. Faces to be ignored get none.
+    A face gets those of the agreed face that it overlaps most, from IoU 0.5. Faces to be ignored
+    get none.
     """
     if not labeller.model.card.landmarks:
         raise UsageError(
@@ -352,6 +361,7 @@ def _by_size(data: Path, pictures: Sequence[LabelledPicture]) -> Iterator[int]:
 
 
 def _by_size_of(files: Sequence[Path]) -> Iterator[int]:
-    """Places in a list of pictures so that those of one size follow each other: a detector is made for a size."""
+    """Places in a list of pictures so that those of one size follow each other: a detector is made
+    for a size."""
     sizes = [header_size(file) for file in files]
     yield from sorted(range(len(files)), key=lambda place: sizes[place])

@@ -1,9 +1,11 @@
-"""COCO's JSON for objects and keypoints (Lin et al., ECCV 2014; https://cocodataset.org/#format-data).
+"""COCO's JSON for objects and keypoints (Lin et al., ECCV 2014;
+https://cocodataset.org/#format-data).
 
-Boxes are x, y, width, height in px from 0; keypoints x, y, flag (0 not labelled, 1 hidden, 2 visible). A face to be
-ignored has ``iscrowd`` and ``ignore`` 1, which COCO's evaluation goes by. ``attributes`` of an annotation and ``score``
-are as CVAT and Datumaro have them. Ids are numbered anew. Read are the layouts of COCO and CVAT
-(``annotations/*.json``), of Label Studio (``result.json``) and any other JSON file that is named.
+Boxes are x, y, width, height in px from 0; keypoints x, y, flag (0 not labelled, 1 hidden, 2
+visible). A face to be ignored has ``iscrowd`` and ``ignore`` 1, which COCO's evaluation goes by.
+``attributes`` of an annotation and ``score`` are as CVAT and Datumaro have them. Ids are numbered
+anew. Read are the layouts of COCO and CVAT (``annotations/*.json``), of Label Studio
+(``result.json``) and any other JSON file that is named.
 """
 
 import json
@@ -57,14 +59,16 @@ Row = dict[str, Any]
 
 
 def recognises(path: Path) -> bool:
-    """Whether a folder has the layout of COCO or Label Studio, or a JSON file says that it is one."""
+    """Whether a folder has the layout of COCO or Label Studio, or a JSON file says that it is
+    one."""
     if path.is_file():
         return path.suffix.lower() == ".json" and '"annotations"' in read_text(path)
     return bool(_files(path))
 
 
 def read(source: Source) -> Imported:
-    """Read one file, or those of a folder: of two for one subset that with keypoints, which has the boxes too."""
+    """Read one file, or those of a folder: of two for one subset that with keypoints, which has the
+    boxes too."""
     found = Imported()
     files = [source.path] if source.path.is_file() else _files(source.path)
     for file in files:
@@ -132,7 +136,8 @@ def _rows(content: Row, key: str, file: Path) -> list[Row]:
 
 
 def _order(names: object, category: str, notes: list[str]) -> list[int] | None:
-    """Where each of our landmarks stands among a category's keypoints; None where there are no five of them."""
+    """Where each of our landmarks stands among a category's keypoints; None where there are no five
+    of them."""
     if not isinstance(names, list) or not names:
         return list(range(len(LANDMARKS)))
     words = [
@@ -204,7 +209,8 @@ def _picture(row: Row, name: str, faces: tuple[LabelledFace, ...], where: str) -
 
 
 def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
-    """Write ``annotations/instances_default.json``, and the same with landmarks, if there are any, for keypoint tools.
+    """Write ``annotations/instances_default.json``, and the same with landmarks, if there are any,
+    for keypoint tools.
 
     Tools tell what is in a file by its name: the second is ``person_keypoints_default.json``.
     """
@@ -299,7 +305,8 @@ def _loose(path: Path) -> Iterable[Path]:
 
 
 def _subset(file: Path) -> str:
-    """As in the file's name, ``<task>_<subset>.json``, where CVAT puts the subset's pictures into a folder."""
+    """As in the file's name, ``<task>_<subset>.json``, where CVAT puts the subset's pictures into a
+    folder."""
     return file.stem.removeprefix("person_keypoints_").removeprefix("instances_")
 
 

@@ -1,4 +1,5 @@
-"""What the formats of labels share: how they are described, what reading them gives, numbers and landmarks."""
+"""What the formats of labels share: how they are described, what reading them gives, numbers and
+landmarks."""
 
 from __future__ import annotations
 
@@ -30,14 +31,16 @@ VISIBILITY = "visibility"
 """Attribute: COCO's flags of the five landmarks, where not all are visible."""
 
 KEYPOINTS = "keypoints"
-"""Attribute: x, y, flag of the five where some are not labelled: no landmarks to us, but kept for the way back."""
+"""Attribute: x, y, flag of the five where some are not labelled: no landmarks to us, but kept for
+the way back."""
 
 SETS = ("easy", "medium", "hard")
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is read: a file or folder of labels, where else pictures may lie, and which classes are faces.
+    """What is read: a file or folder of labels, where else pictures may lie, and which classes are
+    faces.
 
     Without ``classes`` those called "face" are, or the only class there is.
     """
@@ -49,7 +52,8 @@ class Source:
 
 @dataclass(slots=True)
 class Imported:
-    """Labels in our terms, the file of each picture by its name where it was found, and what the user should know."""
+    """Labels in our terms, the file of each picture by its name where it was found, and what the
+    user should know."""
 
     pictures: list[LabelledPicture] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
@@ -60,9 +64,9 @@ class Imported:
 class LabelFormat:
     """A format of labels that can be read and written.
 
-    ``keeps`` are the `ASPECTS` that come back after writing and reading; of the attributes, where they are not kept
-    altogether, those in ``keeps_attributes``. ``place`` is where below the written folder a picture belongs, by its
-    name. ``write`` gives notes on what it had to change.
+    ``keeps`` are the `ASPECTS` that come back after writing and reading; of the attributes, where
+    they are not kept altogether, those in ``keeps_attributes``. ``place`` is where below the
+    written folder a picture belongs, by its name. ``write`` gives notes on what it had to change.
     """
 
     name: str
@@ -118,7 +122,8 @@ def counted(number: int, thing: str) -> str:
 
 
 def px(value: float) -> float:
-    """A coordinate in px as formats keep it: to a ten thousandth, which sums of written numbers come back to."""
+    """A coordinate in px as formats keep it: to a ten thousandth, which sums of written numbers
+    come back to."""
     return round(value, 4) + 0.0  # no negative zero
 
 
@@ -221,7 +226,8 @@ class Finder:
         self._by_name: dict[str, list[Path]] | None = None
 
     def find(self, name: str, where: str) -> Path | None:
-        """The file below one of the folders, else the only one of that file name in any depth of them.
+        """The file below one of the folders, else the only one of that file name in any depth of
+        them.
 
         Raises:
             InputError: the name leads out of the folder.

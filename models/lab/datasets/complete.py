@@ -1,4 +1,5 @@
-"""Labels that come back from another tool, completed by what they were before it: no tool keeps everything."""
+"""Labels that come back from another tool, completed by what they were before it: no tool keeps
+everything."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -20,11 +21,13 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 def completed(
     pictures: Sequence[LabelledPicture], before: Iterable[LabelledPicture]
 ) -> list[LabelledPicture]:
-    """Corrected labels with what only the earlier ones say: landmarks, sets, attributes, names as they were.
+    """Corrected labels with what only the earlier ones say: landmarks, sets, attributes, names as
+    they were.
 
-    What the corrected labels say is never changed, with one exception: a box that is no more than the extent of the
-    landmarks, as tools with skeletons export it, becomes the face's earlier box. A face is the earlier one that it
-    overlaps most, from IoU 0.5; deleted faces stay deleted. The score of a box that was moved is dropped.
+    What the corrected labels say is never changed, with one exception: a box that is no more than
+    the extent of the landmarks, as tools with skeletons export it, becomes the face's earlier box.
+    A face is the earlier one that it overlaps most, from IoU 0.5; deleted faces stay deleted. The
+    score of a box that was moved is dropped.
     """
     known = {picture.image: picture for picture in before}
     by_name: dict[str, list[str]] = {}

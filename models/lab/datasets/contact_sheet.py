@@ -15,7 +15,8 @@ from models.lab.evaluation.detections import read_picture
 
 FACE, IGNORED = (80, 220, 60), (150, 150, 150)
 RIGHT, LEFT, MIDDLE = (60, 60, 255), (255, 160, 40), (0, 220, 255)
-"""B, G, R: landmarks of the subject's right side red, of the left blue, the nose yellow: mixed-up sides are seen."""
+"""B, G, R: landmarks of the subject's right side red, of the left blue, the nose yellow: mixed-up
+sides are seen."""
 
 POINT_COLOURS = (RIGHT, LEFT, MIDDLE, RIGHT, LEFT)
 
@@ -24,7 +25,8 @@ GAP, CAPTION = 6, 16
 FONT, FONT_SIZE = cv2.FONT_HERSHEY_SIMPLEX, 0.4
 
 AROUND = 0.35
-"""How much of a face's size is shown around it on each side, where faces are shown by themselves."""
+"""How much of a face's size is shown around it on each side, where faces are shown by
+themselves."""
 
 
 _T = TypeVar("_T")
@@ -32,7 +34,8 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """``columns`` cells a row, each ``cell`` px wide and high at most; ``most`` cells in all, spread over the data."""
+    """``columns`` cells a row, each ``cell`` px wide and high at most; ``most`` cells in all,
+    spread over the data."""
 
     columns: int = 6
     cell: int = 240
@@ -40,9 +43,11 @@ class Layout:
 
 
 def save_contact_sheet(data: Path, target: Path, layout: Layout, *, faces: bool = False) -> int:
-    """Draw a folder's labelled pictures, or its faces enlarged, into a PNG; gives the number of cells drawn.
+    """Draw a folder's labelled pictures, or its faces enlarged, into a PNG; gives the number of
+    cells drawn.
 
-    Boxes are green, of faces to be ignored grey, with the score of automatic labels; see `POINT_COLOURS`.
+    Boxes are green, of faces to be ignored grey, with the score of automatic labels; see
+    `POINT_COLOURS`.
 
     Raises:
         InputError: there are no labels, or nothing to draw; or the file cannot be written.
@@ -61,7 +66,8 @@ def save_contact_sheet(data: Path, target: Path, layout: Layout, *, faces: bool 
 
 
 def draw_labels(pixels: Pixels, faces: Iterable[LabelledFace], scale: float) -> Pixels:
-    """A picture h x w x 3 in B, G, R in another size with its boxes and landmarks drawn in lines of one width."""
+    """A picture h x w x 3 in B, G, R in another size with its boxes and landmarks drawn in lines of
+    one width."""
     height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
     kind = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     drawn = np.asarray(cv2.resize(pixels, (width, height), interpolation=kind), np.uint8)
@@ -111,7 +117,8 @@ def _faces(
 
 
 def _moved(face: LabelledFace, left: int, top: int) -> LabelledFace:
-    """The face in a picture cut out at ``left``, ``top``, without its score, which the caption tells."""
+    """The face in a picture cut out at ``left``, ``top``, without its score, which the caption
+    tells."""
     x1, y1, x2, y2 = face.box
     points = face.landmarks and tuple(
         value - (top if place % 2 else left) for place, value in enumerate(face.landmarks)
@@ -150,7 +157,8 @@ def _write(pixels: Pixels, text: str, x: int, y: int, colour: tuple[int, int, in
 
 
 def _fitted(text: str, width: int) -> str:
-    """In letters that OpenCV has; the end of a text that is too long says more than its beginning."""
+    """In letters that OpenCV has; the end of a text that is too long says more than its
+    beginning."""
     text = text.encode("ascii", "replace").decode()
     shown = text
     while cv2.getTextSize(shown, FONT, FONT_SIZE, 1)[0][0] > width and len(text) > 1:

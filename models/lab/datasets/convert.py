@@ -46,7 +46,8 @@ def convert(
         target: folder to write; it is made.
         to: name of the format to write.
         kind: name of the format to read, None to recognise it.
-        complete_from: folder of our own labels as they were before another tool had them, see `completed`.
+        complete_from: folder of our own labels as they were before another tool had them, see
+            `completed`.
         link: pictures are linked (hard) rather than copied, where the file system can.
         overwrite: files of the same name are replaced; without it the folder must be empty or new.
 
@@ -82,7 +83,8 @@ def write(
     *,
     link: bool = False,
 ) -> list[str]:
-    """Write labels in a format, pictures first: whoever finds the labels finds all they name. Gives notes."""
+    """Write labels in a format, pictures first: whoever finds the labels finds all they name. Gives
+    notes."""
     target.mkdir(parents=True, exist_ok=True)
     for picture in pictures:
         _put(files[picture.image], target / into.place(picture.image), link=link)
@@ -135,7 +137,8 @@ def _renamed(found: Imported, pictures: list[LabelledPicture]) -> Imported:
 
 
 def _sized(picture: LabelledPicture, file: Path) -> LabelledPicture:
-    """With the size that the file itself has; tools that don't heed its orientation give the sides exchanged."""
+    """With the size that the file itself has; tools that don't heed its orientation give the sides
+    exchanged."""
     size = header_size(file)
     said = picture.width, picture.height
     if None not in said and said not in (size, size[::-1]):

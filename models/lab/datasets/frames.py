@@ -25,14 +25,16 @@ SMALL_SIDE = 320
 """Longest side in px at which frames are compared."""
 
 BLURRED = 0.4
-"""A slot whose sharpest frame has less than this share of its neighbours' sharpness is left out: a pan, a fade."""
+"""A slot whose sharpest frame has less than this share of its neighbours' sharpness is left out: a
+pan, a fade."""
 
 NEIGHBOURS = 9
 
 HASH_CELLS = 16
 
 ALIKE_BITS = 8
-"""Frames whose hashes differ in no more of 256 bits show the same: a head that turns before a wall changes 10."""
+"""Frames whose hashes differ in no more of 256 bits show the same: a head that turns before a wall
+changes 10."""
 
 NOISE = 2
 """Levels of 255 between two cells that are no difference: bits of plain walls would come and go."""
@@ -40,7 +42,8 @@ NOISE = 2
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """A frame: when it is shown, in s from the first, and its pixels upright, h x w x 3 in B, G, R."""
+    """A frame: when it is shown, in s from the first, and its pixels upright, h x w x 3 in B, G,
+    R."""
 
     time_s: float
     pixels: Pixels
@@ -49,10 +52,11 @@ class Sampled:
 def sample_frames(
     path: Path, every_s: float, most: int | None, seen: list[int]
 ) -> Iterator[Sampled]:
-    """The sharpest frame of every ``every_s`` seconds, but blurred ones and those like one that was taken before.
+    """The sharpest frame of every ``every_s`` seconds, but blurred ones and those like one that was
+    taken before.
 
-    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy",
-    ICPR 2000); likeness is told by `difference_hash`.
+    Sharpness is the variance of the Laplacian (Pech-Pacheco et al., "Diatom autofocusing in
+    brightfield microscopy", ICPR 2000); likeness is told by `difference_hash`.
 
     Args:
         most: frames at most; the slots are made so long that they reach over the video.
@@ -134,7 +138,8 @@ def _look(frame: av.VideoFrame, time_s: float) -> _Looked:
 
 
 def difference_hash(grey: Pixels) -> int:
-    """256 bits of an h x w picture: of each of 16 x 16 cells, whether it is brighter than the one to its right."""
+    """256 bits of an h x w picture: of each of 16 x 16 cells, whether it is brighter than the one
+    to its right."""
     cells = cv2.resize(grey, (HASH_CELLS + 1, HASH_CELLS), interpolation=cv2.INTER_AREA).astype(
         np.int16
     )
@@ -142,7 +147,8 @@ def difference_hash(grey: Pixels) -> int:
 
 
 def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-    """Every frame that can be decoded: what is damaged is passed over, and where the file breaks off is its end."""
+    """Every frame that can be decoded: what is damaged is passed over, and where the file breaks
+    off is its end."""
     packets = container.demux(stream)
     while True:
         try:

@@ -1,4 +1,5 @@
-"""Several looks at one picture, agreed by voting: automatic labels that no single look would give."""
+"""Several looks at one picture, agreed by voting: automatic labels that no single look would
+give."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,21 +13,26 @@ SAME_FACE_IOU = 0.55
 """Boxes of several looks that overlap the fused one by more are of one face; the paper's value."""
 
 LARGEST_PX = 300.0
-"""Faces higher than that in a look may be missed by it: detectors of this size are made for no larger ones."""
+"""Faces higher than that in a look may be missed by it: detectors of this size are made for no
+larger ones."""
 
 SEEN_WELL = 2.0
-"""Looks in which a face is less than so many times the height of the smallest one found do not vote against it."""
+"""Looks in which a face is less than so many times the height of the smallest one found do not vote
+against it."""
 
 STEADY = 0.08
-"""Landmarks are kept where the looks' lie within this share of the face's size, on average, of their mean."""
+"""Landmarks are kept where the looks' lie within this share of the face's size, on average, of
+their mean."""
 
 MIRRORED = (1, 0, 2, 4, 3)
-"""Which landmark each is in the mirrored picture: the subject's right eye is where the left one was."""
+"""Which landmark each is in the mirrored picture: the subject's right eye is where the left one
+was."""
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What one pass of a detector found, in px of the picture; ``scale`` is px of its input for one of the picture."""
+    """What one pass of a detector found, in px of the picture; ``scale`` is px of its input for one
+    of the picture."""
 
     found: Found
     scale: float
@@ -36,8 +42,8 @@ class Look:
 class Agreed:
     """A face as the looks have it together.
 
-    ``box`` 4 px, ``points`` 5 x 2 px or None where they are not known or the looks disagree, ``score`` 0-1. ``votes``
-    are the looks that saw it.
+    ``box`` 4 px, ``points`` 5 x 2 px or None where they are not known or the looks disagree,
+    ``score`` 0-1. ``votes`` are the looks that saw it.
     """
 
     box: Floats
@@ -68,12 +74,13 @@ class _Cluster:
 
 
 def agree(looks: Sequence[Look], smallest_px: float) -> list[Agreed]:
-    """Weighted Boxes Fusion (Solovyev, Wang, Gabruseva, Image and Vision Computing 107, 2021), best face first.
+    """Weighted Boxes Fusion (Solovyev, Wang, Gabruseva, Image and Vision Computing 107, 2021), best
+    face first.
 
-    Boxes take their turn by score; each joins the fused box that it overlaps most, which is the mean of its members
-    weighted by score, or begins one. Landmarks are averaged in the same way. As in the paper a face's score is lowered
-    by the looks that did not see it, but here only by those that could have: a look at a small copy of the picture
-    sees no small faces.
+    Boxes take their turn by score; each joins the fused box that it overlaps most, which is the
+    mean of its members weighted by score, or begins one. Landmarks are averaged in the same way. As
+    in the paper a face's score is lowered by the looks that did not see it, but here only by those
+    that could have: a look at a small copy of the picture sees no small faces.
 
     Args:
         looks: all at one picture, mirrored ones turned back by `mirrored_back`.

@@ -1,9 +1,10 @@
 """WIDER FACE's text.
 
-WIDER FACE (Yang et al., CVPR 2016), as its readme has it: a line with the picture's path below ``images/``, a line with
-the number of faces, and a line a face: ``x y w h blur expression illumination invalid occlusion pose``. A picture
-without faces has one line of zeros. CVAT and Datumaro write the last three as occluded, pose, invalid, leave ``-``
-where nothing is known, and put pictures without an event into ``no_label/``; they are known by their ``labels.txt``.
+WIDER FACE (Yang et al., CVPR 2016), as its readme has it: a line with the picture's path below
+``images/``, a line with the number of faces, and a line a face: ``x y w h blur expression
+illumination invalid occlusion pose``. A picture without faces has one line of zeros. CVAT and
+Datumaro write the last three as occluded, pose, invalid, leave ``-`` where nothing is known, and
+put pictures without an event into ``no_label/``; they are known by their ``labels.txt``.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,18 +1,18 @@
 """Average precision of detections against labelled faces: the WIDER FACE protocol, or by face size.
 
-The matching is that of the WIDER FACE tool (Yang et al., "WIDER FACE: A Face Detection Benchmark", CVPR 2016), which
-every published easy, medium and hard figure comes from:
+The matching is that of the WIDER FACE tool (Yang et al., "WIDER FACE: A Face Detection Benchmark",
+CVPR 2016), which every published easy, medium and hard figure comes from:
 
-- In a picture, detections take their turn by falling score. Each looks only at the face it overlaps most, counted or
-  ignored; below IoU 0.5 it is a false alarm.
-- If that face is ignored in the set, the detection counts as nothing. If it is counted and free, the face is found.
-  If it was found before, the detection is a false alarm.
-- Precision is made falling from right to left (the largest at that recall or any higher), and the area under it is
-  the average precision, as in PASCAL VOC since 2010.
+- In a picture, detections take their turn by falling score. Each looks only at the face it overlaps
+  most, counted or ignored; below IoU 0.5 it is a false alarm.
+- If that face is ignored in the set, the detection counts as nothing. If it is counted and free,
+  the face is found. If it was found before, the detection is a false alarm.
+- Precision is made falling from right to left (the largest at that recall or any higher), and the
+  area under it is the average precision, as in PASCAL VOC since 2010.
 
-Where ours is exact: the tool samples the curve at 1000 equal steps of the scores, stretched over all pictures to 0-1,
-and adds one px to each side of a box; here every score is a step of its own and boxes are continuous. Both agree to
-0.005 on boxes of a usual size; a test holds that.
+Where ours is exact: the tool samples the curve at 1000 equal steps of the scores, stretched over
+all pictures to 0-1, and adds one px to each side of a box; here every score is a step of its own
+and boxes are continuous. Both agree to 0.005 on boxes of a usual size; a test holds that.
 """
 
 from collections.abc import Sequence
@@ -34,16 +34,18 @@ SIZE_CLASSES = {
     "32-96 px": (32.0, 96.0),
     ">=96 px": (96.0, np.inf),
 }
-"""Half-open ranges of a face's size: the square root of its box's area, in px of the labelled picture."""
+"""Half-open ranges of a face's size: the square root of its box's area, in px of the labelled
+picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
     """One picture's detections beside its labelled faces.
 
-    ``boxes`` n x 4 and ``faces`` m x 4 as x1, y1, x2, y2 in px; ``scores`` n; ``ignored`` m: faces that are in no set.
-    ``sets`` tells by name which faces are in a set, m each; those of `WIDER_SETS` are missing where the labels don't
-    say.
+    ``boxes`` n x 4 and ``faces`` m x 4 as x1, y1, x2, y2 in px; ``scores`` n; ``ignored`` m: faces
+    that are in no set.
+    ``sets`` tells by name which faces are in a set, m each; those of `WIDER_SETS` are missing where
+    the labels don't say.
     """
 
     boxes: Floats
@@ -55,7 +57,8 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Precision and recall down to each distinct score, highest first; ``faces`` were to be found."""
+    """Precision and recall down to each distinct score, highest first; ``faces`` were to be
+    found."""
 
     scores: Floats
     precision: Floats
@@ -93,7 +96,8 @@ def set_curves(pictures: Sequence[Scored], names: Sequence[str] = WIDER_SETS) ->
 def size_curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
     """A curve for all faces and one for each of `SIZE_CLASSES`.
 
-    Faces of other sizes are ignored, and a detection of another size that matches no face is no false alarm.
+    Faces of other sizes are ignored, and a detection of another size that matches no face is no
+    false alarm.
     """
     found = {}
     for name, (low, high) in {"all": (0.0, np.inf), **SIZE_CLASSES}.items():
@@ -112,8 +116,8 @@ def match(boxes: Floats, scores: Floats, faces: Floats) -> tuple[npt.NDArray[np.
         faces: m x 4 px.
 
     Returns:
-        For each detection the row of the face it overlaps most, -1 below `MATCH_IOU`; and whether it is the best of
-        those that chose this face.
+        For each detection the row of the face it overlaps most, -1 below `MATCH_IOU`; and whether
+        it is the best of those that chose this face.
     """
     first = np.zeros(len(boxes), bool)
     if not len(faces):
@@ -127,7 +131,8 @@ def match(boxes: Floats, scores: Floats, faces: Floats) -> tuple[npt.NDArray[np.
 
 
 def iou(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of every pair of n x 4 and m x 4 boxes: n x m, 0 where both are empty."""
+    """Intersection over union of every pair of n x 4 and m x 4 boxes: n x m, 0 where both are
+    empty."""
     low = np.maximum(boxes[:, None, :2], others[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
     shared = np.prod(np.clip(high - low, 0, None), axis=2)
@@ -136,7 +141,8 @@ def iou(boxes: Floats, others: Floats) -> Floats:
 
 
 def _curve(pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]) -> Curve:
-    """``counted`` tells which faces must be found, ``judged`` which detections are false alarms if they match none."""
+    """``counted`` tells which faces must be found, ``judged`` which detections are false alarms if
+    they match none."""
     scores: list[Floats] = [np.zeros(0)]
     hits: list[Bools] = [np.zeros(0, bool)]
     for picture, wanted, alarming in zip(pictures, counted, judged, strict=True):
@@ -150,7 +156,8 @@ def _curve(pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequenc
 
 
 def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:
-    """The curve of n detections, of which ``hits`` found one of ``faces`` faces. Equal scores are one step."""
+    """The curve of n detections, of which ``hits`` found one of ``faces`` faces. Equal scores are
+    one step."""
     order = np.argsort(-scores, kind="stable")
     scores, found = scores[order], np.cumsum(hits[order])
     steps = (

@@ -59,7 +59,8 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The table: ``models`` are its columns. ``curves`` by detector and set of faces are for the plot."""
+    """The table: ``models`` are its columns. ``curves`` by detector and set of faces are for the
+    plot."""
 
     models: tuple[str, ...]
     measures: tuple[Measure, ...]
@@ -72,7 +73,8 @@ class Plan:
 
     Attributes:
         steady_pictures: how many pictures, at most, steadiness is measured on; 0 leaves it out.
-        rounds: how often each detector is timed at each of ``sizes`` (width and height in px); 0 leaves it out.
+        rounds: how often each detector is timed at each of ``sizes`` (width and height in px); 0
+            leaves it out.
     """
 
     steady_pictures: int = 40
@@ -83,7 +85,8 @@ class Plan:
 def compare_named(
     choices: Sequence[str], folder: Path, part: Part, options: Options, plan: Plan
 ) -> Comparison:
-    """Measure detectors, named as `models.find_model` takes them, on a folder of labelled pictures or a part of it.
+    """Measure detectors, named as `models.find_model` takes them, on a folder of labelled pictures
+    or a part of it.
 
     Raises:
         UsageError: there is no detector of that name.
@@ -107,7 +110,8 @@ def compare(
     options: Options,
     plan: Plan,
 ) -> Comparison:
-    """Measure detectors side by side on pictures of a labelled folder; see `detect_all` for errors."""
+    """Measure detectors side by side on pictures of a labelled folder; see `detect_all` for
+    errors."""
     names = _distinct([model.name for model in models])
     evaluations = [evaluate(model, folder, pictures, options) for model in models]
     points = np.concatenate(

@@ -1,4 +1,5 @@
-"""Run a detector over the pictures of a labelled folder, as the product does but down to lower scores."""
+"""Run a detector over the pictures of a labelled folder, as the product does but down to lower
+scores."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ from models.providers import AUTO, Runtime
 Floats = npt.NDArray[np.float64]
 
 LOWEST_SCORE = 0.02
-"""Detections below this are left out: the curve's far end, where precision is near 0, holds next to no area."""
+"""Detections below this are left out: the curve's far end, where precision is near 0, holds next to
+no area."""
 
 CHUNK = 16
 """Pictures in memory at once."""

@@ -27,17 +27,20 @@ from models.lab.evaluation.landmarks import POSES, landmark_errors, pose_sets
 Floats = npt.NDArray[np.float64]
 
 WORKING_POINTS = {"hiding": 0.3, "stickers": 0.68}
-"""From which score on the product takes a detection for a face, unless the detector's card says otherwise."""
+"""From which score on the product takes a detection for a face, unless the detector's card says
+otherwise."""
 
 ALARM_IOU = 0.1
-"""A detection that overlaps no labelled face by more is a false alarm to the eye, not a loose box."""
+"""A detection that overlaps no labelled face by more is a false alarm to the eye, not a loose
+box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
     """What the labels say of one picture.
 
-    ``boxes`` m x 4 px, ``points`` m x 5 x 2 px, NaN where not known, ``ignored`` m, and ``sets`` by name, m each.
+    ``boxes`` m x 4 px, ``points`` m x 5 x 2 px, NaN where not known, ``ignored`` m, and ``sets`` by
+    name, m each.
     """
 
     boxes: Floats
@@ -48,7 +51,8 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class AtScore:
-    """What a detector does from a score on: the share of faces found (0-1), and false alarms a picture.
+    """What a detector does from a score on: the share of faces found (0-1), and false alarms a
+    picture.
 
     A detection that overlaps no labelled face, ignored or not, by `ALARM_IOU` is a false alarm.
     """
@@ -65,7 +69,8 @@ class Evaluation:
     Attributes:
         curves: precision and recall by set of faces.
         at_score: by the use made of it, as `WORKING_POINTS`.
-        landmark_errors: one for each labelled face, picture by picture; see `models.lab.evaluation.landmarks.landmark_errors`.
+        landmark_errors: one for each labelled face, picture by picture; see
+            `models.lab.evaluation.landmarks.landmark_errors`.
     """
 
     curves: dict[str, Curve]
@@ -76,7 +81,8 @@ class Evaluation:
 def split(
     pictures: Sequence[LabelledPicture], share: float = 0.1
 ) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
-    """Part pictures into those to train on and those to validate with, the same way on every machine and every day.
+    """Part pictures into those to train on and those to validate with, the same way on every
+    machine and every day.
 
     The sha256 of its file name decides on a picture, so neither the others nor their order matter.
     """
@@ -96,7 +102,8 @@ def evaluate(
 
 
 def working_points(card: DetectorCard) -> dict[str, float]:
-    """From which score on the product takes a detection of this detector for a face, by the use made of it."""
+    """From which score on the product takes a detection of this detector for a face, by the use
+    made of it."""
     own = {"hiding": card.hiding, "stickers": card.stickers}
     return {use: scores.seed if scores else WORKING_POINTS[use] for use, scores in own.items()}
 
@@ -104,7 +111,8 @@ def working_points(card: DetectorCard) -> dict[str, float]:
 def judge(
     found: Sequence[Found], truths: Sequence[Truth], points: Mapping[str, float]
 ) -> Evaluation:
-    """Hold detections against labels, picture by picture; ``points`` are the scores of `working_points`."""
+    """Hold detections against labels, picture by picture; ``points`` are the scores of
+    `working_points`."""
     pairs = list(zip(found, truths, strict=True))
     scored = [
         Scored(one.boxes, one.scores, truth.boxes, truth.ignored, truth.sets)

@@ -1,4 +1,5 @@
-"""Precision-recall curves of several detectors as one PNG. Needs matplotlib, from the extra ``train``."""
+"""Precision-recall curves of several detectors as one PNG. Needs matplotlib, from the extra
+``train``."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,12 +19,14 @@ DPI = 110
 
 
 def check_plotting() -> None:
-    """Raise `MissingExtra` if there is nothing to draw with; better asked before the long work than after."""
+    """Raise `MissingExtra` if there is nothing to draw with; better asked before the long work than
+    after."""
     new_figure(1)
 
 
 def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
-    """Draw curves by detector and set of faces: a plot for each set, in it a line for each detector.
+    """Draw curves by detector and set of faces: a plot for each set, in it a line for each
+    detector.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -47,7 +50,8 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
 
 
 def new_figure(columns: int) -> "Figure":
-    """An empty figure for so many plots side by side; raises `MissingExtra` where matplotlib is missing."""
+    """An empty figure for so many plots side by side; raises `MissingExtra` where matplotlib is
+    missing."""
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:

@@ -1,8 +1,9 @@
-"""How still a detector's landmarks stand while the picture moves a little, and how well they follow a turn.
+"""How still a detector's landmarks stand while the picture moves a little, and how well they follow
+a turn.
 
-It needs no true landmarks: the same picture is moved by parts of a px, made a few percent larger or smaller, spoilt
-with a little noise, and turned by known angles; what is found in each is taken back to where it came from. In a video
-a sticker trembles by as much as the points differ there.
+It needs no true landmarks: the same picture is moved by parts of a px, made a few percent larger or
+smaller, spoilt with a little noise, and turned by known angles; what is found in each is taken back
+to where it came from. In a video a sticker trembles by as much as the points differ there.
 """
 
 from collections.abc import Sequence
@@ -32,7 +33,8 @@ from models.lab.evaluation.landmarks import eye_distances, face_sizes, roll
 Floats = npt.NDArray[np.float64]
 
 SHIFTS = ((0.25, 0.5), (0.5, 0.25), (0.75, 0.75), (3.3, 2.6))
-"""Px to the right and down, of the picture the detector is given: parts of a px, and of a cell of its grid."""
+"""Px to the right and down, of the picture the detector is given: parts of a px, and of a cell of
+its grid."""
 
 SCALES = (0.94, 0.97, 1.03, 1.06)
 
@@ -43,7 +45,8 @@ TURNS = (-30.0, -20.0, -10.0, 10.0, 20.0, 30.0)
 """Degrees clockwise as seen."""
 
 SMALLEST_PX = 24.0
-"""Faces under this, by the square root of their area in the picture the detector is given, are left out."""
+"""Faces under this, by the square root of their area in the picture the detector is given, are left
+out."""
 
 FAR = 0.35
 """Beyond this distance of the centres, in sizes of the face, what is found is another face."""
@@ -57,7 +60,8 @@ ENOUGH = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is done to a picture: ``matrix`` (2 x 3) tells where its points go; ``turn`` in degrees clockwise."""
+    """What is done to a picture: ``matrix`` (2 x 3) tells where its points go; ``turn`` in degrees
+    clockwise."""
 
     matrix: Floats = field(default_factory=lambda: np.eye(2, 3))
     turn: float = 0.0
@@ -66,11 +70,14 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Steadiness:
-    """Of n faces, always in the same order for the same pictures; NaN where a face was found too seldom to tell.
+    """Of n faces, always in the same order for the same pictures; NaN where a face was found too
+    seldom to tell.
 
     Attributes:
-        trembling: root mean square distance of points from their mean over all that is no turn, in eye distances.
-        found: share (0-1) of the changed pictures in which the face was found, 0 if it is not in the unchanged one.
+        trembling: root mean square distance of points from their mean over all that is no turn, in
+            eye distances.
+        found: share (0-1) of the changed pictures in which the face was found, 0 if it is not in
+            the unchanged one.
         drift: mean distance of points from where they were, over the turns, in eye distances.
         followed: slope of the measured roll over the turn: 1 follows exactly, 0 stays upright.
     """
@@ -84,7 +91,8 @@ class Steadiness:
 def steadiness(
     model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
 ) -> Steadiness:
-    """Measure a detector on the labelled faces of pictures; see `models.lab.evaluation.detections.detect_all` for errors."""
+    """Measure a detector on the labelled faces of pictures; see
+    `models.lab.evaluation.detections.detect_all` for errors."""
     rows: list[list[float]] = []
     sizes = {picture.image: picture_size(folder, picture) for picture in pictures}
     in_order = sorted(pictures, key=lambda picture: (sizes[picture.image], picture.image))
@@ -100,7 +108,8 @@ def steadiness(
 
 
 def large_faces(picture: LabelledPicture, size: Size) -> Floats:
-    """The boxes of a picture's faces that are large enough: m x 4, in px of what the detector is given."""
+    """The boxes of a picture's faces that are large enough: m x 4, in px of what the detector is
+    given."""
     boxes = np.array([face.box for face in picture.faces if not face.ignore], np.float64).reshape(
         -1, 4
     )
@@ -124,7 +133,8 @@ def changed(still: Pixels, change: Change) -> Pixels:
     if change.noise_seed is not None:
         spoilt = still + np.random.default_rng(change.noise_seed).normal(0, NOISE, still.shape)
         return np.clip(np.rint(spoilt), 0, 255).astype(np.uint8)
-    # The matrix is of px counted from the outer corner of the first; OpenCV counts from that pixel's middle.
+    # The matrix is of px counted from the outer corner of the first; OpenCV counts from that
+    # pixel's middle.
     matrix = change.matrix.copy()
     matrix[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     extent = still.shape[1], still.shape[0]
@@ -194,7 +204,8 @@ def _inside(points: Floats, extent: tuple[int, int]) -> bool:
 
 
 def _points_back(box: Floats, change: Change, view: Found) -> Floats | None:
-    """The face's points as found in a changed picture, taken back; None if it was not found there."""
+    """The face's points as found in a changed picture, taken back; None if it was not found
+    there."""
     if not len(view.boxes):
         return None
     centres = (view.boxes[:, :2] + view.boxes[:, 2:]) / 2
@@ -224,7 +235,8 @@ def _drift(points: Floats, turned: Sequence[tuple[float, Floats | None]]) -> flo
 
 
 def _followed(points: Floats, turned: Sequence[tuple[float, Floats | None]]) -> float:
-    """Taken back, points that followed have the roll they had; what is missing is what they did not follow."""
+    """Taken back, points that followed have the roll they had; what is missing is what they did not
+    follow."""
     found = [(turn, one) for turn, one in turned if one is not None]
     if len(found) < max(2, ENOUGH * len(turned)):
         return float("nan")

@@ -1,7 +1,8 @@
 """How long detectors take for a picture, measured so that a busy machine is unfair to none of them.
 
-In each round every detector gets one picture in turn, so that whatever else the machine does hits all alike; the figure
-is the median over the rounds, and a detector's share of the first one's time is the median of the rounds' shares.
+In each round every detector gets one picture in turn, so that whatever else the machine does hits
+all alike; the figure is the median over the rounds, and a detector's share of the first one's time
+is the median of the rounds' shares.
 """
 
 import statistics

@@ -17,8 +17,8 @@ class Assigned:
     """The cells that learn a face, in no order.
 
     Attributes:
-        pictures, cells, faces: k int64 each: cell ``cells[i]`` of picture ``pictures[i]`` learns face ``faces[i]``, a
-            row of the faces given.
+        pictures, cells, faces: k int64 each: cell ``cells[i]`` of picture ``pictures[i]`` learns
+            face ``faces[i]``, a row of the faces given.
         overlaps: k float32, the IoU of the cell's box with that face.
     """
 
@@ -74,7 +74,8 @@ def assign(
 
 
 def _cheapest_of_each(keys: Tensor, costs: Tensor) -> Tensor:
-    """The rows that have the lowest cost of all with their key: a cell that several faces want learns one of them."""
+    """The rows that have the lowest cost of all with their key: a cell that several faces want
+    learns one of them."""
     order = costs.argsort(stable=True)
     different, inverse = keys[order].unique(return_inverse=True)
     ranks = torch.arange(len(order), device=keys.device)

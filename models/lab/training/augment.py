@@ -1,4 +1,5 @@
-"""Make training pictures: a random square crop of a labelled picture, turned, mirrored, recoloured and spoilt."""
+"""Make training pictures: a random square crop of a labelled picture, turned, mirrored, recoloured
+and spoilt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -68,9 +69,11 @@ class Augmentation:
     compression: float = 0.2
 
     def calmed(self) -> "Augmentation":
-        """Pictures nearer to those that a detector is given: fewer turned or spoilt ones, no mosaic.
+        """Pictures nearer to those that a detector is given: fewer turned or spoilt ones, no
+        mosaic.
 
-        A training ends better with them (Ge et al., YOLOX, 2021, leave mosaics out of the last epochs).
+        A training ends better with them (Ge et al., YOLOX, 2021, leave mosaics out of the last
+        epochs).
         """
         half = ("strong_tilt", "blur", "motion_blur", "coarse", "noise")
         return replace(
@@ -90,7 +93,8 @@ def augmented(
         samples: one or four labelled pictures.
 
     Returns:
-        A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones not to be learnt.
+        A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones
+        not to be learnt.
     """
     if len(samples) == 4:
         made = _mosaic(
@@ -122,14 +126,16 @@ def _cropped(
 
 
 def _crop_centre(sample: Sample, side: float, random: np.random.Generator) -> Floats:
-    """A place for a crop of that side: around one of the faces as a rule, so that it holds at least that one."""
+    """A place for a crop of that side: around one of the faces as a rule, so that it holds at least
+    that one."""
     extent = np.array([sample.picture.shape[1], sample.picture.shape[0]], np.float32)
     if sample.learn.any() and random.random() < 0.9:
         box = sample.boxes[random.choice(np.flatnonzero(sample.learn))]
         centre = (box[:2] + box[2:]) / 2 + random.uniform(-0.42, 0.42, 2) * side
     else:
         centre = random.uniform(0, extent)
-    # A crop smaller than the picture lies in it, a larger one holds it: little of a training picture is empty.
+    # A crop smaller than the picture lies in it, a larger one holds it: little of a training
+    # picture is empty.
     ends = np.stack([np.full(2, side / 2), extent - side / 2])
     return np.asarray(np.clip(centre, ends.min(0), ends.max(0)), np.float32)
 
@@ -144,7 +150,8 @@ def _angle(settings: Augmentation, random: np.random.Generator) -> float:
 
 
 def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
-    """The picture made smaller by about a whole factor, before a warp that would alias, and the factors of x and y."""
+    """The picture made smaller by about a whole factor, before a warp that would alias, and the
+    factors of x and y."""
     factor = max(1, int(scale))
     height, width = sample.picture.shape[:2]
     smaller = (max(1, width // factor), max(1, height // factor))
@@ -170,7 +177,8 @@ def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool
 
 def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
     picture, factors = shrunk
-    # Labels count from the corner of the first pixel, OpenCV from its centre: half a pixel in on both sides.
+    # Labels count from the corner of the first pixel, OpenCV from its centre: half a pixel in on
+    # both sides.
     inner = np.column_stack(
         [matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5]
     )
@@ -182,7 +190,8 @@ def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
 
 
 def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
-    """The boxes around the turned ellipses that filled the boxes: those around turned corners would be too large."""
+    """The boxes around the turned ellipses that filled the boxes: those around turned corners would
+    be too large."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     scale = float(np.hypot(*matrix[:, 0]))
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
@@ -198,7 +207,8 @@ def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
 
 
 def _inside(sample: Sample, size: int) -> Sample:
-    """Faces whose centre is in the picture, their boxes clipped to it; the rest of the others is to be ignored."""
+    """Faces whose centre is in the picture, their boxes clipped to it; the rest of the others is to
+    be ignored."""
     clipped = sample.boxes.clip(0, size)
     sides = clipped[:, 2:] - clipped[:, :2]
     whole = (sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(1)
@@ -269,7 +279,8 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
 
 
 def motion_kernel(random: np.random.Generator) -> Floats:
-    """A kernel that smears along a line through its middle: of odd sides, since others have none and move pictures."""
+    """A kernel that smears along a line through its middle: of odd sides, since others have none
+    and move pictures."""
     length = 2 * int(random.integers(1, 5)) + 1
     kernel = np.zeros((length, length), np.float32)
     turn = random.uniform(0, np.pi)

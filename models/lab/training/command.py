@@ -41,7 +41,8 @@ def _silent(_: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where a run begins: with random weights, those of an exported detector, or its own checkpoint.
+    """Where a run begins: with random weights, those of an exported detector, or its own
+    checkpoint.
 
     ``batches``, if given, is a new length for a resumed run.
     """
@@ -64,7 +65,8 @@ def train(
 ) -> FaceNetwork:
     """Train a detector on labelled folders, each ``FOLDER`` or ``FOLDER=WEIGHT``.
 
-    ``out`` then holds the settings, the log, the last checkpoint, a curve and the exported detector.
+    ``out`` then holds the settings, the log, the last checkpoint, a curve and the exported
+    detector.
 
     Returns:
         The network with averaged weights.
@@ -124,7 +126,8 @@ class Words:
 
 
 def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | None = None) -> None:
-    """Write the averaged network of a run's checkpoint as ONNX, with its card; the run may still be under way.
+    """Write the averaged network of a run's checkpoint as ONNX, with its card; the run may still be
+    under way.
 
     Args:
         int8: a labelled folder: quantise, calibrated on its pictures.

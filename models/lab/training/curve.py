@@ -11,7 +11,8 @@ PARTS = ("object", "class", "box", "landmarks")
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The entries of a run's log, by step; where a run was resumed, what came after its checkpoint counts."""
+    """The entries of a run's log, by step; where a run was resumed, what came after its checkpoint
+    counts."""
     entries: list[dict[str, Any]] = []
     for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)

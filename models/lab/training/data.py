@@ -22,14 +22,16 @@ MEMORY_BYTES = 4 << 30
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A labelled folder and how often its pictures are drawn, relative to those of other folders."""
+    """A labelled folder and how often its pictures are drawn, relative to those of other
+    folders."""
 
     path: Path
     weight: float = 1.0
 
     @classmethod
     def parse(cls, text: str) -> "Folder":
-        """``FOLDER`` or ``FOLDER=WEIGHT``; raises `UsageError` for a weight that no chance can be made of."""
+        """``FOLDER`` or ``FOLDER=WEIGHT``; raises `UsageError` for a weight that no chance can be
+        made of."""
         path, equals, weight = text.rpartition("=")
         try:
             folder = cls(Path(path), float(weight)) if equals else cls(Path(text))
@@ -112,7 +114,8 @@ class Batch:
 def make_batch(
     pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int
 ) -> Batch:
-    """The batch of a step; it follows from the seed and the step alone, so that a resumed run sees the same ones."""
+    """The batch of a step; it follows from the seed and the step alone, so that a resumed run sees
+    the same ones."""
     random = np.random.default_rng((seed, step))
     samples = []
     for _ in range(size):
@@ -139,7 +142,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def batches(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
-    """The batches of the steps in order, made ahead by threads (OpenCV lets go of the interpreter while it works)."""
+    """The batches of the steps in order, made ahead by threads (OpenCV lets go of the interpreter
+    while it works)."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         ahead = [pool.submit(make, step) for step in steps[: 2 * threads]]
         for step in steps:

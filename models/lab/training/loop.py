@@ -28,7 +28,8 @@ class Training:
 
     Args:
         pictures: to learn from; None if it is only to be exported.
-        validation: kept aside; its losses are logged, of the averaged weights on batches that never change.
+        validation: kept aside; its losses are logged, of the averaged weights on batches that never
+            change.
         start: the network to begin with.
         report: called with each entry of the log.
     """
@@ -62,7 +63,8 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, threads: int = 2) -> FaceNetwork:
-        """Train to the end, and return the averaged network; so many ``threads`` make batches ahead."""
+        """Train to the end, and return the averaged network; so many ``threads`` make batches
+        ahead."""
         assert self._pictures is not None
         settings = self.settings
         steps = range(self.step, settings.batches)
@@ -219,7 +221,8 @@ def _groups(network: FaceNetwork, settings: TrainingSettings) -> list[dict[str, 
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is quicker there than float32: on GPUs, and on CPUs with AMX or AVX512-BF16."""
+    """Whether bfloat16 is quicker there than float32: on GPUs, and on CPUs with AMX or
+    AVX512-BF16."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_amx_tile_supported()

@@ -21,7 +21,8 @@ class Targets:
         pictures: m int64: the picture that each is in.
         boxes: m x 4 px.
         points: m x 5 x 2 px; NaN where unknown.
-        learn: m bool: to be found; the others are too small or unsure, neither to be found nor taken for background.
+        learn: m bool: to be found; the others are too small or unsure, neither to be found nor
+            taken for background.
     """
 
     pictures: Tensor
@@ -42,7 +43,8 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each part counts; all but ``object`` are averaged over the cells that learn a face."""
+    """How much each part counts; all but ``object`` are averaged over the cells that learn a
+    face."""
 
     object: float = 1.0
     classification: float = 1.0
@@ -55,8 +57,8 @@ def detection_losses(
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch by name.
 
-    Objectness is learnt by every cell but those on ignored faces, the class (whose target is the IoU that the cell
-    reaches), box and landmarks only by the cells assigned to a face.
+    Objectness is learnt by every cell but those on ignored faces, the class (whose target is the
+    IoU that the cell reaches), box and landmarks only by the cells assigned to a face.
 
     Args:
         raw: n x cells x 16 float32, see `network.flatten_heads`.
@@ -68,7 +70,8 @@ def detection_losses(
     found = assign(boxes, scores, grid, faces.boxes, faces.pictures)
     count = max(1, len(found.cells))
 
-    # Once for the whole batch: indexing picture by picture makes autograd fill a gradient of the full size each time.
+    # Once for the whole batch: indexing picture by picture makes autograd fill a gradient of the
+    # full size each time.
     mine = raw[found.pictures, found.cells]
     here = grid[found.cells]
     wanted = faces.boxes[found.faces]
@@ -99,7 +102,8 @@ def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
     """Which cells lie on one of the faces: pictures x cells bool."""
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
     boxes = faces.boxes[:, None]
-    # Half a cell more on each side: a tiny face may lie between the centres of the cells that see it.
+    # Half a cell more on each side: a tiny face may lie between the centres of the cells that see
+    # it.
     margin = grid[:, 2:] / 2
     inside = ((centres > boxes[..., :2] - margin) & (centres < boxes[..., 2:] + margin)).all(-1)
     covered = torch.zeros(pictures, len(grid), dtype=torch.int32, device=grid.device)
@@ -107,7 +111,8 @@ def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
 
 
 def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
-    """EIoU (Zhang et al., 2021): 1 - IoU plus how far apart centre, width and height are. k x 4 each, to k."""
+    """EIoU (Zhang et al., 2021): 1 - IoU plus how far apart centre, width and height are. k x 4
+    each, to k."""
     corner = torch.minimum(boxes[:, 2:], wanted[:, 2:]) - torch.maximum(boxes[:, :2], wanted[:, :2])
     shared = corner.clamp_min(0).prod(-1)
     size, wanted_size = boxes[:, 2:] - boxes[:, :2], wanted[:, 2:] - wanted[:, :2]
@@ -120,10 +125,12 @@ def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
 
 
 def landmark_loss(points: Tensor, wanted: Tensor, boxes: Tensor) -> Tensor:
-    """Smooth L1 of the points' distance in sizes of the face, over the faces whose points are known.
+    """Smooth L1 of the points' distance in sizes of the face, over the faces whose points are
+    known.
 
-    In sizes of the face, so that a large face's points, whose px are many, do not drown all others. Faces smaller than
-    `CLEAR_PX` count for less: their points can't be seen, and the labels of most were guessed.
+    In sizes of the face, so that a large face's points, whose px are many, do not drown all others.
+    Faces smaller than `CLEAR_PX` count for less: their points can't be seen, and the labels of most
+    were guessed.
 
     Args:
         points, wanted: k x 5 x 2 px; NaN in ``wanted`` where a point is unknown.

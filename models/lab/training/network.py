@@ -10,7 +10,8 @@ from torch.nn import functional
 STRIDES = (8, 16, 32)
 
 CLASS, OBJECT, BOX, LANDMARKS = slice(0, 1), slice(1, 2), slice(2, 6), slice(6, 16)
-"""Channels of a head: two logits, centre and log size of the box, five points, both relative to the cell in strides."""
+"""Channels of a head: two logits, centre and log size of the box, five points, both relative to the
+cell in strides."""
 
 LOG_HALF_SIDES = (-7.0, 8.0)
 """A box's half sides are between e^-7 and e^8 (2,981) px: more would only overflow."""
@@ -24,8 +25,8 @@ class Architecture:
         stem: channels of the three layers at strides 2, 4 and 4.
         channels: channels of every layer from stride 8 on.
         depths: layers at strides 8, 16 and 32.
-        residuals: layers behind those that add to what they are given (He et al., 2016); they begin as nothing, so that
-            a trained network can be given more of them.
+        residuals: layers behind those that add to what they are given (He et al., 2016); they begin
+            as nothing, so that a trained network can be given more of them.
         head: channels of the last layer before the outputs, of each stride.
     """
 
@@ -69,14 +70,17 @@ class ResidualBlock(ConvBlock):
         nn.init.zeros_(self.norm.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """ReLU(input + block(input)). The activation comes last: ONNX Runtime then runs all of it as one layer."""
+        """ReLU(input + block(input)). The activation comes last: ONNX Runtime then runs all of it
+        as one layer."""
         return functional.relu(features + self.norm(self.convolution(features)), inplace=True)
 
 
 class FaceNetwork(nn.Module):
-    """Pictures n x 3 x h x w (B, G, R, 0-255; sides multiples of 32) to raw heads of strides 8, 16 and 32.
+    """Pictures n x 3 x h x w (B, G, R, 0-255; sides multiples of 32) to raw heads of strides 8, 16
+    and 32.
 
-    A feature pyramid (Lin et al., 2017) in its smallest form: each level adds the enlarged one above it.
+    A feature pyramid (Lin et al., 2017) in its smallest form: each level adds the enlarged one
+    above it.
     """
 
     def __init__(self, architecture: Architecture = Architecture()) -> None:
@@ -116,7 +120,8 @@ class FaceNetwork(nn.Module):
             assert output.bias is not None
             nn.init.normal_(output.weight, std=0.01)
             nn.init.zeros_(output.bias)
-            # Nearly every cell is background: starting there keeps the first steps from exploding (Lin et al., 2017b).
+            # Nearly every cell is background: starting there keeps the first steps from exploding
+            # (Lin et al., 2017b).
             nn.init.constant_(output.bias[OBJECT], -4.0)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -182,7 +187,8 @@ def decode_scores(raw: Tensor) -> Tensor:
 
 
 def layers_in_order(network: FaceNetwork) -> Iterator[ConvBlock | nn.Conv2d]:
-    """Every convolution, with its batch norm if it has one, in the order in which exported graphs have them."""
+    """Every convolution, with its batch norm if it has one, in the order in which exported graphs
+    have them."""
     yield from network.stem
     for level in network.levels:
         yield from level

@@ -1,9 +1,10 @@
-"""Detectors in int8, for CPUs: static quantisation (Jacob et al., "Quantization and Training of Neural Networks for
-Efficient Integer-Arithmetic-Only Inference", CVPR 2018), calibrated on labelled pictures.
+"""Detectors in int8, for CPUs: static quantisation (Jacob et al., "Quantization and Training of
+Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018), calibrated on labelled
+pictures.
 
-Weights are signed and symmetric, with a scale for each output channel; activations unsigned, with a zero point.
-In float32 stay the first convolution, whose three input channels are slower in int8; the last ones, which give px; and
-the decoding.
+Weights are signed and symmetric, with a scale for each output channel; activations unsigned, with a
+zero point. In float32 stay the first convolution, whose three input channels are slower in int8;
+the last ones, which give px; and the decoding.
 """
 
 import tempfile
@@ -36,8 +37,10 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
     """Write an int8 copy of one of our own detectors.
 
     Args:
-        weights: an ONNX file with one input of n x 3 x h x w float32, B, G, R, 0-255, of any n, h and w.
-        data: a labelled folder. The ranges of activations are taken from as many ``pictures`` of it, evenly chosen.
+        weights: an ONNX file with one input of n x 3 x h x w float32, B, G, R, 0-255, of any n, h
+            and w.
+        data: a labelled folder. The ranges of activations are taken from as many ``pictures`` of
+            it, evenly chosen.
         out: where to write it; replaced when the new file is whole.
 
     Raises:
@@ -62,7 +65,8 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
 
 
 def evenly(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPicture]:
-    """At most so many of the pictures, from the first to the last: neighbours are often frames of one video."""
+    """At most so many of the pictures, from the first to the last: neighbours are often frames of
+    one video."""
     count = min(count, len(pictures))
     return [pictures[row * len(pictures) // count] for row in range(count)]
 
@@ -85,7 +89,8 @@ def _quantise(
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED,
         per_channel=True,
-        # Without VNNI a product of unsigned and signed bytes is added in 16 bits, which overflow; 7 bits do not.
+        # Without VNNI a product of unsigned and signed bytes is added in 16 bits, which overflow; 7
+        # bits do not.
         reduce_range=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,

@@ -22,11 +22,13 @@ class TrainingSettings:
     Attributes:
         batches: steps in all.
         batch: pictures a step.
-        learning_rate: of AdamW, reached after ``warm_up`` steps, held, and brought to 0 over the last ``cool_down`` of
-            the run: a run can be made longer while it lasts, which a cosine could not.
+        learning_rate: of AdamW, reached after ``warm_up`` steps, held, and brought to 0 over the
+            last ``cool_down`` of the run: a run can be made longer while it lasts, which a cosine
+                could not.
         calm: share of the run, at its end, with calmer pictures; see `Augmentation.calmed`.
         ema: decay of the running average of the weights, which is what is exported.
-        validation: share of the pictures kept aside for validation, chosen by a hash of their names.
+        validation: share of the pictures kept aside for validation, chosen by a hash of their
+            names.
         evaluate_every, checkpoint_every: steps.
     """
 
@@ -91,7 +93,8 @@ class RunRecord:
         data: the folders, as they were given.
         start: the weights it began with, empty if random.
         command: the command line, empty if it was started from Python.
-        pictures, faces, landmarks: how many were learnt from: pictures, faces, faces with landmarks.
+        pictures, faces, landmarks: how many were learnt from: pictures, faces, faces with
+            landmarks.
     """
 
     settings: TrainingSettings

@@ -1,4 +1,5 @@
-"""Go on from weights that were exported: read them back out of an ONNX file and make their batch norms live again."""
+"""Go on from weights that were exported: read them back out of an ONNX file and make their batch
+norms live again."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -32,13 +33,14 @@ class _Convolution:
 def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architecture) -> FaceNetwork:
     """A network that computes what the ONNX file does, with batch norms that training can move.
 
-    Exported convolutions have their batch norm folded in. It is taken out again by measuring, for each convolution,
-    the mean and variance of its output over ``calibration`` and setting the norm so that the two cancel.
+    Exported convolutions have their batch norm folded in. It is taken out again by measuring, for
+    each convolution, the mean and variance of its output over ``calibration`` and setting the norm
+    so that the two cancel.
 
     Args:
         calibration: batches of pictures, n x 3 x h x w, as in training.
-        wanted: its residual layers and channels of the heads beyond the file's own are added, and begin as nothing; all
-            else is as in the file.
+        wanted: its residual layers and channels of the heads beyond the file's own are added, and
+            begin as nothing; all else is as in the file.
 
     Raises:
         UsageError: the file does not load or is no detector of this package.
@@ -161,10 +163,12 @@ class _Moments:
         self._squares += output.double().square().sum((0, 2, 3))
 
     def restore(self) -> None:
-        """Set the norm to measure these moments and to give back what it was given, plus the bias it has.
+        """Set the norm to measure these moments and to give back what it was given, plus the bias
+        it has.
 
-        The weights get the length they would begin a training with: folded ones may be so short, the first layer's
-        above all, whose pictures go to 255, that the optimiser's first steps would wipe them out.
+        The weights get the length they would begin a training with: folded ones may be so short,
+        the first layer's above all, whose pictures go to 255, that the optimiser's first steps
+        would wipe them out.
         """
         self._hook.remove()
         norm, weight = self._block.norm, self._block.convolution.weight

@@ -1,4 +1,5 @@
-"""Known detectors are fetched whole and unchanged, or not at all; from a server of our own on this machine."""
+"""Known detectors are fetched whole and unchanged, or not at all; from a server of our own on this
+machine."""
 
 import contextlib
 import hashlib

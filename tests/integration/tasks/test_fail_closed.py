@@ -105,7 +105,8 @@ def test_without_a_record_of_faces_everything_is_hidden(detected: Detected) -> N
 
 
 def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Detected) -> None:
-    """The second half of a packet is noise: the decoder fills in what it makes of the frames before."""
+    """The second half of a packet is noise: the decoder fills in what it makes of the frames
+    before."""
     (segment,) = detected.clip.segments
     data, packets = bytearray(segment.data), segment.record.packets
     end = sum(packet.stored_bytes for packet in packets[:7])

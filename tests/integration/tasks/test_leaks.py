@@ -1,4 +1,5 @@
-"""No frame of a video shows a face that was to be hidden: cut, detected and painted, and held against the truth."""
+"""No frame of a video shows a face that was to be hidden: cut, detected and painted, and held
+against the truth."""
 
 from pathlib import Path
 

@@ -1,4 +1,5 @@
-"""Who is where in a job: when it is found out and what waits for it; with real storage and broker."""
+"""Who is where in a job: when it is found out and what waits for it; with real storage and
+broker."""
 
 import base64
 import io
@@ -70,7 +71,8 @@ def found() -> list[bytes]:
 
 @pytest.fixture
 def detected(clip: Path, found: list[bytes], context: WorkerContext) -> str:
-    """A job with one look that names somebody, all of its faces found; its messages are thrown away."""
+    """A job with one look that names somebody, all of its faces found; its messages are thrown
+    away."""
     job_id = Client(context.settings).upload(clip, KEEP_1).job_id
     if not found:
         for index in range(SEGMENTS):

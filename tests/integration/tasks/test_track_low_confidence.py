@@ -1,4 +1,5 @@
-"""Who is meant where numbers fail: nobody's numbers, faces found again while people are numbered, lost messages."""
+"""Who is meant where numbers fail: nobody's numbers, faces found again while people are numbered,
+lost messages."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -63,7 +64,8 @@ def stored_faces(made: MadeJob) -> dict[int, bytes]:
 def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
     context: WorkerContext, made: MadeJob
 ) -> None:
-    """A look can be asked for before there are numbers, and numbers can go when a part is looked at again."""
+    """A look can be asked for before there are numbers, and numbers can go when a part is looked at
+    again."""
     run_track(context, made.id)
     hidden = parse_look(["blur"], FaceSelection(only=(7,)))
     who, notes = _who(context.store, made.id, hidden, stored_faces(made))
@@ -97,7 +99,8 @@ def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: Ma
 def test_what_a_process_kept_is_of_no_use_for_other_faces(
     context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another process ended the linking; then a segment was found again, and the first process links anew."""
+    """Another process ended the linking; then a segment was found again, and the first process
+    links anew."""
     store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))

@@ -1,4 +1,5 @@
-"""Detect and paint as tasks: readiness, waking, claims, giving up, deletion; with the real storage and broker."""
+"""Detect and paint as tasks: readiness, waking, claims, giving up, deletion; with the real storage
+and broker."""
 
 import base64
 import contextlib
@@ -159,7 +160,8 @@ def test_a_claim_whose_owner_died_counts_as_a_try(
 def test_a_crash_stays_counted_when_the_next_attempt_only_gets_halfway(
     context: WorkerContext, uploaded: str, monkeypatch: pytest.MonkeyPatch, redelivered: bool
 ) -> None:
-    """Else a segment that kills whoever reaches it, far behind its keyframe, would be tried for ever."""
+    """Else a segment that kills whoever reaches it, far behind its keyframe, would be tried for
+    ever."""
     at = datetime.now(UTC) - timedelta(seconds=1000)
     context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
     with monkeypatch.context() as patched:
@@ -359,7 +361,8 @@ def test_every_frame_is_detected_whatever_the_look(context: WorkerContext, uploa
 def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
     clip: Path, context: WorkerContext
 ) -> None:
-    """Another encoder would make segments that do not join with those of the workers that have the one asked for."""
+    """Another encoder would make segments that do not join with those of the workers that have the
+    one asked for."""
     lacking = next(name for name in ENCODERS if not is_here(name))
     context = WorkerContext(
         context.store, context.queue, context.settings.model_copy(update={"encoder": lacking})
@@ -387,7 +390,8 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
 def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
     context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An attempt that had to stop is no failure: it leaves no claim and no mark, and the next goes on from there."""
+    """An attempt that had to stop is no failure: it leaves no claim and no mark, and the next goes
+    on from there."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=6, size=(320, 180), gop=9999)
     uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id, last = uploaded.job_id, uploaded.segments - 1
@@ -409,7 +413,8 @@ def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
 def test_one_process_reaches_the_far_windows_of_many_videos(
     context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its turn comes again."""
+    """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its
+    turn comes again."""
     uploads = []
     for number in range(tasks.video.decode.KEPT_DECODERS + 1):
         path, options = tmp_path / f"{number}.mp4", {"crf": f"{30 + number}"}

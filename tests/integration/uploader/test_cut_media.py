@@ -1,4 +1,5 @@
-"""Real files, cut and decoded as workers do: frames, times, pictures and sound are those of an ordinary decode."""
+"""Real files, cut and decoded as workers do: frames, times, pictures and sound are those of an
+ordinary decode."""
 
 import itertools
 from dataclasses import replace
@@ -39,7 +40,8 @@ def shown(clip: Clip, path: Path) -> list[Frame]:
 
 
 def assert_seams_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Frame]) -> None:
-    """Windows abut, and on either side of each border stand two frames that are neighbours in the whole."""
+    """Windows abut, and on either side of each border stand two frames that are neighbours in the
+    whole."""
     for before, after in itertools.pairwise(cut.records):
         assert before.end == after.start
     for record, frames in zip(cut.records, segments, strict=True):
@@ -50,7 +52,8 @@ def assert_seams_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Fra
 
 
 def assert_sound_is_whole(cut: CutClip, expected: list[list[tuple[AudioPacket, str]]]) -> None:
-    """Every packet, bit for bit at its time. A track may end within its last one, of which demuxers tell the whole."""
+    """Every packet, bit for bit at its time. A track may end within its last one, of which demuxers
+    tell the whole."""
     for heard, wanted in zip(cut.sounds(), expected, strict=True):
         assert heard[:-1] == wanted[:-1]
         (last, data), (whole, wanted_data) = heard[-1], wanted[-1]
@@ -102,7 +105,8 @@ def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
 def test_recordings_one_behind_the_other(
     name: str, codec: str, sound: str, segment_s: float, tmp_path: Path
 ) -> None:
-    """Broadcasts, cameras and DVDs leave such files: the times of each begin anew, a player shows them in a row."""
+    """Broadcasts, cameras and DVDs leave such files: the times of each begin anew, a player shows
+    them in a row."""
     once = tmp_path / name
     write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [Sound(sound, 2)])
     thrice = tmp_path / f"thrice-{name}"
@@ -129,7 +133,8 @@ def test_recordings_one_behind_the_other(
 
 @pytest.mark.parametrize("changed", [False, True])
 def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path: Path) -> None:
-    """Recorded streams whose sender was restarted: with the same settings, or with others sent along."""
+    """Recorded streams whose sender was restarted: with the same settings, or with others sent
+    along."""
     first, second = tmp_path / "first.flv", tmp_path / "second.flv"
     write_clip(first, portrait(2), Video(options={"bf": "0"}))
     write_clip(second, portrait(2), Video(options={"bf": "2" if changed else "0"}))

@@ -1,4 +1,5 @@
-"""A list of pictures becomes one job: each file a segment as it is, stored and queued one after the other."""
+"""A list of pictures becomes one job: each file a segment as it is, stored and queued one after the
+other."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -43,7 +43,8 @@ def quarters() -> Picture:
 def write(
     path: Path, picture: Picture, codec: str = "mpeg4", frames: int = 5, **attributes: Any
 ) -> Path:
-    """A short clip of one picture; the attributes are set on its stream, ``options`` and ``shown`` are special."""
+    """A short clip of one picture; the attributes are set on its stream, ``options`` and ``shown``
+    are special."""
     options, shown = attributes.pop("options", {}), attributes.pop("shown", None)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
@@ -130,7 +131,8 @@ def test_full_range_is_told_where_only_the_format_says_it(tmp_path: Path) -> Non
 
 
 def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path:
-    """A Matroska file with sound tracks, the last ``silent`` of which bring no packet, a chapter and a title."""
+    """A Matroska file with sound tracks, the last ``silent`` of which bring no packet, a chapter
+    and a title."""
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Birthday"
         container.set_chapters(
@@ -261,7 +263,8 @@ def without_a_frame(folder: Path) -> Path:
 
 
 def reordered_with_wrong_times(folder: Path) -> Path:
-    """Every frame shown at the time of its decoding, and in a coding whose order of showing nothing here can tell."""
+    """Every frame shown at the time of its decoding, and in a coding whose order of showing nothing
+    here can tell."""
     whole = make_portrait_clip(
         folder / "right.mkv", **SMALL, codec="mpeg2video", options={"bf": "2"}, audio=None
     )

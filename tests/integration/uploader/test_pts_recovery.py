@@ -1,4 +1,5 @@
-"""Videos whose packets do not say when their frames are shown: each frame takes its turn in the order of showing."""
+"""Videos whose packets do not say when their frames are shown: each frame takes its turn in the
+order of showing."""
 
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ QUICK = ("reordered.avi", "open.hevc")
 
 
 def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
-    """Every frame is there, as a player shows it, at one of the equally spaced times of the packets."""
+    """Every frame is there, as a player shows it, at one of the equally spaced times of the
+    packets."""
     cut = cut_clip(path, segment_s)
     seen = cut.all_frames()
     assert cut.probed.restored
@@ -68,7 +70,8 @@ def test_a_few_frames_without_times(frames: int, tmp_path: Path) -> None:
 
 
 def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
-    """Its last frame was decoded before others that are missing; half a packet is made up for as the decoder likes."""
+    """Its last frame was decoded before others that are missing; half a packet is made up for as
+    the decoder likes."""
     path = make_portrait_clip(
         tmp_path / "whole.h264", seconds=4, size=(160, 90), fps=20, options={"bf": "2"}, audio=None
     )
@@ -81,7 +84,8 @@ def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_frames_to_a_packet_are_taken_apart(media: Media) -> None:
-    """Xvid and DivX wrote AVI so: a packet with a frame and the B-frame behind it, then one that holds nothing."""
+    """Xvid and DivX wrote AVI so: a packet with a frame and the B-frame behind it, then one that
+    holds nothing."""
     path = media("mpeg4-packed.avi")
     cut = cut_clip(path, 0.5)
     seen = cut.all_frames()

@@ -1,4 +1,5 @@
-"""Streams that do not say how far they reorder frames, as many cameras write them: no frame may be lost for that."""
+"""Streams that do not say how far they reorder frames, as many cameras write them: no frame may be
+lost for that."""
 
 from pathlib import Path
 
@@ -36,9 +37,11 @@ def test_no_frame_is_lost_where_the_depth_is_not_told(tmp_path: Path) -> None:
 
 
 def without_depth(unit: bytes) -> bytes:
-    """The NAL unit; of a sequence parameter set, its end, which says how far frames are reordered, is cut away.
+    """The NAL unit; of a sequence parameter set, its end, which says how far frames are reordered,
+    is cut away.
 
-    ITU-T H.264, E.1.1: ``bitstream_restriction_flag``, a flag and six numbers are the last things in it.
+    ITU-T H.264, E.1.1: ``bitstream_restriction_flag``, a flag and six numbers are the last things
+    in it.
     """
     if not unit or unit[0] & 31 != SPS:
         return unit

@@ -49,7 +49,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
-    """Start an uploader, kill it once so many objects with this ending stand, and return its job's id."""
+    """Start an uploader, kill it once so many objects with this ending stand, and return its job's
+    id."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(ending: str, count: int = 1, *, hold_at: str = "") -> str:
@@ -148,7 +149,8 @@ def test_killed_before_the_first_segment(
 def test_killed_before_the_job_had_a_record(
     clip: Path, killed: Killed, store: Store, settings: Settings
 ) -> None:
-    """There is no job then: none is listed, none can be resumed, and what was written can be deleted."""
+    """There is no job then: none is listed, none can be resumed, and what was written can be
+    deleted."""
     job_id = killed(f"{BLUR.id}.json", hold_at="job.json")
     assert list_jobs(store) == []
     done = facepaint(settings, "upload", "--resume", job_id, clip)

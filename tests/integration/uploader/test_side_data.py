@@ -1,4 +1,5 @@
-"""What lies beside a packet's bytes reaches the worker's decoder: transparency, palettes, new parameters."""
+"""What lies beside a packet's bytes reaches the worker's decoder: transparency, palettes, new
+parameters."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -27,7 +28,8 @@ def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
 
 @pytest.mark.parametrize("codec", [pytest.param("libvpx", marks=pytest.mark.slow), "libvpx-vp9"])
 def test_transparency_in_webm(codec: str, tmp_path: Path) -> None:
-    """A window that wanders to the right is transparent; a decoder that is not told shows its pixels."""
+    """A window that wanders to the right is transparent; a decoder that is not told shows its
+    pixels."""
     path = tmp_path / "alpha.webm"
     frames = []
     for number in range(FRAMES):
@@ -99,7 +101,8 @@ def test_a_palette_that_only_the_first_packet_brings(tmp_path: Path) -> None:
 
 
 def test_new_parameters_and_another_size_in_mid_stream(tmp_path: Path) -> None:
-    """A sender that was restarted at twice the size: FLV sends its new parameters once, beside one packet."""
+    """A sender that was restarted at twice the size: FLV sends its new parameters once, beside one
+    packet."""
     small, large, both = tmp_path / "small.flv", tmp_path / "large.flv", tmp_path / "both.flv"
     write_clip(small, portrait(1.5, (96, 64)), Video(options={"bf": "2"}))
     write_clip(

@@ -1,4 +1,5 @@
-"""Uploading: what is stored and queued in which order, and what happens when a service or the file is not well."""
+"""Uploading: what is stored and queued in which order, and what happens when a service or the file
+is not well."""
 
 import hashlib
 import os
@@ -124,7 +125,8 @@ def test_the_order_of_writing(
 def test_a_segment_is_queued_once_all_before_it_are_stored(
     clip: Path, queue: Queue, settings: Settings
 ) -> None:
-    """It may be decoded from them, and segments are stored several at once: a small one overtakes a large one."""
+    """It may be decoded from them, and segments are stored several at once: a small one overtakes a
+    large one."""
     overtaken = threading.Event()
     stored: list[str] = []
     queued: list[tuple[int, int]] = []
@@ -154,7 +156,8 @@ def test_a_segment_is_queued_once_all_before_it_are_stored(
 def test_the_first_segment_is_queued_while_the_file_is_being_read(
     clip: Path, store: Store, settings: Settings
 ) -> None:
-    """No other segment may be stored before: reading must stop and wait, with a few segments in memory."""
+    """No other segment may be stored before: reading must stop and wait, with a few segments in
+    memory."""
     queued = threading.Event()
     read: list[int] = []
 

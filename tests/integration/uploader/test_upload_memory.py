@@ -1,4 +1,5 @@
-"""Cutting takes as much memory for an hour as for a minute; `benchmarks.memory` measures the whole commands."""
+"""Cutting takes as much memory for an hour as for a minute; `benchmarks.memory` measures the whole
+commands."""
 
 import subprocess
 import sys
@@ -25,7 +26,8 @@ print(sum(sizes), max(sizes), int(peak) * 1024)
 
 
 def cut(path: Path) -> tuple[int, int, int]:
-    """Bytes of all segments, of the largest, and the most memory that a process held that did nothing else.
+    """Bytes of all segments, of the largest, and the most memory that a process held that did
+    nothing else.
 
     Not by getrusage: what that tells begins with what the process that started it held.
     """

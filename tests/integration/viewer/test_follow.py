@@ -1,4 +1,5 @@
-"""`follow` gives painted segments in order while they are being made, and lives through what goes wrong."""
+"""`follow` gives painted segments in order while they are being made, and lives through what goes
+wrong."""
 
 import threading
 import time

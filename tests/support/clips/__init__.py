@@ -1,7 +1,8 @@
-"""The torture set: clips of every kind that users send, made on the spot, each with its recipe in its docstring.
+"""The torture set: clips of every kind that users send, made on the spot, each with its recipe in
+its docstring.
 
-`CLIPS` names them all, in the order and the groups of the table in docs/fidelity.md. The fixture ``media`` of
-tests/conftest.py makes one, once a session.
+`CLIPS` names them all, in the order and the groups of the table in docs/fidelity.md. The fixture
+``media`` of tests/conftest.py makes one, once a session.
 """
 
 from tests.support.clips import codecs, colour, damage, geometry, sound, times

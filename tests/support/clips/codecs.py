@@ -1,4 +1,5 @@
-"""Codecs and containers: whatever cameras, phones, browsers, broadcasters and old computers write."""
+"""Codecs and containers: whatever cameras, phones, browsers, broadcasters and old computers
+write."""
 
 from pathlib import Path
 
@@ -31,7 +32,8 @@ def h264_closed(path: Path) -> None:
 
 @clip("h264-open.mp4", "H.264, open GOP, B-pyramid, MP4", quick=True)
 def h264_open(path: Path) -> None:
-    """x264 ``open-gop=1:b-pyramid=normal``: frames before a keyframe need it, and are shown before it."""
+    """x264 ``open-gop=1:b-pyramid=normal``: frames before a keyframe need it, and are shown before
+    it."""
     options = {"x264-params": "open-gop=1:bframes=5:b-pyramid=normal:b-adapt=0:ref=4"}
     write_clip(path, video=Video(options=options), sounds=[Sound()])
 
@@ -95,7 +97,8 @@ def vp9_live(path: Path) -> None:
 
 @clip("vp9-alt-ref.webm", "VP9 with alt-ref frames, WebM")
 def vp9_alt_ref(path: Path) -> None:
-    """libvpx-vp9 looking 16 frames ahead: superframes that carry a hidden frame beside the shown one."""
+    """libvpx-vp9 looking 16 frames ahead: superframes that carry a hidden frame beside the shown
+    one."""
     options = {"deadline": "good", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "16"}
     write_clip(path, video=Video("libvpx-vp9", options))
 
@@ -112,7 +115,8 @@ def av1(path: Path) -> None:
 
 @clip("mpeg2-hours.ts", "MPEG-2, MPEG-TS that starts at hours", quick=True)
 def mpeg2_hours(path: Path) -> None:
-    """A broadcast whose clock stands at 5 h 33 min when the recording begins, with B-frames and MP2 sound."""
+    """A broadcast whose clock stands at 5 h 33 min when the recording begins, with B-frames and MP2
+    sound."""
     begin = 20_000
     times = range(begin * FPS, begin * FPS + len(portrait()))
     video = Video("mpeg2video", {"bf": "2", "b": "1M"})
@@ -133,7 +137,8 @@ def mpeg4_avi(path: Path) -> None:
 
 @clip("mpeg4-packed.avi", "MPEG-4 ASP, packed B-frames, AVI", untimed=True)
 def mpeg4_packed(path: Path) -> None:
-    """Xvid as DVD rips have it: two frames in one packet, then an empty one. By the libxvid of Debian's ffmpeg."""
+    """Xvid as DVD rips have it: two frames in one packet, then an empty one. By the libxvid of
+    Debian's ffmpeg."""
     debian_ffmpeg(path, "-c:v", "libxvid", "-bf", "2", "-g", "16", "-b:v", "1M", encoder="libxvid")
 
 
@@ -169,7 +174,8 @@ def theora(path: Path) -> None:
 
 @clip("palette.avi", "8-bit palette, AVI")
 def palette(path: Path) -> None:
-    """Microsoft RLE as old screen recorders wrote it: the container hands out the palette beside the packets."""
+    """Microsoft RLE as old screen recorders wrote it: the container hands out the palette beside
+    the packets."""
     frames = [_with_palette(picture) for picture in portrait(fps=10)]
     write_clip(path, frames, Video("msrle", pixel_format="pal8", fps=10))
 

@@ -1,4 +1,5 @@
-"""How pixels are meant: bit depth, subsampling, range, matrix, brightness beyond white, and transparency."""
+"""How pixels are meant: bit depth, subsampling, range, matrix, brightness beyond white, and
+transparency."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ MASTERING = (
     "hdr10=1:repeat-headers=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     ":max-cll=900,250"
 )
-"""P3 primaries, D65, 0.005 to 1000 cd/m2, as SMPTE ST 2086 has it, and CTA-861.3's content light levels."""
+"""P3 primaries, D65, 0.005 to 1000 cd/m2, as SMPTE ST 2086 has it, and CTA-861.3's content light
+levels."""
 
 
 @clip("bt601.mp4", "BT.601 tags")
@@ -106,14 +108,16 @@ def rgb(path: Path) -> None:
 
 @clip("hlg.mp4", "HLG HDR, 10 bit")
 def hlg(path: Path) -> None:
-    """HEVC Main 10 as phones record it: the portrait in the light of ITU-R BT.2100 HLG, with a lamp of 900 cd/m2."""
+    """HEVC Main 10 as phones record it: the portrait in the light of ITU-R BT.2100 HLG, with a lamp
+    of 900 cd/m2."""
     options = {"preset": "ultrafast", "x265-params": "log-level=none"}
     write_clip(path, _bt2100(hlg_signal), _hdr(options, HLG), [Sound()])
 
 
 @clip("pq.mp4", "PQ HDR (HDR10), 10 bit")
 def pq(path: Path) -> None:
-    """HEVC Main 10 with mastering data and light levels: the same portrait and lamp in BT.2100 PQ."""
+    """HEVC Main 10 with mastering data and light levels: the same portrait and lamp in BT.2100
+    PQ."""
     options = {"preset": "ultrafast", "x265-params": f"log-level=none:{MASTERING}"}
     write_clip(path, _bt2100(pq_signal), _hdr(options, PQ), [Sound()])
 
@@ -125,7 +129,8 @@ def decode_with_alpha(path: Path) -> list[Frame]:
 
 @clip("alpha.webm", "alpha, VP9", decode=decode_with_alpha)
 def alpha_vp9(path: Path) -> None:
-    """libvpx-vp9 with yuva420p: a person cut out, the alpha in a second stream beside each packet."""
+    """libvpx-vp9 with yuva420p: a person cut out, the alpha in a second stream beside each
+    packet."""
     options = {"deadline": "realtime", "cpu-used": "8", "auto-alt-ref": "0"}
     write_clip(path, _cut_out("yuva420p"), Video("libvpx-vp9", options, "yuva420p"))
 
@@ -138,7 +143,8 @@ def alpha_prores(path: Path) -> None:
 
 
 def light_of(picture: Picture) -> Light:
-    """The linear light of a picture on a display with BT.2020 primaries, in cd/m2, and of a lamp in its corner."""
+    """The linear light of a picture on a display with BT.2020 primaries, in cd/m2, and of a lamp in
+    its corner."""
     linear = (picture / 255.0) ** 2.4 @ BT709_TO_BT2020.T * WHITE_NITS
     height, width = picture.shape[:2]
     spot = np.zeros((height, width), np.float32)
@@ -163,7 +169,8 @@ def pq_signal(light: Light) -> Light:
 
 
 def hlg_signal(light: Light) -> Light:
-    """The inverse OOTF and the OETF of HLG (BT.2100, table 5) for a display of 1000 cd/m2: cd/m2 to signal 0-1."""
+    """The inverse OOTF and the OETF of HLG (BT.2100, table 5) for a display of 1000 cd/m2: cd/m2 to
+    signal 0-1."""
     peak, gamma = 1000.0, 1.2
     luma = np.maximum(light @ BT2020_LUMA, 1e-6)[..., None]
     scene = np.clip(light / peak * (luma / peak) ** ((1 - gamma) / gamma), 0, 1)
@@ -175,7 +182,8 @@ def hlg_signal(light: Light) -> Light:
 
 
 def _bt2100(signal_of: Callable[[Light], Light]) -> Iterator[av.VideoFrame]:
-    """The portrait as 10-bit limited-range Y'CbCr of BT.2020, non-constant luminance, chroma sited on the left."""
+    """The portrait as 10-bit limited-range Y'CbCr of BT.2020, non-constant luminance, chroma sited
+    on the left."""
     for picture in portrait():
         signal = signal_of(light_of(picture))
         luma = signal @ BT2020_LUMA
@@ -190,7 +198,8 @@ def _bt2100(signal_of: Callable[[Light], Light]) -> Iterator[av.VideoFrame]:
 
 
 def _halved(plane: Light) -> Light:
-    """Half the width and height: chroma sits at the left of its two columns and between its two lines."""
+    """Half the width and height: chroma sits at the left of its two columns and between its two
+    lines."""
     lines = (plane[::2] + plane[1::2]) / 2
     left = np.concatenate([lines[:, :1], lines[:, 1:-1:2]], axis=1)
     halved: Light = (left + 2 * lines[:, ::2] + lines[:, 1::2]) / 4
@@ -203,7 +212,8 @@ def _hdr(options: dict[str, str], transfer: int) -> Video:
 
 
 def _cut_out(pixel_format: str, fps: int = FPS) -> Iterator[av.VideoFrame]:
-    """The person of the portrait going to and fro; what is transparent is a loud green, which nobody may see."""
+    """The person of the portrait going to and fro; what is transparent is a loud green, which
+    nobody may see."""
     for number, picture in enumerate(portrait(fps=fps)):
         height, width = picture.shape[:2]
         at = (int(width * (0.5 + 0.15 * np.sin(number / fps * 2))), height // 2)

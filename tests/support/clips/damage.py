@@ -21,14 +21,16 @@ def damaged(path: Path) -> None:
 
 @clip("wiped.mp4", "a packet in the middle wiped out")
 def wiped(path: Path) -> None:
-    """The 24th packet of a silent clip is all noise, its own lengths among it: nothing in it can be decoded."""
+    """The 24th packet of a silent clip is all noise, its own lengths among it: nothing in it can be
+    decoded."""
     write_clip(path, video=SHOWN)
     _overwrite(path, 23, keep=0)
 
 
 @clip("wiped-start.mp4", "an undecodable start")
 def wiped_start(path: Path) -> None:
-    """The first keyframe is noise: the frames up to the second keyframe have nothing to be made of."""
+    """The first keyframe is noise: the frames up to the second keyframe have nothing to be made
+    of."""
     write_clip(path, video=Video(options={"bf": "0"}), sounds=[Sound()])
     _overwrite(path, 0, keep=0)
 

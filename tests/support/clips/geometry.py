@@ -17,7 +17,8 @@ TURNED = {"bf": "2"}
 
 @clip("turned-90.mp4", "rotation 90")
 def turned_90(path: Path) -> None:
-    """A phone held upright: stored on its side, with the display matrix that turns it by 90 degrees clockwise."""
+    """A phone held upright: stored on its side, with the display matrix that turns it by 90 degrees
+    clockwise."""
     _turned(path, 90)
 
 
@@ -80,7 +81,8 @@ def odd_444(path: Path) -> None:
 
 @clip("interlaced-mpeg2.ts", "interlaced MPEG-2, top field first")
 def interlaced_mpeg2(path: Path) -> None:
-    """40 fields a second woven into 20 frames while the camera pans, coded as fields and flagged, as DVB sends it."""
+    """40 fields a second woven into 20 frames while the camera pans, coded as fields and flagged,
+    as DVB sends it."""
     options = {"flags": "+ildct+ilme", "bf": "2", "b": "2M"}
     write_clip(path, _woven("tff"), Video("mpeg2video", options), sounds=[Sound("mp2")])
 
@@ -93,7 +95,8 @@ def interlaced_h264(path: Path) -> None:
 
 @clip("resized.ts", "size change in mid-stream, H.264")
 def resized_h264(path: Path) -> None:
-    """A broadcast that goes over from 320x180 to 240x136 after 1.25 s, its parameter sets in the stream."""
+    """A broadcast that goes over from 320x180 to 240x136 after 1.25 s, its parameter sets in the
+    stream."""
     half = len(portrait()) // 2
     first, second = path.with_name("first.ts"), path.with_name("second.ts")
     write_clip(first, portrait()[:half], Video(options={"bf": "0"}))
@@ -129,7 +132,8 @@ def resized_vp9(path: Path) -> None:
 
 
 def _turned(path: Path, clockwise: int) -> None:
-    """Stored so that turning it clockwise by so many degrees makes it upright; upright it is taller than wide."""
+    """Stored so that turning it clockwise by so many degrees makes it upright; upright it is taller
+    than wide."""
     size = (180, 320) if clockwise % 180 else SIZE
     pictures = [
         np.ascontiguousarray(np.rot90(picture, clockwise // 90)) for picture in portrait(size=size)
@@ -138,10 +142,11 @@ def _turned(path: Path, clockwise: int) -> None:
 
 
 def _woven(order: str) -> Iterator[av.VideoFrame]:
-    """Interlaced frames, flagged so, of the portrait while the camera pans; ``order`` is tff or bff.
+    """Interlaced frames, flagged so, of the portrait while the camera pans; ``order`` is tff or
+    bff.
 
-    Two pictures at twice the rate make one frame: the first gives every other line of it, from the top or the second
-    line on, the second gives the lines between.
+    Two pictures at twice the rate make one frame: the first gives every other line of it, from the
+    top or the second line on, the second gives the lines between.
     """
     graph = Graph()
     source = graph.add_buffer(None, *SIZE, av.VideoFormat("yuv420p"), time_base=Fraction(1, FPS))

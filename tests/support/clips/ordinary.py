@@ -15,7 +15,8 @@ Frame = tuple[int | None, str]
 
 
 def decode_ordinarily(path: Path, decoder: str = "") -> list[Frame]:
-    """The frames of the first video as a player sees them, which goes on behind a packet that cannot be decoded.
+    """The frames of the first video as a player sees them, which goes on behind a packet that
+    cannot be decoded.
 
     ``decoder`` is the one to use where FFmpeg's first choice is not.
     """

@@ -31,10 +31,10 @@ GROUPS = {
 class Clip:
     """One clip of the set.
 
-    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test` too. ``truncated`` is
-    how the uploader says that it ends early. ``untimed`` ones do not say when each frame is shown: pictures are
-    compared, not their times. ``unheard`` ones have sound that no result can hold. ``decode`` gives the frames that a
-    player shows.
+    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test`
+    too. ``truncated`` is how the uploader says that it ends early. ``untimed`` ones do not say when
+    each frame is shown: pictures are compared, not their times. ``unheard`` ones have sound that no
+    result can hold. ``decode`` gives the frames that a player shows.
     """
 
     name: str
@@ -70,7 +70,8 @@ class Media:
     folder: Path
 
     def __call__(self, name: str) -> Path:
-        """The path of a clip. Where a tool it needs is missing the test is skipped; on CI it fails."""
+        """The path of a clip. Where a tool it needs is missing the test is skipped; on CI it
+        fails."""
         try:
             return self.make(name)
         except MissingTool as exc:

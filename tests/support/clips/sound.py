@@ -1,4 +1,5 @@
-"""Sound of every coding, early, late, twice or not at all; and the words beside it: titles, subtitles, chapters."""
+"""Sound of every coding, early, late, twice or not at all; and the words beside it: titles,
+subtitles, chapters."""
 
 from pathlib import Path
 
@@ -33,14 +34,16 @@ def aac_ts(path: Path) -> None:
 
 @clip("he-aac.mp4", "AAC declared as HE-AAC, MP4")
 def he_aac(path: Path) -> None:
-    """An AAC core of 24 kHz whose header says HE-AAC (explicit SBR): 2,048 samples of 48 kHz a packet.
+    """An AAC core of 24 kHz whose header says HE-AAC (explicit SBR): 2,048 samples of 48 kHz a
+    packet.
 
-    No free encoder makes the SBR data themselves; decoders double the rate without them, and the clock of the track
-    is that of the header.
+    No free encoder makes the SBR data themselves; decoders double the rate without them, and the
+    clock of the track is that of the header.
     """
     plain = path.with_name("plain.mp4")
     write_clip(plain, video=SHOWN, sounds=[Sound(rate=24_000)])
-    # ISO/IEC 14496-3, 1.6.2.1: object type 5 (SBR), 24 kHz, stereo, 48 kHz, then the core's object type 2 (LC).
+    # ISO/IEC 14496-3, 1.6.2.1: object type 5 (SBR), 24 kHz, stereo, 48 kHz, then the core's object
+    # type 2 (LC).
     config = bytes.fromhex("2b118800")
     with av.open(str(plain)) as source, av.open(str(path), "w") as out:
         streams = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}

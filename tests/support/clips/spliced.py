@@ -1,4 +1,5 @@
-"""Give an MP4 file another edit list, as phones and editors do that trim or splice without encoding."""
+"""Give an MP4 file another edit list, as phones and editors do that trim or splice without
+encoding."""
 
 import struct
 from pathlib import Path
@@ -8,7 +9,8 @@ Part = tuple[float, float]
 
 
 def splice(source: Path, out: Path, parts: list[Part]) -> Path:
-    """Copy an MP4 whose index stands at its end, its first (video) track showing only these parts."""
+    """Copy an MP4 whose index stands at its end, its first (video) track showing only these
+    parts."""
     data = bytearray(source.read_bytes())
     movie, media = _timescale(data, b"mvhd"), _timescale(data, b"mdhd")
     at = data.index(b"elst")

@@ -38,7 +38,8 @@ where the page is no longer true.
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the page: its heading, its clips, and whether they are painted with ``--keep-format``."""
+    """A part of the page: its heading, its clips, and whether they are painted with
+    ``--keep-format``."""
 
     title: str
     clips: tuple[Clip, ...]
@@ -63,7 +64,8 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of a clip: a cell for each guarantee, none if there is no result, and remarks in a line."""
+    """What became of a clip: a cell for each guarantee, none if there is no result, and remarks in
+    a line."""
 
     clip: Clip
     cells: Mapping[str, str]

@@ -1,4 +1,5 @@
-"""When frames are shown: unevenly, late, early, seldom, all at once, and what edit lists make of it."""
+"""When frames are shown: unevenly, late, early, seldom, all at once, and what edit lists make of
+it."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,8 @@ CLOCK_WRAPS_S = Fraction(2**33, 90_000)
 
 @clip("uneven.mkv", "variable frame rate, one keyframe", quick=True)
 def uneven(path: Path) -> None:
-    """Screen recordings look like this: bursts, gaps of up to a second, one keyframe, reordered frames."""
+    """Screen recordings look like this: bursts, gaps of up to a second, one keyframe, reordered
+    frames."""
     gaps_ms = [10, 40, 500, 33, 950, 20, 20, 200] * 6
     times = [sum(gaps_ms[:number]) for number in range(len(gaps_ms))]
     video = Video(options={"bf": "3"}, gop=999, time_base=MILLISECONDS)
@@ -52,7 +54,8 @@ def late(path: Path) -> None:
 
 @clip("wrapping.ts", "negative start: the clock of MPEG-TS wraps", quick=True)
 def wrapping(path: Path) -> None:
-    """The 33 bits of its times run over after 1.2 s, as they do every 26.5 h; what was before is counted below 0."""
+    """The 33 bits of its times run over after 1.2 s, as they do every 26.5 h; what was before is
+    counted below 0."""
     begin = int(CLOCK_WRAPS_S * FPS) - 24
     times = range(begin, begin + len(portrait()))
     write_clip(
@@ -73,7 +76,8 @@ def trimmed(path: Path) -> None:
 
 @clip("spliced.mp4", "edit list of two parts")
 def spliced(path: Path) -> None:
-    """Seconds 0 to 0.9 and 1.6 to 2.3 of a clip; what leads up to the second part is decoded and not shown."""
+    """Seconds 0 to 0.9 and 1.6 to 2.3 of a clip; what leads up to the second part is decoded and
+    not shown."""
     whole = path.with_name("whole.mp4")
     write_clip(whole, video=Video(options={"bf": "2"}, gop=40))
     splice(whole, path, [(0, 0.9), (1.6, 0.7)])

@@ -35,16 +35,19 @@ class MissingTool(Exception):
 def portrait(
     seconds: float = SECONDS, size: tuple[int, int] = SIZE, fps: Fraction | int = FPS
 ) -> tuple[Picture, ...]:
-    """The pictures of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written to."""
+    """The pictures of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written
+    to."""
     return tuple(scenes(seconds, size, Fraction(fps)))
 
 
 @dataclass(frozen=True)
 class Video:
-    """How the pictures are encoded. ``time_base`` is what times are counted in, 1 / fps unless given.
+    """How the pictures are encoded. ``time_base`` is what times are counted in, 1 / fps unless
+    given.
 
-    ``shown`` is the counter-clockwise turn in degrees and the flip that the display matrix asks for. ``colour`` are
-    the code points of ITU-T H.273 for primaries, transfer and matrix, and 1 or 2 for limited or full range.
+    ``shown`` is the counter-clockwise turn in degrees and the flip that the display matrix asks
+    for. ``colour`` are the code points of ITU-T H.273 for primaries, transfer and matrix, and 1 or
+    2 for limited or full range.
     ``tag`` is the coding's name in the container.
     """
 
@@ -81,7 +84,8 @@ class Sound:
 
 @dataclass(frozen=True)
 class Extras:
-    """What else is in the container. Subtitles are lines with their start and length in seconds, by language."""
+    """What else is in the container. Subtitles are lines with their start and length in seconds, by
+    language."""
 
     options: Mapping[str, str] = field(default_factory=dict)
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -151,7 +155,8 @@ def encode(
 
 
 def _coloured(frame: av.VideoFrame, video: Video) -> av.VideoFrame:
-    """The frame in the video's pixel format, its pixels by the matrix and range that its tags tell of."""
+    """The frame in the video's pixel format, its pixels by the matrix and range that its tags tell
+    of."""
     if frame.format.name == video.pixel_format:
         return frame
     primaries, transfer, matrix, extent = video.colour or (2, 2, 2, 0)

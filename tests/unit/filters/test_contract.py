@@ -1,4 +1,5 @@
-"""What every filter of the catalogue promises: it paints, in its regions only, on any planes, at any border."""
+"""What every filter of the catalogue promises: it paints, in its regions only, on any planes, at
+any border."""
 
 from dataclasses import replace
 
@@ -73,7 +74,8 @@ def test_a_face_outside_of_the_frame_changes_nothing(name: str) -> None:
     "at", [(2, 50), (130, 50), (66, 3), (66, 97), (0, 0), (131, 99), (66, 50)], ids=str
 )
 def test_borders_only_crop(name: str, at: tuple[float, float]) -> None:
-    """A frame cut out of a larger one is painted as the larger one is. (What looks around sees less at a border.)"""
+    """A frame cut out of a larger one is painted as the larger one is. (What looks around sees less
+    at a border.)"""
     large = noise(332, 300)
     part, chroma = (slice(100, 201), slice(100, 233)), (slice(50, 101), slice(50, 117))
     frame = Planes(large.y[part].copy(), large.u[chroma].copy(), large.v[chroma].copy(), 1, 1)

@@ -1,4 +1,5 @@
-"""Colour effects and warps: within the face, in the frame's own range, as strong as asked for, without a tear."""
+"""Colour effects and warps: within the face, in the frame's own range, as strong as asked for,
+without a tear."""
 
 from dataclasses import replace
 
@@ -48,7 +49,8 @@ def test_no_warp_on_a_head_turned_away_and_none_of_no_strength(name: str) -> Non
 
 @pytest.mark.parametrize("name", WARPS)
 def test_a_warp_has_no_tear(name: str) -> None:
-    """A ramp of luma stays a ramp: neighbours differ little, also where a lens ends and at the frame's border."""
+    """A ramp of luma stays a ramp: neighbours differ little, also where a lens ends and at the
+    frame's border."""
     ramp = np.tile((np.arange(480) / 2).astype(np.uint8), (480, 1))
     flat = np.full((480, 480), 128, np.uint8)
     for shift in (0.0, -240.0, 240.0):
@@ -63,7 +65,8 @@ def test_a_warp_has_no_tear(name: str) -> None:
 
 @pytest.mark.parametrize("name", EFFECTS)
 def test_effects_do_not_flicker(name: str) -> None:
-    """Noise as of a camera, and a box that trembles, move the mean of what is shown as little as that of the frame."""
+    """Noise as of a camera, and a box that trembles, move the mean of what is shown as little as
+    that of the frame."""
     means = []
     for seed in range(6):
         random = np.random.default_rng(seed)

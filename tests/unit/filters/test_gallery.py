@@ -35,7 +35,8 @@ def test_the_gallery_has_a_tile_for_every_filter(page: Pixels) -> None:
 
 @pytest.mark.parametrize("person", range(len(PEOPLE)))
 def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
-    """The eyes hold the darkest px around them, the mouth's corners lie on its line, the rest on skin."""
+    """The eyes hold the darkest px around them, the mouth's corners lie on its line, the rest on
+    skin."""
     rgb, face = portrait(person, 480), portrait_face(480)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     points = [

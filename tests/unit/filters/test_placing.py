@@ -142,7 +142,8 @@ def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: 
 
 
 def test_a_part_may_face_another_way_than_the_face() -> None:
-    """Turned by 30 degrees on a head turned by -30 it is seen from the front; leaning back it is on a bowed head."""
+    """Turned by 30 degrees on a head turned by -30 it is seen from the front; leaning back it is on
+    a bowed head."""
     ear = placed(replace(FLAT, turn=30), HeadPose(200, 300, 100, yaw=-30))
     assert (ear.xx, ear.yy, ear.xy, ear.yx) == pytest.approx((1, 1, 0, 0), abs=1e-9)
     cap = placed(replace(FLAT, tilt=25), HeadPose(200, 300, 100, pitch=25))
@@ -204,7 +205,8 @@ def square(colour: tuple[int, int, int], side: int = 64) -> Artwork:
 @pytest.mark.parametrize("x", [20.0, 21.0, 21.5])
 @pytest.mark.parametrize("y", [30.0, 31.0, 30.25])
 def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
-    """Chroma samples are shared by px: wherever a square lies, its own px and those around keep their colours."""
+    """Chroma samples are shared by px: wherever a square lies, its own px and those around keep
+    their colours."""
     grey = np.full((120, 140), 100, np.uint8)
     frame = Planes(grey, np.full((60, 70), 128, np.uint8), np.full((60, 70), 128, np.uint8), 1, 1)
     stamp(frame, square((220, 30, 40)), Affine.shift(x, y))
@@ -223,7 +225,8 @@ def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
 
 @pytest.mark.parametrize("scale", [0.05, 0.13, 0.4, 0.77, 1.9])
 def test_no_fringe_at_any_size(scale: float) -> None:
-    """A white square on white stays white along its edges, turned and shrunk: no dark rim, no colour."""
+    """A white square on white stays white along its edges, turned and shrunk: no dark rim, no
+    colour."""
     frame = Planes(
         np.full((200, 200), 235, np.uint8),
         *(np.full((100, 100), 128, np.uint8) for _ in "uv"),

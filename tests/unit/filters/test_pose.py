@@ -13,7 +13,8 @@ ANGLES = st.tuples(st.floats(-75, 75), st.floats(-20, 20), st.floats(-179, 179))
 
 
 def seen(head: HeadPose, narrowed: float = 1.0) -> tuple[Floats, Floats]:
-    """The box (1, 4) and landmarks (1, 10) of a head; a box turns with nothing, a profile's is narrower."""
+    """The box (1, 4) and landmarks (1, 10) of a head; a box turns with nothing, a profile's is
+    narrower."""
     points = np.array([head.at(*point) for point in MEAN_FACE.tolist()])
     x, y = head.at(0.0, 0.36, 0.0)
     width, height = 1.1 * head.size * narrowed, 1.4 * head.size
@@ -59,7 +60,8 @@ def test_roll_is_the_lean_of_the_head_in_profile_too() -> None:
 
 @given(ANGLES, st.integers(0, 2**32 - 1))
 def test_noise_turns_no_face_over(angles: tuple[float, float, float], seed: int) -> None:
-    """Points off by a tenth of the eye distance, four times what the detector errs by: no angle is off by far."""
+    """Points off by a tenth of the eye distance, four times what the detector errs by: no angle is
+    off by far."""
     boxes, landmarks = seen(HeadPose(320, 180, 60, *angles))
     found = pose(
         boxes, landmarks + np.random.default_rng(seed).normal(0, 6 / math.sqrt(2), (1, 10))

@@ -28,7 +28,8 @@ def box_of(face: Face, frame: Planes) -> tuple[slice, slice]:
 
 
 def rolled(face: Face, degrees: float) -> Face:
-    """The face with its landmarks turned about the box's centre, and a box that holds the turned one."""
+    """The face with its landmarks turned about the box's centre, and a box that holds the turned
+    one."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = face.centre
     points = zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
@@ -85,7 +86,8 @@ def test_a_face_in_a_corner_is_hidden_up_to_the_border(name: str, corner: tuple[
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
 def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: int) -> None:
-    """Of noise only the means of cells of many px are left: its spread falls by as much as that many px average out."""
+    """Of noise only the means of cells of many px are left: its spread falls by as much as that
+    many px average out."""
     painter = make_painter(parse_look([f"{name}:shape={shape}"]), {})
     for plane, least in (("y", 2.2), ("u", 1.4), ("v", 1.4)):
         hidden, original = [], []
@@ -109,7 +111,8 @@ def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: i
 
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
 def test_pictures_with_the_same_means_are_hidden_the_same(name: str) -> None:
-    """What is shown does not depend on anything finer than the cells: two opposite checkerboards come out alike."""
+    """What is shown does not depend on anything finer than the cells: two opposite checkerboards
+    come out alike."""
     shown = []
     for phase in (0, 1):
         board = ((np.indices((240, 240)).sum(0) + phase) % 2 * 200 + 20).astype(np.uint8)
@@ -230,7 +233,8 @@ def test_a_face_that_is_nowhere_hides_the_whole_frame(
 
 
 def head_at(yaw: float, pitch: float, roll: float) -> Face:
-    """A face of a head turned like this about the middle of a frame of 400 px, its box around what is seen of it."""
+    """A face of a head turned like this about the middle of a frame of 400 px, its box around what
+    is seen of it."""
     head = HeadPose(200, 180, 30, yaw, pitch, roll)
     points = [
         head.at(x, y, z) for x in (-0.9, 0.9) for y, z in ((-0.7, -0.2), (0.5, 0.0), (1.7, 0.0))

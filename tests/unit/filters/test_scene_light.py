@@ -1,4 +1,5 @@
-"""Stickers take the brightness of the scene, and their edges show no colour that is in neither picture."""
+"""Stickers take the brightness of the scene, and their edges show no colour that is in neither
+picture."""
 
 import itertools
 from dataclasses import replace
@@ -33,7 +34,8 @@ def scene(brightness: float, *, full_range: bool = False) -> Planes:
 
 
 def luma_of_white(frame: Planes) -> float:
-    """What a white sticker of the user's is painted with on the portrait's face, from 0 (black) to 1."""
+    """What a white sticker of the user's is painted with on the portrait's face, from 0 (black) to
+    1."""
     face = replace(PORTRAIT_FACE, light=Scene.of(frame).light_on(PORTRAIT_FACE))
     UserSticker(WHITE, 1.0).paint(frame, face, 0.0)
     black, white = (0, 255) if frame.full_range else (16, 235)
@@ -89,7 +91,8 @@ def test_what_glows_is_as_bright_by_night() -> None:
 
 
 def test_the_light_is_that_of_the_scene_before_anything_was_painted() -> None:
-    """Else a white filter would light the one after it, and a covered face would darken its own hat."""
+    """Else a white filter would light the one after it, and a covered face would darken its own
+    hat."""
     covered, alone = scene(0.15), scene(0.15)
     make_painter(parse_look(["fill:colour=#ffffff,scale=3", "party-hat"]), {}).paint(
         covered, [PORTRAIT_FACE]
@@ -132,7 +135,8 @@ def flat(colour: tuple[int, int, int], shifts: tuple[int, int], *, full_range: b
 def test_edges_lie_between_sticker_and_background(
     shifts: tuple[int, int], full_range: bool
 ) -> None:
-    """A fringe, dark or bright, is a sample outside of what the two span; and the inside is the sticker's own."""
+    """A fringe, dark or bright, is a sample outside of what the two span; and the inside is the
+    sticker's own."""
     colours = [(255, 255, 255), (0, 0, 0), (230, 30, 40), (20, 160, 60), (30, 60, 220)]
     for sticker in colours:
         artwork = disc(sticker)

@@ -1,4 +1,5 @@
-"""The words of the text filter: every character that is let in is drawn, by any OpenCV; long words still fit."""
+"""The words of the text filter: every character that is let in is drawn, by any OpenCV; long words
+still fit."""
 
 import cv2
 import numpy as np

@@ -64,7 +64,8 @@ def test_no_rim_of_the_old_background_shows_on_a_new_one(
     y, x = np.indices((160, 200)) + 0.5
     edge = np.abs(np.hypot(x - 100, y - 80) - 60) < 4
     alpha = rgba[:, :, 3:].astype(int)
-    # Whatever is left of the edge is the subject's red, not a mixture: along the line from red to the new blue.
+    # Whatever is left of the edge is the subject's red, not a mixture: along the line from red to
+    # the new blue.
     expected = (alpha * np.array(RED) + (255 - alpha) * np.array(BLUE)) / 255
     assert np.abs(over(rgba, BLUE) - expected)[edge].max() < 24
     soft = (alpha[:, :, 0] > 10) & (alpha[:, :, 0] < 245)

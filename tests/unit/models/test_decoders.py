@@ -1,4 +1,5 @@
-"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see `tests.support.networks`."""
+"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see
+`tests.support.networks`."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -159,7 +160,8 @@ def test_a_network_that_says_to_take_one_size_takes_others_too(
 
 
 def test_a_network_that_breaks_off_is_told(tmp_path: Path) -> None:
-    """Its scores get rows of seven numbers, which they do not fill; only when it runs is that known."""
+    """Its scores get rows of seven numbers, which they do not fill; only when it runs is that
+    known."""
     model = onnx.load_from_string(tiny_network("yunet"))
     (shape,) = (tensor for tensor in model.graph.initializer if tensor.name == "cls_8.shape")
     shape.CopyFrom(numpy_helper.from_array(np.array([0, -1, 7], np.int64), "seven"))
@@ -232,7 +234,8 @@ def test_a_face_that_is_nowhere_is_refused_rather_than_suppressing_others(tmp_pa
 
 
 COARSE = {
-    # Column 1, row 0 of stride 32: centre (1.5, 0.25) * 32, size (2, 3) * 32; and with the corner as its anchor.
+    # Column 1, row 0 of stride 32: centre (1.5, 0.25) * 32, size (2, 3) * 32; and with the corner
+    # as its anchor.
     "yunet": (16, -40, 80, 56),
     "scrfd": (0, -64, 128, 128),
 }

@@ -1,4 +1,5 @@
-"""The detector finds the public-domain portrait's face where it is, at every size and shape of frame."""
+"""The detector finds the public-domain portrait's face where it is, at every size and shape of
+frame."""
 
 from dataclasses import replace
 from pathlib import Path

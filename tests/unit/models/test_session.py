@@ -1,4 +1,5 @@
-"""A network runs where it is asked to or not at all, and gives the same on every device and in every number."""
+"""A network runs where it is asked to or not at all, and gives the same on every device and in
+every number."""
 
 from pathlib import Path
 from typing import Any

@@ -19,7 +19,8 @@ from tasks.video.yuv import planes_of
 
 
 def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.VideoFrame:
-    """The portrait's upper half in any format; as HDR it is as dim as it would be by mistake, which is no matter."""
+    """The portrait's upper half in any format; as HDR it is as dim as it would be by mistake, which
+    is no matter."""
     rgb = np.ascontiguousarray(skimage.data.astronaut()[:256])
     frame = av.VideoFrame.from_ndarray(rgb, "rgb24").reformat(
         width, height, pixel_format, dst_colorspace="ITU709", dst_color_range="MPEG"

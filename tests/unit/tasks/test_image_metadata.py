@@ -1,4 +1,5 @@
-"""What of a picture's file survives painting: with a look that hides its colours alone, else what does no harm."""
+"""What of a picture's file survives painting: with a look that hides its colours alone, else what
+does no harm."""
 
 import io
 from collections.abc import Callable
@@ -34,7 +35,8 @@ THE_RESULT_LACKS = {
     "PNG": {"thumbnail", "depth", "video behind it"},
     "WEBP": {"thumbnail", "depth"},
 }
-"""What goes even where no face is to be hidden: it shows the face as it was, or cannot be written again."""
+"""What goes even where no face is to be hidden: it shows the face as it was, or cannot be written
+again."""
 
 
 def painted(data: bytes, *filters: str) -> bytes:

@@ -1,4 +1,5 @@
-"""What a file is follows from what is in it, not from its name; one bad file does not stop the others."""
+"""What a file is follows from what is in it, not from its name; one bad file does not stop the
+others."""
 
 import struct
 import zlib

@@ -1,4 +1,5 @@
-"""The cutter on made-up packets: every frame shown once, nothing lost or doubled, decodable, within bounds."""
+"""The cutter on made-up packets: every frame shown once, nothing lost or doubled, decodable, within
+bounds."""
 
 import hashlib
 import itertools
@@ -78,9 +79,11 @@ def stream(
     with_dts: bool = True,
     delay: int = 2,
 ) -> list[Packet]:
-    """Packets in decoding order from pictures in presentation order: I opens a group, P and B follow.
+    """Packets in decoding order from pictures in presentation order: I opens a group, P and B
+    follow.
 
-    A B is decoded behind the next picture that is none, as encoders write it; dts lag ``delay`` pictures behind.
+    A B is decoded behind the next picture that is none, as encoders write it; dts lag ``delay``
+    pictures behind.
     """
     order: list[int] = []
     held: list[int] = []
@@ -101,7 +104,8 @@ def stream(
 
 
 def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
-    """What must be true of any cutting: windows in a row, packets once and in order, bytes where the record says."""
+    """What must be true of any cutting: windows in a row, packets once and in order, bytes where
+    the record says."""
     segments = records(found)
     shown = [packet for packet in packets if not packet.discard]
     assert [segment.index for segment in segments] == list(range(len(segments)))
@@ -121,7 +125,8 @@ def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
 
 
 def assert_decodable(segments: list[Segment], segment: Segment, shown: list[Packet]) -> None:
-    """The frames of the window are in what a worker feeds, and that begins with a keyframe that they may refer to."""
+    """The frames of the window are in what a worker feeds, and that begins with a keyframe that
+    they may refer to."""
     run = segments[segment.decode_from : segment.index + 1]
     assert {other.decode_from for other in run} == {segment.decode_from}
     fed = [packet for other in run[:-1] for packet in other.own_packets] + list(segment.packets)
@@ -356,7 +361,8 @@ group = st.builds(
 
 @st.composite
 def any_stream(draw: st.DrawFn) -> list[Packet]:
-    """Groups of any length, open or closed, reordered or not, with or without dts, of uneven pace, partly discarded."""
+    """Groups of any length, open or closed, reordered or not, with or without dts, of uneven pace,
+    partly discarded."""
     types = "".join(draw(st.lists(group, min_size=1, max_size=8))).rstrip("B")
     packets = stream(types, with_dts=draw(st.booleans()), delay=draw(st.integers(4, 8)))
     gaps = draw(st.lists(st.integers(1, 60), min_size=len(types), max_size=len(types)))

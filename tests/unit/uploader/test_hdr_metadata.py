@@ -13,7 +13,8 @@ DISPLAY = LightLevels((0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329), 0.00
 
 
 def frame_of(parameters: str, sei: bytes = b"") -> av.VideoFrame:
-    """A grey frame encoded by x265 with these parameters and decoded again; ``sei`` goes before the picture."""
+    """A grey frame encoded by x265 with these parameters and decoded again; ``sei`` goes before the
+    picture."""
     encoder = av.CodecContext.create("libx265", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = 64, 64, "yuv420p10le"

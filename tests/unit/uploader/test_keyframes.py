@@ -15,7 +15,8 @@ OPEN = {"bf": "3", "x264-params": "open-gop=1:b-adapt=0"}
 
 
 def keyframes(path: Path, **recipe: Any) -> tuple[list[int], list[int]]:
-    """Which packets of two seconds at 24 frames/s are called keyframes, and which of those begin cleanly."""
+    """Which packets of two seconds at 24 frames/s are called keyframes, and which of those begin
+    cleanly."""
     make_portrait_clip(
         path, seconds=2, size=(160, 90), fps=Fraction(24), gop=12, audio=None, **recipe
     )

@@ -48,7 +48,8 @@ class Said(Silent):
 def test_faces_that_could_not_be_looked_for_are_told_and_if_all_could_not_the_job_has_failed(
     store: Store, settings: Settings, failed: int
 ) -> None:
-    """As with a detector whose card names another decoder: the result shows everything, or nothing at all."""
+    """As with a detector whose card names another decoder: the result shows everything, or nothing
+    at all."""
     made = plain_job(store).begin()
     made.upload(range(4))
     made.seal()

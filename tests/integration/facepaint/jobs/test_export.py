@@ -1,4 +1,5 @@
-"""The faces of a job as CSV, JSON and COCO, and the contact sheet: what programs and people get to see."""
+"""The faces of a job as CSV, JSON and COCO, and the contact sheet: what programs and people get to
+see."""
 
 import csv
 import io
@@ -26,7 +27,8 @@ POINTS = (110.0, 60.0, 130.0, 60.0, 120.0, 70.0, 112.0, 80.0, 128.0, 80.0)
 
 @pytest.fixture
 def made(store: Store) -> MadeJob:
-    """4 s in two segments: one person with landmarks, found in every other frame; and one that may be no face."""
+    """4 s in two segments: one person with landmarks, found in every other frame; and one that may
+    be no face."""
     made = plain_job(store, 4.0).begin()
     for index in range(2):
         times = [pts for pts in made.times if made.cuts[index] <= pts < made.cuts[index + 1]]

@@ -60,7 +60,8 @@ def test_delete_leaves_a_tombstone_and_nothing_else(store: Store) -> None:
 
 
 def test_delete_takes_what_comes_in_meanwhile(store: Store) -> None:
-    """A worker that has not seen the tombstone yet puts its result while the job is being removed."""
+    """A worker that has not seen the tombstone yet puts its result while the job is being
+    removed."""
     made = sealed_job(store)
 
     class Racing(Store):

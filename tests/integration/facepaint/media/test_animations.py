@@ -1,4 +1,5 @@
-"""Pictures that move: each becomes a video whose frames, times and last frame's duration are the animation's."""
+"""Pictures that move: each becomes a video whose frames, times and last frame's duration are the
+animation's."""
 
 import io
 from fractions import Fraction

@@ -1,4 +1,5 @@
-"""Child processes: they end with their parent, with all they started, and what they said last is known."""
+"""Child processes: they end with their parent, with all they started, and what they said last is
+known."""
 
 import os
 import signal

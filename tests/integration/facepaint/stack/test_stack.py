@@ -1,4 +1,5 @@
-"""The embedded stack: it tells nobody its secrets, keeps what must be kept, and never leaves a process behind."""
+"""The embedded stack: it tells nobody its secrets, keeps what must be kept, and never leaves a
+process behind."""
 
 import importlib.metadata
 import json
@@ -45,7 +46,8 @@ Up = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def up(home: Path) -> Iterator[Up]:
-    """Run the stack in the foreground of another process; returns once its connection can be found."""
+    """Run the stack in the foreground of another process; returns once its connection can be
+    found."""
     started: list[subprocess.Popen[str]] = []
 
     def start(**options: object) -> subprocess.Popen[str]:

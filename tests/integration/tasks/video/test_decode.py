@@ -1,4 +1,5 @@
-"""Decoding a window: with a decoder that was kept or without, and what is said of frames that are lost."""
+"""Decoding a window: with a decoder that was kept or without, and what is said of frames that are
+lost."""
 
 import random
 from collections.abc import Iterator
@@ -101,7 +102,8 @@ def test_a_decoder_of_another_run_is_left_alone(run: CutClip, fed: list[Any]) ->
 
 
 def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(run: CutClip) -> None:
-    """The same video as two jobs, once remuxed to begin later: frames on their way have times of the first."""
+    """The same video as two jobs, once remuxed to begin later: frames on their way have times of
+    the first."""
     shift = 512 * 3
     segments = [replace(segment, record=later(segment.record, shift)) for segment in run.segments]
     other = replace(run, segments=segments)
@@ -226,7 +228,8 @@ def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(
 
 @pytest.mark.parametrize("numbers", [[0, 1, 4], [3, 8], [9]])
 def test_a_damaged_run_is_the_same_whoever_decodes_it(run: CutClip, numbers: list[int]) -> None:
-    """What takes the place of damaged parts comes from the frames before, of which none may have been left out."""
+    """What takes the place of damaged parts comes from the frames before, of which none may have
+    been left out."""
     broken = damaged(run, 1, numbers)
     seen = {}
     for warm in (False, True):

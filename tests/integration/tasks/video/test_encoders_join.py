@@ -1,4 +1,5 @@
-"""A whole job with each encoder: its segments join to a file that FFmpeg reads without a word, every time exact."""
+"""A whole job with each encoder: its segments join to a file that FFmpeg reads without a word,
+every time exact."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""What is not painted looks as good as in a plain transcode with the same settings, at the segments' borders too."""
+"""What is not painted looks as good as in a plain transcode with the same settings, at the
+segments' borders too."""
 
 from pathlib import Path
 
@@ -15,7 +16,8 @@ pytestmark = pytest.mark.slow
 def test_unpainted_pixels_are_no_worse_than_in_a_plain_transcode(
     encoder: str, tmp_path: Path
 ) -> None:
-    """By no more than 0.1 dB of PSNR and 0.001 of SSIM in any plane; where segments begin, by no more than 0.3 dB."""
+    """By no more than 0.1 dB of PSNR and 0.001 of SSIM in any plane; where segments begin, by no
+    more than 0.3 dB."""
     clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=5, size=(320, 180), audio=None)
     painted, plain = compared(clip, OutputProfile(encoder))
     assert painted.frames == plain.frames == 150

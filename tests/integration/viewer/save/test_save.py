@@ -1,4 +1,5 @@
-"""`save` joins painted segments and the source's sound into one file with the source's own times."""
+"""`save` joins painted segments and the source's sound into one file with the source's own
+times."""
 
 import hashlib
 import io
@@ -78,7 +79,8 @@ def audio_packets(path: Path, track: int = 0) -> list[tuple[Fraction, bytes]]:
 
 
 def sound_starts(path: Path) -> list[tuple[int, Fraction]]:
-    """Of each audio track: where it starts by the container, and when its first decoded samples are."""
+    """Of each audio track: where it starts by the container, and when its first decoded samples
+    are."""
     starts = []
     with av.open(str(path)) as container:
         for number, stream in enumerate(container.streams.audio):
@@ -318,7 +320,8 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
 
 
 def adts_sound(folder: Path) -> Sound:
-    """`sound` through an .aac file, which gives every packet a header of 7 bytes and knows no extradata."""
+    """`sound` through an .aac file, which gives every packet a header of 7 bytes and knows no
+    extradata."""
     path, plain = folder / "tone.aac", sound("aac", seconds=4)
     with (
         av.open(io.BytesIO(plain.stream.codec_params), "r", format="nut") as codec_params,

@@ -1,4 +1,5 @@
-"""What `save` makes of the tracks: late starts, titles and purposes, containers, and what it says of the result."""
+"""What `save` makes of the tracks: late starts, titles and purposes, containers, and what it says
+of the result."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -36,7 +37,8 @@ def save_job(made: MadeJob, out: Path, *, allow_gaps: bool = False) -> SaveRepor
 
 
 def late_job(store: Store, start_s: int) -> MadeJob:
-    """2 s whose clock shows ``start_s`` at the first picture; sound begins 0.1 s and 1,024 samples before it."""
+    """2 s whose clock shows ``start_s`` at the first picture; sound begins 0.1 s and 1,024 samples
+    before it."""
     first = round(start_s / TICK)
     tone = sound("aac", seconds=2, start_s=Fraction(-1, 10), shift=first)
     times = tuple(range(first, first + 2 * 12_800, 512))
@@ -212,7 +214,8 @@ def test_a_failing_check_is_an_error(store: Store, settings: Settings, tmp_path:
 def test_the_container_is_chosen_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """MP4 players do not expect PCM: with a name of our own it becomes Matroska, and that is said."""
+    """MP4 players do not expect PCM: with a name of our own it becomes Matroska, and that is
+    said."""
     source = tmp_path / "camera.mov"
     write_clip(source, portrait()[:5], Video(), [Tone("pcm_s16be", seconds=0.3)])
     batch = Batch([Item((source,), pictures=False)])

@@ -1,6 +1,8 @@
-"""With a look that hides nothing of a video's file survives but what is heard, read or chosen; with a sticker its tags.
+"""With a look that hides nothing of a video's file survives but what is heard, read or chosen; with
+a sticker its tags.
 
-Everything else is planted in the sources, goes the whole way, and is searched for in the bytes of the result.
+Everything else is planted in the sources, goes the whole way, and is searched for in the bytes of
+the result.
 """
 
 from collections.abc import Callable
@@ -38,7 +40,8 @@ Paint = Callable[..., Path]
 
 @pytest.fixture
 def paint(store: Store, queue: Queue, settings: Settings, tmp_path: Path) -> Paint:
-    """Upload, detect, paint and save: ``paint(source, look, suffix)``; the looks after the first are added later."""
+    """Upload, detect, paint and save: ``paint(source, look, suffix)``; the looks after the first
+    are added later."""
     client, context = Client(settings), WorkerContext(store, queue, settings)
 
     def paint(source: Path, look: str, suffix: str = ".mp4", later: str = "") -> Path:

@@ -1,4 +1,5 @@
-"""The viewer's server over a real storage: JSON, media with ranges and caching, HLS, and what it refuses."""
+"""The viewer's server over a real storage: JSON, media with ranges and caching, HLS, and what it
+refuses."""
 
 import hashlib
 import io
@@ -175,7 +176,8 @@ def test_a_segment_painted_once_more_is_found_under_its_new_name(
 
 
 def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[bytes, str]:
-    """All pieces of the first track, one after another behind one init part, and their MIME type."""
+    """All pieces of the first track, one after another behind one init part, and their MIME
+    type."""
     pieces = [
         client.get(f"/api/jobs/{made.id}/audio/0/{index}{query}") for index in range(made.segments)
     ]

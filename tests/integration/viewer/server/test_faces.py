@@ -1,4 +1,5 @@
-"""What the viewer says of the people in a video, and the new looks it takes: to whom, of what, and whom it refuses."""
+"""What the viewer says of the people in a video, and the new looks it takes: to whom, of what, and
+whom it refuses."""
 
 import json
 from collections.abc import Iterator

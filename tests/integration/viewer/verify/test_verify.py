@@ -55,7 +55,8 @@ def copy(
     chapters: int = 2,
     **tags: str,
 ) -> Path:
-    """Copy a file packet by packet. ``change`` gets each with its number in its track, and may drop it."""
+    """Copy a file packet by packet. ``change`` gets each with its number in its track, and may drop
+    it."""
     with (
         av.open(str(source)) as there,
         av.open(str(out), "w", options={"movflags": "faststart"}) as here,

@@ -1,4 +1,5 @@
-"""ONNX files are read as ONNX itself reads them, and what a stranger's may not hold is refused in one line."""
+"""ONNX files are read as ONNX itself reads them, and what a stranger's may not hold is refused in
+one line."""
 
 import contextlib
 

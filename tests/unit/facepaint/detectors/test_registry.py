@@ -1,4 +1,5 @@
-"""A detector is named or is a file with a card; what is wrong with either is told in one line, without ONNX Runtime."""
+"""A detector is named or is a file with a card; what is wrong with either is told in one line,
+without ONNX Runtime."""
 
 import json
 import subprocess

@@ -156,7 +156,8 @@ def test_equal_looks_have_one_name() -> None:
     ],
 )
 def test_names_of_looks_never_change(texts: list[str], look_id: str) -> None:
-    """Painted segments are stored under them: a change of one would orphan what stands in every bucket."""
+    """Painted segments are stored under them: a change of one would orphan what stands in every
+    bucket."""
     assert parse_look(texts).id == look_id
 
 

@@ -28,7 +28,8 @@ SOUNDS = [
 
 
 def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
-    """A clip's sound track, its first packet and its template. The container stays open with the stream."""
+    """A clip's sound track, its first packet and its template. The container stays open with the
+    stream."""
     options = {"codec": "mpeg4", "seconds": 0.5, "size": (64, 64)}
     container = av.open(str(make_portrait_clip(path, audio=codec, **options)))
     stream = container.streams.audio[0]
@@ -67,7 +68,8 @@ def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) 
 
 
 def test_what_one_container_would_spoil_travels_in_another(tmp_path: Path) -> None:
-    """NUT reads E-AC-3 back as AC-3, and knows no ALAC; Matroska gives ADTS AAC a header it did not have."""
+    """NUT reads E-AC-3 back as AC-3, and knows no ALAC; Matroska gives ADTS AAC a header it did not
+    have."""
     stream, _, codec_params = track(tmp_path / "clip.mp4", "eac3")
     stream.container.close()
     assert codec_params.startswith(EBML)

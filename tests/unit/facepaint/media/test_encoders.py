@@ -1,4 +1,5 @@
-"""Every encoder: its segments join, one init part for all on any machine, and its name for browsers is right."""
+"""Every encoder: its segments join, one init part for all on any machine, and its name for browsers
+is right."""
 
 import io
 import os
@@ -176,7 +177,8 @@ def described_entry(kind: bytes, name: bytes, record: bytes) -> bytes:
         (b"hvc1", b"hvcC", "0101" "60000000" "b00000000000" "5d", "hvc1.1.6.L93.B0"),
         (b"hev1", b"hvcC", "0161" "80000000" "000000000000" "96", "hev1.A1.1.H150"),
         (b"hvc1", b"hvcC", "0104" "08000000" "9d0800000000" "7b", "hvc1.4.10.L123.9D.8"),
-        # AV1: Main at level 3.0 with 8 bits; Main at 5.1 in the high tier with 10; Professional at 6.0 with 12.
+        # AV1: Main at level 3.0 with 8 bits; Main at 5.1 in the high tier with 10; Professional at
+        # 6.0 with 12.
         (b"av01", b"av1C", "81040c00", "av01.0.04M.08"),
         (b"av01", b"av1C", "810dcc00", "av01.0.13H.10"),
         (b"av01", b"av1C", "81506000", "av01.2.16M.12"),

@@ -1,4 +1,5 @@
-"""Still pictures in all the kinds that cameras and programs write: their pixels before and after."""
+"""Still pictures in all the kinds that cameras and programs write: their pixels before and
+after."""
 
 import io
 from dataclasses import replace
@@ -76,7 +77,8 @@ def test_brightness_is_kept(mode: str, look: str) -> None:
     ],
 )
 def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
-    """The picture is stored turned, and comes back upright, said to be upright, and painted where its face is."""
+    """The picture is stored turned, and comes back upright, said to be upright, and painted where
+    its face is."""
     upright = astronaut((256, 192))
     back = {6: 8, 8: 6}.get(turn, turn)
     stored = upright.transpose(TURNS[back]) if back in TURNS else upright
@@ -171,7 +173,8 @@ def test_a_jpeg_of_noise_at_full_quality() -> None:
 
 
 def test_a_jpeg_whose_components_come_one_after_the_other() -> None:
-    """Each with its own tables before its scan, as ITU-T T.81 allows: Pillow knows the first one's alone."""
+    """Each with its own tables before its scan, as ITU-T T.81 allows: Pillow knows the first one's
+    alone."""
     data = b""
     for number, plane in enumerate(astronaut().convert("YCbCr").split(), 1):
         single = bytearray(encoded(plane, "JPEG", quality=90))
@@ -305,7 +308,8 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
 
 
 def test_what_shows_through_a_blur_is_as_before() -> None:
-    """A head cut out: the mean of alpha and of what is seen stays, and colours that nobody saw do not come in."""
+    """A head cut out: the mean of alpha and of what is seen stays, and colours that nobody saw do
+    not come in."""
     source = cut_out((10, 250, 10))
     after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "blur:size=0.35")))
     one, other = (

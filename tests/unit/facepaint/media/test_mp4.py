@@ -1,4 +1,5 @@
-"""MP4 boxes read and patched: what FFmpeg writes is what we find, what we patch is what FFmpeg reads."""
+"""MP4 boxes read and patched: what FFmpeg writes is what we find, what we patch is what FFmpeg
+reads."""
 
 import io
 from fractions import Fraction

@@ -1,4 +1,5 @@
-"""Records survive storing, keys are what the design says, and a job's state follows from its keys alone."""
+"""Records survive storing, keys are what the design says, and a job's state follows from its keys
+alone."""
 
 import itertools
 import json
@@ -207,7 +208,8 @@ FATES = ("nothing", "painted", "given up", "both")
 def test_the_state_follows_from_the_keys_alone(
     sealed: bool, idle_s: float, looks: tuple[str, ...]
 ) -> None:
-    """Two segments; each may be painted, given up, both or neither, in each look: every combination."""
+    """Two segments; each may be painted, given up, both or neither, in each look: every
+    combination."""
     for fates in itertools.product(FATES, repeat=2 * len(looks)):
         fate = dict(zip(itertools.product(looks, (0, 1)), fates, strict=True))
         listed = [keys.job(JOB), keys.segment(JOB, 0), keys.segment(JOB, 1)]

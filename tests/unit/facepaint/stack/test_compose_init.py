@@ -1,4 +1,5 @@
-"""Compose's init service: the secrets it makes once and keeps, whose files they are, and what it refuses."""
+"""Compose's init service: the secrets it makes once and keeps, whose files they are, and what it
+refuses."""
 
 import json
 import os

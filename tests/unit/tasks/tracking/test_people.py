@@ -1,4 +1,5 @@
-"""Who is who over a whole job: the same however it was cut, and joined only where that is certain."""
+"""Who is who over a whole job: the same however it was cut, and joined only where that is
+certain."""
 
 from dataclasses import replace
 

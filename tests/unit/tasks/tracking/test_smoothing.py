@@ -1,4 +1,5 @@
-"""Smoothing a track from both sides: still faces stand still, fast ones are followed, nothing depends on the cut."""
+"""Smoothing a track from both sides: still faces stand still, fast ones are followed, nothing
+depends on the cut."""
 
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ def ones(times: Floats) -> Floats:
 
 
 def trembling(values: Floats) -> float:
-    """What is left of a motion without everything slow: third differences, as large as white noise itself would be."""
+    """What is left of a motion without everything slow: third differences, as large as white noise
+    itself would be."""
     return float(np.sqrt((np.diff(values, n=3, axis=0) ** 2).mean() / 20))
 
 
@@ -38,7 +40,8 @@ def faces(heads: list[HeadPose], noise: float, seed: int) -> tuple[Floats, Float
 
 
 def moving(kind: str, seconds: float) -> HeadPose:
-    """Where a head is then: it stands, walks, shakes to and fro, or starts suddenly after two seconds."""
+    """Where a head is then: it stands, walks, shakes to and fro, or starts suddenly after two
+    seconds."""
     swing = np.sin(2 * np.pi * seconds)
     if kind == "shaking":
         return HeadPose(200 + 30 * float(swing), 150, EYES_PX, yaw=25 * float(swing))
@@ -155,7 +158,8 @@ def test_a_head_may_turn_over() -> None:
     gap=st.sampled_from([0.0, 0.3, 0.7]),
 )
 def test_only_what_is_near_counts(seed: int, rate: float, missing: float, gap: float) -> None:
-    """However much of the track is known beyond the promised window, what comes out at a time is the same."""
+    """However much of the track is known beyond the promised window, what comes out at a time is
+    the same."""
     random = np.random.default_rng(seed)
     frames = np.sort(random.uniform(0, 0.2 / rate, int(4 * rate))) + times_of(int(4 * rate), rate)
     seen = (random.random(len(frames)) >= missing) & ((frames < 2) | (frames > 2 + gap))

@@ -1,4 +1,5 @@
-"""Tracks: faces are linked, bridged and smoothed, and the result does not depend on where the video was cut."""
+"""Tracks: faces are linked, bridged and smoothed, and the result does not depend on where the video
+was cut."""
 
 import math
 from dataclasses import replace
@@ -199,7 +200,8 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
     start: float,
     seconds: float,
 ) -> None:
-    """A window sees only what lies within reach of it: it must paint what the whole video would have got."""
+    """A window sees only what lies within reach of it: it must paint what the whole video would
+    have got."""
     point = HIDING if redacts else STICKERS
     frames = scenes.jumble(seed, rate, faces, missing, irregular)
     whole = Tracks([record(frames)], scenes.TIME_BASE, point)
@@ -250,7 +252,8 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
 def test_what_was_seen_is_hidden_where_it_was_seen(
     seed: int, rate: float, missing: float, irregular: bool, hold_s: float
 ) -> None:
-    """All of its box, if it is sure or linked to what is sure nearby: whatever was smoothed, doubled or left out."""
+    """All of its box, if it is sure or linked to what is sure nearby: whatever was smoothed,
+    doubled or left out."""
     for frames in (scenes.jumble(seed, rate, 2, missing, irregular, 1.0), scenes.glimpses(seed)):
         records = [record(frames)]
         tracks = Tracks(records, scenes.TIME_BASE, replace(HIDING, hold_s=hold_s))
@@ -264,7 +267,8 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
 
 
 def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
-    """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s away."""
+    """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s
+    away."""
     found = association.Candidates.of(records, scenes.TIME_BASE, HIDING.keep)
     hidden = []
     for chain in tracklets.chains(association.linked(found).after):

@@ -1,4 +1,5 @@
-"""Deinterlacing: no combs in what moves, no detail lost in what rests, at segment borders too; times stay."""
+"""Deinterlacing: no combs in what moves, no detail lost in what rests, at segment borders too;
+times stay."""
 
 import io
 from fractions import Fraction
@@ -29,7 +30,8 @@ def field_of(time: int, speed: float) -> Luma:
 
 @cache
 def clip(speed: float, *, interlaced: bool = True) -> list[av.VideoFrame]:
-    """Frames of two fields each, encoded as interlaced H.264 and decoded: flagged as such streams are."""
+    """Frames of two fields each, encoded as interlaced H.264 and decoded: flagged as such streams
+    are."""
     flags = {"flags": "+ilme+ildct"} if interlaced else {}
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
@@ -82,7 +84,8 @@ def test_what_moves_has_no_combs(borders: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("borders", [(), (3, 7)], ids=["one segment", "three segments"])
 def test_what_rests_keeps_its_detail(borders: tuple[int, ...]) -> None:
-    """The first frame of a segment too: bwdif left alone gives it half the lines, a flicker every two seconds."""
+    """The first frame of a segment too: bwdif left alone gives it half the lines, a flicker every
+    two seconds."""
     decoded = clip(0.0)
     cuts = [0, *borders, FRAMES]
     for a, b in pairwise(cuts):

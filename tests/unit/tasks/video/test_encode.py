@@ -1,4 +1,5 @@
-"""Painted segments: exact times, one init part for a whole job, no B-frames, first frame a keyframe."""
+"""Painted segments: exact times, one init part for a whole job, no B-frames, first frame a
+keyframe."""
 
 import io
 from fractions import Fraction

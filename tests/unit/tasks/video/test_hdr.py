@@ -1,4 +1,5 @@
-"""Tone mapping: the formulas against their standards, the tables against the formulas, a portrait there and back."""
+"""Tone mapping: the formulas against their standards, the tables against the formulas, a portrait
+there and back."""
 
 from itertools import pairwise
 
@@ -135,7 +136,8 @@ def test_no_hue_turns_and_nothing_clips(colour: Colour) -> None:
 
 
 def test_colours_wider_than_bt709_stay_apart() -> None:
-    """From BT.709's green out to BT.2020's: more saturated all the way, where clipping would make them one."""
+    """From BT.709's green out to BT.2020's: more saturated all the way, where clipping would make
+    them one."""
     share = np.linspace(0, 1, 9)[:, None]
     green = (1 - share) * np.array([0.3293, 0.9195, 0.0880]) + share * np.array([0.0, 1.0, 0.0])
     shown = rgb(to_sdr(ycc(pq_signal(green * 100), 9), COLOURS["PQ"], 1000))

@@ -1,4 +1,5 @@
-"""Frames are brought into one form: sizes, formats and colours streams come in. Exact where nothing must change."""
+"""Frames are brought into one form: sizes, formats and colours streams come in. Exact where nothing
+must change."""
 
 from fractions import Fraction
 from typing import Any
@@ -91,7 +92,8 @@ def noise(pixel_format: str, width: int, height: int) -> av.VideoFrame:
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
 def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
-    """Upright, of even sides, nothing to deinterlace: the very samples, whatever the depth and chroma."""
+    """Upright, of even sides, nothing to deinterlace: the very samples, whatever the depth and
+    chroma."""
     upright = Upright(stream(pixel_format, 64, 48), KEEP)
     source = noise(pixel_format, 64, 48)
     frame = upright(source)

@@ -1,4 +1,5 @@
-"""The steps between a decoded frame and an upright one: chroma, depth, alpha. Exact where nothing must change."""
+"""The steps between a decoded frame and an upright one: chroma, depth, alpha. Exact where nothing
+must change."""
 
 from pathlib import Path
 
@@ -20,7 +21,8 @@ SIZE = (66, 34)
 
 
 def ramp(shifts: tuple[int, int], bits: int = 10) -> Samples:
-    """Cb that grows by one 8-bit step a px to the right and by half of one a px down, read where H.264 sites it."""
+    """Cb that grows by one 8-bit step a px to the right and by half of one a px down, read where
+    H.264 sites it."""
     x = np.arange(-(-SIZE[0] // (1 << shifts[0]))) << shifts[0]
     y = (np.arange(-(-SIZE[1] // (1 << shifts[1]))) << shifts[1]) + (0.5 if shifts[1] else 0)
     scale = 1 << bits - 8

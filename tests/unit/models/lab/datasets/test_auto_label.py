@@ -1,4 +1,5 @@
-"""Pictures and videos are labelled by the detector, for people to correct; and labels are looked at."""
+"""Pictures and videos are labelled by the detector, for people to correct; and labels are looked
+at."""
 
 import json
 from dataclasses import replace

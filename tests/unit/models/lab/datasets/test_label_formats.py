@@ -186,7 +186,8 @@ def test_wider_face_is_read_as_it_is_handed_out(tmp_path: Path) -> None:
 
 
 def test_wider_face_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
-    """With labels.txt beside it: the last three columns in another order, and no count where there are no faces."""
+    """With labels.txt beside it: the last three columns in another order, and no count where there
+    are no faces."""
     (tmp_path / "wider_face_split").mkdir()
     (tmp_path / "labels.txt").write_text("face")
     lines = "no_label/a.jpg\n1\n1.5 2.0 8.0 9.0 - - - True 1 0 \nno_label/b.jpg\n"

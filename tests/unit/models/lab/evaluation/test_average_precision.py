@@ -1,4 +1,5 @@
-"""Average precision: by hand, against two references written here from their definitions, and by what must hold."""
+"""Average precision: by hand, against two references written here from their definitions, and by
+what must hold."""
 
 import math
 from collections.abc import Sequence
@@ -37,7 +38,8 @@ def picture(
     faces: Sequence[list[float]],
     hard: Sequence[bool] | None = None,
 ) -> Scored:
-    """A picture whose faces are in the hard set as told, and in no other; without ``hard`` the labels don't say."""
+    """A picture whose faces are in the hard set as told, and in no other; without ``hard`` the
+    labels don't say."""
     out = np.zeros(len(faces), bool)
     return Scored(
         np.array([box for box, _ in found]).reshape(-1, 4),
@@ -66,7 +68,8 @@ class TestByHand:
         assert math.isnan(hard_ap(picture([(self.A, 0.9)], [], [])))
 
     def test_a_false_alarm_in_the_middle(self) -> None:
-        """Found at 0.9, false at 0.8, found at 0.7, one missed: 1/3 at precision 1, 1/3 at 2/3, 1/3 never."""
+        """Found at 0.9, false at 0.8, found at 0.7, one missed: 1/3 at precision 1, 1/3 at 2/3, 1/3
+        never."""
         found = [(self.A, 0.9), (square(500, 0, 20), 0.8), (self.B, 0.7)]
         assert hard_ap(picture(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(
             1 / 3 + 2 / 9
@@ -87,7 +90,8 @@ class TestByHand:
         assert hard_ap(picture([(self.B, 0.7)], [self.A, self.B], [False, True])) == 1
 
     def test_a_detection_looks_only_at_the_face_it_overlaps_most(self) -> None:
-        """As in the tool: nearer to an ignored face it finds nothing, though the counted one overlaps enough too."""
+        """As in the tool: nearer to an ignored face it finds nothing, though the counted one
+        overlaps enough too."""
         counted, ignored = square(0, 0, 20), square(4, 0, 20)
         overlaps = iou(np.array([square(3, 0, 20)]), np.array([counted, ignored]))
         assert MATCH_IOU < overlaps[0, 0] < overlaps[0, 1]
@@ -145,7 +149,8 @@ def test_a_face_the_labels_say_to_ignore_is_in_no_set() -> None:
 def sklearn_style(
     hits: Sequence[bool], scores: Sequence[float], faces: int
 ) -> tuple[list[float], list[float]]:
-    """Precision and recall at each threshold as scikit-learn defines them, ``faces`` being all that are positive."""
+    """Precision and recall at each threshold as scikit-learn defines them, ``faces`` being all that
+    are positive."""
     precision, recall = [], []
     for threshold in sorted(set(scores), reverse=True):
         taken = [hit for hit, score in zip(hits, scores, strict=True) if score >= threshold]
@@ -183,7 +188,8 @@ def test_as_scikit_learn_has_it(found: list[tuple[bool, int]], missed: int) -> N
 
 
 def wider_tool(pictures: Sequence[Scored], name: str, steps: int = 1000) -> float:
-    """The protocol as the WIDER FACE tool computes it: px boxes with one px added, 1000 steps of stretched scores."""
+    """The protocol as the WIDER FACE tool computes it: px boxes with one px added, 1000 steps of
+    stretched scores."""
     every = np.concatenate([one.scores for one in pictures])
     low, high = every.min(), every.max()
     counts = np.zeros((steps, 2))
@@ -234,7 +240,8 @@ def _tool_overlap(a: Floats, b: Floats) -> float:
 
 
 def made_up(rng: np.random.Generator, pictures: int) -> list[Scored]:
-    """Pictures with faces of 20-200 px, some ignored; found loosely, twice, or not at all; and false alarms."""
+    """Pictures with faces of 20-200 px, some ignored; found loosely, twice, or not at all; and
+    false alarms."""
     made = []
     for _ in range(pictures):
         count = rng.integers(0, 8)

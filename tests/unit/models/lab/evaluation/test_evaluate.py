@@ -1,4 +1,5 @@
-"""What detectors find is held against labels: pictures prepared as promised, figures as computed by hand."""
+"""What detectors find is held against labels: pictures prepared as promised, figures as computed by
+hand."""
 
 from dataclasses import replace
 from itertools import pairwise

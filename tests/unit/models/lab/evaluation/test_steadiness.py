@@ -1,4 +1,5 @@
-"""Steadiness is measured to a fraction of a px: shown with detectors whose trembling and stubbornness are known."""
+"""Steadiness is measured to a fraction of a px: shown with detectors whose trembling and
+stubbornness are known."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -44,7 +45,8 @@ FACE = np.array([[90.0, 75, 150, 135]])
 
 
 def marked() -> Pixels:
-    """Grey with a soft mark at each of the five points, its middle to be found to a hundredth of a px."""
+    """Grey with a soft mark at each of the five points, its middle to be found to a hundredth of a
+    px."""
     rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
     picture = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
     for (x, y), (channel, height) in zip(POINTS, MARKS, strict=True):

@@ -48,7 +48,8 @@ def test_landmarks_stay_on_what_they_mark(seed: int) -> None:
                 continue
             seen = made.picture[round(float(y) - 0.5), round(float(x) - 0.5)].astype(int)
             wanted = COLOURS[row].astype(int)
-            # A mirrored picture shows the subject's left as right, so the colours change places as the labels do.
+            # A mirrored picture shows the subject's left as right, so the colours change places as
+            # the labels do.
             mirrored = COLOURS[[1, 0, 2, 4, 3][row]].astype(int)
             assert min(np.abs(seen - wanted).max(), np.abs(seen - mirrored).max()) < 100
 
@@ -56,7 +57,8 @@ def test_landmarks_stay_on_what_they_mark(seed: int) -> None:
 @given(seed=st.integers(0, 10_000), crop=st.sampled_from([0.3, 0.7, 1.0, 1.9]))
 @settings(max_examples=60, deadline=None)
 def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop: float) -> None:
-    """Labels count from the corner of the first pixel: a blot's centre of mass is where its label went."""
+    """Labels count from the corner of the first pixel: a blot's centre of mass is where its label
+    went."""
     rows, columns = np.mgrid[:240, :320] + 0.5
     blot = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
     picture = np.repeat((blot + 114)[..., None], 3, 2).astype(np.uint8)
@@ -155,7 +157,8 @@ def test_a_picture_without_faces_is_background() -> None:
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_motion_blur_smears_to_both_sides_alike(seed: int) -> None:
-    """A dot in the middle of a picture keeps its place, but for what rounding makes of a line's ends."""
+    """A dot in the middle of a picture keeps its place, but for what rounding makes of a line's
+    ends."""
     dot = np.zeros((31, 31), np.float32)
     dot[15, 15] = 1
     smeared = cv2.filter2D(dot, -1, motion_kernel(np.random.default_rng(seed)))

@@ -1,4 +1,5 @@
-"""Training works from end to end: a small network learns forty pictures by heart, and its exported file finds them."""
+"""Training works from end to end: a small network learns forty pictures by heart, and its exported
+file finds them."""
 
 from pathlib import Path
 
@@ -26,7 +27,8 @@ SIDE = 96
 
 
 def write_forty(folder: Path) -> list[LabelledPicture]:
-    """Forty pictures of 96 x 96 px: the portrait's face turned, mirrored and scaled to 18-60 px, on its backdrop."""
+    """Forty pictures of 96 x 96 px: the portrait's face turned, mirrored and scaled to 18-60 px, on
+    its backdrop."""
     portrait = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     random = np.random.default_rng(7)
     pictures = []

@@ -51,7 +51,8 @@ def grid64() -> torch.Tensor:
 
 
 def raw_of(grid: torch.Tensor, boxes: torch.Tensor, score: float) -> torch.Tensor:
-    """What the network would have to say for each cell to give its box with that score: cells x 16."""
+    """What the network would have to say for each cell to give its box with that score: cells x
+    16."""
     raw = torch.zeros(len(grid), 16)
     stride = grid[:, 2:]
     raw[:, 0] = raw[:, 1] = torch.logit(torch.tensor(score))
@@ -185,7 +186,8 @@ def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int
 
 
 def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> None:
-    """The first weights, given layers and channels that they did not have, and written again, still say the same."""
+    """The first weights, given layers and channels that they did not have, and written again, still
+    say the same."""
     torch.manual_seed(1)
     first = find_model(DEFAULT_DETECTOR).weights
     pictures = torch.rand(2, 3, 96, 64) * 255
