@@ -1,10 +1,12 @@
-"""The viewer's app behind a real server on loopback, in a thread of the test."""
+"""The viewer's app, or another one, behind a real server on loopback, in a thread of the test."""
 
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+from starlette.applications import Starlette
 
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -15,9 +17,17 @@ from viewer.server.serve import listen, server_of, url_of
 
 @contextmanager
 def live_viewer(settings: Settings, store: Store) -> Iterator[str]:
-    """Serve the jobs; gives the URL, ending in a slash."""
+    """Serve the jobs; yields the URL, which ends in a slash."""
     listener = listen(settings.model_copy(update={"viewer_port": 0}))
-    server: uvicorn.Server = server_of(make_app(settings, store))
+    with live_app(make_app(settings, store), listener) as url:
+        yield url
+
+
+@contextmanager
+def live_app(app: Starlette, listener: socket.socket | None = None) -> Iterator[str]:
+    """Serve an app, on a free port if no listener is given; yields the URL, which ends in a slash."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
+    server: uvicorn.Server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
