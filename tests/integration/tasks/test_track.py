@@ -125,7 +125,7 @@ def test_a_look_that_names_people_waits_for_the_link(clip: Path, context: Worker
     assert run_track(context, job_id) is None, "not everything is looked at"
     assert take(context.queue) == []
     run_detect(context, job_id, 1)
-    assert take(context.queue) == [("track", None), *paints()], (
+    assert take(context.queue) == [*paints(), ("track", None)], (
         "the look that names nobody goes ahead"
     )
     run_paint(context, job_id, 0, KEEP_1.id)
@@ -345,7 +345,7 @@ def test_a_look_asked_for_while_faces_are_still_looked_for(
     assert take(context.queue) == []
     run_detect(context, job_id, 1)
     run_detect(context, job_id, 2)
-    assert take(context.queue) == [("track", None), *paints()]
+    assert take(context.queue) == [*paints(), ("track", None)]
 
 
 def test_a_look_of_another_version_does_not_stop_the_others(
@@ -353,7 +353,7 @@ def test_a_look_of_another_version_does_not_stop_the_others(
 ) -> None:
     context.store.put(keys.look(detected, "0" * 12), b'{"schema": 2}')
     run_detect(context, detected, 1)
-    assert take(context.queue) == [("track", None), *paints()]
+    assert take(context.queue) == [*paints(), ("track", None)]
 
 
 def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_path: Path) -> None:

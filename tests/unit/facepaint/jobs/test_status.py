@@ -162,7 +162,6 @@ def status_of(
         {LOOK: frozenset(painted)},
         {LOOK: frozenset(failed)},
         (LOOK,),
-        True,
         sealed,
     )
     state = found.state(idle_s)
