@@ -116,7 +116,6 @@ def _times(meeting: Meeting) -> list[float]:
 
 def identity(meeting: Meeting, clip: CutClip, faces: Sequence[Faces]) -> Identity:
     """Number the people of a meeting and compare with the truth."""
-    assert clip.job.video is not None
     identities = Identities(clip.job.video.time_base)
     for record in faces:
         identities.add(record)

@@ -149,7 +149,6 @@ class Cut:
 
     def frames(self, index: int) -> Iterator[av.VideoFrame]:
         """A segment's frames, upright and unpainted."""
-        assert self.job.video is not None
         upright = Upright(self.job.video, self.job.output)
         return upright.frames(decode_window(self.job.video, *self.run(index)))
 

@@ -31,7 +31,7 @@ from facepaint.client import Client
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job
+from facepaint.records.job import JobRecord
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
@@ -125,8 +125,7 @@ def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period:
     """Store results for the segments not painted, from those of the clip's turn before, as much
     later."""
     store = client.store
-    job = store.get_record(keys.job(job_id), Job)
-    assert job.video is not None
+    job = store.get_record(keys.job(job_id), JobRecord)
     ticks = job.video.time_base.numerator
 
     def stand_in(index: int) -> None:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from benchmarks.clips import Picture, backdrop, place, placement
 from facepaint.records.codec import decode, encode
 from facepaint.records.faces import Faces
-from facepaint.records.job import DetectorSpec, Job, OutputProfile
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, VideoJob
 from facepaint.records.segment import Segment
 from filters.face import Face
 from models.providers import Runtime
@@ -265,9 +265,8 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
     """Cut a video as an upload does."""
     probed = probe(path)
     segments = tuple(Reader(path, probed, segment_s).segments())
-    job = Job(
+    job = VideoJob(
         id="20200101T000000-aaaaaaaa",
-        kind="video",
         source=probed.source,
         created=datetime(2020, 1, 1, tzinfo=UTC),
         detector=DetectorSpec(),

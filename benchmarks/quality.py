@@ -139,7 +139,6 @@ def _see(out: Path, only: str) -> list[Seen]:
     for one in MOTIONS:
         if only in one.name:
             clip, faces = motion.detected(out, one.name, motion.pictures(one))
-            assert clip.job.video is not None
             found.append(Seen(one, tuple(faces), clip.job.video.time_base))
     return found
 

@@ -121,7 +121,6 @@ def features(crop: Picture, look: str | None, secret: bytes | None) -> Floats:
 def seen(path: Path) -> Iterator[list[Picture]]:
     """Of each person of a clip some pictures, half a second or more apart."""
     clip = cut_clip(path, 2.0)
-    assert clip.job.video is not None
     identities, records = Identities(clip.job.video.time_base, STICKERS), detect_clip(clip)
     for record in records:
         identities.add(record)

@@ -42,7 +42,6 @@ class Difference:
 
 def reach(clip: CutClip, number: int) -> list[int]:
     """The segments within `REACH_S` of a segment's window, as the paint task gets them."""
-    assert clip.job.video is not None
     ticks = REACH_S / clip.job.video.time_base
     own = clip.segments[number].record
     return [
@@ -56,7 +55,6 @@ def tracked(
     clip: CutClip, faces: Sequence[Faces], point: WorkingPoint = STICKERS
 ) -> dict[int, list[Face]]:
     """The faces of each pts, each segment's from the records within its reach."""
-    assert clip.job.video is not None
     found: dict[int, list[Face]] = {}
     for number, record in enumerate(faces):
         tracks = Tracks(
@@ -141,7 +139,6 @@ def table(out: Path, clips: Path | None) -> Iterator[str]:
 
 def numbered(clip: CutClip, faces: Sequence[Faces]) -> dict[int, list[tuple[int, Box]]]:
     """The people of each pts over the whole clip: their numbers and boxes."""
-    assert clip.job.video is not None
     identities = Identities(clip.job.video.time_base)
     for record in faces:
         identities.add(record)

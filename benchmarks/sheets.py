@@ -66,7 +66,6 @@ class Painted:
 
     def frames(self, look: Look) -> dict[int, Picture]:
         """The painted frames by pts: RGB (height, width, 3)."""
-        assert self.clip.job.video is not None
         found: dict[int, Picture] = {}
         for number in range(len(self.clip.segments)):
             near = {
@@ -125,7 +124,6 @@ def moments(painted: Painted) -> list[tuple[int, str]]:
 
 def _highest(painted: Painted, worth: dict[int, float]) -> list[int]:
     """The times of the highest positive values that are far enough apart."""
-    assert painted.clip.job.video is not None
     apart = APART_S / painted.clip.job.video.time_base
     chosen: list[int] = []
     for pts in sorted(worth, key=lambda pts: -worth[pts]):
@@ -198,7 +196,6 @@ def kymograph(one: Motion, faces: Iterable[Face | None], painter: Painter) -> Pi
 def both_kymographs(out: Path, one: Motion) -> Picture:
     """Unsmoothed on the left, as tracked on the right, twice as large."""
     clip, faces = motion.detected(out, one.name, motion.pictures(one))
-    assert clip.job.video is not None
     frames = [frame for record in faces for frame in record.frames]
     tracks = Tracks(faces, clip.job.video.time_base, STICKERS)
     unsmoothed = [
@@ -228,7 +225,6 @@ def write_all(out: Path, clips: Path | None) -> Iterator[str]:
         return
     for name in CLIPS:
         clip = cut_clip(clips / name, 2.0)
-        assert clip.job.video is not None
         painted = Painted(clip, detect_clip(clip))
         chosen = moments(painted)
         for filter_name in FILTERS:

@@ -26,6 +26,7 @@ from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
+from facepaint.records.job import ImageJob
 from facepaint.records.results import Painted
 from facepaint.records.tracks import People
 from facepaint.settings import Settings
@@ -197,7 +198,7 @@ class Client:
             now = time.monotonic()
             if on_change:
                 on_change(status)
-            if status.keys.detection_finished and status.job.video is None:
+            if status.keys.detection_finished and isinstance(status.job, ImageJob):
                 return People((), status.stored)
             if status.keys.detection_finished and now >= ask_at:
                 ask_at = now + self.settings.requeue_after_s

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from facepaint.records.faces import Faces, FrameFaces
-from facepaint.records.job import Job, VideoStream
+from facepaint.records.job import VideoJob, VideoStream
 from facepaint.records.segment import Segment
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size, size_for
@@ -36,7 +36,7 @@ def load_detector(
 
 
 def detect_segment(
-    job: Job,
+    job: VideoJob,
     run: Sequence[Segment],
     bins: Bins,
     runtime: Runtime = AUTO,
@@ -57,7 +57,6 @@ def detect_segment(
         UnreadableMedia: the segment cannot be decoded.
         DeviceError: the device asked for is not there.
     """
-    assert job.video is not None
     clock = Stopwatch()
     with clock.stage("load"):
         model = model or shipped_model(job.detector.name)

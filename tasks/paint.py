@@ -10,7 +10,7 @@ from functools import lru_cache
 from facepaint.looks.look import Look
 from facepaint.records.colour import LightLevels
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job
+from facepaint.records.job import Job, VideoJob
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from facepaint.records.tracks import Lookup
@@ -35,7 +35,7 @@ class Result:
 
 
 def paint_segment(
-    job: Job,
+    job: VideoJob,
     look: Look,
     run: Sequence[Segment],
     bins: Bins,
@@ -58,7 +58,6 @@ def paint_segment(
     Raises:
         UnreadableMedia: the segment cannot be decoded.
     """
-    assert job.video is not None
     target = run[-1]
     clock, report = Stopwatch(), DecodeReport()
     painter = painter_for(look, stickers, job.video.upright_size, job.source.sha256_ends.encode())
@@ -99,7 +98,7 @@ def paint_segment(
 
 
 def blank_segment(
-    job: Job,
+    job: VideoJob,
     run: Sequence[Segment],
     threads: int = 1,
     worker: str = "",
@@ -110,7 +109,6 @@ def blank_segment(
     It stands for what a hiding look has given up, and for windows of which not one frame can be
     decoded.
     """
-    assert job.video is not None
     target = run[-1]
     clock = Stopwatch()
     upright = Upright(job.video, job.output)
@@ -128,9 +126,8 @@ def blank_segment(
     return _result(job, target, encoded, clock, worker, blank=True, notes=notes)
 
 
-def encode_spec(job: Job, upright: Upright, threads: int) -> EncodeSpec:
+def encode_spec(job: VideoJob, upright: Upright, threads: int) -> EncodeSpec:
     """The encoding every segment of a job shares."""
-    assert job.video is not None
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     return EncodeSpec(
         size=upright.size,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepaint.records.faces import Box
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.segment import Segment
 from facepaint.records.tracks import Person
 from tasks.video.decode import Bins, decode_window
@@ -28,7 +28,7 @@ Pixels = npt.NDArray[np.uint8]
 
 
 def portraits_of(
-    job: Job, run: Sequence[Segment], bins: Bins, people: Sequence[Person], threads: int = 1
+    job: VideoJob, run: Sequence[Segment], bins: Bins, people: Sequence[Person], threads: int = 1
 ) -> dict[int, bytes]:
     """A JPEG of each of these people's faces by number, all seen best in the last segment of a run.
 
@@ -41,7 +41,6 @@ def portraits_of(
     Raises:
         UnreadableMedia: the segment cannot be decoded.
     """
-    assert job.video is not None
     upright = Upright(job.video)
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     shape = float(1 / aspect if job.video.rotation % 180 else aspect)

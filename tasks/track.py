@@ -19,7 +19,7 @@ from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.codec import decode
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
 from tasks.context import StoredBins, WorkerContext, attempt, claimed, removed_if_deleted
@@ -156,9 +156,11 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
     Nothing happens before every segment was looked at. Returns the record if one was made.
     """
     known = context.job(job_id)
-    if known is None or known[0].video is None:
+    if known is None:
         return None
     job, timeline = known
+    if not isinstance(job, VideoJob):
+        return None
     store = context.store
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
     if not found.detection_finished or timeline.segments is None:
@@ -169,7 +171,7 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
             if claim is None:
                 return None
             failed = keys.tracks_failed(job_id)
-            people = attempt(context, claim, failed, 0, lambda: _link(store, job, segments))
+            people = attempt(context, claim, failed, 0, lambda: _track(store, job, segments))
             if people is not None:
                 store.put_record(keys.tracks(job_id), people)
                 store.delete(keys.tracks_before(job_id))
@@ -182,7 +184,7 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
     return people
 
 
-def _link(store: Store, job: Job, segments: int) -> People:
+def _track(store: Store, job: VideoJob, segments: int) -> People:
     global _kept
     linking, _kept = _kept, None
     found = _found(store, job.id)
@@ -191,7 +193,6 @@ def _link(store: Store, job: Job, segments: int) -> People:
         segments,
         found,
     ):
-        assert job.video is not None
         card = card_of(job.detector)
         point, sure = working_point(True, card), working_point(False, card).seed
         linking = TrackingRun(job.id, found, segments, Identities(job.video.time_base, point, sure))
@@ -241,6 +242,8 @@ def run_portraits(
     if known is None or people is None:
         return 0
     job, timeline = known
+    if not isinstance(job, VideoJob):
+        return 0
     store, settings = context.store, context.settings
     here = [person for person in people.portrayed if person.best_segment == index]
     wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]

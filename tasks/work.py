@@ -8,6 +8,7 @@ the same thing twice.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from facepaint.errors import JobError, ObjectMissing
 from facepaint.jobs.people import unknown_people
@@ -22,7 +23,7 @@ from facepaint.looks.look import Look
 from facepaint.records import keys
 from facepaint.records.codec import decode
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.results import Failed, Painted
 from facepaint.records.segment import Segment
 from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
@@ -94,7 +95,9 @@ def run_paint(
         # Giving up on a hiding look must still show something for these times, and never the
         # source.
         give_up = (
-            (lambda: _blank(context, job, timeline, index)) if look.redacts and job.video else None
+            partial(_blank, context, job, timeline, index)
+            if look.redacts and isinstance(job, VideoJob)
+            else None
         )
         result = attempt(
             context,
@@ -141,7 +144,7 @@ def _detect(context: WorkerContext, job: Job, run: Sequence[Segment]) -> Faces:
     bins = StoredBins(context.store, job.id, run)
     model = model_of(job.detector, context.store)
     runtime = Runtime(settings.device, settings.threads, settings.detect_batch, settings.float16)
-    if job.video is None:
+    if isinstance(job, ImageJob):
         return detect_image(job, index, bins[0], runtime, settings.worker_name, model)
     return detect_segment(job, run, bins, runtime, settings.worker_name, model)
 
@@ -150,7 +153,7 @@ def _paint(
     context: WorkerContext, job: Job, timeline: SegmentIndex, look: Look, index: int
 ) -> Result:
     store, settings = context.store, context.settings
-    if job.video is not None:
+    if isinstance(job, VideoJob):
         require_encoder(job.output.encoder)
     run = timeline.run(index)
     found = {
@@ -163,7 +166,7 @@ def _paint(
     }
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
     bins = StoredBins(store, job.id, run)
-    if job.video is None:
+    if isinstance(job, ImageJob):
         card = card_of(job.detector)
         return paint_image(
             look, index, bins[0], faces.get(index), stickers, settings.worker_name, card
@@ -219,7 +222,7 @@ def _who(
     return lookup_of(known), tuple(notes)
 
 
-def _blank(context: WorkerContext, job: Job, timeline: SegmentIndex, index: int) -> Result:
+def _blank(context: WorkerContext, job: VideoJob, timeline: SegmentIndex, index: int) -> Result:
     return blank_segment(
         job, timeline.run(index), context.settings.threads, context.settings.worker_name
     )

@@ -11,7 +11,15 @@ from pathlib import Path
 from facepaint.errors import InputError, UsageError
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
-from facepaint.records.job import DetectorSpec, Extras, Job, OutputProfile, Sealed, SourceFile
+from facepaint.records.job import (
+    DetectorSpec,
+    Extras,
+    ImageJob,
+    Job,
+    OutputProfile,
+    Sealed,
+    SourceFile,
+)
 from facepaint.records.keys import new_job_id
 from facepaint.records.segment import Packet, Segment
 from facepaint.settings import Settings
@@ -109,12 +117,11 @@ def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: De
         digest.update(os.fsencode(path.name))
     first = name_of(paths[0])
     name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
-    return Job(
+    return ImageJob(
         id=new_job_id(now),
-        kind="pictures",
         source=SourceFile(name, total, digest.hexdigest()),
         created=now,
         detector=detector,
         output=OutputProfile("pillow", settings.crf, ""),
-        pictures=image_names(paths),
+        images=image_names(paths),
     )

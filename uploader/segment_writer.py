@@ -16,7 +16,7 @@ from facepaint.jobs.state import JobKeys
 from facepaint.looks.look import Look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job, Sealed
+from facepaint.records.job import Extras, Job, Sealed, VideoJob
 from facepaint.store import Store
 from uploader.cutter import CutSegment
 
@@ -56,7 +56,8 @@ class SegmentWriter:
 
     def begin(self, look: Look, start_pts: int) -> None:
         """Store the look and the job's record, which must stand before the first segment's."""
-        self.job = replace(self.job, start_pts=start_pts)
+        if isinstance(self.job, VideoJob):
+            self.job = replace(self.job, start_pts=start_pts)
         self._patiently(lambda: self._store.put_record(keys.look(self.job.id, look.id), look))
         self._patiently(lambda: self._store.put_record(keys.job(self.job.id), self.job))
 

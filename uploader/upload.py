@@ -19,7 +19,7 @@ from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import DetectorSpec, Job, OutputProfile, Sealed
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, Sealed, VideoJob
 from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -151,7 +151,7 @@ def _lacking(store: Store, encoder: str) -> Iterator[str]:
         yield f"no worker that runs can encode with {encoder}: start one that can, else its segments are given up"
 
 
-def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> Job:
+def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> VideoJob:
     """The record of a job that begins now; ``start_pts`` is known once the first segment is cut.
 
     Raises:
@@ -161,9 +161,8 @@ def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> Job:
     encoder = choose_encoder(
         probed.video.pixel_format, settings.encoder, keep_format=settings.keep_format
     )
-    return Job(
+    return VideoJob(
         id=new_job_id(now),
-        kind="video",
         source=probed.source,
         created=now,
         detector=detector,
@@ -181,10 +180,10 @@ def _begun_to_hide(store: Store, job_id: str) -> bool:
     return any(look is None or look.redacts for look in looks)
 
 
-def _same_job(store: Store, job_id: str, path: Path) -> Job:
+def _same_job(store: Store, job_id: str, path: Path) -> VideoJob:
     """The job to go on with, if this is the file it was begun with."""
     job = find_job(store, job_id)
-    if job.kind != "video":
+    if not isinstance(job, VideoJob):
         raise UsageError(
             f"job {job_id} is a list of pictures; upload them again, it takes no longer"
         )

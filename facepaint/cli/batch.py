@@ -15,6 +15,7 @@ from facepaint.jobs.people import check_numbers
 from facepaint.jobs.status import JobStatus, find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
+from facepaint.records.job import ImageJob
 from facepaint.records.results import Failed
 from facepaint.records.tracks import People
 from facepaint.text import unique_names
@@ -223,7 +224,7 @@ def save_item(
         "on_progress": display.saved,
         "on_trouble": lambda why: display.say(f"facepaint: {why}"),
     }
-    if find_job(client.store, job_id).kind == "pictures":
+    if isinstance(find_job(client.store, job_id), ImageJob):
         files = client.save_images(job_id, out, **options)
         return {"job": job_id, "saved": [str(file) for file in files]}
     report = client.save(job_id, out, **options)

@@ -154,11 +154,10 @@ def faces(
 
     client = Client.connect()
     record = find_job(client.store, job)
-    if sheet is not None or not chosen:
-        require_video(record)
+    video = require_video(record) if sheet is not None or not chosen else None
     with make_display(json=False) as display:
         people = client.people(job, on_change=display.people)
-        if sheet is not None:
+        if sheet is not None and video is not None:
             shown = people.people if low_confidence else people.certain
             numbers = [person.number for person in people.portrayed if person in shown]
             portraits = client.portraits(job, numbers)
@@ -166,11 +165,11 @@ def faces(
                 display.say(
                     f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?"
                 )
-            save_sheet(sheet, record, shown, portraits)
+            save_sheet(sheet, video, shown, portraits)
     if chosen:
         export(client.store, record, people, chosen[0], out, low_confidence=low_confidence)
-    else:
-        print_people(record, people, low_confidence=low_confidence)
+    elif video is not None:
+        print_people(video, people, low_confidence=low_confidence)
     for path in (sheet, out):
         if path is not None:
             print(path, file=sys.stderr if chosen and out is None else sys.stdout)

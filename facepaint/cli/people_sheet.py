@@ -7,7 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from facepaint.errors import InputError
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.tracks import Person
 
 FACE, MARGIN, TEXT = 160, 14, 46
@@ -19,14 +19,13 @@ PAPER, INK, FAINT = "#ffffff", "#16181d", "#6b7280"
 
 
 def save_sheet(
-    path: Path, job: Job, people: Sequence[Person], portraits: Mapping[int, bytes]
+    path: Path, job: VideoJob, people: Sequence[Person], portraits: Mapping[int, bytes]
 ) -> None:
     """Draw people into a PNG, in the order of their numbers; ``portraits`` are JPEGs by number.
 
     Raises:
         InputError: the file cannot be written.
     """
-    assert job.video is not None
     columns = min(MOST_COLUMNS, max(1, len(people)))
     rows = -(-len(people) // columns)
     wide, high = FACE + MARGIN, FACE + TEXT + MARGIN

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 
 from facepaint.client import Snapshot
 from facepaint.jobs.status import JobStatus
+from facepaint.records.job import VideoJob
 
 PLAIN_EVERY_S = 5.0
 
@@ -141,7 +142,7 @@ class Bars(Silent):
 
     def people(self, status: JobStatus) -> None:
         self._show("detected", status.detected + status.detect_failed, status.total)
-        if status.keys.detection_finished and status.job.video is not None:
+        if status.keys.detection_finished and isinstance(status.job, VideoJob):
             self._show("followed", 0, None, "people, through the whole video", " ")
 
     def saved(self, done: int, total: int) -> None:
@@ -184,7 +185,7 @@ class Lines(Silent):
         self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
 
     def people(self, status: JobStatus) -> None:
-        if status.keys.detection_finished and status.job.video is not None:
+        if status.keys.detection_finished and isinstance(status.job, VideoJob):
             self._line("people are followed through the whole video", last=True)
         else:
             of = f"/{status.total}" if status.total is not None else ""

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from facepaint.jobs.status import JobStatus, JobSummary
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People
 
 
@@ -63,9 +63,8 @@ def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
     Console().print(table)
 
 
-def print_people(job: Job, people: People, *, low_confidence: bool = False) -> None:
+def print_people(job: VideoJob, people: People, *, low_confidence: bool = False) -> None:
     """A row a person; how many more there may be."""
-    assert job.video is not None
     tick = job.video.time_base
     shown = people.people if low_confidence else people.certain
     rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from facepaint.jobs.status import JobStatus
+from facepaint.records.job import VideoJob
 from facepaint.records.results import WorkerInfo
 
 
@@ -65,7 +66,7 @@ def _why_not_painted(
 ) -> str:
     if not workers:
         return "No worker is running: `facepaint worker` starts one."
-    near = (index, index - 1, index + 1) if status.job.kind == "video" else (index,)
+    near = (index, index - 1, index + 1) if isinstance(status.job, VideoJob) else (index,)
     ended = status.keys.detected | status.keys.detect_failed
     without = next((n for n in near if n in status.keys.stored and n not in ended), None)
     if without is not None:

@@ -20,7 +20,7 @@ from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.detector_card import thresholds_for
 from facepaint.records.faces import Box, Faces
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.store import Store
 
@@ -75,7 +75,7 @@ def exported_frames(
 ) -> Iterator[ExportedFrame]:
     """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be
     no faces."""
-    if job.video is None:
+    if isinstance(job, ImageJob):
         least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
         frames_of = partial(_frames_of_picture, store, job, least)
     else:
@@ -87,8 +87,9 @@ def exported_frames(
             yield from frames
 
 
-def _frames_of_segment(store: Store, job: Job, shown: set[int], index: int) -> list[ExportedFrame]:
-    assert job.video is not None
+def _frames_of_segment(
+    store: Store, job: VideoJob, shown: set[int], index: int
+) -> list[ExportedFrame]:
     record = store.get_record(keys.tracked(job.id, index), TrackedSegment)
     found = []
     for frame in record.frames:
@@ -104,7 +105,9 @@ def _frames_of_segment(store: Store, job: Job, shown: set[int], index: int) -> l
     return found
 
 
-def _frames_of_picture(store: Store, job: Job, least: float, index: int) -> list[ExportedFrame]:
+def _frames_of_picture(
+    store: Store, job: ImageJob, least: float, index: int
+) -> list[ExportedFrame]:
     record = store.find_record(keys.faces(job.id, index), Faces)
     frames = record.frames if record is not None else ()
     return [
@@ -117,7 +120,7 @@ def _frames_of_picture(store: Store, job: Job, least: float, index: int) -> list
                 for f in frame.faces
                 if f.score >= least
             ),
-            job.pictures[index],
+            job.images[index],
         )
         for frame in frames
     ]
@@ -160,7 +163,7 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
 def _write_csv(file: TextIO, exported: Export) -> None:
     writer = csv.writer(file, lineterminator="\n")
     corners = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
-    still = exported.job.video is None
+    still = isinstance(exported.job, ImageJob)
     head = [
         *(["picture"] if still else ["pts", "time_s"]),
         "segment",
@@ -221,7 +224,7 @@ def _write_coco(file: TextIO, exported: Export) -> None:
 
 
 def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
-    if job.video is None:
+    if isinstance(job, ImageJob):
         return {"id": number, "file_name": frame.picture}
     width, height = job.video.upright_size
     name = f"{Path(job.source.name).stem}-{frame.pts}.png"
@@ -262,7 +265,7 @@ def _source(job: Job) -> dict[str, Any]:
         "input": job.source.name,
         "detector": job.detector.label,
     }
-    if job.video is not None:
+    if isinstance(job, VideoJob):
         width, height = job.video.upright_size
         facts |= {
             "width": width,

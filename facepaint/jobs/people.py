@@ -13,7 +13,7 @@ from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.results import Failed
 from facepaint.records.tracks import People
 from facepaint.store import Store
@@ -60,13 +60,18 @@ def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
     return people
 
 
-def require_video(job: Job) -> None:
-    """Raise `InputError` for a job of pictures: nobody is followed from one picture to the next."""
-    if job.video is None:
+def require_video(job: Job) -> VideoJob:
+    """The job, if it is a video: people are not tracked from one image to the next.
+
+    Raises:
+        InputError: the job is a list of images.
+    """
+    if isinstance(job, ImageJob):
         raise InputError(
-            f"job {job.id} is a list of pictures: nobody is followed from one to the next, so people have no numbers; "
-            "--region chooses a part of each picture, `facepaint faces --csv` tells where faces are"
+            f"job {job.id} is a list of images, and people have numbers in videos only; "
+            "--region selects a part of each image, `facepaint faces --csv` lists the faces"
         )
+    return job
 
 
 def check_numbers(look: Look, people: People) -> None:

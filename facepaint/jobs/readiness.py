@@ -10,12 +10,12 @@ the paint task asks `reach` too.
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from facepaint.errors import ObjectMissing, RecordInvalid
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import Job, Sealed
+from facepaint.records.job import ImageJob, Job, JobRecord, Sealed, VideoJob
 from facepaint.records.segment import REACH_S, Segment
 from facepaint.store import Store
 
@@ -113,7 +113,7 @@ class SegmentIndex:
         own = self.segment(index)
         if own is None:
             return None
-        if self._job.video is None:
+        if isinstance(self._job, ImageJob):
             return [own]
         ticks = _ticks(self._job)
         found = [own]
@@ -136,7 +136,7 @@ class SegmentIndex:
         included."""
         yield index
         own = self.segment(index)
-        if own is None or self._job.video is None:
+        if own is None or isinstance(self._job, ImageJob):
             return
         ticks = _ticks(self._job)
         for step in (-1, 1):
@@ -149,8 +149,7 @@ class SegmentIndex:
                 other = self.segment(other.index + step)
 
 
-def _ticks(job: Job) -> Fraction:
-    assert job.video is not None
+def _ticks(job: VideoJob) -> Fraction:
     return Fraction(REACH_S) / job.video.time_base
 
 
@@ -232,8 +231,8 @@ def enqueue_ready(
 
 
 def load_job(store: Store, job: str) -> Job | None:
-    """The job's record, or None while there is none or once it is deleted."""
+    """The job's record, or None if there is none."""
     try:
-        return store.get_record(keys.job(job), Job)
+        return cast(Job, store.get_record(keys.job(job), JobRecord))
     except ObjectMissing:
         return None

@@ -7,6 +7,7 @@ from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
+from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People
 from facepaint.store import Store
 
@@ -30,7 +31,7 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
     people = store.find_record(keys.tracks(job_id), People) if look.numbers else None
     if look.numbers:
         require_video(job)
-    if job.video is not None:
+    if isinstance(job, VideoJob):
         look.require_regions_within(*job.video.upright_size)
     if people is not None:
         check_numbers(look, people)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from facepaint.errors import ObjectMissing, RecordInvalid, UnknownJob
+from facepaint.errors import RecordInvalid, UnknownJob
+from facepaint.jobs.readiness import load_job
 from facepaint.jobs.state import JobKeys, State
 from facepaint.looks.look import Look
 from facepaint.parallel import in_parallel
@@ -91,7 +92,7 @@ def find_job(store: Store, job_id: str) -> Job:
     """
     check_job_id(job_id)
     if not store.exists(keys.deleted(job_id)):
-        job = store.find_record(keys.job(job_id), Job)
+        job = load_job(store, job_id)
         if job is not None:
             return job
     raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
@@ -224,11 +225,11 @@ def list_jobs(
 
     def read(job_id: str) -> JobSummary | None:
         try:
-            job = store.get_record(keys.job(job_id), Job)
-        except ObjectMissing:
-            return None
+            job = load_job(store, job_id)
         except RecordInvalid as exc:
             return JobSummary(job_id, None, fault=str(exc))
+        if job is None:
+            return None
         if not with_state:
             return JobSummary(job_id, job)
         rows = list(store.list(keys.prefix(job_id)))

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from facepaint.media.codec_params import change_parameters, codec_name
-from facepaint.records.job import Extras, Job
+from facepaint.records.job import Extras, VideoJob
 
 SUBTITLE_HEADER = {
     "script info": (
@@ -25,10 +25,9 @@ VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 """Lengths of the first header of three."""
 
 
-def private_job(job: Job) -> Job:
+def private_job(job: VideoJob) -> VideoJob:
     """The record of a video without the titles of its tracks and what comments their parameters
     carry."""
-    assert job.video is not None
     audio = tuple(
         replace(track, title="", codec_params=strip_codec_params(track.codec_params))
         for track in job.audio

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 @cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
+    # A base class says what its subclasses are and which key tells them apart.
+    return TypeAdapter(vars(cls).get("RECORD", cls))
 
 
 def encode(record: Any) -> bytes:
@@ -38,7 +39,6 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the record"
-        raise RecordInvalid(
-            f"{key} is not a {cls.__name__} record: {where}: {fault['msg']}"
-        ) from exc
+        name = cls.__name__.removesuffix("Record")
+        raise RecordInvalid(f"{key} is not a {name} record: {where}: {fault['msg']}") from exc
     return record

@@ -8,9 +8,9 @@ presentation times (pts) in ticks of the source's time base unless a name says o
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from facepaint.records.codec import Schema
 from facepaint.records.colour import Colour, LightLevels
@@ -51,8 +51,8 @@ class VideoStream:
     rotation: int = 0
     mirrored: bool = False
     sample_aspect_ratio: Fraction = Fraction(1)
-    colour: Colour = Colour()
-    light: LightLevels = LightLevels()
+    colour: Colour = field(default_factory=Colour)
+    light: LightLevels = field(default_factory=LightLevels)
     bits_per_coded_sample: int = 0
     reorder_depth: int = 0
     language: str = ""
@@ -122,30 +122,54 @@ class OutputProfile:
     keep_format: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """``job.json``: written by the uploader after the first segment is cut.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """``job.json``: what a `VideoJob` and an `ImageJob` have in common.
 
-    A video has ``video`` and maybe ``audio``; ``start_pts`` is its first shown time; ``segment_s``
-    is what it was cut with, so that an interrupted upload is cut the same way again. A list of
-    pictures has
-    ``pictures``, the file names in order: picture n is segment n, one packet holding the whole
-    file.
+    The uploader writes it after the first segment is cut. The stored ``kind`` tells the two apart.
     """
 
+    RECORD: ClassVar[Any]
+    """What `facepaint.records.codec.decode` reads for this class."""
+
     id: str
-    kind: Literal["video", "pictures"]
     source: SourceFile
     created: datetime
     detector: DetectorSpec
     output: OutputProfile
-    video: VideoStream | None = None
+    schema: Schema = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoJob(JobRecord):
+    """A video. ``start_pts`` is its first shown time in the time base of ``video``.
+
+    ``segment_s`` is the segment length that it was cut with: an interrupted upload continues with
+    the same one.
+    """
+
+    kind: Literal["video"] = "video"
+    video: VideoStream
     audio: tuple[AudioStream, ...] = ()
     start_pts: int = 0
     duration_s: float | None = None
     segment_s: float = 2.0
-    pictures: tuple[str, ...] = ()
-    schema: Schema = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageJob(JobRecord):
+    """A list of images. ``images`` holds their file names in order.
+
+    Image n is segment n, with one packet that is the whole file.
+    """
+
+    kind: Literal["images"] = "images"
+    images: tuple[str, ...]
+
+
+Job = VideoJob | ImageJob
+
+JobRecord.RECORD = Annotated[Job, Field(discriminator="kind")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,9 @@ from tests.support.made_job import (
     RATE,
     heartbeat,
     paint_image,
-    pictures_job,
     plain_job,
     sound,
+    stored_image_job,
     uneven_job,
 )
 
@@ -319,7 +319,7 @@ def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, store: Store
 
 
 def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, store: Store) -> None:
-    job, look = pictures_job(store, ["one.png", "two.png"])
+    job, look = stored_image_job(store, ["one.png", "two.png"])
     paint_image(store, job, look, 0)
     page.goto(f"/jobs/{job.id}")
     loaded = "[...document.querySelectorAll('#pictures img')].filter(n => n.naturalWidth).length"

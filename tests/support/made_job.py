@@ -29,10 +29,12 @@ from facepaint.records.faces import Box, Faces
 from facepaint.records.job import (
     AudioStream,
     DetectorSpec,
+    ImageJob,
     Job,
     OutputProfile,
     Sealed,
     SourceFile,
+    VideoJob,
     VideoStream,
 )
 from facepaint.records.keys import new_job_id
@@ -74,11 +76,10 @@ class MadeJob:
         return len(self.cuts) - 1
 
     @property
-    def job(self) -> Job:
+    def job(self) -> VideoJob:
         """Its record."""
-        return Job(
+        return VideoJob(
             id=self.id,
-            kind="video",
             source=SourceFile(self.name, 1_000_000, "0" * 64),
             created=datetime.now(UTC),
             detector=DetectorSpec(),
@@ -371,19 +372,30 @@ def _picture(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np
     return picture
 
 
-def pictures_job(
+def image_job(like: Job, *names: str) -> ImageJob:
+    """A job of images with the id, source and detector of another job."""
+    return ImageJob(
+        id=like.id,
+        source=like.source,
+        created=like.created,
+        detector=like.detector,
+        output=like.output,
+        images=names,
+    )
+
+
+def stored_image_job(
     store: Store, names: Sequence[str], filters: tuple[str, ...] = ("sunglasses",)
-) -> tuple[Job, Look]:
-    """A job of pictures, stored whole as source; `paint_image` adds the painted ones."""
+) -> tuple[ImageJob, Look]:
+    """A job of images, stored whole as source; `paint_image` adds the painted ones."""
     look = parse_look(filters)
-    job = Job(
+    job = ImageJob(
         id=new_job_id(datetime.now(UTC)),
-        kind="pictures",
         source=SourceFile(names[0], 1000, "0" * 64),
         created=datetime.now(UTC),
         detector=DetectorSpec(),
         output=OutputProfile(),
-        pictures=tuple(names),
+        images=tuple(names),
     )
     store.put_record(keys.job(job.id), job)
     store.put_record(keys.look(job.id, look.id), look)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from facepaint.errors import JobError, UsageError
 from facepaint.jobs.status import find_job
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob
 from facepaint.store import Store
 from facepaint.text import unique_names
 from viewer.follow import PATIENT, Gap, Patience, Report, follow
@@ -43,7 +43,7 @@ def save_images(
         StoreUnreachable: the storage was away for too long.
     """
     job = find_job(store, job_id)
-    if job.kind != "pictures":
+    if not isinstance(job, ImageJob):
         raise UsageError(f"job {job_id} is a video: save it as a file")
     targets = [folder / name for name in safe_names(job)]
     _check_folder(folder, targets, overwrite)
@@ -58,7 +58,7 @@ def save_images(
         patience=patience,
     ):
         if isinstance(item, Gap):
-            gaps.append(f"{job.pictures[item.index]} ({item.reason})")
+            gaps.append(f"{job.images[item.index]} ({item.reason})")
         else:
             _write(targets[item.index], item.data, overwrite)
             written.append(targets[item.index])
@@ -71,11 +71,11 @@ def save_images(
     return written
 
 
-def safe_names(job: Job) -> list[str]:
+def safe_names(job: ImageJob) -> list[str]:
     """A file name for each picture: no folders, nothing a file system refuses or hides, no two the
     same."""
     return unique_names(
-        _safe(given) or f"picture-{number}" for number, given in enumerate(job.pictures, 1)
+        _safe(given) or f"picture-{number}" for number, given in enumerate(job.images, 1)
     )
 
 

@@ -17,7 +17,14 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.media.codec_params import can_hold, open_codec_params
 from facepaint.media.mp4 import delay_edit, read_moov
-from facepaint.records.job import AudioStream, Chapter, Extras, Job, Subtitles, VideoStream
+from facepaint.records.job import (
+    AudioStream,
+    Chapter,
+    Extras,
+    Subtitles,
+    VideoJob,
+    VideoStream,
+)
 
 if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter
@@ -78,7 +85,7 @@ class Plan:
     """
 
     container: str
-    job: Job
+    job: VideoJob
     extras: Extras
     shift_s: Fraction = Fraction(0)
     late: Mapping[int, float] = field(default_factory=dict)
@@ -155,7 +162,6 @@ class Muxer:
 
     def _describe_video(self) -> None:
         video, stream = self._plan.job.video, self.video.stream
-        assert video is not None
         if self._plan.container == "matroska":
             # Else a tick of the source's clock would be told as the length of a frame.
             stream.codec_context.framerate = video.frame_rate or 0
@@ -307,7 +313,6 @@ def _timescales(plan: Plan) -> tuple[int, int]:
     nothing one hears in Firefox. Else the picture counts by the sound's clock if that moves no
     frame by more than a tick of the source.
     """
-    assert plan.job.video is not None
     video = plan.job.video.time_base.denominator
     others = plan.late.keys() - {video}
     if not others:

@@ -24,7 +24,7 @@ from facepaint.media.codec_params import CONTAINERS, can_hold, codec_name
 from facepaint.media.encoders import kept_note
 from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.records import keys
-from facepaint.records.job import AudioStream, Extras, Job, Sealed
+from facepaint.records.job import AudioStream, Extras, ImageJob, Sealed, VideoJob
 from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.follow import (
@@ -95,7 +95,7 @@ def save(
         StoreUnreachable: the storage was away for too long.
     """
     job = find_job(store, job_id)
-    if job.video is None:
+    if isinstance(job, ImageJob):
         raise UsageError(f"job {job_id} is a list of pictures: save it into a folder")
     look = store.find_record(keys.look(job_id, look_id), Look)
     target, container, notes = choose_target(job.audio, out)
@@ -221,10 +221,9 @@ def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
     )
 
 
-def _plan(store: Store, job: Job, container: str, *, redacts: bool) -> Plan:
+def _plan(store: Store, job: VideoJob, container: str, *, redacts: bool) -> Plan:
     """With a look that hides, nothing of the source but sound, subtitles, chapters and languages
     goes along."""
-    assert job.video is not None
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if redacts:
         job, extras = private_job(job), private_extras(extras)
@@ -233,10 +232,9 @@ def _plan(store: Store, job: Job, container: str, *, redacts: bool) -> Plan:
     return Plan(container, job, extras, shift_s, _late_starts(job, first, shift_s))
 
 
-def _late_starts(job: Job, first: Segment, shift_s: Fraction) -> dict[int, float]:
+def _late_starts(job: VideoJob, first: Segment, shift_s: Fraction) -> dict[int, float]:
     """How many seconds after 0 tracks begin that do, by their clocks' ticks a second; by the first
     segment's record."""
-    assert job.video is not None
     starts = {job.video.time_base.denominator: float(job.start_pts * job.video.time_base + shift_s)}
     for number, track in enumerate(job.audio):
         times = [row.pts for row in first.audio if row.stream == number and row.pts is not None]
@@ -245,7 +243,7 @@ def _late_starts(job: Job, first: Segment, shift_s: Fraction) -> dict[int, float
     return {clock: start_s for clock, start_s in starts.items() if start_s > 0}
 
 
-def shift_of(job: Job, first: Segment) -> Fraction:
+def shift_of(job: VideoJob, first: Segment) -> Fraction:
     """How many seconds later everything is to be in the file than in the source, by the first
     segment's record.
 
@@ -253,7 +251,6 @@ def shift_of(job: Job, first: Segment) -> Fraction:
     hours, would be a file that shows nothing until then: there the earliest packet of picture and
     sound comes at 0.
     """
-    assert job.video is not None
     tick = job.video.time_base
     start_s = job.start_pts * tick
     if start_s < 0:
@@ -275,7 +272,6 @@ def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
         yield f"everything starts {-float(plan.shift_s):.3f} s earlier: the source's clock ran so long before its start"
     if plan.container == "matroska":
         yield "times are rounded to the 1 ms that Matroska counts in"
-    assert plan.job.video is not None
     kept = kept_note(plan.job.output, plan.job.video.pixel_format)
     if kept:
         yield kept
@@ -365,7 +361,9 @@ def _heard(muxer: Muxer, heard: Iterable[SourceAudio]) -> Iterator[Timed]:
         yield Timed(muxer.audio[sound.stream], sound.data, sound.start_s, sound.duration_s)
 
 
-def _seen(job: Job, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined) -> Iterator[Timed]:
+def _seen(
+    job: VideoJob, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined
+) -> Iterator[Timed]:
     """A painted segment's packets; its own times count from the job's first picture."""
     if isinstance(item, Gap):
         joined.gaps.append(item)
@@ -379,7 +377,6 @@ def _seen(job: Job, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined) -
     joined.parameters = parameters
     joined.blank += item.record.blank
     joined.note(item.record.notes)
-    assert job.video is not None
     origin_s = job.start_pts * job.video.time_base
     with _open(item) as container:
         for packet in container.demux(container.streams.video[0]):

@@ -10,7 +10,7 @@ from functools import partial
 
 from facepaint.errors import JobError, ObjectMissing
 from facepaint.records import keys
-from facepaint.records.job import Job
+from facepaint.records.job import Job, VideoJob
 from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.follow import Patience, Report, patiently
@@ -28,7 +28,7 @@ class SourceAudio:
 
 
 def hear(
-    store: Store, job: Job, segments: int, patience: Patience, on_trouble: Report | None
+    store: Store, job: VideoJob, segments: int, patience: Patience, on_trouble: Report | None
 ) -> Generator[list[SourceAudio], None, None]:
     """The audio packets of each stored segment in order, a few segments fetched ahead.
 
@@ -64,7 +64,7 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
 
 
 def _packets(
-    job: Job, segment: Segment, data: bytes, ends: list[Fraction]
+    job: VideoJob, segment: Segment, data: bytes, ends: list[Fraction]
 ) -> Iterator[SourceAudio]:
     """``ends`` remembers where each track's last packet ended: a packet without a time comes right
     after it."""

@@ -8,7 +8,7 @@ from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.status import JobStatus, JobSummary
 from facepaint.looks.look import Look
 from facepaint.looks.selection import EVERYONE
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob, Job, VideoJob
 from viewer.server.audio import copy_mime
 from viewer.server.cache import Board, first_missing
 
@@ -34,7 +34,7 @@ def _row(summary: JobSummary, status: JobStatus | FacepaintError | None) -> dict
         "name": _name(summary.job),
         "kind": summary.job.kind,
         "created": summary.job.created.isoformat(),
-        "duration_s": summary.job.duration_s,
+        "duration_s": _duration_s(summary.job),
     }
     if isinstance(status, FacepaintError):
         return {**row, "fault": str(status)}
@@ -77,7 +77,7 @@ def job_json(
         "state": status.state,
         "total": status.total,
         "truncated": status.truncated,
-        "duration_s": job.duration_s,
+        "duration_s": _duration_s(job),
         "look": chosen,
         "looks": [_look_json(status, found.id) for found in status.looks],
         "segments": {
@@ -90,13 +90,13 @@ def job_json(
             "from": windows_from,
             "times": [[round(w.start_s, 6), round(w.end_s, 6)] for w in windows],
         },
-        "ends_s": board.ends_s(status) if job.video is not None else None,
+        "ends_s": board.ends_s(status) if isinstance(job, VideoJob) else None,
         "video": _video_json(board, status, chosen, painted),
         "audio": [
             {"language": track.language, "title": track.title, "mime": copy_mime(track)}
-            for track in job.audio
+            for track in (job.audio if isinstance(job, VideoJob) else ())
         ],
-        "pictures": list(job.pictures),
+        "images": list(job.images) if isinstance(job, ImageJob) else [],
         "workers": len(board.workers()),
         "waiting": why_waiting(
             status, board.workers(), chosen, _next_unpainted(status, painted | failed, wait)
@@ -122,10 +122,14 @@ def ranges(indexes: Iterable[int]) -> list[list[int]]:
     return runs
 
 
+def _duration_s(job: Job) -> float | None:
+    return job.duration_s if isinstance(job, VideoJob) else None
+
+
 def _name(job: Job) -> str:
     """What to call a job: its file, or the first of its pictures and how many there are."""
-    if job.kind == "pictures" and len(job.pictures) > 1:
-        return f"{job.pictures[0]} and {len(job.pictures) - 1} more"
+    if isinstance(job, ImageJob) and len(job.images) > 1:
+        return f"{job.images[0]} and {len(job.images) - 1} more"
     return job.source.name
 
 
@@ -155,9 +159,9 @@ def _whom_json(look: Look | None) -> dict[str, list[int]]:
 def _video_json(
     board: Board, status: JobStatus, look: str | None, painted: frozenset[int]
 ) -> dict[str, Any] | None:
-    video = status.job.video
-    if video is None:
+    if isinstance(status.job, ImageJob):
         return None
+    video = status.job.video
     width, height = video.upright_size
     aspect = video.sample_aspect_ratio if video.sample_aspect_ratio > 0 else 1
     shape = aspect if video.rotation % 180 == 0 else 1 / aspect

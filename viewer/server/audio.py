@@ -22,7 +22,7 @@ from facepaint.media.codec_params import open_codec_params
 from facepaint.media.decoder import packet_of
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
-from facepaint.records.job import AudioStream, Job
+from facepaint.records.job import AudioStream, ImageJob, VideoJob
 from facepaint.records.segment import AudioPacket, Segment
 from facepaint.store import Store
 from viewer.server.clock import Clock
@@ -72,7 +72,14 @@ class Coded:
 
 
 def make_piece(
-    store: Store, job: Job, clock: Clock, track: int, segment: Segment, *, encode: bool, last: bool
+    store: Store,
+    job: VideoJob,
+    clock: Clock,
+    track: int,
+    segment: Segment,
+    *,
+    encode: bool,
+    last: bool,
 ) -> Piece:
     """The sound of a segment's window.
 
@@ -84,7 +91,7 @@ def make_piece(
         InputError: the job has no such audio track.
         UnreadableMedia: the track cannot be decoded or muxed.
     """
-    if not 0 <= track < len(job.audio) or job.video is None:
+    if not 0 <= track < len(job.audio) or isinstance(job, ImageJob):
         raise InputError(f"job {job.id} has no audio track {track}; it has {len(job.audio)}")
     stream = job.audio[track]
     start_s, end_s = clock.window_s(segment)
@@ -109,12 +116,12 @@ def make_piece(
         ) from exc
 
 
-def _neighbour(store: Store, job: Job, clock: Clock, track: int, index: int) -> list[Coded]:
+def _neighbour(store: Store, job: VideoJob, clock: Clock, track: int, index: int) -> list[Coded]:
     record = store.find_record(keys.segment(job.id, index), Segment) if index >= 0 else None
     return list(_load(store, job, clock, track, record)) if record is not None else []
 
 
-def sound_ends_s(job: Job, clock: Clock, segment: Segment) -> Fraction:
+def sound_ends_s(job: VideoJob, clock: Clock, segment: Segment) -> Fraction:
     """When the last sound of a segment ends, 0 if it has none."""
     ends = [Fraction(0)]
     for number, track in enumerate(job.audio):
@@ -127,7 +134,9 @@ def sound_ends_s(job: Job, clock: Clock, segment: Segment) -> Fraction:
     return max(ends)
 
 
-def _load(store: Store, job: Job, clock: Clock, track: int, segment: Segment) -> Iterator[Coded]:
+def _load(
+    store: Store, job: VideoJob, clock: Clock, track: int, segment: Segment
+) -> Iterator[Coded]:
     if not any(packet.stream == track for packet in segment.audio):
         return
     tick = job.audio[track].time_base

@@ -14,7 +14,7 @@ from facepaint.jobs.status import JobStatus, JobSummary, Known, job_status, list
 from facepaint.jobs.workers import alive_workers
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import Job
+from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.results import Painted, WorkerInfo
 from facepaint.records.segment import Segment
 from facepaint.store import Store
@@ -245,7 +245,7 @@ class Board:
         """Read that record anew when it is next asked for."""
         self._records.forget((job_id, look, index))
 
-    def clock(self, job: Job) -> Clock:
+    def clock(self, job: VideoJob) -> Clock:
         """What a video's players count time by.
 
         Raises:
@@ -266,7 +266,7 @@ class Board:
     def windows(self, job: Job, indexes: Sequence[int], limit: int | None = None) -> list[Window]:
         """The windows of stored segments, as many as are known after reading at most ``limit``
         records more."""
-        if job.video is None:
+        if isinstance(job, ImageJob):
             return []
         known = self._follow(job.id).windows
         unread = [index for index in indexes if index not in known][:limit]

@@ -15,7 +15,7 @@ import av
 
 from facepaint.errors import UnreadableMedia
 from facepaint.media.mp4 import init_length, shift_tfdt
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.segment import AudioPacket, Segment
 
 
@@ -39,17 +39,16 @@ class Clock:
         return start_s, segment.end * self.tick - self.origin_s
 
 
-def clock_of(job: Job, first: Segment) -> Clock:
+def clock_of(job: VideoJob, first: Segment) -> Clock:
     """The clock of a video, by the record of its first segment: all sound from before the first
     picture is in it."""
-    assert job.video is not None
     tick = job.video.time_base
     start_s = job.start_pts * tick
     lead = math.ceil((start_s - min([start_s, *_sound_starts_s(job, first)])) / tick)
     return Clock(tick, job.start_pts, lead)
 
 
-def _sound_starts_s(job: Job, first: Segment) -> list[Fraction]:
+def _sound_starts_s(job: VideoJob, first: Segment) -> list[Fraction]:
     """When each track begins to be heard: after what its encoder put before it."""
     starts: dict[int, AudioPacket] = {}
     for packet in first.audio:

@@ -26,7 +26,7 @@ from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import FaceSelection
 from facepaint.records import keys
-from facepaint.records.job import VideoStream
+from facepaint.records.job import ImageJob, VideoJob, VideoStream
 from facepaint.records.tracks import Person, TrackedFace, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -107,7 +107,7 @@ def people(request: Request) -> Response:
         found = find_people(board.store, job_id)
     except JobError as exc:
         return JSONResponse({**told, "state": "failed", "why": str(exc)}, headers=NO_STORE)
-    if found is not None:
+    if found is not None and isinstance(status.job, VideoJob):
         _desk(request).answered(job_id)
         clock = board.clock(status.job)
         portraits = {info.key for info in board.store.list(keys.portraits(job_id))}
@@ -129,7 +129,7 @@ def people(request: Request) -> Response:
 def why_not_tracked(status: JobStatus) -> str:
     """What still keeps the people of a job from being told apart, in a sentence; '' if nothing
     does."""
-    if status.job.video is None:
+    if isinstance(status.job, ImageJob):
         return "the people of a job of pictures are not told apart"
     if status.total is None:
         resume = f"; `facepaint upload --resume {status.job.id} FILE` goes on with it"
@@ -156,7 +156,7 @@ def tracked(request: Request) -> Response:
     """
     board, job_id = _own_board(request), job_id_of(request)
     job = board.status(job_id).job
-    if job.video is None:
+    if isinstance(job, ImageJob):
         raise InputError(f"job {job_id} is of pictures; only the faces of videos are followed")
     record = board.store.get_record(
         keys.tracked(job_id, int(request.path_params["index"])), TrackedSegment

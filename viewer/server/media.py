@@ -20,6 +20,7 @@ from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.status import JobStatus
 from facepaint.media.mp4 import init_length
 from facepaint.records import keys
+from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.keys import LOOK_ID, check_job_id
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
@@ -113,7 +114,7 @@ def _stored(request: Request, look: str, record: Painted, part: Part) -> Respons
     key = keys.painted_data(job_id, look, record.name)
     read: Read = partial(board.store.get, key)
     size = record.bytes
-    if job.video is not None and (clock := board.clock(job)).lead:
+    if isinstance(job, VideoJob) and (clock := board.clock(job)).lead:
         read, size = _reader(on_clock(clock, record.index, board.store.get(key)))
     start, end = part(record.init_bytes, size)
     body = Body(
@@ -146,7 +147,7 @@ def hls_audio(request: Request) -> Response:
 
 def _hls_sound(request: Request, part: Part) -> Response:
     """AAC, which every player of HLS plays: copied from a source that has it, else encoded."""
-    tracks = board_of(request).status(job_id_of(request)).job.audio
+    tracks = _video_job(request).audio
     track = int(request.path_params["track"])
     return _sound(request, part, encode=not (track < len(tracks) and plain_aac(tracks[track])))
 
@@ -154,13 +155,11 @@ def _hls_sound(request: Request, part: Part) -> Response:
 def _sound(request: Request, part: Part, *, encode: bool) -> Response:
     board, job_id = board_of(request), job_id_of(request)
     track, index = int(request.path_params["track"]), int(request.path_params["index"])
-    job = board.status(job_id).job
+    job = _video_job(request)
     record = board.store.get_record(keys.segment(job_id, index), Segment)
     last = not board.store.exists(keys.segment(job_id, index + 1))
     if last and not board.store.exists(keys.sealed(job_id)):
         raise ObjectMissing(keys.segment(job_id, index + 1))
-    if job.video is None:
-        raise InputError(f"job {job_id} is of pictures; they have no sound")
     piece = make_piece(board.store, job, board.clock(job), track, record, encode=encode, last=last)
     start, end = part(init_length(piece.data), len(piece.data))
     read, size = _reader(piece.data[start:end])
@@ -168,11 +167,22 @@ def _sound(request: Request, part: Part, *, encode: bool) -> Response:
     return send(request, body)
 
 
+def _video_job(request: Request) -> VideoJob:
+    """The job asked for, if it is a video.
+
+    Raises:
+        InputError: it is a list of images, which have neither audio nor playlists.
+    """
+    job = board_of(request).status(job_id_of(request)).job
+    if isinstance(job, ImageJob):
+        raise InputError(f"job {job.id} is a list of images: it has neither audio nor playlists")
+    return job
+
+
 def playlist_master(request: Request) -> Response:
     """The playlist to give to a player: it names the others."""
     status = _status(request)
-    job, look = status.job, request.path_params["look"]
-    assert job.video is not None
+    job, look = _video_job(request), request.path_params["look"]
     first = _first_painted(status, look)
     record = board_of(request).painted(job.id, look, first)
     seconds = max(float((record.end - record.start) * job.video.time_base), 0.1)
@@ -202,7 +212,7 @@ def playlist_video(request: Request) -> Response:
         for index, window in enumerate(board_of(request).windows(status.job, range(ready)))
     ]
     return _playlist(
-        hls.media("init.mp4", entries, status.job.segment_s, ended=status.total == ready)
+        hls.media("init.mp4", entries, _video_job(request).segment_s, ended=status.total == ready)
     )
 
 
@@ -221,7 +231,9 @@ def playlist_audio(request: Request) -> Response:
         hls.Entry(f"{name}-{index}.m4s", end_s - window.start_s)
         for index, (window, end_s) in enumerate(zip(windows, ends_s, strict=True))
     ]
-    return _playlist(hls.media(f"{name}-init.mp4", entries, status.job.segment_s, ended=ended))
+    return _playlist(
+        hls.media(f"{name}-init.mp4", entries, _video_job(request).segment_s, ended=ended)
+    )
 
 
 def _ready(request: Request, status: JobStatus) -> tuple[int, frozenset[int]]:
@@ -274,7 +286,7 @@ def _status(request: Request) -> JobStatus:
     status = board_of(request).status(
         job_id_of(request), check_look_id(request.path_params["look"])
     )
-    if status.job.video is None:
+    if isinstance(status.job, ImageJob):
         raise InputError(f"job {status.job.id} is of pictures; only videos are played")
     return status
 

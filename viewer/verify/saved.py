@@ -13,10 +13,11 @@ from typing import Any
 import av
 from av.container import InputContainer
 
+from facepaint.jobs.people import require_video
 from facepaint.jobs.status import find_job
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.job import Job, Sealed
+from facepaint.records.job import Sealed, VideoJob
 from facepaint.records.results import Painted
 from facepaint.records.segment import AudioPacket, Segment
 from facepaint.store import Store
@@ -57,7 +58,7 @@ def check_saved(
         UnknownJob: there is no such job.
         ObjectMissing: the job is not sealed, or one of its records is gone.
     """
-    job = find_job(store, job_id)
+    job = require_video(find_job(store, job_id))
     total = store.get_record(keys.sealed(job_id), Sealed).segments
     try:
         with av.open(f"file:{path}", "r") as container:
@@ -116,7 +117,7 @@ class _Comparison:
 
     def __init__(
         self,
-        job: Job,
+        job: VideoJob,
         container: InputContainer,
         shift_s: Fraction,
         source_sound: Callable[[int], bytes],
@@ -165,7 +166,6 @@ class _Comparison:
             self._problems.append(text)
 
     def _pictures(self, segment: Segment, record: Painted) -> None:
-        assert self._job.video is not None
         tick = self._job.video.time_base
         promised = {packet.pts for packet in segment.packets if not packet.discard}
         times = sorted(

@@ -89,7 +89,7 @@ def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Setti
     [
         "detect",
         "check",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "hand_out_again")),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "redeliver_unacked")),
     ],
 )
 def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, method: str) -> None:

@@ -24,7 +24,7 @@ from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Thresholds
 from facepaint.records.faces import Faces
-from facepaint.records.job import DetectorSpec, Job
+from facepaint.records.job import DetectorSpec, JobRecord
 from facepaint.records.results import Failed, Painted
 from facepaint.settings import Settings
 from facepaint.stack.processes import Child
@@ -84,7 +84,7 @@ def test_the_workers_find_faces_with_the_users_file(
     job_id = upload(context, clip, weights)
     sha256 = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert context.store.get(keys.detector(sha256)) == weights.read_bytes()
-    spec = context.store.get_record(keys.job(job_id), Job).detector
+    spec = context.store.get_record(keys.job(job_id), JobRecord).detector
     assert spec.card == DetectorCard("mine", "facepaint", sha256=sha256)
     weights.unlink()
     made = run_detect(context, job_id, 0)

@@ -144,7 +144,6 @@ def frames() -> Iterator[av.VideoFrame]:
 
 
 def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -> None:
-    assert detected.job.video is not None
     canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
     face = Face((20.0, 20.0, 60.0, 70.0), (), 0.9)
     painter = Painter(((parse_filter("blur"), Raising()),))
@@ -161,7 +160,6 @@ def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -
 
 
 def test_a_sticker_that_raises_is_an_error(detected: Detected) -> None:
-    assert detected.job.video is not None
     canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
     brush = FramePainter(canvas, Painter(((parse_filter("dog"), Raising()),)), False, (), [])
     with pytest.raises(IndexError):

@@ -373,7 +373,7 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
 
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
     pictures = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
-    with pytest.raises(InputError, match="is a list of pictures"):
+    with pytest.raises(InputError, match="is a list of images"):
         ask_for_people(context.store, context.queue, pictures)
     with pytest.raises(UsageError, match="people in pictures have no numbers"):
         Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
@@ -385,13 +385,13 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
 def test_a_deleted_job_leaves_no_tracks(
     context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    linked = tasks.track._link
+    linked = tasks.track._track
 
     def late(store: Store, job: Job, segments: int) -> People:
         people = linked(store, job, segments)
         Client(context.settings).delete(job.id)
         return people
 
-    monkeypatch.setattr(tasks.track, "_link", late)
+    monkeypatch.setattr(tasks.track, "_track", late)
     run_track(context, detected)
     assert not [row.key for row in context.store.list(keys.prefix(detected))]

@@ -28,7 +28,7 @@ from facepaint.media.encoders import ENCODERS
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job, Sealed
+from facepaint.records.job import JobRecord, Sealed
 from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
@@ -212,7 +212,7 @@ def test_of_most_segments_only_the_window_is_remembered(
     context: WorkerContext, uploaded: str
 ) -> None:
     """The packets of two hours take more memory than a client may have."""
-    timeline = SegmentIndex(context.store, context.store.get_record(keys.job(uploaded), Job))
+    timeline = SegmentIndex(context.store, context.store.get_record(keys.job(uploaded), JobRecord))
     whole = context.store.get_record(keys.segment(uploaded, 2), Segment)
     assert whole.audio
     assert timeline.run(2) == [replace(whole, audio=())]
@@ -311,7 +311,7 @@ def test_another_look_is_painted_without_detecting_again(
 def test_reach_is_a_second_and_ends_with_the_sealed_job(
     context: WorkerContext, uploaded: str
 ) -> None:
-    job = context.store.get_record(keys.job(uploaded), Job)
+    job = context.store.get_record(keys.job(uploaded), JobRecord)
     timeline = SegmentIndex(context.store, job)
 
     def reach(index: int) -> list[int] | None:

@@ -13,7 +13,7 @@ from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Job, Sealed
+from facepaint.records.job import ImageJob, JobRecord, Sealed
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -46,9 +46,10 @@ def test_each_picture_is_a_segment_holding_the_file(
 ) -> None:
     paths = pictures(tmp_path, "one.jpg", "two.png", "three.webp")
     result = upload(paths)
-    job = store.get_record(keys.job(result.job_id), Job)
-    assert (job.kind, job.video, job.audio) == ("pictures", None, ())
-    assert job.pictures == ("one.jpg", "two.png", "three.webp")
+    job = store.get_record(keys.job(result.job_id), JobRecord)
+    assert isinstance(job, ImageJob)
+    assert job.kind == "images"
+    assert job.images == ("one.jpg", "two.png", "three.webp")
     assert job.source.name == "one.jpg and 2 more"
     assert store.get_record(keys.look(job.id, LOOK.id), Look) == LOOK
     for index, path in enumerate(paths):

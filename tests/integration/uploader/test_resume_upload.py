@@ -17,7 +17,7 @@ from facepaint.jobs.status import job_status, list_jobs
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job, Sealed
+from facepaint.records.job import Extras, JobRecord, Sealed
 from facepaint.records.keys import new_job_id
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
@@ -132,7 +132,9 @@ def test_a_killed_uploader_is_resumed(
     assert queue.length() >= SEGMENTS, "everything without faces is queued"
     whole = upload(clip, BLUR, store, queue, settings)
     assert contents(store, job_id) == contents(store, whole.job_id)
-    mine, undisturbed = (store.get_record(keys.job(name), Job) for name in (job_id, whole.job_id))
+    mine, undisturbed = (
+        store.get_record(keys.job(name), JobRecord) for name in (job_id, whole.job_id)
+    )
     assert replace(mine, id="", created=undisturbed.created) == replace(undisturbed, id="")
 
 
@@ -196,7 +198,7 @@ def test_the_same_file_under_another_name(
     moved.write_bytes(clip.read_bytes())
     upload(moved, BLUR, store, queue, settings, resume=interrupted)
     assert job_status(store, interrupted).total == SEGMENTS
-    assert store.get_record(keys.job(interrupted), Job).source.name == "party.mp4"
+    assert store.get_record(keys.job(interrupted), JobRecord).source.name == "party.mp4"
 
 
 def test_resuming_with_other_settings_cuts_as_before(

@@ -23,7 +23,7 @@ from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job, Sealed
+from facepaint.records.job import Extras, JobRecord, Sealed
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
@@ -73,7 +73,7 @@ def segments_of(store: Store, job_id: str) -> list[Segment]:
 
 def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS) -> None:
     """Everything a worker needs stands in the storage, and its bytes are what the records say."""
-    job = store.get_record(keys.job(result.job_id), Job)
+    job = store.get_record(keys.job(result.job_id), JobRecord)
     records = segments_of(store, result.job_id)
     assert [record.index for record in records] == list(range(segments))
     assert job.start_pts == records[0].start
@@ -441,7 +441,7 @@ def test_any_name(
     (tmp_path / name).symlink_to(clip)
     result = upload(tmp_path / name, BLUR, store, queue, settings)
     assert_complete(store, result)
-    assert store.get_record(keys.job(result.job_id), Job).source.name == name
+    assert store.get_record(keys.job(result.job_id), JobRecord).source.name == name
 
 
 def test_a_name_relative_to_the_working_folder(

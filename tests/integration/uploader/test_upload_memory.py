@@ -17,7 +17,7 @@ CUT = """
 import sys
 from pathlib import Path
 from uploader.probe import probe
-from uploader.read import Reader
+from uploader.reader import Reader
 path = Path(sys.argv[1])
 sizes = [len(cut.data) + len(cut.audio) for cut in Reader(path, probe(path), 2).segments()]
 peak = next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))

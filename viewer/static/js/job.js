@@ -77,7 +77,7 @@ function begin() {
   show(byId('hls-term'), state.kind === 'video');
   show(byId('hls-row'), state.kind === 'video');
   if (state.kind === 'video') beginVideo();
-  else gallery = new Gallery(model, state.pictures, segmentUrl);
+  else gallery = new Gallery(model, state.images, segmentUrl);
 }
 
 function beginVideo() {
@@ -192,7 +192,7 @@ function blanks(look) {
 }
 
 function drawProgress() {
-  drawLegend(model, state.kind === 'pictures' ? 'picture' : 'segment');
+  drawLegend(model, state.kind === 'images' ? 'image' : 'segment');
   seekBar?.draw();
   gallery?.draw();
 }

@@ -25,7 +25,7 @@ function row(job) {
 
 function facts(job) {
   const looks = job.looks.map((look) => look.title).join(', ');
-  const length = job.kind === 'pictures' ? 'pictures' : job.duration_s && clock(job.duration_s);
+  const length = job.kind === 'images' ? 'images' : job.duration_s && clock(job.duration_s);
   return [looks, length, ago(job.created)].filter(Boolean).join(' · ');
 }
 

@@ -4,7 +4,6 @@ see."""
 import csv
 import io
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.job import Job
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
-from tests.support.made_job import MadeJob, plain_job
+from tests.support.made_job import MadeJob, image_job, plain_job
 
 BOX = (100.0, 40.0, 140.0, 90.0)
 POINTS = (110.0, 60.0, 130.0, 60.0, 120.0, 70.0, 112.0, 80.0, 128.0, 80.0)
@@ -153,7 +152,7 @@ def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", WRITERS)
 def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_path: Path) -> None:
     made = plain_job(store)
-    job = replace(made.job, kind="pictures", video=None, pictures=("one.png",))
+    job = image_job(made.job, "one.png")
     faces = (Candidate(0.8, BOX, POINTS), Candidate(0.4, (0.0, 0.0, 9.5, 12.0), ()))
     store.put_record(
         keys.faces(made.id, 0), Faces(0, (FrameFaces(0, faces=faces),), "facepaint-1", "cpu")

@@ -18,7 +18,7 @@ from facepaint.looks.parser import parse_look
 from facepaint.media.open import open_media
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Job
+from facepaint.records.job import JobRecord
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.work import WorkerContext, run_detect, run_paint
@@ -112,7 +112,7 @@ def test_an_animation_becomes_a_video_of_the_same_pictures(
         run_detect(context, result.job_id, index)
     for index in range(result.segments):
         assert run_paint(context, result.job_id, index, parse_look(["sunglasses"]).id)
-    assert store.get_record(keys.job(result.job_id), Job).kind == "video"
+    assert store.get_record(keys.job(result.job_id), JobRecord).kind == "video"
     report = client.save(result.job_id, tmp_path / "painted.mp4")
     assert report.check.passed
     with av.open(str(report.path)) as container, Image.open(path) as expected:

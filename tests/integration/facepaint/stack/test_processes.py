@@ -49,7 +49,7 @@ def test_the_children_of_children_end_with_a_killed_parent(tmp_path: Path) -> No
     script = f"""
 import os, time
 from pathlib import Path
-from facepaint.processes import Children, Recipe
+from facepaint.stack.processes import Children, Recipe
 folder = Path({str(tmp_path)!r})
 child = Children().start(Recipe("helper", ("/bin/sh", "-c", {STUBBORN!r}), folder / "helper.log", folder, os.environ))
 print(child.pid, flush=True)

@@ -35,9 +35,9 @@ from tests.support.made_job import (
     MadeJob,
     Sound,
     paint_image,
-    pictures_job,
     plain_job,
     sound,
+    stored_image_job,
     uneven_job,
 )
 from tests.support.media_compare import read_audio
@@ -637,7 +637,7 @@ def test_the_check_finds_what_is_wrong(
 
 
 def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:
-    job, look = pictures_job(store, ["a.jpg", "../../b.jpg", "a.jpg"])
+    job, look = stored_image_job(store, ["a.jpg", "../../b.jpg", "a.jpg"])
     for index in range(3):
         paint_image(store, job, look, index)
     folder = tmp_path / "new" / "folder"
@@ -656,7 +656,7 @@ def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> N
 def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
     store: Store, tmp_path: Path
 ) -> None:
-    job, look = pictures_job(store, ["a.jpg", "b.jpg"])
+    job, look = stored_image_job(store, ["a.jpg", "b.jpg"])
     paint_image(store, job, look, 1)
     store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))
     with pytest.raises(JobError, match=r"^given up: a\.jpg \(no picture\)"):
@@ -678,8 +678,8 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
     ],
 )
 def test_names_of_pictures_are_made_safe(given: str, name: str, store: Store) -> None:
-    job, _ = pictures_job(store, ["a.jpg"])
-    assert safe_names(replace(job, pictures=(given,))) == [name]
+    job, _ = stored_image_job(store, ["a.jpg"])
+    assert safe_names(replace(job, images=(given,))) == [name]
 
 
 def impatient_client(settings: Settings) -> Client:
@@ -705,7 +705,7 @@ def test_a_stalled_segment_is_queued_again_by_the_visibility_timeout(
 def test_a_stalled_picture_is_queued_again_by_the_visibility_timeout(
     settings: Settings, store: Store, queue: Queue, tmp_path: Path
 ) -> None:
-    job, look = pictures_job(store, ["a.jpg"])
+    job, look = stored_image_job(store, ["a.jpg"])
     with ThreadPoolExecutor(1) as pool:
         saving = pool.submit(impatient_client(settings).save_images, job.id, tmp_path)
         try:

@@ -15,7 +15,7 @@ from facepaint.client import Client
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import Extras, Job
+from facepaint.records.job import Extras, JobRecord
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.work import WorkerContext, run_detect, run_paint
@@ -116,7 +116,7 @@ def test_a_job_begun_to_hide_stores_no_tags(
     """Nobody but the source's owner needs to know where it was taken, whatever is painted later."""
     job_id = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["blur"]).job_id
     assert store.get_record(keys.extras(job_id), Extras).tags == {}
-    assert [track.title for track in store.get_record(keys.job(job_id), Job).audio] == [""]
+    assert [track.title for track in store.get_record(keys.job(job_id), JobRecord).audio] == [""]
     records = b"".join(
         store.get(row.key) for row in store.list(keys.prefix(job_id)) if row.key.endswith(".json")
     )

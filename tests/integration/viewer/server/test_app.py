@@ -30,9 +30,9 @@ from tests.support.made_job import (
     heartbeat,
     in_adts,
     paint_image,
-    pictures_job,
     plain_job,
     sound,
+    stored_image_job,
     tone,
     uneven_job,
 )
@@ -419,14 +419,14 @@ def test_a_segment_given_up_is_a_gap_in_the_playlist(client: httpx.Client, store
 
 
 def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store) -> None:
-    job, look = pictures_job(store, ["one.png", "two.png"])
+    job, look = stored_image_job(store, ["one.png", "two.png"])
     paint_image(store, job, look, 1)
 
     state = client.get(f"/api/jobs/{job.id}").json()
     picture = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")
 
-    assert (state["kind"], state["video"], state["pictures"]) == (
-        "pictures",
+    assert (state["kind"], state["video"], state["images"]) == (
+        "images",
         None,
         ["one.png", "two.png"],
     )

@@ -19,7 +19,7 @@ from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.live_viewer import live_viewer
-from tests.support.made_job import MadeJob, pictures_job, plain_job, sound
+from tests.support.made_job import MadeJob, plain_job, sound, stored_image_job
 
 LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 
@@ -294,7 +294,7 @@ def test_without_a_broker_the_wish_is_refused_in_a_line(settings: Settings, stor
 
 
 def test_pictures_have_no_people_to_be_told_apart(client: httpx.Client, store: Store) -> None:
-    job, _ = pictures_job(store, ["one.png"])
+    job, _ = stored_image_job(store, ["one.png"])
 
     assert "a job of pictures" in people_of(client, job.id)["why"]
     assert client.get(f"/api/jobs/{job.id}/tracks/0").status_code == 404

@@ -16,7 +16,7 @@ from facepaint.records import keys
 from facepaint.records.keys import new_job_id
 from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
 from facepaint.store import Store
-from tests.support.made_job import MadeJob, heartbeat, plain_job
+from tests.support.made_job import MadeJob, heartbeat, image_job, plain_job
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOOK = "0123456789ab"
@@ -308,7 +308,5 @@ def test_why_one_segment_waits() -> None:
 
 def test_pictures_wait_for_no_neighbour() -> None:
     status = status_of(3, detected=(1,), painted=(0,), sealed=False)
-    pictures = replace(
-        status, job=replace(status.job, kind="pictures", video=None, pictures=("a", "b", "c"))
-    )
+    pictures = replace(status, job=image_job(status.job, "a", "b", "c"))
     assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waits for a worker to paint it."

@@ -16,7 +16,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.looks.parser import parse_look
 from facepaint.media.images import is_lossless_webp
 from facepaint.records.faces import Faces
-from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile
+from facepaint.records.job import DetectorSpec, ImageJob, OutputProfile, SourceFile
 from models.providers import Runtime
 from tasks.images import TURNS, detect_image, paint_image
 from tests.support.picture_files import (
@@ -298,8 +298,13 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
         Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG"
     )
     now = datetime.now(UTC)
-    job = Job(
-        "x", "pictures", SourceFile("a.png", 1, ""), now, DetectorSpec(), OutputProfile("pillow")
+    job = ImageJob(
+        id="x",
+        source=SourceFile("a.png", 1, ""),
+        created=now,
+        detector=DetectorSpec(),
+        output=OutputProfile("pillow"),
+        images=("a.png",),
     )
     found = detect_image(job, 0, source, Runtime("cpu")).frames[0].faces
     assert any(

@@ -8,7 +8,7 @@ import pytest
 
 from facepaint.media.decoder import open_decoder
 from facepaint.media.strip_metadata import private_job
-from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile
+from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile, VideoJob
 from facepaint.records.keys import new_job_id
 from tests.support.clips import Media
 from uploader.probe import probe
@@ -31,7 +31,6 @@ def counted(*headers: bytes) -> bytes:
 
 
 def theora_job(parameters: bytes, job: Job) -> Job:
-    assert job.video is not None
     return replace(job, video=replace(job.video, codec="theora", extradata=parameters))
 
 
@@ -39,35 +38,31 @@ def theora_job(parameters: bytes, job: Job) -> Job:
 def job(media: Media) -> Job:
     probed = probe(media("h264-open.mp4"))
     now = datetime.now(UTC)
-    return Job(
-        new_job_id(now),
-        "video",
-        SourceFile("a", 1, ""),
-        now,
-        DetectorSpec(),
-        OutputProfile(),
-        probed.video,
+    return VideoJob(
+        id=new_job_id(now),
+        source=SourceFile("a", 1, ""),
+        created=now,
+        detector=DetectorSpec(),
+        output=OutputProfile(),
+        video=probed.video,
     )
 
 
 @pytest.mark.parametrize("form", [laced, counted])
 def test_comments_of_theora_are_not_stored(form: Callable[..., bytes], job: Job) -> None:
     video = private_job(theora_job(form(FIRST, COMMENTS, SETUP), job)).video
-    assert video is not None
     assert video.extradata == laced(FIRST, b"\x81theora" + bytes(8), SETUP)
 
 
 @pytest.mark.parametrize("parameters", [b"", b"\x02", b"\x02\xff\xff", b"something else"])
 def test_parameters_of_another_form_are_left_alone(parameters: bytes, job: Job) -> None:
     video = private_job(theora_job(parameters, job)).video
-    assert video is not None
     assert video.extradata == parameters
 
 
 @pytest.mark.slow
 def test_a_decoder_takes_what_is_left(media: Media, job: Job) -> None:
     video = private_job(replace(job, video=probe(media("theora.ogv")).video)).video
-    assert video is not None
     assert b"Lavf" not in video.extradata
     assert b"Lavc" not in video.extradata
     open_decoder(video)

@@ -18,12 +18,19 @@ from facepaint.records import keys
 from facepaint.records.codec import decode, encode
 from facepaint.records.detector_card import DetectorCard, Thresholds
 from facepaint.records.faces import Candidate, Faces, FrameFaces
-from facepaint.records.job import DetectorSpec, Extras, Job, Sealed, VideoStream
+from facepaint.records.job import (
+    DetectorSpec,
+    Extras,
+    ImageJob,
+    Sealed,
+    VideoJob,
+    VideoStream,
+)
 from facepaint.records.keys import check_job_id, new_job_id
 from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
 from facepaint.records.segment import Packet, Segment
 
-RECORDS = (Job, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
+RECORDS = (VideoJob, ImageJob, Segment, Extras, Sealed, Faces, Painted, Failed, Claim, WorkerInfo)
 NOW = datetime(2026, 11, 22, 13, 14, 15, tzinfo=UTC)
 JOB = "20261122T131415-abcdefgh"
 LOOK, OTHER = "0123456789ab", "ba9876543210"

@@ -8,9 +8,9 @@ import pytest
 from facepaint.records.job import (
     AudioStream,
     DetectorSpec,
-    Job,
     OutputProfile,
     SourceFile,
+    VideoJob,
     VideoStream,
 )
 from facepaint.records.segment import AudioPacket, Segment
@@ -20,11 +20,10 @@ TICK = Fraction(1, 100)
 RATE = 48_000
 
 
-def job(*skips: int) -> Job:
+def job(*skips: int) -> VideoJob:
     """A video from 2 s on, with a sound track for each number of samples that are skipped."""
-    return Job(
+    return VideoJob(
         id="20260101T000000-aaaaaaaa",
-        kind="video",
         source=SourceFile("a.mp4", 1, "0" * 64),
         created=datetime(2026, 1, 1, tzinfo=UTC),
         detector=DetectorSpec(),

@@ -23,7 +23,7 @@ export function beginFaces({ api, video, model, aspect, look }) {
     if (begun) return;
     begun = true;
     making.begin(filters, look);
-    picture.low_confidence = people.filter(({ low_confidence }) => low_confidence).map(({ number }) => number);
+    picture.lowConfidence = people.filter(({ low_confidence: low }) => low).map(({ number }) => number);
     for (const toggle of toggles) show(toggle, people.length > 0);
     if (location.hash === '#faces') choose(true);
   };

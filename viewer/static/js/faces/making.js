@@ -37,7 +37,7 @@ export class Making {
   }
 
   // Takes the filters one can ask for, each with `name`, `summary` and `redacts`, and begins with what the look on the
-  // screen does to selection.
+  // screen does to whom.
   begin(filters, look) {
     this.#filters = filters;
     this.#written = new Map(look.filters.map((written) => [written.split(':')[0], written]));

@@ -81,11 +81,11 @@ export class Panel {
     const drawn = JSON.stringify(people);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const [sure, low_confidence] = [people.filter((one) => !one.low_confidence), people.filter((one) => one.low_confidence)];
+    const [sure, lowConfidence] = [people.filter((one) => !one.low_confidence), people.filter((one) => one.low_confidence)];
     byId('portraits').replaceChildren(...sure.map((one) => this.#item(one)));
-    byId('low_confidence-portraits').replaceChildren(...low_confidence.map((one) => this.#item(one)));
-    show(byId('low_confidence'), low_confidence.length > 0);
-    setText(byId('low_confidence-count'), `${low_confidence.length} more that may be no faces`);
+    byId('low-confidence-portraits').replaceChildren(...lowConfidence.map((one) => this.#item(one)));
+    show(byId('low-confidence'), lowConfidence.length > 0);
+    setText(byId('low-confidence-count'), `${lowConfidence.length} more with low confidence`);
     setText(byId('people-count'), sure.length ? count(sure.length, 'person', 'people') : '');
     this.#say(sure.length
       ? 'Click a face, here or in the picture, and choose below what happens to it.'

@@ -12,7 +12,7 @@ export class Picture {
   #on = false;
   #time = 0;
   #aspect;
-  #low_confidence = new Set();
+  #lowConfidence = new Set();
 
   constructor({ video, model, chosen, aspect, url }) {
     this.#video = video;
@@ -23,7 +23,7 @@ export class Picture {
       this.#mark();
       this.#draw();
     });
-    byId('low_confidence').addEventListener('toggle', () => this.#draw());
+    byId('low-confidence').addEventListener('toggle', () => this.#draw());
     new ResizeObserver(() => this.#fit()).observe(video);
     video.addEventListener('resize', () => this.#fit());
     this.#follow();
@@ -41,13 +41,13 @@ export class Picture {
   }
 
   // The people who may be no faces: as long as they are folded away below, only the chosen ones are shown here.
-  set low_confidence(numbers) {
-    this.#low_confidence = new Set(numbers);
+  set lowConfidence(numbers) {
+    this.#lowConfidence = new Set(numbers);
     this.#draw();
   }
 
   #shows(number) {
-    return !this.#low_confidence.has(number) || byId('low_confidence').open || this.#chosen.has(number);
+    return !this.#lowConfidence.has(number) || byId('low-confidence').open || this.#chosen.has(number);
   }
 
   // The time of the frame on the screen, which only newer browsers tell; the playhead's is at most a frame away.
