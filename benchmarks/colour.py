@@ -200,7 +200,8 @@ def round_trip(colour: Colour) -> str:
     )
     skin = (slice(95, 170), slice(190, 260))
     return (
-        f"portrait there and back: mean {steps.mean():.1f} steps, mean CIEDE2000 {apart.mean():.1f}; "
+        f"portrait there and back: mean {steps.mean():.1f} steps, mean CIEDE2000 "
+        f"{apart.mean():.1f}; "
         f"skin {steps[skin].mean():.1f} steps, CIEDE2000 {apart[skin].mean():.1f}"
     )
 

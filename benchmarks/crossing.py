@@ -181,5 +181,6 @@ def table(out: Path) -> Iterator[str]:
         clip, faces = motion.detected(out, meeting.name, meeting_pictures(meeting))
         found = identity(meeting, clip, faces)
         yield (
-            f"| {meeting.name} | {found.seen} | {found.missing} | {found.wrong} | {found.people}, {len(meeting.ways)} |"
+            f"| {meeting.name} | {found.seen} | {found.missing} | {found.wrong} | "
+            f"{found.people}, {len(meeting.ways)} |"
         )

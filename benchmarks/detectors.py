@@ -182,7 +182,8 @@ def _box(panel: Pixels, box: Floats, colour: tuple[int, int, int]) -> None:
 def _heading(choices: Sequence[str]) -> str:
     named = ", ".join(Path(choice).name for choice in choices)
     return (
-        f"Measured with `python -m benchmarks.detectors` on {named}: one thread of a {platform.machine()} processor "
+        f"Measured with `python -m benchmarks.detectors` on {named}: one thread of a "
+        f"{platform.machine()} processor "
         f"with {os.cpu_count()} cores, ONNX Runtime {onnxruntime.__version__}."
     )
 
@@ -192,7 +193,8 @@ def _faces() -> Path:
         return Path(os.environ["FACEPAINT_FACES"])
     except KeyError:
         raise UsageError(
-            "set FACEPAINT_FACES to the folder with heldout/ and masks/, or name them with --heldout and --masks"
+            "set FACEPAINT_FACES to the folder with heldout/ and masks/, or name them with "
+            "--heldout and --masks"
         ) from None
 
 

@@ -290,7 +290,10 @@ def row(name: str, way: str, measured: Measured) -> str:
     ssim = " / ".join(f"{value:.4f}" for value in (measured.ssim[0], sum(measured.ssim[1:]) / 2))
     places = " ".join(f"{value:.1f}" for value in measured.psnr_by_place)
     speed = 1000 * measured.seconds / measured.frames
-    return f"| {name} | {way} | {measured.bytes / 1000:.0f} | {speed:.1f} | {psnr} | {ssim} | {places} |"
+    return (
+        f"| {name} | {way} | {measured.bytes / 1000:.0f} | {speed:.1f} | {psnr} | {ssim} | "
+        f"{places} |"
+    )
 
 
 def main() -> int:
@@ -306,7 +309,8 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{platform.machine()}, one thread, PyAV {av.__version__}")
     print(
-        "| clip | encoded | kB | ms a frame | PSNR Y / U / V, dB | SSIM Y / UV | PSNR Y by place in the segment |"
+        "| clip | encoded | kB | ms a frame | PSNR Y / U / V, dB | SSIM Y / UV | PSNR Y by "
+        "place in the segment |"
     )
     print("|---|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:

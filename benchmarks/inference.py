@@ -76,11 +76,13 @@ def main() -> None:
         runtime = setting.runtime
         speed = f"{1000 / setting.ms:>9.0f} {setting.ms:>10.2f} {setting.mib:>6.0f}"
         print(
-            f"{setting.detector.device:<10} {runtime.threads:>7} {setting.detector.batch:>5} {speed}"
+            f"{setting.detector.device:<10} {runtime.threads:>7} {setting.detector.batch:>5} "
+            f"{speed}"
         )
     turns = len(settings[0].times_ms)
     print(
-        f"\nmedian of {turns} turns; take the quickest with FACEPAINT_DETECT_BATCH and FACEPAINT_THREADS"
+        f"\nmedian of {turns} turns; take the quickest with FACEPAINT_DETECT_BATCH and "
+        "FACEPAINT_THREADS"
     )
 
 

@@ -187,8 +187,10 @@ def describe(path: Path) -> None:
         video = container.streams.video[0]
         seconds = (container.duration or 0) / av.time_base
         print(
-            f"{path.name}: {seconds / 3600:.2f} h of {video.width}x{video.height}, {video.frames} frames, "
-            f"{path.stat().st_size / MIB:.0f} MiB, sound {[s.codec_context.name for s in container.streams.audio]}"
+            f"{path.name}: {seconds / 3600:.2f} h of {video.width}x{video.height}, "
+            f"{video.frames} frames, "
+            f"{path.stat().st_size / MIB:.0f} MiB, sound "
+            f"{[s.codec_context.name for s in container.streams.audio]}"
         )
 
 
@@ -205,7 +207,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="facepaint-memory-") as name:
         peaks = measure(Path(name), options.hours, options.segments, (width, height))
     print(
-        f"\n{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PyAV {av.__version__}\n"
+        f"\n{platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, PyAV {av.__version__}\n"
     )
     print("| what | peak, MB | limit, MB |\n|---|---|---|")
     for peak in peaks:

@@ -151,7 +151,8 @@ def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) ->
     """Print the rates, their ratios to the transcode, and where the workers' time went in all
     rounds."""
     print(
-        f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV {av.__version__}"
+        f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV "
+        f"{av.__version__}"
     )
     ways = list(zip(*rounds, strict=True))
     reference = statistics.median(timing.rate for timing in ways[-1])
@@ -162,7 +163,8 @@ def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) ->
         )
         print(f"{way[0].name:24} {way[0].frames:6} frames {rate:7.1f} frames/s", end="")
         print(
-            f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to {ratios[-1]:.2f})"
+            f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to "
+            f"{ratios[-1]:.2f})"
         )
     total = sum(spent.values())
     offload = [turn[0] for turn in rounds]

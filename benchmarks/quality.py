@@ -102,7 +102,10 @@ def main() -> int:
 
 def errors_table(seen: Sequence[Seen]) -> Iterator[str]:
     """What the detector's faces differ from the true ones by."""
-    yield "| clip | widths/s | box: bias, slow, fast, kept | landmarks: bias, slow, fast, kept | missed |"
+    yield (
+        "| clip | widths/s | box: bias, slow, fast, kept | landmarks: bias, slow, fast, "
+        "kept | missed |"
+    )
     yield "|---|---|---|---|---|"
     for one in seen:
         found = residuals(one.motion.faces, one.unsmoothed)
@@ -110,14 +113,18 @@ def errors_table(seen: Sequence[Seen]) -> Iterator[str]:
             f"{part.bias:.2f} %, {part.slow:.2f} %, {part.fast:.2f} %, {part.kept:.2f}"
             for part in (found.box, found.landmarks)
         )
-        yield f"| {one.motion.name} | {one.motion.speed:.1f} | {box} | {landmarks} | {100 * found.missed:.1f} % |"
+        yield (
+            f"| {one.motion.name} | {one.motion.speed:.1f} | {box} | {landmarks} | "
+            f"{100 * found.missed:.1f} % |"
+        )
 
 
 def trembling_table(seen: Sequence[Seen], before: Any = None) -> Iterator[str]:
     """How far the sunglasses' corners are from where the true face would put them."""
     names = ["unsmoothed", *(["before"] if before else []), "now"]
     yield (
-        f"| clip | trembling, % of the face: {', '.join(names)} | steadier | above 2 Hz: {', '.join(names)} "
+        f"| clip | trembling, % of the face: {', '.join(names)} | steadier | above 2 Hz: "
+        f"{', '.join(names)} "
         f"| lag, frames | worst, %: {', '.join(names)} | missing |"
     )
     yield "|---|---|---|---|---|---|---|"
@@ -129,8 +136,10 @@ def trembling_table(seen: Sequence[Seen], before: Any = None) -> Iterator[str]:
         every = (raw, *others)
         yield (
             f"| {one.motion.name} | {', '.join(f'{each.percent:.2f}' for each in every)} "
-            f"| {raw.percent / now.percent:.1f} x | {', '.join(f'{each.above_percent:.2f}' for each in every)} "
-            f"| {now.lag_frames:.2f} | {', '.join(f'{each.worst_percent:.1f}' for each in every)} | {now.missing} |"
+            f"| {raw.percent / now.percent:.1f} x | "
+            f"{', '.join(f'{each.above_percent:.2f}' for each in every)} "
+            f"| {now.lag_frames:.2f} | "
+            f"{', '.join(f'{each.worst_percent:.1f}' for each in every)} | {now.missing} |"
         )
 
 
@@ -187,7 +196,8 @@ def _source(revision: str, path: str) -> str | None:
 
 def _heading(arguments: Sequence[str]) -> str:
     return (
-        f"Measured with `python -m benchmarks.quality {' '.join(arguments)}` on a {platform.machine()} processor with "
+        f"Measured with `python -m benchmarks.quality {' '.join(arguments)}` on a "
+        f"{platform.machine()} processor with "
         f"{os.cpu_count()} cores, ONNX Runtime {onnxruntime.__version__}."
     )
 

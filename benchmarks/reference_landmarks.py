@@ -113,8 +113,10 @@ class Reference:
             for limit in (15, 30, 60)
         )
         return (
-            f"{kept} faces have landmarks, of {self._tried} of {SMALLEST_PX} px and more; the mesh found {found}"
-            f"\nfitters apart, in face units: median {np.median(apart):.3f}, 90 % {np.quantile(apart, 0.9):.3f};"
+            f"{kept} faces have landmarks, of {self._tried} of {SMALLEST_PX} px and more; the "
+            f"mesh found {found}"
+            f"\nfitters apart, in face units: median {np.median(apart):.3f}, 90 % "
+            f"{np.quantile(apart, 0.9):.3f};"
             f" kept where up to {AGREEMENT}"
             f"\ntilted by more than so many degrees: {beyond}"
         )

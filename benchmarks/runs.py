@@ -120,7 +120,8 @@ def print_measured(seconds: float, limit_s: float) -> dict[str, float]:
     """Measure real runs; returns the seconds that a frame takes to decode, by size."""
     print(f"\nMeasured, {seconds:g} s with one keyframe, H.264 by x264's veryfast, one process\n")
     print(
-        "| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | within the limit |"
+        "| size | windows | CPU s, decoder kept | CPU s, from the keyframe | ms a frame | "
+        "within the limit |"
     )
     print("|---|---|---|---|---|---|")
     a_frame = {}
@@ -133,7 +134,8 @@ def print_measured(seconds: float, limit_s: float) -> dict[str, float]:
         a_frame[name] = once / shown
         reach = f"{limit_s / a_frame[name] / FPS / 60:.0f} minutes"
         print(
-            f"| {name} | {len(segments)} | {once:.1f} | {again:.1f} | {1000 * a_frame[name]:.2f} | {reach} |"
+            f"| {name} | {len(segments)} | {once:.1f} | {again:.1f} | "
+            f"{1000 * a_frame[name]:.2f} | {reach} |"
         )
     return a_frame
 
@@ -142,7 +144,8 @@ def print_computed(decode_s: dict[str, float], work_s: float) -> None:
     """The table of long runs."""
     print(f"\nComputed with these, and {1000 * work_s:g} ms of work a frame\n")
     print(
-        "| size | minutes | rule | windows | first after s | decoded for each shown: 1, 4, 16 processes |",
+        "| size | minutes | rule | windows | first after s | decoded for each shown: 1, 4, "
+        "16 processes |",
         end="",
     )
     print(" from the keyframe each time | all done after s: 1, 4, 16 processes |")
@@ -157,7 +160,8 @@ def print_computed(decode_s: dict[str, float], work_s: float) -> None:
                 shares = ", ".join(f"{outcome.decoded:.1f}" for outcome in kept)
                 ends = ", ".join(f"{outcome.all_s:.0f}" for outcome in kept)
                 print(
-                    f"| {name} | {minutes} | {words} | {len(frames)} | {kept[0].first_s:.1f} | {shares} |"
+                    f"| {name} | {minutes} | {words} | {len(frames)} | {kept[0].first_s:.1f} | {shares} "
+                    "|"
                     f" {cold.decoded:.1f} | {ends} |"
                 )
 

@@ -131,7 +131,8 @@ def table(out: Path, clips: Path | None) -> Iterator[str]:
             others = sum(people[number].get(pts) != numbers for pts, numbers in people[-1].items())
             at_borders, inside = bends(clip, found[number])
             yield (
-                f"| {path.stem} | {'never' if number + 1 == len(cuts) else f'{LENGTHS_S[number]:g} s'} "
+                f"| {path.stem} | "
+                f"{'never' if number + 1 == len(cuts) else f'{LENGTHS_S[number]:g} s'} "
                 f"| {len(clip.segments)} | {difference.frames} | {difference.px:.2g} | {others} "
                 f"| {at_borders:.2f} %, {inside:.2f} % |"
             )

@@ -22,7 +22,8 @@ def cli_page() -> str:
         obj=command, ctx=context, name="facepaint", title="The command line"
     )
     codes = (
-        "Exit codes: 0 done, 1 a bug, 2 wrong usage or a missing part of the installation, 3 bad input or unknown job, "
+        "Exit codes: 0 done, 1 a bug, 2 wrong usage or a missing part of the installation, "
+        "3 bad input or unknown job, "
         "4 a service cannot be reached, 5 the job failed or is incomplete, 130 interrupted.\n"
     )
     return f"{text.strip()}\n\n{codes}"

@@ -160,7 +160,8 @@ class Client:
                 return status
             if state == "abandoned":
                 raise JobError(
-                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on"
+                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` "
+                    "goes on"
                 )
             now = time.monotonic()
             if fresh:
@@ -205,7 +206,8 @@ class Client:
                 self.queue.track(job_id)
             if status.state == "abandoned":
                 raise JobError(
-                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` goes on"
+                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` "
+                    "goes on"
                 )
             if progress != (status.stored, status.detected + status.detect_failed):
                 progress = (status.stored, status.detected + status.detect_failed)

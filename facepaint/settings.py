@@ -158,7 +158,8 @@ class Settings(BaseSettings):
     )
     encoder: EncoderName | None = Field(
         None,
-        description="encoder of the results; unset: libx264, or libx265 where more than 8 bits are kept",
+        description="encoder of the results; unset: libx264, or libx265 where more than 8 "
+        "bits are kept",
     )
     crf: int = Field(
         20,
@@ -244,7 +245,8 @@ class Settings(BaseSettings):
         """
         if self.broker_url is None or self.s3_endpoint is None:
             raise ServiceError(
-                "no facepaint services found: start them with `facepaint up` or `docker compose up`, "
+                "no facepaint services found: start them with `facepaint up` or `docker compose "
+                "up`, "
                 "or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
             )
         return self

@@ -154,7 +154,8 @@ def _decoded(data: bytes) -> Pixels:
 def _check_size(width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         raise InputError(
-            f"the sticker claims {width}x{height} px: at most {MOST_PIXELS // 1_000_000} megapixels are read; shrink it"
+            f"the sticker claims {width}x{height} px: at most {MOST_PIXELS // 1_000_000} "
+            "megapixels are read; shrink it"
         )
 
 

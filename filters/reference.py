@@ -60,7 +60,10 @@ def filters_page() -> str:
     moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.moves)
     size = CATALOGUE["mosaic"].option("size")
     assert size is not None
-    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{NOTES.format(moving=moving, tiles=_default(size))}"
+    return (
+        f"{INTRODUCTION}\n## "
+        f"Options\n\n{options_table()}\n{NOTES.format(moving=moving, tiles=_default(size))}"
+    )
 
 
 def options_table() -> str:
@@ -78,7 +81,8 @@ def _rows(kind: FilterKind) -> list[str]:
     for number, option in enumerate(options):
         name, summary = (f"`{kind.name}`", kind.summary) if number == 0 else ("", "")
         rows.append(
-            f"| {name} | {summary} | `{option.name}` | `{_default(option)}` | {_values(option)} | {option.help} |"
+            f"| {name} | {summary} | `{option.name}` | `{_default(option)}` | {_values(option)} "
+            f"| {option.help} |"
         )
     return rows
 

@@ -148,7 +148,8 @@ class Detector:
             self._landmarks and not np.isfinite(raw.landmarks).all()
         ):
             raise UsageError(
-                f"detector '{self.name}' gives faces whose coordinates are no numbers: use another one"
+                f"detector '{self.name}' gives faces whose coordinates are no numbers: use another "
+                "one"
             )
         return raw
 
@@ -183,7 +184,8 @@ def _open(
             raise  # another try may go well: its memory may have been short
         if fixed:
             raise UsageError(
-                f"detector '{name}' takes pictures of one size only: export it for any height and width "
+                f"detector '{name}' takes pictures of one size only: export it for any height and "
+                "width "
                 f"({in_one_line(exc)})"
             ) from exc
         if ours:

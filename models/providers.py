@@ -53,7 +53,8 @@ def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
         wanted = [runtime.device]
     else:
         raise DeviceError(
-            f"device '{runtime.device}' was asked for, but this ONNX Runtime offers only {_offer(there)}: "
+            f"device '{runtime.device}' was asked for, but this ONNX Runtime offers only "
+            f"{_offer(there)}: "
             f"install the extra '{EXTRAS[runtime.device]}' instead of 'worker', or use --device cpu"
         )
     if runtime.float16:

@@ -116,7 +116,8 @@ def _open(
             return session, device
     why = f": {in_one_line(fault)}" if fault else ""
     raise DeviceError(
-        f"device '{tried[-1]}' was asked for, but ONNX Runtime could not load it{why}; `facepaint doctor` says more"
+        f"device '{tried[-1]}' was asked for, but ONNX Runtime could not load it{why}; "
+        "`facepaint doctor` says more"
     ) from fault
 
 
@@ -157,7 +158,8 @@ def _in_float16(network: bytes) -> bytes:
         from models.float16 import with_float16
     except ImportError as exc:
         raise DeviceError(
-            "float16 on the device cuda needs the package onnx: pip install 'onnx>=1.17,<2', or use --device tensorrt"
+            "float16 on the device cuda needs the package onnx: pip install 'onnx>=1.17,<2', "
+            "or use --device tensorrt"
         ) from exc
     try:
         return with_float16(network)

@@ -96,7 +96,8 @@ def decode_first_frames(
     seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1, times)
     if seen.first is None:
         raise UnreadableMedia(
-            f"{path}: not one frame of its {video.codec} video can be decoded; play it to see if it is whole"
+            f"{path}: not one frame of its {video.codec} video can be decoded; play it to see "
+            "if it is whole"
         )
     if reordered and (
         None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)

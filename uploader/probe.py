@@ -114,7 +114,8 @@ def _probe(path: Path, restored: bool) -> Probe:
         indexes = [audio.index for audio in container.streams.audio]
         if described.codec_tag in DOLBY_VISION and first_frames.told.color_trc == UNSPECIFIED:
             raise UnreadableMedia(
-                f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR first"
+                f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR "
+                "first"
             )
         first_frames.packets |= late_packets(
             path, container, set(indexes) - first_frames.packets.keys()

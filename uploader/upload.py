@@ -118,13 +118,19 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
     if reader.truncated:
         yield f"the file ended early: {reader.truncated}"
     if reader.headless:
-        yield f"{reader.headless} frames before the first keyframe are left out: they cannot be decoded"
+        yield (
+            f"{reader.headless} frames before the first keyframe are left out: they cannot be "
+            "decoded"
+        )
     if reader.late:
         yield f"{reader.late} frames are left out: they come too late in the file for their times"
     if reader.unplaced:
         yield f"{reader.unplaced} frames are left out: they carry no time, and it cannot be told"
     if reader.parts > 1:
-        yield f"{reader.parts} recordings one behind the other, each with times of its own: shown as one"
+        yield (
+            f"{reader.parts} recordings one behind the other, each with times of its own: shown "
+            "as one"
+        )
     elif reader.lost_sounds:
         yield f"{reader.lost_sounds} packets of sound are left out: their times jump back"
     if reader.lost_subtitles:
@@ -139,7 +145,9 @@ def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: boo
     if is_animation(path):
         yield "the animation comes back as a video, in MP4 unless the result is named otherwise"
     if unqueued:
-        yield f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+        yield (
+            f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+        )
 
 
 def _lacking(store: Store, encoder: str) -> Iterator[str]:
@@ -148,7 +156,10 @@ def _lacking(store: Store, encoder: str) -> Iterator[str]:
     if ENCODERS[encoder].needs and not any(
         encoder in worker.encoders for worker in alive_workers(store)
     ):
-        yield f"no worker that runs can encode with {encoder}: start one that can, else its segments are given up"
+        yield (
+            f"no worker that runs can encode with {encoder}: start one that can, else its "
+            "segments are given up"
+        )
 
 
 def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> VideoJob:

@@ -156,7 +156,8 @@ def wait_until_sealed(
 def abandoned(job_id: str) -> JobError:
     """The error of a job whose upload stopped."""
     return JobError(
-        f"the upload of job {job_id} stopped before its end: `facepaint upload --resume {job_id} FILE` goes on, "
+        f"the upload of job {job_id} stopped before its end: `facepaint upload --resume "
+        f"{job_id} FILE` goes on, "
         f"`facepaint resume {job_id} --seal` ends it with what is stored"
     )
 

@@ -150,7 +150,8 @@ def main() -> None:
             raise
         frame = traceback.extract_tb(exc.__traceback__)[-1]
         print(
-            f"facepaint: this is a bug: {type(exc).__name__}: {exc} ({Path(frame.filename).name}:{frame.lineno}); "
+            f"facepaint: this is a bug: {type(exc).__name__}: {exc} "
+            f"({Path(frame.filename).name}:{frame.lineno}); "
             "run it again with FACEPAINT_DEBUG=1 and report what it prints",
             file=sys.stderr,
         )

@@ -91,7 +91,8 @@ class Batch:
             return []  # every input is bad: there is nothing to save and no folder to make
         if len(self.items) > 1 and out.suffix and not out.is_dir():
             raise UsageError(
-                f"{len(self.items)} results do not fit in one file: give a folder after --out, not {out}"
+                f"{len(self.items)} results do not fit in one file: give a folder after --out, not "
+                f"{out}"
             )
         # Bad inputs count as well: a path given for several results is a folder even if only one is
         # left.
@@ -171,8 +172,8 @@ def wait_item(
         first, reason = next(iter(reasons.items()), (0, "unknown"))
         failed = sum(one.failed for one in waited)
         raise JobError(
-            f"{failed} of {status.total} segments of job {job_id} were given up (segment {first}: {reason}); "
-            + (advice or f"`facepaint resume {job_id}` tries again")
+            f"{failed} of {status.total} segments of job {job_id} were given up (segment "
+            f"{first}: {reason}); " + (advice or f"`facepaint resume {job_id}` tries again")
         )
     if status.detect_failed:
         said = _without_faces(client, status)
@@ -201,7 +202,8 @@ def _without_faces(client: Client, status: JobStatus) -> str:
     first = min(status.keys.detect_failed)
     failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
     return (
-        f"the faces in {status.detect_failed} of {status.total} segments of job {status.job.id} could not be looked for "
+        f"the faces in {status.detect_failed} of {status.total} segments of job "
+        f"{status.job.id} could not be looked for "
         f"(segment {first}: {failed.reason if failed else 'unknown'})"
     )
 

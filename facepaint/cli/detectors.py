@@ -78,7 +78,8 @@ def label(
 
     if (out is None) != (fill is not None):
         raise UsageError(
-            "name the folder of labels: --out FOLDER to make one, or --fill landmarks FOLDER for one there is"
+            "name the folder of labels: --out FOLDER to make one, or --fill landmarks FOLDER "
+            "for one there is"
         )
     labeller = Labeller(
         Settings.load(detector=detector).detector, device.value if device else "auto", cores()

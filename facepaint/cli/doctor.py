@@ -85,9 +85,15 @@ def installed_extras() -> list[str]:
 
 def _installation() -> Check:
     extras = ", ".join(installed_extras()) or "none"
-    detail = f"facepaint {__version__} on Python {platform.python_version()}, {sys.platform}; extras: {extras}"
+    detail = (
+        f"facepaint {__version__} on Python {platform.python_version()}, {sys.platform}; "
+        f"extras: {extras}"
+    )
     if _version("onnxruntime") and _version("onnxruntime-gpu"):
-        advice = "pip uninstall onnxruntime onnxruntime-gpu, then install the extra 'worker' or 'gpu', not both"
+        advice = (
+            "pip uninstall onnxruntime onnxruntime-gpu, then install the extra 'worker' or "
+            "'gpu', not both"
+        )
         return Check(
             "installation",
             False,
@@ -179,12 +185,18 @@ def _inference(settings: Settings) -> Iterator[Check]:
     if PROVIDERS[wished] in listed and wished not in devices:
         failures = [line for line in [*told, *asked.stderr.splitlines()] if "rror" in line]
         why = (failures or [complaint])[-1].strip()
-        advice = "install what the line names, and for a GPU its driver; until then FACEPAINT_DEVICE=cpu works"
+        advice = (
+            "install what the line names, and for a GPU its driver; until then "
+            "FACEPAINT_DEVICE=cpu works"
+        )
         yield Check(
             "detector", False, f"{detail}; {wished} is listed and does not load: {why}", advice
         )
     elif by_name and wished not in devices:
-        advice = f"install the extra '{EXTRAS[wished]}' instead of the present one, or set FACEPAINT_DEVICE=auto"
+        advice = (
+            f"install the extra '{EXTRAS[wished]}' instead of the present one, or set "
+            "FACEPAINT_DEVICE=auto"
+        )
         yield Check("detector", False, f"{detail}; device '{wished}' is asked for", advice)
     else:
         yield Check("detector", True, detail)
@@ -223,7 +235,10 @@ def _services(settings: Settings) -> Check:
                 "start it again: facepaint up",
             )
         return Check("services", True, detail)
-    advice = "start them with `facepaint up` or `docker compose up`, or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
+    advice = (
+        "start them with `facepaint up` or `docker compose up`, or set "
+        "FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
+    )
     extras = installed_extras()
     if "embedded" in extras and {"worker", "gpu"} & set(extras):
         return Check("services", True, "none running; `facepaint run` starts its own")

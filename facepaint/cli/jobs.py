@@ -163,7 +163,8 @@ def faces(
             portraits = client.portraits(job, numbers)
             if len(portraits) < len(numbers):
                 display.say(
-                    f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker running?"
+                    f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker "
+                    "running?"
                 )
             save_sheet(sheet, video, shown, portraits)
     if chosen:

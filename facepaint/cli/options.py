@@ -49,7 +49,8 @@ Keep = Annotated[
     typer.Option(
         "--keep",
         metavar="ID",
-        help="Paint everyone but these, by their numbers in `facepaint faces JOB`; also several with commas.",
+        help="Paint everyone but these, by their numbers in `facepaint faces JOB`; also several "
+        "with commas.",
         show_default=False,
     ),
 ]
@@ -67,7 +68,8 @@ Regions = Annotated[
     typer.Option(
         "--region",
         metavar="X,Y,W,H",
-        help="Paint only faces in this part of the upright picture, in px or percent: 0,0,50%,100% is its left half. "
+        help="Paint only faces in this part of the upright picture, in px or percent: "
+        "0,0,50%,100% is its left half. "
         "Repeat it for more parts.",
         show_default=False,
     ),
@@ -111,7 +113,8 @@ EncoderOption = Annotated[
     EncoderName | None,
     typer.Option(
         "--encoder",
-        help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are kept]",
+        help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are "
+        "kept]",
     ),
 ]
 KeepFormat = Annotated[
@@ -162,6 +165,7 @@ def chosen_look(
         raise UsageError(f"--cover {cover.value} is for filters that hide: blur, mosaic or fill")
     if selection.numbers + selection.regions and all(spec.face for spec in look.filters):
         raise UsageError(
-            "--keep, --only and --region are for filters without @: each of yours has a face of its own"
+            "--keep, --only and --region are for filters without @: each of yours has a face "
+            "of its own"
         )
     return look.covering(cover and cover.value)

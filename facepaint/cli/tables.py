@@ -122,7 +122,8 @@ def print_status(now: JobStatus, why: str) -> None:
     print(f"{now.job.id}  {now.job.source.name}  {now.state}")
     by = now.job.detector.label
     print(
-        f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up {now.detect_failed}"
+        f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up "
+        f"{now.detect_failed}"
     )
     for look in now.looks:
         extra = f", {look.failed} given up" if look.failed else ""

@@ -103,7 +103,8 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
         lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{folder} holds no {LABELS}; make one with: facepaint detectors label, or detectors convert"
+            f"{folder} holds no {LABELS}; make one with: facepaint detectors label, or "
+            "detectors convert"
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} cannot be read: {exc}") from exc
@@ -115,7 +116,8 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
         picture = picture_of(line, f"{path}, line {number}")
         if picture.image in seen:
             raise InputError(
-                f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join them"
+                f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join "
+                "them"
             )
         seen[picture.image] = number
         pictures.append(picture)
@@ -227,11 +229,13 @@ def check_picture(picture: LabelledPicture, where: str) -> None:
         if x2 < x1 or y2 < y1:
             box = ", ".join(f"{value:g}" for value in face.box)
             raise InputError(
-                f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is negative"
+                f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is "
+                "negative"
             )
     if not all(side is None or side > 0 for side in (picture.width, picture.height)):
         raise InputError(
-            f"{where}: {picture.image} is {picture.width} x {picture.height} px; leave out what is not known"
+            f"{where}: {picture.image} is {picture.width} x {picture.height} px; leave out what "
+            "is not known"
         )
 
 

@@ -110,7 +110,8 @@ def _checked_graph(model: memoryview, where: str) -> memoryview:
             if domain not in DOMAINS or operator in FOREIGN_CODE:
                 name = f"{domain}.{operator}".strip(".")
                 raise InputError(
-                    f"{where} uses the operator {name}, which needs a library beside it: export without"
+                    f"{where} uses the operator {name}, which needs a library beside it: "
+                    "export without"
                 )
     return graph
 

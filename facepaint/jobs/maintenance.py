@@ -110,13 +110,15 @@ def _seal(store: Store, status: JobStatus) -> None:
     if status.state != "abandoned":
         wait = (ABANDONED_AFTER_S - status.idle_s) / 60
         raise UsageError(
-            f"job {job_id} may still be uploading; if it is not, `facepaint resume {job_id} --seal` ends it in "
+            f"job {job_id} may still be uploading; if it is not, `facepaint resume {job_id} "
+            "--seal` ends it in "
             f"{wait:.0f} minutes"
         )
     gapless = next(n for n in range(len(status.keys.stored) + 1) if n not in status.keys.stored)
     if gapless == 0:
         raise JobError(
-            f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` removes it"
+            f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` "
+            "removes it"
         )
     # What lies behind a gap can never be shown, and would keep the job from ever being complete.
     behind = [index for index in status.keys.stored if index > gapless]

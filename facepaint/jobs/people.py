@@ -34,7 +34,8 @@ def find_people(store: Store, job_id: str) -> People | None:
         failed = store.find_record(keys.tracks_failed(job_id), Failed)
         if failed is not None:
             raise JobError(
-                f"who is where in job {job_id} was given up ({failed.reason}); `facepaint resume {job_id}` tries again"
+                f"who is where in job {job_id} was given up ({failed.reason}); `facepaint resume "
+                f"{job_id}` tries again"
             )
     return people
 
@@ -94,4 +95,7 @@ def said(people: People) -> str:
         return "no face was found in it"
     low_confidence = len(people.people) - count
     also = f", {low_confidence} more may be no faces" if low_confidence else ""
-    return f"it has {count} {'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"
+    return (
+        f"it has {count} "
+        f"{'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"
+    )

@@ -56,7 +56,8 @@ class Option:
         value = unicodedata.normalize("NFC", text).strip()
         if not self.minimum <= len(value) <= self.maximum:
             raise UsageError(
-                f"{where}: {self.name} has {len(value)} characters, not {self.minimum:g} to {self.maximum:g}"
+                f"{where}: {self.name} has {len(value)} characters, not {self.minimum:g} to "
+                f"{self.maximum:g}"
             )
         others = sorted({character for character in value if not DRAWN.fullmatch(character)})
         if others:

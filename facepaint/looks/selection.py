@@ -134,7 +134,8 @@ def _numbers(texts: Iterable[str], option: str) -> tuple[int, ...]:
             number = part.strip()
             if not number.isdecimal() or int(number) < 1:
                 raise UsageError(
-                    f"{option} {text}: people have numbers from 1 on; `facepaint faces JOB` shows them"
+                    f"{option} {text}: people have numbers from 1 on; `facepaint faces JOB` "
+                    "shows them"
                 )
             found.add(int(number))
     return tuple(sorted(found))
@@ -147,7 +148,8 @@ def _region(text: str) -> Region:
         if _size(lengths[2]) > 0 and _size(lengths[3]) > 0:
             return Region(*lengths)
     raise UsageError(
-        f"--region {text}: it is x,y,width,height in px of the upright frame or percent, as 0,0,50%,100%"
+        f"--region {text}: it is x,y,width,height in px of the upright frame or percent, as "
+        "0,0,50%,100%"
     )
 
 

@@ -72,7 +72,8 @@ class Endpoints:
             ) from exc
         if address.is_unspecified:
             raise UsageError(
-                f"FACEPAINT_ADDRESS={self.address}: give the one address under which others reach you"
+                f"FACEPAINT_ADDRESS={self.address}: give the one address under which others reach "
+                "you"
             )
         for name, port in self._ports().items():
             if not 1 <= port <= 65535:

@@ -176,7 +176,8 @@ class Children:
                 child.deaths = 1 if steady else child.deaths + 1
                 pause = _BACKOFF_S[min(child.deaths, len(_BACKOFF_S)) - 1]
                 said.append(
-                    f"{child.exit_summary()}; starting it again in {pause:g} s (log: {child.recipe.log})"
+                    f"{child.exit_summary()}; starting it again in {pause:g} s (log: "
+                    f"{child.recipe.log})"
                 )
                 self._end(child)
                 child.restart_at = time.monotonic() + pause
@@ -256,7 +257,8 @@ def wait_until_ready(child: Child, timeout_s: float) -> None:
             raise ServiceError(f"{child.exit_summary()} (log: {child.recipe.log})")
         if time.monotonic() > deadline:
             raise ServiceError(
-                f"the {child.recipe.name} does not answer after {timeout_s:g} s (log: {child.recipe.log})"
+                f"the {child.recipe.name} does not answer after {timeout_s:g} s (log: "
+                f"{child.recipe.log})"
             )
         time.sleep(POLL_S)
 

@@ -60,7 +60,8 @@ class Stack:
     ) -> None:
         if sys.platform == "win32":
             raise UsageError(
-                "the embedded parts run on Linux and macOS; use `docker compose up`, or another machine's"
+                "the embedded parts run on Linux and macOS; use `docker compose up`, or another "
+                "machine's"
             )
         self.home = home.absolute()
         self.settings = settings
@@ -325,7 +326,8 @@ def _take(home: Path) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise UsageError(
-            f"facepaint already runs in {home} (process {holder}): use it, or stop it with `kill {holder}`"
+            f"facepaint already runs in {home} (process {holder}): use it, or stop it with "
+            f"`kill {holder}`"
         ) from None
     file.truncate(0)
     file.write(str(os.getpid()))

@@ -58,7 +58,8 @@ class DecodeReport:
         if self.damaged:
             where = _spans(video, origin, times, self.damaged)
             said.append(
-                f"{_frames(len(self.damaged))} damaged, parts of them made up by the decoder, at {where}"
+                f"{_frames(len(self.damaged))} damaged, parts of them made up by the decoder, at "
+                f"{where}"
             )
         return said
 
@@ -182,7 +183,8 @@ class RunDecoder:
                     self._begun = _told(segment)
                     _kept.keep(self)
                     raise PartialProgress(
-                        f"segment {target.index} lies far behind its keyframe; decoded up to {segment.index}"
+                        f"segment {target.index} lies far behind its keyframe; decoded up to "
+                        f"{segment.index}"
                     )
                 yield from self._sorted_out(self._feed(packet, data), target)
                 self._ahead += 1

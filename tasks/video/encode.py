@@ -204,7 +204,8 @@ class SegmentEncoder:
             or packet.pts != (self._times[self._muxed] - self._times[0]) * self._ticks
         ):
             raise JobError(
-                f"{self._encoder.name} gives pictures out of order: paint the job again with another encoder"
+                f"{self._encoder.name} gives pictures out of order: paint the job again with "
+                "another encoder"
             )
         packet.dts = packet.pts
         packet.duration = max(1, until - self._times[self._muxed]) * self._ticks

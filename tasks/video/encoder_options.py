@@ -222,7 +222,10 @@ def encoders_here() -> tuple[str, ...]:
     hardware = [name for name in built_in if ENCODERS[name].needs and _may_be_here(ENCODERS[name])]
     if not hardware:
         return tuple(software)
-    script = "import sys; from tasks.video.encoder_options import is_here; print(*filter(is_here, sys.argv[1:]))"
+    script = (
+        "import sys; from tasks.video.encoder_options import is_here; "
+        "print(*filter(is_here, sys.argv[1:]))"
+    )
     asked = subprocess.run(  # noqa: S603 - our own script
         [sys.executable, "-c", script, *hardware],
         capture_output=True,

@@ -67,7 +67,8 @@ def on_screen(
     """Where a box of the picture lies in the window: the picture is as large as its stage allows,
     in the middle."""
     left, top, width, height = page.evaluate(
-        "(b => [b.left, b.top, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())"
+        "(b => [b.left, b.top, b.width, "
+        "b.height])(document.querySelector('#stage').getBoundingClientRect())"
     )
     scale = min(width / size[0], height / size[1])
     x, y = left + (width - scale * size[0]) / 2, top + (height - scale * size[1]) / 2
@@ -165,7 +166,10 @@ def test_the_keyboard_alone_chooses(page: Page, store: Store) -> None:
     page.keyboard.press("Enter")
     eventually(lambda: chosen(page) == [[1], [1]])
     assert page.evaluate("document.querySelector('video').paused")
-    names = "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => n.ariaLabel || n.labels?.length)"
+    names = (
+        "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => "
+        "n.ariaLabel || n.labels?.length)"
+    )
     assert page.evaluate(names)
 
 

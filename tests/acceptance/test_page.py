@@ -234,7 +234,8 @@ def runs(page: Page) -> list[list[Any]]:
     """The seek bar: stage, left edge and width in percent."""
     found: list[list[Any]] = page.evaluate(
         "[...document.querySelectorAll('#runs i')]"
-        ".map(n => [n.className, Math.round(parseFloat(n.style.left)), Math.round(parseFloat(n.style.width))])"
+        ".map(n => [n.className, Math.round(parseFloat(n.style.left)), "
+        "Math.round(parseFloat(n.style.width))])"
     )
     return found
 

@@ -62,7 +62,10 @@ XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 CAPTIONS = b"\xb5\0\x31GA94\x03" + bytes((0x45, 0xFF)) + b"\xfcSe\xfccr\xfcet\xfcCC\xfcXY\xff"
 """User data of CTA-708 captions, five pairs of bytes (ATSC A/53 part 4, 6.2.3)."""
 
-STYLES = b"[Script Info]\r\nScriptType: v4.00+\r\nVideo File: SecretFolder/a.mp4\r\n\r\n[V4+ Styles]\r\nFormat: Name\r\n"
+STYLES = (
+    b"[Script Info]\r\nScriptType: v4.00+\r\nVideo File: SecretFolder/a.mp4\r\n\r\n[V4+ "
+    b"Styles]\r\nFormat: Name\r\n"
+)
 
 
 def planted_mp4(path: Path) -> Path:

@@ -66,7 +66,8 @@ def save_images(
             on_progress(item.index + 1, len(targets))
     if gaps and not allow_gaps:
         raise JobError(
-            f"given up: {', '.join(gaps)}; the others are in {folder}, `facepaint resume {job_id}` tries again"
+            f"given up: {', '.join(gaps)}; the others are in {folder}, `facepaint resume "
+            f"{job_id}` tries again"
         )
     return written
 

@@ -216,7 +216,8 @@ def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
     names = [str(index) for index in missing]
     which = f"segment {names[0]} was" if len(names) == 1 else f"segments {', '.join(names)} were"
     return JobError(
-        f"{which} given up: `facepaint resume {job_id}` tries again, `facepaint view {job_id} --allow-gaps --save` "
+        f"{which} given up: `facepaint resume {job_id}` tries again, `facepaint view "
+        f"{job_id} --allow-gaps --save` "
         f"saves without"
     )
 
@@ -267,9 +268,15 @@ def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
     if sealed.truncated:
         yield f"the source ends early: {sealed.truncated}"
     if plan.shift_s > 0:
-        yield f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, which no file can"
+        yield (
+            f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, "
+            "which no file can"
+        )
     elif plan.shift_s < 0:
-        yield f"everything starts {-float(plan.shift_s):.3f} s earlier: the source's clock ran so long before its start"
+        yield (
+            f"everything starts {-float(plan.shift_s):.3f} s earlier: the source's clock ran so "
+            "long before its start"
+        )
     if plan.container == "matroska":
         yield "times are rounded to the 1 ms that Matroska counts in"
     kept = kept_note(plan.job.output, plan.job.video.pixel_format)
@@ -325,7 +332,10 @@ class _Joined:
         if self.more_notes:
             yield f"and {self.more_notes} more of the kind"
         if self.blank:
-            yield f"{counted(self.blank, 'segment')} of plain pictures, which stand for what could not be painted"
+            yield (
+                f"{counted(self.blank, 'segment')} of plain pictures, which stand for what could "
+                "not be painted"
+            )
         if self.gaps:
             indexes = ", ".join(str(gap.index) for gap in self.gaps)
             yield f"{counted(len(self.gaps), 'segment')} missing, since given up: {indexes}"
@@ -371,7 +381,8 @@ def _seen(
     parameters = _parameters(item)
     if joined.parameters not in {None, parameters}:
         raise JobError(
-            f"segment {item.index} of job {job.id} was encoded differently from those before it and cannot be joined "
+            f"segment {item.index} of job {job.id} was encoded differently from those before it "
+            "and cannot be joined "
             f"with them: paint the job again with one encoder"
         )
     joined.parameters = parameters

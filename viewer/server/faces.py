@@ -137,7 +137,10 @@ def why_not_tracked(status: JobStatus) -> str:
         return f"people are told apart once the whole video is uploaded{resume if stopped else ''}"
     done = status.detected + status.detect_failed
     if done < status.total:
-        return f"people are told apart once faces are looked for everywhere: {done} of {status.total} segments are done"
+        return (
+            f"people are told apart once faces are looked for everywhere: {done} of "
+            f"{status.total} segments are done"
+        )
     return ""
 
 

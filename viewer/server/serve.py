@@ -78,7 +78,8 @@ def listen(settings: Settings) -> socket.socket:
         )
     except OSError as exc:
         raise UsageError(
-            f"cannot listen on {settings.viewer_host} port {settings.viewer_port} ({exc.strerror}); "
+            f"cannot listen on {settings.viewer_host} port {settings.viewer_port} "
+            f"({exc.strerror}); "
             "set FACEPAINT_VIEWER_PORT to another port, or to 0 for a free one"
         ) from exc
 

@@ -111,7 +111,8 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
             differences.append(f"{name} {here} instead of {there}")
     if full != copied_full:
         differences.append(
-            f"{'full' if copied_full else 'limited'} range instead of {'full' if full else 'limited'}"
+            f"{'full' if copied_full else 'limited'} range instead of "
+            f"{'full' if full else 'limited'}"
         )
     if first.format.components[0].bits > bits:
         notes.append(f"{first.format.name} became {copied.format.name}")
@@ -167,7 +168,8 @@ def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
                 )
             if track_title(copy) not in {"", track_title(track)}:
                 differences.append(
-                    f"the title of {name} is {track_title(copy)!r} instead of {track_title(track)!r}"
+                    f"the title of {name} is {track_title(copy)!r} instead of "
+                    f"{track_title(track)!r}"
                 )
             elif track_title(track) and not track_title(copy):
                 left_out.append(f"title of {name}")

@@ -183,7 +183,8 @@ class _Comparison:
             wanted_s = times[number] * tick if exact else near_s
             if abs(found.start_s - wanted_s) > self._tolerance(self._video.index, tick):
                 self._problem(
-                    f"picture {number} of segment {record.index} is at {float(found.start_s):.6f} s instead of "
+                    f"picture {number} of segment {record.index} is at {float(found.start_s):.6f} s "
+                    "instead of "
                     f"{float(wanted_s):.6f} s"
                 )
 
@@ -233,7 +234,8 @@ class _Comparison:
         packets.due_s = due_s
         if abs(found.start_s - due_s) > self._tolerance(index, tick):
             self._problem(
-                f"sound of segment {segment} is at {float(found.start_s):.6f} s instead of {float(due_s):.6f} s"
+                f"sound of segment {segment} is at {float(found.start_s):.6f} s instead of "
+                f"{float(due_s):.6f} s"
             )
 
     def _tolerance(self, index: int, tick: Fraction) -> Fraction:

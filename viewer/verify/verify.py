@@ -173,13 +173,15 @@ def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Gua
     shifts = [seconds(shift_s) for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
     if wanted.untimed:
         notes.append(
-            "the source does not say when its frames are shown: the n-th is due at its n-th packet's time"
+            "the source does not say when its frames are shown: the n-th is due at its n-th "
+            "packet's time"
         )
     if wanted.parts > 1:
         notes.append(f"{wanted.parts} recordings one behind the other, shown as one")
     elif shifts:
         notes.append(
-            f"everything comes {shifts[0].removeprefix('-')} {'earlier' if shifts[0][0] == '-' else 'later'}"
+            f"everything comes {shifts[0].removeprefix('-')} "
+            f"{'earlier' if shifts[0][0] == '-' else 'later'}"
         )
     return Guarantee("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
 

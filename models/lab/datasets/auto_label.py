@@ -65,7 +65,10 @@ class Work:
 
     def report(self) -> str:
         """In one line."""
-        faces = f"{counted(self.faces, 'face')}, {self.landmarks} of them given landmarks, {self.ignored} to be ignored"
+        faces = (
+            f"{counted(self.faces, 'face')}, {self.landmarks} of them given landmarks, "
+            f"{self.ignored} to be ignored"
+        )
         return f"{counted(self.pictures, 'picture')}: {faces}"
 
 

@@ -150,11 +150,13 @@ def _order(names: object, category: str, notes: list[str]) -> list[int] | None:
         return [place[0] for place in places]
     if len(names) == len(LANDMARKS):
         notes.append(
-            f"keypoints of '{category}' ({', '.join(map(str, names))}) taken in the order {', '.join(LANDMARKS)}"
+            f"keypoints of '{category}' ({', '.join(map(str, names))}) taken in the order "
+            f"{', '.join(LANDMARKS)}"
         )
         return list(range(len(LANDMARKS)))
     notes.append(
-        f"keypoints of '{category}' left out: there are {len(names)}, and not {', '.join(LANDMARKS)} among them"
+        f"keypoints of '{category}' left out: there are {len(names)}, and not "
+        f"{', '.join(LANDMARKS)} among them"
     )
     return None
 

@@ -207,7 +207,8 @@ def chosen_classes(names: Iterable[str], source: Source) -> set[str]:
         missing = [name for name in source.classes if name not in names]
         if missing:
             raise InputError(
-                f"{source.path} has no class {', '.join(missing)}; it has {', '.join(names) or 'none'}"
+                f"{source.path} has no class {', '.join(missing)}; it has "
+                f"{', '.join(names) or 'none'}"
             )
         return set(source.classes)
     faces = {name for name in names if name.casefold() == FACE}

@@ -112,7 +112,10 @@ def _faces(
         if not cut.size:
             continue
         moved = _moved(face, left, top)
-        said = f"{picture.image} {x2 - x1:.0f}x{y2 - y1:.0f}{'' if face.score is None else f' {face.score:.2f}'}"
+        said = (
+            f"{picture.image} "
+            f"{x2 - x1:.0f}x{y2 - y1:.0f}{'' if face.score is None else f' {face.score:.2f}'}"
+        )
         yield draw_labels(cut, [moved], layout.cell / max(cut.shape[:2])), said
 
 

@@ -66,7 +66,10 @@ def convert(
     if complete_from is not None:
         found = _renamed(found, completed(found.pictures, read_labels(complete_from)))
     elif skeletons:
-        said = f"{counted(skeletons, 'box')} no more than the extent of the landmarks, as CVAT gives skeletons"
+        said = (
+            f"{counted(skeletons, 'box')} no more than the extent of the landmarks, as CVAT "
+            "gives skeletons"
+        )
         found.notes.append(f"{said}; --complete-from DATA gives the boxes of before back")
     pictures = [_sized(picture, found.files[picture.image]) for picture in found.pictures]
     notes = [*found.notes, *write(into, target, pictures, found.files, link=link)]
@@ -119,7 +122,8 @@ def _check(found: Imported, path: Path) -> None:
     missing = [picture.image for picture in found.pictures if picture.image not in found.files]
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {counted(len(found.pictures), 'picture')} not found, as {missing[0]}; "
+            f"{path}: {len(missing)} of {counted(len(found.pictures), 'picture')} not found, as "
+            f"{missing[0]}; "
             "say where they lie with --images"
         )
 
@@ -144,7 +148,8 @@ def _sized(picture: LabelledPicture, file: Path) -> LabelledPicture:
     if None not in said and said not in (size, size[::-1]):
         there, labelled = ("x".join(map(str, sides)) for sides in (size, said))
         raise InputError(
-            f"{file} is {there} px, but its labels are for {labelled}; find the picture that was labelled"
+            f"{file} is {there} px, but its labels are for {labelled}; find the picture that "
+            "was labelled"
         )
     return replace(picture, width=size[0], height=size[1])
 

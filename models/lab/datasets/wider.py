@@ -127,7 +127,8 @@ def _entries(content: str, file: str) -> Iterator[_Entry]:
 def _checked(entry: _Entry, due: int | None) -> _Entry:
     if due is not None and due != len(entry.rows):
         raise InputError(
-            f"{entry.where}: {entry.path} is said to have {due} faces, and {len(entry.rows)} lines follow"
+            f"{entry.where}: {entry.path} is said to have {due} faces, and {len(entry.rows)} "
+            "lines follow"
         )
     return entry
 

@@ -106,7 +106,8 @@ class Training:
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise UsageError(
-                f"step {self.step + 1}: the loss is no number any more; begin again with a lower --learning-rate"
+                f"step {self.step + 1}: the loss is no number any more; begin again with a lower "
+                "--learning-rate"
             )
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()

@@ -53,7 +53,8 @@ def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architectur
                 _set(layer, convolution)
     except Exception as exc:  # whatever a file that is no such graph makes onnx or torch raise
         raise UsageError(
-            f"{path}: not a detector that `facepaint detectors export` wrote ({exc}); train without --from"
+            f"{path}: not a detector that `facepaint detectors export` wrote ({exc}); train "
+            "without --from"
         ) from exc
     _restore_batch_norm(loaded, calibration)
     own = loaded.architecture

@@ -149,7 +149,8 @@ def test_a_storage_that_does_not_listen_is_unreachable_in_one_line(settings: Set
     with pytest.raises(StoreUnreachable) as caught:
         away.get("jobs/x/job.json")
     assert str(caught.value) == (
-        f"the object storage at {endpoint} does not answer for jobs/x/job.json; `facepaint doctor` checks it"
+        f"the object storage at {endpoint} does not answer for jobs/x/job.json; `facepaint "
+        "doctor` checks it"
     )
 
 

@@ -299,7 +299,8 @@ def dolby_vision(folder: Path) -> Path:
 REFUSED = {
     claiming_to_be_huge: r"huge\.y4m claims 17000x16 px",
     without_a_frame: r"noise\.mp4: not one frame of its h264 video can be decoded",
-    reordered_with_wrong_times: r"wrong\.mkv: its frames carry no times that can be relied on; convert it to MP4",
+    reordered_with_wrong_times: r"wrong\.mkv: its frames carry no times that can be relied "
+    r"on; convert it to MP4",
     dolby_vision: r"vision\.mp4 is Dolby Vision whose colours are not read; convert it to HDR10",
     photograph: r"photograph\.heic is a HEIC or AVIF picture; save it as JPEG",
 }

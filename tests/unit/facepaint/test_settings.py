@@ -171,7 +171,10 @@ def test_no_secret_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
     connection_file(tmp_path / "data", "own")
     settings = Settings.load(crf=33, viewer_port=0)
-    script = "from facepaint.settings import Settings; s = Settings.load(); print(s.crf, s.viewer_port, s.s3_secret_key)"
+    script = (
+        "from facepaint.settings import Settings; s = Settings.load(); print(s.crf, "
+        "s.viewer_port, s.s3_secret_key)"
+    )
     script += "; print(s.s3_secret_key.get_secret_value(), s.broker_url.get_secret_value(), s.home)"
     root = ROOT
     plain = {name: value for name, value in os.environ.items() if not name.startswith("FACEPAINT_")}

@@ -59,7 +59,10 @@ def test_faces_that_could_not_be_looked_for_are_told_and_if_all_could_not_the_jo
             keys.faces_failed(made.id, index), Failed(index, "the detector does not fit", 1)
         )
     made.paint(range(4))
-    told = rf"the faces in {failed} of 4 segments .* \(segment {4 - failed}: the detector does not fit\)"
+    told = (
+        rf"the faces in {failed} of 4 segments .* \(segment {4 - failed}: the detector does "
+        r"not fit\)"
+    )
     said = Said()
     if failed == 4:
         with pytest.raises(JobError, match=told):

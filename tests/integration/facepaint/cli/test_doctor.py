@@ -212,8 +212,10 @@ def test_a_device_that_is_listed_and_does_not_load_says_why(
         "def preload_dlls(directory): pass\n"
         "class InferenceSession:\n"
         "    def __init__(self, path, providers):\n"
-        "        print('[E:onnxruntime] Error: libcudnn.so.9: cannot open shared object file', file=sys.stderr)\n"
-        "        print('[W:onnxruntime] Failed to create CUDAExecutionProvider.', file=sys.stderr)\n"
+        "        print('[E:onnxruntime] Error: libcudnn.so.9: cannot open shared object "
+        "file', file=sys.stderr)\n"
+        "        print('[W:onnxruntime] Failed to create CUDAExecutionProvider.', "
+        "file=sys.stderr)\n"
         "    def get_providers(self): return ['CPUExecutionProvider']\n"
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))

@@ -152,7 +152,8 @@ def test_a_folder_has_one_stack(home: Path) -> None:
         with pytest.raises(UsageError) as caught:
             make_stack(home).__enter__()
         assert str(caught.value) == (
-            f"facepaint already runs in {home} (process {os.getpid()}): use it, or stop it with `kill {os.getpid()}`"
+            f"facepaint already runs in {home} (process {os.getpid()}): use it, or stop it with "
+            f"`kill {os.getpid()}`"
         )
         Store(stack.settings).put("k", b"the first one still works")
     with make_stack(home):

@@ -584,7 +584,8 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
     made = plain_job(store, sounds=[sound()]).complete()
     script = (
         "import resource, sys; from pathlib import Path\n"
-        "from facepaint.settings import Settings; from facepaint.store import Store; from viewer.save.save import save\n"
+        "from facepaint.settings import Settings; from facepaint.store import Store; from "
+        "viewer.save.save import save\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "save(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
     )

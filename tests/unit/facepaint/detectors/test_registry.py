@@ -226,8 +226,10 @@ def test_candidates_are_recorded_down_to_what_any_look_asks_for(
 
 def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:
     script = (
-        "import sys; from facepaint.detectors.registry import find_detector; find_detector(sys.argv[1]); "
-        "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'models') if name in sys.modules])"
+        "import sys; from facepaint.detectors.registry import find_detector; "
+        "find_detector(sys.argv[1]); "
+        "print([name for name in ('numpy', 'onnx', 'onnxruntime', 'models') if name in "
+        "sys.modules])"
     )
     shown = subprocess.run(
         [sys.executable, "-c", script, str(weights)],

@@ -208,7 +208,8 @@ BOTH = (worker(),)
         (
             status_of(3, detected=(1, 2), painted=(0,)),
             BOTH,
-            "Segment 1 waits for the faces of the segment before it, which no worker has looked for yet.",
+            "Segment 1 waits for the faces of the segment before it, which no worker has "
+            "looked for yet.",
         ),
         (
             status_of(3, detected=(0, 1), painted=(0,), at_work=("detect-000002",)),
@@ -233,17 +234,20 @@ BOTH = (worker(),)
         (
             status_of(1),
             (worker("paint"),),
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both.",
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
+            "one that does both.",
         ),
         (
             status_of(1, detected=(0,)),
             (worker("detect"),),
-            "No running worker paints, they all look for faces only: `facepaint worker` starts one that does both.",
+            "No running worker paints, they all look for faces only: `facepaint worker` starts "
+            "one that does both.",
         ),
         (
             status_of(3, detected=(0, 1, 2), painted=(0, 2), failed=(1,)),
             BOTH,
-            f"Everything is painted but 1 segment, which was given up: `facepaint resume {JOB}` tries again.",
+            f"Everything is painted but 1 segment, which was given up: `facepaint resume {JOB}` "
+            "tries again.",
         ),
         (
             status_of(2, detected=(0, 1), painted=(0, 1), sealed=False, idle_s=1200),
@@ -263,28 +267,33 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
         (
             status_of(3, detected=(0, 1), sealed=False),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which is still being uploaded.",
+            "Segment 0 waits until it is known who is where in the whole video, which is still "
+            "being uploaded.",
         ),
         (
             status_of(3, detected=(0, 1)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video; 1 segment is still to be looked at for "
+            "Segment 0 waits until it is known who is where in the whole video; 1 segment is "
+            "still to be looked at for "
             "faces.",
         ),
         (
             status_of(2, detected=(0, 1)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which no worker has begun to find out.",
+            "Segment 0 waits until it is known who is where in the whole video, which no "
+            "worker has begun to find out.",
         ),
         (
             status_of(2, detected=(0, 1), at_work=("track-000000",)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which is being found out.",
+            "Segment 0 waits until it is known who is where in the whole video, which is being "
+            "found out.",
         ),
         (
             status_of(2, detected=(0, 1)),
             (worker("paint"),),
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts one that does both.",
+            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
+            "one that does both.",
         ),
     ],
 )

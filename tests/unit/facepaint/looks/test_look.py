@@ -256,7 +256,8 @@ def test_words_take_the_rest(given_text: str, words: str) -> None:
         ),
         (
             "text:color=#ffffff",
-            "filter text has no option 'color'; it has colour, background, place, scale, opacity, text",
+            "filter text has no option 'color'; it has colour, background, place, scale, "
+            "opacity, text",
         ),
     ],
 )

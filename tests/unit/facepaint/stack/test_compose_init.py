@@ -287,7 +287,8 @@ def test_starts_at_the_same_time_agree(folders: Folders) -> None:
     code = (
         "import sys; from pathlib import Path; from facepaint.stack.compose_init import *; "
         "prepare(Folders(*map(Path, sys.argv[1:6])), Endpoints(), "
-        "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), int(sys.argv[7]))))"
+        "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), "
+        "int(sys.argv[7]))))"
     )
     paths = (
         folders.project,
