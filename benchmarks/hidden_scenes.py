@@ -135,20 +135,39 @@ def _cuts(t: float) -> Shot:
 
 
 SCENES = (
-    Scene("talking", lambda t: Shot(Placed(320 + 15 * _sway(t, 0.4), 170 + 5 * _sway(t, 0.9), 100, 6 * _sway(t, 0.5)))),
+    Scene(
+        "talking",
+        lambda t: Shot(
+            Placed(320 + 15 * _sway(t, 0.4), 170 + 5 * _sway(t, 0.9), 100, 6 * _sway(t, 0.5))
+        ),
+    ),
     Scene("dashing", _dashing),
-    Scene("shaken camera", lambda t: Shot(Placed(320 + 30 * _sway(t, 4.3), 170 + 22 * _sway(t, 5.9), 90), smear=9)),
+    Scene(
+        "shaken camera",
+        lambda t: Shot(Placed(320 + 30 * _sway(t, 4.3), 170 + 22 * _sway(t, 5.9), 90), smear=9),
+    ),
     Scene("turning", lambda t: Shot(Placed(320, 170, 110), squeeze=0.675 + 0.325 * _sway(t, 0.66))),
     Scene("leaning", lambda t: Shot(Placed(320, 170, 90, 50 * _sway(t, 0.5)))),
     Scene("coming near", lambda t: Shot(Placed(320, 170, SMALLEST_PX * (12 ** (t / SECONDS))))),
-    Scene("small", lambda t: Shot(Placed(200 + 60 * t, 120 + 10 * _sway(t, 1), SMALLEST_PX + 4 + 4 * _sway(t, 0.5)))),
+    Scene(
+        "small",
+        lambda t: Shot(
+            Placed(200 + 60 * t, 120 + 10 * _sway(t, 1), SMALLEST_PX + 4 + 4 * _sway(t, 0.5))
+        ),
+    ),
     Scene("leaving the picture", _leaving),
     Scene("behind a pillar", lambda t: Shot(Placed(150 + 110 * t, 170, 80), bar=(285, 345))),
     Scene("behind a hand", lambda t: Shot(Placed(320, 170, 100), bar=(200 + 90 * t, 245 + 90 * t))),
-    Scene("in the dark", lambda t: Shot(Placed(320 + 60 * _sway(t, 0.4), 170, 90), dim=0.1 + 0.06 * _sway(t, 0.8))),
+    Scene(
+        "in the dark",
+        lambda t: Shot(Placed(320 + 60 * _sway(t, 0.4), 170, 90), dim=0.1 + 0.06 * _sway(t, 0.8)),
+    ),
     Scene("cuts and flashes", _cuts),
-    Scene("a drawn face", lambda t: Shot(Placed(250 + 40 * t, 170 + 20 * _sway(t, 0.7), 90), drawn=True)),
-)  # fmt: skip
+    Scene(
+        "a drawn face",
+        lambda t: Shot(Placed(250 + 40 * t, 170 + 20 * _sway(t, 0.7), 90), drawn=True),
+    ),
+)
 
 
 def _drawn_side(placed: Placed) -> int:

@@ -160,7 +160,8 @@ def print_computed(decode_s: dict[str, float], work_s: float) -> None:
                 shares = ", ".join(f"{outcome.decoded:.1f}" for outcome in kept)
                 ends = ", ".join(f"{outcome.all_s:.0f}" for outcome in kept)
                 print(
-                    f"| {name} | {minutes} | {words} | {len(frames)} | {kept[0].first_s:.1f} | {shares} "
+                    f"| {name} | {minutes} | {words} | {len(frames)} | {kept[0].first_s:.1f} "
+                    f"| {shares} "
                     "|"
                     f" {cold.decoded:.1f} | {ends} |"
                 )

@@ -159,10 +159,7 @@ class Client:
             if state in {"complete", "incomplete"}:
                 return status
             if state == "abandoned":
-                raise JobError(
-                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` "
-                    "goes on"
-                )
+                raise _upload_stopped(job_id)
             now = time.monotonic()
             if fresh:
                 last_change = now
@@ -205,10 +202,7 @@ class Client:
                 ask_at = now + self.settings.requeue_after_s
                 self.queue.track(job_id)
             if status.state == "abandoned":
-                raise JobError(
-                    f"the upload of job {job_id} stopped: `facepaint upload --resume {job_id} FILE` "
-                    "goes on"
-                )
+                raise _upload_stopped(job_id)
             if progress != (status.stored, status.detected + status.detect_failed):
                 progress = (status.stored, status.detected + status.detect_failed)
                 revive_at = now + self.settings.requeue_after_s
@@ -348,3 +342,10 @@ class Client:
         again."""
         with contextlib.suppress(ServiceError):
             requeue_stalled(self.store, self.queue, job_id, look_id, index)
+
+
+def _upload_stopped(job_id: str) -> JobError:
+    return JobError(
+        f"the upload of job {job_id} stopped: "
+        f"`facepaint upload --resume {job_id} FILE` continues it"
+    )

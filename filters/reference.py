@@ -6,10 +6,10 @@ INTRODUCTION = """# Filters
 
 ![Every filter on a drawn face](pictures/filters.jpg)
 
-A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to paint several, in that
-order: `--filter blur --filter sunglasses` puts sunglasses on a blurred face. `name@2` is for person 2 only, by the
-numbers of `facepaint faces JOB` ([people](people.md)). `facepaint filters --preview filters.jpg` draws the picture
-above.
+A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to
+paint several, in that order: `--filter blur --filter sunglasses` puts sunglasses on a blurred
+face. `name@2` is for person 2 only, by the numbers of `facepaint faces JOB`
+([people](people.md)). `facepaint filters --preview filters.jpg` draws the picture above.
 
 ```
 facepaint run party.mp4 --filter party-hat --filter moustache:scale=1.2
@@ -21,37 +21,41 @@ facepaint run talk.mp4 --filter sticker:path=logo.png,scale=1.3,opacity=0.9
 
 NOTES = """## Stickers
 
-Stickers follow the head: its place, size, tilt, and how far it is turned away. Near faces are painted over far ones.
+Stickers follow the head: its place, size, tilt, and how far it is turned away. Near faces are
+painted over far ones.
 
-These move by themselves, over and over: {moving}. Where they are in their motion depends on the time since the video's
-start alone, so all parts of a video fit together. In a still picture they show the first moment.
+These move by themselves, over and over: {moving}. Where they are in their motion depends on the
+time since the video's start alone, so all parts of a video fit together. In a still picture
+they show the first moment.
 
-Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's box; one much
-wider or higher than a face is not enlarged all the way, use `scale`. A picture without transparency on a plain
-background loses this background, from its border inwards; inside it nothing is touched. One whose border has many
-colours stays whole. Of an animation the first picture is taken.
+Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers
+the face's box; one much wider or higher than a face is not enlarged all the way, use `scale`. A
+picture without transparency on a plain background loses this background, from its border
+inwards; inside it nothing is touched. One whose border has many colours stays whole. Of an
+animation the first picture is taken.
 
-Stickers take the brightness of the scene about the face, so that they do not shine out of a dark picture; halo and
-flames keep their own.
+Stickers take the brightness of the scene about the face, so that they do not shine out of a
+dark picture; halo and flames keep their own.
 
-`text` takes ASCII and the letters of Latin scripts. The words take the rest, commas and all, so they come last:
-`text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
+`text` takes ASCII and the letters of Latin scripts. The words take the rest, commas and all, so
+they come last: `text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
 
 ## Effects
 
-`cartoon` and `heat` change the face's own colours, `big-eyes`, `big-mouth` and `tiny-face` pull it out of shape. None
-of them hides who it is.
+`cartoon` and `heat` change the face's own colours, `big-eyes`, `big-mouth` and `tiny-face` pull
+it out of shape. None of them hides who it is.
 
 ## Hiding
 
-`fill` replaces the face by one colour and leaves nothing of it: choose it where recognition would harm someone.
-`blur` and `mosaic` replace it by a few averages. These keep enough to recognise some people by comparison with known
-pictures; fewer tiles (`mosaic:size=3`, the default is {tiles}) or a larger blur (`blur:size=1`) keep less.
-[Privacy](privacy.md) has the measurements. Cells are at least 4 px wide, however small the face. At the default scale
-of 1.3 every pixel of the detector's box is covered; the soft edge lies outside of it.
+`fill` replaces the face by one colour and leaves nothing of it: choose it where recognition
+would harm someone. `blur` and `mosaic` replace it by a few averages. These keep enough to
+recognise some people by comparison with known pictures; fewer tiles (`mosaic:size=3`, the
+default is {tiles}) or a larger blur (`blur:size=1`) keep less. [Privacy](privacy.md) has the
+measurements. Cells are at least 4 px wide, however small the face. At the default scale of 1.3
+every pixel of the detector's box is covered; the soft edge lies outside of it.
 
-A filter that hides covers faces in doubt: `name@2` also covers a face whose person is not known with certainty. A
-frame whose faces could not be detected is covered as a whole.
+A filter that hides covers faces in doubt: `name@2` also covers a face whose person is not known
+with certainty. A frame whose faces could not be detected is covered as a whole.
 """
 
 

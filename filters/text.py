@@ -30,9 +30,11 @@ FINER = 2
 edges."""
 
 NO_ACCENTS = str.maketrans(
-    {"ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE", "ð": "d", "Ð": "D", "đ": "d",
-     "Đ": "D", "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th", "\u0131": "i", "ħ": "h", "Ħ": "H", "ŋ": "n", "Ŋ": "N",
-     "ŧ": "t", "Ŧ": "T"}
+    {
+        "ß": "ss", "æ": "ae", "Æ": "AE", "ø": "o", "Ø": "O", "œ": "oe", "Œ": "OE",
+        "ð": "d", "Ð": "D", "đ": "d", "Đ": "D", "ł": "l", "Ł": "L", "þ": "th", "Þ": "Th",
+        "\u0131": "i", "ħ": "h", "Ħ": "H", "ŋ": "n", "Ŋ": "N", "ŧ": "t", "Ŧ": "T",
+    }
 )  # fmt: skip
 """What stands for letters that are no letter of ASCII with an accent."""
 
@@ -99,8 +101,10 @@ def _ribbon(words: float, colour: str) -> Pixels:
     svg = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}">
 <path fill="{dark}" d="M0 {drop}H{left + 20}V{height}H0L15 {half}Z"/>
 <path fill="{dark}" d="M{end} {drop}H{right - 20}V{height}H{end}L{end - 15} {half}Z"/>
-<path fill="{fold}" d="M{left} {high}H{left + 20}V{height}Z M{right} {high}H{right - 20}V{height}Z"/>
+<path fill="{fold}" d="M{left} {high}H{left + 20}V{height}Z
+  M{right} {high}H{right - 20}V{height}Z"/>
 <rect fill="{colour}" x="{left}" width="{band}" height="{high}" rx="3"/>
-<path stroke="#ffffff" stroke-opacity=".35" stroke-width="2" d="M{left} 5H{right}M{left} {high - 5}H{right}"/>
+<path stroke="#ffffff" stroke-opacity=".35" stroke-width="2"
+  d="M{left} 5H{right}M{left} {high - 5}H{right}"/>
 </svg>"""
     return svg_rgba(svg, round(PX_PER_UNIT * width))

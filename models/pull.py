@@ -70,7 +70,7 @@ def _download(known: KnownDetector, draft: Path) -> str:
         with (
             urllib.request.urlopen(known.url, timeout=TIMEOUT_S) as answer,
             draft.open("wb") as file,
-        ):  # noqa: S310 - ours
+        ):
             while size <= known.bytes and (chunk := answer.read(CHUNK)):
                 file.write(chunk)
                 digest.update(chunk)

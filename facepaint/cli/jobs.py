@@ -162,10 +162,8 @@ def faces(
             numbers = [person.number for person in people.portrayed if person in shown]
             portraits = client.portraits(job, numbers)
             if len(portraits) < len(numbers):
-                display.say(
-                    f"facepaint: {len(numbers) - len(portraits)} portraits did not come: is a worker "
-                    "running?"
-                )
+                missing = len(numbers) - len(portraits)
+                display.say(f"facepaint: {missing} portraits are missing: is a worker running?")
             save_sheet(sheet, video, shown, portraits)
     if chosen:
         export(client.store, record, people, chosen[0], out, low_confidence=low_confidence)

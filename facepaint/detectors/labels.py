@@ -116,7 +116,8 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
         picture = picture_of(line, f"{path}, line {number}")
         if picture.image in seen:
             raise InputError(
-                f"{path}, line {number}: {picture.image} is in line {seen[picture.image]} too; join "
+                f"{path}, line {number}: {picture.image} is in line "
+                f"{seen[picture.image]} too; join "
                 "them"
             )
         seen[picture.image] = number

@@ -214,9 +214,8 @@ def _write_coco(file: TextIO, exported: Export) -> None:
             )
             for face in frame.faces:
                 count += 1
-                rest.write(
-                    f"{',' if count > 1 else ''}\n{json.dumps(_coco_annotation(face, count, number))}"
-                )
+                annotation = json.dumps(_coco_annotation(face, count, number))
+                rest.write(f"{',' if count > 1 else ''}\n{annotation}")
         rest.seek(0)
         file.write('\n], "annotations": [')
         shutil.copyfileobj(rest, file)
@@ -229,8 +228,13 @@ def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
     width, height = job.video.upright_size
     name = f"{Path(job.source.name).stem}-{frame.pts}.png"
     return {
-        "id": number, "file_name": name, "width": width, "height": height, "pts": frame.pts, "time_s": frame.time_s
-    }  # fmt: skip
+        "id": number,
+        "file_name": name,
+        "width": width,
+        "height": height,
+        "pts": frame.pts,
+        "time_s": frame.time_s,
+    }
 
 
 def _coco_annotation(face: ExportedFace, number: int, image: int) -> dict[str, Any]:

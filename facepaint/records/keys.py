@@ -20,7 +20,8 @@ Task = Literal["detect", "paint", "track", "portraits"]
 
 def new_job_id(now: datetime) -> str:
     """``YYYYMMDDThhmmss-`` in UTC and 8 random base32 characters: sorts by time."""
-    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{base64.b32encode(secrets.token_bytes(5)).decode().lower()}"
+    unique = base64.b32encode(secrets.token_bytes(5)).decode().lower()
+    return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{unique}"
 
 
 def check_job_id(text: str) -> str:

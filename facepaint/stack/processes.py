@@ -285,7 +285,7 @@ def identity(pid: int) -> str:
             return ""
         shown = subprocess.run(
             ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )  # noqa: S603, S607
+        )
         return shown.stdout.strip()
     state, *rest = stat.rpartition(")")[2].split()
     # Field 22 is the start in ticks since boot; a zombie is as good as gone.

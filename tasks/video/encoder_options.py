@@ -283,7 +283,8 @@ def _mastering(
     red, green, blue, white = (
         f"({share(x)},{share(y)})" for x, y in zip(*[iter(light.primaries)] * 2, strict=True)
     )
-    return f"G{green}B{blue}R{red}WP{white}L({level(light.max_luminance)},{level(light.min_luminance)})"
+    brightest, darkest = level(light.max_luminance), level(light.min_luminance)
+    return f"G{green}B{blue}R{red}WP{white}L({brightest},{darkest})"
 
 
 def _content(light: LightLevels) -> str:

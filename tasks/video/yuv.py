@@ -105,7 +105,7 @@ class Samples:
             for plane, alpha, base in zip(
                 (self.y, self.u, self.v), (self.alpha, coarse, coarse), black, strict=True
             )
-        )  # fmt: skip
+        )
         return replace(self, y=y, u=u, v=v, alpha=None)
 
     def with_chroma(self, shift_x: int, shift_y: int) -> Samples:
@@ -208,15 +208,21 @@ def samples_of(frame: av.VideoFrame, full_range: bool) -> Samples:
         shown = "JPEG" if full_range else "MPEG"
         frame = frame.reformat(
             format=_planar_name(found.name, alpha), src_color_range=shown, dst_color_range=shown
-        )  # fmt: skip
+        )
     match = PLANAR.fullmatch(frame.format.name)
     assert match is not None, frame.format.name
     planes = planes_of(frame)
     shift_x, shift_y = SHIFTS[match[2]]
     return Samples(
-        planes[0], planes[1], planes[2], planes[3] if match[1] == "a" else None,
-        int(match[3] or 8), shift_x, shift_y, full_range,
-    )  # fmt: skip
+        planes[0],
+        planes[1],
+        planes[2],
+        planes[3] if match[1] == "a" else None,
+        int(match[3] or 8),
+        shift_x,
+        shift_y,
+        full_range,
+    )
 
 
 def _planar_name(pixel_format: str, alpha: bool) -> str:

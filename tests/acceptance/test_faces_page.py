@@ -40,8 +40,10 @@ def chosen(page: Page) -> list[list[int]]:
     """Who is shown as chosen in the picture, and who among the portraits."""
     found: list[list[int]] = page.evaluate(
         """[
-          [...document.querySelectorAll('.face:not([hidden])[aria-pressed=true]')].map(n => Number(n.innerText)),
-          [...document.querySelectorAll('.portrait[aria-pressed=true]')].map(n => Number(n.dataset.person)),
+          [...document.querySelectorAll('.face:not([hidden])[aria-pressed=true]')]
+            .map(n => Number(n.innerText)),
+          [...document.querySelectorAll('.portrait[aria-pressed=true]')]
+            .map(n => Number(n.dataset.person)),
         ]"""
     )
     return found

@@ -45,12 +45,14 @@ def video(page: Page) -> dict[str, Any]:
         """() => {
           const v = document.querySelector('video');
           const ranges = [];
-          for (let n = 0; n < v.buffered.length; n += 1) ranges.push([v.buffered.start(n), v.buffered.end(n)]);
+          for (let n = 0; n < v.buffered.length; n += 1)
+            ranges.push([v.buffered.start(n), v.buffered.end(n)]);
           const { currentTime, videoWidth, videoHeight, paused, ended, duration } = v;
           const frames = v.getVideoPlaybackQuality().totalVideoFrames;
           const sound = v.webkitAudioDecodedByteCount;
           const error = v.error && v.error.message;
-          const buffers = (window.sourceBuffers ?? []).map(b => b.buffered.length ? b.buffered.start(0) : null);
+          const start = b => b.buffered.length ? b.buffered.start(0) : null;
+          const buffers = (window.sourceBuffers ?? []).map(start);
           const shown = { videoWidth, videoHeight, frames, sound, error };
           return { currentTime, paused, ended, duration, ranges, buffers, ...shown };
         }"""

@@ -127,7 +127,7 @@ def test_programs_read_and_play_every_frame_without_a_word(
     for path in (made.mp4, made.mkv):
         shown = run_silently(
             "ffprobe", "-v", "warning", "-count_frames", "-of", "json", "-show_streams", path
-        )  # fmt: skip
+        )
         video, *sounds = sorted(
             json.loads(shown)["streams"], key=lambda stream: stream["codec_type"] != "video"
         )
@@ -211,7 +211,9 @@ def base_url(folder: Path) -> Iterator[str]:
 
 PLAY = """async (url) => {
   const video = document.querySelector('video');
-  const happens = (name) => new Promise((done) => { video.addEventListener(name, () => done(name), { once: true }); });
+  const happens = (name) => new Promise((done) => {
+    video.addEventListener(name, () => done(name), { once: true });
+  });
   const late = new Promise((done) => { setTimeout(() => done('still playing'), 40000); });
   const seen = () => {
     const canvas = document.createElement('canvas');
@@ -220,7 +222,9 @@ PLAY = """async (url) => {
     context.drawImage(video, 0, 0, 64, 36);
     return [...context.getImageData(0, 0, 64, 36).data];
   };
-  const firstTime = new Promise((done) => { video.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime)); });
+  const firstTime = new Promise((done) => {
+    video.requestVideoFrameCallback((_, { mediaTime }) => done(mediaTime));
+  });
   const failed = happens('error');
   video.src = url;
   let how = await Promise.race([happens('loadeddata'), failed, late]);

@@ -38,9 +38,14 @@ def noise(width: int, height: int, shifts: tuple[int, int] = (1, 1), seed: int =
 def copy(planes: Planes) -> Planes:
     """The same frame in other memory."""
     return Planes(
-        planes.y.copy(), planes.u.copy(), planes.v.copy(), planes.chroma_shift_x, planes.chroma_shift_y,
-        planes.full_range, planes.matrix,
-    )  # fmt: skip
+        planes.y.copy(),
+        planes.u.copy(),
+        planes.v.copy(),
+        planes.chroma_shift_x,
+        planes.chroma_shift_y,
+        planes.full_range,
+        planes.matrix,
+    )
 
 
 def same(a: Planes, b: Planes) -> bool:

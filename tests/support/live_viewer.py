@@ -25,7 +25,7 @@ def live_viewer(settings: Settings, store: Store) -> Iterator[str]:
 
 @contextmanager
 def live_app(app: Starlette, listener: socket.socket | None = None) -> Iterator[str]:
-    """Serve an app, on a free port if no listener is given; yields the URL, which ends in a slash."""
+    """Serve an app, on a free port unless a listener is given; yields the URL with a slash."""
     listener = listener or socket.create_server(("127.0.0.1", 0))
     server: uvicorn.Server = server_of(app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

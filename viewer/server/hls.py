@@ -55,7 +55,8 @@ def master(
         language = f',LANGUAGE="{_quotable(sound.language)}"' if sound.language else ""
         lines.append(
             f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{_quotable(sound.name)}"{language}'
-            f',DEFAULT={"NO" if number else "YES"},AUTOSELECT=YES,CHANNELS="{sound.channels}",URI="{sound.uri}"'
+            f",DEFAULT={'NO' if number else 'YES'},AUTOSELECT=YES"
+            f',CHANNELS="{sound.channels}",URI="{sound.uri}"'
         )
     group = ',AUDIO="sound"' if sounds else ""
     hdr = f",VIDEO-RANGE={HDR_RANGES[transfer]}" if transfer in HDR_RANGES else ""

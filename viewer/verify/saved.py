@@ -183,7 +183,8 @@ class _Comparison:
             wanted_s = times[number] * tick if exact else near_s
             if abs(found.start_s - wanted_s) > self._tolerance(self._video.index, tick):
                 self._problem(
-                    f"picture {number} of segment {record.index} is at {float(found.start_s):.6f} s "
+                    f"picture {number} of segment {record.index} "
+                    f"is at {float(found.start_s):.6f} s "
                     "instead of "
                     f"{float(wanted_s):.6f} s"
                 )

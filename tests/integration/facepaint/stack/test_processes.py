@@ -51,7 +51,9 @@ import os, time
 from pathlib import Path
 from facepaint.stack.processes import Children, Recipe
 folder = Path({str(tmp_path)!r})
-child = Children().start(Recipe("helper", ("/bin/sh", "-c", {STUBBORN!r}), folder / "helper.log", folder, os.environ))
+command = ("/bin/sh", "-c", {STUBBORN!r})
+helper = Recipe("helper", command, folder / "helper.log", folder, os.environ)
+child = Children().start(helper)
 print(child.pid, flush=True)
 time.sleep(600)
 """

@@ -39,9 +39,14 @@ BT2020_DISPLAY = LightLevels(
 
 def spec(encoder: str, pixel_format: str = "yuv420p", **changes: object) -> EncodeSpec:
     plain = EncodeSpec(
-        SIZE, pixel_format, Fraction(1, 90_000), Fraction(30_000, 1001), Fraction(1), Colour(1, 1, 1, 1),
+        SIZE,
+        pixel_format,
+        Fraction(1, 90_000),
+        Fraction(30_000, 1001),
+        Fraction(1),
+        Colour(1, 1, 1, 1),
         OutputProfile(encoder, preset="ultrafast"),
-    )  # fmt: skip
+    )
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
@@ -174,16 +179,16 @@ def described_entry(kind: bytes, name: bytes, record: bytes) -> bytes:
     [
         (b"avc1", b"avcC", "0164001f", "avc1.64001f"),
         # ISO/IEC 14496-15 annex E: Main, then one in profile space A with high tier.
-        (b"hvc1", b"hvcC", "0101" "60000000" "b00000000000" "5d", "hvc1.1.6.L93.B0"),
-        (b"hev1", b"hvcC", "0161" "80000000" "000000000000" "96", "hev1.A1.1.H150"),
-        (b"hvc1", b"hvcC", "0104" "08000000" "9d0800000000" "7b", "hvc1.4.10.L123.9D.8"),
+        (b"hvc1", b"hvcC", "010160000000b000000000005d", "hvc1.1.6.L93.B0"),
+        (b"hev1", b"hvcC", "01618000000000000000000096", "hev1.A1.1.H150"),
+        (b"hvc1", b"hvcC", "0104080000009d08000000007b", "hvc1.4.10.L123.9D.8"),
         # AV1: Main at level 3.0 with 8 bits; Main at 5.1 in the high tier with 10; Professional at
         # 6.0 with 12.
         (b"av01", b"av1C", "81040c00", "av01.0.04M.08"),
         (b"av01", b"av1C", "810dcc00", "av01.0.13H.10"),
         (b"av01", b"av1C", "81506000", "av01.2.16M.12"),
     ],
-)  # fmt: skip
+)
 def test_codec_strings(entry: bytes, name: bytes, record: str, expected: str) -> None:
     assert codec_string(described_entry(entry, name, bytes.fromhex(record))) == expected
 

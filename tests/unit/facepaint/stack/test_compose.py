@@ -152,7 +152,8 @@ def test_images_are_pinned(composed: dict[str, Any]) -> None:
     }
     assert others == {
         "broker": "${FACEPAINT_BROKER_IMAGE:-valkey/valkey:9.1.1-alpine}",
-        "object-store": "${FACEPAINT_OBJECT_STORE_IMAGE:-quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z}",
+        "object-store": "${FACEPAINT_OBJECT_STORE_IMAGE:-"
+        "quay.io/minio/minio:RELEASE.2025-09-07T16-13-09Z}",
     }
 
 

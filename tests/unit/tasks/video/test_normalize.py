@@ -77,8 +77,10 @@ def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> N
 KEEP = OutputProfile("libx265", keep_format=True)
 
 FORMATS = [
-    f"yuv{chroma}p{depth}" for chroma in ("420", "422", "440", "444") for depth in ("", "10le", "12le")
-] + ["yuvj420p", "yuvj422p", "yuvj444p", "yuv420p9le", "yuv422p16le"]  # fmt: skip
+    f"yuv{chroma}p{depth}"
+    for chroma in ("420", "422", "440", "444")
+    for depth in ("", "10le", "12le")
+] + ["yuvj420p", "yuvj422p", "yuvj444p", "yuv420p9le", "yuv422p16le"]
 
 
 def noise(pixel_format: str, width: int, height: int) -> av.VideoFrame:

@@ -87,8 +87,10 @@ def test_alpha_is_composited_on_black(bits: int, full_range: bool) -> None:
 RED, GREEN, BLUE = 200, 40, 90
 LUMA = 0.2126 * RED + 0.7152 * GREEN + 0.0722 * BLUE
 BT709_COLOUR = (
-    16 + 219 / 255 * LUMA, 128 + 224 / 255 * (BLUE - LUMA) / 1.8556, 128 + 224 / 255 * (RED - LUMA) / 1.5748
-)  # fmt: skip
+    16 + 219 / 255 * LUMA,
+    128 + 224 / 255 * (BLUE - LUMA) / 1.8556,
+    128 + 224 / 255 * (RED - LUMA) / 1.5748,
+)
 """Y, Cb and Cr of the colour above in BT.709 of limited range, from H.273."""
 
 

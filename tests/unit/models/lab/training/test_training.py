@@ -41,9 +41,15 @@ from models.lab.training.warm_start import load_exported  # noqa: E402
 SMALL = Architecture(stem=(8, 8, 8), channels=16, depths=(1, 1, 1), residuals=(0, 1, 1), head=16)
 
 QUICK = TrainingSettings(
-    batches=6, batch=2, warm_up=2, checkpoint_every=3, evaluate_every=6, precision="float32", architecture=SMALL,
+    batches=6,
+    batch=2,
+    warm_up=2,
+    checkpoint_every=3,
+    evaluate_every=6,
+    precision="float32",
+    architecture=SMALL,
     augmentation=Augmentation(size=64),
-)  # fmt: skip
+)
 
 
 def grid64() -> torch.Tensor:
