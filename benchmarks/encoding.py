@@ -35,11 +35,11 @@ from facepaint.records.job import DetectorSpec, Job, OutputProfile
 from facepaint.settings import Settings
 from models.providers import Runtime
 from tasks.detect import detect_segment
-from tasks.paint import paint_segment
-from tasks.video.decode import decode_window
+from tasks.paint import Inputs, paint_segment
+from tasks.video.decode import RunSource, decode_window
 from tasks.video.encode import SegmentEncoder
 from tasks.video.encoder_options import ALLOWANCES, Wish, encoder_options
-from tasks.video.normalize import Upright
+from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
 from uploader.cutter import CutSegment
 from uploader.probe import probe
@@ -149,8 +149,8 @@ class Cut:
 
     def frames(self, index: int) -> Iterator[av.VideoFrame]:
         """A segment's frames, upright and unpainted."""
-        upright = Upright(self.job.video, self.job.output)
-        return upright.frames(decode_window(self.job.video, *self.run(index)))
+        upright = Normalizer(self.job.video, self.job.output)
+        return upright.frames(decode_window(self.job.video, RunSource(*self.run(index))))
 
 
 def cut(clip: Path, profile: OutputProfile, seconds: float) -> Cut:
@@ -170,7 +170,7 @@ def cut(clip: Path, profile: OutputProfile, seconds: float) -> Cut:
     job = replace(job, start_pts=segments[0].record.start)
     made = Cut(job, segments, {})
     for index in range(len(segments)):
-        made.faces[index] = detect_segment(job, *made.run(index), Runtime("cpu"))
+        made.faces[index] = detect_segment(job, RunSource(*made.run(index)), Runtime("cpu"))
     return made
 
 
@@ -198,7 +198,7 @@ def measure_painted(made: Cut, look: Look) -> tuple[Measured, list[Mask]]:
             if other in made.faces
         }
         with _given() as given:
-            result = paint_segment(made.job, look, *made.run(index), near, {})
+            result = paint_segment(made.job, look, RunSource(*made.run(index)), Inputs(near))
         measured.seconds += result.record.times_s["encode"]
         measured.bytes += len(result.data) - (result.record.init_bytes if index else 0)
         shown = decode(result.data)
@@ -246,7 +246,7 @@ def _transcode(made: Cut) -> tuple[bytes, float]:
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream(profile.encoder, rate=rate)
         assert isinstance(stream, av.VideoStream)
-        upright = Upright(video, profile)
+        upright = Normalizer(video, profile)
         stream.width, stream.height = upright.size
         stream.pix_fmt = ENCODERS[profile.encoder].formats[upright.format.replace("yuvj", "yuv")]
         context = stream.codec_context

@@ -34,7 +34,8 @@ from benchmarks.seams import reach
 from facepaint.looks.parser import parse_look
 from facepaint.records.faces import Faces
 from filters.face import Face
-from tasks.paint import paint_segment
+from tasks.paint import Inputs, paint_segment
+from tasks.video.decode import RunSource
 
 LOOK = parse_look(["fill:colour=#00ff00"])
 
@@ -110,7 +111,7 @@ def painted(clip: CutClip) -> tuple[list[Picture], float]:
     results = []
     for number in range(len(clip.segments)):
         near = {faces[other].index: faces[other] for other in reach(clip, number)}
-        results.append(paint_segment(clip.job, LOOK, *clip.run(number), near, {}))
+        results.append(paint_segment(clip.job, LOOK, RunSource(*clip.run(number)), Inputs(near)))
     seconds = time.perf_counter() - began
     return [picture for result in results for picture in pictures(io.BytesIO(result.data))], seconds
 

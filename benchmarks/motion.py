@@ -28,6 +28,7 @@ from facepaint.records.segment import Segment
 from filters.face import Face
 from models.providers import Runtime
 from tasks.detect import detect_segment
+from tasks.video.decode import RunSource
 from uploader.cutter import CutSegment
 from uploader.probe import probe
 from uploader.reader import Reader
@@ -283,7 +284,7 @@ def cut_clip(path: Path, segment_s: float) -> CutClip:
 def detect_clip(clip: CutClip) -> list[Faces]:
     """The faces of every segment, as the detect task finds them."""
     return [
-        detect_segment(clip.job, *clip.run(number), Runtime("cpu", 1))
+        detect_segment(clip.job, RunSource(*clip.run(number)), Runtime("cpu", 1))
         for number in range(len(clip.segments))
     ]
 

@@ -40,7 +40,8 @@ from facepaint.settings import Settings
 from facepaint.stack.stack import Stack, private_stack
 from models.providers import Runtime
 from tasks.detect import detect_segment
-from tasks.paint import paint_segment
+from tasks.paint import Inputs, paint_segment
+from tasks.video.decode import RunSource
 
 POLL_S = 0.1
 
@@ -98,11 +99,13 @@ def one_process(client: Client, job_id: str, look: Look) -> Timing:
     start = time.perf_counter()
     for index, segment in enumerate(segments):
         run = slice(segment.decode_from, index + 1)
-        found[index] = detect_segment(job, segments[run], bins[run], Runtime("cpu"))
+        found[index] = detect_segment(job, RunSource(segments[run], bins[run]), Runtime("cpu"))
     for index, segment in enumerate(segments):
         run = slice(segment.decode_from, index + 1)
         near = {other: found[other] for other in reaches[index]}
-        frames += paint_segment(job, look, segments[run], bins[run], near, {}).record.frames
+        frames += paint_segment(
+            job, look, RunSource(segments[run], bins[run]), Inputs(near)
+        ).record.frames
     return Timing("the same in one process", time.perf_counter() - start, frames)
 
 

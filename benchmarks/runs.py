@@ -18,8 +18,8 @@ from pathlib import Path
 
 import av
 
-import tasks.video.decode
 from benchmarks.clips import scenes
+from tasks.video.decode import DecoderPool, RunSource, decode_window
 from uploader.cutter import GROWTH, MAX_WORK_PX, CutSegment
 from uploader.probe import Probe, probe
 from uploader.reader import Reader
@@ -105,14 +105,15 @@ def make_run(path: Path, seconds: float, size: tuple[int, int]) -> Path:
 
 def measure(probed: Probe, segments: Sequence[CutSegment], kept: bool) -> tuple[int, float]:
     """Decode every window in order, as one process does; the frames shown and the CPU seconds."""
-    tasks.video.decode._kept.clear()
+    pool = DecoderPool()
     shown, began = 0, time.process_time()
     for number in range(len(segments)):
         run = [segment.record for segment in segments[: number + 1]]
         bins = [segment.data for segment in segments[: number + 1]]
         if not kept:
-            tasks.video.decode._kept.clear()
-        shown += sum(1 for _ in tasks.video.decode.decode_window(probed.video, run, bins))
+            pool.clear()
+        source = RunSource(run, bins, decoders=pool)
+        shown += sum(1 for _ in decode_window(probed.video, source))
     return shown, time.process_time() - began
 
 

@@ -28,8 +28,9 @@ from facepaint.records.faces import Faces
 from filters.face import Face, pose_of
 from filters.planes import Planes
 from filters.registry import Painter, make_painter
-from tasks.paint import paint_segment
+from tasks.paint import Inputs, paint_segment
 from tasks.tracking.tracker import STICKERS, Tracks
+from tasks.video.decode import RunSource
 
 CLIPS = (
     "head-pose-two.mp4",
@@ -71,7 +72,9 @@ class Painted:
             near = {
                 self.faces[other].index: self.faces[other] for other in reach(self.clip, number)
             }
-            result = paint_segment(self.clip.job, look, *self.clip.run(number), near, {})
+            result = paint_segment(
+                self.clip.job, look, RunSource(*self.clip.run(number)), Inputs(near)
+            )
             times = iter(frame.pts for frame in self.faces[number].frames)
             with av.open(io.BytesIO(result.data), "r", format="mp4") as container:
                 found |= {next(times): _rgb(frame) for frame in container.decode(video=0)}

@@ -120,7 +120,7 @@ class Queue:
         """Queue the pictures of the people who are seen best in a segment."""
         self._send(PORTRAITS, {"job": job, "index": index}, PRIORITY_INTERACTIVE)
 
-    def go_on(self, task: str, message: dict[str, object]) -> None:
+    def requeue_remainder(self, task: str, message: dict[str, object]) -> None:
         """Queue the rest of a task that stopped on its way, before others.
 
         Who did the first part has a decoder for it, and could not keep it beside those of much

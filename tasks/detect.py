@@ -1,23 +1,28 @@
-"""Find the faces in a segment: decode, scale down, detect. The plain function behind the detect
-task."""
+"""The detect task: find the faces of one segment, then queue what has become ready."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import partial
 
 import av
 import cv2
 import numpy as np
 
+from facepaint.jobs.readiness import enqueue_ready
+from facepaint.records import keys
 from facepaint.records.faces import Faces, FrameFaces
-from facepaint.records.job import VideoJob, VideoStream
+from facepaint.records.job import ImageJob, Job, VideoJob, VideoStream
 from facepaint.records.segment import Segment
 from models import DetectorModel, shipped_model
-from models.detector import Detector, Size, size_for
+from models.detector import Detector, Size
 from models.providers import AUTO, Runtime
+from tasks.claims import hold_claim
+from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up, stored_run
+from tasks.detector_cache import load_detector, model_of
+from tasks.images import detect_image
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import cut_score
-from tasks.video.decode import Bins, DecodeReport, decode_window
+from tasks.video.decode import DecodeReport, RunSource, decode_window
 from tasks.video.hdr import is_hdr
 from tasks.video.normalize import shown_samples, source_colour
 from tasks.video.tonemap import in_sdr
@@ -26,36 +31,68 @@ from tasks.video.yuv import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
 SIGNATURE_SIZE = (16, 9)
 
 
-@lru_cache(maxsize=4)
-def load_detector(
-    model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
-) -> Detector:
-    """The detector for upright frames of a size; remembered, because making one takes longer than
-    using it."""
-    return Detector(model, size_for(model, width, height, min_face), runtime)
+def run_detect(
+    context: WorkerContext, job_id: str, index: int, redelivered: bool = False
+) -> Faces | None:
+    """Detect one segment, then queue the painting that has become ready.
+
+    The second part is never skipped: it is what an earlier attempt may have missed.
+
+    Returns:
+        The record, if this call made one.
+    """
+    known = context.job(job_id)
+    if known is None:
+        return None
+    job, segments = known
+    store = context.store
+    done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
+    faces = None
+    if not store.exists(done) and not store.exists(failed):
+        run = stored_run(segments, index)
+        if run is None:
+            return None
+        with hold_claim(context, job_id, "detect", index, None, redelivered) as claim:
+            if claim is None:
+                return None
+            work = partial(_detect, context, job, run)
+            faces = run_or_give_up(context, claim, (failed, index), work)
+            if faces is not None:
+                store.put_record(done, faces)
+    if not remove_if_deleted(context, job_id, [done, failed]):
+        enqueue_ready(store, context.queue, job, [index], timeline=segments)
+    return faces
+
+
+def _detect(context: WorkerContext, job: Job, run: Sequence[Segment]) -> Faces:
+    settings = context.settings
+    source = context.source(job.id, run)
+    model = model_of(job.detector, context.store)
+    runtime = Runtime(settings.device, settings.threads, settings.detect_batch, settings.float16)
+    if isinstance(job, ImageJob):
+        index, data = source.target.index, source.data[0]
+        return detect_image(job, index, data, runtime, settings.worker_name, model)
+    return detect_segment(job, source, runtime, settings.worker_name, model)
 
 
 def detect_segment(
     job: VideoJob,
-    run: Sequence[Segment],
-    bins: Bins,
+    source: RunSource,
     runtime: Runtime = AUTO,
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
-    """Find the faces in every frame of a segment's window.
+    """Detect the faces in every frame of a segment's window.
 
-    Frames of which the decoder made up parts count as failed: a face may be in what is not there.
-    What is found in them is kept all the same.
+    A frame that the decoder concealed in part counts as failed, because a face may be in the
+    missing part. Its detections are kept.
 
     Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
-            same order.
-        model: the job's detector, where that is not one that ships.
+        model: the job's detector, unless it is shipped.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
-        DeviceError: the device asked for is not there.
+        DeviceError: the requested device is missing.
     """
     clock = Stopwatch()
     with clock.stage("load"):
@@ -63,14 +100,15 @@ def detect_segment(
         detector = load_detector(model, job.detector.min_face, *job.video.upright_size, runtime)
     findings = _Findings(detector, clock)
     report = DecodeReport()
-    frames = clock.each("decode", decode_window(job.video, run, bins, runtime.threads, report))
-    for picture in clock.each("scale", _pictures(job.video, detector.size, frames)):
-        findings.add(picture)
+    frames = clock.each("decode", decode_window(job.video, source, report))
+    for small in clock.each("scale", _small_frames(job.video, detector.size, frames)):
+        findings.add(small)
     findings.finish(damaged=report.damaged)
     seconds = clock.times_s
+    # Scaling pulls the decoded frames, so its time includes theirs.
     seconds["scale"] = round(seconds["scale"] - seconds["decode"], 4)
     return Faces(
-        index=run[-1].index,
+        index=source.target.index,
         frames=tuple(findings.frames),
         detector=detector.name,
         device=detector.device,
@@ -82,7 +120,7 @@ def detect_segment(
 
 
 @dataclass(frozen=True, slots=True)
-class _Picture:
+class _SmallFrame:
     """A frame as the detector sees it: small, upright, B, G and R planes, with its time and
     signature."""
 
@@ -92,44 +130,44 @@ class _Picture:
 
 
 class _Findings:
-    """Gathers the pictures of a segment, detects them in batches, keeps what was found."""
+    """Collects the frames of a segment and detects them in batches."""
 
     def __init__(self, detector: Detector, clock: Stopwatch) -> None:
         self._detector, self._clock = detector, clock
-        self._waiting: list[_Picture] = []
+        self._waiting: list[_SmallFrame] = []
         self._cuts: list[float] = []
         self.frames: list[FrameFaces] = []
         self.first_signature: tuple[int, ...] = ()
         self.last_signature: tuple[int, ...] = ()
 
-    def add(self, picture: _Picture) -> None:
+    def add(self, small: _SmallFrame) -> None:
         """Take the next frame."""
         if not self._cuts:
-            self.first_signature = picture.signature
-        self._cuts.append(round(cut_score(self.last_signature, picture.signature), 4))
-        self.last_signature = picture.signature
-        self._waiting.append(picture)
+            self.first_signature = small.signature
+        self._cuts.append(round(cut_score(self.last_signature, small.signature), 4))
+        self.last_signature = small.signature
+        self._waiting.append(small)
         if len(self._waiting) == self._detector.batch:
             self._run()
 
     def finish(self, damaged: Collection[int]) -> None:
-        """The window has ended; ``damaged`` are the times of frames that did not come whole."""
+        """Detect the rest. ``damaged`` are the pts of frames that count as failed."""
         self._run()
         self.frames = [replace(f, status="failed") if f.pts in damaged else f for f in self.frames]
 
     def _run(self) -> None:
         with self._clock.stage("detect"):
-            found = self._detector.detect([picture.planes for picture in self._waiting])
-        for picture, faces in zip(self._waiting, found, strict=True):
+            found = self._detector.detect([small.planes for small in self._waiting])
+        for small, faces in zip(self._waiting, found, strict=True):
             self.frames.append(
-                FrameFaces(picture.pts, "detected", self._cuts[len(self.frames)], faces)
+                FrameFaces(small.pts, "detected", self._cuts[len(self.frames)], faces)
             )
         self._waiting.clear()
 
 
-def _pictures(
+def _small_frames(
     video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]
-) -> Iterator[_Picture]:
+) -> Iterator[_SmallFrame]:
     """Each frame as the detector sees it."""
     sideways = bool(video.rotation % 180)
     small_size = (size.height, size.width) if sideways else (size.width, size.height)
@@ -141,7 +179,9 @@ def _pictures(
         blue, green, red = (
             _upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr)
         )
-        yield _Picture(frame.pts, (blue, green, red), tuple(int(value) for value in grid.ravel()))
+        yield _SmallFrame(
+            frame.pts, (blue, green, red), tuple(int(value) for value in grid.ravel())
+        )
 
 
 def _small_planes(

@@ -17,6 +17,8 @@ from facepaint.records.job import DetectorSpec
 from facepaint.settings import cache_folder
 from facepaint.store import Store
 from models import DetectorModel, shipped_model
+from models.detector import Detector, size_for
+from models.providers import Runtime
 
 MOST_KEPT_BYTES = 2**30
 """What the fetched detectors on this machine may take; those unused for longest go first."""
@@ -47,6 +49,15 @@ def model_of(spec: DetectorSpec, store: Store) -> DetectorModel:
     if not _is_intact(path, sha256):
         _fetch(store, spec.card, path)
     return DetectorModel(path, spec.card)
+
+
+@lru_cache(maxsize=4)
+def load_detector(
+    model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
+) -> Detector:
+    """The detector for upright frames of a size; remembered, because making one takes longer than
+    using it."""
+    return Detector(model, size_for(model, width, height, min_face), runtime)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:

@@ -24,12 +24,11 @@ from filters.registry import Painter
 from filters.scene_light import Scene
 from models import DetectorModel, shipped_model
 from models.providers import AUTO, Runtime
-from tasks.detect import load_detector
+from tasks.detector_cache import load_detector
 from tasks.image_metadata import orientation, save_options
-from tasks.paint import Result, painter_for
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import faces_of_image
-from tasks.video.painter import known_times, sound
+from tasks.video.painter import Result, known_times, painter_for, valid_faces
 
 JPEG_QUALITY = 92
 """Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""
@@ -143,7 +142,7 @@ def paint_image(
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
-    found = faces and sound(faces)
+    found = faces and valid_faces(faces)
     known = known_times(found) == {index}
     here = faces_of_image(found, look.redacts, card) if found else []
     with clock.stage("decode"):

@@ -1,177 +1,301 @@
-"""Paint a segment: decode, draw the look on each frame's faces, encode. The plain functions behind
-the paint task."""
+"""The paint task: decode a segment, draw a look on the faces of each frame, encode."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import partial
 
+from facepaint.errors import JobError
+from facepaint.jobs.people import unknown_people
+from facepaint.jobs.readiness import SegmentIndex, enqueue_tracking, is_ready, tracking_ended
 from facepaint.looks.look import Look
+from facepaint.records import keys
+from facepaint.records.codec import decode
 from facepaint.records.colour import LightLevels
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job, VideoJob
-from facepaint.records.results import Painted
+from facepaint.records.job import ImageJob, Job, VideoJob
+from facepaint.records.results import Failed, Painted
 from facepaint.records.segment import Segment
-from facepaint.records.tracks import Lookup
-from filters.registry import Painter, make_painter
+from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
+from facepaint.store import Store
+from tasks.claims import hold_claim
+from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
 from tasks.detector_cache import card_of
+from tasks.images import paint_image
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import Tracks, working_point
 from tasks.video.canvas import Canvas
-from tasks.video.decode import Bins, DecodeReport, decode_window, window_times
+from tasks.video.decode import DecodeReport, RunSource, decode_window, window_times
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
-from tasks.video.normalize import Upright
-from tasks.video.painter import FramePainter, known_times, sound
+from tasks.video.encoder_options import require_encoder
+from tasks.video.normalize import Normalizer
+from tasks.video.painter import FramePainter, Result, known_times, painter_for, valid_faces
 from tasks.video.strip_side_data import strip_side_data
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """A painted segment: its bytes and the record that goes with them."""
+class Inputs:
+    """What painting a segment needs besides the segment.
 
-    data: bytes
-    record: Painted
+    Args:
+        faces: the detections of the segments within reach, by index. A segment whose detection
+            failed is absent.
+        stickers: the bytes of each stored picture that the look uses, by sha256.
+        person_of: the person of each detection; needed by a look that selects people.
+        notes: what the record says about these inputs.
+    """
+
+    faces: Mapping[int, Faces]
+    stickers: Mapping[str, bytes] = field(default_factory=dict)
+    person_of: Lookup | None = None
+    notes: tuple[str, ...] = ()
+
+
+def run_paint(
+    context: WorkerContext, job_id: str, index: int, look_id: str, redelivered: bool = False
+) -> Painted | None:
+    """Paint one segment with one look, unless it is painted, given up or not ready.
+
+    Returns:
+        The record, if this call made one.
+    """
+    known = context.job(job_id)
+    if known is None:
+        return None
+    job, segments = known
+    store = context.store
+    done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
+    if store.exists(done) or store.exists(failed) or not is_ready(store, segments, job_id, index):
+        return None
+    look = store.find_record(keys.look(job_id, look_id), Look)
+    if look is None:
+        return None
+    if look.numbers and not tracking_ended(store, job_id):
+        enqueue_tracking(context.queue, job_id, segments)
+        return None
+    with hold_claim(context, job_id, "paint", index, look_id, redelivered) as claim:
+        if claim is None:
+            return None
+        work = partial(_paint, context, job, segments, look, index)
+        # A redacting look that gives up still shows something for these times, never the source.
+        fallback = None
+        if look.redacts and isinstance(job, VideoJob):
+            fallback = partial(_blank, context, job, segments, index)
+        result = run_or_give_up(context, claim, (failed, index), work, fallback)
+        if result is not None:
+            _store_painted(store, job_id, look_id, index, result)
+    if result is None:
+        remove_if_deleted(context, job_id, [done, failed])
+        return None
+    data_key = keys.painted_data(job_id, look_id, result.record.name)
+    remove_if_deleted(context, job_id, [done, failed, data_key])
+    return result.record
+
+
+def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: Result) -> None:
+    """Store a result and its record.
+
+    The last record wins. A writer whose record was replaced removes its own data.
+    """
+    data_key = keys.painted_data(job_id, look_id, result.record.name)
+    kind = "video/mp4" if data_key.endswith(".mp4") else "application/octet-stream"
+    store.put(data_key, result.data, kind)
+    store.put_record(keys.painted(job_id, look_id, index), result.record)
+    stored = store.get_record(keys.painted(job_id, look_id, index), type(result.record))
+    if stored.name != result.record.name:
+        store.delete(data_key)
+
+
+def _paint(
+    context: WorkerContext, job: Job, segments: SegmentIndex, look: Look, index: int
+) -> Result:
+    worker = context.settings.worker_name
+    if isinstance(job, VideoJob):
+        require_encoder(job.output.encoder)
+    source = context.source(job.id, segments.run(index))
+    inputs = _inputs(context.store, job, segments, look, index)
+    if isinstance(job, ImageJob):
+        faces, card = inputs.faces.get(index), card_of(job.detector)
+        return paint_image(look, index, source.data[0], faces, inputs.stickers, worker, card)
+    return paint_segment(job, look, source, inputs, worker)
+
+
+def _inputs(store: Store, job: Job, segments: SegmentIndex, look: Look, index: int) -> Inputs:
+    """Read the detections within reach, the stickers and the people of a segment."""
+    reach = segments.reach(index) or []
+    found = {segment.index: store.find(keys.faces(job.id, segment.index)) for segment in reach}
+    stored = {number: data for number, data in found.items() if data is not None}
+    faces = {
+        number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()
+    }
+    stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
+    if not look.numbers or isinstance(job, ImageJob):
+        return Inputs(faces, stickers)
+    person_of, notes = _people(store, job.id, look, stored)
+    return Inputs(faces, stickers, person_of, notes)
+
+
+def _people(
+    store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
+) -> tuple[Lookup, tuple[str, ...]]:
+    """The people of the detections of some segments, and notes for the record.
+
+    Detections without a person are redacted by a redacting look.
+
+    Args:
+        stored: the bytes of each segment's `Faces`.
+
+    Raises:
+        JobError: person tracking failed, and the look does not redact.
+    """
+    people = store.find_record(keys.tracks(job_id), People)
+    if people is None:
+        failed = store.get_record(keys.tracks_failed(job_id), Failed)
+        if not look.redacts:
+            raise JobError(
+                f"person tracking failed for job {job_id}: {failed.reason}; "
+                f"`facepaint resume {job_id}` retries it"
+            )
+        return lookup_of([]), (f"every face is redacted: person tracking failed ({failed.reason})",)
+    # A look can be requested before people have numbers, and an unknown number may mean anybody.
+    if missing := unknown_people(look.hidden_numbers, people):
+        return lookup_of([]), (f"every face is redacted: this video has no person {missing}",)
+    tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
+    # Rows refer to the detections that were tracked. Detected again, these may be in another order.
+    known = [
+        segment
+        for segment in tracked
+        if segment is not None and segment.faces == _sha256(stored[segment.index])
+    ]
+    notes = []
+    if missing := unknown_people(look.numbers, people):
+        notes.append(f"this video has no person {missing}")
+    if len(known) < len(stored):
+        notes.append("some faces were detected again after tracking: their person is unknown")
+    return lookup_of(known), tuple(notes)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _blank(context: WorkerContext, job: VideoJob, segments: SegmentIndex, index: int) -> Result:
+    source = context.source(job.id, segments.run(index))
+    return blank_segment(job, source, context.settings.worker_name)
 
 
 def paint_segment(
-    job: VideoJob,
-    look: Look,
-    run: Sequence[Segment],
-    bins: Bins,
-    faces: Mapping[int, Faces],
-    stickers: Mapping[str, bytes],
-    threads: int = 1,
-    worker: str = "",
-    identity_of: Lookup | None = None,
+    job: VideoJob, look: Look, source: RunSource, inputs: Inputs, worker: str = ""
 ) -> Result:
     """Paint the frames of a segment's window.
-
-    Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
-            same order.
-        faces: what was found in the segments within reach, by index; one that was given up is
-            absent.
-        stickers: the bytes of each stored picture the look uses, by sha256.
-        identity_of: who each of those found is; needed by a look that names people.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
     """
-    target = run[-1]
+    target = source.target
     clock, report = Stopwatch(), DecodeReport()
-    painter = painter_for(look, stickers, job.video.upright_size, job.source.sha256_ends.encode())
-    point = replace(working_point(look.redacts, card_of(job.detector)), hold_s=look.hold_s)
-    upright = Upright(job.video, job.output)
-    found = {index: sound(record) for index, record in faces.items()}
+    normalizer = Normalizer(job.video, job.output)
+    painter = _frame_painter(job, look, inputs, target.index, normalizer, report)
     with clock.stage("track"):
-        tracks = Tracks(
-            [found[index] for index in sorted(found)], job.video.time_base, point, identity_of
-        )
-    known = known_times(found.get(target.index))
-    brush = FramePainter(Canvas(upright), painter, look.redacts, known, report.damaged)
+        tracks = _tracks(job, look, inputs)
+    start_s = job.start_pts * job.video.time_base
     painted_faces = frames = 0
-    with SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder:
-        decoded = upright.frames(decode_window(job.video, run, bins, threads, report))
-        for frame in clock.each(
-            "decode", map(strip_side_data, decoded) if look.redacts else decoded
-        ):
+    with SegmentEncoder(
+        encode_spec(job, normalizer, source.threads), job.start_pts, target.end
+    ) as encoder:
+        decoded = normalizer.frames(decode_window(job.video, source, report))
+        # Side data such as captions may describe what a redacting look removes.
+        shown = map(strip_side_data, decoded) if look.redacts else decoded
+        for frame in clock.each("decode", shown):
             assert frame.pts is not None
             with clock.stage("track"):
-                here = tracks.faces_at(frame.pts)
+                faces = tracks.faces_at(frame.pts)
             with clock.stage("paint"):
-                brush.paint(frame, here, float((frame.pts - job.start_pts) * job.video.time_base))
-                painted_faces += len(here)
+                painter.paint(frame, faces, float(frame.pts * job.video.time_base - start_s))
             with clock.stage("encode"):
                 encoder.write(frame)
+            painted_faces += len(faces)
             frames += 1
         with clock.stage("encode"):
             encoded = encoder.finish() if frames else None
     notes = (
-        *upright.notes,
-        *report.notes(job.video, job.start_pts, window_times(run)),
-        *brush.notes(),
+        *normalizer.notes,
+        *report.notes(job.video, job.start_pts, window_times(source.segments)),
+        *painter.notes(),
+        *inputs.notes,
     )
-    if encoded is None:  # the rest of the video is played on behind it
-        return blank_segment(job, run, threads, worker, notes)
-    return _result(job, target, encoded, clock, worker, faces=painted_faces, notes=notes)
+    if encoded is None:
+        # Not one frame could be decoded. Players need frames to get past the window.
+        return blank_segment(job, source, worker, notes)
+    record = _record(job, target, encoded, clock)
+    record = replace(record, worker=worker, faces=painted_faces, notes=notes)
+    return Result(encoded.data, record)
+
+
+def _frame_painter(
+    job: VideoJob,
+    look: Look,
+    inputs: Inputs,
+    index: int,
+    normalizer: Normalizer,
+    report: DecodeReport,
+) -> FramePainter:
+    secret = job.source.sha256_ends.encode()
+    painter = painter_for(look, inputs.stickers, job.video.upright_size, secret)
+    own = inputs.faces.get(index)
+    detected = known_times(valid_faces(own) if own else None)
+    return FramePainter(Canvas(normalizer), painter, look.redacts, detected, report.damaged)
+
+
+def _tracks(job: VideoJob, look: Look, inputs: Inputs) -> Tracks:
+    point = replace(working_point(look.redacts, card_of(job.detector)), hold_s=look.hold_s)
+    faces = [valid_faces(inputs.faces[index]) for index in sorted(inputs.faces)]
+    return Tracks(faces, job.video.time_base, point, inputs.person_of)
 
 
 def blank_segment(
-    job: VideoJob,
-    run: Sequence[Segment],
-    threads: int = 1,
-    worker: str = "",
-    notes: tuple[str, ...] = (),
+    job: VideoJob, source: RunSource, worker: str = "", notes: tuple[str, ...] = ()
 ) -> Result:
-    """A plain frame for each frame of the window, nothing decoded.
+    """A segment with a plain frame for each frame of the window; nothing is decoded.
 
-    It stands for what a hiding look has given up, and for windows of which not one frame can be
-    decoded.
+    It stands in for a segment that a redacting look gave up, and for a window of which no frame
+    can be decoded.
     """
-    target = run[-1]
+    target = source.target
     clock = Stopwatch()
-    upright = Upright(job.video, job.output)
-    canvas = Canvas(upright)
-    times = window_times(run) or [target.start]
-    with (
-        clock.stage("encode"),
-        SegmentEncoder(encode_spec(job, upright, threads), job.start_pts, target.end) as encoder,
-    ):
-        for pts in times:
+    normalizer = Normalizer(job.video, job.output)
+    canvas = Canvas(normalizer)
+    spec = encode_spec(job, normalizer, source.threads)
+    with clock.stage("encode"), SegmentEncoder(spec, job.start_pts, target.end) as encoder:
+        for pts in window_times(source.segments) or [target.start]:
             frame = canvas.blank()
             frame.pts = pts
             encoder.write(frame)
         encoded = encoder.finish()
-    return _result(job, target, encoded, clock, worker, blank=True, notes=notes)
+    record = _record(job, target, encoded, clock)
+    return Result(encoded.data, replace(record, worker=worker, blank=True, notes=notes))
 
 
-def encode_spec(job: VideoJob, upright: Upright, threads: int) -> EncodeSpec:
+def encode_spec(job: VideoJob, normalizer: Normalizer, threads: int) -> EncodeSpec:
     """The encoding every segment of a job shares."""
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     return EncodeSpec(
-        size=upright.size,
-        pixel_format=upright.format,
+        size=normalizer.size,
+        pixel_format=normalizer.format,
         time_base=job.video.time_base,
         frame_rate=job.video.frame_rate or Fraction(25),
         sample_aspect_ratio=1 / aspect if job.video.rotation % 180 else aspect,
-        colour=upright.colour,
+        colour=normalizer.colour,
         profile=job.output,
         threads=threads,
         light=job.video.light if job.output.keep_format else LightLevels(),
     )
 
 
-def painter_for(
-    look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes
-) -> Painter:
-    """The painter of a look on frames of that width and height; ``stickers`` has its pictures by
-    sha256.
-
-    ``secret`` is something that only the source's owner knows: see `filters.redaction.Redaction`.
-    """
-    return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
-
-
-@lru_cache(maxsize=4)
-def _painter(look: Look, stickers: tuple[tuple[str, bytes], ...]) -> Painter:
-    """The painter of a look, remembered: its artwork is rendered once a process."""
-    return make_painter(look, dict(stickers))
-
-
-def _result(
-    job: Job,
-    segment: Segment,
-    encoded: Encoded,
-    clock: Stopwatch,
-    worker: str,
-    *,
-    blank: bool = False,
-    faces: int = 0,
-    notes: tuple[str, ...] = (),
-) -> Result:
-    sha256 = hashlib.sha256(encoded.data).hexdigest()
-    record = Painted(
+def _record(job: Job, segment: Segment, encoded: Encoded, clock: Stopwatch) -> Painted:
+    sha256 = _sha256(encoded.data)
+    return Painted(
         index=segment.index,
         name=f"{segment.index:06d}-{sha256[:12]}.mp4",
         frames=encoded.frames,
@@ -182,10 +306,5 @@ def _result(
         end=segment.end,
         codec=encoded.codec,
         encoder=job.output.encoder,
-        worker=worker,
-        blank=blank,
-        faces=faces,
         times_s=clock.times_s,
-        notes=notes,
     )
-    return Result(encoded.data, record)

@@ -1,5 +1,4 @@
-"""Portraits: a small picture of each person's face, cut out of the frame in which it is seen
-best."""
+"""The portraits task: cut each person's face out of the frame that shows it best."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -8,13 +7,15 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.records import keys
 from facepaint.records.faces import Box
 from facepaint.records.job import VideoJob
-from facepaint.records.segment import Segment
-from facepaint.records.tracks import Person
-from tasks.video.decode import Bins, decode_window
+from facepaint.records.tracks import People, Person
+from tasks.claims import hold_claim
+from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
+from tasks.video.decode import RunSource, decode_window
 from tasks.video.deinterlace import deinterlaced
-from tasks.video.normalize import Upright
+from tasks.video.normalize import Normalizer
 
 SIDE = 160
 """Px of a portrait, which is square."""
@@ -27,29 +28,57 @@ QUALITY = 85
 Pixels = npt.NDArray[np.uint8]
 
 
-def portraits_of(
-    job: VideoJob, run: Sequence[Segment], bins: Bins, people: Sequence[Person], threads: int = 1
-) -> dict[int, bytes]:
-    """A JPEG of each of these people's faces by number, all seen best in the last segment of a run.
+def run_portraits(
+    context: WorkerContext, job_id: str, index: int, redelivered: bool = False
+) -> int:
+    """Store portraits of the people whose best frame is in one segment; returns how many."""
+    known = context.job(job_id)
+    store = context.store
+    people = store.find_record(keys.tracks(job_id), People)
+    if known is None or people is None:
+        return 0
+    job, segments = known
+    if not isinstance(job, VideoJob):
+        return 0
+    here = [person for person in people.portrayed if person.best_segment == index]
+    wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
+    if not wanted:
+        return 0
 
-    Whose frame cannot be decoded gets a plain picture.
+    def make() -> dict[int, bytes]:
+        return portraits_of(job, context.source(job_id, segments.run(index)), wanted)
 
-    Args:
-        run: the records from the segment's ``decode_from`` to itself, ``bins`` their bytes in the
-            same order.
+    def plain() -> dict[int, bytes]:
+        return {person.number: plain_portrait() for person in wanted}
+
+    with hold_claim(context, job_id, "portraits", index, None, redelivered) as claim:
+        if claim is None:
+            return 0
+        failed = keys.portraits_failed(job_id, index), index
+        made = run_or_give_up(context, claim, failed, make, plain) or {}
+        for number, data in made.items():
+            store.put(keys.portrait(job_id, number), data, "image/jpeg")
+    remove_if_deleted(context, job_id, [keys.portrait(job_id, number) for number in made])
+    return len(made)
+
+
+def portraits_of(job: VideoJob, source: RunSource, people: Sequence[Person]) -> dict[int, bytes]:
+    """A JPEG of each person's face, by number. The best frame of all is in the last segment.
+
+    A person whose frame cannot be decoded gets a plain picture.
 
     Raises:
         UnreadableMedia: the segment cannot be decoded.
     """
-    upright = Upright(job.video)
+    normalizer = Normalizer(job.video)
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     shape = float(1 / aspect if job.video.rotation % 180 else aspect)
     times = {person.best_pts for person in people}
     made = {}
-    for frame in deinterlaced(decode_window(job.video, run, bins, threads)):
+    for frame in deinterlaced(decode_window(job.video, source)):
         if frame.pts not in times:
             continue
-        picture = np.asarray(upright(frame).to_ndarray(format="bgr24"), np.uint8)
+        picture = np.asarray(normalizer(frame).to_ndarray(format="bgr24"), np.uint8)
         for person in people:
             if person.best_pts == frame.pts:
                 made[person.number] = _portrait(picture, person.best_box, shape)

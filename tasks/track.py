@@ -1,15 +1,13 @@
-"""The link task: who is where in a whole job, once every segment was looked at; then a portrait of
-each person.
+"""The track task: track people over a whole job, once the detection of every segment has ended.
 
-Linking reads all that was found. What one attempt does not get done is a message of its own, and
-the process keeps how far it has come; another process begins anew and comes as far itself.
-``tracks.json`` is written last.
+Tracking reads the detections of all segments. What one attempt does not finish is requeued, and
+the process keeps its progress; another process starts again. ``tracks.json`` is written last.
 """
 
 import hashlib
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from time import monotonic
 
 from facepaint.errors import PartialProgress
@@ -22,34 +20,25 @@ from facepaint.records.faces import Faces
 from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
-from tasks.context import StoredBins, WorkerContext, attempt, claimed, removed_if_deleted
+from tasks.claims import hold_claim
+from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
 from tasks.detector_cache import card_of
-from tasks.portraits import plain_portrait, portraits_of
 from tasks.tracking.people import Identities
 from tasks.tracking.tracker import working_point
-
-log = logging.getLogger(__name__)
-
-ATTEMPT_S = 40.0
-"""How long one attempt goes on reading or writing: within a task's time limit what lies between has
-its time."""
-
-TOGETHER = 16
-"""Segments read or written at once."""
 
 ANGLES = ("yaw", "pitch", "roll")
 
 SAME_FACE = 0.5
-"""Two boxes in one frame are of one face from this IoU on."""
+"""IoU from which two boxes in one frame are the same face."""
 
 
 Found = frozenset[ObjectInfo]
-"""What is stored of a job's faces, as listed: other faces have other times."""
+"""The listing of a job's detections: stored again, they have other times."""
 
 
 @dataclass(slots=True)
 class TrackingRun:
-    """The linking of one job by the faces ``found``, as far as this process has come with it."""
+    """The tracking of one job by the detections ``found``, with its progress in this process."""
 
     job_id: str
     found: Found
@@ -60,16 +49,23 @@ class TrackingRun:
     numbers: dict[int, int] = field(default_factory=dict)
     written: int = 0
 
-    def go_on(self, store: Store) -> People:
-        """Read all that was found, write who is where in each segment; the people, whose record the
-        caller writes.
+    def advance(self, store: Store, attempt_s: float, batch: int) -> People:
+        """Read all detections and write the people of each segment.
+
+        Args:
+            attempt_s: seconds after which this attempt ends.
+            batch: segments read or written at once.
+
+        Returns:
+            The people. The caller writes their record.
 
         Raises:
-            NotYet: this took too long for one attempt.
+            PartialProgress: the attempt ended before the work did.
         """
-        until = monotonic() + ATTEMPT_S
+        until = monotonic() + attempt_s
         while len(self.digests) < self.segments:
-            indexes = range(len(self.digests), min(len(self.digests) + TOGETHER, self.segments))
+            first = len(self.digests)
+            indexes = range(first, min(first + batch, self.segments))
             for index, data in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
                 self._add(index, data)
             self._pause(until, f"read up to segment {indexes[-1]}")
@@ -77,10 +73,11 @@ class TrackingRun:
             self.people = self._numbered(store)
             self._pause(until, "people numbered")
         while self.written < self.segments:
-            indexes = range(self.written, min(self.written + TOGETHER, self.segments))
+            indexes = range(self.written, min(self.written + batch, self.segments))
             records = [self._tracked(index) for index in indexes]
             in_parallel(
-                lambda one: store.put_record(keys.tracked(self.job_id, one.index), one), records
+                lambda record: store.put_record(keys.tracked(self.job_id, record.index), record),
+                records,
             )
             self.written = indexes[-1] + 1
             self._pause(until, f"written up to segment {indexes[-1]}")
@@ -90,7 +87,7 @@ class TrackingRun:
         return lambda index: store.find(keys.faces(self.job_id, index))
 
     def _add(self, index: int, data: bytes | None) -> None:
-        if data is None:  # given up: nobody is known there
+        if data is None:  # detection was given up
             record, digest = Faces(index, (), "", ""), ""
         else:
             record, digest = (
@@ -102,7 +99,7 @@ class TrackingRun:
 
     def _pause(self, until: float, what: str) -> None:
         if monotonic() > until:
-            raise PartialProgress(f"linking job {self.job_id}: {what}")
+            raise PartialProgress(f"tracking job {self.job_id}: {what}")
 
     def _numbered(self, store: Store) -> People:
         people = tuple(self.identities.people)
@@ -145,77 +142,83 @@ class TrackingRun:
         )
 
 
-_kept: TrackingRun | None = None
-"""The linking that this process did not get done."""
-
-
 def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) -> People | None:
-    """The link task: who is where in a job, then wake the looks that wait for it and have portraits
-    made.
+    """Track the people of a job, then queue the looks that wait for it, and the portraits.
 
-    Nothing happens before every segment was looked at. Returns the record if one was made.
+    Nothing happens before the detection of every segment has ended.
+
+    Returns:
+        The record, if this call made one.
     """
     known = context.job(job_id)
     if known is None:
         return None
-    job, timeline = known
+    job, segments = known
     if not isinstance(job, VideoJob):
         return None
     store = context.store
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if not found.detection_finished or timeline.segments is None:
+    total = segments.segments
+    if not found.detection_finished or total is None:
         return None
-    segments, people = timeline.segments, None
+    people = None
     if not tracking_ended(store, job_id):
-        with claimed(context, job_id, "track", 0, None, redelivered) as claim:
+        with hold_claim(context, job_id, "track", 0, None, redelivered) as claim:
             if claim is None:
                 return None
-            failed = keys.tracks_failed(job_id)
-            people = attempt(context, claim, failed, 0, lambda: _track(store, job, segments))
+            failed = keys.tracks_failed(job_id), 0
+            work = partial(_track, context, job, total)
+            people = run_or_give_up(context, claim, failed, work)
             if people is not None:
                 store.put_record(keys.tracks(job_id), people)
                 store.delete(keys.tracks_before(job_id))
-    written = (keys.tracked(job_id, index) for index in range(segments))
-    if not removed_if_deleted(
-        context, job_id, (keys.tracks(job_id), keys.tracks_failed(job_id), *written)
-    ):
-        _enqueue_looks(context, job_id, timeline)
+    written = (keys.tracked(job_id, index) for index in range(total))
+    records = (keys.tracks(job_id), keys.tracks_failed(job_id), *written)
+    if not remove_if_deleted(context, job_id, records):
+        _enqueue_looks(context, job_id, segments)
         _enqueue_portraits(context, job_id)
     return people
 
 
-def _track(store: Store, job: VideoJob, segments: int) -> People:
-    global _kept
-    linking, _kept = _kept, None
+def _track(context: WorkerContext, job: VideoJob, total: int) -> People:
+    """Continue the tracking that this process keeps, or start again.
+
+    Raises:
+        PartialProgress: this attempt is over, or detections changed meanwhile.
+    """
+    store = context.store
+    kept, context.tracking = context.tracking, None
     found = _found(store, job.id)
-    if linking is None or (linking.job_id, linking.segments, linking.found) != (
-        job.id,
-        segments,
-        found,
-    ):
-        card = card_of(job.detector)
-        point, sure = working_point(True, card), working_point(False, card).seed
-        linking = TrackingRun(job.id, found, segments, Identities(job.video.time_base, point, sure))
+    if kept is not None and (kept.job_id, kept.segments, kept.found) == (job.id, total, found):
+        run = kept
+    else:
+        run = _start_tracking(job, total, found)
     try:
-        people = linking.go_on(store)
+        people = run.advance(store, context.tracking_attempt_s, context.tracking_batch)
     except PartialProgress:
-        _kept = linking
+        context.tracking = run
         raise
     if _found(store, job.id) != found:
-        raise PartialProgress(f"linking job {job.id}: some of its faces are looked for again")
+        raise PartialProgress(f"tracking job {job.id}: some of its faces are detected again")
     return people
+
+
+def _start_tracking(job: VideoJob, total: int, found: Found) -> TrackingRun:
+    card = card_of(job.detector)
+    point, confident = working_point(True, card), working_point(False, card).seed
+    identities = Identities(job.video.time_base, point, confident)
+    return TrackingRun(job.id, found, total, identities)
 
 
 def _found(store: Store, job_id: str) -> Found:
     return frozenset(store.list(keys.all_faces(job_id)))
 
 
-def _enqueue_looks(context: WorkerContext, job_id: str, timeline: SegmentIndex) -> None:
-    """Queue the painting of every look that names people: everything has faces, so all of it is
-    ready."""
-    # Listed after the record was written: who adds a look meanwhile sees that, or is seen here.
+def _enqueue_looks(context: WorkerContext, job_id: str, segments: SegmentIndex) -> None:
+    """Queue every look that selects people: now all of its segments are ready."""
+    # Listed after the record was written: a look added meanwhile sees the record or is seen here.
     found = JobKeys.read(row.key for row in context.store.list(keys.prefix(job_id)))
-    for look in filter(timeline.selects_people, found.looks):
+    for look in filter(segments.selects_people, found.looks):
         for index in sorted(found.stored - found.painted[look] - found.paint_failed[look]):
             context.queue.paint(job_id, look, index)
 
@@ -230,43 +233,6 @@ def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
     }
     for index in sorted(missing):
         context.queue.portraits(job_id, index)
-
-
-def run_portraits(
-    context: WorkerContext, job_id: str, index: int, redelivered: bool = False
-) -> int:
-    """The portraits task: those of the people who are seen best in one segment; returns how many
-    were made."""
-    known = context.job(job_id)
-    people = context.store.find_record(keys.tracks(job_id), People)
-    if known is None or people is None:
-        return 0
-    job, timeline = known
-    if not isinstance(job, VideoJob):
-        return 0
-    store, settings = context.store, context.settings
-    here = [person for person in people.portrayed if person.best_segment == index]
-    wanted = [person for person in here if not store.exists(keys.portrait(job_id, person.number))]
-    if not wanted:
-        return 0
-
-    def make() -> dict[int, bytes]:
-        run = timeline.run(index)
-        return portraits_of(job, run, StoredBins(store, job_id, run), wanted, settings.threads)
-
-    def plain() -> dict[int, bytes]:
-        return {person.number: plain_portrait() for person in wanted}
-
-    with claimed(context, job_id, "portraits", index, None, redelivered) as claim:
-        if claim is None:
-            return 0
-        made = (
-            attempt(context, claim, keys.portraits_failed(job_id, index), index, make, plain) or {}
-        )
-        for number, data in made.items():
-            store.put(keys.portrait(job_id, number), data, "image/jpeg")
-    removed_if_deleted(context, job_id, [keys.portrait(job_id, number) for number in made])
-    return len(made)
 
 
 def same_numbers(

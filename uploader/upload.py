@@ -109,56 +109,64 @@ def upload(
     show(UploadProgress(total, total, storer.stored))
     warnings = [
         *_warnings(path, job, probed, reader, unqueued),
-        *_lacking(store, job.output.encoder),
+        *_missing_encoder(store, job.output.encoder),
     ]
     return UploadResult(job.id, storer.stored, reader.truncated, tuple(warnings))
 
 
-def _warnings(path: Path, job: Job, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
-    if reader.truncated:
-        yield f"the file ended early: {reader.truncated}"
-    if reader.headless:
-        yield (
-            f"{reader.headless} frames before the first keyframe are left out: they cannot be "
-            "decoded"
-        )
-    if reader.late:
-        yield f"{reader.late} frames are left out: they come too late in the file for their times"
-    if reader.unplaced:
-        yield f"{reader.unplaced} frames are left out: they carry no time, and it cannot be told"
-    if reader.parts > 1:
-        yield (
-            f"{reader.parts} recordings one behind the other, each with times of its own: shown "
-            "as one"
-        )
-    elif reader.lost_sounds:
-        yield f"{reader.lost_sounds} packets of sound are left out: their times jump back"
-    if reader.lost_subtitles:
-        yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
-    if probed.others:
-        yield f"left out: {', '.join(probed.others)}"
+def _warnings(
+    path: Path, job: VideoJob, probed: Probe, reader: Reader, unqueued: bool
+) -> Iterator[str]:
+    """What the user should know about a finished upload."""
+    yield from _left_out(probed, reader)
     kept = kept_note(job.output, probed.video.pixel_format)
     if kept:
         yield kept
     if job.output.keep_format and probed.dynamic:
-        yield f"{' and '.join(probed.dynamic)} is not kept: players show the picture beneath it"
+        yield f"{' and '.join(probed.dynamic)} is not kept: players show the base layer"
     if is_animation(path):
-        yield "the animation comes back as a video, in MP4 unless the result is named otherwise"
+        yield "the animation becomes a video, in MP4 unless you name the result otherwise"
     if unqueued:
         yield (
-            f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+            "the broker is unreachable: everything is stored; "
+            f"`facepaint resume {job.id}` queues the work"
         )
 
 
-def _lacking(store: Store, encoder: str) -> Iterator[str]:
-    """What to say where no worker is known to have the encoder; every worker has those that need no
-    hardware."""
-    if ENCODERS[encoder].needs and not any(
-        encoder in worker.encoders for worker in alive_workers(store)
-    ):
+def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
+    """What of the file is not in the job, and why."""
+    if reader.truncated:
+        yield f"the file ended early: {reader.truncated}"
+    if reader.headless:
         yield (
-            f"no worker that runs can encode with {encoder}: start one that can, else its "
-            "segments are given up"
+            f"{reader.headless} frames before the first keyframe are left out: "
+            "they cannot be decoded"
+        )
+    if reader.late:
+        yield f"{reader.late} frames are left out: they are stored too late for their times"
+    if reader.unplaced:
+        yield f"{reader.unplaced} frames are left out: they have no time, and none can be derived"
+    if reader.parts > 1:
+        yield (
+            f"the file holds {reader.parts} recordings, each with its own times: "
+            "they are joined to one"
+        )
+    elif reader.lost_sounds:
+        yield f"{reader.lost_sounds} audio packets are left out: their times jump back"
+    if reader.lost_subtitles:
+        yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
+    if probed.others:
+        yield f"left out: {', '.join(probed.others)}"
+
+
+def _missing_encoder(store: Store, encoder: str) -> Iterator[str]:
+    """A warning if no running worker has the encoder. All workers have the software encoders."""
+    if not ENCODERS[encoder].needs:
+        return
+    if not any(encoder in worker.encoders for worker in alive_workers(store)):
+        yield (
+            f"no running worker can encode with {encoder}: start one that can, "
+            "or its segments will fail"
         )
 
 

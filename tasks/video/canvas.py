@@ -11,7 +11,7 @@ import numpy as np
 
 from filters.planes import Pixels, Planes, Region
 from tasks.video.hdr import from_sdr
-from tasks.video.normalize import Upright
+from tasks.video.normalize import Normalizer
 from tasks.video.tonemap import back_to_hdr, in_sdr
 from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, planes_of
 
@@ -24,7 +24,7 @@ Paint = Callable[[Planes], Sequence[Region]]
 
 
 class Canvas:
-    """Paints on the frames an `Upright` gives, in place.
+    """Paints on the frames an `Normalizer` gives, in place.
 
     Frames of 8-bit SDR are painted on as they are. Of others an 8-bit SDR copy is painted, and what
     is painted comes
@@ -33,7 +33,7 @@ class Canvas:
     own depth.
     """
 
-    def __init__(self, upright: Upright) -> None:
+    def __init__(self, upright: Normalizer) -> None:
         self._upright = upright
         self._full_range = upright.colour.range == FULL
         self._hdr = upright.hdr and not upright.tone_mapped

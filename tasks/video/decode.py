@@ -1,13 +1,12 @@
 """Decode a segment: packets in, the frames of its window out. No container is involved.
 
-Where a window lies behind others of its run, everything from the run's keyframe on has to be
-decoded first. A process therefore keeps the decoder of a window that the run goes on behind, and
-takes up a later one from there.
+A window in the middle of a run can only be decoded from the run's keyframe on. A worker process
+therefore keeps the decoder of a window whose run continues, and resumes it for a later window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Protocol
@@ -21,74 +20,120 @@ from facepaint.records.job import VideoStream
 from facepaint.records.segment import Packet, Segment
 from tasks.video.yuv import top_down
 
-KEPT_DECODERS = 2
-"""One of a detecting and one of a painting task, a little behind. Each holds up to 16 frames."""
 
-LEAD_S = 30.0
-"""How long one attempt may decode what lies before its window: within the time limit of a task, the
-window itself and its painting have their time."""
-
-
-class Bins(Protocol):
-    """The bytes of each segment of a run, perhaps got only when asked for."""
+class SegmentBytes(Protocol):
+    """The bytes of each segment of a run, by their place in it; may be fetched on demand."""
 
     def __getitem__(self, number: int, /) -> bytes: ...
 
 
 @dataclass(slots=True)
 class DecodeReport:
-    """What went wrong on the way without ending it, by times of frames.
-
-    ``lost`` did not come out of the decoder, ``damaged`` came with parts made up; ``reasons`` are
-    the decoder's words.
-    """
+    """Frames that the decoder lost or damaged, by their pts, and its reasons."""
 
     lost: list[int] = field(default_factory=list)
     damaged: list[int] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
     def notes(self, video: VideoStream, origin: int, times: Sequence[int]) -> list[str]:
-        """In words, seconds counted from ``origin``; ``times`` are those of all frames of the
-        window."""
-        said = []
+        """Sentences about what is missing or damaged.
+
+        Args:
+            origin: the pts that seconds are counted from.
+            times: the pts of all frames of the window.
+        """
+        notes = []
         if self.lost:
             why = f" ({'; '.join(self.reasons)})" if self.reasons else ""
             where = _spans(video, origin, times, self.lost)
-            said.append(f"{_frames(len(self.lost))} could not be decoded, at {where}{why}")
+            notes.append(f"{_frames(len(self.lost))} could not be decoded, at {where}{why}")
         if self.damaged:
             where = _spans(video, origin, times, self.damaged)
-            said.append(
-                f"{_frames(len(self.damaged))} damaged, parts of them made up by the decoder, at "
-                f"{where}"
+            notes.append(
+                f"{_frames(len(self.damaged))} damaged and concealed by the decoder, at {where}"
             )
-        return said
+        return notes
+
+
+class DecoderPool:
+    """Open decoders that a process keeps between tasks. Whoever takes one uses it alone.
+
+    Args:
+        kept: decoders kept at most: one of a detect and one of a paint task that lags behind it.
+            Each holds up to 16 frames.
+        lead_s: seconds that one attempt may spend on packets before its window. The window itself
+            and its painting need the rest of a task's time limit.
+        clock: gives seconds; replaced in tests.
+    """
+
+    def __init__(
+        self, kept: int = 2, lead_s: float = 30.0, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._kept = kept
+        self.lead_s = lead_s
+        self.clock = clock
+        self._decoders: list[RunDecoder] = []
+
+    def take(self, video: VideoStream, source: RunSource) -> RunDecoder:
+        """The kept decoder that is closest to the last segment of a run, or a new one."""
+        fitting = [decoder for decoder in self._decoders if decoder.fits(video, source)]
+        if not fitting:
+            return RunDecoder(video, source.threads)
+        best = max(fitting, key=lambda decoder: decoder.position)
+        self._decoders.remove(best)
+        return best
+
+    def keep(self, decoder: RunDecoder) -> None:
+        """Keep a decoder. If there are too many, the oldest is dropped."""
+        self._decoders = [*self._decoders, decoder][-self._kept :]
+
+    def clear(self) -> None:
+        """Drop all decoders."""
+        self._decoders = []
+
+
+@dataclass(frozen=True, slots=True)
+class RunSource:
+    """What a segment is decoded from.
+
+    Args:
+        segments: the records from the segment's ``decode_from`` to itself.
+        data: their bytes in the same order, asked for one at a time and only if needed.
+        threads: threads of a new decoder.
+        decoders: where open decoders are kept between tasks.
+    """
+
+    segments: Sequence[Segment]
+    data: SegmentBytes
+    threads: int = 1
+    decoders: DecoderPool = field(default_factory=DecoderPool)
+
+    @property
+    def target(self) -> Segment:
+        """The segment whose window is decoded."""
+        return self.segments[-1]
 
 
 def decode_window(
-    video: VideoStream,
-    run: Sequence[Segment],
-    bins: Bins,
-    threads: int = 1,
-    report: DecodeReport | None = None,
+    video: VideoStream, source: RunSource, report: DecodeReport | None = None
 ) -> Iterator[av.VideoFrame]:
-    """Decode the segments of a run and give the frames of the last one's window, in order of
-    presentation.
+    """Decode a run and yield the frames of its last segment's window in presentation order.
 
     Args:
-        run: the records from the last one's ``decode_from`` to itself.
-        bins: their bytes in the same order; only those that are needed are asked for, one at a
-            time.
-        report: told of every frame that did not come, or not whole.
+        report: records every frame that is missing or damaged.
 
     Raises:
-        UnreadableMedia: the parameters make no decoder.
-        NotYet: there is more before the window than one attempt may decode. What was done is kept.
+        UnreadableMedia: the stream parameters make no decoder.
+        PartialProgress: more lies before the window than one attempt may decode; the decoder is
+            kept.
     """
     report = report if report is not None else DecodeReport()
-    decoder = _kept.take(video, run, threads)
-    due, last, in_fields = set(window_times(run)), run[-1].start - 1, False
-    for frame in decoder.decode(run, bins, due):
-        # Of frames with one time a player shows one, and no encoder takes the other.
+    decoder = source.decoders.take(video, source)
+    due = set(window_times(source.segments))
+    last = source.target.start - 1
+    in_fields = False
+    for frame in decoder.decode(source, due):
+        # A player shows one frame of several with the same time, and no encoder takes the others.
         if frame.pts is None or frame.pts <= last or frame.pts not in due:
             continue
         last = frame.pts
@@ -115,30 +160,29 @@ def window_times(run: Sequence[Segment]) -> list[int]:
     return sorted(times)
 
 
-_Told = tuple[str, int, int]
+_Identity = tuple[str, int, int]
 
 
-def _told(segment: Segment) -> _Told:
-    """What tells a segment from others, of other jobs too: the same packets may be shown at other
-    times there."""
+def _identity(segment: Segment) -> _Identity:
+    """Identifies a segment across jobs: another job may show the same packets at other times."""
     return segment.sha256, segment.start, segment.end
 
 
 class RunDecoder:
-    """An open decoder, and how far it has been fed of a run.
+    """An open decoder and its position in a run.
 
-    ``refused`` says why the decoder refused a packet, by the time of its frame.
+    ``refused`` maps the time of a frame to the reason why the decoder refused its packet.
     """
 
     def __init__(self, video: VideoStream, threads: int) -> None:
         self._video, self._threads = video, threads
         self._context = open_decoder(video, threads)
-        self._fed: list[_Told] = []
+        self._fed: list[_Identity] = []
         """The segments whose own packets were all fed."""
         self._ahead = 0
-        """How many packets behind those were fed as well."""
-        self._begun: _Told | None = None
-        """The segment which those are of, where it was not the overlap of the one before."""
+        """Packets behind these that were fed as well."""
+        self._begun: _Identity | None = None
+        """The segment of these packets, unless they are the overlap of the one before."""
         self._waiting: list[av.VideoFrame] = []
         self._complete_from: int | None = None
         """Frames before this time are gone."""
@@ -149,58 +193,59 @@ class RunDecoder:
         """Segments fed whole, and packets behind them."""
         return len(self._fed), self._ahead
 
-    def fits(self, video: VideoStream, run: Sequence[Segment], threads: int) -> bool:
-        """Whether it can go on to the last segment: it was fed the beginning of just this run, and
-        no more."""
-        count = len(self._fed)
+    def fits(self, video: VideoStream, source: RunSource) -> bool:
+        """Whether it can continue to the last segment: it was fed the start of this very run."""
+        run, count = source.segments, len(self._fed)
         if count >= len(run) or (
             self._complete_from is not None and self._complete_from > run[-1].start
         ):
             return False
-        fed, begun = [_told(segment) for segment in run[:count]], _told(run[count])
-        fits = (self._video, self._threads, self._fed) == (video, threads, fed)
+        fed, begun = [_identity(segment) for segment in run[:count]], _identity(run[count])
+        fits = (self._video, self._threads, self._fed) == (video, source.threads, fed)
         return fits and self._begun in (None, begun)
 
-    def decode(self, run: Sequence[Segment], bins: Bins, due: set[int]) -> Iterator[av.VideoFrame]:
-        """The frames from here to the end of the last segment's window.
+    def decode(self, source: RunSource, due: set[int]) -> Iterator[av.VideoFrame]:
+        """Yield the frames from here to the end of the last segment's window.
 
-        None is left out of the decoding, not even those before the window that no other refers to:
-        what a decoder puts in the place of damaged parts may come from any of them.
+        Every packet is decoded, even of frames before the window that no other frame refers to: a
+        decoder conceals damaged parts with any of them.
 
-        ``due`` are the times that the caller still waits for. If none is left at the end, and the
-        run goes on, the decoder is kept for the next window; otherwise it is flushed and done with.
+        ``due`` are the times that the caller still waits for. If none is left at the end and the
+        run continues, the decoder is kept for the next window; otherwise it is flushed.
         """
-        target, until = run[-1], monotonic() + LEAD_S
+        run, target, pool = source.segments, source.target, source.decoders
+        until = pool.clock() + pool.lead_s
         self._complete_from = target.start
         self.refused = {pts: why for pts, why in self.refused.items() if pts >= target.start}
         waiting, self._waiting = self._waiting, []
-        yield from self._sorted_out(waiting, target)
+        yield from self._until_window_end(waiting, target)
         for number in range(len(self._fed), len(run)):
             segment, before = run[number], self._ahead
             packets = segment.packets if segment is target else segment.own_packets
-            for packet, data in _pieces(packets, bins, number, before):
-                if packet.pts is not None and packet.pts < target.start and monotonic() > until:
-                    self._begun = _told(segment)
-                    _kept.keep(self)
+            for packet, data in _pieces(packets, source.data, number, before):
+                before_window = packet.pts is not None and packet.pts < target.start
+                if before_window and pool.clock() > until:
+                    self._begun = _identity(segment)
+                    pool.keep(self)
                     raise PartialProgress(
-                        f"segment {target.index} lies far behind its keyframe; decoded up to "
+                        f"segment {target.index} is far behind its keyframe; decoded up to "
                         f"{segment.index}"
                     )
-                yield from self._sorted_out(self._feed(packet, data), target)
+                yield from self._until_window_end(self._feed(packet, data), target)
                 self._ahead += 1
             self._ahead = max(before, len(packets)) - len(segment.own_packets)
-            self._fed.append(_told(segment))
+            self._fed.append(_identity(segment))
             self._begun = None
-        if due - self.refused.keys() or not _goes_on_behind(target):
+        if due - self.refused.keys() or not _run_continues(target):
             yield from self._received(None)
         else:
             self._complete_from = target.end
-            _kept.keep(self)
+            pool.keep(self)
 
-    def _sorted_out(
+    def _until_window_end(
         self, frames: Iterable[av.VideoFrame], target: Segment
     ) -> Iterator[av.VideoFrame]:
-        """The frames of the window; later ones wait for theirs."""
+        """Yield the frames before the window's end; keep later ones for their own window."""
         for frame in frames:
             if frame.pts is not None and frame.pts >= target.end:
                 self._waiting.append(frame)
@@ -227,48 +272,21 @@ class RunDecoder:
         return list(self._context.decode(packet))
 
 
-class _KeptDecoders:
-    """The decoders that a process keeps between tasks; who takes one has it alone."""
-
-    def __init__(self) -> None:
-        self._decoders: list[RunDecoder] = []
-
-    def take(self, video: VideoStream, run: Sequence[Segment], threads: int) -> RunDecoder:
-        """The decoder that has come furthest towards the last segment of a run, or a new one."""
-        fitting = [decoder for decoder in self._decoders if decoder.fits(video, run, threads)]
-        if not fitting:
-            return RunDecoder(video, threads)
-        best = max(fitting, key=lambda decoder: decoder.position)
-        self._decoders.remove(best)
-        return best
-
-    def keep(self, decoder: RunDecoder) -> None:
-        """Keep a decoder; of too many the one that was kept first goes."""
-        self._decoders = [*self._decoders, decoder][-KEPT_DECODERS:]
-
-    def clear(self) -> None:
-        """Keep none."""
-        self._decoders = []
-
-
-_kept = _KeptDecoders()
-
-
 def _pieces(
-    packets: Sequence[Packet], bins: Bins, number: int, skip: int
+    packets: Sequence[Packet], data: SegmentBytes, number: int, skip: int
 ) -> Iterator[tuple[Packet, bytes]]:
-    """Each packet but the first few, with its bytes and those of its side data."""
+    """The packets from ``skip`` on, each with its bytes and those of its side data."""
     if skip >= len(packets):
         return
-    data, position = bins[number], 0
+    stored, position = data[number], 0
     for place, packet in enumerate(packets):
         if place >= skip:
-            yield packet, data[position : position + packet.stored_bytes]
+            yield packet, stored[position : position + packet.stored_bytes]
         position += packet.stored_bytes
 
 
 def _side_data(packet: Packet, data: bytes) -> dict[str, bytes]:
-    """The pieces that lie behind the packet."""
+    """The side data that is stored behind a packet's own bytes."""
     pieces, position = {}, packet.size
     for name, size in packet.side_data:
         pieces[name] = data[position : position + size]
@@ -276,13 +294,13 @@ def _side_data(packet: Packet, data: bytes) -> dict[str, bytes]:
     return pieces
 
 
-def _goes_on_behind(segment: Segment) -> bool:
-    """Whether the run goes on: what lies behind a window that a keyframe ends begins with that."""
+def _run_continues(segment: Segment) -> bool:
+    """Whether the run continues behind a segment: a keyframe would start a new one."""
     return bool(segment.overlap) and not segment.packets[-segment.overlap].keyframe
 
 
 def _spans(video: VideoStream, origin: int, times: Sequence[int], chosen: Sequence[int]) -> str:
-    """Stretches of a window's times in seconds: neighbours are told as one."""
+    """Times of a window in seconds, with neighbouring frames joined to spans."""
     place = {pts: number for number, pts in enumerate(times)}
     spans: list[list[int]] = []
     for pts in chosen:

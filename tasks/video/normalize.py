@@ -24,7 +24,7 @@ RGB_MATRIX, BT709, UNSPECIFIED, BT2020 = 0, 1, 2, 9
 _MATRICES: dict[int, Matrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
 
 
-class Upright:
+class Normalizer:
     """Makes the frames of a stream upright frames of one size and format, at least of work: most
     pass untouched.
 

@@ -1,47 +1,75 @@
-"""Paint the faces of a segment's frames; a look that hides fails closed: what is in doubt is
-covered whole."""
+"""Paint the faces of frames. A redacting look fails closed: it covers a frame completely if in
+doubt."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 
 import av
 
-from facepaint.records.faces import Faces
+from facepaint.looks.look import Look
+from facepaint.records.faces import Faces, FrameFaces
+from facepaint.records.results import Painted
 from filters.area import is_somewhere
 from filters.face import Face
-from filters.registry import Painter
+from filters.registry import Painter, make_painter
 from tasks.video.canvas import Canvas
 
 
-def sound(record: Faces) -> Faces:
-    """A record in which frames with faces whose coordinates are no numbers count as failed."""
-    frames = tuple(
-        frame
-        if all(
-            map(
-                math.isfinite,
-                (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks)),
-            )
-        )
-        else replace(frame, status="failed")
-        for frame in record.frames
-    )
-    return replace(record, frames=frames)
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A painted segment: its bytes and its record."""
+
+    data: bytes
+    record: Painted
+
+
+def valid_faces(record: Faces) -> Faces:
+    """The record, with frames marked as failed that hold coordinates which are not finite."""
+    return replace(record, frames=tuple(map(_valid_frame, record.frames)))
+
+
+def _valid_frame(frame: FrameFaces) -> FrameFaces:
+    numbers = (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks))
+    return frame if all(map(math.isfinite, numbers)) else replace(frame, status="failed")
 
 
 def known_times(record: Faces | None) -> set[int]:
-    """The times of the frames whose faces are known: those that were detected, and whole."""
-    return {frame.pts for frame in record.frames if frame.status == "detected"} if record else set()
+    """The pts of the frames that were decoded whole and searched for faces."""
+    if record is None:
+        return set()
+    return {frame.pts for frame in record.frames if frame.status == "detected"}
+
+
+def painter_for(
+    look: Look, stickers: Mapping[str, bytes], size: tuple[int, int], secret: bytes
+) -> Painter:
+    """The painter of a look.
+
+    Args:
+        stickers: the bytes of its pictures by sha256.
+        size: width and height of the frames in px.
+        secret: known to the owner of the source alone; see `filters.redaction.Redaction`.
+    """
+    return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
+
+
+@lru_cache(maxsize=4)
+def _painter(look: Look, stickers: tuple[tuple[str, bytes], ...]) -> Painter:
+    """Remembered, because rendering the artwork takes long."""
+    return make_painter(look, dict(stickers))
 
 
 @dataclass(slots=True)
 class FramePainter:
     """Paints frame by frame.
 
-    ``known`` are the times of frames whose faces are known, ``damaged`` those of frames that the
-    decoder made up in part; it may grow meanwhile. Neither matters where the look does not hide.
+    A redacting look paints only frames that were searched for faces, and covers all others.
+
+    Args:
+        known: the pts of the frames that were searched.
+        damaged: the pts of frames that the decoder concealed in part; may grow meanwhile.
     """
 
     canvas: Canvas
@@ -49,36 +77,36 @@ class FramePainter:
     redacts: bool
     known: Collection[int]
     damaged: Collection[int]
-    _hidden: dict[str, int] = field(default_factory=dict)
+    _covered: dict[str, int] = field(default_factory=dict)
 
     def paint(self, frame: av.VideoFrame, faces: Sequence[Face], time_s: float) -> None:
-        """Paint the faces of one upright frame, in place."""
+        """Paint the faces of one upright frame in place, ``time_s`` after the video's start."""
         if not self.redacts:
-            self._paint(frame, faces, time_s)
+            self._paint_faces(frame, faces, time_s)
             return
         doubt = self._doubt(frame.pts, faces)
         if not doubt:
             try:
-                self._paint(frame, faces, time_s)
-            except Exception as exc:  # noqa: BLE001 - whatever it is, a face that was to be hidden may still show
+                self._paint_faces(frame, faces, time_s)
+            except Exception as exc:  # noqa: BLE001 - after any error a face may still show
                 doubt = f"painting failed with {type(exc).__name__}: {exc}"
         if doubt:
-            self._hidden[doubt] = self._hidden.get(doubt, 0) + 1
+            self._covered[doubt] = self._covered.get(doubt, 0) + 1
             self.canvas.paint(frame, self.painter.cover)
 
     def notes(self) -> Iterator[str]:
-        """How many frames were hidden whole, and why, in words."""
-        for why, count in self._hidden.items():
-            yield f"{count} frame{'s' if count > 1 else ''} hidden whole: {why}"
+        """How many frames were covered completely, and why."""
+        for reason, count in self._covered.items():
+            yield f"{count} frame{'s' if count > 1 else ''} covered completely: {reason}"
 
     def _doubt(self, pts: int | None, faces: Sequence[Face]) -> str:
-        """Why nobody knows where the faces of a frame are; empty if somebody does."""
+        """Why the faces of a frame are not known; empty if they are."""
         if pts in self.damaged:
-            return "parts are made up by the decoder"
-        return (
-            "" if pts in self.known and all(map(is_somewhere, faces)) else "its faces are not known"
-        )
+            return "the decoder concealed damaged parts"
+        if pts not in self.known or not all(map(is_somewhere, faces)):
+            return "its faces are not known"
+        return ""
 
-    def _paint(self, frame: av.VideoFrame, faces: Sequence[Face], time_s: float) -> None:
+    def _paint_faces(self, frame: av.VideoFrame, faces: Sequence[Face], time_s: float) -> None:
         if self.painter.touches(faces):
             self.canvas.paint(frame, partial(self.painter.paint, faces=faces, time_s=time_s))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facepaint.records.segment import AudioPacket, Segment
-from tasks.video.decode import decode_window
+from tasks.video.decode import RunSource, decode_window
 from tests.support.clips.ordinary import Frame, digest
 from uploader.cutter import CutSegment
 from uploader.probe import Probe, probe
@@ -29,7 +29,7 @@ class CutClip:
         """What a worker sees of a segment."""
         first = self.records[index].decode_from
         bins = [segment.data for segment in self.segments[first : index + 1]]
-        window = decode_window(self.probed.video, self.records[first : index + 1], bins)
+        window = decode_window(self.probed.video, RunSource(self.records[first : index + 1], bins))
         return [(frame.pts, digest(frame)) for frame in window]
 
     def all_frames(self) -> list[Frame]:

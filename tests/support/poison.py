@@ -1,17 +1,15 @@
-"""A worker app whose process dies, or hangs, over one segment: ``celery -A tests.support.poison
-worker``.
+"""A worker app that dies or hangs on one segment: ``celery -A tests.support.poison worker``.
 
-``POISON`` is ``<task>-<index>-<how>``: which of detect and paint, which segment, kill or hang; of
-link the number of segments.
+``POISON`` is ``<task>-<index>-<how>``: detect, paint or track; the index of the segment, for track
+the number of segments; kill or hang.
 """
 
+import importlib
 import os
 import signal
 import threading
 from typing import Any
 
-import tasks.track
-import tasks.work
 from tasks import app
 
 __all__ = ["app"]
@@ -31,5 +29,5 @@ def _poisoned(function: Any) -> Any:
     return call
 
 
-_module = tasks.track if _task == "track" else tasks.work
+_module = importlib.import_module(f"tasks.{_task}")
 setattr(_module, f"_{_task}", _poisoned(getattr(_module, f"_{_task}")))

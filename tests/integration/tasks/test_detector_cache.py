@@ -31,9 +31,10 @@ from facepaint.stack.processes import Child
 from facepaint.store import Store
 from models import shipped_model
 from models.providers import Runtime
-from tasks.detect import load_detector
-from tasks.detector_cache import model_of
-from tasks.work import WorkerContext, run_detect, run_paint
+from tasks.context import WorkerContext
+from tasks.detect import run_detect
+from tasks.detector_cache import load_detector, model_of
+from tasks.paint import run_paint
 from tests.support.networks import tiny_network
 
 LOOK = parse_look(["sunglasses"])

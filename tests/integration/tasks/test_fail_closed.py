@@ -19,9 +19,10 @@ from filters.planes import Planes, Region
 from filters.registry import Painter
 from models.providers import Runtime
 from tasks.detect import detect_segment
-from tasks.paint import Result, paint_segment
+from tasks.paint import Inputs, Result, paint_segment
 from tasks.video.canvas import Canvas
-from tasks.video.normalize import Upright
+from tasks.video.decode import RunSource
+from tasks.video.normalize import Normalizer
 from tasks.video.painter import FramePainter
 from tests.support.cut_clip import CutClip, cut_clip
 from uploader.upload import new_job
@@ -41,7 +42,10 @@ class Detected:
     def painted(self, faces: Faces | None) -> Result:
         found = {} if faces is None else {0: faces}
         return paint_segment(
-            self.job, LOOK, self.clip.records, [self.clip.segments[0].data], found, {}
+            self.job,
+            LOOK,
+            RunSource(self.clip.records, [self.clip.segments[0].data]),
+            Inputs(found),
         )
 
 
@@ -59,7 +63,9 @@ def found_in(clip: CutClip) -> Detected:
         new_job(clip.probed, Settings.load(), DetectorSpec()), start_pts=clip.records[0].start
     )
     return Detected(
-        clip, job, detect_segment(job, clip.records, [clip.segments[0].data], Runtime("cpu"))
+        clip,
+        job,
+        detect_segment(job, RunSource(clip.records, [clip.segments[0].data]), Runtime("cpu")),
     )
 
 
@@ -96,7 +102,7 @@ def test_a_frame_in_doubt_is_hidden_whole(detected: Detected, why: str) -> None:
     low_confidence = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
     result = detected.painted(low_confidence)
     assert hidden_whole(result) == [4]
-    assert result.record.notes == ("1 frame hidden whole: its faces are not known",)
+    assert result.record.notes == ("1 frame covered completely: its faces are not known",)
 
 
 def test_without_a_record_of_faces_everything_is_hidden(detected: Detected) -> None:
@@ -120,7 +126,7 @@ def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Dete
     assert seen.faces.frames[6].faces, "what is found all the same is kept"
     result = seen.painted(seen.faces)
     assert hidden_whole(result) == [6]
-    assert "1 frame hidden whole: parts are made up by the decoder" in result.record.notes
+    assert "1 frame covered completely: the decoder concealed damaged parts" in result.record.notes
     # Whoever detects may have been luckier.
     assert hidden_whole(seen.painted(detected.faces)) == [6]
 
@@ -144,7 +150,7 @@ def frames() -> Iterator[av.VideoFrame]:
 
 
 def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -> None:
-    canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
+    canvas = Canvas(Normalizer(replace(detected.job.video, width=160, height=90)))
     face = Face((20.0, 20.0, 60.0, 70.0), (), 0.9)
     painter = Painter(((parse_filter("blur"), Raising()),))
     brush = FramePainter(canvas, painter, True, {0, 1, 2}, [])
@@ -155,12 +161,12 @@ def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -
         spread.append(frame.to_ndarray(format="gray").std() > 3)
     assert spread == [True, True, False]
     assert list(brush.notes()) == [
-        "1 frame hidden whole: painting failed with IndexError: list index out of range"
+        "1 frame covered completely: painting failed with IndexError: list index out of range"
     ]
 
 
 def test_a_sticker_that_raises_is_an_error(detected: Detected) -> None:
-    canvas = Canvas(Upright(replace(detected.job.video, width=160, height=90)))
+    canvas = Canvas(Normalizer(replace(detected.job.video, width=160, height=90)))
     brush = FramePainter(canvas, Painter(((parse_filter("dog"), Raising()),)), False, (), [])
     with pytest.raises(IndexError):
         brush.paint(next(frames()), [Face((20.0, 20.0, 60.0, 70.0), (), 0.9)], 2.0)

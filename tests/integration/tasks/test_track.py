@@ -4,7 +4,6 @@ broker."""
 import base64
 import io
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,15 +27,16 @@ from facepaint.looks.selection import FaceSelection
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import Job
+from facepaint.records.job import VideoJob
 from facepaint.records.results import Claim, Failed, Painted
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.context import WorkerContext
-from tasks.portraits import plain_portrait
-from tasks.track import run_portraits, run_track
-from tasks.work import run_detect, run_paint
+from tasks.detect import run_detect
+from tasks.paint import run_paint
+from tasks.portraits import plain_portrait, run_portraits
+from tasks.track import run_track
 from tests.support.media_compare import read_video
 from viewer.save.save import save
 
@@ -50,12 +50,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two people; the second leaves to the right."""
     path = tmp_path_factory.mktemp("clip") / "clip.mp4"
     return make_portrait_clip(path, seconds=SEGMENTS, size=(320, 180), fps=15, gop=15, audio=None)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    yield
-    tasks.track._kept = None
 
 
 @pytest.fixture
@@ -164,16 +158,13 @@ def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
         assert changed < 0.02 if face.person == 1 else changed > 0.3, (number, face.person, changed)
 
 
-def test_linking_goes_on_in_several_messages(
-    context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_linking_goes_on_in_several_messages(context: WorkerContext, detected: str) -> None:
     run_track(context, detected)
     whole = tracks_of(context, detected), people_of(context, detected)
     context.store.delete(keys.tracks(detected))
     for index in range(SEGMENTS):
         context.store.delete(keys.tracked(detected, index))
-    monkeypatch.setattr(tasks.track, "ATTEMPT_S", -1.0)
-    monkeypatch.setattr(tasks.track, "TOGETHER", 1)
+    context.tracking_attempt_s, context.tracking_batch = -1.0, 1
     messages = 0
     while not context.store.exists(keys.tracks(detected)):
         messages += 1
@@ -184,7 +175,7 @@ def test_linking_goes_on_in_several_messages(
                 "nobody is at work"
             )
         if messages == 3:
-            tasks.track._kept = None  # the next message goes to another process
+            context.tracking = None  # the next message goes to another process
     assert messages == 3 + SEGMENTS + 1 + SEGMENTS + 1, (
         "read, read again elsewhere, numbered, written, ended"
     )
@@ -209,7 +200,7 @@ def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(
     run_paint(context, detected, 0, KEEP_1.id)
     record = painted(context, detected, 0)
     assert record is not None
-    assert record.notes == (f"every face is hidden: who is where is not known ({reason})",)
+    assert record.notes == (f"every face is redacted: person tracking failed ({reason})",)
     with pytest.raises(Exception, match="was given up"):
         ask_for_people(context.store, context.queue, detected)
 
@@ -231,8 +222,9 @@ def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(
     run_track(context, detected)
     run_paint(context, detected, 0, look.id)
     failed = context.store.get_record(keys.painted_failed(detected, look.id, 0), Failed)
-    assert (
-        failed.reason == "who is where in the video is not known: its worker died or hung 3 times"
+    assert failed.reason == (
+        f"person tracking failed for job {detected}: its worker died or hung 3 times; "
+        f"`facepaint resume {detected}` retries it"
     )
 
 
@@ -288,9 +280,7 @@ def test_faces_found_again_in_another_order_are_nobodys(
     run_paint(context, detected, 1, KEEP_1.id)
     made = painted(context, detected, 1)
     assert made is not None
-    assert made.notes == (
-        "some faces were found again since people were numbered: nobody is known by them",
-    )
+    assert made.notes == ("some faces were detected again after tracking: their person is unknown",)
 
 
 @pytest.mark.slow
@@ -377,7 +367,7 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
         ask_for_people(context.store, context.queue, pictures)
     with pytest.raises(UsageError, match="people in pictures have no numbers"):
         Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
-    with pytest.raises(InputError, match="--region chooses a part of each picture"):
+    with pytest.raises(InputError, match="--region selects a part of each image"):
         repaint(context.store, context.queue, pictures, KEEP_1)
 
 
@@ -385,10 +375,10 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
 def test_a_deleted_job_leaves_no_tracks(
     context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    linked = tasks.track._track
+    tracked = tasks.track._track
 
-    def late(store: Store, job: Job, segments: int) -> People:
-        people = linked(store, job, segments)
+    def late(context: WorkerContext, job: VideoJob, total: int) -> People:
+        people = tracked(context, job, total)
         Client(context.settings).delete(job.id)
         return people
 

@@ -1,7 +1,6 @@
 """Who is meant where numbers fail: nobody's numbers, faces found again while people are numbered,
 lost messages."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -22,17 +21,11 @@ from facepaint.records.tracks import People, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.context import WorkerContext
+from tasks.paint import _people
 from tasks.track import run_track
-from tasks.work import _who
 from tests.support.made_job import MadeJob, plain_job
 
 LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_kept() -> Iterator[None]:
-    yield
-    tasks.track._kept = None
 
 
 @pytest.fixture
@@ -68,15 +61,15 @@ def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
     again."""
     run_track(context, made.id)
     hidden = parse_look(["blur"], FaceSelection(only=(7,)))
-    who, notes = _who(context.store, made.id, hidden, stored_faces(made))
+    who, notes = _people(context.store, made.id, hidden, stored_faces(made))
     assert {who(made.times[0], row) for row in (0, 1)} == {None}, (
         "nobody is known, so everybody is hidden"
     )
-    assert notes == ("every face is hidden: there is nobody with the number 7 in this video",)
+    assert notes == ("every face is redacted: this video has no person 7",)
     for look in (parse_look(["blur"], FaceSelection(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
-        who, notes = _who(context.store, made.id, look, stored_faces(made))
+        who, notes = _people(context.store, made.id, look, stored_faces(made))
         assert [who(made.times[0], row) for row in (0, 1)] == [1, 2]
-        assert notes == ("there is nobody with the number 7 in this video",)
+        assert notes == ("this video has no person 7",)
 
 
 def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: MadeJob) -> None:
@@ -104,10 +97,10 @@ def test_what_a_process_kept_is_of_no_use_for_other_faces(
     store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    with monkeypatch.context() as patch:
-        patch.setattr(tasks.track, "ATTEMPT_S", -1.0)
-        with pytest.raises(PartialProgress):
-            run_track(context, made.id)
+    attempt_s, context.tracking_attempt_s = context.tracking_attempt_s, -1.0
+    with pytest.raises(PartialProgress):
+        run_track(context, made.id)
+    context.tracking_attempt_s = attempt_s
     resume_job(store, context.queue, made.id)
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
     run_track(context, made.id)
@@ -124,15 +117,17 @@ def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
     store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    go_on = tasks.track.TrackingRun.go_on
+    advance = tasks.track.TrackingRun.advance
 
-    def resumed_meanwhile(linking: tasks.track.TrackingRun, store: Store) -> People:
-        people = go_on(linking, store)
+    def resumed_meanwhile(
+        run: tasks.track.TrackingRun, store: Store, attempt_s: float, batch: int
+    ) -> People:
+        people = advance(run, store, attempt_s, batch)
         resume_job(store, context.queue, made.id)
         return people
 
     with monkeypatch.context() as patch:
-        patch.setattr(tasks.track.TrackingRun, "go_on", resumed_meanwhile)
+        patch.setattr(tasks.track.TrackingRun, "advance", resumed_meanwhile)
         with pytest.raises(PartialProgress):
             run_track(context, made.id)
     assert not store.exists(keys.tracks(made.id))

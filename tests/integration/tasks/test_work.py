@@ -15,8 +15,8 @@ import redis
 import skimage.data
 from PIL import Image
 
+import tasks.detect
 import tasks.video.decode
-import tasks.work
 import tasks.worker
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
@@ -33,8 +33,11 @@ from facepaint.records.results import Claim, Failed, Painted, WorkerInfo
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
+from tasks.context import WorkerContext
+from tasks.detect import run_detect
+from tasks.paint import run_paint
+from tasks.video.decode import DecoderPool
 from tasks.video.encoder_options import is_here
-from tasks.work import WorkerContext, run_detect, run_paint
 
 SEGMENTS = 4
 
@@ -165,7 +168,7 @@ def test_a_crash_stays_counted_when_the_next_attempt_only_gets_halfway(
     at = datetime.now(UTC) - timedelta(seconds=1000)
     context.store.put_record(keys.claim(uploaded, "detect", 0), Claim("dead", 2, at))
     with monkeypatch.context() as patched:
-        patched.setattr(tasks.work, "_detect", stop_halfway)
+        patched.setattr(tasks.detect, "_detect", stop_halfway)
         for _ in range(3):
             with pytest.raises(PartialProgress):
                 run_detect(context, uploaded, 0, redelivered)
@@ -369,7 +372,7 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
     )
     uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id = uploaded.job_id
-    assert f"no worker that runs can encode with {lacking}: start one" in "".join(uploaded.warnings)
+    assert f"no running worker can encode with {lacking}: start one" in "".join(uploaded.warnings)
     for index in range(SEGMENTS):
         run_detect(context, job_id, index)
     able = WorkerInfo("able", datetime.now(UTC), "host", "cpu", ("libx264", lacking), QUEUES)
@@ -383,7 +386,7 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
     context.store.delete(keys.worker("able"))
     assert run_paint(context, job_id, 0, LOOK.id) is None
     failed = context.store.get_record(keys.painted_failed(job_id, LOOK.id, 0), Failed)
-    assert failed.reason == f"no worker that runs can encode with {lacking}"
+    assert failed.reason == f"no running worker can encode with {lacking}"
 
 
 @pytest.mark.slow
@@ -397,8 +400,7 @@ def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
     job_id, last = uploaded.job_id, uploaded.segments - 1
     drain(context)
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
-    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
+    context.decoders = DecoderPool(lead_s=40, clock=lambda: next(clock))
     attempts = 0
     while not context.store.exists(keys.faces(job_id, last)):
         attempts += 1
@@ -416,16 +418,14 @@ def test_one_process_reaches_the_far_windows_of_many_videos(
     """It keeps fewer decoders than there are videos. Taking turns, none would be kept until its
     turn comes again."""
     uploads = []
-    for number in range(tasks.video.decode.KEPT_DECODERS + 1):
+    for number in range(3):
         path, options = tmp_path / f"{number}.mp4", {"crf": f"{30 + number}"}
         make_portrait_clip(path, seconds=6, size=(160, 90), gop=9999, audio=None, options=options)
         uploads.append(Client(context.settings).upload(path, ["sunglasses"]))
     drain(context)
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 40)
-    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
+    context.decoders = DecoderPool(kept=2, lead_s=40, clock=lambda: next(clock))
     monkeypatch.setattr(tasks.worker, "context", lambda: context)
-    tasks.video.decode._kept.clear()
     for upload in uploads:
         context.queue.detect(upload.job_id, upload.segments - 1)
     attempts = 0

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tasks.video.decode import decode_window
+from tasks.video.decode import RunSource, decode_window
 from tests.support.clips.ordinary import decode_ordinarily
 from tests.support.clips.write import Video, portrait, write_clip
 from tests.support.cut_clip import CutClip, cut_clip
@@ -23,7 +23,7 @@ def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
     """A segment's frames; decoded alone, as a worker does that has seen none of the others."""
     first = cut.records[index].decode_from
     bins = [segment.data for segment in cut.segments[first : index + 1]]
-    return list(decode_window(cut.probed.video, cut.records[first : index + 1], bins))
+    return list(decode_window(cut.probed.video, RunSource(cut.records[first : index + 1], bins)))
 
 
 @pytest.mark.parametrize("codec", [pytest.param("libvpx", marks=pytest.mark.slow), "libvpx-vp9"])

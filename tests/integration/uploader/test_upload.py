@@ -415,7 +415,7 @@ def test_recordings_one_behind_the_other_are_one_job(
     twice.write_bytes(once.read_bytes() * 2)
     result = upload(twice, BLUR, store, queue, settings)
     assert result.warnings == (
-        "2 recordings one behind the other, each with times of its own: shown as one",
+        "the file holds 2 recordings, each with its own times: they are joined to one",
     )
     assert result.truncated == ""
     assert_complete(store, result, 8)

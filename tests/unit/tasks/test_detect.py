@@ -12,9 +12,9 @@ import skimage.data
 from facepaint.records.colour import Colour
 from facepaint.records.job import VideoStream
 from models.detector import Size
-from tasks.detect import _pictures
+from tasks.detect import _small_frames
 from tasks.video.hdr import HLG, PQ
-from tasks.video.normalize import Upright
+from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
 
 
@@ -58,11 +58,11 @@ def test_the_detector_sees_what_is_painted_on(
 ) -> None:
     """The same picture, smaller: tone-mapped, on black, upright."""
     video = VideoStream("rawvideo", "", b"", 512, 256, pixel_format, Fraction(1, 25), **more)
-    upright = Upright(video)
+    upright = Normalizer(video)
     shown = upright(portrait(pixel_format, *size))
     sides = (64, 128) if video.rotation % 180 else (128, 64)
     small = Size(*sides, *sides, 1.0, 1.0)
-    (seen,) = _pictures(video, small, [portrait(pixel_format, *size)])
+    (seen,) = _small_frames(video, small, [portrait(pixel_format, *size)])
     y, u, v = (
         cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA)
         for plane in planes_of(shown)

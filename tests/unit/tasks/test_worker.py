@@ -52,7 +52,7 @@ def test_errors_say_whether_a_message_comes_back(
         raise error
 
     monkeypatch.setattr(tasks.worker, "context", fail)
-    monkeypatch.setattr(tasks.worker, "PAUSE_S", 0.0)
+    monkeypatch.setattr(tasks.worker, "REQUEUE_PAUSE_S", 0.0)
     with pytest.raises(Reject) as raised:
         tasks.worker.paint(job=JOB, index=0, look="0123456789ab")
     assert raised.value.args[1] is comes_back

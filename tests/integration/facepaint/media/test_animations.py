@@ -21,7 +21,9 @@ from facepaint.records import keys
 from facepaint.records.job import JobRecord
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import WorkerContext, run_detect, run_paint
+from tasks.context import WorkerContext
+from tasks.detect import run_detect
+from tasks.paint import run_paint
 from uploader.classify import classify
 
 LASTS_MS = (40, 110, 70, 300, 30, 1230)

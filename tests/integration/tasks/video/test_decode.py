@@ -11,11 +11,17 @@ from typing import Any
 import av
 import pytest
 
-import tasks.video.decode
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import PartialProgress
 from facepaint.records.segment import Segment
-from tasks.video.decode import DecodeReport, RunDecoder, decode_window, window_times
+from tasks.video.decode import (
+    DecodeReport,
+    DecoderPool,
+    RunDecoder,
+    RunSource,
+    decode_window,
+    window_times,
+)
 from tests.support.clips.ordinary import Frame, decode_ordinarily, digest
 from tests.support.cut_clip import CutClip, cut_clip
 from uploader.probe import probe
@@ -23,11 +29,10 @@ from uploader.reader import Reader
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """No decoder of another test; damaged data makes FFmpeg talk."""
+def quiet() -> Iterator[None]:
+    """Damaged data makes FFmpeg log."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.PANIC)
-    tasks.video.decode._kept.clear()
     yield
     av.logging.set_level(level)
 
@@ -57,37 +62,54 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> CutClip:
     return cut_clip(path, 0.5)
 
 
-def decoded(cut: CutClip, index: int, report: DecodeReport | None = None) -> list[Frame]:
+@pytest.fixture
+def pool() -> DecoderPool:
+    return DecoderPool()
+
+
+def decoded(
+    cut: CutClip,
+    index: int,
+    report: DecodeReport | None = None,
+    pool: DecoderPool | None = None,
+) -> list[Frame]:
     first = cut.records[index].decode_from
     bins = [segment.data for segment in cut.segments[first : index + 1]]
-    frames = decode_window(cut.probed.video, cut.records[first : index + 1], bins, report=report)
+    source = RunSource(cut.records[first : index + 1], bins, decoders=pool or DecoderPool())
+    frames = decode_window(cut.probed.video, source, report)
     return [(frame.pts, digest(frame)) for frame in frames]
 
 
-def test_a_run_is_decoded_once_by_who_goes_through_it(run: CutClip, fed: list[Any]) -> None:
+def test_a_run_is_decoded_once_by_who_goes_through_it(
+    run: CutClip, pool: DecoderPool, fed: list[Any]
+) -> None:
     packets = sum(len(record.own_packets) for record in run.records)
     assert {record.decode_from for record in run.records} == {0}
     for _ in ("detecting", "painting"):
         fed.clear()
-        seen = [frame for index in range(len(run.records)) for frame in decoded(run, index)]
+        seen = [
+            frame for index in range(len(run.records)) for frame in decoded(run, index, pool=pool)
+        ]
         assert len(seen) == len({time for time, _ in seen}) == packets == len(fed)
 
 
-def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip) -> None:
+def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip, pool: DecoderPool) -> None:
     alone = {}
     for index in range(len(run.records)):
-        tasks.video.decode._kept.clear()
-        alone[index] = decoded(run, index)
+        pool.clear()
+        alone[index] = decoded(run, index, pool=pool)
     assert [len(frames) for frames in alone.values()] == [
         len(window_times(run.records[: n + 1])) for n in alone
     ]
     order = [*alone, *alone]
     random.Random(5).shuffle(order)
     for index in order:
-        assert decoded(run, index) == alone[index]
+        assert decoded(run, index, pool=pool) == alone[index]
 
 
-def test_a_decoder_of_another_run_is_left_alone(run: CutClip, fed: list[Any]) -> None:
+def test_a_decoder_of_another_run_is_left_alone(
+    run: CutClip, pool: DecoderPool, fed: list[Any]
+) -> None:
     """Two jobs whose segments have the same numbers."""
     other = replace(
         run,
@@ -95,25 +117,27 @@ def test_a_decoder_of_another_run_is_left_alone(run: CutClip, fed: list[Any]) ->
             run.probed, video=replace(run.probed.video, sample_aspect_ratio=Fraction(2))
         ),
     )
-    decoded(run, 0)
+    decoded(run, 0, pool=pool)
     fed.clear()
-    decoded(other, 1)
+    decoded(other, 1, pool=pool)
     assert len(fed) > len(run.records[1].packets)
 
 
-def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(run: CutClip) -> None:
+def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(
+    run: CutClip, pool: DecoderPool
+) -> None:
     """The same video as two jobs, once remuxed to begin later: frames on their way have times of
     the first."""
     shift = 512 * 3
     segments = [replace(segment, record=later(segment.record, shift)) for segment in run.segments]
     other = replace(run, segments=segments)
-    decoded(run, 0)
-    shifted = decoded(other, 1)
-    tasks.video.decode._kept.clear()
+    decoded(run, 0, pool=pool)
+    shifted = decoded(other, 1, pool=pool)
+    pool.clear()
     assert (
         shifted
-        == decoded(other, 1)
-        == [((time or 0) + shift, picture) for time, picture in decoded(run, 1)]
+        == decoded(other, 1, pool=pool)
+        == [((time or 0) + shift, picture) for time, picture in decoded(run, 1, pool=pool)]
     )
 
 
@@ -126,39 +150,32 @@ def later(record: Segment, shift: int) -> Segment:
     return replace(record, start=record.start + shift, end=record.end + shift, packets=packets)
 
 
-def test_a_window_far_behind_its_keyframe_is_reached_in_steps(
-    run: CutClip, fed: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_window_far_behind_its_keyframe_is_reached_in_steps(run: CutClip, fed: list[Any]) -> None:
     last = len(run.records) - 1
     expected = decoded(run, last)
-    tasks.video.decode._kept.clear()
     fed.clear()
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
-    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
+    pool = DecoderPool(lead_s=50, clock=lambda: next(clock))
     for _ in range(2):
         with pytest.raises(
-            PartialProgress, match=r"lies far behind its keyframe; decoded up to [0-9]"
+            PartialProgress, match=r"is far behind its keyframe; decoded up to [0-9]"
         ):
-            decoded(run, last)
-    between = decoded(run, last - 2), decoded(run, last - 1)
-    assert decoded(run, last) == expected
-    tasks.video.decode._kept.clear()
-    assert between == (decoded(run, last - 2), decoded(run, last - 1)), (
+            decoded(run, last, pool=pool)
+    between = decoded(run, last - 2, pool=pool), decoded(run, last - 1, pool=pool)
+    assert decoded(run, last, pool=pool) == expected
+    pool.clear()
+    assert between == (decoded(run, last - 2, pool=pool), decoded(run, last - 1, pool=pool)), (
         "on the way to one window others are left out"
     )
 
 
-def test_no_packet_is_decoded_twice_on_the_way_to_a_window(
-    run: CutClip, fed: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_packet_is_decoded_twice_on_the_way_to_a_window(run: CutClip, fed: list[Any]) -> None:
     clock = iter(range(100_000))
-    monkeypatch.setattr(tasks.video.decode, "LEAD_S", 50)
-    monkeypatch.setattr(tasks.video.decode, "monotonic", lambda: next(clock))
+    pool = DecoderPool(lead_s=50, clock=lambda: next(clock))
     for _ in range(2):
         with pytest.raises(PartialProgress):
-            decoded(run, len(run.records) - 1)
-    decoded(run, len(run.records) - 1)
+            decoded(run, len(run.records) - 1, pool=pool)
+    decoded(run, len(run.records) - 1, pool=pool)
     assert len(fed) == sum(len(record.own_packets) for record in run.records)
 
 
@@ -227,18 +244,20 @@ def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(
 
 
 @pytest.mark.parametrize("numbers", [[0, 1, 4], [3, 8], [9]])
-def test_a_damaged_run_is_the_same_whoever_decodes_it(run: CutClip, numbers: list[int]) -> None:
+def test_a_damaged_run_is_the_same_whoever_decodes_it(
+    run: CutClip, pool: DecoderPool, numbers: list[int]
+) -> None:
     """What takes the place of damaged parts comes from the frames before, of which none may have
     been left out."""
     broken = damaged(run, 1, numbers)
     seen = {}
     for warm in (False, True):
-        tasks.video.decode._kept.clear()
+        pool.clear()
         for index in range(len(run.records)):
             if not warm:
-                tasks.video.decode._kept.clear()
+                pool.clear()
             report = DecodeReport()
-            seen[index, warm] = (decoded(broken, index, report), report)
+            seen[index, warm] = (decoded(broken, index, report, pool=pool), report)
     for index in range(len(run.records)):
         assert seen[index, False] == seen[index, True]
     frames, report = seen[1, False]

@@ -15,7 +15,9 @@ from facepaint.errors import UsageError
 from facepaint.queue import Queue
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import WorkerContext, run_detect, run_paint
+from tasks.context import WorkerContext
+from tasks.detect import run_detect
+from tasks.paint import run_paint
 from tests.support.clips import Media
 from tests.support.programs import run_silently
 from uploader.cutter import MAX_WORK_PX

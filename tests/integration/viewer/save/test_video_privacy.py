@@ -18,7 +18,9 @@ from facepaint.records import keys
 from facepaint.records.job import Extras, JobRecord
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.work import WorkerContext, run_detect, run_paint
+from tasks.context import WorkerContext
+from tasks.detect import run_detect
+from tasks.paint import run_paint
 from tests.support.planted_video import (
     CREATED,
     KEPT,

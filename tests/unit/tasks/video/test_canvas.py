@@ -14,7 +14,7 @@ from filters.planes import Planes, Region
 from filters.registry import make_painter
 from tasks.video.canvas import BLANK_GREY, Canvas
 from tasks.video.hdr import HLG, PQ
-from tasks.video.normalize import Upright
+from tasks.video.normalize import Normalizer
 from tasks.video.yuv import AnyPlane, code_range, planes_of
 from tests.support.filter_cases import face_at, painter_of
 
@@ -37,12 +37,12 @@ each_kept = pytest.mark.parametrize(
 )
 
 
-def upright_of(pixel_format: str, colour: Colour) -> Upright:
+def upright_of(pixel_format: str, colour: Colour) -> Normalizer:
     video = VideoStream("rawvideo", "", b"", *SIZE, pixel_format, Fraction(1, 25), colour=colour)
-    return Upright(video, OutputProfile("libx265", keep_format=True))
+    return Normalizer(video, OutputProfile("libx265", keep_format=True))
 
 
-def noise(upright: Upright, seed: int = 1) -> av.VideoFrame:
+def noise(upright: Normalizer, seed: int = 1) -> av.VideoFrame:
     """A frame of random samples about the middle, as no colour of HDR is far out."""
     rng = np.random.default_rng(seed)
     frame = av.VideoFrame(*upright.size, upright.format)

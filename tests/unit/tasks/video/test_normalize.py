@@ -13,7 +13,7 @@ from facepaint.records.colour import Colour, LightLevels
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
 from tasks.video.hdr import HLG, PQ
-from tasks.video.normalize import Upright, fitting
+from tasks.video.normalize import Normalizer, fitting
 from tasks.video.yuv import planes_of, samples_of
 
 RED = (200, 40, 90)
@@ -37,7 +37,7 @@ def test_rgb_is_written_in_the_matrix_that_the_file_declares(
     pixel_format: str, shown: int, size: tuple[int, int]
 ) -> None:
     """Most streams of RGB do not describe themselves (Matroska, AVI, GIF): their pixels tell."""
-    upright = Upright(stream(pixel_format, *size))
+    upright = Normalizer(stream(pixel_format, *size))
     frame = upright(red(pixel_format, size[0] // shown, size[1] // shown))
     assert (frame.width, frame.height, frame.format.name, frame.pts) == (*size, "yuv420p", 7)
     assert (upright.colour.matrix, upright.colour.range, upright.matrix) == (1, 1, "bt709")
@@ -47,7 +47,7 @@ def test_rgb_is_written_in_the_matrix_that_the_file_declares(
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p"])
 def test_full_range_stays_as_it_was_decoded(pixel_format: str) -> None:
-    upright = Upright(stream(pixel_format, 64, 48, colour=Colour(range=2)))
+    upright = Normalizer(stream(pixel_format, 64, 48, colour=Colour(range=2)))
     source = av.VideoFrame(64, 48, pixel_format)
     for number, plane in enumerate(planes_of(source)):
         plane[:] = (3, 250, 128)[number]
@@ -65,7 +65,7 @@ def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> N
     luma = np.random.default_rng(1).integers(0, 256, (33, 65), np.uint8)
     y, u, v = planes_of(source)
     y[:], u[:], v[:] = luma, 90, 160
-    frame = Upright(video)(source)
+    frame = Normalizer(video)(source)
     turned = np.rot90(luma[:, ::-1] if mirrored else luma, -rotation // 90)
     assert (frame.width, frame.height) == (turned.shape[1] + 1, turned.shape[0] + 1)
     y = planes_of(frame)[0]
@@ -94,9 +94,9 @@ def noise(pixel_format: str, width: int, height: int) -> av.VideoFrame:
 
 @pytest.mark.parametrize("pixel_format", FORMATS)
 def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
-    """Upright, of even sides, nothing to deinterlace: the very samples, whatever the depth and
+    """Normalizer, of even sides, nothing to deinterlace: the very samples, whatever the depth and
     chroma."""
-    upright = Upright(stream(pixel_format, 64, 48), KEEP)
+    upright = Normalizer(stream(pixel_format, 64, 48), KEEP)
     source = noise(pixel_format, 64, 48)
     frame = upright(source)
     assert frame.format.name == upright.format == kept_format(pixel_format)
@@ -116,7 +116,7 @@ def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
 def test_turning_moves_samples_and_changes_none(
     output: OutputProfile | None, pixel_format: str, rotation: int, mirrored: bool
 ) -> None:
-    upright = Upright(stream(pixel_format, 64, 48, rotation=rotation, mirrored=mirrored), output)
+    upright = Normalizer(stream(pixel_format, 64, 48, rotation=rotation, mirrored=mirrored), output)
     source = noise(pixel_format, 64, 48)
     frame = upright(source)
     luma = planes_of(source)[0]
@@ -136,7 +136,7 @@ def test_turning_moves_samples_and_changes_none(
 def test_every_format_becomes_8_bit_420(pixel_format: str) -> None:
     """As near as 8 bits and a quarter of the chroma come: a flat colour stays itself."""
     full = pixel_format.startswith("yuvj")
-    upright = Upright(stream(pixel_format, 66, 50, colour=Colour(range=2 if full else 1)))
+    upright = Normalizer(stream(pixel_format, 66, 50, colour=Colour(range=2 if full else 1)))
     source = av.VideoFrame(66, 50, pixel_format)
     shift = source.format.components[0].bits - 8
     for plane, value in zip(planes_of(source), (77, 99, 166), strict=True):
@@ -156,7 +156,7 @@ def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
     white = round(64 + 876 * (0.5807 if transfer == PQ else 0.75))
     for plane, value in zip(planes_of(source), (white, 512, 512), strict=True):
         plane[:] = value
-    mapped, kept = Upright(video), Upright(video, KEEP)
+    mapped, kept = Normalizer(video), Normalizer(video, KEEP)
     frame = mapped(source)
     assert mapped.colour == Colour(1, 1, 1, 1)
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (
@@ -174,7 +174,7 @@ def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
 
 def test_a_frame_of_another_shape_is_not_stretched() -> None:
     """A call that goes from a phone held upright to one held flat: faces keep their shape."""
-    upright = Upright(stream("yuv420p", 160, 120))
+    upright = Normalizer(stream("yuv420p", 160, 120))
     source = av.VideoFrame(60, 120, "yuv420p")
     for plane, value in zip(planes_of(source), (200, 90, 170), strict=True):
         plane[:] = value
@@ -203,14 +203,14 @@ def test_pictures_are_fitted(
 
 
 def test_a_padded_line_is_named() -> None:
-    upright = Upright(stream("yuv444p", 65, 33), KEEP)
+    upright = Normalizer(stream("yuv444p", 65, 33), KEEP)
     frame = upright(noise("yuv444p", 65, 33))
     assert (frame.width, frame.height) == (66, 34)
     assert list(upright.notes) == ["odd sides padded by one line: 65x33 made 66x34"]
 
 
 def test_kept_rgb_keeps_its_chroma() -> None:
-    upright = Upright(stream("gbrp12le", 64, 48), KEEP)
+    upright = Normalizer(stream("gbrp12le", 64, 48), KEEP)
     frame = upright(red("gbrp12le", 64, 48))
     assert frame.format.name == "yuv444p12le"
     wanted = rgb_to_yuv("bt709", False) @ np.array([*RED, 1.0])
@@ -218,7 +218,7 @@ def test_kept_rgb_keeps_its_chroma() -> None:
 
 
 def test_transparent_parts_are_black_and_told() -> None:
-    upright = Upright(stream("yuva444p12le", 64, 48))
+    upright = Normalizer(stream("yuva444p12le", 64, 48))
     source = noise("yuva444p12le", 64, 48)
     planes_of(source)[3][:, :32] = 0
     y, u, v = planes_of(upright(source))
@@ -242,7 +242,7 @@ def test_what_is_changed_where_the_format_is_kept_is_said(
     came: str, rotation: int, note: list[str]
 ) -> None:
     """A stream may go on in another format than it began in."""
-    upright = Upright(
+    upright = Normalizer(
         stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True)
     )
     upright(red(came, 64, 48))
