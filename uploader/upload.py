@@ -19,7 +19,7 @@ from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.job import DetectorSpec, Job, OutputProfile, Sealed, VideoJob
+from facepaint.records.job import DetectorSpec, OutputProfile, Sealed, VideoJob
 from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
 from facepaint.store import Store
