@@ -11,7 +11,7 @@ quickly.
 import contextlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ from facepaint.store import Store
 if TYPE_CHECKING:
     from facepaint.queue import Queue
     from uploader.upload import UploadProgress, UploadResult
-    from viewer.follow import Patience
+    from viewer.follow import FollowOptions
     from viewer.save.save import SaveReport
 
 POLL_S = 1.0
@@ -166,7 +166,7 @@ class Client:
             elif now - last_change > self.settings.requeue_after_s:
                 last_change = now
                 missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
-                self._revive(job_id, look_id, min(missing, default=0))
+                self._requeue(job_id, look_id, min(missing, default=0))
             time.sleep(poll_s)
 
     def people(
@@ -185,7 +185,7 @@ class Client:
             JobError: finding out was given up, or the upload was abandoned.
         """
         ask_at = 0.0
-        revive_at = time.monotonic() + self.settings.requeue_after_s
+        requeue_at = time.monotonic() + self.settings.requeue_after_s
         progress = (0, 0)
         known: Known = {}
         while True:
@@ -205,9 +205,9 @@ class Client:
                 raise _upload_stopped(job_id)
             if progress != (status.stored, status.detected + status.detect_failed):
                 progress = (status.stored, status.detected + status.detect_failed)
-                revive_at = now + self.settings.requeue_after_s
-            elif now >= revive_at:
-                revive_at = now + self.settings.requeue_after_s
+                requeue_at = now + self.settings.requeue_after_s
+            elif now >= requeue_at:
+                requeue_at = now + self.settings.requeue_after_s
                 with contextlib.suppress(ServiceError):
                     if (
                         self.queue.length() == 0
@@ -271,7 +271,7 @@ class Client:
         ``on_trouble`` is told, in one line, what is being waited out. Raises as
         `viewer.save.save.save`.
         """
-        from viewer.save.save import save
+        from viewer.save.save import SaveOptions, save
 
         look_id = self.look_of(job_id, look)
         return save(
@@ -279,12 +279,8 @@ class Client:
             job_id,
             look_id,
             Path(out),
-            allow_gaps=allow_gaps,
-            overwrite=overwrite,
-            on_progress=on_progress,
-            on_trouble=on_trouble,
-            requeue_stalled=lambda index: self._revive(job_id, look_id, index),
-            patience=self._patience(),
+            SaveOptions(allow_gaps, overwrite, self._following(job_id, look_id, on_trouble)),
+            on_progress,
         )
 
     def save_images(
@@ -301,6 +297,7 @@ class Client:
         """Save a job's painted pictures under their names into a folder. Raises as
         `viewer.save.images.save_images`."""
         from viewer.save.images import save_images
+        from viewer.save.save import SaveOptions
 
         look_id = self.look_of(job_id, look)
         return save_images(
@@ -308,12 +305,8 @@ class Client:
             job_id,
             look_id,
             Path(folder),
-            allow_gaps=allow_gaps,
-            overwrite=overwrite,
-            on_progress=on_progress,
-            on_trouble=on_trouble,
-            requeue_stalled=lambda index: self._revive(job_id, look_id, index),
-            patience=self._patience(),
+            SaveOptions(allow_gaps, overwrite, self._following(job_id, look_id, on_trouble)),
+            on_progress,
         )
 
     def status(self, job_id: str) -> JobStatus:
@@ -332,12 +325,18 @@ class Client:
         """Remove a job; returns how many objects were removed."""
         return delete_job(self.store, job_id)
 
-    def _patience(self) -> "Patience":
-        from viewer.follow import Patience
+    def _following(
+        self, job_id: str, look_id: str, on_trouble: Callable[[str], None] | None
+    ) -> "FollowOptions":
+        from viewer.follow import FollowOptions
 
-        return Patience(revive_s=self.settings.requeue_after_s)
+        options = FollowOptions(
+            requeue_after_s=self.settings.requeue_after_s,
+            requeue_stalled=lambda index: self._requeue(job_id, look_id, index),
+        )
+        return replace(options, on_trouble=on_trouble) if on_trouble else options
 
-    def _revive(self, job_id: str, look_id: str, index: int) -> None:
+    def _requeue(self, job_id: str, look_id: str, index: int) -> None:
         """Queue again what is waited for too long; with a service away, the next round tries
         again."""
         with contextlib.suppress(ServiceError):

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -59,91 +59,90 @@ class Gap:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How often to ask, how far ahead, and how long to wait for what; all times in seconds.
+def _ignore(line: str) -> None:
+    """Report nothing."""
 
-    ``poll_s`` grows to ``slowest_poll_s`` while nothing comes. ``unreachable_s``: how long the
-    storage may be away.
-    ``revive_s``: how long the awaited segment may take before it is queued again,
-    `Settings.requeue_after_s` where one is; by default it never is. ``abandoned_s``: how long an
-    upload that is not sealed may bring nothing new.
-    ``damaged_tries``: how often bytes that do not fit their record, or are gone, are asked for
-    again.
+
+@dataclass(frozen=True, slots=True)
+class FollowOptions:
+    """How to wait for what is not stored yet.
+
+    Args:
+        poll_s: seconds between two requests for the same segment, at first.
+        slowest_poll_s: what ``poll_s`` grows to while nothing comes.
+        ahead: segments fetched in advance.
+        unreachable_s: how long the storage may be unreachable.
+        requeue_after_s: how long the awaited segment may take before ``requeue_stalled`` is
+            called: `Settings.requeue_after_s` where there are settings.
+        abandoned_s: how long an unsealed upload may store nothing.
+        damaged_tries: attempts to read bytes that are missing or do not match their record.
+        requeue_stalled: called with the index of a segment that takes too long; see
+            `facepaint.jobs.maintenance.requeue_stalled`.
+        on_trouble: called with one line for each retry.
+        stop: ends the waiting and the iteration when set.
     """
 
     poll_s: float = 1.0
     slowest_poll_s: float = 4.0
     ahead: int = 3
     unreachable_s: float = 600.0
-    revive_s: float = math.inf
+    requeue_after_s: float = math.inf
     abandoned_s: float = ABANDONED_AFTER_S
     damaged_tries: int = 4
+    requeue_stalled: Callable[[int], None] | None = None
+    on_trouble: Report = _ignore
+    stop: threading.Event = field(default_factory=threading.Event)
 
 
-PATIENT = Patience()
-"""What a person watching expects."""
+DEFAULTS = FollowOptions()
 
 
 def follow(
-    store: Store,
-    job_id: str,
-    look_id: str,
-    start: int = 0,
-    *,
-    patience: Patience = PATIENT,
-    requeue_stalled: Callable[[int], None] | None = None,
-    on_trouble: Report | None = None,
-    stop: threading.Event | None = None,
+    store: Store, job_id: str, look_id: str, start: int = 0, options: FollowOptions = DEFAULTS
 ) -> Generator[PaintedSegment | Gap, None, None]:
-    """Yield the painted segments from ``start`` on in order, given-up ones as a `Gap`, until the
-    job's end.
+    """Yield the painted segments from ``start`` on in order, until the end of the job.
 
-    The end is known once the job is sealed. ``requeue_stalled`` is called with the number of a
-    segment that was waited for too long (see `facepaint.jobs.maintenance.requeue_stalled`);
-    ``stop`` ends the waiting and the iteration.
+    A segment that was given up is a `Gap`. The end is known once the job is sealed.
 
     Raises:
         UnknownJob: there is no such job.
         InputError: the job has no such look.
         JobDeleted: the job was deleted meanwhile.
         JobError: the upload was abandoned, or a segment's bytes stay missing or damaged.
-        StoreUnreachable: the storage was away for longer than ``patience.unreachable_s``.
+        StoreUnreachable: the storage was unreachable for too long.
     """
     find_job(store, job_id)
     if not store.exists(keys.look(job_id, look_id)):
         raise InputError(
             f"job {job_id} has no look {look_id}; `facepaint status {job_id}` lists them"
         )
-    waiter = _Waiter(store, job_id, patience, on_trouble or _ignore, stop or threading.Event())
-    pool = ThreadPoolExecutor(patience.ahead, thread_name_prefix="follow")
-    window = _Window(store, job_id, look_id, patience, pool)
+    waiter = _Waiter(store, job_id, options)
+    pool = ThreadPoolExecutor(options.ahead, thread_name_prefix="follow")
+    prefetch = _Prefetch(store, job_id, look_id, options, pool)
     try:
         index = start
         while not waiter.ends_before(index) and not waiter.stopped:
-            window.ask(n for n in range(index, index + patience.ahead) if not waiter.ends_before(n))
-            item = waiter.attempt(partial(window.take, index))
+            coming = range(index, index + options.ahead)
+            prefetch.ask(n for n in coming if not waiter.ends_before(n))
+            item = waiter.attempt(partial(prefetch.take, index))
             if item is None:
-                waiter.wait_for(index, requeue_stalled)
+                waiter.wait_for(index)
                 continue
             yield item
-            waiter.came()
+            waiter.reset()
             index += 1
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 def wait_until_sealed(
-    store: Store,
-    job_id: str,
-    *,
-    patience: Patience = PATIENT,
-    on_trouble: Report | None = None,
-    stop: threading.Event | None = None,
+    store: Store, job_id: str, options: FollowOptions = DEFAULTS
 ) -> Sealed | None:
-    """Wait for a job's upload to end and return its `Sealed` record; None if ``stop`` was set.
-    Raises as `follow`."""
-    waiter = _Waiter(store, job_id, patience, on_trouble or _ignore, stop or threading.Event())
+    """Wait for the end of a job's upload; returns its `Sealed` record, or None if stopped.
+
+    Raises as `follow`.
+    """
+    waiter = _Waiter(store, job_id, options)
     index = 0
     while not waiter.stopped:
         sealed = waiter.attempt(waiter.find_sealed)
@@ -156,56 +155,57 @@ def wait_until_sealed(
 def abandoned(job_id: str) -> JobError:
     """The error of a job whose upload stopped."""
     return JobError(
-        f"the upload of job {job_id} stopped before its end: `facepaint upload --resume "
-        f"{job_id} FILE` goes on, "
-        f"`facepaint resume {job_id} --seal` ends it with what is stored"
+        f"the upload of job {job_id} stopped before its end: "
+        f"`facepaint upload --resume {job_id} FILE` continues it, "
+        f"`facepaint resume {job_id} --seal` finalizes it with what is stored"
     )
 
 
-def patiently(action: Callable[[], T], patience: Patience, on_trouble: Report | None = None) -> T:
-    """Call ``action`` until the storage answers, or was away for longer than
-    ``patience.unreachable_s``."""
-    since, delay_s = time.monotonic(), patience.poll_s
+def retry_while_unreachable(action: Callable[[], T], options: FollowOptions) -> T:
+    """Call ``action`` until the storage answers.
+
+    Raises:
+        StoreUnreachable: the storage was unreachable for ``options.unreachable_s``.
+    """
+    since, delay_s = time.monotonic(), options.poll_s
     while True:
         try:
             return action()
         except StoreUnreachable as exc:
-            if time.monotonic() - since >= patience.unreachable_s:
+            if time.monotonic() - since >= options.unreachable_s:
                 raise
-            (on_trouble or _ignore)(f"{exc}; trying again")
+            options.on_trouble(f"{exc}; trying again")
         time.sleep(delay_s)
-        delay_s = min(patience.slowest_poll_s, delay_s * 1.5)
-
-
-def _ignore(line: str) -> None:
-    """Takes reports nobody asked for."""
+        delay_s = min(options.slowest_poll_s, delay_s * 1.5)
 
 
 class _Damaged(Exception):
-    """A painted record stands and its bytes are missing or are not those it names."""
+    """The bytes that a painted record names are missing or damaged."""
 
 
-class _Window:
-    """The next few segments being fetched, each in a thread of its own."""
+class _Prefetch:
+    """Fetches the next few segments, each in a thread of its own."""
 
     def __init__(
-        self, store: Store, job_id: str, look_id: str, patience: Patience, pool: ThreadPoolExecutor
+        self,
+        store: Store,
+        job_id: str,
+        look_id: str,
+        options: FollowOptions,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._store, self._job, self._look = store, job_id, look_id
-        self._patience, self._pool = patience, pool
+        self._options, self._pool = options, pool
         self._asked: dict[int, float] = {}
         self._futures: dict[int, Future[PaintedSegment | Gap | None]] = {}
         self._damaged: dict[int, int] = {}
 
     def ask(self, indexes: Iterable[int]) -> None:
-        """Start to fetch those segments that are not on their way, each at most once in
-        ``poll_s``."""
+        """Start to fetch segments that are not being fetched, each at most once per ``poll_s``."""
         now = time.monotonic()
         for index in indexes:
-            if (
-                not self._is_coming(index)
-                and now - self._asked.get(index, -math.inf) >= self._patience.poll_s
-            ):
+            since = now - self._asked.get(index, -math.inf)
+            if not self._is_coming(index) and since >= self._options.poll_s:
                 self._asked[index] = now
                 self._futures[index] = self._pool.submit(self._fetch, index)
 
@@ -216,7 +216,7 @@ class _Window:
         return future.exception() is None and future.result() is not None
 
     def take(self, index: int) -> PaintedSegment | Gap | None:
-        """What became of a segment; None if it is not there yet."""
+        """A segment, or None if it is not there yet."""
         future = self._futures.get(index)
         if future is None:
             return None
@@ -224,9 +224,9 @@ class _Window:
             item = future.result()
         except _Damaged as exc:
             self._damaged[index] = self._damaged.get(index, 0) + 1
-            if self._damaged[index] < self._patience.damaged_tries:
+            if self._damaged[index] < self._options.damaged_tries:
                 return None
-            raise JobError(f"{exc}; `facepaint resume {self._job}` makes it again") from exc
+            raise JobError(f"{exc}; `facepaint resume {self._job}` paints it again") from exc
         finally:
             del self._futures[index]
         if item is not None:
@@ -247,7 +247,8 @@ class _Window:
         failed = self._store.find_record(keys.painted_failed(self._job, self._look, index), Failed)
         if failed is None:
             return None
-        record = self._record(index)  # a result beats a failed mark, also one that came in between
+        # A result counts more than a failed mark, even if it came in between.
+        record = self._record(index)
         return Gap(index, failed.reason) if record is None else self._read(record)
 
     def _record(self, index: int) -> Painted | None:
@@ -262,51 +263,43 @@ class _Window:
 
 
 class _Waiter:
-    """Knows how long was waited for what, when to stop waiting, and when the job is at its end."""
+    """Keeps the deadlines of waiting, and knows when the job is at its end."""
 
-    def __init__(
-        self,
-        store: Store,
-        job_id: str,
-        patience: Patience,
-        on_trouble: Report,
-        stop: threading.Event,
-    ) -> None:
-        self._store, self._job, self._patience = store, job_id, patience
-        self._on_trouble, self._stop = on_trouble, stop
+    def __init__(self, store: Store, job_id: str, options: FollowOptions) -> None:
+        self._store, self._job, self._options = store, job_id, options
         self._sealed: Sealed | None = None
-        self._delay_s = patience.poll_s
+        self._delay_s = options.poll_s
         self._away_since: float | None = None
-        self._revive_at = self._upload_at = 0.0
-        self.came()
+        self._requeue_at = self._upload_at = 0.0
+        self.reset()
 
     @property
     def stopped(self) -> bool:
         """Whether the caller asked to stop."""
-        return self._stop.is_set()
+        return self._options.stop.is_set()
 
-    def came(self) -> None:
-        """Something came: every clock starts anew."""
+    def reset(self) -> None:
+        """Start all deadlines again, because something came."""
         now = time.monotonic()
-        self._delay_s = self._patience.poll_s
-        self._revive_at = now + self._patience.revive_s
-        self._upload_at = now + self._patience.abandoned_s
+        self._delay_s = self._options.poll_s
+        self._requeue_at = now + self._options.requeue_after_s
+        self._upload_at = now + self._options.abandoned_s
 
     def ends_before(self, index: int) -> bool:
         """Whether the job is known to be sealed without a segment of that number."""
         return self._sealed is not None and index >= self._sealed.segments
 
     def attempt(self, action: Callable[[], T]) -> T | None:
-        """Call ``action``; None while the storage is away, which is an error only once it lasts."""
+        """Call ``action``; returns None while the storage is unreachable for a short time."""
         try:
             result = action()
         except StoreUnreachable as exc:
             now = time.monotonic()
             if self._away_since is None:
                 self._away_since = now
-            if now - self._away_since >= self._patience.unreachable_s:
+            if now - self._away_since >= self._options.unreachable_s:
                 raise
-            self._on_trouble(f"{exc}; trying again")
+            self._options.on_trouble(f"{exc}; trying again")
             return None
         self._away_since = None
         return result
@@ -319,28 +312,33 @@ class _Waiter:
             raise JobDeleted(f"job {self._job} was deleted")
         return self._sealed
 
-    def wait_for(self, index: int, requeue_stalled: Callable[[int], None] | None) -> None:
-        """Wait a little for a painted segment, and do something about it if it was long."""
+    def wait_for(self, index: int) -> None:
+        """Wait a little for a painted segment; check the upload and requeue when it is time."""
         self.attempt(self.find_sealed)
         if self.ends_before(index):
             return
         now = time.monotonic()
         if self._away_since is None and now >= self._upload_at:
             self.attempt(partial(self._check_upload, index))
-        if self._away_since is None and now >= self._revive_at and requeue_stalled is not None:
-            self._revive_at = now + self._patience.revive_s
-            try:
-                requeue_stalled(index)
-            except ServiceError as exc:
-                self._on_trouble(f"{exc}; trying again")
+        if self._away_since is None and now >= self._requeue_at:
+            self._requeue_at = now + self._options.requeue_after_s
+            self._requeue(index)
         self._pause()
 
+    def _requeue(self, index: int) -> None:
+        if self._options.requeue_stalled is None:
+            return
+        try:
+            self._options.requeue_stalled(index)
+        except ServiceError as exc:
+            self._options.on_trouble(f"{exc}; trying again")
+
     def wait_for_upload(self, index: int) -> int:
-        """Wait a little for the upload to go on; the first segment at or after ``index`` that is
-        not stored."""
+        """Wait a little for the upload; returns the first segment from ``index`` on that is not
+        stored."""
         while self.attempt(partial(self._store.exists, keys.segment(self._job, index))):
             index += 1
-            self.came()
+            self.reset()
         if self._away_since is None and time.monotonic() >= self._upload_at:
             self.attempt(partial(self._check_upload, index))
         self._pause()
@@ -349,8 +347,8 @@ class _Waiter:
     def _check_upload(self, index: int) -> None:
         if self._sealed is None and not self._store.exists(keys.segment(self._job, index)):
             raise abandoned(self._job)
-        self._upload_at = time.monotonic() + self._patience.abandoned_s
+        self._upload_at = time.monotonic() + self._options.abandoned_s
 
     def _pause(self) -> None:
-        self._stop.wait(self._delay_s)
-        self._delay_s = min(self._patience.slowest_poll_s, self._delay_s * 1.5)
+        self._options.stop.wait(self._delay_s)
+        self._delay_s = min(self._options.slowest_poll_s, self._delay_s * 1.5)

@@ -261,7 +261,7 @@ def train(
     if resume:
         _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
     _need_training()
-    from models.lab.training.command import Beginning, train
+    from models.lab.training.command import Beginning, Place, train
     from models.lab.training.settings import settings_for
 
     settings = settings_for(batches, batch, size, learning_rate, seed)
@@ -272,8 +272,7 @@ def train(
         out,
         settings,
         beginning,
-        device=device,
-        threads=threads,
+        Place(device, threads),
         command=command,
         report=print_training,
     )

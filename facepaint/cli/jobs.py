@@ -139,22 +139,15 @@ def faces(
 ) -> None:
     """Show who is in a video: a number for each person, for --keep, --only and name@NUMBER; and
     where all faces are."""
-    chosen = [name for name, on in (("json", as_json), ("csv", as_csv), ("coco", as_coco)) if on]
-    if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} are two files: ask for one at a time")
-    if out is not None and not chosen:
-        raise UsageError("--out is the file for --json, --csv or --coco; a picture goes to --sheet")
-    there = next((path for path in (sheet, out) if path is not None and path.exists()), None)
-    if there is not None and not overwrite:
-        raise UsageError(f"{there} is already there: name another file, or add --overwrite")
-    if sheet is not None and not sheet.absolute().parent.is_dir():
-        raise UsageError(f"{sheet} cannot be written: there is no folder {sheet.parent}")
+    formats = {"json": as_json, "csv": as_csv, "coco": as_coco}
+    chosen = _chosen_format(formats, out)
+    _check_outputs(sheet, out, overwrite)
     from facepaint.cli.people_sheet import save_sheet
     from facepaint.jobs.export import export
 
     client = Client.connect()
     record = find_job(client.store, job)
-    video = require_video(record) if sheet is not None or not chosen else None
+    video = require_video(record) if sheet is not None or chosen is None else None
     with make_display(json=False) as display:
         people = client.people(job, on_change=display.people)
         if sheet is not None and video is not None:
@@ -165,13 +158,36 @@ def faces(
                 missing = len(numbers) - len(portraits)
                 display.say(f"facepaint: {missing} portraits are missing: is a worker running?")
             save_sheet(sheet, video, shown, portraits)
-    if chosen:
-        export(client.store, record, people, chosen[0], out, low_confidence=low_confidence)
+    if chosen is not None:
+        export(client.store, record, people, chosen, out, low_confidence=low_confidence)
     elif video is not None:
         print_people(video, people, low_confidence=low_confidence)
     for path in (sheet, out):
         if path is not None:
-            print(path, file=sys.stderr if chosen and out is None else sys.stdout)
+            print(path, file=sys.stderr if chosen is not None and out is None else sys.stdout)
+
+
+def _chosen_format(formats: Mapping[str, bool], out: Path | None) -> str | None:
+    """The export format that was asked for, if any.
+
+    Raises:
+        UsageError: there are several, or ``out`` names a file for none.
+    """
+    chosen = [name for name, wanted in formats.items() if wanted]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other: use one at a time")
+    if out is not None and not chosen:
+        raise UsageError("--out needs --json, --csv or --coco; use --sheet for a picture")
+    return chosen[0] if chosen else None
+
+
+def _check_outputs(sheet: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Refuse outputs that cannot be written before anything is waited for."""
+    for path in (sheet, out):
+        if path is not None and path.exists() and not overwrite:
+            raise UsageError(f"{path} exists: use another name, or --overwrite")
+    if sheet is not None and not sheet.absolute().parent.is_dir():
+        raise UsageError(f"{sheet} cannot be written: there is no folder {sheet.parent}")
 
 
 def saved_as(said: Mapping[str, object], path: Path) -> object:

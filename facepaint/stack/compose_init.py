@@ -10,7 +10,6 @@ connection file is taken, so that machines which were given a copy of that file 
 """
 
 import argparse
-import fcntl
 import ipaddress
 import json
 import os
@@ -22,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from filelock import FileLock
 
 from facepaint.errors import FacepaintError, UsageError
 from facepaint.settings import CONNECTION_NAME, Settings
@@ -151,8 +152,7 @@ def prepare(
     _hand_over(folders.host, host_owner, 0o700)
     _hand_over(folders.broker_data, owners["broker"], 0o700)
     _hand_over(folders.store_data, owners["object-store"], 0o700)
-    with (folders.secrets / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folders.secrets / ".lock"):
         made = _kept(folders, endpoints) or Secrets.generate()
         # The clients' file comes first: should we be killed after it, the next start finds the
         # secrets there.

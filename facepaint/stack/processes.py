@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from facepaint.errors import ServiceError
 from facepaint.stack import watchdog
 
@@ -275,18 +277,14 @@ def last_line(log: Path, limit: int = 240) -> str:
 
 
 def identity(pid: int) -> str:
-    """What tells a process from a later one of the same number: when it was started. Empty if there
-    is none."""
+    """Identifies a process beyond its pid, which a later process may get; empty if it has ended.
+
+    The value is its start in seconds since boot, which no change of the clock affects.
+    """
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        if Path("/proc/self/stat").exists():
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
             return ""
-        shown = subprocess.run(
-            ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-        )
-        return shown.stdout.strip()
-    state, *rest = stat.rpartition(")")[2].split()
-    # Field 22 is the start in ticks since boot; a zombie is as good as gone.
-    return "" if state == "Z" else f"{boot}:{rest[18]}"
+        return f"{process.create_time() - psutil.boot_time():.2f}"
+    except psutil.NoSuchProcess:
+        return ""

@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
+from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import SecretStr
 
 from facepaint.errors import ServiceError, UsageError
@@ -32,6 +33,7 @@ START_S = 30.0
 """How long a service may take to answer after its start."""
 
 LOCK_NAME = "stack.lock"
+HOLDER_NAME = "stack.pid"
 STATE_NAME = "stack.json"
 KEYS_NAME = "keys.json"
 
@@ -68,7 +70,7 @@ class Stack:
         self._workers = workers
         self._viewer = viewer
         self._viewer_port = viewer_port
-        self._lock: IO[str] | None = None
+        self._lock: BaseFileLock | None = None
         self._children = Children()
         self._services: list[Child] = []
         self._remembered = ""
@@ -91,7 +93,7 @@ class Stack:
             components.require_worker_extra()
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.home / "logs").mkdir(mode=0o700, exist_ok=True)
-        self._lock = _take(self.home)
+        self._lock = _lock(self.home)
         try:
             _clear_leftovers(self.home)
             self._start()
@@ -227,7 +229,7 @@ class Stack:
             self._services = []
             for name in (CONNECTION_NAME, STATE_NAME):
                 (self.home / name).unlink(missing_ok=True)
-            self._lock.close()
+            self._lock.release()
             self._lock = None
 
     def _remember(self) -> None:
@@ -290,17 +292,18 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
 
 
 def _clear_run(folder: Path) -> None:
-    """Remove what a killed or failed run left, unless it is alive or so young that it may not be
-    locked yet."""
+    """Remove what a killed run left, unless it is alive or too young to be locked yet."""
     try:
         if time.time() - folder.stat().st_mtime < _YOUNG_S:
             return
-        lock = _take(folder)
+        lock = _lock(folder)
     except (UsageError, OSError):
         return
-    with lock:
+    try:
         _clear_leftovers(folder)
         _remove(folder)
+    finally:
+        lock.release()
 
 
 def _remove(path: Path) -> None:
@@ -310,29 +313,24 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _take(home: Path) -> IO[str]:
-    """Lock a folder for as long as the returned file is open.
+def _lock(home: Path) -> BaseFileLock:
+    """Lock a data folder. The lock ends with this process, however that ends.
 
     Raises:
         UsageError: another process holds it.
     """
-    import fcntl  # not on Windows, where this module must still import
-
-    file = (home / LOCK_NAME).open("a+")
+    lock = FileLock(home / LOCK_NAME, thread_local=False)
+    holder = home / HOLDER_NAME
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "unknown"
-        file.close()
+        lock.acquire(blocking=False)
+    except Timeout:
+        pid = holder.read_text().strip() if holder.exists() else "unknown"
         raise UsageError(
-            f"facepaint already runs in {home} (process {holder}): use it, or stop it with "
-            f"`kill {holder}`"
+            f"facepaint already runs in {home} (process {pid}): use it, or stop it with "
+            f"`kill {pid}`"
         ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    holder.write_text(str(os.getpid()))
+    return lock
 
 
 def _clear_leftovers(home: Path) -> None:

@@ -10,7 +10,8 @@ from facepaint.jobs.status import find_job
 from facepaint.records.job import ImageJob
 from facepaint.store import Store
 from facepaint.text import unique_names
-from viewer.follow import PATIENT, Gap, Patience, Report, follow
+from viewer.follow import Gap, follow
+from viewer.save.save import SaveOptions
 
 LONGEST_NAME_BYTES = 200
 """What any file system takes, with room for a number and a temporary suffix."""
@@ -21,20 +22,16 @@ def save_images(
     job_id: str,
     look_id: str,
     folder: Path,
-    *,
-    allow_gaps: bool = False,
-    overwrite: bool = False,
+    options: SaveOptions = SaveOptions(),  # noqa: B008 - frozen
     on_progress: Callable[[int, int], None] | None = None,
-    on_trouble: Report | None = None,
-    requeue_stalled: Callable[[int], None] | None = None,
-    patience: Patience = PATIENT,
 ) -> list[Path]:
-    """Write a job's painted pictures into ``folder``, made if need be, while others are still being
-    painted.
+    """Write a job's painted images into ``folder``, waiting for what is still painted.
 
-    Each goes under the last part of its own name; of two with one name the second gets a number.
-    Returns the files written, in the job's order. `viewer.follow.follow` tells of
-    ``requeue_stalled`` and ``patience``.
+    The folder is made if needed. An image keeps the last part of its name; if two have the same
+    name, the second gets a number.
+
+    Returns:
+        The files written, in the order of the job.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -46,25 +43,18 @@ def save_images(
     if not isinstance(job, ImageJob):
         raise UsageError(f"job {job_id} is a video: save it as a file")
     targets = [folder / name for name in safe_names(job)]
-    _check_folder(folder, targets, overwrite)
+    _check_folder(folder, targets, options.overwrite)
     written = []
     gaps = []
-    for item in follow(
-        store,
-        job_id,
-        look_id,
-        requeue_stalled=requeue_stalled,
-        on_trouble=on_trouble,
-        patience=patience,
-    ):
+    for item in follow(store, job_id, look_id, options=options.following):
         if isinstance(item, Gap):
             gaps.append(f"{job.images[item.index]} ({item.reason})")
         else:
-            _write(targets[item.index], item.data, overwrite)
+            _write(targets[item.index], item.data, options.overwrite)
             written.append(targets[item.index])
         if on_progress:
             on_progress(item.index + 1, len(targets))
-    if gaps and not allow_gaps:
+    if gaps and not options.allow_gaps:
         raise JobError(
             f"given up: {', '.join(gaps)}; the others are in {folder}, `facepaint resume "
             f"{job_id}` tries again"

@@ -28,17 +28,16 @@ from facepaint.records.job import AudioStream, Extras, ImageJob, Sealed, VideoJo
 from facepaint.records.segment import Segment
 from facepaint.store import Store
 from viewer.follow import (
-    PATIENT,
+    DEFAULTS,
+    FollowOptions,
     Gap,
     PaintedSegment,
-    Patience,
-    Report,
     abandoned,
     follow,
     wait_until_sealed,
 )
 from viewer.save.mux import LATE_S, Muxer, Plan, Timed
-from viewer.save.source_audio import SourceAudio, hear
+from viewer.save.source_audio import SourceAudio, source_audio
 from viewer.verify.report import counted
 from viewer.verify.saved import Check, check_saved
 
@@ -67,25 +66,33 @@ class SaveReport:
     check: Check
 
 
+@dataclass(frozen=True, slots=True)
+class SaveOptions:
+    """What a saved file may lack or replace.
+
+    Args:
+        allow_gaps: save although segments were given up.
+        overwrite: replace a file that exists.
+        following: how to wait for segments that are not painted yet.
+    """
+
+    allow_gaps: bool = False
+    overwrite: bool = False
+    following: FollowOptions = DEFAULTS
+
+
 def save(
     store: Store,
     job_id: str,
     look_id: str,
     out: Path,
-    *,
-    allow_gaps: bool = False,
-    overwrite: bool = False,
+    options: SaveOptions = SaveOptions(),
     on_progress: Progress | None = None,
-    on_trouble: Report | None = None,
-    requeue_stalled: Callable[[int], None] | None = None,
-    patience: Patience = PATIENT,
 ) -> SaveReport:
-    """Join a job's painted segments and its sound into ``out``, while they are still being made if
-    need be.
+    """Join a job's painted segments and its audio in ``out``, waiting for what is still painted.
 
-    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` tells when it
-    is another. The file appears under its name only once it is whole. `follow` tells of
-    ``requeue_stalled`` and ``patience``.
+    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` says when it
+    becomes another. The file gets its name when it is complete.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
@@ -99,29 +106,22 @@ def save(
         raise UsageError(f"job {job_id} is a list of pictures: save it into a folder")
     look = store.find_record(keys.look(job_id, look_id), Look)
     target, container, notes = choose_target(job.audio, out)
-    _check_target(target, overwrite)
-    _check_hope(store, job_id, look_id, allow_gaps=allow_gaps)
-    sealed = wait_until_sealed(store, job_id, patience=patience, on_trouble=on_trouble)
+    _check_target(target, options.overwrite)
+    _fail_fast(store, job_id, look_id, allow_gaps=options.allow_gaps)
+    sealed = wait_until_sealed(store, job_id, options.following)
     assert sealed is not None
     plan = _plan(store, job, container, redacts=look is None or look.redacts)
     notes += _notes(plan, sealed)
-    items = follow(
-        store,
-        job_id,
-        look_id,
-        requeue_stalled=requeue_stalled,
-        on_trouble=on_trouble,
-        patience=patience,
-    )
+    items = follow(store, job_id, look_id, options=options.following)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with (
             closing(items),
-            closing(hear(store, job, sealed.segments, patience, on_trouble)) as sounds,
+            closing(source_audio(store, job, sealed.segments, options.following)) as audio,
         ):
-            allowed = items if allow_gaps else _without_gaps(job_id, items)
+            allowed = items if options.allow_gaps else _without_gaps(job_id, items)
             joined = _join(
-                plan, part, allowed, sounds, lambda n: (on_progress or _ignore)(n, sealed.segments)
+                plan, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
             )
         check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
         _put_in_place(part, target)
@@ -201,8 +201,8 @@ def _check_target(target: Path, overwrite: bool) -> None:
         raise UsageError(f"{target} is already there: name another file, or use --overwrite")
 
 
-def _check_hope(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:
-    """Refuse at once what waiting would not make good."""
+def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:
+    """Refuse at once what waiting cannot change."""
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
     if found.state(idle_s(job_id, rows, datetime.now(UTC))) == "abandoned":

@@ -13,7 +13,7 @@ from facepaint.records import keys
 from facepaint.records.job import Job, VideoJob
 from facepaint.records.segment import Segment
 from facepaint.store import Store
-from viewer.follow import Patience, Report, patiently
+from viewer.follow import FollowOptions, retry_while_unreachable
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,10 @@ class SourceAudio:
     data: bytes
 
 
-def hear(
-    store: Store, job: VideoJob, segments: int, patience: Patience, on_trouble: Report | None
+def source_audio(
+    store: Store, job: VideoJob, segments: int, options: FollowOptions
 ) -> Generator[list[SourceAudio], None, None]:
-    """The audio packets of each stored segment in order, a few segments fetched ahead.
+    """Yield the audio packets of each stored segment in order; fetches a few segments ahead.
 
     Raises:
         JobError: what a segment's record names is gone or damaged.
@@ -38,13 +38,13 @@ def hear(
     """
     ends = [Fraction(0)] * len(job.audio)
     coming: deque[Future[tuple[Segment, bytes]]] = deque()
-    pool = ThreadPoolExecutor(patience.ahead, thread_name_prefix="hear")
+    pool = ThreadPoolExecutor(options.ahead, thread_name_prefix="audio")
     try:
-        for index in range(segments + patience.ahead):
+        for index in range(segments + options.ahead):
             if index < segments:
                 fetch = partial(_fetch, store, job, index)
-                coming.append(pool.submit(patiently, fetch, patience, on_trouble))
-            if index >= patience.ahead:
+                coming.append(pool.submit(retry_while_unreachable, fetch, options))
+            if index >= options.ahead:
                 yield list(_packets(job, *coming.popleft().result(), ends))
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

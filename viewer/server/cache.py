@@ -3,11 +3,12 @@ more than one."""
 
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from cachetools import LRUCache
 
 from facepaint.errors import FacepaintError, InputError, ObjectMissing
 from facepaint.jobs.status import JobStatus, JobSummary, Known, job_status, list_jobs
@@ -108,26 +109,21 @@ class _Fresh(Generic[T]):
 
 
 class _Recent(Generic[K, T]):
-    """The most recently used values, at most ``size`` of them."""
+    """The most recently used values, at most ``size``, for several threads."""
 
     def __init__(self, size: int) -> None:
-        self._size = size
         self._lock = threading.Lock()
-        self._values: OrderedDict[K, T] = OrderedDict()
+        self._values: LRUCache[K, T] = LRUCache(size)
 
     def get(self, key: K, make: Callable[[], T]) -> T:
-        """The value under the key; ``make`` may run twice where two threads ask at once, the first
-        result stays."""
+        """The value of a key. If two threads ask at once, ``make`` may run twice; the first result
+        stays."""
         with self._lock:
             if key in self._values:
-                self._values.move_to_end(key)
                 return self._values[key]
         value = make()
         with self._lock:
-            value = self._values.setdefault(key, value)
-            while len(self._values) > self._size:
-                self._values.popitem(last=False)
-            return value
+            return self._values.setdefault(key, value)
 
     def forget(self, key: K) -> None:
         with self._lock:

@@ -52,14 +52,21 @@ class Beginning:
     batches: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run computes: ``auto``, ``cpu`` or a device of PyTorch's, and CPU threads."""
+
+    device: str = "auto"
+    threads: int = 2
+
+
 def train(
     data: Sequence[str],
     out: Path,
     settings: TrainingSettings,
     beginning: Beginning = Beginning(),
+    place: Place = Place(),
     *,
-    device: str = "auto",
-    threads: int = 2,
     command: str = "",
     report: Report = _silent,
 ) -> FaceNetwork:
@@ -76,7 +83,7 @@ def train(
         UsageError: ``out`` has a run already, and it is not to be resumed.
         DeviceError: the device is not there.
     """
-    place = _device(device)
+    device = _device(place.device)
     earlier = RunRecord.read(out / SETTINGS) if beginning.resume else None
     if earlier:
         settings = replace(earlier.settings, batches=beginning.batches or earlier.settings.batches)
@@ -85,7 +92,7 @@ def train(
             f"{out} has a training run already: go on with it by --resume, or name another folder"
         )
     torch.manual_seed(settings.seed)
-    torch.set_num_threads(threads)
+    torch.set_num_threads(place.threads)
     # The quickest gradients of a GPU differ from run to run.
     torch.backends.cudnn.deterministic = True
     folders = [Folder.parse(text) for text in data]
@@ -103,15 +110,15 @@ def train(
         Pictures(folders, aside) if any(aside) else None,
         out,
         network,
-        place,
+        device,
         report,
     )
-    record = _record(folders, learnt, settings, beginning, command, place)
+    record = _record(folders, learnt, settings, beginning, command, device)
     if earlier:
         training.resume()
         record = _continued(record, earlier)
     record.write(out / SETTINGS)
-    averaged = training.run(threads)
+    averaged = training.run(place.threads)
     draw_curve(out, out / CURVE)
     export(averaged, out / WEIGHTS)
     return averaged

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -23,9 +24,9 @@ from facepaint.settings import Settings
 from facepaint.store import ObjectInfo, Store
 from tests.support.helpers import eventually
 from tests.support.made_job import MadeJob, plain_job
-from viewer.follow import Gap, PaintedSegment, Patience, follow, wait_until_sealed
+from viewer.follow import FollowOptions, Gap, PaintedSegment, follow, wait_until_sealed
 
-QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1)
+QUICK = FollowOptions(poll_s=0.05, slowest_poll_s=0.1)
 
 
 class WatchedStore(Store):
@@ -53,18 +54,19 @@ class WatchedStore(Store):
 class Following:
     """A `follow` running in a thread, and what it has given so far."""
 
-    def __init__(self, made: MadeJob, store: Store | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        made: MadeJob,
+        store: Store | None = None,
+        options: FollowOptions | None = None,
+        start: int = 0,
+    ) -> None:
         self.items: list[PaintedSegment | Gap] = []
         self.error: Exception | None = None
         self.troubles: list[str] = []
         self.stop = threading.Event()
-        options = {
-            "patience": QUICK,
-            "on_trouble": self.troubles.append,
-            "stop": self.stop,
-            **options,
-        }
-        self._items = follow(store or made.store, made.id, made.look.id, **options)
+        options = replace(options or QUICK, on_trouble=self.troubles.append, stop=self.stop)
+        self._items = follow(store or made.store, made.id, made.look.id, start, options)
         self.thread = threading.Thread(target=self._run)
         self.thread.start()
 
@@ -133,7 +135,7 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
 def test_nothing_is_listed_and_no_key_asked_for_too_often(
     made: MadeJob, watched: WatchedStore
 ) -> None:
-    following = Following(made, watched, patience=Patience(poll_s=0.2, slowest_poll_s=0.4))
+    following = Following(made, watched, options=FollowOptions(poll_s=0.2, slowest_poll_s=0.4))
     eventually(lambda: watched.asked[keys.sealed(made.id)])
     made.paint([1])
     first = keys.painted(made.id, made.look.id, 0)
@@ -178,8 +180,8 @@ def test_the_storage_may_be_away_for_a_while(made: MadeJob, watched: WatchedStor
 
 
 def test_a_storage_that_stays_away_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
-    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, unreachable_s=0.3)
-    following = Following(made, watched, patience=patience)
+    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, unreachable_s=0.3)
+    following = Following(made, watched, options=options)
     watched.away.set()
     assert isinstance(following.end().error, StoreUnreachable)
 
@@ -191,7 +193,7 @@ def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> 
     data = made.store.get(key)
     made.store.delete(key)
     following = Following(
-        made, patience=Patience(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000)
+        made, options=FollowOptions(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000)
     )
     record = made.store.get_record(keys.painted(made.id, made.look.id, 0), Painted)
     later = Painted(
@@ -217,7 +219,7 @@ def test_bytes_that_stay_damaged_are_an_error_that_names_them(damage: str, made:
     assert following.indexes == [0]
     assert isinstance(following.error, JobError)
     assert key in str(following.error)
-    assert f"`facepaint resume {made.id}` makes it again" in str(following.error)
+    assert f"`facepaint resume {made.id}` paints it again" in str(following.error)
 
 
 def test_a_deleted_job_ends_the_waiting(made: MadeJob) -> None:
@@ -232,42 +234,44 @@ def test_an_abandoned_upload_ends_the_waiting(store: Store) -> None:
     made = plain_job(store).begin()
     made.upload([0])
     made.paint([0])
-    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.3)
-    following = Following(made, patience=patience).end()
+    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.3)
+    following = Following(made, options=options).end()
     assert following.indexes == [0]
     assert f"`facepaint resume {made.id} --seal`" in str(following.error)
     with pytest.raises(JobError, match="stopped before its end"):
-        wait_until_sealed(store, made.id, patience=patience)
+        wait_until_sealed(store, made.id, options=options)
 
 
 def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> None:
     """The awaited segment is stored, so the upload has done its part."""
     made = plain_job(store).begin()
     made.upload(range(2))
-    revived = threading.Event()
-    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.2, revive_s=0.8)
-    following = Following(made, patience=patience, requeue_stalled=lambda index: revived.set())
-    assert revived.wait(20), "that comes well after the upload is taken to be abandoned"
+    requeued = threading.Event()
+    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.2, requeue_after_s=0.8)
+    following = Following(
+        made, options=replace(options, requeue_stalled=lambda index: requeued.set())
+    )
+    assert requeued.wait(20), "that comes well after the upload is taken to be abandoned"
     made.upload([2, 3])
     made.paint(range(4))
     made.seal()
     assert following.end().indexes == [0, 1, 2, 3]
 
 
-def test_the_awaited_segment_is_revived_whatever_the_broker_does(made: MadeJob) -> None:
-    revived: list[int] = []
+def test_the_awaited_segment_is_requeued_whatever_the_broker_does(made: MadeJob) -> None:
+    requeued: list[int] = []
 
     def requeue_stalled(index: int) -> None:
-        revived.append(index)
-        if len(revived) == 1:
+        requeued.append(index)
+        if len(requeued) == 1:
             raise QueueUnreachable("the broker is away")
         made.paint([index])
 
     made.paint([0, 2, 3])
-    patience = Patience(poll_s=0.05, slowest_poll_s=0.05, revive_s=0.2)
-    following = Following(made, patience=patience, requeue_stalled=requeue_stalled).end()
+    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, requeue_after_s=0.2)
+    following = Following(made, options=replace(options, requeue_stalled=requeue_stalled)).end()
     assert following.indexes == [0, 1, 2, 3]
-    assert revived == [1, 1]
+    assert requeued == [1, 1]
     assert following.troubles == ["the broker is away; trying again"]
 
 

@@ -42,16 +42,19 @@ from tests.support.made_job import (
 )
 from tests.support.media_compare import read_audio
 from tests.support.paths import ROOT
-from viewer.follow import Patience
+from viewer.follow import FollowOptions
 from viewer.save.images import safe_names, save_images
-from viewer.save.save import SaveReport, save
+from viewer.save.save import Progress, SaveOptions, SaveReport, save
 from viewer.verify.saved import check_saved
 
-QUICK = Patience(poll_s=0.05, slowest_poll_s=0.1, abandoned_s=1.0)
+QUICK = FollowOptions(poll_s=0.05, slowest_poll_s=0.1, abandoned_s=1.0)
 
 
-def save_job(made: MadeJob, out: Path, **options: object) -> SaveReport:
-    return save(made.store, made.id, made.look.id, out, patience=QUICK, **options)  # type: ignore[arg-type]
+def save_job(
+    made: MadeJob, out: Path, on_progress: Progress | None = None, **options: bool
+) -> SaveReport:
+    chosen = SaveOptions(**options, following=QUICK)
+    return save(made.store, made.id, made.look.id, out, chosen, on_progress)
 
 
 def video_times(path: Path) -> list[Fraction]:
@@ -574,7 +577,7 @@ def test_where_it_cannot_be_written_is_said(store: Store, tmp_path: Path) -> Non
     save_job(made, there, overwrite=True)
     assert len(video_times(there)) == 50
     with pytest.raises(InputError, match="has no look 000000000000"):
-        save(store, made.id, "0" * 12, tmp_path / "out.mp4", patience=QUICK)
+        save(store, made.id, "0" * 12, tmp_path / "out.mp4", SaveOptions(following=QUICK))
     with pytest.raises(UnknownJob, match="facepaint jobs"):
         save(store, "20260101T000000-aaaaaaaa", made.look.id, tmp_path / "out.mp4")
 
@@ -642,15 +645,15 @@ def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> N
     for index in range(3):
         paint_image(store, job, look, index)
     folder = tmp_path / "new" / "folder"
-    written = save_images(store, job.id, look.id, folder, patience=QUICK)
+    written = save_images(store, job.id, look.id, folder, SaveOptions(following=QUICK))
     assert written == [folder / "a.jpg", folder / "b.jpg", folder / "a-2.jpg"]
     assert all(path.read_bytes()[:2] == b"\xff\xd8" for path in written)
     assert sorted(path.name for path in folder.iterdir()) == ["a-2.jpg", "a.jpg", "b.jpg"]
     written[0].write_bytes(b"mine")
     with pytest.raises(UsageError, match=r"already has a\.jpg"):
-        save_images(store, job.id, look.id, folder, patience=QUICK)
+        save_images(store, job.id, look.id, folder, SaveOptions(following=QUICK))
     assert written[0].read_bytes() == b"mine"
-    save_images(store, job.id, look.id, folder, overwrite=True, patience=QUICK)
+    save_images(store, job.id, look.id, folder, SaveOptions(overwrite=True, following=QUICK))
     assert written[0].read_bytes() != b"mine"
 
 
@@ -661,7 +664,7 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
     paint_image(store, job, look, 1)
     store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))
     with pytest.raises(JobError, match=r"^given up: a\.jpg \(no picture\)"):
-        save_images(store, job.id, look.id, tmp_path, patience=QUICK)
+        save_images(store, job.id, look.id, tmp_path, SaveOptions(following=QUICK))
     assert [path.name for path in tmp_path.iterdir()] == ["b.jpg"]
 
 

@@ -22,9 +22,9 @@ from facepaint.store import Store
 from tests.support.clips.write import Sound as Tone
 from tests.support.clips.write import Video, portrait, write_clip
 from tests.support.made_job import MadeJob, Sound, plain_job, sound
-from viewer.follow import Patience
+from viewer.follow import FollowOptions
 from viewer.save.mux import LATE_S
-from viewer.save.save import SaveReport, save
+from viewer.save.save import SaveOptions, SaveReport, save
 from viewer.verify.description import language_of
 
 TICK = Fraction(1, 12_800)
@@ -32,8 +32,10 @@ PRIMING = Fraction(1024, 48_000)
 
 
 def save_job(made: MadeJob, out: Path, *, allow_gaps: bool = False) -> SaveReport:
-    patience = Patience(poll_s=0.05, slowest_poll_s=0.1)
-    return save(made.store, made.id, made.look.id, out, patience=patience, allow_gaps=allow_gaps)
+    following = FollowOptions(poll_s=0.05, slowest_poll_s=0.1)
+    return save(
+        made.store, made.id, made.look.id, out, SaveOptions(allow_gaps, following=following)
+    )
 
 
 def late_job(store: Store, start_s: int) -> MadeJob:

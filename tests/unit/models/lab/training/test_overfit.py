@@ -19,7 +19,7 @@ from tests.support.programs import need_torch
 need_torch()
 
 from models.lab.training.augment import Augmentation  # noqa: E402
-from models.lab.training.command import train  # noqa: E402
+from models.lab.training.command import Place, train  # noqa: E402
 from models.lab.training.network import Architecture  # noqa: E402
 from models.lab.training.settings import TrainingSettings  # noqa: E402
 
@@ -88,7 +88,7 @@ def test_forty_pictures_are_learnt_by_heart(tmp_path: Path) -> None:
             size=SIDE, crop=(0.95, 1.05), tilt=0, strong_tilt=0, mosaic=0, noise=0, compression=0
         ),
     )
-    train([str(data)], tmp_path / "run", settings, threads=1)
+    train([str(data)], tmp_path / "run", settings, place=Place(threads=1))
     detector = find_model(str(tmp_path / "run" / "detector.onnx"))
     learnt = evaluate(detector, data, pictures, Options())
     assert learnt.curves["all"].average_precision > 0.98

@@ -23,7 +23,7 @@ import torch  # noqa: E402
 
 from models.lab.training.assign import assign  # noqa: E402
 from models.lab.training.augment import Augmentation  # noqa: E402
-from models.lab.training.command import Beginning, export_run, train  # noqa: E402
+from models.lab.training.command import Beginning, Place, export_run, train  # noqa: E402
 from models.lab.training.export import export  # noqa: E402
 from models.lab.training.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
 from models.lab.training.network import (  # noqa: E402
@@ -221,7 +221,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     data = [str(tmp_path / "data")]
     one, other, third = (
-        train(data, tmp_path / name, replace(QUICK, seed=seed), threads=1).state_dict()
+        train(data, tmp_path / name, replace(QUICK, seed=seed), place=Place(threads=1)).state_dict()
         for name, seed in (("one", 1), ("other", 1), ("third", 2))
     )
     for key, value in one.items():
@@ -236,11 +236,15 @@ def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
     data = [str(tmp_path / "data")]
     steady = replace(QUICK, batches=3, cool_down=0.0, calm=0.0)
-    train(data, tmp_path / "run", steady, threads=1)
+    train(data, tmp_path / "run", steady, place=Place(threads=1))
     export_run(tmp_path / "run", tmp_path / "early.onnx")
     assert outputs(tmp_path / "early.onnx", torch.zeros(1, 3, 64, 64))["scores"].shape == (1, 84)
-    resumed = train(data, tmp_path / "run", steady, Beginning(resume=True, batches=6), threads=1)
-    straight = train(data, tmp_path / "straight", replace(steady, batches=6), threads=1)
+    resumed = train(
+        data, tmp_path / "run", steady, Beginning(resume=True, batches=6), place=Place(threads=1)
+    )
+    straight = train(
+        data, tmp_path / "straight", replace(steady, batches=6), place=Place(threads=1)
+    )
     for one, other in zip(
         resumed.state_dict().values(), straight.state_dict().values(), strict=True
     ):
@@ -249,12 +253,22 @@ def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
 
 def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
-    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+    train(
+        [str(tmp_path / "data")],
+        tmp_path / "run",
+        replace(QUICK, batches=1),
+        place=Place(threads=1),
+    )
     checkpoint = (tmp_path / "run" / "checkpoint.pt").read_bytes()
     with pytest.raises(
         UsageError, match="run has a training run already: go on with it by --resume"
     ):
-        train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+        train(
+            [str(tmp_path / "data")],
+            tmp_path / "run",
+            replace(QUICK, batches=1),
+            place=Place(threads=1),
+        )
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == checkpoint
 
 
@@ -341,7 +355,12 @@ def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
-    train([str(tmp_path / "data")], tmp_path / "run", replace(QUICK, batches=1), threads=1)
+    train(
+        [str(tmp_path / "data")],
+        tmp_path / "run",
+        replace(QUICK, batches=1),
+        place=Place(threads=1),
+    )
     for data in (b"", b"no checkpoint", b"PK\x03\x04" + bytes(99)):
         (tmp_path / "run" / "checkpoint.pt").write_bytes(data)
         with pytest.raises(
@@ -357,7 +376,7 @@ def test_a_run_whose_loss_is_no_number_ends(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match=r"the loss is no number any more; .* lower --learning-rate"
     ):
-        train([str(tmp_path / "data")], tmp_path / "run", wild, threads=1)
+        train([str(tmp_path / "data")], tmp_path / "run", wild, place=Place(threads=1))
 
 
 def test_the_rate_rises_stays_and_falls() -> None:
