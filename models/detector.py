@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from facepaint.detectors.onnx_graph import read_network
+from facepaint.detectors.registry import check_inputs
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.records.detector_card import DetectorCard
 from facepaint.records.faces import Candidate
@@ -172,7 +173,9 @@ def _open(
         InputError: the file is no network, or needs more than itself.
     """
     data = weights.read_bytes()
-    fixed = read_network(data, f"detector {weights}").fixed_size
+    network = read_network(data, f"detector {weights}")
+    check_inputs(network, f"detector {weights}")
+    fixed = network.fixed_size
     try:
         session = Session(data, size.input_height, size.input_width, runtime, most)
         return session, session.run()

@@ -1,233 +1,164 @@
-"""ONNX files read without ONNX Runtime: a client has none, and a stranger's file is looked at
-before it is run.
+"""Check an ONNX file before it is run, and fix the size of its input.
 
-An ONNX file is one Protocol Buffers message (https://onnx.ai/onnx/repo-docs/IR.html,
-onnx/onnx.proto; https://protobuf.dev/programming-guides/encoding). Only its outermost layers are
-read, the weights are skipped.
+Needs the package ``onnx``, which workers have. A client without it checks a detector by its card
+alone. See https://onnx.ai/onnx/repo-docs/IR.html for the format.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from facepaint.errors import InputError
+from facepaint.errors import InputError, MissingExtra
+
+if TYPE_CHECKING:
+    import onnx
 
 Shape = tuple[int | None, ...]
-"""A tensor's sides; None for one that is free."""
+"""The sides of a tensor; None for a free one."""
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-"""Families of operators that ONNX Runtime brings along; all others come from libraries."""
+"""The operator domains that ONNX Runtime implements. All others come from libraries."""
 
 FOREIGN_CODE = frozenset({"EPContext", "PyOp", "PythonOp"})
-"""Operators of ONNX Runtime's own family that run what is compiled elsewhere, or read it from
-another file."""
+"""Operators of ONNX Runtime that run code compiled elsewhere, or read it from another file."""
 
-_DEEPEST = 16
-"""Graphs within graphs: real ones have three or four."""
+MAX_DEPTH = 16
+"""Levels of nested graphs; real networks have three or four."""
 
-_WEIGHTS_APART = 4
-"""The version of the format from which on weights need not be inputs."""
+INITIALIZERS_NEED_NO_INPUT = 4
+"""The IR version from which on weights need not be listed as inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What goes in and out of a network: by name, each with its shape, or None where it is not
-    told."""
+    """The inputs and outputs of a network: name and shape, None if the file has no shape."""
 
     inputs: dict[str, Shape | None]
     outputs: dict[str, Shape | None]
 
     @property
     def fixed_size(self) -> bool:
-        """Whether it says to take one size of batch or picture only."""
+        """Whether the file declares a fixed batch or image size."""
         return any(
             shape is None or None not in (shape[:1] + shape[2:]) for shape in self.inputs.values()
         )
 
 
 def read_network(data: bytes, where: str) -> Network:
-    """Look at an ONNX file's graph; ``where`` names it in messages.
+    """Check an ONNX file and read its inputs and outputs; ``where`` names it in messages.
 
     Raises:
-        InputError: the bytes are no ONNX file, or it needs other files or libraries beside it.
+        InputError: the bytes are not an ONNX file, or it needs other files or libraries.
+        MissingExtra: the package ``onnx`` is not installed.
     """
-    try:
-        graph = _checked_graph(memoryview(data), where)
-        weights = {_text(tensor, 8) for tensor in _all(graph, 5)}
-        inputs = {_text(value, 1): _shape(value) for value in _all(graph, 11)}
-        outputs = {_text(value, 1): _shape(value) for value in _all(graph, 12)}
-    except (ValueError, IndexError, StopIteration) as exc:
-        raise InputError(f"{where} is no ONNX file, or a damaged one") from exc
-    # Files of before 2019 name their weights among the inputs.
-    inputs = {name: shape for name, shape in inputs.items() if name not in weights}
+    model = _parsed(data, where)
+    _check(model, where)
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    # Files from before 2019 list their weights among the inputs.
+    inputs = {value.name: _shape(value) for value in graph.input if value.name not in weights}
+    outputs = {value.name: _shape(value) for value in graph.output}
     if not inputs or not outputs:
-        raise InputError(
-            f"{where} is no ONNX file of a network: nothing goes in, or nothing comes out"
-        )
+        raise InputError(f"{where} is no ONNX file of a network: it has no inputs or no outputs")
     return Network(inputs, outputs)
 
 
 def with_sizes(data: bytes, batch: int | None, height: int, width: int) -> bytes:
-    """An ONNX file that takes pictures n x 3 x h x w of this size and number, any number for None,
-    whatever it said.
+    """An ONNX file whose inputs are n x 3 x ``height`` x ``width``, any n if ``batch`` is None.
 
-    Shapes of outputs and of what lies between are left out; ONNX Runtime finds them itself. That
-    the network can do with other sizes is another matter: one of convolutions alone does. Weights
-    are no inputs any more, which files of before 2019 make of them, and which keeps ONNX Runtime
-    from folding them.
+    Shapes of outputs and intermediate values are removed, because ONNX Runtime infers them. Only a
+    network of convolutions works at another size than it was made for. Weights are removed from
+    the inputs, where they would keep ONNX Runtime from folding constants.
     """
-    pictures = b"".join(_field(1, _side(side)) for side in (batch, 3, height, width))
-    model = memoryview(data)
-    graph = _last(model, 7)
-    weights = {_text(tensor, 8) for tensor in _all(graph, 5)}
-    kept = [bytes(raw) for number, raw, _ in _fields(graph) if number not in (11, 12, 13)]
-    inputs = [value for value in _all(graph, 11) if _text(value, 1) not in weights]
-    kept += [_field(11, _with_shape(value, pictures)) for value in inputs]
-    kept += [_field(12, _with_shape(value, None)) for value in _all(graph, 12)]
-    version = b"\x08" + bytes([max(_number(model, 1), _WEIGHTS_APART)])
-    others = [bytes(raw) for number, raw, _ in _fields(model) if number not in (1, 7)]
-    return b"".join([version, *others, _field(7, b"".join(kept))])
+    model = _parsed(data, "the network")
+    model.ir_version = max(model.ir_version, INITIALIZERS_NEED_NO_INPUT)
+    graph = model.graph
+    weights = {tensor.name for tensor in graph.initializer}
+    inputs = [value for value in graph.input if value.name not in weights]
+    del graph.input[:]
+    graph.input.extend(inputs)
+    for value in graph.input:
+        tensor = value.type.tensor_type
+        tensor.ClearField("shape")
+        for side in (batch, 3, height, width):
+            dimension = tensor.shape.dim.add()
+            if side is None:
+                dimension.dim_param = "n"
+            else:
+                dimension.dim_value = side
+    for value in graph.output:
+        value.type.tensor_type.ClearField("shape")
+    del graph.value_info[:]
+    return bytes(model.SerializeToString())
 
 
-def _checked_graph(model: memoryview, where: str) -> memoryview:
-    """The graph, once nothing in the model needs more than the file itself and ONNX Runtime."""
-    graph = _last(model, 7)
-    if not _all(model, 8):
-        raise ValueError("no operator set")
-    if _all(model, 25):
+def _parsed(data: bytes, where: str) -> "onnx.ModelProto":
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ImportError as exc:
+        raise MissingExtra("worker", f"checking {where}") from exc
+    try:
+        model = onnx.load_model_from_string(data)
+    except (DecodeError, ValueError) as exc:
+        raise InputError(f"{where} is no ONNX file, or a damaged one") from exc
+    # Almost any bytes are a valid Protocol Buffers message; a model has operators and a graph.
+    if not model.opset_import or not model.HasField("graph"):
+        raise InputError(f"{where} is no ONNX file, or a damaged one")
+    return model
+
+
+def _check(model: "onnx.ModelProto", where: str) -> None:
+    """Refuse a model that needs more than this file and ONNX Runtime."""
+    if model.functions:
         raise InputError(f"{where} has functions of its own: export it with all of them inlined")
-    for inner in _graphs(graph):
-        nodes = _all(inner, 1)
-        attributes = [attribute for node in nodes for attribute in _all(node, 5)]
-        sparse = [*_all(inner, 15), *_each(attributes, 22, 23)]
-        tensors = [*_all(inner, 5), *_each(attributes, 5, 10), *_each(sparse, 1, 2)]
-        if any(_number(tensor, 14) or _all(tensor, 13) for tensor in tensors):
+    for graph in _graphs(model.graph, where):
+        if any(map(_is_external, _tensors(graph))):
             raise InputError(
                 f"{where} keeps weights in other files: save it as one, in Python with "
                 "onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)"
             )
-        for node in nodes:
-            domain, operator = _text(node, 7), _text(node, 4)
-            if domain not in DOMAINS or operator in FOREIGN_CODE:
-                name = f"{domain}.{operator}".strip(".")
+        for node in graph.node:
+            if node.domain not in DOMAINS or node.op_type in FOREIGN_CODE:
+                name = f"{node.domain}.{node.op_type}".strip(".")
                 raise InputError(
                     f"{where} uses the operator {name}, which needs a library beside it: "
                     "export without"
                 )
-    return graph
 
 
-def _graphs(graph: memoryview, depth: int = 0) -> Iterator[memoryview]:
-    """A graph and those within it, as of loops and conditions."""
-    if depth > _DEEPEST:
-        raise ValueError("graphs within graphs without end")
+def _graphs(graph: Any, where: str, depth: int = 0) -> Iterator[Any]:
+    """A graph and the graphs nested in it, such as those of loops and conditions."""
+    if depth > MAX_DEPTH:
+        raise InputError(f"{where} is no ONNX file, or a damaged one: its graphs are too deep")
     yield graph
-    attributes = _each(_all(graph, 1), 5)
-    for inner in _each(attributes, 6, 11):
-        yield from _graphs(inner, depth + 1)
+    for node in graph.node:
+        for attribute in node.attribute:
+            nested = [attribute.g] if attribute.HasField("g") else []
+            for inner in (*nested, *attribute.graphs):
+                yield from _graphs(inner, where, depth + 1)
 
 
-def _shape(value: memoryview) -> Shape | None:
-    """The shape that a ValueInfoProto tells, if it does."""
-    try:
-        shape = _last(_last(_last(value, 2), 1), 2)
-    except StopIteration:
+def _tensors(graph: Any) -> Iterator[Any]:
+    """The tensors of a graph: weights, constants, and the parts of sparse ones."""
+    sparse = list(graph.sparse_initializer)
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield attribute.t
+            yield from attribute.tensors
+            sparse += [attribute.sparse_tensor, *attribute.sparse_tensors]
+    for tensor in sparse:
+        yield tensor.values
+        yield tensor.indices
+
+
+def _is_external(tensor: Any) -> bool:
+    return bool(tensor.data_location or tensor.external_data)
+
+
+def _shape(value: Any) -> Shape | None:
+    tensor = value.type.tensor_type
+    if not tensor.HasField("shape"):
         return None
-    return tuple(_number(side, 1) or None for side in _all(shape, 1))
-
-
-def _side(side: int | None) -> bytes:
-    """A TensorShapeProto.Dimension: dim_value, or dim_param "n" for any."""
-    return _field(2, b"n") if side is None else b"\x08" + _as_varint(side)
-
-
-def _with_shape(value: memoryview, shape: bytes | None) -> bytes:
-    """A ValueInfoProto with another shape, or none."""
-    element = _number(_last(_last(value, 2), 1), 1)
-    tensor = b"\x08" + bytes([element]) + (b"" if shape is None else _field(2, shape))
-    return _field(1, _text(value, 1).encode()) + _field(2, _field(1, tensor))
-
-
-def _fields(message: memoryview) -> Iterator[tuple[int, memoryview, memoryview | int]]:
-    """Each field of a message: its number, the bytes of all of it, its value."""
-    at = 0
-    while at < len(message):
-        begin = at
-        tag, at = _varint(message, at)
-        value: memoryview | int
-        match tag & 7:
-            case 0:
-                value, at = _varint(message, at)
-            case 2:
-                size, at = _varint(message, at)
-                value, at = message[at : at + size], at + size
-            case 1 | 5 as kind:
-                at += 8 if kind == 1 else 4
-                value = 0
-            case _:
-                raise ValueError("no Protocol Buffers message")
-        if at > len(message):
-            raise ValueError("cut off")
-        yield tag >> 3, message[begin:at], value
-
-
-def _all(message: memoryview, *numbers: int) -> list[memoryview]:
-    """The values of a message's fields of these numbers that are messages, texts or bytes
-    themselves."""
-    return [
-        value
-        for number, _, value in _fields(message)
-        if number in numbers and isinstance(value, memoryview)
-    ]
-
-
-def _each(messages: Iterable[memoryview], *numbers: int) -> list[memoryview]:
-    return [value for message in messages for value in _all(message, *numbers)]
-
-
-def _last(message: memoryview, number: int) -> memoryview:
-    """The one field of that number; the last of several counts.
-
-    Raises:
-        StopIteration: there is none.
-    """
-    return next(reversed(_all(message, number)))
-
-
-def _number(message: memoryview, number: int) -> int:
-    """A field that is an integer, 0 if there is none."""
-    found = [
-        value for field, _, value in _fields(message) if field == number and isinstance(value, int)
-    ]
-    return found[-1] if found else 0
-
-
-def _text(message: memoryview, number: int) -> str:
-    """A field that is a text, empty if there is none."""
-    found = _all(message, number)
-    return str(found[-1], "utf-8") if found else ""
-
-
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
-    """A number of 7 bits a byte at a place, and the place behind it."""
-    number = shift = 0
-    while True:
-        byte = message[at]
-        number |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return number, at
-        if shift > 63:
-            raise ValueError("a number of more than 64 bits")
-
-
-def _field(number: int, value: bytes) -> bytes:
-    """A field that holds a message, text or bytes."""
-    return _as_varint(number << 3 | 2) + _as_varint(len(value)) + value
-
-
-def _as_varint(number: int) -> bytes:
-    written = bytearray()
-    while number > 127:
-        written.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*written, number])
+    return tuple(side.dim_value or None for side in tensor.shape.dim)

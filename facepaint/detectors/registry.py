@@ -115,7 +115,7 @@ KNOWN = {
 
 @dataclass(frozen=True, slots=True)
 class DetectorFile:
-    """Weights that were looked at, and their card."""
+    """Weights and their card."""
 
     path: Path
     card: DetectorCard
@@ -123,7 +123,7 @@ class DetectorFile:
 
 
 def find_detector(choice: str) -> DetectorFile | None:
-    """The file of a detector by its name or path, checked; None if it is one that ships.
+    """The file of a detector by its name or path; None for a shipped one.
 
     Raises:
         UsageError: there is no detector of that name, or it was not fetched yet.
@@ -140,14 +140,10 @@ def find_detector(choice: str) -> DetectorFile | None:
         )
     path = Path(choice)
     data = _read(path)
-    network = read_network(data, f"detector {path}")
-    if len(network.inputs) != 1:
-        raise InputError(
-            f"detector {path} wants {', '.join(network.inputs)}; a face detector wants one picture"
-        )
     sha256 = hashlib.sha256(data).hexdigest()
     card_path = card_beside(path)
-    card = read_card(card_path) if card_path.exists() else _guessed(network, path)
+    # The card says all that a client must know. The worker checks the network before it runs it.
+    card = read_card(card_path) if card_path.exists() else _guessed(data, path)
     if card.sha256 not in ("", sha256):
         raise InputError(
             f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it "
@@ -213,7 +209,27 @@ def guess_decoder(network: Network) -> DecoderName | None:
     return None
 
 
-def _guessed(network: Network, path: Path) -> DetectorCard:
+def check_inputs(network: Network, where: str) -> None:
+    """Refuse a network with more than one input.
+
+    Raises:
+        InputError: it has several.
+    """
+    if len(network.inputs) != 1:
+        raise InputError(
+            f"{where} has the inputs {', '.join(network.inputs)}; a face detector has one, an image"
+        )
+
+
+def _guessed(data: bytes, path: Path) -> DetectorCard:
+    """A card from the names and shapes of the outputs.
+
+    Raises:
+        InputError: the file is not a usable network, or no decoder fits its outputs.
+        MissingExtra: this needs the package ``onnx``.
+    """
+    network = read_network(data, f"detector {path}")
+    check_inputs(network, f"detector {path}")
     decoder = guess_decoder(network)
     if decoder is None:
         names = ", ".join(TYPICAL)

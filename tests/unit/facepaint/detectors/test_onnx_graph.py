@@ -136,7 +136,7 @@ HOSTILE = {
         helper.make_model(
             helper.make_graph([RELU], "g", [value("image", 1)], []), opset_imports=OPSETS
         ).SerializeToString(),
-        "nothing goes in, or nothing comes out",
+        "it has no inputs or no outputs",
     ),
     "a text": (b"no network at all, but a text\n" * 9, "is no ONNX file, or a damaged one"),
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no ONNX file, or a damaged one"),

@@ -224,7 +224,27 @@ def test_candidates_are_recorded_down_to_what_any_look_asks_for(
     assert lowest_of(replace(DetectorCard("a", "yunet"), **points)) == lowest
 
 
+def test_a_client_without_onnx_needs_a_card(weights: Path) -> None:
+    script = (
+        "import sys; sys.modules['onnx'] = None; "
+        "from facepaint.detectors.registry import find_detector; "
+        "from facepaint.errors import MissingExtra\n"
+        "try: find_detector(sys.argv[1])\n"
+        "except MissingExtra as exc: print(exc)"
+    )
+    shown = subprocess.run(
+        [sys.executable, "-c", script, str(weights)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert "checking detector" in shown.stdout
+    assert "worker" in shown.stdout
+
+
 def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:
+    write_card(card_beside(weights), DetectorCard("own", "yunet"))
     script = (
         "import sys; from facepaint.detectors.registry import find_detector; "
         "find_detector(sys.argv[1]); "
