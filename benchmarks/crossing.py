@@ -14,7 +14,7 @@ from benchmarks.motion import FPS, CutClip, Placed
 from facepaint.records.faces import Faces
 from facepaint.records.tracks import TrackedFace
 from filters.face import Face
-from tasks.tracking.people import Identities
+from tasks.tracking.people import PersonTracker
 
 WIDTH = 90.0
 """Of the faces, in px."""
@@ -116,7 +116,7 @@ def _times(meeting: Meeting) -> list[float]:
 
 def identity(meeting: Meeting, clip: CutClip, faces: Sequence[Faces]) -> Identity:
     """Number the people of a meeting and compare with the truth."""
-    identities = Identities(clip.job.video.time_base)
+    identities = PersonTracker(clip.job.video.time_base)
     for record in faces:
         identities.add(record)
     frames = [frame for record in faces for frame in identities.segment(record.index).frames]

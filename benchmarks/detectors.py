@@ -126,7 +126,7 @@ def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: i
 def _hardest(
     pictures: Sequence[LabelledPicture], found: Sequence[Found], model: DetectorModel, count: int
 ) -> list[LabelledPicture]:
-    score = working_points(model.card)["hiding"]
+    score = working_points(model.card)["redaction"]
     shares = []
     for picture, one in zip(pictures, found, strict=True):
         truth = truth_of(picture)
@@ -157,7 +157,7 @@ def _panel(pixels: Pixels, truth: Truth, found: Found, model: DetectorModel) -> 
     larger = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     panel = larger.astype(np.uint8, copy=False)
     points = working_points(model.card)
-    seen = found.from_score(points["hiding"])
+    seen = found.from_score(points["redaction"])
     for box in truth.boxes[~_hit(truth, seen) & truth.sets.get("hard", ~truth.ignored)]:
         _box(panel, box * scale, MISSED)
     alarms = iou(seen.boxes, truth.boxes).max(axis=1, initial=0) < ALARM_IOU

@@ -26,7 +26,7 @@ from facepaint.records.faces import Box
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import make_painter
-from tasks.tracking.people import Identities
+from tasks.tracking.people import PersonTracker
 from tasks.tracking.tracker import STICKERS
 
 Floats = npt.NDArray[np.float64]
@@ -121,7 +121,7 @@ def features(crop: Picture, look: str | None, secret: bytes | None) -> Floats:
 def seen(path: Path) -> Iterator[list[Picture]]:
     """Of each person of a clip some pictures, half a second or more apart."""
     clip = cut_clip(path, 2.0)
-    identities, records = Identities(clip.job.video.time_base, STICKERS), detect_clip(clip)
+    identities, records = PersonTracker(clip.job.video.time_base, STICKERS), detect_clip(clip)
     for record in records:
         identities.add(record)
     wanted = {

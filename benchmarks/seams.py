@@ -14,8 +14,8 @@ from benchmarks.trembling import corners
 from facepaint.records.faces import Box, Faces
 from facepaint.records.segment import REACH_S
 from filters.face import Face
-from tasks.tracking.people import Identities
-from tasks.tracking.tracker import STICKERS, Tracks, WorkingPoint
+from tasks.tracking.people import PersonTracker
+from tasks.tracking.tracker import STICKERS, TrackingOptions, Tracks
 
 Floats = npt.NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def reach(clip: CutClip, number: int) -> list[int]:
 
 
 def tracked(
-    clip: CutClip, faces: Sequence[Faces], point: WorkingPoint = STICKERS
+    clip: CutClip, faces: Sequence[Faces], point: TrackingOptions = STICKERS
 ) -> dict[int, list[Face]]:
     """The faces of each pts, each segment's from the records within its reach."""
     found: dict[int, list[Face]] = {}
@@ -140,7 +140,7 @@ def table(out: Path, clips: Path | None) -> Iterator[str]:
 
 def numbered(clip: CutClip, faces: Sequence[Faces]) -> dict[int, list[tuple[int, Box]]]:
     """The people of each pts over the whole clip: their numbers and boxes."""
-    identities = Identities(clip.job.video.time_base)
+    identities = PersonTracker(clip.job.video.time_base)
     for record in faces:
         identities.add(record)
     return {

@@ -157,9 +157,9 @@ class Detector:
 
 def lowest_of(card: DetectorCard) -> float:
     """The lowest score that any working point of a detector asks for."""
-    asked = [LOWEST_SCORE if card.hiding is None else card.hiding.keep]
-    for scores in (card.stickers, card.hiding):
-        asked += [scores.keep, scores.picture or scores.seed] if scores else []
+    asked = [LOWEST_SCORE if card.redaction is None else card.redaction.discard]
+    for scores in (card.stickers, card.redaction):
+        asked += [scores.discard, scores.for_still] if scores else []
     return min(asked)
 
 

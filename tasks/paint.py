@@ -24,7 +24,7 @@ from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
 from tasks.detector_cache import card_of
 from tasks.images import paint_image
 from tasks.stopwatch import Stopwatch
-from tasks.tracking.tracker import Tracks, working_point
+from tasks.tracking.tracker import Tracks, tracking_options
 from tasks.video.canvas import Canvas
 from tasks.video.decode import DecodeReport, RunSource, decode_window, window_times
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
@@ -249,9 +249,9 @@ def _frame_painter(
 
 
 def _tracks(job: VideoJob, look: Look, inputs: Inputs) -> Tracks:
-    point = replace(working_point(look.redacts, card_of(job.detector)), hold_s=look.hold_s)
+    options = replace(tracking_options(look.redacts, card_of(job.detector)), hold_s=look.hold_s)
     faces = [valid_faces(inputs.faces[index]) for index in sorted(inputs.faces)]
-    return Tracks(faces, job.video.time_base, point, inputs.person_of)
+    return Tracks(faces, job.video.time_base, options, inputs.person_of)
 
 
 def blank_segment(

@@ -23,8 +23,8 @@ from facepaint.store import ObjectInfo, Store
 from tasks.claims import hold_claim
 from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
 from tasks.detector_cache import card_of
-from tasks.tracking.people import Identities
-from tasks.tracking.tracker import working_point
+from tasks.tracking.people import PersonTracker
+from tasks.tracking.tracker import tracking_options
 
 ANGLES = ("yaw", "pitch", "roll")
 
@@ -43,7 +43,7 @@ class TrackingRun:
     job_id: str
     found: Found
     segments: int
-    identities: Identities
+    identities: PersonTracker
     digests: list[str] = field(default_factory=list)
     people: People | None = None
     numbers: dict[int, int] = field(default_factory=dict)
@@ -205,8 +205,8 @@ def _track(context: WorkerContext, job: VideoJob, total: int) -> People:
 
 def _start_tracking(job: VideoJob, total: int, found: Found) -> TrackingRun:
     card = card_of(job.detector)
-    point, confident = working_point(True, card), working_point(False, card).seed
-    identities = Identities(job.video.time_base, point, confident)
+    options, confident = tracking_options(True, card), tracking_options(False, card).accept
+    identities = PersonTracker(job.video.time_base, options, confident)
     return TrackingRun(job.id, found, total, identities)
 
 

@@ -32,10 +32,10 @@ TYPICAL = {
         32,
         10.0,
         stickers=Thresholds(0.6, 0.3, 0.5),
-        hiding=Thresholds(0.25, 0.13),
+        redaction=Thresholds(0.25, 0.13),
     ),
     "scrfd": DetectorCard(
-        "scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), hiding=Thresholds(0.3, 0.15)
+        "scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), redaction=Thresholds(0.3, 0.15)
     ),
     "centerface": DetectorCard(
         "centerface",
@@ -43,7 +43,7 @@ TYPICAL = {
         32,
         10.0,
         stickers=Thresholds(0.35, 0.2, 0.3),
-        hiding=Thresholds(0.17, 0.1),
+        redaction=Thresholds(0.17, 0.1),
     ),
 }
 """By decoder what a card says that nobody wrote.

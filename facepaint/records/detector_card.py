@@ -6,9 +6,9 @@ a detector that the workers do not have. Everything here is pure.
 """
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AliasChoices, ConfigDict, Field
 
 DEFAULT_DETECTOR = "facepaint-1"
 """Used where none is chosen; its weights ship."""
@@ -18,60 +18,66 @@ DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""A key that is not known is a slip of whoever wrote the card, and must not be passed over. JSON
-has no NaN."""
+"""An unknown key is a typing error in a card and is reported. JSON has no NaN."""
+
+
+def _also(*names: str) -> Any:
+    """A field of a card that older cards have under another name."""
+    return Field(validation_alias=AliasChoices(*names))
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When detections count as a face, as scores of the detector.
+    """When a detection counts as a face, as confidences of the detector.
 
-    A face followed over time counts if it once scores ``seed`` or more near by; detections below
-    ``keep`` are not used at all. In a still picture a sticker needs ``picture``, by default
-    ``seed``. What hides takes ``in_company`` for enough in a frame that also shows a face as sure
-    as a sticker's ``seed``: where one face is there are others, half hidden and in the dark; by
-    default ``seed``.
+    Args:
+        accept: a track is a face if one of its detections near by reaches this.
+        discard: detections below this are not used at all.
+        still: what a sticker needs in a still image; ``accept`` if None.
+        near_confident: what a redaction accepts in a frame that also shows a face with the
+            confidence that stickers accept. Where one face is, there are often others, half hidden
+            or in the dark. ``accept`` if None.
     """
 
-    seed: Score
-    keep: Score
-    picture: Score | None = None
-    in_company: Score | None = None
+    accept: Annotated[Score, _also("accept", "seed")]
+    discard: Annotated[Score, _also("discard", "keep")]
+    still: Annotated[Score | None, _also("still", "picture")] = None
+    near_confident: Annotated[Score | None, _also("near_confident", "in_company")] = None
 
     __pydantic_config__ = STRICT
 
     def __post_init__(self) -> None:
-        if self.keep > self.seed:
-            raise ValueError("keep must not be above seed")
-        if self.in_company is not None and not self.keep <= self.in_company <= self.seed:
-            raise ValueError("in_company must lie between keep and seed")
+        if self.discard > self.accept:
+            raise ValueError("discard must not be above accept")
+        near = self.near_confident
+        if near is not None and not self.discard <= near <= self.accept:
+            raise ValueError("near_confident must lie between discard and accept")
 
     @property
     def for_still(self) -> float:
-        """What a face in a still picture needs."""
-        return self.picture or self.seed
+        """What a face in a still image needs."""
+        return self.still or self.accept
 
 
-STICKER_THRESHOLDS = Thresholds(seed=0.68, keep=0.38, picture=0.58)
-REDACTION_THRESHOLDS = Thresholds(seed=0.3, keep=0.15, in_company=0.2)
-"""The working points that suit our own detector."""
+STICKER_THRESHOLDS = Thresholds(accept=0.68, discard=0.38, still=0.58)
+REDACTION_THRESHOLDS = Thresholds(accept=0.3, discard=0.15, near_confident=0.2)
+"""The thresholds that suit the shipped detector."""
 
 
 @dataclass(frozen=True)
 class DetectorCard:
-    """A face detector's card.
+    """The card of a face detector.
 
-    ``decoder`` names how pictures are prepared and outputs read, see `models.decoders`. The sides
-    of the network's input are multiples of ``stride`` px. ``smallest_face_px`` is the height of the
-    smallest face that the network finds dependably; with the user's ``min_face`` it decides the
-    size of the picture the network is given.
-
-    ``stickers`` and ``hiding`` are the working points where those of our own detector do not suit
-    the scores of this one. ``landmarks`` is false where the network gives none, or none worth
-    using. ``sha256`` is of the weights.
-
-    The rest is for people: the licence, the data it was trained on, where it came from and when,
-    the command that made it, and figures by name.
+    Args:
+        decoder: how images are prepared and outputs are read; see `models.decoders`.
+        stride: the sides of the network's input are multiples of this, in px.
+        smallest_face_px: height of the smallest face that the network finds reliably. With the
+            user's ``min_face`` it sets the size of the network's input.
+        landmarks: false if the network gives none, or none worth using.
+        stickers, redaction: thresholds, if those of the shipped detector do not suit this one.
+        sha256: checksum of the weights.
+        summary, licence, data, source, date, command, figures: for people. ``data`` is what it was
+            trained on, ``command`` what made it, ``figures`` measurements by name.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -80,7 +86,7 @@ class DetectorCard:
     smallest_face_px: Annotated[float, Field(gt=0, le=500)] = 10.8
     landmarks: bool = True
     stickers: Thresholds | None = None
-    hiding: Thresholds | None = None
+    redaction: Annotated[Thresholds | None, _also("redaction", "hiding")] = None
     sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
     summary: str = ""
     licence: str = ""
@@ -100,7 +106,6 @@ class DetectorCard:
 
 
 def thresholds_for(redacts: bool, card: DetectorCard | None) -> Thresholds:
-    """The working point of stickers, or of what ``redacts``: the card's where that has one, else
-    our own detector's."""
-    own = card and (card.hiding if redacts else card.stickers)
+    """The thresholds for redactions or stickers: the card's, else those of the shipped detector."""
+    own = card and (card.redaction if redacts else card.stickers)
     return own or (REDACTION_THRESHOLDS if redacts else STICKER_THRESHOLDS)

@@ -93,15 +93,15 @@ class Candidates:
     shapes: Vector
 
     @classmethod
-    def of(cls, records: Sequence[Faces], time_base: Fraction, keep: float) -> "Candidates":
-        """The candidates of records that score ``keep`` or more; none whose numbers are not
+    def of(cls, records: Sequence[Faces], time_base: Fraction, discard: float) -> "Candidates":
+        """The candidates of records that score ``discard`` or more; none whose numbers are not
         finite."""
         frames = [frame for record in records for frame in record.frames]
         kept = [
             (row, place, face)
             for row, frame in enumerate(frames)
             for place, face in enumerate(frame.faces)
-            if face.score >= keep and all(map(math.isfinite, (*face.box, *face.landmarks)))
+            if face.score >= discard and all(map(math.isfinite, (*face.box, *face.landmarks)))
         ]
         wide = 14 if any(face.landmarks for _, _, face in kept) else 4
         return cls(
@@ -186,7 +186,7 @@ def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
+class Velocity:
     """How candidates move by up to `MOTION_S` on one side of them: where they are (n, 2) in px, at
     what velocity (n, 2) in px a second, and by how many candidates that is told (n,)."""
 
@@ -196,7 +196,7 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class Associations:
     """For each candidate the one after it in the next frame (``near``), over a short gap at most
     (``short``), over any gap (``after``); -1 is none. All (n,) int64. ``past`` and ``future`` are
     the motions before and after it."""
@@ -204,17 +204,17 @@ class Links:
     near: Indexes
     short: Indexes
     after: Indexes
-    past: Motion
-    future: Motion
+    past: Velocity
+    future: Velocity
 
 
-def linked(candidates: Candidates) -> Links:
+def associate(candidates: Candidates) -> Associations:
     """Link the candidates of a stretch of frames."""
     near = _neighbours(candidates)
     past, future = _motion(candidates, inverse(near)), _motion(candidates, near)
     short = _bridged(candidates, near, past, future, SHORT_S)
     after = _bridged(candidates, short, past, future, GAP_S)
-    return Links(near, short, after, past, future)
+    return Associations(near, short, after, past, future)
 
 
 def inverse(after: Indexes) -> Indexes:
@@ -264,10 +264,10 @@ def _assign(candidates: Candidates, ones: Indexes, others: Indexes, after: Index
         left, i = np.unique(ones[frame], return_inverse=True)
         right, j = np.unique(others[frame], return_inverse=True)
         costs = np.full((len(left), len(right)), LINK_COST)
-        sure = np.zeros(costs.shape, bool)
-        costs[i, j], sure[i, j] = cost[frame], rivals[frame] >= cost[frame] + DOUBT_COST
+        confident = np.zeros(costs.shape, bool)
+        costs[i, j], confident[i, j] = cost[frame], rivals[frame] >= cost[frame] + DOUBT_COST
         for one, other in zip(*linear_sum_assignment(costs), strict=True):
-            if sure[one, other]:
+            if confident[one, other]:
                 after[left[one]] = right[other]
 
 
@@ -301,7 +301,7 @@ def runner_up(keys: Indexes, cost: Vector) -> Vector:
     return np.where(place == best, second, least)
 
 
-def _motion(candidates: Candidates, towards: Indexes) -> Motion:
+def _motion(candidates: Candidates, towards: Indexes) -> Velocity:
     """The motion of each candidate by those up to `MOTION_S` to one side of it: a line of least
     squares."""
     at, now = centres(candidates.shapes), candidates.times[candidates.row]
@@ -329,11 +329,11 @@ def _motion(candidates: Candidates, towards: Indexes) -> Motion:
     n = count[:, None]
     spread = squares[:, None] - seconds[:, None] ** 2 / n + MOTION_PRIOR_S2
     velocity = (products - seconds[:, None] * moves / n) / spread
-    return Motion(at + (moves - velocity * seconds[:, None]) / n, velocity, count)
+    return Velocity(at + (moves - velocity * seconds[:, None]) / n, velocity, count)
 
 
 def _bridged(
-    candidates: Candidates, after: Indexes, past: Motion, future: Motion, longest: float
+    candidates: Candidates, after: Indexes, past: Velocity, future: Velocity, longest: float
 ) -> Indexes:
     """Link the ends and beginnings that are loose where each is the other's best within a gap's
     length."""
@@ -352,8 +352,8 @@ def possible(
     candidates: Candidates,
     ends: Indexes,
     begins: Indexes,
-    past: Motion,
-    future: Motion,
+    past: Velocity,
+    future: Velocity,
     longest: float,
 ) -> tuple[Indexes, Indexes, Vector, Vector]:
     """Every end and beginning up to ``longest`` seconds apart that may be of one face.
@@ -363,7 +363,7 @@ def possible(
             each.
     """
     ones, others = gaps(candidates, ends, begins, longest)
-    cost = strangeness(candidates, ones, others, past, future)
+    cost = distance(candidates, ones, others, past, future)
     seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
     fits = cost <= BRIDGE_COST + BRIDGE_COST_PER_S * seconds
     return ones[fits], others[fits], cost[fits], seconds[fits]
@@ -384,8 +384,8 @@ def gaps(
     return ones[same], others[same]
 
 
-def strangeness(
-    candidates: Candidates, ones: Indexes, others: Indexes, past: Motion, future: Motion
+def distance(
+    candidates: Candidates, ones: Indexes, others: Indexes, past: Velocity, future: Velocity
 ) -> Vector:
     """How badly each end and beginning foretell each other's place and size, in face sizes:
     (pairs,).

@@ -1,6 +1,6 @@
 """Where a face is between and beyond its detections, and how far off that may be.
 
-A `Run` is a chain of detections with short gaps, a `Gap` a long one between two runs, a `Hold` what
+A `Tracklet` is a chain of detections with short gaps, a `Interpolation` a long one between two runs, a `Extrapolation` what
 comes before the first and after the last detection of a run. What each says of a frame depends only
 on what lies within `REACH_S` of it.
 """
@@ -18,7 +18,7 @@ from filters.pose import HeadPose
 from tasks.tracking.association import ROUNDING_S, Candidates, Indexes, Vector, sizes
 from tasks.tracking.smoothing import Placed, smoothed_faces
 
-SURE_S = 0.7
+CONFIDENT_S = 0.7
 """How far from a sure detection its chain still counts as a face."""
 
 FADE_S = 0.13
@@ -36,8 +36,8 @@ within any gap."""
 SPREAD_S = 0.13
 """Over how long before and after a frame the largest error of the smoothed box is taken."""
 
-ASTRAY = 0.06
-STRAY_PER_S = 1.0
+ERROR_SHARE = 0.06
+ERROR_SHARE_PER_S = 1.0
 """By how many of its sizes a face that is not seen may be off, and by how many more for each second
 that it was last or will first be seen from now. Measured by leaving out detections of real clips:
 99 % of those left out lie within."""
@@ -48,17 +48,18 @@ on every side."""
 
 Flags = npt.NDArray[np.bool_]
 
-IdentityOf = Callable[[int, int], int | None]
+PersonOf = Callable[[int, int], int | None]
 """The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row
 in it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class TrackPoint:
     """A face in a frame.
 
-    ``place`` counts the frame's candidates, None where it is none of them; ``held`` says that it is
-    from before the first or after the last detection.
+    Args:
+        place: the row of its candidate in the frame; None if it was interpolated.
+        held: whether it is extrapolated before the first or after the last detection.
     """
 
     face: Face
@@ -67,56 +68,66 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True)
-class Company:
-    """In a frame with a face that scores ``sure``, others are likely detections from ``seed`` on.
+class ContextThreshold:
+    """Accepts candidates from ``accept`` on in frames with one of at least ``confident``.
 
-    These count for their own run and `FADE_S` around it. Held for longer, carried over gaps and
-    shared with other runs they would cover most of a picture: few of them are faces.
+    They count for their own tracklet and `FADE_S` around it only. Extrapolated, carried over gaps
+    and shared with other tracklets they would cover most of a picture, and few of them are faces.
     """
 
-    sure: float
-    seed: float
+    confident: float
+    accept: float
 
 
 @dataclass(frozen=True, slots=True)
-class Sights:
-    """How faces are to be seen.
+class TrackingOptions:
+    """When a track counts as a face, and how it is painted.
 
-    ``seed`` is the score of a sure detection, ``company`` says what is a likely one. ``redacts``
-    has every place covered where a face may be, for ``hold_s`` before and after it was seen; else
-    it fades.
+    Args:
+        accept: a track is a face where a candidate near by reaches this confidence.
+        discard: candidates below this are not used.
+        hold_s: seconds that a redaction covers before the first and after the last detection.
+        redacts: cover every place where a face may be. Stickers show one face on each head and
+            fade instead.
+        context: a lower threshold for frames that show a confident face.
+        person_of: the person of each candidate, if known.
     """
 
-    seed: float
-    redacts: bool
-    hold_s: float
-    identity_of: IdentityOf | None = None
-    company: Company | None = None
+    accept: float
+    discard: float
+    hold_s: float = 0.0
+    redacts: bool = False
+    context: ContextThreshold | None = None
+    person_of: PersonOf | None = None
 
-    def likely(self, candidates: Candidates) -> Flags:
-        """Which candidates are likely detections by their company: (n,)."""
-        if self.company is None:
+    def near_confident(self, candidates: Candidates) -> Flags:
+        """Which candidates the context threshold accepts: (n,) bool."""
+        if self.context is None:
             return np.zeros(len(candidates.row), bool)
-        accompanied = np.zeros(len(candidates.times), bool)
-        accompanied[candidates.row[candidates.scores >= self.company.sure]] = True
-        return accompanied[candidates.row] & (candidates.scores >= self.company.seed)
+        in_context = np.zeros(len(candidates.times), bool)
+        in_context[candidates.row[candidates.scores >= self.context.confident]] = True
+        return in_context[candidates.row] & (candidates.scores >= self.context.accept)
 
 
-class Run:
+class Tracklet:
     """Detections of one face with nothing but short gaps between them; in frames ``first`` to
     ``last``."""
 
     def __init__(
-        self, candidates: Candidates, nodes: Indexes, likely: Flags, sights: Sights
+        self,
+        candidates: Candidates,
+        nodes: Indexes,
+        near_confident: Flags,
+        options: TrackingOptions,
     ) -> None:
-        self._candidates, self.nodes, self._sights = candidates, nodes, sights
+        self._candidates, self.nodes, self._options = candidates, nodes, options
         self.rows = candidates.row[nodes]
         self.times = candidates.times[self.rows]
         self.scores = candidates.scores[nodes]
         self.shapes = candidates.shapes[nodes]
         self.first, self.last = int(self.rows[0]), int(self.rows[-1])
-        self.sure = self.times[self.scores >= sights.seed]
-        self._likely = self.times[likely[nodes]]
+        self.confident = self.times[self.scores >= options.accept]
+        self._likely = self.times[near_confident[nodes]]
 
     @cached_property
     def _at(self) -> Vector:
@@ -145,7 +156,9 @@ class Run:
         )
         away = np.minimum(self._at - self.times[before], self.times[after] - self._at)
         moving = np.maximum(self._steps[after], self._steps[before + 1])
-        return np.asarray(error + MOVING * moving + STRAY_PER_S * sizes(self.shapes)[before] * away)
+        return np.asarray(
+            error + MOVING * moving + ERROR_SHARE_PER_S * sizes(self.shapes)[before] * away
+        )
 
     @cached_property
     def _steps(self) -> Vector:
@@ -154,26 +167,26 @@ class Run:
         steps = np.abs(np.diff(self.shapes[:, :4], axis=0)).max(1, initial=0.0) / np.diff(self.rows)
         return np.concatenate([[0.0], steps, [0.0]])
 
-    def sureness(self, now: float) -> float:
-        """1 and more well within `SURE_S` of a sure detection, falling to 0 over its last `FADE_S`
+    def confidence(self, now: float) -> float:
+        """1 and more well within `CONFIDENT_S` of a sure detection, falling to 0 over its last `FADE_S`
         and on beyond."""
-        return _nearness(self.sure, now)
+        return _nearness(self.confident, now)
 
-    def likeliness(self, now: float) -> float:
+    def context_confidence(self, now: float) -> float:
         """The same of likely detections, too."""
-        return max(_nearness(self.sure, now), _nearness(self._likely, now))
+        return max(_nearness(self.confident, now), _nearness(self._likely, now))
 
     def score(self, now: float) -> float:
-        """The best score within `SURE_S` of a time."""
+        """The best score within `CONFIDENT_S` of a time."""
         return float(self.scores[self._near(now)].max(initial=0.0))
 
     def identity(self, now: float) -> int | None:
-        """Who it is by the nearest detection within `SURE_S` that tells."""
-        if self._sights.identity_of is None:
+        """Who it is by the nearest detection within `CONFIDENT_S` that tells."""
+        if self._options.person_of is None:
             return None
         nodes = range(len(self.times))[self._near(now)]
         for node in sorted(nodes, key=lambda node: abs(self.times[node] - now)):
-            who = self._sights.identity_of(
+            who = self._options.person_of(
                 int(self._candidates.pts[self.rows[node]]), self.place(node)
             )
             if who is not None:
@@ -182,7 +195,7 @@ class Run:
 
     def _near(self, now: float) -> slice:
         low, high = np.searchsorted(
-            self.times, [now - SURE_S - ROUNDING_S, now + SURE_S + ROUNDING_S]
+            self.times, [now - CONFIDENT_S - ROUNDING_S, now + CONFIDENT_S + ROUNDING_S]
         )
         return slice(int(low), int(high))
 
@@ -194,26 +207,26 @@ class Run:
         """Where the face is in a frame, smoothed."""
         return self._placed[row - self.first]
 
-    def sight(self, row: int) -> Sight | None:
+    def point_at(self, row: int) -> TrackPoint | None:
         """The face in a frame, if it is one."""
         now = float(self._candidates.times[row])
-        sureness = self.likeliness(now)
-        if sureness < 0:
+        confidence = self.context_confidence(now)
+        if confidence < 0:
             return None
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
         found = bool(self.rows[node] == row)
         face = Face(
             placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head
         )
-        if self._sights.redacts:
-            box = around(face.box, _box(self.shapes[node])) if found else face.box
+        if self._options.redacts:
+            box = union(face.box, _box(self.shapes[node])) if found else face.box
             face = replace(face, box=box, margin=float(self._margins[row - self.first]))
         else:
-            face = replace(face, opacity=min(1.0, sureness))
-        return Sight(face, self.place(node) if found else None)
+            face = replace(face, opacity=min(1.0, confidence))
+        return TrackPoint(face, self.place(node) if found else None)
 
 
-class Gap:
+class Interpolation:
     """The frames between two runs of one face, itself in frames ``first`` to ``last``.
 
     It is told by the detections on either side, ``nodes``, which reach `BESIDE_S` back and on.
@@ -222,12 +235,12 @@ class Gap:
     def __init__(
         self,
         candidates: Candidates,
-        sides: tuple[Run, Run],
+        sides: tuple[Tracklet, Tracklet],
         nodes: Indexes,
         velocities: Vector,
-        sights: Sights,
+        options: TrackingOptions,
     ) -> None:
-        self._candidates, self._nodes, self._sights = candidates, nodes, sights
+        self._candidates, self._nodes, self._options = candidates, nodes, options
         self.sides = sides
         self.first, self.last = sides[0].last + 1, sides[1].first - 1
         self._times = candidates.times
@@ -260,11 +273,11 @@ class Gap:
             eased += np.maximum(0.0, 1 - np.abs(at - end) / EASE_S)[:, None] * apart
         return [_placed(row, shapes.shape[1]) for row in eased.tolist()]
 
-    def sight(self, row: int) -> Sight | None:
+    def point_at(self, row: int) -> TrackPoint | None:
         """The face in a frame, if it is one."""
         now, sides = float(self._times[row]), self.sides
-        sure = [side.sureness(now) for side in sides]
-        if max(sure) < 0:
+        confident = [side.confidence(now) for side in sides]
+        if max(confident) < 0:
             return None
         away = now - float(self._times[sides[0].last]), float(self._times[sides[1].first]) - now
         placed = self._placed[row - self.first]
@@ -277,19 +290,19 @@ class Gap:
             identity,
             head=placed.head,
         )
-        if self._sights.redacts:
-            margin = MOVING * self._step + _astray(face.width, face.height, min(away))
-            return Sight(replace(face, margin=margin))
+        if self._options.redacts:
+            margin = MOVING * self._step + _error_px(face.width, face.height, min(away))
+            return TrackPoint(replace(face, margin=margin))
         # Where a side is no face by itself nothing is painted beyond the border: what the other
         # knows fades in from it.
         risen = [
-            max(0.0, sureness) + seconds / FADE_S
-            for sureness, seconds in zip(sure, away, strict=True)
+            max(0.0, confidence) + seconds / FADE_S
+            for confidence, seconds in zip(confident, away, strict=True)
         ]
-        return Sight(replace(face, opacity=min(1.0, max(sure), *risen)))
+        return TrackPoint(replace(face, opacity=min(1.0, max(confident), *risen)))
 
 
-class Hold:
+class Extrapolation:
     """The frames before a run's first or after its last detection, for as long as the face may
     still be there.
 
@@ -300,28 +313,28 @@ class Hold:
     def __init__(
         self,
         candidates: Candidates,
-        run: Run,
+        run: Tracklet,
         after: bool,
         velocity: Vector,
         frames: tuple[int, int],
-        sights: Sights,
+        options: TrackingOptions,
     ) -> None:
-        self._run, self._velocity, self._sights = run, velocity, sights
+        self._run, self._velocity, self._options = run, velocity, options
         self._times = candidates.times
         self._end, self._node = (run.last, len(run.rows) - 1) if after else (run.first, 0)
         self.first, self.last = frames
         self._step = _step(self._times, run.last + 1 if after else run.first, velocity)
 
-    def sight(self, row: int) -> Sight | None:
+    def point_at(self, row: int) -> TrackPoint | None:
         """The face in a frame, if it is one."""
         now, end = float(self._times[row]), float(self._times[self._end])
         own = float(self._run.scores[self._node])
         near = abs(now - end) <= FADE_S + ROUNDING_S
-        sureness = max(
-            self._run.likeliness(now) if near else self._run.sureness(now),
-            1.0 if own >= self._sights.seed else -1.0,
+        confidence = max(
+            self._run.context_confidence(now) if near else self._run.confidence(now),
+            1.0 if own >= self._options.accept else -1.0,
         )
-        if sureness < 0:
+        if confidence < 0:
             return None
         shape = self._run.shapes[self._node, :4]
         width, height = (shape[2:] - shape[:2]).tolist()
@@ -329,26 +342,28 @@ class Hold:
         # own size.
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
         score, identity = max(own, self._run.score(now)), self._run.identity(now)
-        if self._sights.redacts:
+        if self._options.redacts:
             face = Face(
-                around(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity
+                union(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity
             )
-            margin = MOVING * self._step + _astray(width, height, abs(now - end))
-            return Sight(replace(face, margin=margin), held=True)
+            margin = MOVING * self._step + _error_px(width, height, abs(now - end))
+            return TrackPoint(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
-        return Sight(
-            _moved(self._run.placed(self._end), x, y, score, identity, fading * min(1.0, sureness)),
+        return TrackPoint(
+            _moved(
+                self._run.placed(self._end), x, y, score, identity, fading * min(1.0, confidence)
+            ),
             held=True,
         )
 
 
 def _nearness(times: Vector, now: float) -> float:
-    """1 and more well within `SURE_S` of one of the times, falling to 0 over its last `FADE_S` and
+    """1 and more well within `CONFIDENT_S` of one of the times, falling to 0 over its last `FADE_S` and
     on beyond."""
     place = int(np.searchsorted(times, now))
     near = times[max(0, place - 1) : place + 1]
     away = float(np.abs(near - now).min()) if len(near) else np.inf
-    return (SURE_S + ROUNDING_S - away) / FADE_S
+    return (CONFIDENT_S + ROUNDING_S - away) / FADE_S
 
 
 def _moved(
@@ -380,9 +395,9 @@ def _placed(numbers: list[float], shape: int) -> Placed:
     )
 
 
-def _astray(width: float, height: float, seconds: float) -> float:
+def _error_px(width: float, height: float, seconds: float) -> float:
     """By how many px a face of a size may be off that is seen only some seconds from now."""
-    return max(width, height) * (ASTRAY + STRAY_PER_S * seconds)
+    return max(width, height) * (ERROR_SHARE + ERROR_SHARE_PER_S * seconds)
 
 
 def _step(times: Vector, row: int, velocities: Vector) -> float:
@@ -395,6 +410,6 @@ def _box(shape: Vector) -> Box:
     return x1, y1, x2, y2
 
 
-def around(a: Box, b: Box) -> Box:
+def union(a: Box, b: Box) -> Box:
     """The smallest box around two."""
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

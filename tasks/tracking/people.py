@@ -19,21 +19,21 @@ from tasks.tracking.association import (
     Candidates,
     Indexes,
     Vector,
+    associate,
     centres,
     cut_score,
     gaps,
-    linked,
     runner_up,
     sizes,
 )
-from tasks.tracking.interpolation import Hold, Sight, Sights
-from tasks.tracking.tracker import HIDING, STICKERS, WorkingPoint
-from tasks.tracking.tracklets import chains, spans
+from tasks.tracking.interpolation import Extrapolation, TrackingOptions, TrackPoint
+from tasks.tracking.tracker import REDACTION, STICKERS
+from tasks.tracking.tracklets import spans, tracks_of
 
 AWAY_S = 2.0
 """The longest that someone can be away and be known again."""
 
-LIKE = math.log(1.8)
+MAX_DISTANCE = math.log(1.8)
 """Who is so much smaller or larger, by the logarithm, is somebody else, or a part of a face."""
 
 ONWARD_S = 1.0
@@ -64,17 +64,20 @@ class _Chain:
     score: float
 
 
-class Identities:
+class PersonTracker:
     """The people of a job. `add` every segment's faces in order, then ask.
 
     Nothing depends on how the job was cut. Two faces a frame take 300 bytes of memory a frame.
     """
 
     def __init__(
-        self, time_base: Fraction, point: WorkingPoint = HIDING, sure: float = STICKERS.seed
+        self,
+        time_base: Fraction,
+        options: TrackingOptions = REDACTION,
+        confident: float = STICKERS.accept,
     ) -> None:
-        """``point`` says what is a face, one that never scores ``sure`` is a doubtful one."""
-        self._time_base, self._point, self._sure = time_base, point, sure
+        """``point`` says what is a face, one that never scores ``confident`` is a doubtful one."""
+        self._time_base, self._options, self._sure = time_base, options, confident
         self._parts: list[Candidates] = []
         self._cuts: list[bool] = []
         self._indexes: list[int] = []
@@ -88,7 +91,7 @@ class Identities:
         border = (
             cut_score(self._last, record.first_signature) if self._last else record.frames[0].cut
         )
-        self._parts.append(Candidates.of([record], self._time_base, self._point.keep))
+        self._parts.append(Candidates.of([record], self._time_base, self._options.discard))
         self._cuts.append(border >= CUT)
         self._indexes.append(record.index)
         self._last = record.last_signature
@@ -105,12 +108,12 @@ class Identities:
     @cached_property
     def _persons(self) -> list[_Chain]:
         """The people in the order of their numbers."""
-        links = linked(self._all)
+        links = associate(self._all)
         found = [
-            _Chain(nodes, float(self._all.scores[nodes].max())) for nodes in chains(links.after)
+            _Chain(nodes, float(self._all.scores[nodes].max())) for nodes in tracks_of(links.after)
         ]
-        found = _known_again(
-            self._all, [chain for chain in found if chain.score >= self._point.seed]
+        found = _rejoined(
+            self._all, [chain for chain in found if chain.score >= self._options.accept]
         )
 
         def order(chain: _Chain) -> tuple[bool, int, float, float]:
@@ -175,16 +178,19 @@ class Identities:
         place = self._indexes.index(index)
         first, end = self._starts[place : place + 2].tolist()
         times, pts = self._all.times, self._all.pts[first:end].tolist()
-        around = self._all.between(times[first] - REACH_S, times[end - 1] + REACH_S)
-        before = int(np.searchsorted(around.pts, pts[0]))
+        union = self._all.between(times[first] - REACH_S, times[end - 1] + REACH_S)
+        before = int(np.searchsorted(union.pts, pts[0]))
         frames: list[list[TrackedFace]] = [[] for _ in pts]
-        for span in spans(around, Sights(self._point.seed, False, 0.0, self.person_of)):
-            if isinstance(span, Hold):
+        for span in spans(
+            union,
+            TrackingOptions(self._options.accept, self._options.discard, person_of=self.person_of),
+        ):
+            if isinstance(span, Extrapolation):
                 continue
             for row in range(max(span.first, before), min(span.last + 1, before + len(pts))):
-                sight = span.sight(row)
-                if sight is not None and sight.face.identity is not None:
-                    frames[row - before].append(_tracked(sight, sight.face.identity))
+                point_at = span.point_at(row)
+                if point_at is not None and point_at.face.identity is not None:
+                    frames[row - before].append(_tracked(point_at, point_at.face.identity))
         return TrackedSegment(
             index,
             tuple(
@@ -194,13 +200,15 @@ class Identities:
         )
 
 
-def _tracked(sight: Sight, person: int) -> TrackedFace:
-    face, head = sight.face, sight.face.head if sight.face.landmarks else None
+def _tracked(point_at: TrackPoint, person: int) -> TrackedFace:
+    face, head = point_at.face, point_at.face.head if point_at.face.landmarks else None
     yaw, pitch, roll = (head.yaw, head.pitch, head.roll) if head else (None, None, None)
-    return TrackedFace(person, sight.place, face.score, face.box, face.landmarks, yaw, pitch, roll)
+    return TrackedFace(
+        person, point_at.place, face.score, face.box, face.landmarks, yaw, pitch, roll
+    )
 
 
-def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain]:
+def _rejoined(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain]:
     """The chains, joined where one begins as another has ended and nobody else can be meant."""
     ordered = sorted(range(len(found)), key=lambda number: found[number].nodes[-1])
     ends = np.array([found[number].nodes[-1] for number in ordered], np.int64)
@@ -222,7 +230,7 @@ def _known_again(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain
         for number in set(side)
     }
     ones, others = np.array(pairs, np.int64).reshape(-1, 2).T
-    cost = np.array([_strangeness(motions[one, 0], motions[other, 1]) for one, other in pairs])
+    cost = np.array([_distance_between(motions[one, 0], motions[other, 1]) for one, other in pairs])
     possible = cost <= 2 * CERTAIN
     ones, others, cost = ones[possible], others[possible], cost[possible]
     certain = (
@@ -281,13 +289,13 @@ def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motio
     )
 
 
-def _strangeness(past: _Motion, future: _Motion) -> float:
+def _distance_between(past: _Motion, future: _Motion) -> float:
     """How badly two motions foretell each other's place and size, in face sizes.
 
     Infinite for other sizes. Motion counts for `ONWARD_S` at most: after that people turn or stop.
     """
     growth = abs(math.log(future.size / past.size))
-    if growth > LIKE:
+    if growth > MAX_DISTANCE:
         return math.inf
     seconds = min(future.seconds - past.seconds, ONWARD_S)
     between = future.at - past.at
@@ -324,7 +332,7 @@ def _alone(
     size = max(
         sizes(candidates.shapes[[*past.nodes[-MOTION_OF:], *future.nodes[:MOTION_OF]]]).tolist()
     )
-    strangers &= np.abs(np.log(sizes(shapes) / size)) <= LIKE
+    strangers &= np.abs(np.log(sizes(shapes) / size)) <= MAX_DISTANCE
     for place in centres(candidates.shapes[[one, other]]):
         if (strangers & (np.hypot(*(centres(shapes) - place).T) < OTHERS * size)).any():
             return False

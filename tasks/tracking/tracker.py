@@ -7,25 +7,33 @@ the result is the same wherever the video was cut. `tasks.tracking.association` 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from facepaint.records.detector_card import DetectorCard, thresholds_for
 from facepaint.records.faces import Box, Faces
 from filters.face import Face
 from tasks.tracking.association import Candidates, cut_score
-from tasks.tracking.interpolation import Company, Gap, Hold, IdentityOf, Run, Sight, Sights
+from tasks.tracking.interpolation import (
+    ContextThreshold,
+    Extrapolation,
+    Interpolation,
+    PersonOf,
+    TrackingOptions,
+    Tracklet,
+    TrackPoint,
+)
 from tasks.tracking.tracklets import spans
 
 __all__ = [
-    "HIDING",
+    "REDACTION",
     "LONGEST_HOLD_S",
     "STICKERS",
     "Tracks",
-    "WorkingPoint",
+    "TrackingOptions",
     "cut_score",
     "faces_of_image",
-    "working_point",
+    "tracking_options",
 ]
 
 SAME_HEAD = (0.5, 0.7)
@@ -37,38 +45,23 @@ LONGEST_HOLD_S = 0.7
 gone on."""
 
 
-@dataclass(frozen=True, slots=True)
-class WorkingPoint:
-    """When a chain of candidates counts as a face.
-
-    A chain is kept if one member nearby scores ``seed`` or more, or what its ``company`` asks for;
-    members below
-    ``keep`` are not used at all. What ``redacts`` covers every place where a face may be, and holds
-    on to each for
-    ``hold_s`` (at most `LONGEST_HOLD_S`) before it was first and after it was last seen. Else a
-    head gets one face only, and fades.
-    """
-
-    seed: float
-    keep: float
-    hold_s: float = 0.0
-    redacts: bool = False
-    company: Company | None = None
-
-
 HOLD_S = 0.3
-"""How long what hides is held where nothing else is asked for."""
+"""How long a redaction covers around a track by default."""
 
 
-def working_point(redacts: bool, card: DetectorCard | None) -> WorkingPoint:
-    """The working point of a look for the scores of a detector: its card's, where that has one."""
-    scores, company = thresholds_for(redacts, card), None
-    if redacts and scores.in_company is not None:
-        company = Company(thresholds_for(False, card).seed, scores.in_company)
-    return WorkingPoint(scores.seed, scores.keep, HOLD_S if redacts else 0.0, redacts, company)
+def tracking_options(redacts: bool, card: DetectorCard | None) -> TrackingOptions:
+    """The options of a look for the confidences of a detector."""
+    thresholds = thresholds_for(redacts, card)
+    if not redacts:
+        return TrackingOptions(thresholds.accept, thresholds.discard)
+    context = None
+    if thresholds.near_confident is not None:
+        confident = thresholds_for(False, card).accept
+        context = ContextThreshold(confident, thresholds.near_confident)
+    return TrackingOptions(thresholds.accept, thresholds.discard, HOLD_S, True, context)
 
 
-STICKERS, HIDING = working_point(False, None), working_point(True, None)
+STICKERS, REDACTION = tracking_options(False, None), tracking_options(True, None)
 
 
 class Tracks:
@@ -78,19 +71,20 @@ class Tracks:
         self,
         records: Sequence[Faces],
         time_base: Fraction,
-        point: WorkingPoint,
-        identity_of: IdentityOf | None = None,
+        options: TrackingOptions,
+        person_of: PersonOf | None = None,
     ) -> None:
-        """Link the faces of ``records``, in order; ``identity_of`` tells who a candidate is, where
+        """Link the faces of ``records``, in order; ``person_of`` tells who a candidate is, where
         that is known."""
-        self._point = point
-        candidates = Candidates.of(records, time_base, point.keep)
+        self._options = options
+        candidates = Candidates.of(records, time_base, options.discard)
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
-        self._spans: list[list[Run | Gap | Hold]] = [[] for _ in candidates.times]
-        hold_s = min(point.hold_s, LONGEST_HOLD_S)
-        for span in spans(
-            candidates, Sights(point.seed, point.redacts, hold_s, identity_of, point.company)
-        ):
+        self._spans: list[list[Tracklet | Interpolation | Extrapolation]] = [
+            [] for _ in candidates.times
+        ]
+        held = min(options.hold_s, LONGEST_HOLD_S)
+        options = replace(options, hold_s=held, person_of=person_of)
+        for span in spans(candidates, options):
             for row in range(span.first, span.last + 1):
                 self._spans[row].append(span)
 
@@ -100,21 +94,25 @@ class Tracks:
         row = self._row_of.get(pts)
         if row is None:
             return []
-        found = [sight for span in self._spans[row] if (sight := span.sight(row)) is not None]
-        shown = _without_doubles(found) if self._point.redacts else _one_a_head(found)
+        found = [
+            point_at for span in self._spans[row] if (point_at := span.point_at(row)) is not None
+        ]
+        shown = _without_duplicates(found) if self._options.redacts else _one_face_per_head(found)
         # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last
         # bit.
         return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
 
 
-def _one_a_head(sights: list[Sight]) -> list[Face]:
+def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
     """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker.
 
     As the surer one fades in or out, or moves off, the other comes or goes by as much.
     """
     first, last = SAME_HEAD
     kept: list[Face] = []
-    for face in sorted((sight.face for sight in sights), key=lambda face: (-face.score, face.box)):
+    for face in sorted(
+        (point_at.face for point_at in points), key=lambda face: (-face.score, face.box)
+    ):
         opacity = face.opacity
         for other in kept:
             on_one_head = min(
@@ -126,15 +124,17 @@ def _one_a_head(sights: list[Sight]) -> list[Face]:
     return kept
 
 
-def _without_doubles(sights: list[Sight]) -> list[Face]:
+def _without_duplicates(points: list[TrackPoint]) -> list[Face]:
     """Without the faces held on to that are hidden anyway, with what is seen of the same one."""
-    seen = [sight.face for sight in sights if not sight.held]
+    seen = [point_at.face for point_at in points if not point_at.held]
     return seen + [
-        sight.face
-        for sight in sights
-        if sight.held
+        point_at.face
+        for point_at in points
+        if point_at.held
         and not any(
-            _covers(other, sight.face) for other in seen if other.identity == sight.face.identity
+            _covers(other, point_at.face)
+            for other in seen
+            if other.identity == point_at.face.identity
         )
     ]
 
@@ -160,13 +160,16 @@ def _shared(a: Box, b: Box) -> float:
 def faces_of_image(record: Faces, redacts: bool, card: DetectorCard | None) -> list[Face]:
     """The faces to paint in a still picture: there is no time to link over, so the scores alone
     decide."""
-    lowest, company = thresholds_for(redacts, card).for_still, working_point(redacts, card).company
+    lowest, context = (
+        thresholds_for(redacts, card).for_still,
+        tracking_options(redacts, card).context,
+    )
     found = []
     for frame in record.frames:
-        accompanied = company is not None and any(
-            face.score >= company.sure for face in frame.faces
+        in_context = context is not None and any(
+            face.score >= context.confident for face in frame.faces
         )
-        least = min(lowest, company.seed) if company is not None and accompanied else lowest
+        least = min(lowest, context.accept) if context is not None and in_context else lowest
         found += [
             Face(face.box, face.landmarks, face.score)
             for face in frame.faces

@@ -9,44 +9,57 @@ from facepaint.records.segment import REACH_S
 from tasks.tracking.association import (
     GAP_S,
     ROUNDING_S,
+    Associations,
     Candidates,
     Indexes,
-    Links,
     Vector,
+    associate,
     inverse,
-    linked,
     possible,
 )
-from tasks.tracking.interpolation import FADE_S, SURE_S, Gap, Hold, Run, Sights
+from tasks.tracking.interpolation import (
+    CONFIDENT_S,
+    FADE_S,
+    Extrapolation,
+    Interpolation,
+    TrackingOptions,
+    Tracklet,
+)
 
 BESIDE_S = 0.28
 """How much of a run on either side of a long gap tells what is in it: from the gap's far end that
 is within reach."""
 
 
-def spans(candidates: Candidates, sights: Sights) -> Iterator[Run | Gap | Hold]:
+def spans(
+    candidates: Candidates, options: TrackingOptions
+) -> Iterator[Tracklet | Interpolation | Extrapolation]:
     """All that is known of any face: each stretch of frames says where it is in them."""
-    links, likely = linked(candidates), sights.likely(candidates)
-    runs = [Run(candidates, nodes, likely, sights) for nodes in chains(links.short)]
-    if sights.redacts:
-        _share_sureness(candidates, runs, links)
-    gaps = list(_gaps(candidates, runs, links, sights))
+    links, near_confident = associate(candidates), options.near_confident(candidates)
+    runs = [
+        Tracklet(candidates, nodes, near_confident, options) for nodes in tracks_of(links.short)
+    ]
+    if options.redacts:
+        _propagate_confidence(candidates, runs, links)
+    gaps = list(_gaps(candidates, runs, links, options))
     yield from gaps
     gap_before, gap_after = {gap.sides[1]: gap for gap in gaps}, {gap.sides[0]: gap for gap in gaps}
     for run in runs:
         yield run
         for after, gap in ((False, gap_before.get(run)), (True, gap_after.get(run))):
-            first, last = _held(candidates, run, after, gap, sights)
+            first, last = _extrapolated(candidates, run, after, gap, options)
             if first <= last:
                 velocity = (
                     links.past.velocity[run.nodes[-1]]
                     if after
                     else links.future.velocity[run.nodes[0]]
                 )
-                yield Hold(candidates, run, after, velocity, (first, last), sights)
+                yield Extrapolation(candidates, run, after, velocity, (first, last), options)
 
 
-def _share_sureness(candidates: Candidates, runs: list[Run], links: Links) -> None:
+def _propagate_confidence(
+    candidates: Candidates, runs: list[Tracklet], links: Associations
+) -> None:
     """Have the sure detections of a run count for those before and after it, too, that may be of
     the same face, and on from them.
 
@@ -64,30 +77,34 @@ def _share_sureness(candidates: Candidates, runs: list[Run], links: Links) -> No
     # Runs stand in the order of their beginnings: each comes after all those before it.
     numbers = range(len(runs))
     from_before, from_after = (
-        _passed_on(runs, numbers, earlier),
-        _passed_on(runs, reversed(numbers), later),
+        _propagate(runs, numbers, earlier),
+        _propagate(runs, reversed(numbers), later),
     )
     for number, run in enumerate(runs):
-        run.sure = np.union1d(from_before[number], from_after[number])
+        run.confident = np.union1d(from_before[number], from_after[number])
 
 
-def _passed_on(runs: list[Run], order: Iterable[int], neighbours: list[list[int]]) -> list[Vector]:
+def _propagate(
+    runs: list[Tracklet], order: Iterable[int], neighbours: list[list[int]]
+) -> list[Vector]:
     """The times of sure detections of each run, and of those that pass theirs on to it."""
-    sure = [run.sure for run in runs]
+    confident = [run.confident for run in runs]
     for number in order:
         if neighbours[number]:
             times = np.unique(
-                np.concatenate([sure[number], *(sure[one] for one in neighbours[number])])
+                np.concatenate([confident[number], *(confident[one] for one in neighbours[number])])
             )
             # The gaps and holds beside a run ask for what lies within SURE_S of them.
             first, last = runs[number].times[[0, -1]] + np.array([-1, 1]) * (
-                SURE_S + GAP_S + ROUNDING_S
+                CONFIDENT_S + GAP_S + ROUNDING_S
             )
-            sure[number] = times[(first <= times) & (times <= last)]
-    return sure
+            confident[number] = times[(first <= times) & (times <= last)]
+    return confident
 
 
-def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights) -> Iterator[Gap]:
+def _gaps(
+    candidates: Candidates, runs: list[Tracklet], links: Associations, options: TrackingOptions
+) -> Iterator[Interpolation]:
     """The long gaps between runs."""
     by_first, earlier = {int(run.nodes[0]): run for run in runs}, inverse(links.near)
     for run in runs:
@@ -99,10 +116,12 @@ def _gaps(candidates: Candidates, runs: list[Run], links: Links, sights: Sights)
                 *_beside(candidates, begin, links.near),
             ]
             velocities = np.stack([links.past.velocity[end], links.future.velocity[begin]])
-            yield Gap(candidates, (run, by_first[begin]), np.array(nodes), velocities, sights)
+            yield Interpolation(
+                candidates, (run, by_first[begin]), np.array(nodes), velocities, options
+            )
 
 
-def chains(after: Indexes) -> list[Indexes]:
+def tracks_of(after: Indexes) -> list[Indexes]:
     """The chains that links from each candidate to a later one make, in the order of their first
     ones."""
     following, found = after.tolist(), []
@@ -126,8 +145,12 @@ def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
     return found
 
 
-def _held(
-    candidates: Candidates, run: Run, after: bool, gap: Gap | None, sights: Sights
+def _extrapolated(
+    candidates: Candidates,
+    run: Tracklet,
+    after: bool,
+    gap: Interpolation | None,
+    options: TrackingOptions,
 ) -> tuple[int, int]:
     """The first and last frame in which a run is held on to, but for those of a gap; none if these
     cross.
@@ -137,10 +160,10 @@ def _held(
     """
     step, end = (1, run.last) if after else (-1, run.first)
     times, scene = candidates.times, candidates.scene
-    seconds = sights.hold_s if sights.redacts else FADE_S
+    seconds = options.hold_s if options.redacts else FADE_S
     row = end + step
-    while 0 <= row < len(times) and (sights.redacts or scene[row] == scene[end]):
-        longest = REACH_S if sights.redacts and seconds and row == end + step else seconds
+    while 0 <= row < len(times) and (options.redacts or scene[row] == scene[end]):
+        longest = REACH_S if options.redacts and seconds and row == end + step else seconds
         if abs(times[row] - times[end]) > longest + ROUNDING_S:
             break
         row += step

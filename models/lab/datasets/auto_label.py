@@ -88,8 +88,8 @@ class Labeller:
         self.model = find_model(detector)
         points = working_points(self.model.card)
         self.sure = points["stickers"]
-        self._likely = (points["hiding"] + self.sure) / 2
-        self._options = Options(lowest_score=points["hiding"], runtime=Runtime(device, threads))
+        self._likely = (points["redaction"] + self.sure) / 2
+        self._options = Options(lowest_score=points["redaction"], runtime=Runtime(device, threads))
         self._detectors: list[Detector] = []
         self._shape: tuple[int, int] | None = None
 

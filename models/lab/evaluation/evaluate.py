@@ -26,7 +26,7 @@ from models.lab.evaluation.landmarks import POSES, landmark_errors, pose_sets
 
 Floats = npt.NDArray[np.float64]
 
-WORKING_POINTS = {"hiding": 0.3, "stickers": 0.68}
+WORKING_POINTS = {"redaction": 0.3, "stickers": 0.68}
 """From which score on the product takes a detection for a face, unless the detector's card says
 otherwise."""
 
@@ -104,8 +104,8 @@ def evaluate(
 def working_points(card: DetectorCard) -> dict[str, float]:
     """From which score on the product takes a detection of this detector for a face, by the use
     made of it."""
-    own = {"hiding": card.hiding, "stickers": card.stickers}
-    return {use: scores.seed if scores else WORKING_POINTS[use] for use, scores in own.items()}
+    own = {"redaction": card.redaction, "stickers": card.stickers}
+    return {use: scores.accept if scores else WORKING_POINTS[use] for use, scores in own.items()}
 
 
 def judge(
@@ -123,7 +123,7 @@ def judge(
         drawn |= set_curves(scored, POSES)
     errors = [np.zeros(0)]
     for one, truth in pairs:
-        sure = one.from_score(points["hiding"])
+        sure = one.from_score(points["redaction"])
         errors.append(
             landmark_errors(sure.boxes, sure.scores, sure.points, truth.boxes, truth.points)
         )

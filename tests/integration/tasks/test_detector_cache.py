@@ -121,7 +121,7 @@ def test_scores_count_by_the_cards_working_points(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     sure = DetectorCard(
-        "mine", "facepaint", stickers=Thresholds(0.99, 0.98), hiding=Thresholds(0.99, 0.6)
+        "mine", "facepaint", stickers=Thresholds(0.99, 0.98), redaction=Thresholds(0.99, 0.6)
     )
     write_card(card_beside(weights), sure)
     job_id = upload(context, clip, weights)

@@ -46,7 +46,7 @@ def tiny(
     """A detector of a tiny network, which finds only cells that are wholly lit."""
     path = folder / f"{decoder}.onnx"
     path.write_bytes(network or tiny_network(decoder))
-    sure = DetectorCard("tiny", decoder, hiding=Thresholds(0.7, 0.7))
+    sure = DetectorCard("tiny", decoder, redaction=Thresholds(0.7, 0.7))
     return DetectorModel(path, replace(sure, **card))  # type: ignore[arg-type]
 
 

@@ -30,7 +30,7 @@ from facepaint.records.detector_card import (
 )
 from models import WEIGHTS, find_model, shipped_model
 from models.detector import lowest_of
-from tasks.tracking.tracker import HIDING, STICKERS, working_point
+from tasks.tracking.tracker import REDACTION, STICKERS, tracking_options
 from tests.support.networks import FACES, tiny_network
 from tests.support.paths import ROOT
 
@@ -77,10 +77,10 @@ def test_without_a_card_the_decoder_is_told_by_the_outputs(decoder: str, tmp_pat
 
 
 def test_a_card_beside_the_file_is_believed(weights: Path) -> None:
-    card(weights, stride=64, hiding={"seed": 0.5, "keep": 0.25}, licence="MIT")
+    card(weights, stride=64, redaction={"seed": 0.5, "keep": 0.25}, licence="MIT")
     found = find_model(str(weights)).card
     assert (found.name, found.stride, found.licence) == ("mine", 64, "MIT")
-    assert found.hiding == Thresholds(0.5, 0.25)
+    assert found.redaction == Thresholds(0.5, 0.25)
 
 
 def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
@@ -100,12 +100,12 @@ def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
         ({"name": "../x"}, "name: String should match pattern"),
         ({"stikers": None}, "stikers: Unexpected keyword argument"),
         (
-            {"hiding": {"seed": 0.2, "keep": 0.4}},
-            "hiding: Value error, keep must not be above seed",
+            {"redaction": {"accept": 0.2, "discard": 0.4}},
+            "redaction: Value error, discard must not be above accept",
         ),
         (
-            {"hiding": {"seed": 2, "keep": 0.4}},
-            "hiding.seed: Input should be less than or equal to 1",
+            {"redaction": {"accept": 2, "discard": 0.4}},
+            "redaction.accept: Input should be less than or equal to 1",
         ),
         ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
         ({"schema": 2}, "schema: Input should be 1"),
@@ -192,15 +192,15 @@ def test_names_in_jobs_are_no_paths(weights: Path) -> None:
 
 def test_working_points_are_the_cards_where_it_has_some() -> None:
     plain = DetectorCard("a", "yunet")
-    assert working_point(False, None) == working_point(False, plain) == STICKERS
-    assert working_point(True, None) == working_point(True, plain) == HIDING
+    assert tracking_options(False, None) == tracking_options(False, plain) == STICKERS
+    assert tracking_options(True, None) == tracking_options(True, plain) == REDACTION
     assert (thresholds_for(False, plain).for_still, thresholds_for(True, None).for_still) == (
-        STICKER_THRESHOLDS.picture,
-        HIDING.seed,
+        STICKER_THRESHOLDS.still,
+        REDACTION.accept,
     )
-    own = replace(plain, stickers=Thresholds(0.8, 0.5), hiding=Thresholds(0.2, 0.1, picture=0.15))
-    assert working_point(False, own) == replace(STICKERS, seed=0.8, keep=0.5)
-    assert working_point(True, own) == replace(HIDING, seed=0.2, keep=0.1, company=None)
+    own = replace(plain, stickers=Thresholds(0.8, 0.5), redaction=Thresholds(0.2, 0.1, still=0.15))
+    assert tracking_options(False, own) == replace(STICKERS, accept=0.8, discard=0.5)
+    assert tracking_options(True, own) == replace(REDACTION, accept=0.2, discard=0.1, context=None)
     assert (thresholds_for(False, own).for_still, thresholds_for(True, own).for_still) == (
         0.8,
         0.15,
@@ -211,10 +211,10 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     ("points", "lowest"),
     [
         ({}, 0.15),
-        ({"hiding": Thresholds(0.5, 0.3)}, 0.3),
-        ({"hiding": Thresholds(0.5, 0.3), "stickers": Thresholds(0.4, 0.2)}, 0.2),
+        ({"redaction": Thresholds(0.5, 0.3)}, 0.3),
+        ({"redaction": Thresholds(0.5, 0.3), "stickers": Thresholds(0.4, 0.2)}, 0.2),
         ({"stickers": Thresholds(0.1, 0.05)}, 0.05),
-        ({"hiding": Thresholds(0.5, 0.3, picture=0.1)}, 0.1),
+        ({"redaction": Thresholds(0.5, 0.3, still=0.1)}, 0.1),
     ],
     ids=str,
 )
@@ -259,3 +259,23 @@ def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path
         cwd=ROOT,
     )
     assert (shown.stdout, shown.stderr) == ("[]\n", "")
+
+
+def test_cards_with_the_old_names_of_thresholds_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text(
+        json.dumps(
+            {
+                "name": "old",
+                "decoder": "yunet",
+                "stickers": {"seed": 0.6, "keep": 0.3, "picture": 0.5},
+                "hiding": {"seed": 0.25, "keep": 0.13, "in_company": 0.2},
+            }
+        )
+    )
+    card = registry.read_card(path)
+    assert card.stickers == Thresholds(accept=0.6, discard=0.3, still=0.5)
+    assert card.redaction == Thresholds(accept=0.25, discard=0.13, near_confident=0.2)
+    write_card(path, card)
+    assert registry.read_card(path) == card
+    assert "seed" not in path.read_text()

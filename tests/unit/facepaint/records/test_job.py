@@ -51,7 +51,7 @@ st.register_type_strategy(
         stride=st.integers(1, 256),
         smallest_face_px=st.floats(1, 500),
         stickers=st.none() | SCORES,
-        hiding=st.none() | SCORES,
+        redaction=st.none() | SCORES,
         sha256=st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
     ),
 )

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facepaint.records.faces import Candidate, Faces, FrameFaces
-from tasks.tracking.people import Identities
+from tasks.tracking.people import PersonTracker
 from tests.support.scenes import TICKS, TIME_BASE, candidate, crossing, cut_at, jumble, record
 
 STEP = TICKS // 30
 
 
-def people_of(records: list[Faces]) -> Identities:
-    identities = Identities(TIME_BASE)
+def people_of(records: list[Faces]) -> PersonTracker:
+    identities = PersonTracker(TIME_BASE)
     for one in records:
         identities.add(one)
     return identities

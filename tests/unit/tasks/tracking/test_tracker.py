@@ -16,8 +16,8 @@ from facepaint.records.segment import REACH_S
 from filters.area import CORNERS_COVERED, covered_area
 from filters.face import Face
 from tasks.tracking import association, interpolation, smoothing, tracklets
-from tasks.tracking.interpolation import around
-from tasks.tracking.tracker import HIDING, LONGEST_HOLD_S, STICKERS, Tracks, faces_of_image
+from tasks.tracking.interpolation import union
+from tasks.tracking.tracker import LONGEST_HOLD_S, REDACTION, STICKERS, Tracks, faces_of_image
 from tests.support import scenes
 from tests.support.scenes import candidate, record
 
@@ -54,32 +54,32 @@ def test_a_long_gap_is_no_face() -> None:
 def test_a_doubtful_face_gets_no_sticker_but_is_hidden() -> None:
     frames = [record(walk(score=0.4))]
     assert Tracks(frames, TIME_BASE, STICKERS).faces_at(30) == []
-    assert len(Tracks(frames, TIME_BASE, HIDING).faces_at(30)) == 1
+    assert len(Tracks(frames, TIME_BASE, REDACTION).faces_at(30)) == 1
 
 
 def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_before_and_after() -> (
     None
 ):
     alone = [FrameFaces(t, faces=(candidate(10.0, score=0.22),)) for t in range(90)]
-    assert not any(Tracks([record(alone)], TIME_BASE, HIDING).faces_at(t) for t in range(90))
+    assert not any(Tracks([record(alone)], TIME_BASE, REDACTION).faces_at(t) for t in range(90))
 
-    company = [*alone]
-    company[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.7)))
-    tracks = Tracks([record(company)], TIME_BASE, HIDING)
+    context = [*alone]
+    context[45] = FrameFaces(45, faces=(*alone[45].faces, candidate(300.0, score=0.7)))
+    tracks = Tracks([record(context)], TIME_BASE, REDACTION)
     assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(
         range(24, 67)
     )
     assert all(
         face.box[0] > 200
         for t in range(90)
-        for face in Tracks([record(company)], TIME_BASE, STICKERS).faces_at(t)
+        for face in Tracks([record(context)], TIME_BASE, STICKERS).faces_at(t)
     )
 
     brief = [
         FrameFaces(t, faces=frame.faces if 40 <= t <= 50 else frame.faces[1:])
-        for t, frame in enumerate(company)
+        for t, frame in enumerate(context)
     ]
-    tracks = Tracks([record(brief)], TIME_BASE, HIDING)
+    tracks = Tracks([record(brief)], TIME_BASE, REDACTION)
     assert [t for t in range(90) if any(face.box[0] < 100 for face in tracks.faces_at(t))] == list(
         range(37, 54)
     )
@@ -89,7 +89,7 @@ def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_befo
     assert all(
         face.box[0] > 200
         for t in range(90)
-        for face in Tracks([record(unsure)], TIME_BASE, HIDING).faces_at(t)
+        for face in Tracks([record(unsure)], TIME_BASE, REDACTION).faces_at(t)
     )
 
 
@@ -106,13 +106,13 @@ def test_a_doubtful_face_stays_hidden_beyond_a_gap_that_it_was_sure_before() -> 
         )
         for t in range(60)
     ]
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     assert [t for t in range(60) if tracks.faces_at(t)] == list(range(29 + 21 + 1))
 
 
 def test_hiding_goes_on_a_little_before_and_after() -> None:
     frames = walk(missing=frozenset(range(20)) | frozenset(range(40, 60)))
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     shown = [t for t in range(60) if tracks.faces_at(t)]
     assert shown == list(range(20 - 9, 40 + 9))
 
@@ -120,7 +120,7 @@ def test_hiding_goes_on_a_little_before_and_after() -> None:
 def test_what_is_hidden_covers_where_the_face_was_seen() -> None:
     rng = np.random.default_rng(1)
     frames = [FrameFaces(t, faces=(candidate(100 + float(rng.normal(0, 4))),)) for t in range(60)]
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     for frame in frames:
         (face,) = tracks.faces_at(frame.pts)
         seen = frame.faces[0].box
@@ -159,7 +159,7 @@ def test_a_flash_of_light_uncovers_nothing() -> None:
     """It looks like two cuts, and the face in it is often not found."""
     frames = walk(missing=frozenset({30}))
     frames[30], frames[31] = (replace(frame, cut=0.4) for frame in frames[30:32])
-    assert all(Tracks([record(frames)], TIME_BASE, HIDING).faces_at(t) for t in range(60))
+    assert all(Tracks([record(frames)], TIME_BASE, REDACTION).faces_at(t) for t in range(60))
 
 
 def test_a_cut_on_a_segment_border_is_seen_by_the_signatures() -> None:
@@ -175,7 +175,7 @@ def test_a_cut_on_a_segment_border_is_seen_by_the_signatures() -> None:
 @pytest.mark.parametrize("rate", [1, 2, 3, 5, 120])
 def test_a_hidden_face_missed_in_one_frame_is_hidden_there_at_any_rate(rate: int) -> None:
     frames = [FrameFaces(t, faces=() if t == 5 else (candidate(100.0),)) for t in range(12)]
-    tracks = Tracks([record(frames)], Fraction(1, rate), HIDING)
+    tracks = Tracks([record(frames)], Fraction(1, rate), REDACTION)
     assert all(tracks.faces_at(t) for t in range(12))
 
 
@@ -202,7 +202,7 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
 ) -> None:
     """A window sees only what lies within reach of it: it must paint what the whole video would
     have got."""
-    point = HIDING if redacts else STICKERS
+    point = REDACTION if redacts else STICKERS
     frames = scenes.jumble(seed, rate, faces, missing, irregular)
     whole = Tracks([record(frames)], scenes.TIME_BASE, point)
     first = frames[int(start * (len(frames) - 1))].pts
@@ -218,12 +218,12 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
 
 
 @pytest.mark.parametrize(
-    ("redacts", "sure", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)]
+    ("redacts", "confident", "shown"), [(True, 0.7, 2), (True, 0.6, 1), (False, 0.7, 1)]
 )
-def test_a_picture_hides_what_is_doubtful_in_company(
-    redacts: bool, sure: float, shown: int
+def test_a_redaction_accepts_less_near_a_confident_face(
+    redacts: bool, confident: float, shown: int
 ) -> None:
-    frame = FrameFaces(0, faces=(candidate(10.0, score=0.22), candidate(300.0, score=sure)))
+    frame = FrameFaces(0, faces=(candidate(10.0, score=0.22), candidate(300.0, score=confident)))
     assert len(faces_of_image(record([frame]), redacts, None)) == shown
 
 
@@ -232,7 +232,7 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
     smoothed = smoothing.WINDOW_S + short
     assert association.GAP_S + short <= REACH_S
     assert association.GAP_S + tracklets.BESIDE_S <= REACH_S
-    assert interpolation.SURE_S + short <= REACH_S
+    assert interpolation.CONFIDENT_S + short <= REACH_S
     assert LONGEST_HOLD_S + short <= REACH_S
     assert (
         smoothed + max(interpolation.FADE_S, interpolation.EASE_S, interpolation.SPREAD_S)
@@ -256,10 +256,10 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
     doubled or left out."""
     for frames in (scenes.jumble(seed, rate, 2, missing, irregular, 1.0), scenes.glimpses(seed)):
         records = [record(frames)]
-        tracks = Tracks(records, scenes.TIME_BASE, replace(HIDING, hold_s=hold_s))
+        tracks = Tracks(records, scenes.TIME_BASE, replace(REDACTION, hold_s=hold_s))
         for pts, seen in to_be_hidden(records):
             hidden = next(
-                face for face in tracks.faces_at(pts) if around(face.box, seen) == face.box
+                face for face in tracks.faces_at(pts) if union(face.box, seen) == face.box
             )
             x1, y1, x2, y2 = seen
             area = covered_area(hidden, CORNERS_COVERED)
@@ -269,13 +269,16 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
 def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
     """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s
     away."""
-    found = association.Candidates.of(records, scenes.TIME_BASE, HIDING.keep)
+    found = association.Candidates.of(records, scenes.TIME_BASE, REDACTION.discard)
     hidden = []
-    for chain in tracklets.chains(association.linked(found).after):
+    for chain in tracklets.tracks_of(association.associate(found).after):
         rows = found.row[chain]
-        sure = found.times[rows[found.scores[chain] >= HIDING.seed]]
+        confident = found.times[rows[found.scores[chain] >= REDACTION.accept]]
         for node, row in zip(chain, rows, strict=True):
-            if len(sure) and np.abs(sure - found.times[row]).min() <= interpolation.SURE_S:
+            if (
+                len(confident)
+                and np.abs(confident - found.times[row]).min() <= interpolation.CONFIDENT_S
+            ):
                 x1, y1, x2, y2 = found.shapes[node, :4].tolist()
                 hidden.append((int(found.pts[row]), (x1, y1, x2, y2)))
     return hidden
@@ -291,7 +294,7 @@ def test_what_is_in_doubt_over_several_gaps_is_hidden_still() -> None:
         else FrameFaces(t)
         for t in range(60)
     ]
-    assert all(Tracks([record(frames)], TIME_BASE, HIDING).faces_at(t) for t in (16, 22, 28))
+    assert all(Tracks([record(frames)], TIME_BASE, REDACTION).faces_at(t) for t in (16, 22, 28))
 
 
 def numbers(face: Face) -> list[float]:
@@ -303,14 +306,14 @@ def numbers(face: Face) -> list[float]:
 @pytest.mark.parametrize("hold_s", [0.0, 0.1, 0.5, LONGEST_HOLD_S])
 def test_hiding_is_held_as_long_as_told(hold_s: float) -> None:
     frames = walk(90, missing=frozenset(range(30)) | frozenset(range(60, 90)))
-    tracks = Tracks([record(frames)], TIME_BASE, replace(HIDING, hold_s=hold_s))
+    tracks = Tracks([record(frames)], TIME_BASE, replace(REDACTION, hold_s=hold_s))
     held = round(hold_s * 30)
     assert [t for t in range(90) if tracks.faces_at(t)] == list(range(30 - held, 60 + held))
 
 
 def test_what_is_held_covers_where_the_face_was_and_where_it_was_going() -> None:
     frames = walk(60, missing=frozenset(range(30, 60)))
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING)
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     (last,), (held,) = frames[29].faces, tracks.faces_at(36)
     assert held.box[0] <= last.box[0]
     assert held.box[2] == pytest.approx(last.box[2] + 2 * 7, abs=1)
@@ -322,7 +325,7 @@ def test_what_hides_grows_with_speed_and_within_gaps() -> None:
     fast = [FrameFaces(t, faces=(candidate(10.0 + 8 * t),)) for t in range(60)]
     gone = walk(missing=frozenset(range(20, 36)))
     calm, moving, gap = (
-        Tracks([record(frames)], TIME_BASE, HIDING) for frames in (still, fast, gone)
+        Tracks([record(frames)], TIME_BASE, REDACTION) for frames in (still, fast, gone)
     )
     assert calm.faces_at(30)[0].margin == pytest.approx(0, abs=0.1)
     assert moving.faces_at(30)[0].margin == pytest.approx(4, abs=0.5)
@@ -392,13 +395,15 @@ def test_a_candidate_that_is_no_number_is_none() -> None:
     nowhere = replace(candidate(0.0), box=(math.nan, 0.0, 10.0, 10.0))
     frames[30] = FrameFaces(30, faces=(nowhere, *frames[30].faces))
     who = {(30, 1): 7}
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING, lambda pts, row: who.get((pts, row)))
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION, lambda pts, row: who.get((pts, row)))
     assert [face.identity for face in tracks.faces_at(30)] == [7]
 
 
 def test_who_a_face_is_follows_from_the_candidates_around() -> None:
     frames = walk(90, missing=frozenset(range(40, 50)))
-    tracks = Tracks([record(frames)], TIME_BASE, HIDING, lambda pts, row: 3 if pts == 35 else None)
+    tracks = Tracks(
+        [record(frames)], TIME_BASE, REDACTION, lambda pts, row: 3 if pts == 35 else None
+    )
     told = {t: [face.identity for face in tracks.faces_at(t)] for t in range(90)}
     assert told[0] == told[89] == [None]
     assert told[20] == told[35] == told[45] == [3]
@@ -413,7 +418,7 @@ def test_a_frame_never_seen_has_no_faces() -> None:
 def test_one_frame_a_second_is_linked_however_its_times_round(first: int) -> None:
     ticks = 90_000
     frames = [FrameFaces(first + t * ticks, faces=(candidate(10.0 + 2 * t),)) for t in range(10)]
-    tracks = Tracks([record(frames)], Fraction(1, ticks), HIDING)
+    tracks = Tracks([record(frames)], Fraction(1, ticks), REDACTION)
     assert [len(tracks.faces_at(frame.pts)) for frame in frames] == [1] * 10, (
         "loose ones would be held as well"
     )

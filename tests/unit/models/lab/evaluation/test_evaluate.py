@@ -32,12 +32,12 @@ from models.lab.evaluation.landmarks import (
     turn,
 )
 from models.providers import Runtime
-from tasks.tracking.tracker import HIDING, STICKERS
+from tasks.tracking.tracker import REDACTION, STICKERS
 from tests.support.portraits import BOX, POINTS, write_portraits
 
 CPU = Runtime("cpu")
 MODEL = find_model(DEFAULT_DETECTOR)
-UNSAID = replace(MODEL.card, hiding=None, stickers=None)
+UNSAID = replace(MODEL.card, redaction=None, stickers=None)
 HEAD = np.array([[-10.0, -10], [10, -10], [0, 0], [-8, 10], [8, 10]])
 """Five points of a head seen from in front."""
 
@@ -180,10 +180,10 @@ class TestJudging:
         found = Found(boxes, np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1]), np.full((6, 5, 2), np.nan))
         nothing = Truth(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, bool), {})
         evaluation = judge(
-            [found, found.from_score(2)], [truth, nothing], {"hiding": 0.2, "stickers": 0.85}
+            [found, found.from_score(2)], [truth, nothing], {"redaction": 0.2, "stickers": 0.85}
         )
-        assert evaluation.at_score["hiding"].recall == 1
-        assert evaluation.at_score["hiding"].false_alarms == 0.5, (
+        assert evaluation.at_score["redaction"].recall == 1
+        assert evaluation.at_score["redaction"].false_alarms == 0.5, (
             "one of two pictures; what is ignored or loose is none"
         )
         assert evaluation.at_score["stickers"].recall == 0.5
@@ -214,5 +214,8 @@ class TestJudging:
         assert np.isnan(evaluation.landmark_errors[2])
 
     def test_the_working_points_are_the_products_unless_the_card_has_its_own(self) -> None:
-        assert working_points(UNSAID) == {"hiding": HIDING.seed, "stickers": STICKERS.seed}
-        assert working_points(replace(UNSAID, hiding=Thresholds(0.4, 0.2)))["hiding"] == 0.4
+        assert working_points(UNSAID) == {
+            "redaction": REDACTION.accept,
+            "stickers": STICKERS.accept,
+        }
+        assert working_points(replace(UNSAID, redaction=Thresholds(0.4, 0.2)))["redaction"] == 0.4
