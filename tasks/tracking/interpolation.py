@@ -1,8 +1,8 @@
-"""Where a face is between and beyond its detections, and how far off that may be.
+"""Positions of a face between and beyond its detections, and their error.
 
-A `Tracklet` is a chain of detections with short gaps, a `Interpolation` a long one between two runs, a `Extrapolation` what
-comes before the first and after the last detection of a run. What each says of a frame depends only
-on what lies within `REACH_S` of it.
+A `Tracklet` holds detections with short gaps, an `Interpolation` the frames of a long gap between
+two tracklets, and an `Extrapolation` the frames before the first or after the last detection. What
+each gives for a frame depends only on candidates within `REACH_S` of it.
 """
 
 from collections.abc import Callable
@@ -19,38 +19,36 @@ from tasks.tracking.association import ROUNDING_S, Candidates, Indexes, Vector, 
 from tasks.tracking.smoothing import Placed, smoothed_faces
 
 CONFIDENT_S = 0.7
-"""How far from a sure detection its chain still counts as a face."""
+"""Distance from an accepted detection within which its track counts as a face."""
 
 FADE_S = 0.13
-"""How long a sticker takes to come or go: before the first and after the last detection, and where
-sureness ends. No longer than a short gap, so that a frame knows whether the face goes on."""
+"""Time in which a sticker appears or disappears: around the first and last detection, and where
+confidence ends. Not longer than a short gap, so that a frame knows whether the track continues."""
 
 EASE_S = 0.13
-"""For how long a gap's frames are drawn to the smoothed places at its ends: these frames see as
-much as those do."""
+"""Time over which an interpolation is blended with the smoothed positions at its ends, which more
+detections support."""
 
 STEP_S = 0.03
-"""How far into a gap its own course is taken from, to be compared with the runs' at its ends: well
-within any gap."""
+"""Distance from the ends of a gap at which its own course is compared with the tracklets'. Shorter
+than any gap."""
 
 SPREAD_S = 0.13
-"""Over how long before and after a frame the largest error of the smoothed box is taken."""
+"""Time before and after a frame over which the largest error of the smoothed box is taken."""
 
 ERROR_SHARE = 0.06
 ERROR_SHARE_PER_S = 1.0
-"""By how many of its sizes a face that is not seen may be off, and by how many more for each second
-that it was last or will first be seen from now. Measured by leaving out detections of real clips:
-99 % of those left out lie within."""
+"""Error of a position without a detection, as a share of the face's size, and its growth for each
+second to the nearest detection. Measured by leaving out detections of real clips: 99 % lie within.
+"""
 
 MOVING = 0.5
-"""A moving face may be this share of its way from frame to frame beside where it is thought to be,
-on every side."""
+"""Error of a moving face as a share of its movement per frame, on every side."""
 
 Flags = npt.NDArray[np.bool_]
 
 PersonOf = Callable[[int, int], int | None]
-"""The person (number) who the candidate in a frame is: by the frame's pts and the candidate's row
-in it."""
+"""Gives the number of a candidate's person by the frame's pts and the candidate's row in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +108,7 @@ class TrackingOptions:
 
 
 class Tracklet:
-    """Detections of one face with nothing but short gaps between them; in frames ``first`` to
-    ``last``."""
+    """Detections of one face with only short gaps, in the frames ``first`` to ``last``."""
 
     def __init__(
         self,
@@ -126,8 +123,8 @@ class Tracklet:
         self.scores = candidates.scores[nodes]
         self.shapes = candidates.shapes[nodes]
         self.first, self.last = int(self.rows[0]), int(self.rows[-1])
-        self.confident = self.times[self.scores >= options.accept]
-        self._likely = self.times[near_confident[nodes]]
+        self.accepted_times = self.times[self.scores >= options.accept]
+        self._context_times = self.times[near_confident[nodes]]
 
     @cached_property
     def _at(self) -> Vector:
@@ -141,7 +138,7 @@ class Tracklet:
 
     @cached_property
     def _margins(self) -> Vector:
-        """How many px the smoothed box may be off in each frame."""
+        """Error of the smoothed box in each frame, in px."""
         smooth = np.array([placed.box for placed in self._placed])
         errors = np.abs(smooth[self.rows - self.first] - self.shapes[:, :4]).max(1)
         lows = np.searchsorted(self.times, self._at - SPREAD_S - ROUNDING_S)
@@ -150,10 +147,8 @@ class Tracklet:
             [errors[low:high].max(initial=0.0) for low, high in zip(lows, highs, strict=True)]
         )
         rows = np.arange(self.first, self.last + 1)
-        before, after = (
-            np.searchsorted(self.rows, rows, "right") - 1,
-            np.searchsorted(self.rows, rows),
-        )
+        before = np.searchsorted(self.rows, rows, "right") - 1
+        after = np.searchsorted(self.rows, rows)
         away = np.minimum(self._at - self.times[before], self.times[after] - self._at)
         moving = np.maximum(self._steps[after], self._steps[before + 1])
         return np.asarray(
@@ -162,26 +157,28 @@ class Tracklet:
 
     @cached_property
     def _steps(self) -> Vector:
-        """By how many px a frame the box moves up to each detection, and after the last: (n +
-        1,)."""
+        """Movement of the box in px per frame before each detection, and after the last:
+        (n + 1,)."""
         steps = np.abs(np.diff(self.shapes[:, :4], axis=0)).max(1, initial=0.0) / np.diff(self.rows)
         return np.concatenate([[0.0], steps, [0.0]])
 
     def confidence(self, now: float) -> float:
-        """1 and more well within `CONFIDENT_S` of a sure detection, falling to 0 over its last `FADE_S`
-        and on beyond."""
-        return _nearness(self.confident, now)
+        """At least 1 well within `CONFIDENT_S` of an accepted detection.
+
+        Falls to 0 over the last `FADE_S` of it, and below 0 beyond.
+        """
+        return _nearness(self.accepted_times, now)
 
     def context_confidence(self, now: float) -> float:
-        """The same of likely detections, too."""
-        return max(_nearness(self.confident, now), _nearness(self._likely, now))
+        """The same, counting detections that the context threshold accepts."""
+        return max(_nearness(self.accepted_times, now), _nearness(self._context_times, now))
 
     def score(self, now: float) -> float:
-        """The best score within `CONFIDENT_S` of a time."""
+        """The highest confidence of a detection within `CONFIDENT_S`."""
         return float(self.scores[self._near(now)].max(initial=0.0))
 
     def identity(self, now: float) -> int | None:
-        """Who it is by the nearest detection within `CONFIDENT_S` that tells."""
+        """The person of the nearest detection within `CONFIDENT_S` that has one."""
         if self._options.person_of is None:
             return None
         nodes = range(len(self.times))[self._near(now)]
@@ -200,15 +197,15 @@ class Tracklet:
         return slice(int(low), int(high))
 
     def place(self, node: int) -> int:
-        """Which of its frame's candidates a detection is."""
+        """The row of a detection in its frame."""
         return int(self._candidates.place[self.nodes[node]])
 
     def placed(self, row: int) -> Placed:
-        """Where the face is in a frame, smoothed."""
+        """The smoothed position in a frame."""
         return self._placed[row - self.first]
 
     def point_at(self, row: int) -> TrackPoint | None:
-        """The face in a frame, if it is one."""
+        """The face in a frame, or None if confidence is too low there."""
         now = float(self._candidates.times[row])
         confidence = self.context_confidence(now)
         if confidence < 0:
@@ -227,9 +224,9 @@ class Tracklet:
 
 
 class Interpolation:
-    """The frames between two runs of one face, itself in frames ``first`` to ``last``.
+    """The frames ``first`` to ``last`` between two tracklets of one face.
 
-    It is told by the detections on either side, ``nodes``, which reach `BESIDE_S` back and on.
+    ``nodes`` are the detections on both sides, up to `BESIDE_S` from the gap.
     """
 
     def __init__(
@@ -274,7 +271,7 @@ class Interpolation:
         return [_placed(row, shapes.shape[1]) for row in eased.tolist()]
 
     def point_at(self, row: int) -> TrackPoint | None:
-        """The face in a frame, if it is one."""
+        """The face in a frame, or None if confidence is too low there."""
         now, sides = float(self._times[row]), self.sides
         confident = [side.confidence(now) for side in sides]
         if max(confident) < 0:
@@ -293,8 +290,8 @@ class Interpolation:
         if self._options.redacts:
             margin = MOVING * self._step + _error_px(face.width, face.height, min(away))
             return TrackPoint(replace(face, margin=margin))
-        # Where a side is no face by itself nothing is painted beyond the border: what the other
-        # knows fades in from it.
+        # A side that is no face by itself shows nothing beyond the border, so it fades in
+        # from the other side.
         risen = [
             max(0.0, confidence) + seconds / FADE_S
             for confidence, seconds in zip(confident, away, strict=True)
@@ -303,45 +300,44 @@ class Interpolation:
 
 
 class Extrapolation:
-    """The frames before a run's first or after its last detection, for as long as the face may
-    still be there.
+    """The frames before the first or after the last detection, while the face may still be there.
 
-    What hides covers where the face was seen and where it would be had it moved on, a sticker moves
-    on and fades.
+    A redaction covers the last position and the extrapolated one. A sticker moves and fades.
     """
 
     def __init__(
         self,
         candidates: Candidates,
-        run: Tracklet,
+        tracklet: Tracklet,
         after: bool,
         velocity: Vector,
         frames: tuple[int, int],
         options: TrackingOptions,
     ) -> None:
-        self._run, self._velocity, self._options = run, velocity, options
+        self._tracklet, self._velocity, self._options = tracklet, velocity, options
         self._times = candidates.times
-        self._end, self._node = (run.last, len(run.rows) - 1) if after else (run.first, 0)
+        self._end, self._node = (
+            (tracklet.last, len(tracklet.rows) - 1) if after else (tracklet.first, 0)
+        )
         self.first, self.last = frames
-        self._step = _step(self._times, run.last + 1 if after else run.first, velocity)
+        self._step = _step(self._times, tracklet.last + 1 if after else tracklet.first, velocity)
 
     def point_at(self, row: int) -> TrackPoint | None:
-        """The face in a frame, if it is one."""
+        """The face in a frame, or None if confidence is too low there."""
         now, end = float(self._times[row]), float(self._times[self._end])
-        own = float(self._run.scores[self._node])
+        own = float(self._tracklet.scores[self._node])
         near = abs(now - end) <= FADE_S + ROUNDING_S
         confidence = max(
-            self._run.context_confidence(now) if near else self._run.confidence(now),
+            self._tracklet.context_confidence(now) if near else self._tracklet.confidence(now),
             1.0 if own >= self._options.accept else -1.0,
         )
         if confidence < 0:
             return None
-        shape = self._run.shapes[self._node, :4]
+        shape = self._tracklet.shapes[self._node, :4]
         width, height = (shape[2:] - shape[:2]).tolist()
-        # Where the last sight was a mistake its speed is one, too: nothing goes on further than its
-        # own size.
+        # A wrong last detection has a wrong velocity, so no face moves further than its own size.
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
-        score, identity = max(own, self._run.score(now)), self._run.identity(now)
+        score, identity = max(own, self._tracklet.score(now)), self._tracklet.identity(now)
         if self._options.redacts:
             face = Face(
                 union(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity
@@ -351,15 +347,20 @@ class Extrapolation:
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
         return TrackPoint(
             _moved(
-                self._run.placed(self._end), x, y, score, identity, fading * min(1.0, confidence)
+                self._tracklet.placed(self._end),
+                x,
+                y,
+                score,
+                identity,
+                fading * min(1.0, confidence),
             ),
             held=True,
         )
 
 
 def _nearness(times: Vector, now: float) -> float:
-    """1 and more well within `CONFIDENT_S` of one of the times, falling to 0 over its last `FADE_S` and
-    on beyond."""
+    """At least 1 well within `CONFIDENT_S` of one of the times; falls to 0 over the last `FADE_S`
+    of it, and below 0 beyond."""
     place = int(np.searchsorted(times, now))
     near = times[max(0, place - 1) : place + 1]
     away = float(np.abs(near - now).min()) if len(near) else np.inf
@@ -369,7 +370,7 @@ def _nearness(times: Vector, now: float) -> float:
 def _moved(
     placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float
 ) -> Face:
-    """A face moved by some px."""
+    """The face at a position moved by x and y px."""
     x1, y1, x2, y2 = placed.box
     landmarks = tuple(
         value + (y if number % 2 else x) for number, value in enumerate(placed.landmarks)
@@ -379,14 +380,14 @@ def _moved(
 
 
 def _numbers(placed: Placed) -> Vector:
-    """Box, landmarks and, where there is one, pose of the head in a row."""
+    """Box, landmarks and head pose (if there is one) as one row."""
     return np.array(
         [*placed.box, *placed.landmarks, *(astuple(placed.head) if placed.head else ())]
     )
 
 
 def _placed(numbers: list[float], shape: int) -> Placed:
-    """The same the other way; ``shape`` is how many of the numbers box and landmarks have."""
+    """The inverse of `_numbers`; ``shape`` is how many numbers box and landmarks have."""
     x1, y1, x2, y2 = numbers[:4]
     return Placed(
         (x1, y1, x2, y2),
@@ -396,12 +397,12 @@ def _placed(numbers: list[float], shape: int) -> Placed:
 
 
 def _error_px(width: float, height: float, seconds: float) -> float:
-    """By how many px a face of a size may be off that is seen only some seconds from now."""
+    """Error in px of a face whose nearest detection is some seconds away."""
     return max(width, height) * (ERROR_SHARE + ERROR_SHARE_PER_S * seconds)
 
 
 def _step(times: Vector, row: int, velocities: Vector) -> float:
-    """By how many px a face moves from the frame before to a frame."""
+    """Movement in px from the previous frame."""
     return float(np.abs(velocities).max() * (times[row] - times[row - 1]))
 
 
@@ -411,5 +412,5 @@ def _box(shape: Vector) -> Box:
 
 
 def union(a: Box, b: Box) -> Box:
-    """The smallest box around two."""
+    """The smallest box that contains both."""
     return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])

@@ -1,9 +1,8 @@
-"""The faces to paint in each frame: those found in it and in the frames around it, linked, filled
-in and smoothed.
+"""The faces to paint in each frame, tracked over the frames around it.
 
-Everything here is local: what a frame gets depends only on candidates at most `REACH_S` away, so
-the result is the same wherever the video was cut. `tasks.tracking.association` links them,
-`tasks.tracking.interpolation` says what follows for the frames between.
+The faces of a frame depend only on candidates within `REACH_S` of it, so the result does not depend
+on where the video was cut. `tasks.tracking.association` associates the candidates,
+`tasks.tracking.interpolation` gives the positions between them.
 """
 
 from collections.abc import Sequence
@@ -26,23 +25,22 @@ from tasks.tracking.interpolation import (
 from tasks.tracking.tracklets import spans
 
 __all__ = [
-    "REDACTION",
     "LONGEST_HOLD_S",
+    "REDACTION",
     "STICKERS",
-    "Tracks",
     "TrackingOptions",
+    "Tracks",
     "cut_score",
     "faces_of_image",
     "tracking_options",
 ]
 
 SAME_HEAD = (0.5, 0.7)
-"""From the first to the second share of the smaller one's box that lies in the other's, two faces
-are on one head."""
+"""Two faces are on one head if this share of the smaller box lies in the other: from the first
+value increasingly, from the second certainly."""
 
 LONGEST_HOLD_S = 0.7
-"""The longest that a face is held on to: a frame further away could not know whether the face had
-gone on."""
+"""The longest extrapolation. A frame further away cannot know whether the track continues."""
 
 
 HOLD_S = 0.3
@@ -65,7 +63,7 @@ STICKERS, REDACTION = tracking_options(False, None), tracking_options(True, None
 
 
 class Tracks:
-    """The faces of a stretch of frames, linked. Ask `faces_at` for any frame of it."""
+    """The tracked faces of a stretch of frames."""
 
     def __init__(
         self,
@@ -74,8 +72,7 @@ class Tracks:
         options: TrackingOptions,
         person_of: PersonOf | None = None,
     ) -> None:
-        """Link the faces of ``records``, in order; ``person_of`` tells who a candidate is, where
-        that is known."""
+        """Track the faces of consecutive ``records``."""
         self._options = options
         candidates = Candidates.of(records, time_base, options.discard)
         self._row_of = {int(pts): row for row, pts in enumerate(candidates.pts)}
@@ -89,30 +86,27 @@ class Tracks:
                 self._spans[row].append(span)
 
     def faces_at(self, pts: int) -> list[Face]:
-        """The faces to paint in the frame shown at ``pts``, small ones first; none for a frame
-        never seen."""
+        """The faces to paint in the frame at ``pts``, small ones first; none for an unknown
+        frame."""
         row = self._row_of.get(pts)
         if row is None:
             return []
-        found = [
-            point_at for span in self._spans[row] if (point_at := span.point_at(row)) is not None
-        ]
+        points = (span.point_at(row) for span in self._spans[row])
+        found = [point for point in points if point is not None]
         shown = _without_duplicates(found) if self._options.redacts else _one_face_per_head(found)
-        # Near faces cover far ones. Rounded, so that the order of equals does not hang on the last
+        # Near faces cover far ones. Rounding keeps the order of equal ones independent of the last
         # bit.
         return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
 
 
 def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
-    """Without the faces that lie mostly on a surer one: a head seen twice gets one sticker.
+    """Remove faces that lie mostly on a more confident one, so that a head gets one sticker.
 
-    As the surer one fades in or out, or moves off, the other comes or goes by as much.
+    As the more confident one fades or moves away, the other one appears by as much.
     """
     first, last = SAME_HEAD
     kept: list[Face] = []
-    for face in sorted(
-        (point_at.face for point_at in points), key=lambda face: (-face.score, face.box)
-    ):
+    for face in sorted((point.face for point in points), key=lambda face: (-face.score, face.box)):
         opacity = face.opacity
         for other in kept:
             on_one_head = min(
@@ -125,22 +119,20 @@ def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
 
 
 def _without_duplicates(points: list[TrackPoint]) -> list[Face]:
-    """Without the faces held on to that are hidden anyway, with what is seen of the same one."""
-    seen = [point_at.face for point_at in points if not point_at.held]
+    """Remove extrapolated faces that a detected face of the same person covers."""
+    seen = [point.face for point in points if not point.held]
     return seen + [
-        point_at.face
-        for point_at in points
-        if point_at.held
+        point.face
+        for point in points
+        if point.held
         and not any(
-            _covers(other, point_at.face)
-            for other in seen
-            if other.identity == point_at.face.identity
+            _covers(other, point.face) for other in seen if other.identity == point.face.identity
         )
     ]
 
 
 def _covers(face: Face, other: Face) -> bool:
-    """Whether a box with its margin lies within another with its own."""
+    """Whether a face with its margin contains another one with its own."""
     (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = (
         face.box,
         other.box,
@@ -150,7 +142,7 @@ def _covers(face: Face, other: Face) -> bool:
 
 
 def _shared(a: Box, b: Box) -> float:
-    """The part of the smaller of two boxes that lies in the other."""
+    """The share of the smaller box that lies in the other."""
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
     smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))

@@ -1,5 +1,4 @@
-"""The chains that linked candidates make: runs of detections, gaps between runs, and what is held
-before and after."""
+"""Split associated candidates into tracklets, and find the frames between and beyond them."""
 
 from collections.abc import Iterable, Iterator
 
@@ -27,75 +26,76 @@ from tasks.tracking.interpolation import (
 )
 
 BESIDE_S = 0.28
-"""How much of a run on either side of a long gap tells what is in it: from the gap's far end that
-is within reach."""
+"""How far the detections of a tracklet count for a long gap beside it. Seen from the far end of the
+gap, this is within reach."""
 
 
 def spans(
     candidates: Candidates, options: TrackingOptions
 ) -> Iterator[Tracklet | Interpolation | Extrapolation]:
-    """All that is known of any face: each stretch of frames says where it is in them."""
-    links, near_confident = associate(candidates), options.near_confident(candidates)
-    runs = [
-        Tracklet(candidates, nodes, near_confident, options) for nodes in tracks_of(links.short)
+    """Yield the stretches of frames in which each face is detected, interpolated, extrapolated."""
+    links, in_context = associate(candidates), options.near_confident(candidates)
+    tracklets = [
+        Tracklet(candidates, nodes, in_context, options) for nodes in tracks_of(links.short)
     ]
     if options.redacts:
-        _propagate_confidence(candidates, runs, links)
-    gaps = list(_gaps(candidates, runs, links, options))
+        _propagate_confidence(candidates, tracklets, links)
+    gaps = list(_gaps(candidates, tracklets, links, options))
     yield from gaps
-    gap_before, gap_after = {gap.sides[1]: gap for gap in gaps}, {gap.sides[0]: gap for gap in gaps}
-    for run in runs:
-        yield run
-        for after, gap in ((False, gap_before.get(run)), (True, gap_after.get(run))):
-            first, last = _extrapolated(candidates, run, after, gap, options)
-            if first <= last:
-                velocity = (
-                    links.past.velocity[run.nodes[-1]]
-                    if after
-                    else links.future.velocity[run.nodes[0]]
-                )
-                yield Extrapolation(candidates, run, after, velocity, (first, last), options)
+    gap_before = {gap.sides[1]: gap for gap in gaps}
+    gap_after = {gap.sides[0]: gap for gap in gaps}
+    for tracklet in tracklets:
+        yield tracklet
+        before = _extrapolated(candidates, tracklet, False, gap_before.get(tracklet), options)
+        if before[0] <= before[1]:
+            velocity = links.future.velocity[tracklet.nodes[0]]
+            yield Extrapolation(candidates, tracklet, False, velocity, before, options)
+        after = _extrapolated(candidates, tracklet, True, gap_after.get(tracklet), options)
+        if after[0] <= after[1]:
+            velocity = links.past.velocity[tracklet.nodes[-1]]
+            yield Extrapolation(candidates, tracklet, True, velocity, after, options)
 
 
 def _propagate_confidence(
-    candidates: Candidates, runs: list[Tracklet], links: Associations
+    candidates: Candidates, tracklets: list[Tracklet], links: Associations
 ) -> None:
-    """Have the sure detections of a run count for those before and after it, too, that may be of
-    the same face, and on from them.
+    """Count the accepted detections of a tracklet for all that may be the same face, and so on.
 
-    Which of them is, a frame beyond the gap cannot know; what hides does not take the risk.
+    A frame beyond a gap cannot know which of them is the same face, so a redaction covers all.
     """
-    ends, begins = (np.array([run.nodes[place] for run in runs], np.int64) for place in (-1, 0))
-    run_of = np.zeros(len(candidates.row), np.int64)
-    run_of[ends] = run_of[begins] = np.arange(len(runs))
+    ends, begins = (
+        np.array([tracklet.nodes[place] for tracklet in tracklets], np.int64) for place in (-1, 0)
+    )
+    tracklet_of = np.zeros(len(candidates.row), np.int64)
+    tracklet_of[ends] = tracklet_of[begins] = np.arange(len(tracklets))
     pairs = possible(candidates, np.sort(ends), begins, links.past, links.future, GAP_S)[:2]
-    earlier: list[list[int]] = [[] for _ in runs]
-    later: list[list[int]] = [[] for _ in runs]
-    for one, other in zip(*(run_of[nodes].tolist() for nodes in pairs), strict=True):
+    earlier: list[list[int]] = [[] for _ in tracklets]
+    later: list[list[int]] = [[] for _ in tracklets]
+    for one, other in zip(*(tracklet_of[nodes].tolist() for nodes in pairs), strict=True):
         earlier[other].append(one)
         later[one].append(other)
-    # Runs stand in the order of their beginnings: each comes after all those before it.
-    numbers = range(len(runs))
+    # Tracklets are sorted by their start, so each comes after all that end before it.
+    numbers = range(len(tracklets))
     from_before, from_after = (
-        _propagate(runs, numbers, earlier),
-        _propagate(runs, reversed(numbers), later),
+        _propagate(tracklets, numbers, earlier),
+        _propagate(tracklets, reversed(numbers), later),
     )
-    for number, run in enumerate(runs):
-        run.confident = np.union1d(from_before[number], from_after[number])
+    for number, tracklet in enumerate(tracklets):
+        tracklet.accepted_times = np.union1d(from_before[number], from_after[number])
 
 
 def _propagate(
-    runs: list[Tracklet], order: Iterable[int], neighbours: list[list[int]]
+    tracklets: list[Tracklet], order: Iterable[int], neighbours: list[list[int]]
 ) -> list[Vector]:
-    """The times of sure detections of each run, and of those that pass theirs on to it."""
-    confident = [run.confident for run in runs]
+    """The times of the accepted detections of each tracklet and of those that propagate to it."""
+    confident = [tracklet.accepted_times for tracklet in tracklets]
     for number in order:
         if neighbours[number]:
             times = np.unique(
                 np.concatenate([confident[number], *(confident[one] for one in neighbours[number])])
             )
-            # The gaps and holds beside a run ask for what lies within SURE_S of them.
-            first, last = runs[number].times[[0, -1]] + np.array([-1, 1]) * (
+            # Interpolations and extrapolations ask for times within CONFIDENT_S of their frames.
+            first, last = tracklets[number].times[[0, -1]] + np.array([-1, 1]) * (
                 CONFIDENT_S + GAP_S + ROUNDING_S
             )
             confident[number] = times[(first <= times) & (times <= last)]
@@ -103,12 +103,15 @@ def _propagate(
 
 
 def _gaps(
-    candidates: Candidates, runs: list[Tracklet], links: Associations, options: TrackingOptions
+    candidates: Candidates, tracklets: list[Tracklet], links: Associations, options: TrackingOptions
 ) -> Iterator[Interpolation]:
-    """The long gaps between runs."""
-    by_first, earlier = {int(run.nodes[0]): run for run in runs}, inverse(links.near)
-    for run in runs:
-        end = int(run.nodes[-1])
+    """The long gaps between tracklets."""
+    by_first, earlier = (
+        {int(tracklet.nodes[0]): tracklet for tracklet in tracklets},
+        inverse(links.near),
+    )
+    for tracklet in tracklets:
+        end = int(tracklet.nodes[-1])
         begin = int(links.after[end])
         if begin >= 0:
             nodes = [
@@ -117,13 +120,16 @@ def _gaps(
             ]
             velocities = np.stack([links.past.velocity[end], links.future.velocity[begin]])
             yield Interpolation(
-                candidates, (run, by_first[begin]), np.array(nodes), velocities, options
+                candidates, (tracklet, by_first[begin]), np.array(nodes), velocities, options
             )
 
 
 def tracks_of(after: Indexes) -> list[Indexes]:
-    """The chains that links from each candidate to a later one make, in the order of their first
-    ones."""
+    """The chains of associated candidates, in the order of their first ones.
+
+    Args:
+        after: for each candidate the index of the next one, -1 for none: (n,) int64.
+    """
     following, found = after.tolist(), []
     for node in np.flatnonzero(inverse(after) < 0).tolist():
         chain = [node]
@@ -134,8 +140,7 @@ def tracks_of(after: Indexes) -> list[Indexes]:
 
 
 def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
-    """A detection at the border of a gap and those up to `BESIDE_S` away from the gap that are
-    surely of the same."""
+    """A detection at the border of a gap, and those of its track up to `BESIDE_S` away."""
     now = candidates.times[candidates.row]
     found = [node]
     while (on := int(towards[found[-1]])) >= 0 and abs(
@@ -147,18 +152,17 @@ def _beside(candidates: Candidates, node: int, towards: Indexes) -> list[int]:
 
 def _extrapolated(
     candidates: Candidates,
-    run: Tracklet,
+    tracklet: Tracklet,
     after: bool,
     gap: Interpolation | None,
     options: TrackingOptions,
 ) -> tuple[int, int]:
-    """The first and last frame in which a run is held on to, but for those of a gap; none if these
-    cross.
+    """The first and last frame of an extrapolation, without those of a gap; empty if these cross.
 
-    What hides is held past cuts too, because a flash of light looks like one, and a frame at least
-    where one comes within reach.
+    A redaction also extrapolates across cuts, because a flash of light looks like one, and for at
+    least one frame if that is within reach.
     """
-    step, end = (1, run.last) if after else (-1, run.first)
+    step, end = (1, tracklet.last) if after else (-1, tracklet.first)
     times, scene = candidates.times, candidates.scene
     seconds = options.hold_s if options.redacts else FADE_S
     row = end + step
