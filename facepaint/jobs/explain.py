@@ -1,10 +1,17 @@
 """Why a segment is not painted yet, in one sentence."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from facepaint.jobs.status import JobStatus
-from facepaint.records.job import VideoJob
 from facepaint.records.results import WorkerInfo
+
+NO_DETECTING_WORKER = (
+    "All running workers only paint: `facepaint worker` starts one that detects faces too."
+)
+NO_PAINTING_WORKER = (
+    "All running workers only detect faces: `facepaint worker` starts one that paints too."
+)
 
 
 def why_waiting(
@@ -13,120 +20,122 @@ def why_waiting(
     look_id: str | None = None,
     index: int | None = None,
 ) -> str:
-    """One plain sentence: what the job waits for and why.
+    """One sentence about what a job waits for.
 
-    Of a look (by default the first one not complete), and of the segment ``index`` (by default the
-    first not painted).
+    Args:
+        look_id: the look; by default the first that is not complete.
+        index: the segment; by default the first that is neither painted nor given up.
     """
     if not status.looks:
-        return "No look has been asked for yet."
-    unfinished = [look.id for look in status.looks if look.state != "complete"]
-    look = look_id or next(iter(unfinished), status.looks[0].id)
-    painted, failed = (
-        status.keys.painted.get(look, frozenset()),
-        status.keys.paint_failed.get(look, frozenset()),
-    )
+        return "The job has no look yet."
+    unfinished = (look.id for look in status.looks if look.state != "complete")
+    look = look_id or next(unfinished, status.looks[0].id)
     if index is None:
-        waiting = (
-            n for n in range(len(status.keys.stored) + 1) if n not in painted and n not in failed
-        )
-        index = next(waiting, 0)
-    if index in painted:
+        index = _next_unpainted(status, look)
+    if index in status.keys.painted.get(look, frozenset()):
         return f"Segment {index} is painted."
-    if index in failed:
-        found = status.look(look)
-        reason = found.reasons.get(index, "") if found else ""
-        return f"Segment {index} was given up{f' ({reason})' if reason else ''}: {_retry(status)}."
+    if index in status.keys.paint_failed.get(look, frozenset()):
+        return _why_failed(status, look, index)
     if index not in status.keys.stored:
         return _why_not_stored(status, look, index)
-    return _why_not_painted(status, tuple(workers), look, index)
+    return _Waiting(status, tuple(workers), look, index).reason()
+
+
+def _next_unpainted(status: JobStatus, look: str) -> int:
+    keys = status.keys
+    done = keys.painted.get(look, frozenset()) | keys.paint_failed.get(look, frozenset())
+    return next((n for n in range(len(keys.stored) + 1) if n not in done), 0)
 
 
 def _retry(status: JobStatus) -> str:
-    return f"`facepaint resume {status.job.id}` tries again"
+    return f"`facepaint resume {status.job.id}` retries it"
+
+
+def _why_failed(status: JobStatus, look: str, index: int) -> str:
+    found = status.look(look)
+    reason = found.reasons.get(index, "") if found else ""
+    return f"Segment {index} failed{f' ({reason})' if reason else ''}: {_retry(status)}."
 
 
 def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
-    given_up = len(status.keys.paint_failed.get(look, ()))
-    if status.keys.sealed and given_up:
-        which = "1 segment, which was" if given_up == 1 else f"{given_up} segments, which were"
-        return f"Everything is painted but {which} given up: {_retry(status)}."
+    failed = len(status.keys.paint_failed.get(look, ()))
+    if status.keys.sealed and failed:
+        which = "1 segment, which" if failed == 1 else f"{failed} segments, which"
+        return f"Everything is painted except {which} failed: {_retry(status)}."
     if status.keys.sealed:
         return "Everything is painted."
     if status.state == "abandoned":
         return (
-            f"The upload stopped {status.idle_s / 60:.0f} minutes ago: `facepaint upload "
-            f"--resume {status.job.id} FILE`"
-            f" goes on, `facepaint resume {status.job.id} --seal` ends the job with what is stored."
+            f"The upload stopped {status.idle_s / 60:.0f} minutes ago: "
+            f"`facepaint upload --resume {status.job.id} FILE` continues it, "
+            f"`facepaint resume {status.job.id} --seal` finalizes it with what is stored."
         )
-    return f"Segment {index} is still being uploaded."
+    return f"Segment {index} is being uploaded."
 
 
-def _why_not_painted(
-    status: JobStatus, workers: tuple[WorkerInfo, ...], look: str, index: int
-) -> str:
-    if not workers:
-        return "No worker is running: `facepaint worker` starts one."
-    near = (index, index - 1, index + 1) if isinstance(status.job, VideoJob) else (index,)
-    ended = status.keys.detected | status.keys.detect_failed
-    without = next((n for n in near if n in status.keys.stored and n not in ended), None)
-    if without is not None:
-        return _why_no_faces(status, workers, index, without)
-    if index + 1 in near and index + 1 not in status.keys.stored and not status.keys.sealed:
-        return f"Segment {index} can be painted once the segment after it is uploaded."
-    found = status.look(look)
-    if (
-        found is not None
-        and found.look is not None
-        and found.look.numbers
-        and not _tracking_ended(status)
-    ):
-        return _why_not_tracked(status, workers, index)
-    if f"paint-{look}-{index:06d}" in status.at_work:
-        return f"Segment {index} is being painted."
-    if not any("paint" in worker.queues for worker in workers):
-        return (
-            "No running worker paints, they all look for faces only: `facepaint worker` starts "
-            "one that does both."
-        )
-    return f"Segment {index} is ready and waits for a worker to paint it."
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A stored segment that is not painted with a look."""
 
+    status: JobStatus
+    workers: tuple[WorkerInfo, ...]
+    look: str
+    index: int
 
-def _tracking_ended(status: JobStatus) -> bool:
-    return status.keys.tracked or status.keys.tracking_failed
+    def reason(self) -> str:
+        """The first thing that painting waits for."""
+        if not self.workers:
+            return "No worker is running: `facepaint worker` starts one."
+        return self._detection() or self._tracking() or self._painting()
 
+    def _consumed(self, queue: str) -> bool:
+        return any(queue in worker.queues for worker in self.workers)
 
-def _why_not_tracked(status: JobStatus, workers: tuple[WorkerInfo, ...], index: int) -> str:
-    """A look that names people waits until it is known who is where in the whole video."""
-    waits = f"Segment {index} waits until it is known who is where in the whole video"
-    if not status.keys.sealed:
-        return f"{waits}, which is still being uploaded."
-    missing = len(status.keys.stored - status.keys.detected - status.keys.detect_failed)
-    if missing:
-        return (
-            f"{waits}; {missing} {'segment is' if missing == 1 else 'segments are'} still to be "
-            "looked at for faces."
-        )
-    if not any("detect" in worker.queues for worker in workers):
-        return (
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
-            "one that does both."
-        )
-    busy = "track-000000" in status.at_work
-    return f"{waits}, which {'is being found out' if busy else 'no worker has begun to find out'}."
+    def _detection(self) -> str:
+        """What the detection within reach waits for; empty if it has ended."""
+        keys, index = self.status.keys, self.index
+        ended = keys.detected | keys.detect_failed
+        # Images do not depend on their neighbours.
+        video = self.status.job.kind == "video"
+        near = (index, index - 1, index + 1) if video else (index,)
+        missing = next((n for n in near if n in keys.stored and n not in ended), None)
+        if missing is not None:
+            return self._detection_of(missing)
+        if video and index + 1 not in keys.stored and not keys.sealed:
+            return f"Segment {index} is waiting for the upload of the next segment."
+        return ""
 
+    def _detection_of(self, missing: int) -> str:
+        if not self._consumed("detect"):
+            return NO_DETECTING_WORKER
+        running = f"detect-{missing:06d}" in self.status.at_work
+        state = "which is running" if running else "which has not started"
+        if missing == self.index:
+            return f"Segment {self.index} is waiting for face detection, {state}."
+        side = "previous" if missing < self.index else "next"
+        return f"Segment {self.index} is waiting for face detection in the {side} segment, {state}."
 
-def _why_no_faces(
-    status: JobStatus, workers: tuple[WorkerInfo, ...], index: int, without: int
-) -> str:
-    if not any("detect" in worker.queues for worker in workers):
-        return (
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
-            "one that does both."
-        )
-    busy = f"detect-{without:06d}" in status.at_work
-    doing = "which are being looked for" if busy else "which no worker has looked for yet"
-    if without == index:
-        return f"Segment {index} waits for its faces, {doing}."
-    side = "before" if without < index else "after"
-    return f"Segment {index} waits for the faces of the segment {side} it, {doing}."
+    def _tracking(self) -> str:
+        """What person tracking waits for; empty if the look does not need it or it has ended."""
+        found, keys = self.status.look(self.look), self.status.keys
+        needed = found is not None and found.look is not None and bool(found.look.numbers)
+        if not needed or keys.tracked or keys.tracking_failed:
+            return ""
+        waits = f"Segment {self.index} is waiting for person tracking, which"
+        if not keys.sealed:
+            return f"{waits} starts when the upload is complete."
+        missing = len(keys.stored - keys.detected - keys.detect_failed)
+        if missing:
+            segments = "1 segment" if missing == 1 else f"{missing} segments"
+            return f"{waits} waits for face detection in {segments}."
+        if not self._consumed("detect"):
+            return NO_DETECTING_WORKER
+        running = "track-000000" in self.status.at_work
+        return f"{waits} {'is running' if running else 'has not started'}."
+
+    def _painting(self) -> str:
+        if f"paint-{self.look}-{self.index:06d}" in self.status.at_work:
+            return f"Segment {self.index} is being painted."
+        if not self._consumed("paint"):
+            return NO_PAINTING_WORKER
+        return f"Segment {self.index} is ready and waits for a worker to paint it."

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from facepaint.errors import UnknownJob, UsageError
-from facepaint.jobs.explain import why_waiting
+from facepaint.jobs.explain import NO_DETECTING_WORKER, NO_PAINTING_WORKER, why_waiting
 from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import JobStatus, Known, LookStatus, find_job, job_status, list_jobs
 from facepaint.jobs.workers import alive_workers
@@ -198,28 +198,28 @@ BOTH = (worker(),)
     [
         (status_of(2, detected=(0, 1), painted=(0, 1)), (), "Everything is painted."),
         (status_of(2), (), "No worker is running: `facepaint worker` starts one."),
-        (status_of(0, sealed=False), BOTH, "Segment 0 is still being uploaded."),
-        (status_of(2), BOTH, "Segment 0 waits for its faces, which no worker has looked for yet."),
+        (status_of(0, sealed=False), BOTH, "Segment 0 is being uploaded."),
+        (status_of(2), BOTH, "Segment 0 is waiting for face detection, which has not started."),
         (
             status_of(2, at_work=("detect-000000",)),
             BOTH,
-            "Segment 0 waits for its faces, which are being looked for.",
+            "Segment 0 is waiting for face detection, which is running.",
         ),
         (
             status_of(3, detected=(1, 2), painted=(0,)),
             BOTH,
-            "Segment 1 waits for the faces of the segment before it, which no worker has "
-            "looked for yet.",
+            "Segment 1 is waiting for face detection in the previous segment, "
+            "which has not started.",
         ),
         (
             status_of(3, detected=(0, 1), painted=(0,), at_work=("detect-000002",)),
             BOTH,
-            "Segment 1 waits for the faces of the segment after it, which are being looked for.",
+            "Segment 1 is waiting for face detection in the next segment, which is running.",
         ),
         (
             status_of(2, detected=(0, 1), painted=(0,), sealed=False),
             BOTH,
-            "Segment 1 can be painted once the segment after it is uploaded.",
+            "Segment 1 is waiting for the upload of the next segment.",
         ),
         (
             status_of(2, detected=(0,), detect_failed=(1,)),
@@ -234,26 +234,24 @@ BOTH = (worker(),)
         (
             status_of(1),
             (worker("paint"),),
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
-            "one that does both.",
+            NO_DETECTING_WORKER,
         ),
         (
             status_of(1, detected=(0,)),
             (worker("detect"),),
-            "No running worker paints, they all look for faces only: `facepaint worker` starts "
-            "one that does both.",
+            NO_PAINTING_WORKER,
         ),
         (
             status_of(3, detected=(0, 1, 2), painted=(0, 2), failed=(1,)),
             BOTH,
-            f"Everything is painted but 1 segment, which was given up: `facepaint resume {JOB}` "
-            "tries again.",
+            f"Everything is painted except 1 segment, which failed: `facepaint resume {JOB}` "
+            "retries it.",
         ),
         (
             status_of(2, detected=(0, 1), painted=(0, 1), sealed=False, idle_s=1200),
             BOTH,
-            f"The upload stopped 20 minutes ago: `facepaint upload --resume {JOB} FILE` goes on, "
-            f"`facepaint resume {JOB} --seal` ends the job with what is stored.",
+            f"The upload stopped 20 minutes ago: `facepaint upload --resume {JOB} FILE` "
+            f"continues it, `facepaint resume {JOB} --seal` finalizes it with what is stored.",
         ),
     ],
 )
@@ -267,55 +265,51 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
         (
             status_of(3, detected=(0, 1), sealed=False),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which is still "
-            "being uploaded.",
+            "Segment 0 is waiting for person tracking, which starts when the upload is complete.",
         ),
         (
             status_of(3, detected=(0, 1)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video; 1 segment is "
-            "still to be looked at for "
-            "faces.",
+            "Segment 0 is waiting for person tracking, which waits for face detection in 1 segment.",
         ),
         (
             status_of(2, detected=(0, 1)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which no "
-            "worker has begun to find out.",
+            "Segment 0 is waiting for person tracking, which has not started.",
         ),
         (
             status_of(2, detected=(0, 1), at_work=("track-000000",)),
             BOTH,
-            "Segment 0 waits until it is known who is where in the whole video, which is being "
-            "found out.",
+            "Segment 0 is waiting for person tracking, which is running.",
         ),
         (
             status_of(2, detected=(0, 1)),
             (worker("paint"),),
-            "No running worker looks for faces, they all paint only: `facepaint worker` starts "
-            "one that does both.",
+            NO_DETECTING_WORKER,
         ),
     ],
 )
-def test_why_a_look_that_names_people_waits(
+def test_why_a_look_that_selects_people_waits(
     status: JobStatus, workers: tuple[WorkerInfo, ...], sentence: str
 ) -> None:
     naming = (replace(status.looks[0], look=parse_look(["dog@2"])),)
     assert why_waiting(replace(status, looks=naming), workers) == sentence
     for known in (replace(status.keys, tracked=True), replace(status.keys, tracking_failed=True)):
-        assert "who is where" not in why_waiting(replace(status, looks=naming, keys=known), workers)
+        assert "person tracking" not in why_waiting(
+            replace(status, looks=naming, keys=known), workers
+        )
 
 
 def test_why_one_segment_waits() -> None:
     status = status_of(3, detected=(0, 1, 2), painted=(0,), failed=(1,))
     assert why_waiting(status, BOTH, LOOK, 0) == "Segment 0 is painted."
     assert why_waiting(status, BOTH, LOOK, 1) == (
-        f"Segment 1 was given up (no memory): `facepaint resume {JOB}` tries again."
+        f"Segment 1 failed (no memory): `facepaint resume {JOB}` retries it."
     )
-    assert why_waiting(replace(status, looks=()), BOTH) == "No look has been asked for yet."
+    assert why_waiting(replace(status, looks=()), BOTH) == "The job has no look yet."
 
 
-def test_pictures_wait_for_no_neighbour() -> None:
+def test_images_do_not_wait_for_their_neighbours() -> None:
     status = status_of(3, detected=(1,), painted=(0,), sealed=False)
     pictures = replace(status, job=image_job(status.job, "a", "b", "c"))
     assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waits for a worker to paint it."
