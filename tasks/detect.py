@@ -60,7 +60,7 @@ def run_detect(
             if faces is not None:
                 store.put_record(done, faces)
     if not remove_if_deleted(context, job_id, [done, failed]):
-        enqueue_ready(store, context.queue, job, [index], timeline=segments)
+        enqueue_ready(store, context.queue, job, [index], segments=segments)
     return faces
 
 

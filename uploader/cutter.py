@@ -150,29 +150,39 @@ class Cutter:
         return min(_times(self._held.packets[:own]))
 
     def _border_before(self, packet: Packet) -> _Border | None:
-        """A border before this packet, or at one already held, if the segment is to end here."""
+        """A border at which the segment ends, before this packet or at one already held."""
         held = self._held.packets
         first = next((earlier for earlier in held if not earlier.discard), None)
-        # Behind a border there is always a frame to show.
+        # A segment shows at least one frame, and so does what follows the border.
         if first is None or packet.discard:
             return None
-        position = self._index - self._run_start
-        long_enough = _time(packet) - _time(first) >= self._segment
-        full = (
-            len(held) * self._pixels >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
-        )
-        # In a run the next keyframe ends it, however soon it comes: what follows is decoded from
-        # there.
-        wanted = packet.keyframe and (long_enough or full or position > 0)
-        if wanted and _time(packet) > max(_times(held)):
+        if self._ends_at_keyframe(first, packet):
             return _Border(len(held), _time(packet), at_keyframe=True)
+        position = self._index - self._run_start
         elapsed = _order(packet) - _order(first)
         if position == 0 and elapsed >= 2 * self._segment:
-            # No keyframe came in time: the run's first segment is no longer for having waited.
+            # No keyframe came in time. The segment ends where it would have ended without waiting.
             back = next((n for n, p in enumerate(held) if n and self._may_end(first, p)), len(held))
             return _Border(back, min(_times([*held[back:], packet])), at_keyframe=False)
-        grown = position > 0 and elapsed >= GROWTH[min(position, len(GROWTH) - 1)] * self._segment
-        return _Border(len(held), _time(packet), at_keyframe=False) if grown or full else None
+        longest = GROWTH[min(position, len(GROWTH) - 1)] * self._segment
+        grown = position > 0 and elapsed >= longest
+        if grown or self._is_full(packet):
+            return _Border(len(held), _time(packet), at_keyframe=False)
+        return None
+
+    def _ends_at_keyframe(self, first: Packet, packet: Packet) -> bool:
+        """Whether the segment ends before a packet because that is a keyframe."""
+        if not packet.keyframe or _time(packet) <= max(_times(self._held.packets)):
+            return False
+        # The next keyframe always ends a run: what follows is decoded from there.
+        in_run = self._index > self._run_start
+        long_enough = _time(packet) - _time(first) >= self._segment
+        return in_run or long_enough or self._is_full(packet)
+
+    def _is_full(self, packet: Packet) -> bool:
+        """Whether the segment with this packet would be too much work or too large."""
+        work_px = len(self._held.packets) * self._pixels
+        return work_px >= MAX_WORK_PX or self._size + packet.stored_bytes > MAX_BYTES
 
     @property
     def _size(self) -> int:

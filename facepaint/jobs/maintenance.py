@@ -1,7 +1,7 @@
 """Upkeep of a job by its owner: delete it, resume it, queue again what was lost. All of it may be
 done twice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -131,26 +131,34 @@ def _seal(store: Store, status: JobStatus) -> None:
 
 
 def _forget_failures(store: Store, job_id: str) -> None:
+    """Delete failed marks, claims and poor results, so that their tasks run again."""
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
-    names = [row.key for row in rows]
-    failed = [name for name in names if name.endswith(".failed.json")]
-    claims = [name for name in names if name.startswith(f"{keys.prefix(job_id)}claims/")]
     if found.detect_failed:
         _forget_people(store, job_id)
-    # Records first: bytes without a record are not there, a record without bytes is a fault.
-    poor = list(_poor_results(store, job_id, found, rows))
-    in_parallel(store.delete, [keys.painted(job_id, look, index) for look, index in poor])
-    stems = tuple(keys.painted_data(job_id, look, f"{index:06d}-") for look, index in poor)
-    in_parallel(store.delete, [name for name in names if stems and name.startswith(stems)])
-    in_parallel(store.delete, failed + claims)
+    _delete_results(store, job_id, rows, list(_poor_results(store, job_id, found, rows)))
+    claims = f"{keys.prefix(job_id)}claims/"
+    marks = [row.key for row in rows if row.key.endswith(".failed.json")]
+    in_parallel(store.delete, marks + [row.key for row in rows if row.key.startswith(claims)])
+
+
+def _delete_results(
+    store: Store, job_id: str, rows: Iterable[ObjectInfo], results: Sequence[tuple[str, int]]
+) -> None:
+    """Delete painted segments, named by look and index."""
+    if not results:
+        return
+    # Records first: bytes without a record are ignored, a record without bytes is an error.
+    in_parallel(store.delete, [keys.painted(job_id, look, index) for look, index in results])
+    stems = tuple(keys.painted_data(job_id, look, f"{index:06d}-") for look, index in results)
+    in_parallel(store.delete, [row.key for row in rows if row.key.startswith(stems)])
 
 
 def _forget_people(store: Store, job_id: str) -> None:
-    """Who is where follows from the faces of every segment: some of them will be looked for again.
+    """Have people tracked again, because some segments will be detected again.
 
-    The people are kept aside, since the looks that name them must go on to mean the same ones.
-    Portraits go: another face may be the best one.
+    The people are kept aside: looks that select them must keep their meaning. Portraits are
+    deleted, since another frame may be the best one.
     """
     people = store.find_record(keys.tracks(job_id), People)
     if people is not None:
@@ -160,22 +168,30 @@ def _forget_people(store: Store, job_id: str) -> None:
 
 
 def _poor_results(
-    store: Store, job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]
-) -> Iterable[tuple[str, int]]:
-    """Look and number of painted segments worth another try.
+    store: Store, job_id: str, found: JobKeys, rows: Sequence[ObjectInfo]
+) -> Iterator[tuple[str, int]]:
+    """Yield look and index of the painted segments that are worth another try.
 
-    Those that are blank, whose faces were given up, or whose bytes are gone; all of a look that
-    names people, if nobody knew who is where.
+    These are segments that are blank, were painted without their faces, or lost their bytes; and
+    all of a look that selects people, if tracking failed.
     """
-    timeline = SegmentIndex(store, find_job(store, job_id))
+    segments = SegmentIndex(store, find_job(store, job_id))
     for look in found.looks:
-        if found.tracking_failed and timeline.selects_people(look):
-            yield from ((look, index) for index in sorted(found.painted[look]))
-            continue
-        stem = keys.painted_data(job_id, look, "")
-        names = [row.key.removeprefix(stem) for row in rows if row.key.startswith(stem)]
-        with_bytes = {name[:6] for name in names if not name.endswith(".json")}
-        without_bytes = {index for index in found.painted[look] if f"{index:06d}" not in with_bytes}
-        blank = blank_segments(store, job_id, look, found, rows)
-        for index in sorted(without_bytes | found.painted[look] & {*blank, *found.detect_failed}):
-            yield look, index
+        painted = found.painted[look]
+        if found.tracking_failed and segments.selects_people(look):
+            poor = set(painted)
+        else:
+            blank = blank_segments(store, job_id, look, found, rows)
+            poor = set(painted & {*blank, *found.detect_failed})
+            poor |= _without_bytes(job_id, look, painted, rows)
+        yield from ((look, index) for index in sorted(poor))
+
+
+def _without_bytes(
+    job_id: str, look: str, painted: Iterable[int], rows: Iterable[ObjectInfo]
+) -> set[int]:
+    """The painted segments whose bytes are missing."""
+    stem = keys.painted_data(job_id, look, "")
+    names = [row.key.removeprefix(stem) for row in rows if row.key.startswith(stem)]
+    stored = {name[:6] for name in names if not name.endswith(".json")}
+    return {index for index in painted if f"{index:06d}" not in stored}

@@ -1,10 +1,10 @@
 """Readiness: which segments can be painted, and queueing those that have become ready.
 
-A segment can be painted when every segment within `REACH_S` of its window has faces, or was given
-up; a look that names people waits besides for the link task, which needs the faces of all segments.
-Whoever may have made segments ready calls `enqueue_ready`: each detect when it ends, the uploader
-when it seals, whoever adds a look. Waking twice is harmless; painting what is not ready is not, so
-the paint task asks `reach` too.
+A segment can be painted when the detection of every segment within `REACH_S` of its window has
+ended. A look that selects people also waits for person tracking, which needs the faces of all
+segments. Whoever may have made segments ready calls `enqueue_ready`: a detect task when it ends,
+the uploader when it seals, whoever adds a look. Doing so twice is harmless. Painting too early is
+not, so the paint task asks again.
 """
 
 from collections.abc import Iterable, Iterator
@@ -78,11 +78,11 @@ class SegmentIndex:
         return self._sealed.segments if self._sealed else None
 
     def ends_before(self, index: int) -> bool:
-        """Whether the job is sealed and has no segment of that index."""
+        """Whether the job is sealed and has no segment of this index."""
         return self.segments is not None and index >= self.segments
 
     def selects_people(self, look: str) -> bool:
-        """Whether one of the job's looks is for certain people."""
+        """Whether a look selects people."""
         if look not in self._naming:
             try:
                 record = self._store.find_record(keys.look(self._job.id, look), Look)
@@ -160,7 +160,7 @@ def looks_of(store: Store, job: str) -> list[str]:
 
 
 def has_faces(store: Store, job: str, index: int) -> bool:
-    """Whether detection of a segment has ended, one way or the other."""
+    """Whether the detection of a segment has ended, with faces or a failed mark."""
     return store.exists(keys.faces(job, index)) or store.exists(keys.faces_failed(job, index))
 
 
@@ -182,12 +182,12 @@ def is_ready(
 
 
 def tracking_ended(store: Store, job: str) -> bool:
-    """Whether finding out who is where in a job has ended, one way or the other."""
+    """Whether person tracking has ended, with people or a failed mark."""
     return store.exists(keys.tracks(job)) or store.exists(keys.tracks_failed(job))
 
 
 def enqueue_tracking(queue: "Queue", job: str, timeline: SegmentIndex) -> int:
-    """Queue the link task if it can be done now; returns the number of messages sent."""
+    """Queue the track task if it can run now; returns the number of messages sent."""
     if not timeline.detection_finished():
         return 0
     queue.track(job)
@@ -200,34 +200,41 @@ def enqueue_ready(
     job: Job,
     indexes: Iterable[int],
     looks: Iterable[str] | None = None,
-    timeline: SegmentIndex | None = None,
+    segments: SegmentIndex | None = None,
 ) -> int:
-    """Queue the painting of every segment that the detection of these indexes may have made ready,
-    or what that needs.
+    """Queue the painting of every segment that the detection of ``indexes`` may have made ready.
 
-    Returns how many messages were sent. Segments already painted or given up are left alone.
-    ``looks`` saves the listing where the caller knows them, ``timeline`` what it has read already.
+    For looks that select people the track task is queued instead, until it has ended. Segments
+    that are painted or given up are left alone.
+
+    Args:
+        looks: the looks of the job; listed if None.
+        segments: what the caller has read already.
+
+    Returns:
+        The number of messages sent.
     """
-    timeline = timeline or SegmentIndex(store, job)
+    segments = segments or SegmentIndex(store, job)
     names = list(looks_of(store, job.id) if looks is None else looks)
     sent = 0
-    naming = {look for look in names if timeline.selects_people(look)}
-    if naming and not tracking_ended(store, job.id):
-        sent += enqueue_tracking(queue, job.id, timeline)
-        names = [look for look in names if look not in naming]
+    selecting = {look for look in names if segments.selects_people(look)}
+    if selecting and not tracking_ended(store, job.id):
+        sent += enqueue_tracking(queue, job.id, segments)
+        names = [look for look in names if look not in selecting]
     known: dict[int, bool] = {}
-    touched = sorted({other for index in indexes for other in timeline.reached_by(index)})
-    for index in touched:
-        if not is_ready(store, timeline, job.id, index, known):
+    for index in sorted({other for one in indexes for other in segments.reached_by(one)}):
+        if not is_ready(store, segments, job.id, index, known):
             continue
         for look in names:
-            if store.exists(keys.painted(job.id, look, index)) or store.exists(
-                keys.painted_failed(job.id, look, index)
-            ):
-                continue
-            queue.paint(job.id, look, index)
-            sent += 1
+            if not _painting_ended(store, job.id, look, index):
+                queue.paint(job.id, look, index)
+                sent += 1
     return sent
+
+
+def _painting_ended(store: Store, job: str, look: str, index: int) -> bool:
+    painted, failed = keys.painted(job, look, index), keys.painted_failed(job, look, index)
+    return store.exists(painted) or store.exists(failed)
 
 
 def load_job(store: Store, job: str) -> Job | None:

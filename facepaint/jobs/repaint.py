@@ -7,7 +7,7 @@ from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import VideoJob
+from facepaint.records.job import Job, VideoJob
 from facepaint.records.tracks import People
 from facepaint.store import Store
 
@@ -17,30 +17,22 @@ if TYPE_CHECKING:
 
 
 def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
-    """Have a job painted with another look, its stickers stored; returns the look's id.
+    """Render a job with another look, whose stickers are stored; returns the look's id.
 
-    The job may still be uploaded or painted. Asking again for a look that stands queues what is
-    missing of it. A look that names people waits for them to be known.
+    The job may still be uploaded or painted. An existing look is completed. A look that selects
+    people waits for person tracking.
 
     Raises:
         UnknownJob: there is no such job.
-        UsageError: the look names somebody who is not in the video, or a region beyond it.
-        InputError: the look names people, and the job is a list of pictures.
+        UsageError: the look selects a person who is not in the video, or a region outside it.
+        InputError: the look selects people, and the job is a list of images.
     """
-    job = find_job(store, job_id)
-    people = store.find_record(keys.tracks(job_id), People) if look.numbers else None
-    if look.numbers:
-        require_video(job)
-    if isinstance(job, VideoJob):
-        look.require_regions_within(*job.video.upright_size)
-    if people is not None:
-        check_numbers(look, people)
+    _check(store, find_job(store, job_id), look)
     if not store.exists(keys.look(job_id, look.id)):
         store.put_record(keys.look(job_id, look.id), look)
-    # Whoever finds the faces of a segment after this listing sees the look, and wakes what that
-    # makes ready.
+    # A detect task that ends after this listing sees the look and queues what becomes ready.
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if look.numbers and not found.tracked and not found.tracking_failed:
+    if look.numbers and not (found.tracked or found.tracking_failed):
         if found.detection_finished:
             queue.track(job_id)
         return look.id
@@ -48,3 +40,14 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
     for index in sorted((found.detected | found.detect_failed) - done):
         queue.paint(job_id, look.id, index)
     return look.id
+
+
+def _check(store: Store, job: Job, look: Look) -> None:
+    """Refuse a look that does not fit the job; raises as `repaint`."""
+    if look.numbers:
+        require_video(job)
+    if isinstance(job, VideoJob):
+        look.require_regions_within(*job.video.upright_size)
+    people = store.find_record(keys.tracks(job.id), People) if look.numbers else None
+    if people is not None:
+        check_numbers(look, people)

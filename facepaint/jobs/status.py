@@ -7,6 +7,7 @@ Segments are called by the number in their keys, the first one 0.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
 from facepaint.errors import RecordInvalid, UnknownJob
 from facepaint.jobs.readiness import load_job
@@ -213,27 +214,23 @@ def list_jobs(
     store: Store, *, limit: int | None = None, with_state: bool = False, now: datetime | None = None
 ) -> list[JobSummary]:
     """The jobs, newest first: one LIST and a GET a job, with ``with_state`` one more LIST a job."""
-    gone = {row.key for row in store.list(keys.deleted(""))}
-    names = [
-        row.key.removeprefix(keys.JOBS).rstrip("/") for row in store.list(keys.JOBS, folders=True)
-    ]
-    ids = [
-        name
-        for name in sorted(names, reverse=True)
-        if JOB_ID.fullmatch(name) and keys.deleted(name) not in gone
-    ]
-
-    def read(job_id: str) -> JobSummary | None:
-        try:
-            job = load_job(store, job_id)
-        except RecordInvalid as exc:
-            return JobSummary(job_id, None, fault=str(exc))
-        if job is None:
-            return None
-        if not with_state:
-            return JobSummary(job_id, job)
-        rows = list(store.list(keys.prefix(job_id)))
-        idle = idle_s(job_id, rows, now or datetime.now(UTC))
-        return JobSummary(job_id, job, JobKeys.read(row.key for row in rows).state(idle))
-
+    rows = store.list(keys.JOBS, folders=True)
+    names = sorted((row.key.removeprefix(keys.JOBS).rstrip("/") for row in rows), reverse=True)
+    deleted = {row.key for row in store.list(keys.deleted(""))}
+    ids = [n for n in names if JOB_ID.fullmatch(n) and keys.deleted(n) not in deleted]
+    read = partial(_summary, store, with_state=with_state, now=now or datetime.now(UTC))
     return [summary for summary in in_parallel(read, ids[:limit]) if summary is not None]
+
+
+def _summary(store: Store, job_id: str, *, with_state: bool, now: datetime) -> JobSummary | None:
+    try:
+        job = load_job(store, job_id)
+    except RecordInvalid as exc:
+        return JobSummary(job_id, None, fault=str(exc))
+    if job is None:
+        return None
+    if not with_state:
+        return JobSummary(job_id, job)
+    rows = list(store.list(keys.prefix(job_id)))
+    state = JobKeys.read(row.key for row in rows).state(idle_s(job_id, rows, now))
+    return JobSummary(job_id, job, state)

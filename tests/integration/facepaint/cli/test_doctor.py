@@ -164,7 +164,9 @@ def test_a_worker_that_only_detects_is_reported_as_such(
     # The task also reports its speed into the record, from a process of the pool.
     eventually(lambda: store.get_record(keys.worker(name), WorkerInfo).frames_per_s, timeout_s=60)
     assert store.get_record(keys.worker(name), WorkerInfo).queues == ("detect",)
-    assert "No running worker paints" in why_waiting(client.status(job_id), alive_workers(store))
+    assert "All running workers only detect faces" in why_waiting(
+        client.status(job_id), alive_workers(store)
+    )
 
 
 @pytest.mark.parametrize(("off_s", "says"), [(-5000, r"\+50\d\d"), (5000, r"-(49\d\d|5000)")])

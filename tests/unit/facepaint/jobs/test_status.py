@@ -270,7 +270,8 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
         (
             status_of(3, detected=(0, 1)),
             BOTH,
-            "Segment 0 is waiting for person tracking, which waits for face detection in 1 segment.",
+            "Segment 0 is waiting for person tracking, which waits for face detection in "
+            "1 segment.",
         ),
         (
             status_of(2, detected=(0, 1)),
