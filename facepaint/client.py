@@ -240,9 +240,8 @@ class Client:
             last = now if fresh else last
             if not asked and now - last >= PORTRAITS_S / 3:
                 asked = True
-                self.queue.track(
-                    job_id
-                )  # who is where stands: the portraits that are missing are made
+                # The people are tracked already; the task queues the missing portraits.
+                self.queue.track(job_id)
             time.sleep(poll_s)
         return found
 

@@ -112,12 +112,11 @@ class Queue:
         self._send(PAINT, {"job": job, "index": index, "look": look}, priority(index))
 
     def track(self, job: str) -> None:
-        """Queue the finding out of who is where in a whole job: all its looks that name people wait
-        for it."""
+        """Queue the person tracking of a job; looks that select people wait for it."""
         self._send(TRACK, {"job": job}, PRIORITY_CONTINUATION)
 
     def portraits(self, job: str, index: int) -> None:
-        """Queue the pictures of the people who are seen best in a segment."""
+        """Queue the portraits of the people whose best frame is in a segment."""
         self._send(PORTRAITS, {"job": job, "index": index}, PRIORITY_INTERACTIVE)
 
     def requeue_remainder(self, task: str, message: dict[str, object]) -> None:

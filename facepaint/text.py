@@ -1,12 +1,11 @@
-"""Names for results."""
+"""Texts and names for people."""
 
 from collections.abc import Iterable
 from pathlib import PurePath
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
-    """File names or paths in their order, those that repeat, whatever their case, told apart by a
-    number."""
+    """File names or paths in their order; those that repeat, in any case, get a number."""
     chosen: list[str] = []
     taken: set[str] = set()
     for name in names:

@@ -245,7 +245,7 @@ def same_numbers(
     again.
 
     Args:
-        segment: who is where now in the segment of an index, by the new numbers.
+        segment: gives the tracked faces of a segment, with the new numbers.
     """
     numbers: dict[int, int] = {}
     for person in sorted(before.people, key=lambda person: (person.best_segment, person.number)):

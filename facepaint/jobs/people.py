@@ -1,8 +1,7 @@
-"""Who is where in a job's video: asking for the link task, and reading what it found.
+"""The people of a job's video: request person tracking and read its result.
 
-Once every segment was looked at for faces, the link task follows them through the whole video and
-numbers the people. It is queued when somebody needs it: a look that names people by
-`facepaint.jobs.readiness`, or whoever wants to see them here.
+Tracking runs once the detection of every segment has ended. It is queued when it is needed: by
+`facepaint.jobs.readiness` for a look that selects people, or by whoever asks for the people.
 """
 
 from collections.abc import Iterable
@@ -24,40 +23,38 @@ if TYPE_CHECKING:
 
 
 def find_people(store: Store, job_id: str) -> People | None:
-    """The people of a job's video, or None while nobody knows.
+    """The people of a job's video, or None if they are not tracked yet.
 
     Raises:
-        JobError: finding out was given up.
+        JobError: person tracking failed.
     """
     people = store.find_record(keys.tracks(job_id), People)
     if people is None:
         failed = store.find_record(keys.tracks_failed(job_id), Failed)
         if failed is not None:
             raise JobError(
-                f"who is where in job {job_id} was given up ({failed.reason}); `facepaint resume "
-                f"{job_id}` tries again"
+                f"person tracking failed for job {job_id}: {failed.reason}; "
+                f"`facepaint resume {job_id}` retries it"
             )
     return people
 
 
 def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
-    """The people of a job's video; None where they are not known yet, and then the link is queued
-    if it can be made.
+    """The people of a job's video, or None after queueing their tracking, if it can run.
 
-    Asking twice is harmless; it takes one LIST.
+    Takes one LIST. Calling it twice is harmless.
 
     Raises:
         UnknownJob: there is no such job.
-        InputError: it is a job of pictures, whose faces are not followed.
-        JobError: finding out was given up.
+        InputError: the job is a list of images.
+        JobError: person tracking failed.
     """
     require_video(find_job(store, job_id))
     people = find_people(store, job_id)
-    if (
-        people is None
-        and JobKeys.read(row.key for row in store.list(keys.prefix(job_id))).detection_finished
-    ):
-        queue.track(job_id)
+    if people is None:
+        found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
+        if found.detection_finished:
+            queue.track(job_id)
     return people
 
 
@@ -76,25 +73,25 @@ def require_video(job: Job) -> VideoJob:
 
 
 def check_numbers(look: Look, people: People) -> None:
-    """Raise `UsageError` if a look names people that are not in the video."""
+    """Raise `UsageError` if a look selects people who are not in the video."""
     unknown = unknown_people(look.numbers, people)
     if unknown:
-        raise UsageError(f"there is nobody with the number {unknown} in this video: {said(people)}")
+        raise UsageError(f"this video has no person {unknown}: {describe_people(people)}")
 
 
 def unknown_people(numbers: Iterable[int], people: People) -> str:
-    """Those of some numbers that nobody has, in words; empty if there are none."""
+    """The numbers that no person of the video has, as a list in words; empty if there are none."""
     there = {person.number for person in people.people}
     return ", ".join(str(number) for number in sorted(numbers) if number not in there)
 
 
-def said(people: People) -> str:
-    """Which numbers there are."""
+def describe_people(people: People) -> str:
+    """The numbers of the people of a video, in words."""
     count = len(people.certain)
     if not people.people:
-        return "no face was found in it"
+        return "no face was found"
     low_confidence = len(people.people) - count
-    also = f", {low_confidence} more may be no faces" if low_confidence else ""
+    also = f", {low_confidence} more with low confidence" if low_confidence else ""
     return (
         f"it has {count} "
         f"{'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"

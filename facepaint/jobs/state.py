@@ -24,7 +24,7 @@ class JobKeys:
     """What a listing of a job's keys says: which segments are stored, have faces, are painted, or
     were given up.
 
-    ``tracked`` says that it is known who is where, ``tracking_failed`` that this was given up.
+    ``tracked`` says that the people are tracked, ``tracking_failed`` that this was given up.
     """
 
     stored: frozenset[int] = frozenset()

@@ -88,7 +88,7 @@ class Look:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The people it names, in order: such a look can be painted once it is known who is where
+        """The people it selects, in order: such a look can be painted once people are tracked
         in the video."""
         return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from facepaint.records.codec import Schema
 
 REACH_S = 1.0
-"""How far linking, filling and smoothing of faces look to each side; readiness and results depend
+"""How far tracking and smoothing look to each side, in seconds; readiness and results depend
 on no more."""
 
 

@@ -1,9 +1,8 @@
-"""Tracks: the records of who is where in a job's video, made by the link task once every segment
-has its faces.
+"""The records of person tracking, written by the track task.
 
-``tracks/<n>.json`` holds the tracked faces of each segment; ``tracks.json``, the people, comes last
-and makes them exist. People are numbered from 1 in the order in which they first appear, then from
-left to right; those who may be no faces at all come behind the others. Pure.
+``tracks/<n>.json`` holds the tracked faces of a segment, ``tracks.json`` the people; it is written
+last and makes the others valid. People are numbered from 1 in the order in which they appear, then
+from left to right; people of low confidence come last. Pure.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +12,7 @@ from typing import ClassVar, Literal
 from facepaint.records.faces import Box
 
 PORTRAITS_MOST = 200
-"""Of so many people there are portraits, the surest ones."""
+"""Portraits are made of this many people, those of the highest confidence."""
 
 
 @dataclass(frozen=True, slots=True)

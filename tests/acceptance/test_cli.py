@@ -91,7 +91,7 @@ def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
     )
     assert "--overwrite" in facepaint("faces", job, "--coco", "-o", "faces.csv", code=2).stderr
     refused = facepaint("repaint", job, "-f", "dog@7", code=2).stderr
-    assert "nobody with the number 7" in refused
+    assert "has no person 7" in refused
     said = json.loads(
         facepaint("repaint", job, "-f", "fill", "--keep", 1, "--save", "kept.mp4", "--json").stdout
     )
@@ -156,7 +156,7 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
             2,
             "people have numbers from 1 on",
         ),
-        (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "ask for one at a time"),
+        (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "use one at a time"),
         (
             ("faces", "20260101T000000-aaaaaaaa", "--sheet", "nowhere/x.png"),
             2,

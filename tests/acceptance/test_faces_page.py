@@ -119,7 +119,7 @@ def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
     assert eventually(lambda: chosen(page) == [[2], [2]])
     expect_visible_text(page, "#making", "1 face chosen")
     page.get_by_label("Hide only these").check()
-    expect_visible_text(page, "#making", "Only they are hidden")
+    expect_visible_text(page, "#making", "They are hidden")
     page.locator("#making-filter").select_option("mosaic")
     page.locator("#make").click()
 
@@ -186,7 +186,7 @@ def test_the_people_are_found_when_they_are_asked_for(
 
     page.locator("#find-people").click()
 
-    expect_visible_text(page, "#people-why", "Finding the people")
+    expect_visible_text(page, "#people-why", "Finding people")
     expect(page.locator("#find-people")).to_be_hidden()
     assert queue.length() == 1
     made.follow([LEFT, RIGHT])

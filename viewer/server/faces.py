@@ -65,7 +65,7 @@ class Desk:
         """When the people of a job are to be asked for again, should they not be known by then."""
 
     def ask(self, store: Store, job_id: str) -> None:
-        """Have the people of a job told apart. Raises as `ask_for_people`."""
+        """Request the people of a job. Raises as `ask_for_people`."""
         ask_for_people(store, self.queue, job_id)
         self._asked[job_id] = monotonic() + self._settings.requeue_after_s
 
@@ -127,19 +127,18 @@ def people(request: Request) -> Response:
 
 
 def why_not_tracked(status: JobStatus) -> str:
-    """What still keeps the people of a job from being told apart, in a sentence; '' if nothing
-    does."""
+    """Why the people of a job cannot be tracked yet, in a sentence; empty if they can."""
     if isinstance(status.job, ImageJob):
-        return "the people of a job of pictures are not told apart"
+        return "people are recognized in videos only, not in images"
     if status.total is None:
-        resume = f"; `facepaint upload --resume {status.job.id} FILE` goes on with it"
+        resume = f"; `facepaint upload --resume {status.job.id} FILE` continues it"
         stopped = status.state == "abandoned"
-        return f"people are told apart once the whole video is uploaded{resume if stopped else ''}"
+        return f"people are tracked when the upload is complete{resume if stopped else ''}"
     done = status.detected + status.detect_failed
     if done < status.total:
         return (
-            f"people are told apart once faces are looked for everywhere: {done} of "
-            f"{status.total} segments are done"
+            "people are tracked when face detection has finished: "
+            f"{done} of {status.total} segments"
         )
     return ""
 
@@ -173,7 +172,7 @@ def tracked(request: Request) -> Response:
 
 
 async def ask_people(request: Request) -> Response:
-    """Have the people of a job told apart."""
+    """Request the people of a job."""
     await _body(request)
     return await run_in_threadpool(_ask_people, request)
 

@@ -13,7 +13,7 @@ async function answerOf(path, options) {
     answer = await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
-    throw new AskError('The viewer does not answer. Is it still running?', 0);
+    throw new AskError('The viewer is not responding. Is it still running?', 0);
   }
   if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));

@@ -28,7 +28,7 @@ export class Waiting {
     const [done, all] = [state.painted, state.total ?? state.stored];
     const progress = all && `${done} of ${count(all, 'segment')} painted${state.total === null ? ' so far' : ''}`;
     const workers = state.workers ? workersRunning(state.workers) : '';
-    return [progress, workers, 'It goes on by itself'].filter(Boolean).map((words) => `${words}.`);
+    return [progress, workers, 'Playback continues automatically'].filter(Boolean).map((words) => `${words}.`);
   }
 }
 

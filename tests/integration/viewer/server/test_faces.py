@@ -135,9 +135,9 @@ def test_what_people_wait_for_is_said(client: httpx.Client, store: Store) -> Non
     other.detect([0])
 
     assert (uploading["state"], uploading["people"]) == ("waiting", [])
-    assert uploading["why"] == "people are told apart once the whole video is uploaded"
+    assert uploading["why"] == "people are tracked when the upload is complete"
     assert people_of(client, other.id)["why"].endswith(
-        "faces are looked for everywhere: 1 of 2 segments are done"
+        "face detection has finished: 1 of 2 segments"
     )
     assert ask(client, f"/api/jobs/{other.id}/people", {}).status_code == 409
 
@@ -162,7 +162,7 @@ def test_the_people_are_asked_for_once_and_then_waited_for(
     store.put_record(keys.tracks_failed(made.id), Failed(0, "the worker crashed 3 times", 3))
     failed = people_of(client, made.id)
     assert failed["state"] == "failed"
-    assert f"`facepaint resume {made.id}` tries again" in failed["why"]
+    assert f"`facepaint resume {made.id}` retries it" in failed["why"]
     made.follow([LEFT])
     assert people_of(client, made.id)["state"] == "made"
 
@@ -212,7 +212,7 @@ def test_a_new_look_names_those_who_were_chosen_and_is_queued(
 
 
 WISHES: list[tuple[Any, int, str]] = [
-    ({"filters": ["blur"], "keep": [7]}, 422, "nobody with the number 7"),
+    ({"filters": ["blur"], "keep": [7]}, 422, "has no person 7"),
     ({"filters": ["blurr"]}, 422, "did you mean 'blur'?"),
     ({"filters": ["sticker:/etc/hostname"]}, 422, "by `facepaint repaint`"),
     ({"filters": []}, 422, "a look is filters"),
@@ -296,7 +296,7 @@ def test_without_a_broker_the_wish_is_refused_in_a_line(settings: Settings, stor
 def test_pictures_have_no_people_to_be_told_apart(client: httpx.Client, store: Store) -> None:
     job, _ = stored_image_job(store, ["one.png"])
 
-    assert "a job of pictures" in people_of(client, job.id)["why"]
+    assert "not in images" in people_of(client, job.id)["why"]
     assert client.get(f"/api/jobs/{job.id}/tracks/0").status_code == 404
     assert ask(client, f"/api/jobs/{job.id}/people", {}).status_code == 409
 

@@ -6,9 +6,9 @@ import { count } from '../words.js';
 
 // How each way names the chosen, whether its filters are those that hide, and what it comes to.
 const WAYS = {
-  keep: { selection: 'keep', redacts: true, result: 'Everyone else is hidden, and so is whoever is not recognised.' },
-  hide: { selection: 'only', redacts: true, result: 'Only they are hidden, and whoever is not recognised.' },
-  paint: { selection: 'only', redacts: false, result: 'Only they are painted, where it is certain that it is them.' },
+  keep: { selection: 'keep', redacts: true, result: 'Everyone else is hidden, and every face that is not recognized.' },
+  hide: { selection: 'only', redacts: true, result: 'They are hidden, and every face that is not recognized.' },
+  paint: { selection: 'only', redacts: false, result: 'Only they are painted, where they are recognized.' },
 };
 
 export class Making {

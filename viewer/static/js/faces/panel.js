@@ -53,11 +53,11 @@ export class Panel {
   }
 
   #why({ state, why, workers }) {
-    if (state === 'ready') return 'Find out who is in this video, to hide or to paint some of them and others not.';
+    if (state === 'ready') return 'Find the people in this video to hide or paint only some of them.';
     if (state !== 'asked') return why;
     return workers
-      ? 'Finding the people: the faces of the whole video are being compared.'
-      : 'Finding the people waits for a worker: `facepaint worker` starts one.';
+      ? 'Finding people: comparing the faces of the whole video.'
+      : 'Waiting for a worker to find people: `facepaint worker` starts one.';
   }
 
   #say(text) {
@@ -88,8 +88,8 @@ export class Panel {
     setText(byId('low-confidence-count'), `${lowConfidence.length} more with low confidence`);
     setText(byId('people-count'), sure.length ? count(sure.length, 'person', 'people') : '');
     this.#say(sure.length
-      ? 'Click a face, here or in the picture, and choose below what happens to it.'
-      : 'Nobody was recognised in this video.');
+      ? 'Click a face here or in the video, then choose what to do.'
+      : 'No people were found in this video.');
     this.#mark();
   }
 

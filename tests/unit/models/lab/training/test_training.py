@@ -281,7 +281,7 @@ def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
         run,
         replace(QUICK, batches=1),
         Beginning(tmp_path / "first.onnx"),
-        threads=1,
+        place=Place(threads=1),
         command="train",
     )
     for more in (2, 3):
@@ -290,7 +290,7 @@ def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
             run,
             QUICK,
             Beginning(resume=True, batches=more),
-            threads=1,
+            place=Place(threads=1),
             command="train --resume",
         )
     record = RunRecord.read(run / "settings.json")
@@ -301,7 +301,7 @@ def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
     with pytest.raises(DeviceError, match=f"device '{device}' is none that this PyTorch finds"):
-        train([str(tmp_path)], tmp_path / "run", QUICK, device=device)
+        train([str(tmp_path)], tmp_path / "run", QUICK, place=Place(device))
 
 
 def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
@@ -311,7 +311,7 @@ def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
         [str(tmp_path / "data")],
         tmp_path / "run",
         replace(QUICK, batches=1),
-        threads=1,
+        place=Place(threads=1),
         command="train it",
     )
     export_run(tmp_path / "run", tmp_path / "new" / "my faces (2).onnx")
