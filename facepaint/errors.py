@@ -1,22 +1,22 @@
-"""Every error facepaint raises on purpose, in one tree, split by what the caller should do.
+"""All errors that facepaint raises on purpose, in one tree, split by what the caller should do.
 
     FacepaintError
-    ├── UsageError            the command is wrong: correct it                   exit 2
-    │   └── MissingExtra      a part of the installation is missing: install it
-    ├── InputError            the file, picture or job named is no good          exit 3
-    │   ├── UnreadableMedia   the bytes cannot be decoded: give up, never retry
-    │   │   └── NoPicture     it is no still picture at all
+    ├── UsageError            the command is wrong: correct it                    exit 2
+    │   ├── MissingExtra      an optional part is not installed: install it
+    │   └── DeviceError       the requested compute device is missing
+    │       └── EncoderMissing  this machine does not have the job's encoder
+    ├── InputError            the file, image or job cannot be used               exit 3
+    │   ├── UnreadableMedia   the bytes cannot be decoded: do not retry
+    │   │   └── NoPicture     the file is not a still image
     │   └── UnknownJob
-    ├── ServiceError          storage or broker out of reach: wait and retry     exit 4
+    ├── ServiceError          storage or broker unreachable: wait and retry       exit 4
     │   ├── StoreUnreachable
     │   └── QueueUnreachable
-    ├── NotYet                part of the work is done and kept: come again
-    ├── JobError              the job failed or is incomplete                    exit 5
-    │   └── JobDeleted        a tombstone stands: stop and remove what was written
-    ├── ObjectMissing         no object under that key (callers decide what it means)
-    ├── RecordInvalid         a JSON record that does not read as what its key promises
-    └── DeviceError           the compute device asked for is not there          exit 2
-        └── EncoderMissing    the encoder of a job is not on this machine
+    ├── PartialProgress       progress is saved: requeue the rest
+    ├── JobError              the job failed or is incomplete                     exit 5
+    │   └── JobDeleted        the job was deleted: stop, remove what was written
+    ├── ObjectMissing         there is no object with this key
+    └── RecordInvalid         a stored record does not match its schema
 
 A message is one line: what failed, on which file or key, what to do next.
 """

@@ -18,6 +18,7 @@ from facepaint.cli.detectors import app as detectors
 from facepaint.cli.options import AsJson
 from facepaint.cli.tables import print_filters
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
+from facepaint.installation import check_packages
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
 
@@ -85,12 +86,11 @@ def filters(
 
 @app.command()
 def verify(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The video that was painted.")],
-    result: Annotated[Path, typer.Argument(metavar="RESULT", help="What was saved of it.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The original video.")],
+    result: Annotated[Path, typer.Argument(metavar="RESULT", help="The saved result.")],
     as_json: AsJson = False,
 ) -> None:
-    """Check that RESULT is SOURCE with painted faces and nothing else changed: frames, times,
-    sound, colours, tags."""
+    """Compare RESULT with SOURCE: frames, times, audio, colours, tags."""
     from viewer.verify.verify import verify as compare
 
     found = compare(source, result)
@@ -104,7 +104,7 @@ def verify(
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check the installation and the services, and say what to do about what is wrong."""
+    """Check the installation and the services, and how to fix them."""
     from facepaint.cli.doctor import checks
 
     found = checks(Settings.load())
@@ -133,6 +133,7 @@ def _end_interrupted() -> NoReturn:
 def main() -> None:
     """Run the command line; errors of ours are one line on standard error and an exit code."""
     try:
+        check_packages()
         app()
     except FacepaintError as exc:
         print(f"facepaint: {exc}", file=sys.stderr)
@@ -141,11 +142,11 @@ def main() -> None:
         if exc.code == INTERRUPTED:
             _end_interrupted()
         raise
-    except (
-        KeyboardInterrupt
-    ):  # Typer handles the first one; one more may come while things are being put away
+    except KeyboardInterrupt:
+        # Typer handles the first one. A second one may come during the clean-up.
         _end_interrupted()
-    except Exception as exc:  # whatever else comes up is a bug, and is called one
+    except Exception as exc:
+        # Anything else is a bug.
         if os.environ.get("FACEPAINT_DEBUG"):
             raise
         frame = traceback.extract_tb(exc.__traceback__)[-1]

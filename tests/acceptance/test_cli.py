@@ -17,6 +17,7 @@ from facepaint.stack.processes import Child
 from facepaint.store import Store
 from tests.support.helpers import eventually
 from tests.support.media_compare import changed_share, read_video
+from tests.support.paths import ROOT
 
 StartWorker = Callable[..., Child]
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -226,3 +227,24 @@ def test_help_and_version_need_no_services() -> None:
         [*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=True
     )
     assert version.stdout == "facepaint 0.1.0\n"
+
+
+@pytest.mark.parametrize("shape", ["models/__init__.py", "tasks.py"])
+def test_a_package_that_shadows_ours_is_named(tmp_path: Path, shape: str) -> None:
+    """Another distribution has a package of the same name, earlier on the path."""
+    other = tmp_path / shape
+    other.parent.mkdir(exist_ok=True)
+    other.write_text("")
+    shown = subprocess.run(
+        [*COMMAND, "jobs"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
+        cwd=tmp_path.parent,
+    )
+    name = shape.partition("/")[0].removesuffix(".py")
+    assert shown.returncode == 2
+    assert shown.stderr.count("\n") == 1
+    assert f"shadows facepaint's package '{name}'" in shown.stderr
+    assert "pipx" in shown.stderr
