@@ -12,11 +12,11 @@ KEPT, NONE, DIFFERS = "✓", "-", "✗"
 INTRODUCTION = f"""\
 # Fidelity
 
-What comes back is the source with painted faces and nothing else changed. Each clip below is
-made on the spot (`tests/media/`), uploaded, painted by real workers in segments of about a
-second, saved, and compared with its source by the function behind `facepaint verify SOURCE
-RESULT`. {KEPT}: as in the source. {NONE}: the source has none. {DIFFERS}: it differs, and the
-last column says why; there too is what had to be changed.
+The result is the source with painted faces and nothing else changed. Each clip below is generated
+(`tests/support/clips/`), uploaded, painted by real workers in segments of about a second, saved,
+and compared with its source as `facepaint verify SOURCE RESULT` does. {KEPT}: as in the source.
+{NONE}: the source has none. {DIFFERS}: different, for the reason in the last column, which also
+lists what had to be changed.
 
 | column | what is promised |
 |---|---|
@@ -28,12 +28,12 @@ last column says why; there too is what had to be changed.
 | tags | title and other tags; language and title of each sound track |
 | chapters, subtitles | begin, end and text of each |
 
-The seams between segments: every clip is cut at 0.5, 2 and 7 s, and its segments are decoded as
-workers do. The frames on either side of each border are those of the source, none twice, none
-missing, the same pixel for pixel (`tests/integration/uploader/test_cut_media.py`).
+Segment borders: every clip is cut at 0.5, 2 and 7 s, and its segments are decoded as workers do.
+The frames on both sides of each border are those of the source, none repeated, none missing,
+identical pixel for pixel (`tests/integration/uploader/test_cut_media.py`).
 
-This page is written by `pytest tests/acceptance/test_fidelity.py --update-fidelity`; without
-the option the test fails where the page is no longer true.
+`pytest tests/acceptance/test_fidelity.py --update-fidelity` writes this page. Without the option
+the test fails if the page is out of date.
 """
 
 
