@@ -21,12 +21,11 @@ facepaint run talk.mp4 --filter sticker:path=logo.png,scale=1.3,opacity=0.9
 
 NOTES = """## Stickers
 
-Stickers follow the head: its place, size, tilt, and how far it is turned away. Near faces are
-painted over far ones.
+Stickers follow the position, size, roll, yaw and pitch of the head. Near faces are painted over
+far ones.
 
-These move by themselves, over and over: {moving}. Where they are in their motion depends on the
-time since the video's start alone, so all parts of a video fit together. In a still picture
-they show the first moment.
+These are animated: {moving}. The animation depends only on the time since the start of the video,
+so segments fit together. A still image shows its first moment.
 
 Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers
 the face's box; one much wider or higher than a face is not enlarged all the way, use `scale`. A
@@ -34,18 +33,18 @@ picture without transparency on a plain background loses this background, from i
 inwards; inside it nothing is touched. One whose border has many colours stays whole. Of an
 animation the first picture is taken.
 
-Stickers take the brightness of the scene about the face, so that they do not shine out of a
-dark picture; halo and flames keep their own.
+Stickers take the brightness of the scene around the face, so they do not glow in a dark picture.
+Halo and flames keep their own.
 
 `text` takes ASCII and the letters of Latin scripts. The words take the rest, commas and all, so
 they come last: `text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
 
 ## Effects
 
-`cartoon` and `heat` change the face's own colours, `big-eyes`, `big-mouth` and `tiny-face` pull
-it out of shape. None of them hides who it is.
+`cartoon` and `heat` change the colours of the face; `big-eyes`, `big-mouth` and `tiny-face` distort
+it. None of them makes a face unrecognizable.
 
-## Hiding
+## Redaction
 
 `fill` replaces the face by one colour and leaves nothing of it: choose it where recognition
 would harm someone. `blur` and `mosaic` replace it by a few averages. These keep enough to
@@ -54,8 +53,8 @@ default is {tiles}) or a larger blur (`blur:size=1`) keep less. [Privacy](privac
 measurements. Cells are at least 4 px wide, however small the face. At the default scale of 1.3
 every pixel of the detector's box is covered; the soft edge lies outside of it.
 
-A filter that hides covers faces in doubt: `name@2` also covers a face whose person is not known
-with certainty. A frame whose faces could not be detected is covered as a whole.
+A redaction also covers uncertain faces: `name@2` covers a face whose person is unknown. A frame
+whose faces could not be detected is covered completely.
 """
 
 

@@ -28,17 +28,15 @@ def view(
     job: JobId,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Join to one file (a folder for pictures) instead of playing."),
+        typer.Option("--save", help="Save to this file (a folder for images) instead of playing."),
     ] = None,
-    browser: Annotated[
-        bool, typer.Option("--open/--no-open", help="Open the page in the browser.")
-    ] = True,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = True,
     look: LookId = None,
     allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Play a job while it is being made, or save it as one file."""
+    """Play a job while it is being made, or save it as a file."""
     client = Client.connect()
     if save is None:
         open_viewer(client, check_job_id(job), browser=browser, look=look)
@@ -66,7 +64,7 @@ def jobs(as_json: AsJson = False) -> None:
 
 
 def status(job: JobId, as_json: AsJson = False) -> None:
-    """Tell how far a job is, and what it waits for."""
+    """Show a job's progress and what it waits for."""
     client = Client.connect()
     now = client.status(job)
     why = why_waiting(now, alive_workers(client.store))
@@ -82,11 +80,11 @@ def resume(
     job: JobId,
     seal: Annotated[
         bool,
-        typer.Option("--seal", help="End an upload that will not go on at its last whole segment."),
+        typer.Option("--seal", help="Finalize an abandoned upload at its last contiguous segment."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Try again what was given up, and queue what is missing."""
+    """Retry what failed and queue what is missing."""
     client = Client.connect()
     now = client.resume(job, seal=seal)
     why = why_waiting(now, alive_workers(client.store))
@@ -98,9 +96,9 @@ def resume(
 
 def delete(
     job: JobId,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False,
 ) -> None:
-    """Delete a job: its video, its faces and what was painted."""
+    """Delete a job with its video, faces and results."""
     client = Client.connect()
     source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
     if not yes and sys.stdin.isatty():
@@ -113,32 +111,32 @@ def faces(
     sheet: Annotated[
         Path | None,
         typer.Option(
-            "--sheet", metavar="PNG", help="Draw everyone's face with its number into this PNG."
+            "--sheet", metavar="PNG", help="Write a contact sheet of all people with their numbers."
         ),
     ] = None,
     as_json: Annotated[
         bool,
-        typer.Option(
-            "--json", help="Write people, and the faces of each frame, as one JSON object."
-        ),
+        typer.Option("--json", help="Write people and the faces of each frame as one JSON object."),
     ] = False,
     as_csv: Annotated[
-        bool, typer.Option("--csv", help="Write a row for each face of each frame.")
+        bool, typer.Option("--csv", help="Write one row per face and frame.")
     ] = False,
     as_coco: Annotated[
-        bool, typer.Option("--coco", help="Write COCO, frames as images, with keypoints.")
+        bool, typer.Option("--coco", help="Write COCO keypoints, one image per frame.")
     ] = False,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]"),
     ] = None,
     low_confidence: Annotated[
-        bool, typer.Option("--all", help="With those that may be no faces.", show_default=False)
+        bool, typer.Option("--all", help="Include low-confidence people.", show_default=False)
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Show who is in a video: a number for each person, for --keep, --only and name@NUMBER; and
-    where all faces are."""
+    """List the people in a video, or export all faces.
+
+    The numbers are for --keep, --only and NAME@NUMBER.
+    """
     formats = {"json": as_json, "csv": as_csv, "coco": as_coco}
     chosen = _chosen_format(formats, out)
     _check_outputs(sheet, out, overwrite)

@@ -26,7 +26,7 @@ class Device(StrEnum):
 
 
 class Cover(StrEnum):
-    """How much of a person a filter that hides covers."""
+    """The area that a redaction covers."""
 
     face = "face"
     head = "head"
@@ -34,14 +34,14 @@ class Cover(StrEnum):
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", help="Videos (a job each) or pictures (one job for all)."),
+    typer.Argument(metavar="INPUT...", help="Videos, one job each, or images, one job for all."),
 ]
 Filters = Annotated[
     list[str],
     typer.Option(
         "--filter",
         "-f",
-        help="What to paint: name or name:key=value,...; several are painted in order.",
+        help="Filter to paint: NAME or NAME:KEY=VALUE,...; repeat it for several, in order.",
     ),
 ]
 Keep = Annotated[
@@ -49,8 +49,8 @@ Keep = Annotated[
     typer.Option(
         "--keep",
         metavar="ID",
-        help="Paint everyone but these, by their numbers in `facepaint faces JOB`; also several "
-        "with commas.",
+        help="Paint everybody except these people; numbers from `facepaint faces JOB`, "
+        "separated by commas.",
         show_default=False,
     ),
 ]
@@ -59,7 +59,7 @@ Only = Annotated[
     typer.Option(
         "--only",
         metavar="ID",
-        help="Paint only these people; also several with commas.",
+        help="Paint only these people; numbers separated by commas.",
         show_default=False,
     ),
 ]
@@ -68,26 +68,23 @@ Regions = Annotated[
     typer.Option(
         "--region",
         metavar="X,Y,W,H",
-        help="Paint only faces in this part of the upright picture, in px or percent: "
-        "0,0,50%,100% is its left half. "
-        "Repeat it for more parts.",
+        help="Paint only faces in this region of the upright picture, in px or percent: "
+        "0,0,50%,100% is the left half. Repeat it for several regions.",
         show_default=False,
     ),
 ]
 CoverOption = Annotated[
     Cover | None,
     typer.Option(
-        "--cover", help="What filters that hide cover.  [default: the filter's option, face]"
+        "--cover", help="Area that blur, mosaic and fill cover.  [default: the filter's, face]"
     ),
 ]
-JobId = Annotated[
-    str, typer.Argument(metavar="JOB", help="Id of the job, as `facepaint jobs` lists it.")
-]
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, from `facepaint jobs`.")]
 LookId = Annotated[
     str | None,
-    typer.Option("--look", help="Which look, where a job has several: its id's beginning."),
+    typer.Option("--look", help="Look id or unique prefix; needed if the job has several."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts and nothing else.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Detector = Annotated[
     str | None,
     typer.Option(
@@ -100,50 +97,45 @@ MinFace = Annotated[
     float | None,
     typer.Option(
         "--min-face",
-        help="Smallest face to find, as a share of the picture's height.  [default: 0.06]",
+        help="Smallest face to find, as a share of the frame's height.  [default: 0.06]",
     ),
 ]
 Quality = Annotated[
     int | None,
     typer.Option(
-        "--quality", help="CRF on x264's scale, 0 to 51: lower is better and bigger.  [default: 20]"
+        "--quality", help="CRF on x264's scale, 0 to 51; lower is better and larger.  [default: 20]"
     ),
 ]
 EncoderOption = Annotated[
     EncoderName | None,
     typer.Option(
         "--encoder",
-        help="Encoder of the result.  [default: libx264, or libx265 where more than 8 bits are "
-        "kept]",
+        help="Video encoder.  [default: libx264, or libx265 if more than 8 bits are kept]",
     ),
 ]
 KeepFormat = Annotated[
     bool,
     typer.Option(
         "--keep-format",
-        help="Keep bit depth, chroma and HDR: in HEVC, which not every browser plays.",
+        help="Keep bit depth, chroma and HDR, in HEVC, which some browsers cannot play.",
         show_default=False,
     ),
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one a core]"),
+    typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one per core]"),
 ]
-AllowGaps = Annotated[
-    bool, typer.Option("--allow-gaps", help="Save even if a segment was given up.")
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace files that are there already.")
-]
+AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if segments failed.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 DeviceOption = Annotated[
-    Device | None, typer.Option("--device", help="Where to detect.  [default: auto]")
+    Device | None, typer.Option("--device", help="Device for face detection.  [default: auto]")
 ]
 
 
 def output_choices(
     quality: int | None, encoder: str | None, keep_format: bool
 ) -> dict[str, object]:
-    """The settings of the result that were chosen; None leaves a setting as it is."""
+    """Settings of the result; None keeps a setting."""
     return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}
 
 
@@ -154,18 +146,17 @@ def chosen_look(
     regions: Sequence[str],
     cover: Cover | None,
 ) -> Look:
-    """The look that the options ask for.
+    """The look that the options describe.
 
     Raises:
-        UsageError: one of them is wrong, or does not go with the others.
+        UsageError: an option is wrong, or excludes another.
     """
     selection = parse_selection(keep, only, regions)
     look = parse_look(filters, selection)
     if cover is not None and not look.redacts:
-        raise UsageError(f"--cover {cover.value} is for filters that hide: blur, mosaic or fill")
+        raise UsageError(f"--cover {cover.value} needs a redaction: blur, mosaic or fill")
     if selection.numbers + selection.regions and all(spec.face for spec in look.filters):
         raise UsageError(
-            "--keep, --only and --region are for filters without @: each of yours has a face "
-            "of its own"
+            "--keep, --only and --region apply to filters without @, and all of yours have one"
         )
     return look.covering(cover and cover.value)

@@ -44,9 +44,7 @@ def run(
     inputs: Inputs,
     out: Annotated[
         Path | None,
-        typer.Option(
-            "--out", "-o", help="File to write, or a folder for several inputs or pictures."
-        ),
+        typer.Option("--out", "-o", help="Output file; a folder for several inputs or for images."),
     ] = None,
     filters: Filters = ["sunglasses"],  # noqa: B006
     keep: Keep = [],  # noqa: B006 - Typer copies it
@@ -64,7 +62,7 @@ def run(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Do everything on this machine: start the parts, paint, save, stop them.
+    """Paint on this machine: start the embedded services, paint, save, stop them.
 
     To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and
     repaint.
@@ -113,13 +111,13 @@ def run(
 
 def up(
     workers: Workers = None,
-    viewer: Annotated[bool, typer.Option(help="Run the viewer too.")] = True,
+    viewer: Annotated[bool, typer.Option(help="Run the viewer.")] = True,
     port: Annotated[
         int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")
     ] = None,
     device: DeviceOption = None,
 ) -> None:
-    """Run broker, storage, workers and viewer on this machine, in the foreground, until Ctrl-C."""
+    """Run broker, storage, workers and viewer on this machine until Ctrl-C."""
     from facepaint.cli.up import run_foreground
 
     settings = Settings.load(device=device and device.value)
@@ -130,11 +128,11 @@ def up(
 def worker(
     workers: Workers = None,
     queues: Annotated[
-        str, typer.Option(help="Queues to serve, separated by commas.")
+        str, typer.Option(help="Queues to consume, separated by commas.")
     ] = "paint,detect",
     device: DeviceOption = None,
 ) -> None:
-    """Run one worker in the foreground: a pool of processes on the CPU, a single one on a GPU."""
+    """Run a worker in the foreground: several processes on a CPU, one on a GPU."""
     from facepaint.queue import QUEUES
     from facepaint.stack.components import worker_command, worker_environment
 
@@ -179,11 +177,12 @@ def upload(
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
     view: Annotated[
-        bool, typer.Option("--view", help="Play it in the browser while it is being made.")
+        bool, typer.Option("--view", help="Play the result in the browser while it is being made.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is painted.")] = False,
     resume: Annotated[
-        str | None, typer.Option("--resume", metavar="JOB", help="Go on with this upload.")
+        str | None,
+        typer.Option("--resume", metavar="JOB", help="Continue this interrupted upload."),
     ] = None,
     detector: Detector = None,
     min_face: MinFace = None,
@@ -192,7 +191,7 @@ def upload(
     keep_format: KeepFormat = False,
     as_json: AsJson = False,
 ) -> None:
-    """Upload videos or pictures and queue the work for the workers."""
+    """Upload videos or images and queue them for the workers."""
     look = chosen_look(filters, keep, only, region, cover)
     settings = Settings.load(
         detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format)
@@ -238,18 +237,18 @@ def repaint(
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
     view: Annotated[
-        bool, typer.Option("--view", help="Play it in the browser while it is being made.")
+        bool, typer.Option("--view", help="Play the result in the browser while it is being made.")
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is painted.")] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Wait, and join it to one file (a folder for pictures)."),
+        typer.Option("--save", help="Wait, then save to this file (a folder for images)."),
     ] = None,
     allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Paint a job with another look; the faces that were found serve again."""
+    """Render a job with other filters, reusing its detections."""
     asked = chosen_look(filters, keep, only, region, cover)
     client = Client.connect()
     look = client.repaint(job, asked)

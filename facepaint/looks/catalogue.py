@@ -116,7 +116,7 @@ COVER = Option(
 )
 HOLD = Option(
     "hold",
-    "seconds before first and after last sight that stay hidden",
+    "seconds that stay covered before the first and after the last detection",
     0.3,
     minimum=0.0,
     maximum=0.7,
@@ -170,11 +170,11 @@ CATALOGUE: Mapping[str, FilterKind] = {
                 OPACITY,
             ),
         ),
-        _effect("cartoon", "draws the face: few tones and dark lines"),
-        _effect("heat", "the face as a camera for heat shows it"),
-        _warp("big-eyes", "eyes as large as a cartoon's"),
+        _effect("cartoon", "draws the face in few tones and dark lines"),
+        _effect("heat", "shows the face as a thermal camera would"),
+        _warp("big-eyes", "eyes as large as in a cartoon"),
         _warp("big-mouth", "a mouth much too large"),
-        _warp("tiny-face", "eyes, nose and mouth drawn together in a large head"),
+        _warp("tiny-face", "small eyes, nose and mouth in a large head"),
         FilterKind(
             "text",
             "words on a ribbon: text:WORDS",
@@ -197,7 +197,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         ),
         FilterKind(
             "blur",
-            "hides the face behind a strong blur",
+            "replaces the face by a strong blur",
             redacts=True,
             options=(
                 COVER,
@@ -215,7 +215,7 @@ CATALOGUE: Mapping[str, FilterKind] = {
         ),
         FilterKind(
             "mosaic",
-            "hides the face behind coarse tiles",
+            "replaces the face by coarse tiles",
             redacts=True,
             options=(
                 COVER,

@@ -89,9 +89,9 @@ def test_the_pages_picture_is_the_gallery(page: Pixels) -> None:
 
 
 def test_the_settings_recommended_as_stronger_are_stronger_than_the_defaults() -> None:
-    hiding = filters_page().partition("## Hiding")[2]
+    redaction = filters_page().partition("## Redaction")[2]
     recommended = {
-        text: parse_filter(text) for text in re.findall(r"`((?:blur|mosaic):[^`]+)`", hiding)
+        text: parse_filter(text) for text in re.findall(r"`((?:blur|mosaic):[^`]+)`", redaction)
     }
     assert {spec.name for spec in recommended.values()} == {"blur", "mosaic"}
     for text, spec in recommended.items():

@@ -88,7 +88,7 @@ def test_people_come_with_their_times_and_portraits_of_the_source(
     ]
     assert {
         "name": "blur",
-        "summary": "hides the face behind a strong blur",
+        "summary": "replaces the face by a strong blur",
         "redacts": True,
     } in told["filters"]
     assert "sticker" not in [row["name"] for row in told["filters"]]

@@ -126,9 +126,9 @@ def test_filters_with_a_face_of_their_own_keep_it() -> None:
         == "dog only 2 in 0,0,50%,9"
     )
     assert parse_look(["dog"], parse_selection(regions=["0,0,9,9"])).numbers == ()
-    with pytest.raises(UsageError, match="each of yours has a face of its own"):
+    with pytest.raises(UsageError, match="all of yours have one"):
         chosen_look(["dog@1"], ["2"], [], [], None)
-    with pytest.raises(UsageError, match="--cover head is for filters that hide"):
+    with pytest.raises(UsageError, match="--cover head needs a redaction"):
         chosen_look(["dog"], [], [], [], Cover.head)
     assert (
         chosen_look(["dog", "blur"], [], [], [], Cover.head).filters[1].options["cover"] == "head"
