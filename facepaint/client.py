@@ -1,10 +1,10 @@
-"""facepaint for programs: everything the command line does, as methods.
+"""The public Python API: everything that the commands do, as methods of `Client`.
 
-    with Client.connect() as client:
-        job = client.upload("party.mp4", ["sunglasses"]).job_id
-        client.save(job, "painted.mp4")
+    client = Client.connect()
+    job = client.upload("party.mp4", ["sunglasses"]).job_id
+    client.save(job, "painted.mp4")
 
-The rooms (uploader, viewer) are imported where they are needed, so that `facepaint jobs` starts
+``uploader`` and ``viewer`` are imported when they are needed, so that `facepaint jobs` starts
 quickly.
 """
 
