@@ -14,7 +14,7 @@ OUT ?= demo
 # the time it takes to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup train-setup demo test test-all check format bench docs lock clean
+.PHONY: setup train-setup demo test test-all check check-page format bench docs lock clean
 
 setup: $(READY)
 
@@ -50,6 +50,17 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/python -m docs.generate --check
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory check-page; \
+	elif [ -n "$$CI" ]; then echo "make check needs Node.js and npm on CI" >&2; exit 1; \
+	else echo "no Node.js here: the page's JavaScript is not checked"; fi
+
+# The page needs no build; ESLint and TypeScript only check it.
+check-page: node_modules/.package-lock.json
+	npm run --silent lint
+	npm run --silent types
+
+node_modules/.package-lock.json: package.json package-lock.json
+	npm ci --silent --no-audit --no-fund
 
 format: $(READY)
 	$(BIN)/ruff check --fix .
@@ -72,4 +83,4 @@ lock:
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 
 clean:
-	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf node_modules $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache

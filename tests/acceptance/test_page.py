@@ -229,7 +229,7 @@ def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, store:
     eventually(lambda: video(page)["currentTime"] > 4.2, 30)
     assert runs(page) == [["painted", 0, 25], ["failed", 25, 25], ["painted", 50, 50]]
     expect_visible_text(page, "#legend", "Given up 1")
-    expect_visible_text(page, "#status", "given up")
+    expect_visible_text(page, "#status", "failed")
 
 
 def runs(page: Page) -> list[list[Any]]:

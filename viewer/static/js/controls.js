@@ -23,8 +23,8 @@ export function enableControls(video, { sound }) {
   byId('start').addEventListener('click', toggle);
   video.addEventListener('click', toggle);
   byId('mute').addEventListener('click', mute);
-  byId('volume').addEventListener('input', (event) => {
-    video.volume = event.target.valueAsNumber;
+  byId('volume').addEventListener('input', () => {
+    video.volume = byId('volume').valueAsNumber;
     video.muted = false;
   });
   show(byId('mute'), sound);
@@ -45,7 +45,7 @@ export function enableControls(video, { sound }) {
     End: () => seek(video.duration),
   };
   document.addEventListener('keydown', (event) => {
-    const { target } = event;
+    const target = /** @type {Element} */ (event.target);
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
     const pressable = event.key === ' ' && target.closest('button, a, summary');

@@ -1,5 +1,10 @@
 // The few things every page does with the document. Text from jobs only ever becomes text, never markup.
 
+/**
+ * The element with an id. The pages hold every id that the scripts name, each with its own kind of element.
+ * @param {string} id
+ * @returns {any}
+ */
 export const byId = (id) => document.getElementById(id);
 
 export function make(tag, className, text) {
@@ -26,7 +31,9 @@ export function setText(node, text) {
 }
 
 export function enableCopying() {
-  for (const button of document.querySelectorAll('[data-copies]')) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const buttons = document.querySelectorAll('[data-copies]');
+  for (const button of buttons) {
     button.addEventListener('click', async () => {
       try {
         await navigator.clipboard.writeText(byId(button.dataset.copies).textContent);

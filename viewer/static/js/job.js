@@ -28,7 +28,7 @@ let sound = null;
 const segmentUrl = (index) => `${api}/looks/${state.look}/segments/${index}`;
 
 async function step() {
-  const query = new URLSearchParams({ from: model.known });
+  const query = new URLSearchParams({ from: String(model.known) });
   if (asked) query.set('look', asked);
   const lacking = player ? player.lacking : 0;
   if (lacking !== null) query.set('wait', lacking);
@@ -71,7 +71,7 @@ function begin() {
   document.title = `${state.name} – facepaint`;
   setText(byId('name'), state.name);
   byId('look').addEventListener('change', () => {
-    location.search = new URLSearchParams({ look: byId('look').value });
+    location.search = String(new URLSearchParams({ look: byId('look').value }));
   });
   setText(byId('save-command'), `facepaint view ${id} --save ${state.kind === 'video' ? 'painted.mp4' : 'painted/'}`);
   show(byId('hls-term'), state.kind === 'video');
@@ -87,7 +87,7 @@ function beginVideo() {
     sound: (track, index) => `${api}/audio/${track}/${index}`,
     playlist,
   };
-  setText(byId('hls-url'), new URL(playlist, location).href);
+  setText(byId('hls-url'), new URL(playlist, location.href).href);
   byId('player').style.setProperty('--aspect', state.video.aspect);
   sound = state.audio.length ? 0 : null;
   enableControls(video, { sound: sound !== null });
@@ -180,7 +180,8 @@ function drawFacts() {
   byId('workers').classList.toggle('none', state.workers === 0);
   show(byId('workers'));
   const done = look?.state === 'complete';
-  sentence(byId('status'), [done && !look.blank ? '' : state.waiting, blanks(look), state.truncated].filter(Boolean).join(' '));
+  const waiting = done && !look.blank ? '' : state.waiting;
+  sentence(byId('status'), [waiting, blanks(look), state.truncated].filter(Boolean).join(' '));
   for (const link of [byId('download'), byId('unplayable-download')]) {
     link.href = `/jobs/${id}/download?look=${state.look}`;
     show(link, done && state.kind === 'video');

@@ -45,7 +45,8 @@ function share(job) {
 function bar(job) {
   const whole = make('span', 'bar');
   const all = Math.max(1, job.total ?? job.stored);
-  const parts = { stored: job.stored / all, found: job.detected / all, painted: painted(job) / Math.max(1, wanted(job)) };
+  const paintedShare = painted(job) / Math.max(1, wanted(job));
+  const parts = { stored: job.stored / all, found: job.detected / all, painted: paintedShare };
   for (const [name, part] of Object.entries(parts)) {
     const run = make('i', name);
     run.style.width = `${100 * part}%`;
@@ -56,7 +57,8 @@ function bar(job) {
 
 function draw({ jobs, workers }) {
   const list = byId('jobs');
-  const focused = list.contains(document.activeElement) ? document.activeElement.pathname : null;
+  const active = document.activeElement;
+  const focused = active instanceof HTMLAnchorElement && list.contains(active) ? active.pathname : null;
   list.replaceChildren(...jobs.map(row));
   if (focused) list.querySelector(`a[href="${focused}"]`)?.focus();
   list.ariaBusy = 'false';

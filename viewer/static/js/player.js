@@ -17,6 +17,12 @@ export function canPlay(video, mime) {
   return Boolean(Source?.isTypeSupported(mime) || video.canPlayType(mime));
 }
 
+// Whether a video has what it needs for now: it has ended, it has data ahead, or it rests on a frame.
+function isPlaying(video) {
+  const resting = video.paused && !video.seeking && video.readyState === HTMLMediaElement.HAVE_CURRENT_DATA;
+  return video.ended || video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || resting;
+}
+
 export class Player {
   #video;
   #model;
@@ -78,7 +84,7 @@ export class Player {
   // The segment that keeps it from playing, or null. `painted` ones are on their way.
   get need() {
     const video = this.#video;
-    if (video.ended || video.readyState > 2 || (video.paused && !video.seeking && video.readyState === 2)) return null;
+    if (isPlaying(video)) return null;
     const model = this.#model;
     let index = model.at(video.currentTime);
     const window = model.window(index);

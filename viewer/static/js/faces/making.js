@@ -26,7 +26,7 @@ export class Making {
     this.#chosen = chosen;
     chosen.addEventListener('change', () => this.#draw());
     this.#form.addEventListener('change', (event) => {
-      if (event.target === byId('making-filter')) this.#picked[this.#way.redacts] = event.target.value;
+      if (event.target === byId('making-filter')) this.#picked[this.#way.redacts] = byId('making-filter').value;
       this.#draw();
     });
     this.#form.addEventListener('submit', (event) => {

@@ -81,7 +81,8 @@ export class Panel {
     const drawn = JSON.stringify(people);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const [sure, lowConfidence] = [people.filter((one) => !one.low_confidence), people.filter((one) => one.low_confidence)];
+    const sure = people.filter((one) => !one.low_confidence);
+    const lowConfidence = people.filter((one) => one.low_confidence);
     byId('portraits').replaceChildren(...sure.map((one) => this.#item(one)));
     byId('low-confidence-portraits').replaceChildren(...lowConfidence.map((one) => this.#item(one)));
     show(byId('low-confidence'), lowConfidence.length > 0);
