@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -136,18 +136,51 @@ print(json.dumps([ort.__version__, listed, used]))
 
 
 def _inference(settings: Settings) -> Iterator[Check]:
-    """Which devices ONNX Runtime lists and which it can really load: in a process of its own, for
-    its complaints."""
-    by_name = settings.device not in ("auto", "cpu")
-    wished = settings.device if by_name else "cuda"
-    order = list(dict.fromkeys([wished, "cuda", "cpu"]))
+    """Which devices ONNX Runtime lists, and which it can load.
+
+    A process of its own asks, because ONNX Runtime reports missing libraries on standard error.
+    """
     package = importlib.util.find_spec("models")
     if importlib.util.find_spec("onnxruntime") is None or package is None:
         return
     folders = [Path(folder) for folder in package.submodule_search_locations or ()]
     weights = next(folder / "weights" / f"{DEFAULT_DETECTOR}.onnx" for folder in folders)
+    by_name = settings.device not in ("auto", "cpu")
+    device = settings.device if by_name else "cuda"
+    answer = _ask_providers(weights, list(dict.fromkeys([device, "cuda", "cpu"])))
+    if answer.version is None:
+        advice = "install the extra 'worker' again"
+        yield Check("detector", False, f"ONNX Runtime does not run: {answer.complaint}", advice)
+        return
+    try:
+        label = _detector_label(settings.detector, weights)
+    except FacepaintError as exc:
+        advice = "set FACEPAINT_DETECTOR; `facepaint detectors list` lists the names"
+        yield Check("detector", False, str(exc), advice)
+        return
+    detail = f"{label}; ONNX Runtime {answer.version} runs on {' and '.join(answer.loaded)}"
+    yield _device_check(device, answer, detail, by_name=by_name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Providers:
+    """What ONNX Runtime answered: devices by our names. ``version`` is None if it does not run."""
+
+    version: str | None
+    listed: tuple[str, ...] = ()
+    loaded: tuple[str, ...] = ()
+    complaint: str = ""
+
+
+def _ask_providers(weights: Path, devices: Sequence[str]) -> _Providers:
     asked = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", _ASK_PROVIDERS, str(weights), *(PROVIDERS[name] for name in order)],
+        [
+            sys.executable,
+            "-c",
+            _ASK_PROVIDERS,
+            str(weights),
+            *(PROVIDERS[name] for name in devices),
+        ],
         capture_output=True,
         text=True,
         timeout=_PROVIDER_S,
@@ -155,51 +188,41 @@ def _inference(settings: Settings) -> Iterator[Check]:
     )
     complaint = next((line for line in reversed(asked.stderr.splitlines()) if line.strip()), "")
     if asked.returncode:
-        yield Check(
-            "detector",
-            False,
-            f"ONNX Runtime does not run: {complaint}",
-            "install the extra 'worker' again",
-        )
-        return
-    # Above it, ONNX Runtime may have told that it goes on without a provider.
-    *told, last = asked.stdout.splitlines()
+        return _Providers(None, complaint=complaint)
+    # Lines before the answer may say that ONNX Runtime continues without a provider.
+    *before, last = asked.stdout.splitlines()
     version, listed, used = json.loads(last)
-    devices = [name for name in order if PROVIDERS[name] in used]
-    try:
-        chosen = find_detector(settings.detector)
-    except FacepaintError as exc:
-        yield Check(
-            "detector",
-            False,
-            str(exc),
-            "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names",
-        )
-        return
-    label = (
-        chosen.card.label
-        if chosen
-        else read_card(card_beside(weights.with_stem(settings.detector))).label
+    errors = [line for line in [*before, *asked.stderr.splitlines()] if "rror" in line]
+    return _Providers(
+        version,
+        tuple(name for name in devices if PROVIDERS[name] in listed),
+        tuple(name for name in devices if PROVIDERS[name] in used),
+        (errors or [complaint])[-1].strip(),
     )
-    detail = f"{label}; ONNX Runtime {version} runs on {' and '.join(devices)}"
-    if PROVIDERS[wished] in listed and wished not in devices:
-        failures = [line for line in [*told, *asked.stderr.splitlines()] if "rror" in line]
-        why = (failures or [complaint])[-1].strip()
+
+
+def _detector_label(choice: str, weights: Path) -> str:
+    """Name and checksum of the configured detector; raises as `find_detector`."""
+    chosen = find_detector(choice)
+    card = chosen.card if chosen else read_card(card_beside(weights.with_stem(choice)))
+    return card.label
+
+
+def _device_check(device: str, answer: _Providers, detail: str, *, by_name: bool) -> Check:
+    if device in answer.loaded or not (by_name or device in answer.listed):
+        return Check("detector", True, detail)
+    if device in answer.listed:
         advice = (
             "install what the line names, and for a GPU its driver; until then "
             "FACEPAINT_DEVICE=cpu works"
         )
-        yield Check(
-            "detector", False, f"{detail}; {wished} is listed and does not load: {why}", advice
-        )
-    elif by_name and wished not in devices:
-        advice = (
-            f"install the extra '{EXTRAS[wished]}' instead of the present one, or set "
-            "FACEPAINT_DEVICE=auto"
-        )
-        yield Check("detector", False, f"{detail}; device '{wished}' is asked for", advice)
-    else:
-        yield Check("detector", True, detail)
+        failure = f"{device} is listed and does not load: {answer.complaint}"
+        return Check("detector", False, f"{detail}; {failure}", advice)
+    advice = (
+        f"install the extra '{EXTRAS[device]}' instead of the present one, or set "
+        "FACEPAINT_DEVICE=auto"
+    )
+    return Check("detector", False, f"{detail}; device '{device}' is asked for", advice)
 
 
 def _disk(settings: Settings) -> Check:

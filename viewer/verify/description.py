@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from fractions import Fraction
 
@@ -92,37 +93,40 @@ def _upright(stream: VideoStream, frame: av.VideoFrame) -> tuple[int, int, Fract
 
 def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
     """The colour description, by the code points of ITU-T H.273, and the range."""
-    wanted, found = _colour(first), _colour(copied)
-    full, copied_full = _is_full(first), _is_full(copied)
+    found, copied_full = _colour(copied), _is_full(copied)
     bits = copied.format.components[0].bits
-    notes, differences = [], []
-    if first.format.is_rgb or first.format.has_palette:
-        notes.append("RGB became BT.709")
-        wanted, full = (wanted[0], wanted[1], BT709[2]), False
-    elif wanted[1] in HDR and bits == 8:
-        notes.append("HDR became BT.709")
-        wanted, full = BT709, False
-    elif wanted[2] == RGB_MATRIX:
-        wanted = (wanted[0], wanted[1], UNSPECIFIED)
+    wanted, full, notes = _expected_colour(first, bits)
+    differences = []
     if wanted[1] in HDR and _brightness(first) - _brightness(copied):
-        differences.append("how bright it was mastered is not said")
+        differences.append("the mastering metadata is missing")
     for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
         if there != here:
             differences.append(f"{name} {here} instead of {there}")
     if full != copied_full:
-        differences.append(
-            f"{'full' if copied_full else 'limited'} range instead of "
-            f"{'full' if full else 'limited'}"
-        )
+        differences.append(f"{_range(copied_full)} instead of {_range(full)}")
     if first.format.components[0].bits > bits:
         notes.append(f"{first.format.name} became {copied.format.name}")
     tags = "/".join(str(code) for code in found)
-    return Guarantee(
-        "colour",
-        f"{tags} {'full' if copied_full else 'limited'} range",
-        tuple(differences),
-        tuple(notes),
-    )
+    detail = f"{tags} {_range(copied_full)}"
+    return Guarantee("colour", detail, tuple(differences), tuple(notes))
+
+
+def _expected_colour(
+    first: av.VideoFrame, bits: int
+) -> tuple[tuple[int, int, int], bool, list[str]]:
+    """The code points and full range that a result of some bits should have, and notes."""
+    wanted, full = _colour(first), _is_full(first)
+    if first.format.is_rgb or first.format.has_palette:
+        return (wanted[0], wanted[1], BT709[2]), False, ["RGB became BT.709"]
+    if wanted[1] in HDR and bits == 8:
+        return BT709, False, ["HDR became BT.709"]
+    if wanted[2] == RGB_MATRIX:
+        wanted = (wanted[0], wanted[1], UNSPECIFIED)
+    return wanted, full, []
+
+
+def _range(full: bool) -> str:
+    return f"{'full' if full else 'limited'} range"
 
 
 def _colour(frame: av.VideoFrame) -> tuple[int, int, int]:
@@ -141,19 +145,19 @@ def _is_full(frame: av.VideoFrame) -> bool:
 
 
 def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
-    """The file's tags, and language and title of each track.
+    """The file's tags, and the language and title of each track.
 
-    A look that hides leaves every tag and title out, so one that is not there is no difference;
-    languages stay.
+    A redacting look removes every tag and title, so a missing one is no difference. Languages
+    stay.
     """
     wanted, found = _tags(source.metadata), _tags(result.metadata)
-    differences = [
-        f"{name} is {found[name]!r} instead of {text!r}"
-        for name, text in wanted.items()
-        if name in found and not _alike(found[name], text)
-    ]
-    left_out = [name for name in wanted if name not in found]
     kept = [name for name in wanted if name in found]
+    left_out = [name for name in wanted if name not in found]
+    differences = [
+        f"{name} is {found[name]!r} instead of {wanted[name]!r}"
+        for name in kept
+        if not _alike(found[name], wanted[name])
+    ]
     for kind, there, here in (
         ("picture", source.streams.video[:1], result.streams.video[:1]),
         ("sound", source.streams.audio, result.streams.audio),
@@ -161,22 +165,23 @@ def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
     ):
         for number, (track, copy) in enumerate(zip(there, here, strict=False), 1):
             name = f"{kind} track {number}"
-            language, copied = language_of(track), language_of(copy)
-            if language not in {"", copied}:
-                differences.append(
-                    f"the language of {name} is {copied or 'not said'} instead of {language}"
-                )
-            if track_title(copy) not in {"", track_title(track)}:
-                differences.append(
-                    f"the title of {name} is {track_title(copy)!r} instead of "
-                    f"{track_title(track)!r}"
-                )
-            elif track_title(track) and not track_title(copy):
+            differences += _track_differences(name, track, copy)
+            if track_title(track) and not track_title(copy):
                 left_out.append(f"title of {name}")
     if kept and "title" in left_out:
         differences.append("the title is missing, though other tags are kept")
     notes = (f"left out: {', '.join(left_out)}",) if left_out else ()
     return Guarantee("tags", ", ".join(kept) or "none", tuple(differences), notes)
+
+
+def _track_differences(name: str, track: Stream, copy: Stream) -> Iterator[str]:
+    """Differences in the language and title of a track."""
+    language, copied = language_of(track), language_of(copy)
+    if language not in {"", copied}:
+        yield f"the language of {name} is {copied or 'missing'} instead of {language}"
+    title, copied_title = track_title(track), track_title(copy)
+    if copied_title not in {"", title}:
+        yield f"the title of {name} is {copied_title!r} instead of {title!r}"
 
 
 def text_streams(container: InputContainer) -> list[Stream]:

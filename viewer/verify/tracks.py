@@ -101,29 +101,41 @@ def compare_text(
 def _compare(
     match: TrackMatch, pairs: Iterable[Pair[Piece]], tolerance_s: Fraction, *, ends: bool = False
 ) -> None:
+    """Count the differences of paired packets; ``ends`` also compares where they end."""
     for wanted, found in pairs:
-        if found is None:
-            assert wanted is not None
-            if any(abs((wanted.time_s or 0) - seam_s) < SEAM_S for seam_s in match.seams_s):
-                match.left_out += 1
-            else:
-                match.missing.add(_where(wanted))
-            continue
-        if wanted is None:
+        if wanted is not None and found is not None:
+            _compare_pair(match, wanted, found, tolerance_s, ends=ends)
+        elif found is not None:
             match.extra.add(_where(found))
-            continue
-        match.packets += 1
-        late_s = Fraction(0)
-        if found.time_s is not None and wanted.time_s is not None:
-            late_s = found.time_s - wanted.time_s
-        if ends and abs(late_s) <= tolerance_s and wanted.duration_s:
-            late_s = found.duration_s - wanted.duration_s
-        if abs(late_s) > tolerance_s:
-            match.wrong.add(f"{_where(wanted)} ({float(late_s):+.6f} s)")
-        if len(wanted.data) - len(found.data) in ADTS_HEADERS and wanted.data.endswith(found.data):
-            match.adts = True
-        elif found.data != wanted.data:
-            match.changed.add(_where(wanted))
+        elif wanted is not None:
+            _add_missing(match, wanted)
+
+
+def _add_missing(match: TrackMatch, wanted: Piece) -> None:
+    # The place of audio at a splice of two recordings is not defined.
+    if any(abs((wanted.time_s or 0) - seam_s) < SEAM_S for seam_s in match.seams_s):
+        match.left_out += 1
+    else:
+        match.missing.add(_where(wanted))
+
+
+def _compare_pair(
+    match: TrackMatch, wanted: Piece, found: Piece, tolerance_s: Fraction, *, ends: bool
+) -> None:
+    match.packets += 1
+    late_s = Fraction(0)
+    if found.time_s is not None and wanted.time_s is not None:
+        late_s = found.time_s - wanted.time_s
+    if ends and abs(late_s) <= tolerance_s and wanted.duration_s:
+        late_s = found.duration_s - wanted.duration_s
+    if abs(late_s) > tolerance_s:
+        match.wrong.add(f"{_where(wanted)} ({float(late_s):+.6f} s)")
+    # AAC from a transport stream has a header in each packet that MP4 does not store.
+    header = len(wanted.data) - len(found.data)
+    if header in ADTS_HEADERS and wanted.data.endswith(found.data):
+        match.adts = True
+    elif found.data != wanted.data:
+        match.changed.add(_where(wanted))
 
 
 def sound_tracks(path: Path) -> tuple[list[int], list[str]]:

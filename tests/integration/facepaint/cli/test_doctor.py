@@ -71,7 +71,7 @@ def test_a_detector_that_is_none() -> None:
     detector = examined(Settings.load(detector="typo"))["detector"]
     assert not detector.ok
     assert detector.detail.startswith("unknown detector 'typo'; there are ")
-    assert detector.advice == "set FACEPAINT_DETECTOR; `facepaint detectors list` tells the names"
+    assert detector.advice == "set FACEPAINT_DETECTOR; `facepaint detectors list` lists the names"
 
 
 def test_a_client_without_services(monkeypatch: pytest.MonkeyPatch) -> None:

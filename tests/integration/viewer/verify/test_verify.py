@@ -200,7 +200,7 @@ def test_wrong_tags_are_found_and_lost_ones_named(source: Path, tmp_path: Path) 
     ("colour", "said"),
     [
         ((1, 1, 6, 1), "colour: matrix 6 instead of 1"),
-        ((1, 1, 1, 2), "colour: full range instead of limited"),
+        ((1, 1, 1, 2), "colour: full range instead of limited range"),
     ],
 )
 def test_wrong_colour_tags_are_found(
