@@ -3,7 +3,7 @@ others go on."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from facepaint.cli.progress import Display, make_display
 from facepaint.client import Client, Snapshot
 from facepaint.errors import FacepaintError, InputError, JobError, UsageError
 from facepaint.jobs.people import check_numbers
-from facepaint.jobs.status import JobStatus, find_job
+from facepaint.jobs.status import JobStatus, LookStatus, find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
 from facepaint.records.job import ImageJob
@@ -30,23 +30,21 @@ class Item:
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Its name in messages."""
         first = self.inputs[0].name
-        return (
-            first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more pictures"
-        )
+        return first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more images"
 
 
 @dataclass(slots=True)
 class Batch:
-    """The inputs of a command as jobs, and what was wrong with the others or went wrong later."""
+    """The inputs of a command as jobs, and the problems of the others."""
 
     items: list[Item]
     problems: list[FacepaintError] = field(default_factory=list)
 
     @classmethod
     def sort(cls, inputs: list[Path]) -> "Batch":
-        """Look at every input: each video is a job, all pictures together are one."""
+        """Classify the inputs: each video is a job, all images together are one."""
         from uploader.classify import classify
 
         videos, pictures, problems = classify(inputs)
@@ -56,57 +54,51 @@ class Batch:
         return cls(items, list(problems))
 
     def targets(self, out: Path | None, *, overwrite: bool = False) -> list[Path]:
-        """Where each item's result goes, known before any work is done; of two with one name the
-        second gets a number.
+        """Where each item's result goes, known before any work is done.
+
+        If two have the same name, the second gets a number.
 
         Raises:
-            UsageError: one file was named for several results, a file is there already, or its
-                folder is not.
+            UsageError: one file was named for several results, a file exists, or its folder does
+                not.
         """
-        fitting = [
+        paths = [
             path
             if item.pictures
             else _container_for(item.inputs[0], path, any_container=named_by_us)
-            for item, (path, named_by_us) in zip(self.items, self._targets(out), strict=True)
+            for item, (path, named_by_us) in zip(self.items, self._paths(out), strict=True)
         ]
-        targets = [Path(path) for path in unique_names(map(str, fitting))]
-        files = [
-            target for target, item in zip(targets, self.items, strict=True) if not item.pictures
-        ]
-        there = next((file for file in files if file.exists()), None)
-        if there is not None and not overwrite:
-            raise UsageError(
-                f"{there} is already there: name another file with --out, or add --overwrite"
-            )
-        nowhere = next((file for file in files if not file.parent.is_dir()), None)
-        if nowhere is not None:
-            raise UsageError(f"{nowhere} cannot be written: there is no folder {nowhere.parent}")
+        targets = [Path(path) for path in unique_names(map(str, paths))]
+        for target, item in zip(targets, self.items, strict=True):
+            # The folder of images is made when they are saved.
+            if not item.pictures:
+                _check_target(target, overwrite)
         return targets
 
-    def _targets(self, out: Path | None) -> list[tuple[Path, bool]]:
-        """Each item's path, and whether its name is of our making."""
+    def _paths(self, out: Path | None) -> list[tuple[Path, bool]]:
+        """Each item's path, and whether we named it."""
         if out is None:
             return [(_beside(item), True) for item in self.items]
         if not self.items:
-            return []  # every input is bad: there is nothing to save and no folder to make
+            # Every input is bad: there is nothing to save and no folder to make.
+            return []
         if len(self.items) > 1 and out.suffix and not out.is_dir():
             raise UsageError(
-                f"{len(self.items)} results do not fit in one file: give a folder after --out, not "
+                f"{len(self.items)} results do not fit in one file: name a folder with --out, not "
                 f"{out}"
             )
-        # Bad inputs count as well: a path given for several results is a folder even if only one is
-        # left.
+        # Bad inputs count: a path for several results is a folder even if only one is left.
         several_inputs = len(self.items) + len(self.problems) > 1
-        if out.is_dir() or (several_inputs and not out.suffix):
-            out.mkdir(parents=True, exist_ok=True)
-            return [
-                (out if item.pictures else out / _painted_name(item.inputs[0]), True)
-                for item in self.items
-            ]
-        return [(out, False)]
+        if not out.is_dir() and (out.suffix or not several_inputs):
+            return [(out, False)]
+        out.mkdir(parents=True, exist_ok=True)
+        return [
+            (out if one.pictures else out / _painted_name(one.inputs[0]), True)
+            for one in self.items
+        ]
 
     def each(self, work: Callable[[int, Item], None]) -> None:
-        """Do the work for each item; what fails with an error of ours is kept, the others go on."""
+        """Do the work for each item. An error of ours is kept, and the others continue."""
         for index, item in enumerate(self.items):
             try:
                 work(index, item)
@@ -116,7 +108,7 @@ class Batch:
                 self.problems.append(exc)
 
     def finish(self) -> None:
-        """Name every problem on standard error, and raise the last one if there was any."""
+        """Print the problems on standard error and raise the last one, if there is any."""
         for problem in self.problems[:-1]:
             print(f"facepaint: {problem}", file=sys.stderr)
         if self.problems:
@@ -149,14 +141,16 @@ def wait_item(
     advice: str | None = None,
     look: str | None = None,
 ) -> None:
-    """Wait for a job, or one of its looks, showing how far it is; ``supervise`` looks after the
-    workers meanwhile.
+    """Wait for a job, or for one of its looks, and show its progress.
 
-    ``advice`` says what to do if it fails, where it cannot be resumed.
+    Args:
+        supervise: called at every change; looks after the embedded workers.
+        advice: what to do on failure, if the job cannot be resumed.
 
     Raises:
-        JobError: a segment was given up, or the faces of none could be found.
+        JobError: a segment failed, or no segment could be searched for faces.
     """
+    advice = advice or f"`facepaint resume {job_id}` retries it"
 
     def show(snapshot: Snapshot) -> None:
         display.job(snapshot)
@@ -164,47 +158,51 @@ def wait_item(
             supervise()
 
     status = client.wait(job_id, look, on_change=show)
-    waited = [one for one in status.looks if one.id == look or look is None]
-    for one in waited:
-        _say_who_is_missing(client, job_id, one.look, display)
-    if any(one.state == "incomplete" for one in waited):
-        reasons = {n: reason for one in waited for n, reason in one.reasons.items()}
-        first, reason = next(iter(reasons.items()), (0, "unknown"))
-        failed = sum(one.failed for one in waited)
-        raise JobError(
-            f"{failed} of {status.total} segments of job {job_id} were given up (segment "
-            f"{first}: {reason}); " + (advice or f"`facepaint resume {job_id}` tries again")
-        )
+    looks = [one for one in status.looks if one.id == look or look is None]
+    for one in looks:
+        _warn_of_unknown_people(client, job_id, one.look, display)
+    if any(one.state == "incomplete" for one in looks):
+        raise JobError(f"{_failed_segments(status, looks)}; {advice}")
     if status.detect_failed:
-        said = _without_faces(client, status)
+        failure = _detection_failure(client, status)
         if status.detect_failed == status.total:
-            raise JobError(f"{said}; " + (advice or f"`facepaint resume {job_id}` tries again"))
-        display.say(f"facepaint: {said}")
+            raise JobError(f"{failure}; {advice}")
+        display.say(f"facepaint: {failure}")
 
 
-def _say_who_is_missing(client: Client, job_id: str, look: Look | None, display: Display) -> None:
-    """Warn of numbers that nobody in the video has: they could not be known before."""
-    people = (
-        client.store.find_record(keys.tracks(job_id), People)
-        if look is not None and look.numbers
-        else None
+def _failed_segments(status: JobStatus, looks: Sequence[LookStatus]) -> str:
+    """How many segments failed, and why the first one did."""
+    reasons = {index: why for look in looks for index, why in look.reasons.items()}
+    first, reason = next(iter(reasons.items()), (0, "unknown"))
+    failed = sum(look.failed for look in looks)
+    return (
+        f"{failed} of {status.total} segments of job {status.job.id} failed "
+        f"(segment {first}: {reason})"
     )
-    if look is not None and people is not None:
-        try:
-            check_numbers(look, people)
-        except UsageError as exc:
-            display.say(f"facepaint: {exc}")
 
 
-def _without_faces(client: Client, status: JobStatus) -> str:
-    """What to tell of segments whose detection was given up: they are painted as if nothing were
-    known of them."""
+def _warn_of_unknown_people(
+    client: Client, job_id: str, look: Look | None, display: Display
+) -> None:
+    """Warn of numbers that no person in the video has, which was not known before."""
+    if look is None or not look.numbers:
+        return
+    people = client.store.find_record(keys.tracks(job_id), People)
+    if people is None:
+        return
+    try:
+        check_numbers(look, people)
+    except UsageError as exc:
+        display.say(f"facepaint: {exc}")
+
+
+def _detection_failure(client: Client, status: JobStatus) -> str:
+    """How many segments were not searched for faces, and why the first one was not."""
     first = min(status.keys.detect_failed)
     failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
     return (
-        f"the faces in {status.detect_failed} of {status.total} segments of job "
-        f"{status.job.id} could not be looked for "
-        f"(segment {first}: {failed.reason if failed else 'unknown'})"
+        f"face detection failed in {status.detect_failed} of {status.total} segments of job "
+        f"{status.job.id} (segment {first}: {failed.reason if failed else 'unknown'})"
     )
 
 
@@ -220,7 +218,7 @@ class Saving:
 def save_item(
     client: Client, job_id: str, out: Path, display: Display, saving: Saving
 ) -> dict[str, Any]:
-    """Save a job and return what to tell of it."""
+    """Save a job and return the facts to print."""
     options: dict[str, Any] = {
         **asdict(saving),
         "on_progress": display.saved,
@@ -233,9 +231,8 @@ def save_item(
     for note in report.notes:
         display.say(f"facepaint: {note}")
     if not report.check.passed:
-        raise JobError(
-            f"{report.path} is saved but not what was painted: {'; '.join(report.check.problems)}"
-        )
+        problems = "; ".join(report.check.problems)
+        raise JobError(f"{report.path} is saved but not what was painted: {problems}")
     return {
         "job": job_id,
         "saved": str(report.path),
@@ -254,7 +251,7 @@ def run_item(
     saving: Saving,
     supervise: Callable[[], object] | None = None,
 ) -> None:
-    """Upload, wait, save and tidy up one item; the original stays where it is."""
+    """Upload, wait for, save and delete one item; the input file is not touched."""
     with make_display(json=as_json) as display:
         job_id = upload_item(client, item, look, display)
         try:
@@ -264,23 +261,23 @@ def run_item(
         except JobError:
             if not saving.allow_gaps:
                 raise
-        said = save_item(client, job_id, out, display, saving)
+        saved = save_item(client, job_id, out, display, saving)
         client.delete(job_id)
     if as_json:
-        print(json.dumps({"input": [str(path) for path in item.inputs], **said}), flush=True)
+        print(json.dumps({"input": [str(path) for path in item.inputs], **saved}), flush=True)
     else:
-        print(f"{item.name} -> {said['saved'] if not item.pictures else out}", flush=True)
+        print(f"{item.name} -> {saved['saved'] if not item.pictures else out}", flush=True)
 
 
 def _container_for(source: Path, path: Path, *, any_container: bool) -> Path:
-    """The path with the suffix of the container that its sound needs; a change is said."""
+    """The path, with the suffix of the container that its audio needs; prints a change."""
     from uploader.probe import probe
     from viewer.save.save import choose_target
 
     try:
         audio = probe(source).audio
     except InputError:
-        return path  # what is wrong with it is said when its turn comes
+        return path  # reported when it is uploaded
     target, _, notes = choose_target(audio, path, any_container=any_container)
     if target != path:
         for note in notes:
@@ -298,3 +295,10 @@ def _beside(item: Item) -> Path:
     if item.pictures:
         return first.parent / "painted"
     return first.parent / _painted_name(first)
+
+
+def _check_target(file: Path, overwrite: bool) -> None:
+    if file.exists() and not overwrite:
+        raise UsageError(f"{file} exists: name another file with --out, or add --overwrite")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file} cannot be written: there is no folder {file.parent}")

@@ -31,7 +31,7 @@ def test_what_was_given_up_is_named_with_what_can_be_done(
         JobError, match=r"1 of 4 segments .* \(segment 2: it cannot be decoded\)"
     ) as raised:
         wait_item(Client(settings), made.id, Silent(), advice=advice)
-    assert str(raised.value).endswith(advice or f"`facepaint resume {made.id}` tries again")
+    assert str(raised.value).endswith(advice or f"`facepaint resume {made.id}` retries it")
 
 
 class Said(Silent):
@@ -45,7 +45,7 @@ class Said(Silent):
 
 
 @pytest.mark.parametrize("failed", [1, 4])
-def test_faces_that_could_not_be_looked_for_are_told_and_if_all_could_not_the_job_has_failed(
+def test_failed_detection_is_reported_and_fails_the_job_if_no_segment_was_searched(
     store: Store, settings: Settings, failed: int
 ) -> None:
     """As with a detector whose card names another decoder: the result shows everything, or nothing
@@ -60,7 +60,7 @@ def test_faces_that_could_not_be_looked_for_are_told_and_if_all_could_not_the_jo
         )
     made.paint(range(4))
     told = (
-        rf"the faces in {failed} of 4 segments .* \(segment {4 - failed}: the detector does "
+        rf"face detection failed in {failed} of 4 segments .* \(segment {4 - failed}: the detector does "
         r"not fit\)"
     )
     said = Said()
