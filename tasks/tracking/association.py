@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from facepaint.records.faces import Faces
+from facepaint.records.faces import Candidate, Faces
 from facepaint.records.segment import REACH_S
 
 CUT = 0.06
@@ -94,26 +94,28 @@ class Candidates:
 
     @classmethod
     def of(cls, records: Sequence[Faces], time_base: Fraction, discard: float) -> "Candidates":
-        """The candidates of records that score ``discard`` or more; none whose numbers are not
-        finite."""
+        """The candidates of consecutive records from confidence ``discard`` on.
+
+        Candidates with coordinates that are not finite are left out.
+        """
         frames = [frame for record in records for frame in record.frames]
         kept = [
             (row, place, face)
             for row, frame in enumerate(frames)
             for place, face in enumerate(frame.faces)
-            if face.score >= discard and all(map(math.isfinite, (*face.box, *face.landmarks)))
+            if face.score >= discard and _is_finite(face)
         ]
-        wide = 14 if any(face.landmarks for _, _, face in kept) else 4
+        rows, places, faces = zip(*kept, strict=True) if kept else ((), (), ())
+        shapes = [[*face.box, *face.landmarks] for face in faces]
+        wide = 14 if any(face.landmarks for face in faces) else 4
         return cls(
             np.array([frame.pts for frame in frames], np.int64),
             np.array([float(frame.pts * time_base) for frame in frames]),
             np.cumsum([cut >= CUT for cut in cuts(records)], dtype=np.int64),
-            np.array([row for row, _, _ in kept], np.int64),
-            np.array([place for _, place, _ in kept], np.int64),
-            np.array([face.score for _, _, face in kept]),
-            np.array([[*face.box, *face.landmarks] for _, _, face in kept]).reshape(
-                len(kept), wide
-            ),
+            np.array(rows, np.int64),
+            np.array(places, np.int64),
+            np.array([face.score for face in faces]),
+            np.array(shapes).reshape(len(faces), wide),
         )
 
     @classmethod
@@ -162,6 +164,10 @@ class Candidates:
             self.scores[nodes],
             self.shapes[nodes],
         )
+
+
+def _is_finite(face: Candidate) -> bool:
+    return all(map(math.isfinite, (*face.box, *face.landmarks)))
 
 
 def cuts(records: Sequence[Faces]) -> Iterator[float]:

@@ -85,34 +85,12 @@ def read(source: Source) -> Imported:
 
 
 def _read_file(content: Row, file: Path, source: Source, found: Imported) -> None:
-    categories = {row.get("id"): row for row in _rows(content, "categories", file)}
-    used = {row.get("category_id") for row in _rows(content, "annotations", file)}
-    names = {key: str(row.get("name", "")) for key, row in categories.items()}
-    chosen = chosen_classes([names[key] for key in names if key in used] or names.values(), source)
-    orders = {
-        key: _order(row.get("keypoints"), names[key], found.notes)
-        for key, row in categories.items()
-    }
-    faces: dict[Any, list[LabelledFace]] = {}
-    others = 0
-    for place, row in enumerate(_rows(content, "annotations", file)):
-        name = names.get(row.get("category_id"), "")
-        if name not in chosen:
-            others += 1
-            continue
-        face = _face(row, orders[row["category_id"]], f"{file}, annotations[{place}]")
-        if name.casefold() != FACE:
-            face.attributes.setdefault("class", name)
-        faces.setdefault(row.get("image_id"), []).append(face)
-    if others:
-        found.notes.append(
-            f"{counted(others, 'annotation')} of other classes left out of {file.name}"
-        )
+    faces = _read_annotations(content, file, source, found)
+    # CVAT puts the JSON into a folder beside the images, Label Studio at the top.
     top = file.parent.parent if file.parent.name == ANNOTATIONS else file.parent
     images = top / "images"
-    finder = Finder(
-        [source.images, *(images / subset for subset in ("", _subset(file))), top, file.parent]
-    )
+    folders = [source.images, images, images / _subset(file), top, file.parent]
+    finder = Finder(folders)
     for place, row in enumerate(_rows(content, "images", file)):
         where = f"{file}, images[{place}]"
         name = str(row.get("file_name", "")).replace("\\", "/")
@@ -126,6 +104,37 @@ def _read_file(content: Row, file: Path, source: Source, found: Imported) -> Non
         raise InputError(
             f"{file} has annotations of images it does not list: image_id {next(iter(faces))!r}"
         )
+
+
+def _read_annotations(
+    content: Row, file: Path, source: Source, found: Imported
+) -> dict[Any, list[LabelledFace]]:
+    """The faces of the chosen classes by image id. Adds notes on what is left out."""
+    annotations = _rows(content, "annotations", file)
+    categories = {row.get("id"): row for row in _rows(content, "categories", file)}
+    names = {key: str(row.get("name", "")) for key, row in categories.items()}
+    used = {row.get("category_id") for row in annotations}
+    chosen = chosen_classes([names[key] for key in names if key in used] or names.values(), source)
+    orders = {
+        key: _order(row.get("keypoints"), names[key], found.notes)
+        for key, row in categories.items()
+    }
+    faces: dict[Any, list[LabelledFace]] = {}
+    others = 0
+    for place, row in enumerate(annotations):
+        name = names.get(row.get("category_id"), "")
+        if name not in chosen:
+            others += 1
+            continue
+        face = _face(row, orders[row["category_id"]], f"{file}, annotations[{place}]")
+        if name.casefold() != FACE:
+            face.attributes.setdefault("class", name)
+        faces.setdefault(row.get("image_id"), []).append(face)
+    if others:
+        found.notes.append(
+            f"{counted(others, 'annotation')} of other classes left out of {file.name}"
+        )
+    return faces
 
 
 def _rows(content: Row, key: str, file: Path) -> list[Row]:
@@ -167,29 +176,26 @@ def _face(row: Row, order: list[int] | None, where: str) -> LabelledFace:
         raise InputError(f"{where}: bbox is x, y, width, height, not {box!r}")
     extra = row.get("attributes")
     extra = dict(extra) if isinstance(extra, dict) else {}
-    crowd = any(row.get(key) for key in ("iscrowd", "ignore")) or any(
-        extra.get(key) for key in ("ignore", "is_crowd")
-    )
+    # COCO has a key for crowds; CVAT and our own export use attributes.
+    ignored = row.get("iscrowd") or row.get("ignore") or extra.get("ignore")
     sets = {name: bool(extra[name]) for name in SETS if extra.get(name) is not None}
     score = row.get("score")
     landmarks, seen = landmarks_of(_keypoints(row, order, where))
-    others = {
-        key: value
-        for key, value in row.items()
-        if key not in {*_ANNOTATION_KEYS, "attributes", "score"} and value
-    }
     return LabelledFace(
         box_of(*(number(value, where) for value in box)),
         landmarks,
-        ignore=bool(crowd),
+        ignore=bool(ignored or extra.get("is_crowd")),
         score=None if score is None else number(score, where),
-        attributes={
-            **others,
-            **{key: value for key, value in extra.items() if key not in _OWN_KEYS},
-            **seen,
-        },
+        attributes={**_attributes(row, extra), **seen},
         **sets,
     )
+
+
+def _attributes(row: Row, extra: Row) -> dict[str, Any]:
+    """What an annotation says besides the format's own keys and ours."""
+    known = {*_ANNOTATION_KEYS, "attributes", "score"}
+    others = {key: value for key, value in row.items() if key not in known and value}
+    return {**others, **{key: value for key, value in extra.items() if key not in _OWN_KEYS}}
 
 
 def _keypoints(row: Row, order: list[int] | None, where: str) -> list[float]:

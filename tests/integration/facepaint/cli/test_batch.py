@@ -60,8 +60,8 @@ def test_failed_detection_is_reported_and_fails_the_job_if_no_segment_was_search
         )
     made.paint(range(4))
     told = (
-        rf"face detection failed in {failed} of 4 segments .* \(segment {4 - failed}: the detector does "
-        r"not fit\)"
+        rf"face detection failed in {failed} of 4 segments .* "
+        rf"\(segment {4 - failed}: the detector does not fit\)"
     )
     said = Said()
     if failed == 4:
