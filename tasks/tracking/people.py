@@ -76,7 +76,7 @@ class PersonTracker:
         options: TrackingOptions = REDACTION,
         confident: float = STICKERS.accept,
     ) -> None:
-        """``point`` says what is a face, one that never scores ``confident`` is a doubtful one."""
+        """Track with ``options``; a person never above ``confident`` has low confidence."""
         self._time_base, self._options, self._sure = time_base, options, confident
         self._parts: list[Candidates] = []
         self._cuts: list[bool] = []
