@@ -27,6 +27,8 @@ _LAST_CALL_S = 5.0
 
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -279,12 +281,23 @@ def last_line(log: Path, limit: int = 240) -> str:
 def identity(pid: int) -> str:
     """Identifies a process beyond its pid, which a later process may get; empty if it has ended.
 
-    The value is its start in seconds since boot, which no change of the clock affects.
+    The value is its start in seconds since boot, which no change of the clock affects, after the
+    id of that boot where the system gives one: a process of an earlier boot may have had the same
+    pid and the same start.
     """
     try:
         process = psutil.Process(pid)
         if process.status() == psutil.STATUS_ZOMBIE:
             return ""
-        return f"{process.create_time() - psutil.boot_time():.2f}"
+        start = f"{process.create_time() - psutil.boot_time():.2f}"
     except psutil.NoSuchProcess:
+        return ""
+    return f"{_boot_id()}:{start}"
+
+
+def _boot_id() -> str:
+    """The random id of this boot, see random(4); empty on a system without one."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
         return ""

@@ -147,3 +147,10 @@ def test_a_process_is_told_from_a_later_one_of_the_same_number(tmp_path: Path) -
         process.kill()
         process.wait()
     assert identity(process.pid) == ""
+
+
+@needs_proc
+def test_identity_names_the_boot() -> None:
+    """After a reboot another process may have the same pid and start; it must not be killed."""
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert identity(os.getpid()).startswith(f"{boot}:")
