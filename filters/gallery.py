@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from facepaint.errors import UsageError
+from facepaint.files import write_bytes
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.looks.look import FilterSpec, Look
 from facepaint.looks.parser import parse_filter
@@ -154,7 +155,7 @@ def save_gallery(path: Path) -> None:
         raise UsageError(f"{path}: the gallery is written as {', '.join(WRITTEN)}")
     data = cv2.imencode(suffix, cv2.cvtColor(draw_gallery(), cv2.COLOR_RGB2BGR))[1].tobytes()
     try:
-        path.write_bytes(data)
+        write_bytes(path, data)
     except OSError as exc:
         raise UsageError(f"{path} cannot be written: {exc.strerror}") from exc
 

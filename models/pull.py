@@ -2,16 +2,14 @@
 chosen, or not at all."""
 
 import hashlib
-import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
 from facepaint.detectors.registry import KNOWN, KnownDetector, fetched_path, is_intact
 from facepaint.errors import InputError, ServiceError, UsageError
+from facepaint.files import atomic_write
 from facepaint.records.detector_card import DetectorCard
 
 TIMEOUT_S = 30
@@ -34,32 +32,20 @@ def pull(name: str) -> tuple[Path, DetectorCard]:
     path = fetched_path(known)
     if is_intact(known):
         return path, known.card
-    with _draft_of(path) as draft:
-        found = _download(known, draft)
-        if found != known.card.sha256:
-            raise InputError(
-                f"{known.url} gives other bytes than those chosen (sha256 {found[:12]}..., not "
-                f"{known.card.sha256[:12]}...): nothing is kept; use a file of yours, PATH.onnx"
-            )
-        draft.replace(path)
-    return path, known.card
-
-
-@contextmanager
-def _draft_of(path: Path) -> Iterator[Path]:
-    """A file beside the one to be, gone in the end unless it took its place."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft.touch()
+        with atomic_write(path) as draft:
+            sha256 = _download(known, draft)
+            if sha256 != known.card.sha256:
+                raise InputError(
+                    f"{known.url} serves other bytes than expected (sha256 {sha256[:12]}..., not "
+                    f"{known.card.sha256[:12]}...): nothing is kept; use a file of yours, PATH.onnx"
+                )
     except OSError as exc:
         raise UsageError(
             f"{path.parent} cannot be written: {exc.strerror}; set FACEPAINT_HOME"
         ) from exc
-    try:
-        yield draft
-    finally:
-        draft.unlink(missing_ok=True)
+    return path, known.card
 
 
 def _download(known: KnownDetector, draft: Path) -> str:

@@ -3,7 +3,6 @@ job."""
 
 import hashlib
 import os
-import secrets
 import tempfile
 import time
 from functools import lru_cache
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from facepaint.detectors.registry import MAX_BYTES
 from facepaint.errors import InputError, ObjectMissing, UsageError
+from facepaint.files import write_bytes
 from facepaint.records import keys
 from facepaint.records.detector_card import DetectorCard
 from facepaint.records.job import DetectorSpec
@@ -87,12 +87,7 @@ def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
         raise InputError(
             f"the weights of detector '{card.label}' are damaged in the storage: upload again"
         )
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        draft.write_bytes(data)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_bytes(path, data)
     _make_room(path)
 
 

@@ -18,6 +18,7 @@ import typer
 from facepaint.cli.options import AsJson, Detector, DeviceOption, Overwrite
 from facepaint.cli.tables import print_columns, print_detectors, print_training
 from facepaint.errors import InputError, MissingExtra, UsageError
+from facepaint.files import write_text
 from facepaint.settings import Settings
 
 app = typer.Typer(
@@ -354,6 +355,6 @@ def _need_worker(what: str) -> None:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
     except OSError as exc:
         raise InputError(f"{path} cannot be written: {exc.strerror}") from exc

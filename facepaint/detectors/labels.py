@@ -9,9 +9,7 @@ outer corner of the first pixel. Keys that are not listed here are kept as attri
 
 import json
 import math
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -22,6 +20,7 @@ from PIL.ExifTags import Base
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facepaint.errors import InputError
+from facepaint.files import write_text
 from facepaint.media.images import STILLS, open_image
 from facepaint.records.faces import Box
 
@@ -139,22 +138,9 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
         check_picture(picture, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
     folder.mkdir(parents=True, exist_ok=True)
-    target = (
-        folder / LABELS
-    ).resolve()  # where a link leads: replacing the link would part it from its file
-    handle, draft = tempfile.mkstemp(dir=target.parent, prefix=f".{LABELS}-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.writelines(f"{line}\n" for line in lines.values())
-            file.flush()
-            os.fsync(file.fileno())
-        # Private, as temporary files are, would keep others from labels that they could read
-        # before.
-        Path(draft).chmod(target.stat().st_mode & 0o777 if target.exists() else 0o644)
-        Path(draft).replace(target)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
+    # A link is resolved first: replacing the link itself would separate it from its file.
+    target = (folder / LABELS).resolve()
+    write_text(target, "".join(f"{line}\n" for line in lines.values()))
 
 
 def picture_of(line: str, where: str) -> LabelledPicture:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from facepaint.detectors.onnx_graph import Network, read_network
 from facepaint.errors import InputError, RecordInvalid, UsageError
+from facepaint.files import write_text
 from facepaint.media.open import check_file
 from facepaint.records.codec import decode, encode
 from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, DetectorCard, Thresholds
@@ -171,9 +172,7 @@ def read_card(path: Path) -> DetectorCard:
 
 def write_card(path: Path, card: DetectorCard) -> None:
     """Write a card, in lines for people to read."""
-    path.write_text(
-        json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    write_text(path, json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n")
 
 
 def fetched_path(known: KnownDetector) -> Path:

@@ -9,13 +9,14 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from facepaint.errors import InputError
+from facepaint.files import atomic_write
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.detector_card import thresholds_for
@@ -148,16 +149,11 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         yield sys.stdout
         return
-    part = out.with_name(f"{out.name}.part")
     try:
-        with part.open("w", encoding="utf-8", newline="") as file:
+        with atomic_write(out) as draft, draft.open("w", encoding="utf-8", newline="") as file:
             yield file
-        part.replace(out)
     except OSError as exc:
         raise InputError(f"{out} cannot be written: {exc.strerror}") from exc
-    finally:
-        with suppress(OSError):  # what cannot be written is not there to be removed
-            part.unlink()
 
 
 def _write_csv(file: TextIO, exported: Export) -> None:

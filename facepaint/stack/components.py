@@ -7,7 +7,6 @@ No secret stands on a command line: the broker reads a 0600 file, everything els
 import importlib.metadata
 import importlib.util
 import os
-import secrets
 import shutil
 import signal
 import socket
@@ -23,6 +22,7 @@ from kombu.exceptions import OperationalError
 import facepaint
 from facepaint.devices import GPUS
 from facepaint.errors import MissingExtra, QueueUnreachable, StoreUnreachable
+from facepaint.files import PRIVATE_MODE, write_text
 from facepaint.queue import QUEUES, Queue, make_app
 from facepaint.settings import Settings
 from facepaint.stack.processes import Recipe
@@ -56,22 +56,6 @@ def listens(host: str, port: int) -> bool:
 def reachable(host: str) -> str:
     """The address by which this machine reaches what listens on ``host``."""
     return LOOPBACK if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-
-
-def write_private(path: Path, text: str, owner: tuple[int, int] | None = None) -> None:
-    """Write a file that only its owner may read: whole or not at all. ``owner`` is a user and group
-    id, else ours."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            if owner is not None:
-                os.fchown(file.fileno(), *owner)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def cores() -> int:
@@ -171,7 +155,7 @@ def valkey(home: Path, settings: Settings) -> Recipe:
         "timeout 0",
     )
     configuration = folder / "valkey.conf"
-    write_private(configuration, "\n".join(lines) + "\n")
+    write_text(configuration, "\n".join(lines) + "\n", mode=PRIVATE_MODE)
 
     def answers() -> bool:
         try:

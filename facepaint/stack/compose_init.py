@@ -25,8 +25,9 @@ from urllib.parse import urlsplit
 from filelock import FileLock
 
 from facepaint.errors import FacepaintError, UsageError
+from facepaint.files import PRIVATE_MODE, write_text
 from facepaint.settings import CONNECTION_NAME, Settings
-from facepaint.stack.components import LOOPBACK, write_private
+from facepaint.stack.components import LOOPBACK
 from facepaint.store import Store
 
 HOST_FILE = f".facepaint/{CONNECTION_NAME}"
@@ -242,7 +243,7 @@ def _write(path: Path, text: str, owner: Owner) -> None:
         and path.read_text() == text
     ):
         return
-    write_private(path, text, owner)
+    write_text(path, text, mode=PRIVATE_MODE, owner=owner)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

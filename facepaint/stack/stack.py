@@ -23,10 +23,11 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import SecretStr
 
 from facepaint.errors import ServiceError, UsageError
+from facepaint.files import PRIVATE_MODE, write_text
 from facepaint.queue import Queue
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
 from facepaint.stack import components
-from facepaint.stack.components import LOOPBACK, free_port, listens, write_private
+from facepaint.stack.components import LOOPBACK, free_port, listens
 from facepaint.stack.processes import POLL_S, Child, Children, identity, wait_until_ready
 
 START_S = 30.0
@@ -121,9 +122,8 @@ class Stack:
         if self._viewer:
             self._start_viewer()
         self._remember()
-        write_private(
-            self.home / CONNECTION_NAME, json.dumps(_facts(self.settings), indent=1) + "\n"
-        )
+        connection = json.dumps(_facts(self.settings), indent=1) + "\n"
+        write_text(self.home / CONNECTION_NAME, connection, mode=PRIVATE_MODE)
 
     def _start_services(self) -> None:
         keys = _keys(self.home)
@@ -242,7 +242,7 @@ class Stack:
         ]
         text = json.dumps({**ours, "children": living})
         if text != self._remembered:
-            write_private(self.home / STATE_NAME, text)
+            write_text(self.home / STATE_NAME, text, mode=PRIVATE_MODE)
             self._remembered = text
 
 
@@ -365,7 +365,7 @@ def _keys(home: Path) -> dict[str, str]:
             name: secrets.token_hex(20)
             for name in ("broker_password", "s3_access_key", "s3_secret_key")
         }
-        write_private(path, json.dumps(keys))
+        write_text(path, json.dumps(keys), mode=PRIVATE_MODE)
     return keys
 
 

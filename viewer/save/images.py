@@ -1,11 +1,10 @@
 """Give the painted pictures of a job back under the names they came with."""
 
-import os
-import secrets
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from facepaint.errors import JobError, UsageError
+from facepaint.files import atomic_write
 from facepaint.jobs.status import find_job
 from facepaint.records.job import ImageJob
 from facepaint.store import Store
@@ -96,16 +95,10 @@ def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:
 
 def _write(target: Path, data: bytes, overwrite: bool) -> None:
     """Put the picture in place whole; a link of that name is replaced, not followed."""
-    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
-        with part.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if not overwrite and (target.exists() or target.is_symlink()):
-            raise UsageError(f"{target} has come to be there meanwhile: name another folder")
-        part.replace(target)
+        with atomic_write(target) as draft:
+            draft.write_bytes(data)
+            if not overwrite and (target.exists() or target.is_symlink()):
+                raise UsageError(f"{target} was created by another program: name another folder")
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror}") from exc
-    finally:
-        part.unlink(missing_ok=True)

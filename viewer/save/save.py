@@ -3,8 +3,6 @@ nothing re-encoded."""
 
 import io
 import math
-import os
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +15,7 @@ import av
 from av.container import InputContainer
 
 from facepaint.errors import JobError, UnreadableMedia, UsageError
+from facepaint.files import atomic_write
 from facepaint.jobs.state import JobKeys
 from facepaint.jobs.status import find_job, idle_s
 from facepaint.looks.look import Look
@@ -113,9 +112,9 @@ def save(
     plan = _plan(store, job, container, redacts=look is None or look.redacts)
     notes += _notes(plan, sealed)
     items = follow(store, job_id, look_id, options=options.following)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with (
+            atomic_write(target) as part,
             closing(items),
             closing(source_audio(store, job, sealed.segments, options.following)) as audio,
         ):
@@ -123,16 +122,13 @@ def save(
             joined = _join(
                 plan, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
             )
-        check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
-        _put_in_place(part, target)
+            check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
     except av.FFmpegError as exc:
         raise JobError(
             f"{target} cannot be written in that format: {exc.strerror}; try one that ends in .mkv"
         ) from exc
-    finally:
-        part.unlink(missing_ok=True)
     return SaveReport(
         path=target,
         container=container,
@@ -289,18 +285,6 @@ def _without_gaps(job_id: str, items: Iterable[PaintedSegment | Gap]) -> Iterato
         if isinstance(item, Gap):
             raise _gap_error(job_id, [item.index])
         yield item
-
-
-def _put_in_place(part: Path, target: Path) -> None:
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
-    part.replace(target)
-    if os.name == "posix":
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def _ignore(saved: int, total: int) -> None:

@@ -23,6 +23,7 @@ from facepaint.detectors.labels import (
 )
 from facepaint.devices import Device
 from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
+from facepaint.files import write_bytes
 from facepaint.media.images import STILLS, is_animated, open_image
 from facepaint.media.open import check_file
 from models import DetectorModel, find_model
@@ -306,7 +307,7 @@ def _label_video(
             continue
         target = folder.path / IMAGES / choice
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(encoded)
+        write_bytes(target, encoded)
         picture = _labelled(choice, sampled.pixels, labeller)
         folder.add(
             replace(picture, attributes={"video": path.name, "time_s": round(sampled.time_s, 3)})

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from facepaint import files
 from facepaint.detectors.labels import (
     LANDMARKS,
     LabelledFace,
@@ -267,4 +268,4 @@ def read_text(path: Path) -> str:
 def write_text(path: Path, content: str) -> None:
     """Write a file, its folder made before."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(content, encoding="utf-8", newline="\n")
+    files.write_text(path, content)

@@ -10,6 +10,7 @@ import numpy as np
 
 from facepaint.detectors.labels import LabelledFace, LabelledPicture, read_labels
 from facepaint.errors import InputError
+from facepaint.files import write_bytes
 from models.detector import Pixels
 from models.lab.evaluation.detections import read_picture
 
@@ -59,7 +60,7 @@ def save_contact_sheet(data: Path, target: Path, layout: Layout, *, faces: bool 
         raise InputError(f"{data} has no {'faces' if faces else 'pictures'} to draw")
     encoded = cv2.imencode(".png", _sheet(cells, layout))[1]
     try:
-        target.write_bytes(encoded.tobytes())
+        write_bytes(target, encoded.tobytes())
     except OSError as exc:
         raise InputError(f"{target} cannot be written: {exc.strerror}") from exc
     return len(cells)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facepaint.detectors.labels import LabelledPicture, check_picture, header_size, read_labels
 from facepaint.errors import InputError, UsageError
+from facepaint.files import atomic_write
 from models.lab.datasets import Imported, LabelFormat, Source, find_format, losses, recognised
 from models.lab.datasets.common import counted
 from models.lab.datasets.complete import completed, is_extent_of_landmarks
@@ -159,17 +160,21 @@ def _put(file: Path, place: Path, *, link: bool) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists() and place.samefile(file):
         return
-    draft = place.with_name(f".{place.name}.part")
     try:
-        draft.unlink(missing_ok=True)
-        if link:
-            try:
-                os.link(file.resolve(), draft)
-            except OSError:  # another file system, or one that has no links
+        with atomic_write(place) as draft:
+            if not (link and _hard_link(file.resolve(), draft)):
                 shutil.copyfile(file, draft)
-        else:
-            shutil.copyfile(file, draft)
-        draft.replace(place)
     except OSError as exc:
-        draft.unlink(missing_ok=True)
         raise InputError(f"{file} cannot be put at {place}: {exc.strerror or exc}") from exc
+
+
+def _hard_link(file: Path, draft: Path) -> bool:
+    """Put a hard link in the draft's place; False where the file system cannot."""
+    link = draft.with_suffix(".link")
+    try:
+        os.link(file, link)
+        link.replace(draft)
+    except OSError:
+        link.unlink(missing_ok=True)
+        return False
+    return True

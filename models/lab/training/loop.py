@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from facepaint.errors import InputError, UsageError
+from facepaint.files import atomic_write
 from models.lab.training.data import Batch, Pictures, batches, make_batch
 from models.lab.training.losses import detection_losses
 from models.lab.training.network import FaceNetwork, cell_grid, flatten_heads
@@ -158,9 +159,8 @@ class Training:
             "optimiser": self._optimiser.state_dict(),
         }
         path = self.folder / CHECKPOINT
-        unfinished = path.with_suffix(".unfinished")
-        torch.save(state, unfinished)
-        unfinished.replace(path)
+        with atomic_write(path) as draft:
+            torch.save(state, draft)
 
     def resume(self) -> None:
         """Go on from the folder's checkpoint.

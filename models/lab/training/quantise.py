@@ -20,6 +20,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from facepaint.detectors.labels import LabelledPicture, read_labels
 from facepaint.detectors.onnx_graph import read_network
 from facepaint.errors import InputError, UsageError
+from facepaint.files import atomic_write
 from models.lab.evaluation.detections import read_picture
 from models.layers import input_layers, name_nodes, output_layers
 
@@ -61,7 +62,8 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
             _quantise(prepared, draft, _Pictures(data, chosen, graph.input[0].name), graph)
         except (ValueError, RuntimeError, onnx.checker.ValidationError) as exc:
             raise UsageError(f"{weights} cannot be quantised: {exc}") from exc
-        draft.replace(out)
+        with atomic_write(out) as place:
+            draft.replace(place)
 
 
 def evenly(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPicture]:

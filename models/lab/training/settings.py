@@ -8,6 +8,7 @@ import torch
 from pydantic import TypeAdapter, ValidationError
 
 from facepaint.errors import InputError, UsageError
+from facepaint.files import write_bytes
 from models.lab.training.augment import Augmentation
 from models.lab.training.losses import Weights
 from models.lab.training.network import Architecture
@@ -110,7 +111,7 @@ class RunRecord:
     def write(self, path: Path) -> None:
         """Write it as JSON."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_record().dump_json(self, indent=2) + b"\n")
+        write_bytes(path, _record().dump_json(self, indent=2) + b"\n")
 
     @classmethod
     def read(cls, path: Path) -> "RunRecord":

@@ -116,8 +116,8 @@ def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(
     [
         ("gone", ServiceError, "the server answers 404 Not Found; save it from elsewhere as "),
         ("half", ServiceError, "broke off after 100 of "),
-        ("other", InputError, "gives other bytes than those chosen (sha256 "),
-        ("longer", InputError, "gives other bytes than those chosen (sha256 "),
+        ("other", InputError, "serves other bytes than expected (sha256 "),
+        ("longer", InputError, "serves other bytes than expected (sha256 "),
     ],
 )
 def test_anything_else_leaves_nothing_behind(

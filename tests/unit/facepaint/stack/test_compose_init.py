@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from facepaint.errors import UsageError
+from facepaint.files import write_text
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
 from facepaint.stack import compose_init
-from facepaint.stack.components import write_private
 from facepaint.stack.compose_init import (
     BROKER,
     CLIENTS,
@@ -253,34 +253,19 @@ def test_a_start_that_was_cut_short_is_finished_by_the_next(
 ) -> None:
     written: list[Path] = []
 
-    def write_one(path: Path, text: str, owner: Owner) -> None:
+    def write_one(path: Path, text: str, *, mode: int, owner: Owner) -> None:
         if written:
             raise KeyboardInterrupt
         written.append(path)
-        write_private(path, text, owner)
+        write_text(path, text, mode=mode, owner=owner)
 
     with monkeypatch.context() as patch:
-        patch.setattr(compose_init, "write_private", write_one)
+        patch.setattr(compose_init, "write_text", write_one)
         with pytest.raises(KeyboardInterrupt):
             start()
     first = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
     start()
     assert secrets_of(folders) == first
-
-
-def test_a_file_that_cannot_be_finished_leaves_the_old_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "file"
-    write_private(path, "old")
-
-    def full(_: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_private(path, "new")
-    assert [(found.name, found.read_text()) for found in tmp_path.iterdir()] == [("file", "old")]
 
 
 def test_starts_at_the_same_time_agree(folders: Folders) -> None:
