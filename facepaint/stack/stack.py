@@ -229,7 +229,7 @@ class Stack:
             self._services = []
             for name in (CONNECTION_NAME, STATE_NAME):
                 (self.home / name).unlink(missing_ok=True)
-            self._lock.release()
+            _unlock(self.home, self._lock)
             self._lock = None
 
     def _remember(self) -> None:
@@ -303,7 +303,7 @@ def _clear_run(folder: Path) -> None:
         _clear_leftovers(folder)
         _remove(folder)
     finally:
-        lock.release()
+        _unlock(folder, lock)
 
 
 def _remove(path: Path) -> None:
@@ -317,10 +317,11 @@ def _lock(home: Path) -> BaseFileLock:
     """Lock a data folder. The lock ends with this process, however that ends.
 
     Raises:
-        UsageError: another process holds it.
+        UsageError: another process holds it, or the folder's file system has no file locks.
     """
-    lock = FileLock(home / LOCK_NAME, thread_local=False)
     holder = home / HOLDER_NAME
+    # A soft lock would outlive a killed process and block the next start for good.
+    lock = FileLock(home / LOCK_NAME, thread_local=False, fallback_to_soft=False)
     try:
         lock.acquire(blocking=False)
     except Timeout:
@@ -329,8 +330,19 @@ def _lock(home: Path) -> BaseFileLock:
             f"facepaint already runs in {home} (process {pid}): use it, or stop it with "
             f"`kill {pid}`"
         ) from None
-    holder.write_text(str(os.getpid()))
+    except (OSError, NotImplementedError) as exc:
+        reason = getattr(exc, "strerror", None) or exc
+        raise UsageError(
+            f"{home} cannot be locked ({reason}): set FACEPAINT_HOME to a folder on a local disk"
+        ) from exc
+    write_text(holder, str(os.getpid()))
     return lock
+
+
+def _unlock(home: Path, lock: BaseFileLock) -> None:
+    """Release the lock; first remove the name of its holder, which the next one may rely on."""
+    (home / HOLDER_NAME).unlink(missing_ok=True)
+    lock.release()
 
 
 def _clear_leftovers(home: Path) -> None:

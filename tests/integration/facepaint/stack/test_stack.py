@@ -1,6 +1,8 @@
 """The embedded stack: it tells nobody its secrets, keeps what must be kept, and never leaves a
 process behind."""
 
+import errno
+import fcntl
 import importlib.metadata
 import json
 import os
@@ -156,8 +158,24 @@ def test_a_folder_has_one_stack(home: Path) -> None:
             f"`kill {os.getpid()}`"
         )
         Store(stack.settings).put("k", b"the first one still works")
+    assert not (home / "stack.pid").exists()
     with make_stack(home):
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS])
+def test_a_folder_that_cannot_be_locked_is_named(
+    home: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(UsageError) as caught:
+        make_stack(home).__enter__()
+    message = str(caught.value)
+    assert message.startswith(f"{home} cannot be locked (")
+    assert message.endswith("): set FACEPAINT_HOME to a folder on a local disk")
 
 
 def test_queued_messages_objects_and_secrets_outlive_a_restart(home: Path) -> None:
