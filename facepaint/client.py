@@ -21,7 +21,14 @@ from facepaint.jobs.maintenance import delete_job, queue_missing, requeue_stalle
 from facepaint.jobs.people import find_people
 from facepaint.jobs.readiness import looks_of
 from facepaint.jobs.repaint import repaint
-from facepaint.jobs.status import JobStatus, JobSummary, Known, find_job, job_status, list_jobs
+from facepaint.jobs.status import (
+    BlankRecords,
+    JobStatus,
+    JobSummary,
+    find_job,
+    job_status,
+    list_jobs,
+)
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.parallel import in_parallel
@@ -145,10 +152,10 @@ class Client:
         """
         look_id = self.look_of(job_id, look)
         frames: dict[int, int] = {}
-        known: Known = {}
+        blank_records: BlankRecords = {}
         last_change = time.monotonic()
         while True:
-            status = job_status(self.store, job_id, known=known)
+            status = job_status(self.store, job_id, blank_records=blank_records)
             fresh = status.keys.painted.get(look_id, frozenset()) - frames.keys()
             for index in fresh:
                 record = self.store.find_record(keys.painted(job_id, look_id, index), Painted)
@@ -187,12 +194,12 @@ class Client:
         ask_at = 0.0
         requeue_at = time.monotonic() + self.settings.requeue_after_s
         progress = (0, 0)
-        known: Known = {}
+        blank_records: BlankRecords = {}
         while True:
             people = find_people(self.store, job_id)
             if people is not None:
                 return people
-            status = job_status(self.store, job_id, known=known)
+            status = job_status(self.store, job_id, blank_records=blank_records)
             now = time.monotonic()
             if on_change:
                 on_change(status)

@@ -24,7 +24,7 @@ REASONS = 10
 """How many reasons of given-up segments are read for a look."""
 
 
-Known = dict[tuple[str, datetime | None], bool]
+BlankRecords = dict[tuple[str, datetime | None], bool]
 """What one caller remembers between calls of `job_status`: whether a painted record, as listed, is
 a blank one."""
 
@@ -100,12 +100,15 @@ def find_job(store: Store, job_id: str) -> Job:
 
 
 def job_status(
-    store: Store, job_id: str, now: datetime | None = None, known: Known | None = None
+    store: Store,
+    job_id: str,
+    now: datetime | None = None,
+    blank_records: BlankRecords | None = None,
 ) -> JobStatus:
     """Read a job's status with one LIST and a few GETs.
 
     Blank segments are counted by reading the painted records of looks that hide; pass the same
-    ``known`` again to read each of them once only.
+    ``blank_records`` again to read each of them once only.
 
     Raises:
         UsageError: ``job_id`` is no job id.
@@ -117,13 +120,13 @@ def job_status(
     idle = idle_s(job_id, rows, now or datetime.now(UTC))
     sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
     claims = keys.prefix(job_id) + "claims/"
-    known = {} if known is None else known
+    blank_records = {} if blank_records is None else blank_records
     return JobStatus(
         job=job,
         keys=found,
         state=found.state(idle),
         looks=tuple(
-            _look_status(store, job_id, look, found, rows, idle, known)
+            _look_status(store, job_id, look, found, rows, idle, blank_records)
             for look in _oldest_first(job_id, found, rows)
         ),
         stored=len(found.stored),
@@ -165,7 +168,7 @@ def _look_status(
     found: JobKeys,
     rows: list[ObjectInfo],
     idle: float,
-    known: Known,
+    blank_records: BlankRecords,
 ) -> LookStatus:
     try:
         look = store.find_record(keys.look(job_id, look_id), Look)
@@ -180,7 +183,7 @@ def _look_status(
         state=found.state(idle, look_id),
         painted=len(found.painted[look_id]),
         failed=len(failed),
-        blank=len(blank_segments(store, job_id, look_id, found, rows, known))
+        blank=len(blank_segments(store, job_id, look_id, found, rows, blank_records))
         if look is None or look.redacts
         else 0,
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
@@ -193,21 +196,21 @@ def blank_segments(
     look_id: str,
     found: JobKeys,
     rows: Iterable[ObjectInfo],
-    known: Known | None = None,
+    blank_records: BlankRecords | None = None,
 ) -> list[int]:
     """The painted segments of a look that are plain pictures because painting them was given up."""
-    known = {} if known is None else known
+    blank_records = {} if blank_records is None else blank_records
     listed = {row.key: row.modified for row in rows}
     records = {
         keys.painted(job_id, look_id, index): index for index in sorted(found.painted[look_id])
     }
-    unread = [key for key in records if (key, listed[key]) not in known]
+    unread = [key for key in records if (key, listed[key]) not in blank_records]
     for key, record in zip(
         unread, in_parallel(lambda key: store.find_record(key, Painted), unread), strict=True
     ):
         if record is not None:
-            known[key, listed[key]] = record.blank
-    return [index for key, index in records.items() if known.get((key, listed[key]))]
+            blank_records[key, listed[key]] = record.blank
+    return [index for key, index in records.items() if blank_records.get((key, listed[key]))]
 
 
 def list_jobs(

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from cachetools import LRUCache
 
 from facepaint.errors import FacepaintError, InputError, ObjectMissing
-from facepaint.jobs.status import JobStatus, JobSummary, Known, job_status, list_jobs
+from facepaint.jobs.status import BlankRecords, JobStatus, JobSummary, job_status, list_jobs
 from facepaint.jobs.workers import alive_workers
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
@@ -203,10 +203,10 @@ class Board:
         return {job_id: status.outcome for job_id, status in found.items()}
 
     def _follow(self, job_id: str) -> _Followed:
-        known: Known = {}
+        blank_records: BlankRecords = {}
 
         def read() -> JobStatus:
-            return job_status(self.store, job_id, known=known)
+            return job_status(self.store, job_id, blank_records=blank_records)
 
         def make() -> _Followed:
             return _Followed(_Fresh(read, self._readers, lambda status: status.state == "complete"))

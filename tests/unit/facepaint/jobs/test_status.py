@@ -9,7 +9,14 @@ import pytest
 from facepaint.errors import UnknownJob, UsageError
 from facepaint.jobs.explain import NO_DETECTING_WORKER, NO_PAINTING_WORKER, why_waiting
 from facepaint.jobs.state import JobKeys
-from facepaint.jobs.status import JobStatus, Known, LookStatus, find_job, job_status, list_jobs
+from facepaint.jobs.status import (
+    BlankRecords,
+    JobStatus,
+    LookStatus,
+    find_job,
+    job_status,
+    list_jobs,
+)
 from facepaint.jobs.workers import alive_workers
 from facepaint.looks.parser import parse_look
 from facepaint.records import keys
@@ -95,11 +102,11 @@ def test_blank_segments_are_counted_once_read(store: Store) -> None:
     made.paint([1])
     key = keys.painted(made.id, made.look.id, 1)
     store.put_record(key, replace(store.get_record(key, Painted), blank=True))
-    known: Known = {}
+    blank_records: BlankRecords = {}
     for _ in range(2):
-        look = job_status(store, made.id, known=known).looks[0]
+        look = job_status(store, made.id, blank_records=blank_records).looks[0]
         assert (look.painted, look.blank) == (2, 1)
-    assert sorted(known.values()) == [False, True]
+    assert sorted(blank_records.values()) == [False, True]
 
 
 def test_what_is_not_there_is_unknown(store: Store) -> None:
