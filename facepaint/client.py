@@ -4,13 +4,13 @@
     job = client.upload("party.mp4", ["sunglasses"]).job_id
     client.save(job, "painted.mp4")
 
-``uploader`` and ``viewer`` are imported when they are needed, so that `facepaint jobs` starts
-quickly.
+``uploader`` and ``viewer`` are imported where they are used: they load PyAV, which short commands
+such as `facepaint jobs` do not need.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,12 +48,12 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 
 PORTRAITS_S = 30.0
-"""How long no new portrait may come before the others are given up."""
+"""Seconds without a new portrait after which `Client.portraits` returns what it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where a job stands: its status, and the frames painted so far in the look waited for."""
+    """A job's status, and the number of frames painted so far in one look."""
 
     status: JobStatus
     frames: int
@@ -68,18 +68,22 @@ class Client:
 
     @cached_property
     def queue(self) -> "Queue":
-        """The queue, for what sends tasks; Celery is slow to import, and most commands send
-        none."""
+        """The task queue; connected on first use, because Celery is slow to import and most
+        commands send no task."""
         from facepaint.queue import Queue
 
         return Queue(self.settings)
 
     @classmethod
     def connect(cls, settings: Settings | None = None) -> "Client":
-        """A client of the services that `facepaint.settings` finds.
+        """Connect to the services that ``settings`` name.
+
+        Args:
+            settings: by default those of the environment, or of a running `facepaint up`.
 
         Raises:
-            ServiceError: none are found.
+            ServiceError: no services are configured.
+            UsageError: a setting is invalid.
         """
         return cls(settings or Settings.load())
 
@@ -91,14 +95,27 @@ class Client:
         on_progress: "Callable[[UploadProgress], None] | None" = None,
         resume: str | None = None,
     ) -> "UploadResult":
-        """Upload a video and queue its work; ``resume`` goes on with an upload that was
-        interrupted."""
+        """Upload a video and queue its work. Returns when the last segment is stored.
+
+        Args:
+            path: the video file.
+            filters: a look, or filter names with options as for `parse_look`.
+            on_progress: called after each stored segment.
+            resume: the id of an interrupted upload of the same file, which is continued.
+
+        Raises:
+            InputError: the file is missing or is no video that can be painted, a sticker or
+                detector file is invalid, or ``resume`` belongs to another file.
+            UsageError: a filter, option or detector name is invalid, or a region lies outside the
+                video.
+            JobDeleted: the job was deleted during the upload.
+            ServiceError: the storage or the broker stays out of reach.
+        """
         from uploader.upload import upload
 
-        look = filters if isinstance(filters, Look) else parse_look(filters)
         return upload(
             Path(path),
-            look,
+            _look(filters),
             self.store,
             self.queue,
             self.settings,
@@ -113,28 +130,47 @@ class Client:
         *,
         on_progress: "Callable[[UploadProgress], None] | None" = None,
     ) -> "UploadResult":
-        """Upload still pictures as one job."""
+        """Upload image files as one job and queue its work.
+
+        Args:
+            paths: the image files, in the order of the result.
+            filters: a look, or filter names with options as for `parse_look`.
+            on_progress: called after each stored image.
+
+        Raises:
+            InputError: a file is missing, or a sticker file is invalid.
+            UsageError: there are no files, a filter or option is invalid, or the look selects
+                people.
+            ServiceError: the storage or the broker stays out of reach.
+        """
         from uploader.images import upload_images
 
-        look = filters if isinstance(filters, Look) else parse_look(filters)
         files = [Path(path) for path in paths]
         return upload_images(
-            files, look, self.store, self.queue, self.settings, on_progress=on_progress
+            files, _look(filters), self.store, self.queue, self.settings, on_progress=on_progress
         )
 
     def look_of(self, job_id: str, look: str | None = None) -> str:
-        """The id of a job's look: the one asked for (or the beginning of its id), else the only
-        one.
+        """Resolve a look of a job.
+
+        Args:
+            job_id: the job.
+            look: a look id or unique prefix; may be left out if the job has one look.
+
+        Returns:
+            The full look id.
 
         Raises:
-            InputError: there is no such look, or several and none was named.
+            UnknownJob: there is no such job.
+            InputError: no look matches, or several do.
         """
         find_job(self.store, job_id)
-        looks = [name for name in looks_of(self.store, job_id) if name.startswith(look or "")]
-        if len(looks) != 1:
-            names = ", ".join(looks_of(self.store, job_id)) or "none"
+        looks = looks_of(self.store, job_id)
+        matching = [name for name in looks if name.startswith(look or "")]
+        if len(matching) != 1:
+            names = ", ".join(looks) or "none"
             raise InputError(f"job {job_id} has the looks {names}: name one with --look")
-        return looks[0]
+        return matching[0]
 
     def wait(
         self,
@@ -144,11 +180,22 @@ class Client:
         on_change: Callable[[Snapshot], None] | None = None,
         poll_s: float = POLL_S,
     ) -> JobStatus:
-        """Wait until a job ends, queueing again what the broker may have lost; asks every
-        ``poll_s`` seconds.
+        """Wait until a job is complete, or incomplete for good.
+
+        Segments that make no progress for `Settings.requeue_after_s` are queued again: the broker
+        may have lost their messages.
+
+        Args:
+            job_id: the job.
+            look: as for `look_of`.
+            on_change: called with each new snapshot.
+            poll_s: seconds between two readings of the storage.
 
         Raises:
+            UnknownJob: there is no such job.
+            InputError: the look is ambiguous or missing.
             JobError: the upload was abandoned.
+            StoreUnreachable: the storage stays out of reach.
         """
         look_id = self.look_of(job_id, look)
         frames: dict[int, int] = {}
@@ -156,7 +203,8 @@ class Client:
         last_change = time.monotonic()
         while True:
             status = job_status(self.store, job_id, blank_records=blank_records)
-            fresh = status.keys.painted.get(look_id, frozenset()) - frames.keys()
+            painted = status.keys.painted.get(look_id, frozenset())
+            fresh = painted - frames.keys()
             for index in fresh:
                 record = self.store.find_record(keys.painted(job_id, look_id, index), Painted)
                 frames[index] = record.frames if record else 0
@@ -172,8 +220,7 @@ class Client:
                 last_change = now
             elif now - last_change > self.settings.requeue_after_s:
                 last_change = now
-                missing = status.keys.stored - status.keys.painted.get(look_id, frozenset())
-                self._requeue(job_id, look_id, min(missing, default=0))
+                self._requeue(job_id, look_id, min(status.keys.stored - painted, default=0))
             time.sleep(poll_s)
 
     def people(
@@ -183,15 +230,21 @@ class Client:
         on_change: Callable[[JobStatus], None] | None = None,
         poll_s: float = POLL_S,
     ) -> People:
-        """Who is in a job's video: asked for where it is not known yet, and waited for.
+        """The people in a job's video; starts person tracking if needed and waits for it.
 
-        A job of pictures has nobody, and is waited for until the faces in all of them were looked
-        for.
+        An image job has no people; the call returns once its detection has finished.
+
+        Args:
+            job_id: the job.
+            on_change: called with each status read while waiting.
+            poll_s: seconds between two readings of the storage.
 
         Raises:
-            JobError: finding out was given up, or the upload was abandoned.
+            UnknownJob: there is no such job.
+            JobError: person tracking failed, or the upload was abandoned.
+            ServiceError: the storage or the broker stays out of reach.
         """
-        ask_at = 0.0
+        track_at = 0.0
         requeue_at = time.monotonic() + self.settings.requeue_after_s
         progress = (0, 0)
         blank_records: BlankRecords = {}
@@ -200,64 +253,86 @@ class Client:
             if people is not None:
                 return people
             status = job_status(self.store, job_id, blank_records=blank_records)
-            now = time.monotonic()
             if on_change:
                 on_change(status)
-            if status.keys.detection_finished and isinstance(status.job, ImageJob):
-                return People((), status.stored)
-            if status.keys.detection_finished and now >= ask_at:
-                ask_at = now + self.settings.requeue_after_s
-                self.queue.track(job_id)
             if status.state == "abandoned":
                 raise _upload_stopped(job_id)
-            if progress != (status.stored, status.detected + status.detect_failed):
-                progress = (status.stored, status.detected + status.detect_failed)
+            now = time.monotonic()
+            if status.keys.detection_finished:
+                if isinstance(status.job, ImageJob):
+                    return People((), status.stored)
+                if now >= track_at:
+                    track_at = now + self.settings.requeue_after_s
+                    self.queue.track(job_id)
+            if progress != _detection_progress(status):
+                progress = _detection_progress(status)
                 requeue_at = now + self.settings.requeue_after_s
             elif now >= requeue_at:
                 requeue_at = now + self.settings.requeue_after_s
-                with contextlib.suppress(ServiceError):
-                    if (
-                        self.queue.length() == 0
-                    ):  # else it may be waiting its turn behind other jobs
-                        queue_missing(self.store, self.queue, job_id)
+                self._queue_missing_if_idle(job_id)
             time.sleep(poll_s)
 
     def portraits(
         self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S
     ) -> dict[int, bytes]:
-        """The JPEGs of some people's faces by number, waited for as long as new ones come.
+        """Portraits of people, as JPEG by person number; waits while new ones arrive.
 
-        The workers make those of `People.portrayed` only; the broker may have lost what asks them
-        to.
+        Workers make portraits only of the people in `People.portrayed`. Those that do not arrive
+        within 30 s are missing from the result.
+
+        Args:
+            job_id: the job.
+            numbers: person numbers.
+            poll_s: seconds between two listings of the storage.
+
+        Raises:
+            ServiceError: the storage or the broker stays out of reach.
         """
-        found: dict[int, bytes] = {}
-        last = time.monotonic()
-        asked = False
-        while time.monotonic() - last < PORTRAITS_S:
-            there = {row.key for row in self.store.list(keys.portraits(job_id))}
-            fresh = [n for n in numbers if n not in found and keys.portrait(job_id, n) in there]
-            found |= zip(
-                fresh,
-                in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), fresh),
-                strict=True,
-            )
-            if len(found) == len(numbers):
+        portraits: dict[int, bytes] = {}
+        last_arrival = time.monotonic()
+        requeued = False
+        while time.monotonic() - last_arrival < PORTRAITS_S:
+            fresh = self._stored_portraits(job_id, set(numbers) - portraits.keys())
+            portraits |= fresh
+            if len(portraits) == len(numbers):
                 break
             now = time.monotonic()
-            last = now if fresh else last
-            if not asked and now - last >= PORTRAITS_S / 3:
-                asked = True
-                # The people are tracked already; the task queues the missing portraits.
+            if fresh:
+                last_arrival = now
+            if not requeued and now - last_arrival >= PORTRAITS_S / 3:
+                requeued = True
+                # People are tracked by now; the tracking task queues the portraits that are
+                # missing, in case the broker lost their messages.
                 self.queue.track(job_id)
             time.sleep(poll_s)
-        return found
+        return portraits
+
+    def _stored_portraits(self, job_id: str, numbers: Collection[int]) -> dict[int, bytes]:
+        stored = {row.key for row in self.store.list(keys.portraits(job_id))}
+        ready = [n for n in sorted(numbers) if keys.portrait(job_id, n) in stored]
+        images = in_parallel(lambda n: self.store.get(keys.portrait(job_id, n)), ready)
+        return dict(zip(ready, images, strict=True))
 
     def repaint(self, job_id: str, filters: Sequence[str] | Look) -> str:
-        """Have a job painted with another look; returns the look's id. Raises as
-        `facepaint.jobs.repaint.repaint`."""
+        """Render a job with another look, reusing its detections.
+
+        Args:
+            job_id: the job.
+            filters: a look, or filter names with options as for `parse_look`.
+
+        Returns:
+            The id of the look.
+
+        Raises:
+            UnknownJob: there is no such job.
+            UsageError: a filter or option is invalid, a selected person is not in the video, or a
+                selected region lies outside it.
+            InputError: the look selects people, but the job has images.
+            ServiceError: the storage or the broker stays out of reach.
+        """
         from uploader.stickers import store_stickers
 
-        look = filters if isinstance(filters, Look) else parse_look(filters)
+        look = _look(filters)
         find_job(self.store, job_id)
         return repaint(self.store, self.queue, job_id, store_stickers(look, self.store))
 
@@ -272,10 +347,26 @@ class Client:
         on_progress: Callable[[int, int], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> "SaveReport":
-        """Save a job's painted video as one file, waiting for what is still being made.
+        """Save a job's painted video as one file; waits for segments that are not painted yet.
 
-        ``on_trouble`` is told, in one line, what is being waited out. Raises as
-        `viewer.save.save.save`.
+        Args:
+            job_id: the job.
+            out: the file; its suffix chooses the container (.mp4, .mov or .mkv).
+            look: as for `look_of`.
+            allow_gaps: leave out segments that failed, instead of raising.
+            overwrite: replace an existing file.
+            on_progress: called with the segments written and the segments in all.
+            on_trouble: called with one line for each temporary failure that is waited out.
+
+        Returns:
+            What was written, and how it compares with the job's records.
+
+        Raises:
+            UnknownJob: there is no such job.
+            InputError: the look is ambiguous or missing.
+            UsageError: the file cannot be written, or its container cannot hold the audio.
+            JobError: a segment failed and gaps are not allowed, or the upload was abandoned.
+            StoreUnreachable: the storage stays out of reach.
         """
         from viewer.save.save import SaveOptions, save
 
@@ -300,8 +391,19 @@ class Client:
         on_progress: Callable[[int, int], None] | None = None,
         on_trouble: Callable[[str], None] | None = None,
     ) -> list[Path]:
-        """Save a job's painted pictures under their names into a folder. Raises as
-        `viewer.save.images.save_images`."""
+        """Save an image job's painted images under their own names; waits as `save` does.
+
+        Args:
+            job_id: the job.
+            folder: created if it is missing.
+            look, allow_gaps, overwrite, on_progress, on_trouble: as for `save`, counting images.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            UnknownJob, InputError, UsageError, JobError, StoreUnreachable: as for `save`.
+        """
         from viewer.save.images import save_images
         from viewer.save.save import SaveOptions
 
@@ -316,19 +418,50 @@ class Client:
         )
 
     def status(self, job_id: str) -> JobStatus:
-        """A job's status."""
+        """Read a job's status.
+
+        Raises:
+            UnknownJob: there is no such job.
+            StoreUnreachable: the storage stays out of reach.
+        """
         return job_status(self.store, job_id)
 
     def jobs(self) -> list[JobSummary]:
-        """All jobs, newest first."""
+        """All jobs with their states, newest first.
+
+        Raises:
+            StoreUnreachable: the storage stays out of reach.
+        """
         return list_jobs(self.store, with_state=True)
 
     def resume(self, job_id: str, *, seal: bool = False) -> JobStatus:
-        """Try again what was given up and queue what is missing."""
+        """Retry a job's failed segments and queue its missing ones.
+
+        Args:
+            job_id: the job.
+            seal: finalize an abandoned upload at its last contiguous segment.
+
+        Returns:
+            The status after that.
+
+        Raises:
+            UnknownJob: there is no such job.
+            UsageError: ``seal`` is set, but the upload is not abandoned.
+            JobError: ``seal`` is set, but not even the first segment is stored.
+            ServiceError: the storage or the broker stays out of reach.
+        """
         return resume_job(self.store, self.queue, job_id, seal)
 
     def delete(self, job_id: str) -> int:
-        """Remove a job; returns how many objects were removed."""
+        """Delete a job with everything stored for it.
+
+        Returns:
+            The number of deleted objects.
+
+        Raises:
+            UnknownJob: there is no such job.
+            StoreUnreachable: the storage stays out of reach.
+        """
         return delete_job(self.store, job_id)
 
     def _following(
@@ -343,10 +476,24 @@ class Client:
         return replace(options, on_trouble=on_trouble) if on_trouble else options
 
     def _requeue(self, job_id: str, look_id: str, index: int) -> None:
-        """Queue again what is waited for too long; with a service away, the next round tries
-        again."""
+        """Queue a stalled segment again. With a service out of reach, the next round retries."""
         with contextlib.suppress(ServiceError):
             requeue_stalled(self.store, self.queue, job_id, look_id, index)
+
+    def _queue_missing_if_idle(self, job_id: str) -> None:
+        """Queue what the broker may have lost; in a queue with messages it may still be waiting."""
+        with contextlib.suppress(ServiceError):
+            if self.queue.length() == 0:
+                queue_missing(self.store, self.queue, job_id)
+
+
+def _look(filters: Sequence[str] | Look) -> Look:
+    return filters if isinstance(filters, Look) else parse_look(filters)
+
+
+def _detection_progress(status: JobStatus) -> tuple[int, int]:
+    """Segments stored, and segments whose detection ended either way."""
+    return status.stored, status.detected + status.detect_failed
 
 
 def _upload_stopped(job_id: str) -> JobError:
