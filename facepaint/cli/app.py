@@ -18,7 +18,7 @@ from facepaint.cli.detectors import app as detectors
 from facepaint.cli.options import AsJson
 from facepaint.cli.tables import print_filters
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
-from facepaint.installation import check_packages
+from facepaint.cli.installation import check_packages
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
 

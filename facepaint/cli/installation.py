@@ -11,7 +11,7 @@ from facepaint.errors import UsageError
 
 PACKAGES = ("uploader", "tasks", "models", "filters", "viewer")
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 """The folder that all our packages are in."""
 
 
