@@ -1,13 +1,14 @@
-# Three images of one code:
-#   client      uploads, saves, serves the viewer: no OpenCV, NumPy or ONNX Runtime
+# Three images from one source tree:
+#   client      uploads, saves, serves the viewer; without OpenCV, NumPy and ONNX Runtime
 #   worker      detects and paints on the CPU
-#   worker-gpu  detects on an NVIDIA GPU (CUDA comes as wheels: the host needs the driver and its container toolkit)
-# Every package is named with its hashes in requirements/; nothing is fetched when a container runs.
+#   worker-gpu  detects on an NVIDIA GPU; CUDA comes as wheels, the host needs the driver and its
+#               container toolkit
+# requirements/ pins every package with its hashes; a running container downloads nothing.
 
 ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS base
-# An image without Python, such as one of CUDA's, gets its distribution's.
+# An image without Python, such as NVIDIA's CUDA images, gets the distribution's Python.
 RUN command -v python3 >/dev/null || \
     (apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*)
 RUN groupadd --system --gid 10001 facepaint && \
@@ -23,7 +24,7 @@ FROM base AS client-packages
 RUN python3 -m venv /opt/facepaint
 COPY requirements/client.lock /lock/
 RUN --mount=type=cache,target=/root/.cache/pip pip install --quiet --require-hashes -r /lock/client.lock
-# botocore describes every service of AWS; one of them is spoken here.
+# botocore ships the descriptions of all AWS services; only S3 is used.
 RUN find /opt/facepaint/lib/python3*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 -exec rm -r {} +
 
 FROM client-packages AS worker-packages
@@ -52,10 +53,10 @@ RUN --mount=from=wheel,source=/dist,target=/dist pip install --quiet --no-deps /
 
 FROM base AS facepaint
 LABEL org.opencontainers.image.title="facepaint" \
-      org.opencontainers.image.description="Paint or hide the faces in a video on machines other than the one that holds it." \
+      org.opencontainers.image.description="Paint or redact the faces in a video on machines other than the one that holds it." \
       org.opencontainers.image.licenses="MIT"
 COPY LICENSE /opt/facepaint/LICENSE
-# What is installed stays as it is. (A distribution's Python has no pip to take away.)
+# Nothing can be installed later. (A distribution's Python comes without pip.)
 RUN python3 -m pip uninstall --quiet --yes --root-user-action=ignore pip 2>/dev/null || true
 USER 10001:10001
 ENTRYPOINT ["facepaint"]

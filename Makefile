@@ -1,24 +1,25 @@
-# Two commands do everything on a machine with Python 3.11+, make and git: `make demo` and `make test`.
+# `make demo` and `make test` need Python 3.11+, make and git, and do everything else themselves.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-# The demo's clip is made on the spot unless CLIP names a video; FILTER is what is painted.
+# CLIP names a video for the demo; by default a clip is generated. FILTER is painted on it.
 CLIP ?=
 FILTER ?= sunglasses
 OUT ?= demo
 
-# Every worker and command is a process of its own: without bytecode on the disk each of them compiles all it imports, twice
-# the time it takes to start.
+# Every worker and command is a process of its own. Without bytecode files each compiles all its
+# imports, which doubles its start-up time.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: setup train-setup demo test test-all check check-page format bench docs lock clean
 
 setup: $(READY)
 
-# uv installs the locked packages in seconds; where it finds no index that pip is set up for, pip does the same slower.
+# uv installs the locked packages in seconds; pip is the fallback where only pip has an index
+# configured.
 $(READY): requirements/dev.lock requirements/uv.lock.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facepaint needs Python 3.11 or newer: make PYTHON=python3.12")'
 	@echo "setting up $(VENV)"
@@ -29,15 +30,15 @@ $(READY): requirements/dev.lock requirements/uv.lock.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-# Training needs PyTorch, which is too large for every set-up; its tests are skipped without it. pip, not uv: it is what
-# finds a build for the CPU alone where one is at hand.
+# Training needs PyTorch, which is too large for every set-up; without it its tests are skipped. pip
+# rather than uv: it finds a CPU-only build where the configured index has one.
 train-setup: $(READY)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt
 
 demo: $(READY)
 	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
 
-# Three at a time keep two cores busy: many tests wait for processes and deadlines.
+# Three processes keep two cores busy: many tests wait for other processes.
 test: $(READY)
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
@@ -54,7 +55,7 @@ check: $(READY)
 	elif [ -n "$$CI" ]; then echo "make check needs Node.js and npm on CI" >&2; exit 1; \
 	else echo "no Node.js here: the page's JavaScript is not checked"; fi
 
-# The page needs no build; ESLint and TypeScript only check it.
+# The page has no build step; ESLint and TypeScript only check it.
 check-page: node_modules/.package-lock.json
 	npm run --silent lint
 	npm run --silent types
