@@ -12,6 +12,7 @@ from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
 from facepaint.errors import QueueUnreachable
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 
 DETECT = "facepaint.detect"
@@ -23,6 +24,11 @@ QUEUES = ("paint", "detect")
 """In order of polling at equal priority: what is detected is painted before more is detected."""
 
 QUEUE_OF = {DETECT: "detect", PAINT: "paint", TRACK: "detect", PORTRAITS: "paint"}
+
+BROKER_RETRY = RetryPolicy(
+    first_delay_s=0.2, longest_delay_s=1.0, growth=5.0, deadline_s=20.0, attempts=2
+)
+"""Short, since messages can be lost: `facepaint resume` queues what is stored at any time."""
 
 PRIORITIES = 10
 
@@ -96,11 +102,17 @@ def make_app(settings: Settings) -> Celery:
 
 
 class Queue:
-    """Sends tasks by name. Every method raises `QueueUnreachable` within seconds if the broker is
-    away."""
+    """Sends tasks by name.
 
-    def __init__(self, settings: Settings, app: Celery | None = None) -> None:
+    Every method raises `QueueUnreachable` within seconds if the broker is unreachable, after
+    ``retry.attempts``. Those who wait for it for longer do so by ``retry``.
+    """
+
+    def __init__(
+        self, settings: Settings, app: Celery | None = None, retry: RetryPolicy = BROKER_RETRY
+    ) -> None:
         settings.require_services()
+        self.retry = retry
         self.app = app or make_app(settings)
 
     def detect(self, job: str, index: int) -> None:
@@ -140,7 +152,7 @@ class Queue:
     def check(self) -> None:
         """Return if the broker answers."""
         with self._mapped(), self.app.connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=5)
+            connection.ensure_connection(max_retries=self.retry.attempts - 1, timeout=5)
 
     def redeliver_unacked(self) -> None:
         """Put back every message that was handed out and not finished, without waiting for the
@@ -162,7 +174,11 @@ class Queue:
                 queue=QUEUE_OF[name],
                 priority=priority,
                 retry=True,
-                retry_policy={"max_retries": 1, "interval_start": 0.2, "interval_max": 0.2},
+                retry_policy={
+                    "max_retries": self.retry.attempts - 1,
+                    "interval_start": self.retry.first_delay_s,
+                    "interval_max": self.retry.longest_delay_s,
+                },
             )
 
     def _mapped(self) -> "_Mapped":

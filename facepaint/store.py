@@ -20,12 +20,19 @@ from botocore.config import Config
 
 from facepaint.errors import ObjectMissing, StoreUnreachable
 from facepaint.records.codec import decode, encode
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 T = TypeVar("T")
+
+STORE_RETRY = RetryPolicy(
+    first_delay_s=0.5, longest_delay_s=10.0, growth=2.0, deadline_s=600.0, attempts=5
+)
+"""boto3 sends a request up to five times within seconds, and pauses as it likes between. Uploads
+wait as long as a storage takes to be restarted."""
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
@@ -42,10 +49,15 @@ class ObjectInfo:
 
 
 class Store:
-    """A bucket. Safe to share between threads, not between processes: make one after a fork."""
+    """A bucket. Safe to share between threads, not between processes: make one after a fork.
 
-    def __init__(self, settings: Settings) -> None:
+    Its own requests are sent ``retry.attempts`` times. Those who wait for a storage that is
+    unreachable for longer do so by ``retry``.
+    """
+
+    def __init__(self, settings: Settings, retry: RetryPolicy = STORE_RETRY) -> None:
         settings.require_services()
+        self.retry = retry
         self.endpoint = str(settings.s3_endpoint)
         self.bucket = settings.s3_bucket
         # CRC trailers end up inside the object on some older stores; sha256 stands in our records
@@ -55,7 +67,7 @@ class Store:
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            retries={"mode": "standard", "max_attempts": 5},
+            retries={"mode": "standard", "max_attempts": retry.attempts},
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=max(10, 2 * settings.upload_parallel),

@@ -22,17 +22,9 @@ from uploader.cutter import CutSegment
 
 T = TypeVar("T")
 
-STORE_AWAY_S = 600.0
-"""How long an upload waits for a storage that went away."""
-
-BROKER_AWAY_S = 20.0
-"""How long the end of an upload waits for the broker; what is stored can be queued by `resume` at
-any time."""
-
-BROKER_PAUSE_S = 5.0
-"""While the broker is away it is tried no more often than this, so that storing goes on."""
-
-LONGEST_PAUSE_S = 10.0
+BROKER_PAUSES = 5
+"""Pauses of the queue's `RetryPolicy` between two tries to reach the broker while segments are
+stored: a try blocks one of the threads that store."""
 
 
 class SegmentWriter:
@@ -89,17 +81,16 @@ class SegmentWriter:
         for key, record in ends.items():
             self._patiently(partial(self._store.put_record, key, record))
         self._stop_if_deleted(ends)
-        deadline = time.monotonic() + BROKER_AWAY_S
-        while True:
-            try:
-                self._patiently(lambda: self._queue_rest(sealed))
-            except QueueUnreachable as exc:
-                if time.monotonic() > deadline:
-                    return True
-                self.on_wait(str(exc))
-                self._closed.wait(BROKER_PAUSE_S / 5)
-            else:
-                return False
+        try:
+            self._queue.retry.call(
+                lambda: self._patiently(lambda: self._queue_rest(sealed)),
+                QueueUnreachable,
+                self.on_wait,
+                self._closed,
+            )
+        except QueueUnreachable:
+            return True
+        return False
 
     def close(self) -> None:
         """Stop: what is being stored ends, what has not begun does not begin."""
@@ -162,7 +153,9 @@ class SegmentWriter:
             self.on_wait(str(exc))
             with self._lock:
                 self._queueing = False
-                self._try_broker_at = time.monotonic() + BROKER_PAUSE_S
+                self._try_broker_at = (
+                    time.monotonic() + BROKER_PAUSES * self._queue.retry.longest_delay_s
+                )
 
     def _send_unqueued(self) -> None:
         """Queue what the broker did not get yet. What it refuses stays, to be sent later."""
@@ -182,15 +175,5 @@ class SegmentWriter:
                 future.result()
 
     def _patiently(self, call: Callable[[], T]) -> T:
-        """Call until the storage answers, for `STORE_AWAY_S` at most."""
-        deadline = time.monotonic() + STORE_AWAY_S
-        pause = 0.5
-        while True:
-            try:
-                return call()
-            except StoreUnreachable as exc:
-                if self._closed.is_set() or time.monotonic() > deadline:
-                    raise
-                self.on_wait(str(exc))
-            self._closed.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+        """Call until the storage answers."""
+        return self._store.retry.call(call, StoreUnreachable, self.on_wait, self._closed)

@@ -29,6 +29,7 @@ from facepaint.jobs.status import find_job
 from facepaint.records import keys
 from facepaint.records.job import Sealed
 from facepaint.records.results import Failed, Painted
+from facepaint.retry import RetryPolicy
 from facepaint.store import Store
 
 T = TypeVar("T")
@@ -63,15 +64,18 @@ def _ignore(line: str) -> None:
     """Report nothing."""
 
 
+FOLLOW_RETRY = RetryPolicy(first_delay_s=1.0, longest_delay_s=4.0, growth=1.5, deadline_s=600.0)
+"""Painted segments show up about every two seconds, so the pauses stay near that."""
+
+
 @dataclass(frozen=True, slots=True)
 class FollowOptions:
     """How to wait for what is not stored yet.
 
     Args:
-        poll_s: seconds between two requests for the same segment, at first.
-        slowest_poll_s: what ``poll_s`` grows to while nothing comes.
+        retry: pauses between requests for the same segment, which grow while nothing comes, and
+            how long the storage may be unreachable.
         ahead: segments fetched in advance.
-        unreachable_s: how long the storage may be unreachable.
         requeue_after_s: how long the awaited segment may take before ``requeue_stalled`` is
             called: `Settings.requeue_after_s` where there are settings.
         abandoned_s: how long an unsealed upload may store nothing.
@@ -82,10 +86,8 @@ class FollowOptions:
         stop: ends the waiting and the iteration when set.
     """
 
-    poll_s: float = 1.0
-    slowest_poll_s: float = 4.0
+    retry: RetryPolicy = FOLLOW_RETRY
     ahead: int = 3
-    unreachable_s: float = 600.0
     requeue_after_s: float = math.inf
     abandoned_s: float = ABANDONED_AFTER_S
     damaged_tries: int = 4
@@ -165,18 +167,11 @@ def retry_while_unreachable(action: Callable[[], T], options: FollowOptions) -> 
     """Call ``action`` until the storage answers.
 
     Raises:
-        StoreUnreachable: the storage was unreachable for ``options.unreachable_s``.
+        StoreUnreachable: the storage was unreachable for too long.
     """
-    since, delay_s = time.monotonic(), options.poll_s
-    while True:
-        try:
-            return action()
-        except StoreUnreachable as exc:
-            if time.monotonic() - since >= options.unreachable_s:
-                raise
-            options.on_trouble(f"{exc}; trying again")
-        time.sleep(delay_s)
-        delay_s = min(options.slowest_poll_s, delay_s * 1.5)
+    return options.retry.call(
+        action, StoreUnreachable, lambda why: options.on_trouble(f"{why}; trying again")
+    )
 
 
 class _Damaged(Exception):
@@ -201,11 +196,11 @@ class _Prefetch:
         self._damaged: dict[int, int] = {}
 
     def ask(self, indexes: Iterable[int]) -> None:
-        """Start to fetch segments that are not being fetched, each at most once per ``poll_s``."""
+        """Start to fetch segments that are not being fetched, each at most once per pause."""
         now = time.monotonic()
         for index in indexes:
             since = now - self._asked.get(index, -math.inf)
-            if not self._is_coming(index) and since >= self._options.poll_s:
+            if not self._is_coming(index) and since >= self._options.retry.first_delay_s:
                 self._asked[index] = now
                 self._futures[index] = self._pool.submit(self._fetch, index)
 
@@ -268,7 +263,7 @@ class _Waiter:
     def __init__(self, store: Store, job_id: str, options: FollowOptions) -> None:
         self._store, self._job, self._options = store, job_id, options
         self._sealed: Sealed | None = None
-        self._delay_s = options.poll_s
+        self._delay_s = options.retry.first_delay_s
         self._away_since: float | None = None
         self._requeue_at = self._upload_at = 0.0
         self.reset()
@@ -281,7 +276,7 @@ class _Waiter:
     def reset(self) -> None:
         """Start all deadlines again, because something came."""
         now = time.monotonic()
-        self._delay_s = self._options.poll_s
+        self._delay_s = self._options.retry.first_delay_s
         self._requeue_at = now + self._options.requeue_after_s
         self._upload_at = now + self._options.abandoned_s
 
@@ -294,10 +289,9 @@ class _Waiter:
         try:
             result = action()
         except StoreUnreachable as exc:
-            now = time.monotonic()
             if self._away_since is None:
-                self._away_since = now
-            if now - self._away_since >= self._options.unreachable_s:
+                self._away_since = time.monotonic()
+            if self._options.retry.is_over(self._away_since):
                 raise
             self._options.on_trouble(f"{exc}; trying again")
             return None
@@ -351,4 +345,4 @@ class _Waiter:
 
     def _pause(self) -> None:
         self._options.stop.wait(self._delay_s)
-        self._delay_s = min(self._options.slowest_poll_s, self._delay_s * 1.5)
+        self._delay_s = self._options.retry.next_delay_s(self._delay_s)

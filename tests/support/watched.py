@@ -4,9 +4,10 @@ outage would."""
 from collections.abc import Callable
 from typing import Any
 
-from facepaint.queue import Queue
+from facepaint.queue import BROKER_RETRY, Queue
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
-from facepaint.store import Store
+from facepaint.store import STORE_RETRY, Store
 
 Ear = Callable[[str], None]
 
@@ -18,8 +19,14 @@ def deaf(_: str) -> None:
 class WatchedStore(Store):
     """``before_put`` and ``after_put`` are called with the key."""
 
-    def __init__(self, settings: Settings, before_put: Ear = deaf, after_put: Ear = deaf) -> None:
-        super().__init__(settings)
+    def __init__(
+        self,
+        settings: Settings,
+        before_put: Ear = deaf,
+        after_put: Ear = deaf,
+        retry: RetryPolicy = STORE_RETRY,
+    ) -> None:
+        super().__init__(settings, retry)
         self.before_put, self.after_put = before_put, after_put
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
@@ -31,8 +38,10 @@ class WatchedStore(Store):
 class WatchedQueue(Queue):
     """``before_send`` is called with the task and the segment, such as ``facepaint.detect 3``."""
 
-    def __init__(self, settings: Settings, before_send: Ear = deaf) -> None:
-        super().__init__(settings)
+    def __init__(
+        self, settings: Settings, before_send: Ear = deaf, retry: RetryPolicy = BROKER_RETRY
+    ) -> None:
+        super().__init__(settings, retry=retry)
         self.before_send = before_send
 
     def _send(self, name: str, message: dict[str, Any], priority: int) -> None:

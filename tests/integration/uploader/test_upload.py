@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-import uploader.segment_writer
 import uploader.subtitles
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
@@ -25,6 +24,7 @@ from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import Extras, JobRecord, Sealed
 from facepaint.records.segment import Segment
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.watched import WatchedQueue, WatchedStore
@@ -34,19 +34,15 @@ SEGMENTS = 12
 
 BLUR = parse_look(["blur"])
 
+IMPATIENT = RetryPolicy(first_delay_s=0.02, longest_delay_s=0.02, deadline_s=0.5)
+"""Waits for the broker for less time than a user would want."""
+
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve segments of half a second, with sound."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
     return make_portrait_clip(path, seconds=6, size=(160, 90), fps=20, gop=10, options={"bf": "2"})
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker is given up sooner than a user would want."""
-    monkeypatch.setattr(uploader.segment_writer, "BROKER_AWAY_S", 0.5)
-    monkeypatch.setattr(uploader.segment_writer, "BROKER_PAUSE_S", 0.1)
 
 
 @pytest.fixture
@@ -202,7 +198,8 @@ def test_a_broker_that_stays_away(
     """Everything is stored; `resume` queues it later."""
     shown: list[UploadProgress] = []
     away = WatchedQueue(
-        settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
+        settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")}),
+        retry=IMPATIENT,
     )
     result = upload(clip, BLUR, store, away, settings, shown.append)
     away.app.close()
@@ -224,7 +221,7 @@ def test_a_broker_that_comes_back(clip: Path, store: Store, settings: Settings) 
             raise QueueUnreachable("the broker is being restarted")
         sent.append(what)
 
-    queue = WatchedQueue(settings, send)
+    queue = WatchedQueue(settings, send, IMPATIENT)
     result = upload(clip, BLUR, store, queue, settings)
     queue.app.close()
     assert_complete(store, result)
@@ -276,16 +273,15 @@ def test_what_goes_wrong_in_a_thread_reaches_the_caller(
 
 
 def test_storage_that_stays_away_ends_the_upload(
-    clip: Path, queue: Queue, settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+    clip: Path, queue: Queue, settings: Settings, store: Store
 ) -> None:
-    monkeypatch.setattr(uploader.segment_writer, "STORE_AWAY_S", 0.0)
-
     def fail(key: str) -> None:
         if key.endswith("000003.json"):
             raise StoreUnreachable("the storage is gone")
 
+    watched = WatchedStore(settings, fail, retry=RetryPolicy(deadline_s=0.0))
     with pytest.raises(StoreUnreachable, match="is gone"):
-        upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
+        upload(clip, BLUR, watched, queue, settings)
 
 
 def test_an_interrupted_upload_can_be_resumed(

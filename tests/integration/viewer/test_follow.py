@@ -20,13 +20,14 @@ from facepaint.errors import (
 )
 from facepaint.records import keys
 from facepaint.records.results import Failed, Painted
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import ObjectInfo, Store
 from tests.support.helpers import eventually
 from tests.support.made_job import MadeJob, plain_job
 from viewer.follow import FollowOptions, Gap, PaintedSegment, follow, wait_until_sealed
 
-QUICK = FollowOptions(poll_s=0.05, slowest_poll_s=0.1)
+QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1))
 
 
 class WatchedStore(Store):
@@ -135,7 +136,7 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
 def test_nothing_is_listed_and_no_key_asked_for_too_often(
     made: MadeJob, watched: WatchedStore
 ) -> None:
-    following = Following(made, watched, options=FollowOptions(poll_s=0.2, slowest_poll_s=0.4))
+    following = Following(made, watched, options=FollowOptions(retry=RetryPolicy(0.2, 0.4)))
     eventually(lambda: watched.asked[keys.sealed(made.id)])
     made.paint([1])
     first = keys.painted(made.id, made.look.id, 0)
@@ -180,7 +181,7 @@ def test_the_storage_may_be_away_for_a_while(made: MadeJob, watched: WatchedStor
 
 
 def test_a_storage_that_stays_away_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
-    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, unreachable_s=0.3)
+    options = FollowOptions(retry=RetryPolicy(0.05, 0.05, deadline_s=0.3))
     following = Following(made, watched, options=options)
     watched.away.set()
     assert isinstance(following.end().error, StoreUnreachable)
@@ -193,7 +194,7 @@ def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> 
     data = made.store.get(key)
     made.store.delete(key)
     following = Following(
-        made, options=FollowOptions(poll_s=0.05, slowest_poll_s=0.1, damaged_tries=1000)
+        made, options=FollowOptions(retry=RetryPolicy(0.05, 0.1), damaged_tries=1000)
     )
     record = made.store.get_record(keys.painted(made.id, made.look.id, 0), Painted)
     later = Painted(
@@ -234,7 +235,7 @@ def test_an_abandoned_upload_ends_the_waiting(store: Store) -> None:
     made = plain_job(store).begin()
     made.upload([0])
     made.paint([0])
-    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.3)
+    options = FollowOptions(retry=RetryPolicy(0.05, 0.05), abandoned_s=0.3)
     following = Following(made, options=options).end()
     assert following.indexes == [0]
     assert f"`facepaint resume {made.id} --seal`" in str(following.error)
@@ -247,7 +248,7 @@ def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> Non
     made = plain_job(store).begin()
     made.upload(range(2))
     requeued = threading.Event()
-    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, abandoned_s=0.2, requeue_after_s=0.8)
+    options = FollowOptions(retry=RetryPolicy(0.05, 0.05), abandoned_s=0.2, requeue_after_s=0.8)
     following = Following(
         made, options=replace(options, requeue_stalled=lambda index: requeued.set())
     )
@@ -268,7 +269,7 @@ def test_the_awaited_segment_is_requeued_whatever_the_broker_does(made: MadeJob)
         made.paint([index])
 
     made.paint([0, 2, 3])
-    options = FollowOptions(poll_s=0.05, slowest_poll_s=0.05, requeue_after_s=0.2)
+    options = FollowOptions(retry=RetryPolicy(0.05, 0.05), requeue_after_s=0.2)
     following = Following(made, options=replace(options, requeue_stalled=requeue_stalled)).end()
     assert following.indexes == [0, 1, 2, 3]
     assert requeued == [1, 1]

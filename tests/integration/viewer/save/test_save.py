@@ -27,6 +27,7 @@ from facepaint.records.colour import Colour
 from facepaint.records.job import AudioStream, Chapter, Extras, OutputProfile, Subtitles
 from facepaint.records.results import Failed, Painted
 from facepaint.records.segment import AudioPacket
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.video.encode import EncodeSpec, SegmentEncoder
@@ -47,7 +48,7 @@ from viewer.save.images import safe_names, save_images
 from viewer.save.save import Progress, SaveOptions, SaveReport, save
 from viewer.verify.saved import check_saved
 
-QUICK = FollowOptions(poll_s=0.05, slowest_poll_s=0.1, abandoned_s=1.0)
+QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1), abandoned_s=1.0)
 
 
 def save_job(

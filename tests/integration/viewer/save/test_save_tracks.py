@@ -17,6 +17,7 @@ from facepaint.media.open import track_title
 from facepaint.records import keys
 from facepaint.records.job import Chapter, Extras, Subtitles
 from facepaint.records.results import Painted
+from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.clips.write import Sound as Tone
@@ -32,7 +33,7 @@ PRIMING = Fraction(1024, 48_000)
 
 
 def save_job(made: MadeJob, out: Path, *, allow_gaps: bool = False) -> SaveReport:
-    following = FollowOptions(poll_s=0.05, slowest_poll_s=0.1)
+    following = FollowOptions(retry=RetryPolicy(0.05, 0.1))
     return save(
         made.store, made.id, made.look.id, out, SaveOptions(allow_gaps, following=following)
     )
