@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 
 PORTRAITS_S = 30.0
-"""Seconds without a new portrait after which `Client.portraits` returns what it has."""
+"""The patience of `Client.portraits`: a busy worker makes a portrait within a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,17 +273,22 @@ class Client:
             time.sleep(poll_s)
 
     def portraits(
-        self, job_id: str, numbers: Sequence[int], *, poll_s: float = POLL_S
+        self,
+        job_id: str,
+        numbers: Sequence[int],
+        *,
+        poll_s: float = POLL_S,
+        patience_s: float = PORTRAITS_S,
     ) -> dict[int, bytes]:
         """Portraits of people, as JPEG by person number; waits while new ones arrive.
 
-        Workers make portraits only of the people in `People.portrayed`. Those that do not arrive
-        within 30 s are missing from the result.
+        Workers make portraits only of the people in `People.portrayed`.
 
         Args:
             job_id: the job.
             numbers: person numbers.
             poll_s: seconds between two listings of the storage.
+            patience_s: seconds without a new portrait after which the others are left out.
 
         Raises:
             ServiceError: the storage or the broker stays out of reach.
@@ -291,7 +296,7 @@ class Client:
         portraits: dict[int, bytes] = {}
         last_arrival = time.monotonic()
         requeued = False
-        while time.monotonic() - last_arrival < PORTRAITS_S:
+        while time.monotonic() - last_arrival < patience_s:
             fresh = self._stored_portraits(job_id, set(numbers) - portraits.keys())
             portraits |= fresh
             if len(portraits) == len(numbers):
@@ -299,7 +304,7 @@ class Client:
             now = time.monotonic()
             if fresh:
                 last_arrival = now
-            if not requeued and now - last_arrival >= PORTRAITS_S / 3:
+            if not requeued and now - last_arrival >= patience_s / 3:
                 requeued = True
                 # People are tracked by now; the tracking task queues the portraits that are
                 # missing, in case the broker lost their messages.

@@ -15,10 +15,10 @@ import typer
 from facepaint import __version__
 from facepaint.cli import jobs, paint
 from facepaint.cli.detectors import app as detectors
+from facepaint.cli.installation import check_packages
 from facepaint.cli.options import AsJson
 from facepaint.cli.tables import print_filters
 from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
-from facepaint.cli.installation import check_packages
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-import facepaint.client
 import tasks.track
 from facepaint.client import Client
 from facepaint.errors import PartialProgress, UsageError
@@ -136,13 +135,11 @@ def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
     assert store.get_record(keys.tracked(made.id, 1), TrackedSegment).faces
 
 
-def test_lost_portraits_are_asked_for_again(
-    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lost_portraits_are_requested_again(context: WorkerContext, made: MadeJob) -> None:
     run_track(context, made.id)
     context.queue.app.control.purge()
-    monkeypatch.setattr(facepaint.client, "PORTRAITS_S", 0.5)
-    assert Client(context.settings).portraits(made.id, [1, 2], poll_s=0.05) == {}
+    client = Client(context.settings)
+    assert client.portraits(made.id, [1, 2], poll_s=0.05, patience_s=0.5) == {}
     assert context.queue.length() == 1
 
 
