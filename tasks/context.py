@@ -4,7 +4,6 @@ A task is idempotent: a stored result is success. `tasks.claims` counts the atte
 crashed; after `Settings.max_tries` of them the task gives up and leaves a failed mark.
 """
 
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
@@ -26,7 +25,7 @@ from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import Job
 from facepaint.records.results import Claim, Failed
-from facepaint.records.segment import Segment
+from facepaint.records.segment import Segment, SegmentData
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.video.decode import DecoderPool, RunSource
@@ -167,7 +166,7 @@ class StoredBytes:
     def __getitem__(self, number: int) -> bytes:
         segment = self.run[number]
         data = self.store.get(keys.source(self.job_id, segment.index))
-        if hashlib.sha256(data).hexdigest() != segment.sha256:
+        if SegmentData(data).sha256 != segment.sha256:
             raise UnreadableMedia(
                 f"segment {segment.index} is damaged in the storage: its sha256 differs"
             )

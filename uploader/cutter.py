@@ -6,13 +6,12 @@ decoded from where this run began; there segments grow, since each is decoded fr
 beginning.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from facepaint.records.segment import AudioPacket, Packet, Segment
+from facepaint.records.segment import AudioPacket, Packet, Segment, SegmentData
 
 GROWTH = (1, 1, 2, 4)
 """Lengths of the segments of a run without keyframes, in ``segment_s``; the last one goes on."""
@@ -228,21 +227,21 @@ class Cutter:
         return cut, rest
 
     def _make(self, own: int, stored: int, end: int, until: Fraction | None) -> CutSegment:
-        packets, data = self._held.packets[:stored], b"".join(self._held.data[:stored])
+        packets, data = self._held.packets[:stored], SegmentData.pack(self._held.data[:stored])
         sounds = self._sounds_until(until)
-        audio = b"".join(sound.data for sound in sounds)
+        audio = SegmentData.pack(sound.data for sound in sounds)
         record = Segment(
             index=self._index,
             start=self._window_start(own),
             end=end,
             packets=tuple(packets),
-            sha256=hashlib.sha256(data).hexdigest(),
+            sha256=data.sha256,
             overlap=stored - own,
             decode_from=self._run_start,
             audio=tuple(sound.packet for sound in sounds),
-            audio_sha256=hashlib.sha256(audio).hexdigest() if sounds else "",
+            audio_sha256=audio.sha256,
         )
-        return CutSegment(record, data, audio)
+        return CutSegment(record, data.data, audio.data)
 
     def _sounds_until(self, until: Fraction | None) -> list[_Sound]:
         """The sound before a time, in the order of the file, each track's packets in their order.

@@ -21,7 +21,7 @@ from facepaint.records.job import (
     SourceFile,
 )
 from facepaint.records.keys import new_job_id
-from facepaint.records.segment import Packet, Segment
+from facepaint.records.segment import Packet, Segment, SegmentData
 from facepaint.settings import Settings
 from facepaint.store import Store
 from facepaint.text import unique_names
@@ -73,7 +73,7 @@ def upload_images(
                 start=index,
                 end=index + 1,
                 packets=(Packet(len(data), index, index, 1, keyframe=True),),
-                sha256=hashlib.sha256(data).hexdigest(),
+                sha256=SegmentData(data).sha256,
                 decode_from=index,
             )
             storer.add(CutSegment(record, data, b""))

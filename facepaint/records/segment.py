@@ -1,8 +1,11 @@
 """A segment: a run of packets and the frames that they show; the unit of upload, work, retry and
 play."""
 
+import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cached_property
+from typing import ClassVar, Protocol, TypeVar
 
 from facepaint.records.codec import Schema
 
@@ -33,6 +36,14 @@ class Packet:
         """What it takes of the ``.bin``."""
         return self.size + sum(size for _, size in self.side_data)
 
+    def split(self, stored: bytes) -> tuple[bytes, dict[str, bytes]]:
+        """The packet's own bytes and its side data by name, from what it takes of the ``.bin``."""
+        pieces, position = {}, self.size
+        for name, size in self.side_data:
+            pieces[name] = stored[position : position + size]
+            position += size
+        return stored[: self.size], pieces
+
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
@@ -44,6 +55,54 @@ class AudioPacket:
     pts: int | None
     dts: int | None
     duration: int = 0
+
+    @property
+    def stored_bytes(self) -> int:
+        """What it takes of the ``.bin``."""
+        return self.size
+
+
+class StoredPacket(Protocol):
+    """A packet of either kind."""
+
+    @property
+    def stored_bytes(self) -> int: ...
+
+
+AnyPacket = TypeVar("AnyPacket", bound=StoredPacket)
+
+
+@dataclass(frozen=True)
+class SegmentData:
+    """The bytes of a segment's video or audio packets, one after another: the ``.bin`` objects."""
+
+    data: bytes
+
+    @classmethod
+    def pack(cls, pieces: Iterable[bytes]) -> "SegmentData":
+        """Join the stored bytes of packets."""
+        return cls(b"".join(pieces))
+
+    @cached_property
+    def sha256(self) -> str:
+        """The digest that the segment's record names, in hexadecimal; empty without any bytes."""
+        return hashlib.sha256(self.data).hexdigest() if self.data else ""
+
+    def unpack(
+        self, packets: Iterable[AnyPacket], skip: int = 0
+    ) -> Iterator[tuple[AnyPacket, bytes]]:
+        """Yield each packet with its stored bytes.
+
+        Args:
+            packets: the packets of the segment's record, in its order.
+            skip: packets that are left out at the start.
+        """
+        position = 0
+        for number, packet in enumerate(packets):
+            end = position + packet.stored_bytes
+            if number >= skip:
+                yield packet, self.data[position:end]
+            position = end
 
 
 @dataclass(frozen=True, slots=True)

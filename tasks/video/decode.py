@@ -17,7 +17,7 @@ import av.error
 from facepaint.errors import PartialProgress
 from facepaint.media.decoder import open_decoder, packet_of
 from facepaint.records.job import VideoStream
-from facepaint.records.segment import Packet, Segment
+from facepaint.records.segment import Packet, Segment, SegmentData
 from tasks.video.yuv import top_down
 
 
@@ -222,7 +222,9 @@ class RunDecoder:
         for number in range(len(self._fed), len(run)):
             segment, before = run[number], self._ahead
             packets = segment.packets if segment is target else segment.own_packets
-            for packet, data in _pieces(packets, source.data, number, before):
+            # Asked for only if something is left to feed: it may have to be fetched.
+            data = source.data[number] if before < len(packets) else b""
+            for packet, stored in SegmentData(data).unpack(packets, skip=before):
                 before_window = packet.pts is not None and packet.pts < target.start
                 if before_window and pool.clock() > until:
                     self._begun = _identity(segment)
@@ -231,7 +233,7 @@ class RunDecoder:
                         f"segment {target.index} is far behind its keyframe; decoded up to "
                         f"{segment.index}"
                     )
-                yield from self._until_window_end(self._feed(packet, data), target)
+                yield from self._until_window_end(self._feed(packet, stored), target)
                 self._ahead += 1
             self._ahead = max(before, len(packets)) - len(segment.own_packets)
             self._fed.append(_identity(segment))
@@ -252,8 +254,8 @@ class RunDecoder:
             else:
                 yield frame
 
-    def _feed(self, description: Packet, data: bytes) -> list[av.VideoFrame]:
-        packet = packet_of(data[: description.size], _side_data(description, data))
+    def _feed(self, description: Packet, stored: bytes) -> list[av.VideoFrame]:
+        packet = packet_of(*description.split(stored))
         packet.pts, packet.dts, packet.time_base = (
             description.pts,
             description.dts,
@@ -270,28 +272,6 @@ class RunDecoder:
 
     def _received(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         return list(self._context.decode(packet))
-
-
-def _pieces(
-    packets: Sequence[Packet], data: SegmentBytes, number: int, skip: int
-) -> Iterator[tuple[Packet, bytes]]:
-    """The packets from ``skip`` on, each with its bytes and those of its side data."""
-    if skip >= len(packets):
-        return
-    stored, position = data[number], 0
-    for place, packet in enumerate(packets):
-        if place >= skip:
-            yield packet, stored[position : position + packet.stored_bytes]
-        position += packet.stored_bytes
-
-
-def _side_data(packet: Packet, data: bytes) -> dict[str, bytes]:
-    """The side data that is stored behind a packet's own bytes."""
-    pieces, position = {}, packet.size
-    for name, size in packet.side_data:
-        pieces[name] = data[position : position + size]
-        position += size
-    return pieces
 
 
 def _run_continues(segment: Segment) -> bool:

@@ -1,6 +1,5 @@
 """A job's sound as the source had it: every audio packet, segment after segment."""
 
-import hashlib
 from collections import deque
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,7 +10,7 @@ from functools import partial
 from facepaint.errors import JobError, ObjectMissing
 from facepaint.records import keys
 from facepaint.records.job import Job, VideoJob
-from facepaint.records.segment import Segment
+from facepaint.records.segment import Segment, SegmentData
 from facepaint.store import Store
 from viewer.follow import FollowOptions, retry_while_unreachable
 
@@ -37,7 +36,7 @@ def source_audio(
         StoreUnreachable: the storage was away for too long.
     """
     ends = [Fraction(0)] * len(job.audio)
-    coming: deque[Future[tuple[Segment, bytes]]] = deque()
+    coming: deque[Future[tuple[Segment, SegmentData]]] = deque()
     pool = ThreadPoolExecutor(options.ahead, thread_name_prefix="audio")
     try:
         for index in range(segments + options.ahead):
@@ -50,31 +49,28 @@ def source_audio(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, bytes]:
+def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, SegmentData]:
     try:
         segment = store.get_record(keys.segment(job.id, index), Segment)
         data = store.get(keys.audio(job.id, index)) if segment.audio else b""
     except ObjectMissing as exc:
         raise JobError(f"{exc}, though job {job.id} was stored whole: upload it again") from exc
-    if data and hashlib.sha256(data).hexdigest() != segment.audio_sha256:
+    audio = SegmentData(data)
+    if audio.sha256 != segment.audio_sha256:
         raise JobError(
             f"{keys.audio(job.id, index)} is damaged in the storage: upload the file again"
         )
-    return segment, data
+    return segment, audio
 
 
 def _packets(
-    job: VideoJob, segment: Segment, data: bytes, ends: list[Fraction]
+    job: VideoJob, segment: Segment, audio: SegmentData, ends: list[Fraction]
 ) -> Iterator[SourceAudio]:
     """``ends`` remembers where each track's last packet ended: a packet without a time comes right
     after it."""
-    position = 0
-    for packet in segment.audio:
+    for packet, data in audio.unpack(segment.audio):
         tick = job.audio[packet.stream].time_base
         time = packet.pts if packet.pts is not None else packet.dts
         start_s = ends[packet.stream] if time is None else time * tick
         ends[packet.stream] = start_s + packet.duration * tick
-        yield SourceAudio(
-            packet.stream, start_s, packet.duration * tick, data[position : position + packet.size]
-        )
-        position += packet.size
+        yield SourceAudio(packet.stream, start_s, packet.duration * tick, data)

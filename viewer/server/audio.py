@@ -23,7 +23,7 @@ from facepaint.media.decoder import packet_of
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
 from facepaint.records.job import AudioStream, ImageJob, VideoJob
-from facepaint.records.segment import AudioPacket, Segment
+from facepaint.records.segment import AudioPacket, Segment, SegmentData
 from facepaint.store import Store
 from viewer.server.clock import Clock
 
@@ -141,14 +141,12 @@ def _load(
         return
     tick = job.audio[track].time_base
     in_adts = job.audio[track].codec == "aac"
-    data = store.get(keys.audio(job.id, segment.index))
-    position = 0
-    for packet, until in _with_duration(segment.audio, track):
+    audio = SegmentData(store.get(keys.audio(job.id, segment.index)))
+    timed = _with_duration(segment.audio, track)
+    for (packet, body), (_, duration) in zip(audio.unpack(segment.audio), timed, strict=True):
         if packet.stream == track and packet.pts is not None:
-            body = data[position : position + packet.size]
             begins = _adts_header(body) if in_adts else 0
-            yield Coded(packet.pts * tick - clock.origin_s, until * tick, body[begins:])
-        position += packet.size
+            yield Coded(packet.pts * tick - clock.origin_s, duration * tick, body[begins:])
 
 
 def _with_duration(packets: Sequence[AudioPacket], track: int) -> Iterator[tuple[AudioPacket, int]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import Sealed, VideoJob
 from facepaint.records.results import Painted
-from facepaint.records.segment import AudioPacket, Segment
+from facepaint.records.segment import AudioPacket, Segment, SegmentData
 from facepaint.store import Store
 
 AT_ONCE = 16
@@ -202,17 +201,15 @@ class _Comparison:
                 return
             self._check_start(segment.index, packet, found)
             pieces.append(found.data)
-        same = not pieces or hashlib.sha256(b"".join(pieces)).hexdigest() == segment.audio_sha256
+        same = SegmentData.pack(pieces).sha256 == segment.audio_sha256
         if not same and not self._same_but_for_headers(segment, pieces):
             self._problem(f"the sound of segment {segment.index} is not the source's")
 
     def _same_but_for_headers(self, segment: Segment, pieces: list[bytes]) -> bool:
         """Whether ADTS headers are all that the pieces lack; which tracks had them is
         remembered."""
-        source, position = self._source_sound(segment.index), 0
-        for packet, piece in zip(segment.audio, pieces, strict=True):
-            whole = source[position : position + packet.size]
-            position += packet.size
+        source = SegmentData(self._source_sound(segment.index))
+        for (packet, whole), piece in zip(source.unpack(segment.audio), pieces, strict=True):
             if whole != piece:
                 is_adts = (
                     self._job.audio[packet.stream].codec == "aac"
