@@ -72,12 +72,7 @@ def make_app(settings: Settings) -> Celery:
         result_backend_transport_options=transport,
         task_queues=[KombuQueue(name) for name in QUEUES],
         task_default_queue="detect",
-        task_routes={
-            DETECT: {"queue": "detect"},
-            PAINT: {"queue": "paint"},
-            TRACK: {"queue": "detect"},
-            PORTRAITS: {"queue": "paint"},
-        },
+        task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
