@@ -1,8 +1,7 @@
-"""deface, beside which ours is measured: run by the Python of an environment of its own, never a
-dependency.
+"""Runs deface (https://github.com/ORB-HD/deface) for comparison, in an environment of its own: it
+is no dependency.
 
-See https://github.com/ORB-HD/deface. Its own code decides what is covered: it anonymises noise, and
-what of that has changed was covered.
+Its own code decides what is covered: it anonymizes noise, and the pixels that changed were covered.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.hidden_scenes import Mask
+from benchmarks.redaction_scenes import Mask
 from filters.face import Face
 
 COVERED = """
@@ -28,11 +27,11 @@ network, masks = CenterFace(), []
 for frame in imageio.get_reader(sys.argv[1], output_params=['-fps_mode', 'passthrough']):
     found, _ = network(frame, threshold=0.2)
     noise = np.random.default_rng(1).integers(0, 256, frame.shape, np.uint8)
-    hidden = noise.copy()
-    anonymize_frame(found, hidden, mask_scale=1.3, replacewith="blur",
+    redacted = noise.copy()
+    anonymize_frame(found, redacted, mask_scale=1.3, replacewith="blur",
                     ellipse=True, draw_scores=False,
                     replaceimg=None, mosaicsize=20)
-    masks.append((hidden != noise).any(2))
+    masks.append((redacted != noise).any(2))
 np.save(sys.argv[2], np.packbits(np.array(masks), axis=2))
 """
 """With the defaults of its command line: threshold, scale of the mask, ellipse."""
@@ -78,14 +77,14 @@ class Deface:
         return cls(python)
 
     def covered(self, clip: Path) -> tuple[list[Mask], float]:
-        """What it covers in each frame, and the seconds that its command takes for the clip."""
+        """The pixels it covers in each frame, and the seconds that its command takes."""
         began = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             command = [
                 str(Path(self.python).with_name("deface")),
                 str(clip),
                 "-o",
-                f"{folder}/hidden.mp4",
+                f"{folder}/redacted.mp4",
             ]
             subprocess.run(command, capture_output=True, check=True)
             seconds = time.perf_counter() - began
@@ -94,8 +93,8 @@ class Deface:
         return list(np.unpackbits(packed, axis=2)[..., :width].astype(np.bool_)), seconds
 
     def truth(self, clip: Path) -> Iterator[tuple[tuple[Face, ...], Mask]]:
-        """The faces its network finds in each frame, 960 px wide, as it is and mirrored; and that
-        all is in sight."""
+        """For each frame the faces that its network detects, 960 px wide, as it is and mirrored,
+        and a mask without obstructions."""
         rows, (count, height, width) = self._run(TRUTH, clip, "rows", "size")
         for number in range(count):
             found = rows[rows[:, 0] == number]
@@ -112,7 +111,7 @@ class Deface:
 
 
 def _distinct(faces: list[Face]) -> tuple[Face, ...]:
-    """Without those found a second time, mirrored."""
+    """Without the duplicates from the mirrored frame."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(

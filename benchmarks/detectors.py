@@ -2,9 +2,9 @@
 MODEL... > TABLE.md
 
 FACEPAINT_FACES names the folder of labelled pictures: ``heldout/`` with the sets of WIDER FACE, on
-which nothing was trained or tuned, and ``masks/``, of which the tenth is taken that training leaves
-out. ``--heldout`` names the same images with reference landmarks (see docs/detectors.md). A model is a name or PATH.onnx, as
-``facepaint detectors evaluate`` takes it; the first is the one that times are shares of.
+which nothing was trained or tuned, and ``masks/``, of which only the validation part is used.
+``--heldout`` names the same images with reference landmarks (see docs/detectors.md). A model is a
+name or PATH.onnx, as ``facepaint detectors evaluate`` takes it; times are relative to the first.
 
 ``--draw FOLDER`` draws held-out pictures in which the first model misses most, one panel a model:
 to be looked at.

@@ -1,10 +1,10 @@
-"""What painting costs the pixels outside the painted regions, beside a plain transcode with the
-same settings.
+"""What re-encoding costs the unpainted pixels, compared with a plain transcode with the same
+settings.
 
-Each clip is cut, searched for faces and painted as workers do it, segment by segment; the same
-frames, unpainted, are encoded in one piece by FFmpeg with the same encoder, CRF and preset, without
-B-frames. Both are compared with what the clip decodes to, where nothing was painted (16 px around
-it count as painted: blocks and their filtered edges).
+Each clip is cut, detected and painted segment by segment, as workers do it. FFmpeg encodes the same
+frames, unpainted, in one piece with the same encoder, CRF and preset, without B-frames. Both are
+compared with the decoded clip where nothing was painted; 16 px around the paint count as painted,
+because of blocks and their filtered edges.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -27,24 +28,16 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import make_portrait_clip
+from benchmarks.pipeline import CutClip, cut_clip, detect_clip, paint_clip
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.media.encoders import ENCODERS
-from facepaint.records.faces import Faces
-from facepaint.records.job import DetectorSpec, Job, OutputProfile
-from facepaint.settings import Settings
-from models.providers import Runtime
-from tasks.detect import detect_segment
-from tasks.paint import Inputs, paint_segment
-from tasks.video.decode import RunSource, decode_window
+from facepaint.records.job import OutputProfile
+from tasks.video.decode import decode_window
 from tasks.video.encode import SegmentEncoder
 from tasks.video.encoder_options import ALLOWANCES, Wish, encoder_options
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
-from uploader.cutter import CutSegment
-from uploader.probe import probe
-from uploader.reader import Reader
-from uploader.upload import new_job
 
 Planes = list[npt.NDArray[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -52,20 +45,22 @@ Mask = npt.NDArray[np.bool_]
 AROUND_PX = 16
 SSIM_PX = 8
 FIRST_PLACES = 5
-"""Places in a segment looked at one by one, from its first frame on."""
+"""The first frames of a segment are reported one by one."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """Sums over frames of what differs outside the painted regions; ``by_place`` are luma's errors
-    in each segment."""
+    """Sums over frames of the differences outside the painted regions.
+
+    ``by_place`` holds the luma errors by the frame's place in its segment.
+    """
 
     bytes: int = 0
     seconds: float = 0.0
     frames: int = 0
     errors: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     pixels: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
-    likeness: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    similarity: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     windows: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
     by_place: dict[int, list[float]] = field(default_factory=dict)
     peak: int = 255
@@ -78,9 +73,9 @@ class Measured:
             squares = (a.astype(np.float64) - b) ** 2
             self.errors[number] += squares[mask].sum()
             self.pixels[number] += mask.sum()
-            likeness = _ssim(a.astype(np.float32), b.astype(np.float32), self.peak)[mask]
-            self.likeness[number] += likeness.sum()
-            self.windows[number] += likeness.size
+            similarity = _ssim(a.astype(np.float32), b.astype(np.float32), self.peak)[mask]
+            self.similarity[number] += similarity.sum()
+            self.windows[number] += similarity.size
             if number == 0:
                 self.by_place.setdefault(min(place, FIRST_PLACES), []).append(
                     float(squares[mask].mean())
@@ -94,7 +89,7 @@ class Measured:
     @property
     def ssim(self) -> list[float]:
         """Of Y, Cb and Cr, the mean over all windows."""
-        return [float(share) for share in self.likeness / self.windows]
+        return [float(share) for share in self.similarity / self.windows]
 
     @property
     def psnr_by_place(self) -> list[float]:
@@ -110,7 +105,7 @@ def _decibels(error: float, peak: int) -> float:
 
 
 def _fitted(mask: Mask, shape: tuple[int, ...]) -> Mask:
-    """The mask of a plane of chroma: where all its luma is outside."""
+    """The mask for a chroma plane: the pixels whose luma is all outside."""
     rows, columns = mask.shape[0] // shape[0], mask.shape[1] // shape[1]
     shaped = mask[: shape[0] * rows, : shape[1] * columns].reshape(
         shape[0], rows, shape[1], columns
@@ -134,75 +129,39 @@ def _ssim(
     return np.asarray(top / ((mean_a**2 + mean_b**2 + c1) * (variances + c2)), np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A clip as a job: its segments, and their faces."""
-
-    job: Job
-    segments: list[CutSegment]
-    faces: dict[int, Faces]
-
-    def run(self, index: int) -> tuple[list, list[bytes]]:  # type: ignore[type-arg]
-        """Records and bytes that a segment is decoded from."""
-        run = self.segments[self.segments[index].record.decode_from : index + 1]
-        return [segment.record for segment in run], [segment.data for segment in run]
-
-    def frames(self, index: int) -> Iterator[av.VideoFrame]:
-        """A segment's frames, upright and unpainted."""
-        upright = Normalizer(self.job.video, self.job.output)
-        return upright.frames(decode_window(self.job.video, RunSource(*self.run(index))))
-
-
-def cut(clip: Path, profile: OutputProfile, seconds: float) -> Cut:
-    """Cut the clip's first seconds and find the faces in it."""
-    probed = probe(clip)
-    job = new_job(probed, Settings.load(), DetectorSpec())
-    job = replace(job, output=profile, detector=DetectorSpec())
-    segments: list[CutSegment] = []
-    for segment in Reader(clip, probed, job.segment_s, ENCODERS[profile.encoder].work).segments():
-        if (
-            segments
-            and (segment.record.start - segments[0].record.start) * probed.video.time_base
-            >= seconds
-        ):
-            break
-        segments.append(segment)
-    job = replace(job, start_pts=segments[0].record.start)
-    made = Cut(job, segments, {})
-    for index in range(len(segments)):
-        made.faces[index] = detect_segment(job, RunSource(*made.run(index)), Runtime("cpu"))
-    return made
+def source_frames(clip: CutClip, index: int) -> Iterator[av.VideoFrame]:
+    """A segment's frames, upright and unpainted."""
+    normalizer = Normalizer(clip.job.video, clip.job.output)
+    return normalizer.frames(decode_window(clip.job.video, clip.run(index)))
 
 
 @contextmanager
-def _given() -> Iterator[list[Planes]]:
-    """Keeps what painting hands to the encoder."""
-    given: list[Planes] = []
+def _encoder_inputs() -> Iterator[list[Planes]]:
+    """Copies of the frames that painting passes to the encoder."""
+    inputs: list[Planes] = []
 
-    class Keeping(SegmentEncoder):
+    class CopyingEncoder(SegmentEncoder):
         def write(self, frame: av.VideoFrame) -> None:
-            given.append([plane.copy() for plane in planes_of(frame)])
+            inputs.append([plane.copy() for plane in planes_of(frame)])
             super().write(frame)
 
-    with patch("tasks.paint.SegmentEncoder", Keeping):
-        yield given
+    with patch("tasks.paint.SegmentEncoder", CopyingEncoder):
+        yield inputs
 
 
-def measure_painted(made: Cut, look: Look) -> tuple[Measured, list[Mask]]:
-    """Paint every segment; also where each frame was left alone."""
+def measure_painted(clip: CutClip, look: Look) -> tuple[Measured, list[Mask]]:
+    """Paint every segment; also the unpainted pixels of each frame."""
     measured, outsides = Measured(), []
-    for index in range(len(made.segments)):
-        near = {
-            other: made.faces[other]
-            for other in (index - 1, index, index + 1)
-            if other in made.faces
-        }
-        with _given() as given:
-            result = paint_segment(made.job, look, RunSource(*made.run(index)), Inputs(near))
+    results = paint_clip(clip, detect_clip(clip), look)
+    for index in range(len(clip.segments)):
+        with _encoder_inputs() as inputs:
+            result = next(results)
         measured.seconds += result.record.times_s["encode"]
         measured.bytes += len(result.data) - (result.record.init_bytes if index else 0)
         shown = decode(result.data)
-        for place, (frame, painted) in enumerate(zip(made.frames(index), given, strict=True)):
+        for place, (frame, painted) in enumerate(
+            zip(source_frames(clip, index), inputs, strict=True)
+        ):
             source = planes_of(frame)
             outsides.append(_outside(source, painted))
             measured.peak = 2 ** frame.format.components[0].bits - 1
@@ -220,25 +179,24 @@ def _outside(source: Planes, painted: Planes) -> Mask:
     )
 
 
-def measure_plain(made: Cut, outsides: Sequence[Mask]) -> Measured:
-    """Encode the unpainted frames in one piece, with a keyframe every 2 s, and compare where
-    painting left alone."""
+def measure_plain(clip: CutClip, outsides: Sequence[Mask]) -> Measured:
+    """Encode the unpainted frames in one piece, with a keyframe every 2 s, and compare the same
+    pixels."""
     measured = Measured()
-    data, measured.seconds = _transcode(made)
+    data, measured.seconds = _transcode(clip)
     measured.bytes = len(data)
     shown = decode(data)
     masks = iter(outsides)
-    for index in range(len(made.segments)):
-        for place, frame in enumerate(made.frames(index)):
+    for index in range(len(clip.segments)):
+        for place, frame in enumerate(source_frames(clip, index)):
             measured.peak = 2 ** frame.format.components[0].bits - 1
             measured.add(planes_of(frame), planes_of(next(shown)), next(masks), place)
     return measured
 
 
-def _transcode(made: Cut) -> tuple[bytes, float]:
-    """What FFmpeg makes of the frames, and how long it took."""
-    video, profile = made.job.video, made.job.output
-    assert video is not None
+def _transcode(clip: CutClip) -> tuple[bytes, float]:
+    """The transcoded file and the seconds of encoding."""
+    video, profile = clip.job.video, clip.job.output
     rate = video.frame_rate or Fraction(25)
     chosen = encoder_options(Wish(profile))
     crf = float(chosen["crf"]) + ALLOWANCES[profile.encoder]
@@ -259,9 +217,9 @@ def _transcode(made: Cut) -> tuple[bytes, float]:
         }
         if profile.encoder == "libx265":
             context.options |= {"x265-params": "log-level=error"}
-        for index in range(len(made.segments)):
-            for frame in made.frames(index):
-                frame.pts, frame.time_base = (frame.pts or 0) - made.job.start_pts, video.time_base
+        for index in range(len(clip.segments)):
+            for frame in source_frames(clip, index):
+                frame.pts, frame.time_base = (frame.pts or 0) - clip.job.start_pts, video.time_base
                 frame.pict_type = av.video.frame.PictureType.NONE
                 begun = time.perf_counter()
                 container.mux(stream.encode(frame))
@@ -277,34 +235,33 @@ def decode(data: bytes) -> Iterator[av.VideoFrame]:
 
 
 def compared(clip: Path, profile: OutputProfile, seconds: float = 8.0) -> tuple[Measured, Measured]:
-    """A clip painted, and its plain transcode."""
-    look = parse_look(["sunglasses"])
-    made = cut(clip, profile, seconds)
-    painted, outsides = measure_painted(made, look)
-    return painted, measure_plain(made, outsides)
+    """Measure the first seconds of a clip, painted with sunglasses and as a plain transcode."""
+    segments = cut_clip(clip, 2.0, profile, seconds)
+    painted, outsides = measure_painted(segments, parse_look(["sunglasses"]))
+    return painted, measure_plain(segments, outsides)
 
 
-def row(name: str, way: str, measured: Measured) -> str:
+def row(name: str, encoding: str, measured: Measured) -> str:
     """A line of the table."""
     psnr = " / ".join(f"{value:.2f}" for value in measured.psnr)
     ssim = " / ".join(f"{value:.4f}" for value in (measured.ssim[0], sum(measured.ssim[1:]) / 2))
     places = " ".join(f"{value:.1f}" for value in measured.psnr_by_place)
     speed = 1000 * measured.seconds / measured.frames
     return (
-        f"| {name} | {way} | {measured.bytes / 1000:.0f} | {speed:.1f} | {psnr} | {ssim} | "
+        f"| {name} | {encoding} | {measured.bytes / 1000:.0f} | {speed:.1f} | {psnr} | {ssim} | "
         f"{places} |"
     )
 
 
 def main() -> int:
-    """Print a table of every clip named, or of the portrait clip."""
+    """Print a table for the named clips, by default for the portrait clip."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("clips", nargs="*", type=Path, help="videos of yours")
+    parser.add_argument("clips", nargs="*", type=Path, help="your own videos")
     parser.add_argument(
-        "--encoder", action="append", choices=[*ENCODERS], help="several may be named"
+        "--encoder", action="append", choices=[*ENCODERS], help="may be given several times"
     )
-    parser.add_argument("--quality", type=int, action="append", help="several may be named")
-    parser.add_argument("--preset", action="append", help="several may be named")
+    parser.add_argument("--quality", type=int, action="append", help="may be given several times")
+    parser.add_argument("--preset", action="append", help="may be given several times")
     parser.add_argument("--seconds", type=float, default=8.0)
     options = parser.parse_args()
     print(f"{platform.machine()}, one thread, PyAV {av.__version__}")
@@ -313,16 +270,18 @@ def main() -> int:
         "place in the segment |"
     )
     print("|---|---|---|---|---|---|---|")
+    encodings = product(
+        options.encoder or ["libx264"],
+        options.preset or [OutputProfile().preset],
+        options.quality or [OutputProfile().crf],
+    )
     with tempfile.TemporaryDirectory() as folder:
         clips = options.clips or [make_portrait_clip(Path(folder) / "portrait.mp4", audio=None)]
-        for clip in clips:
-            for encoder in options.encoder or ["libx264"]:
-                for preset in options.preset or [OutputProfile().preset]:
-                    for crf in options.quality or [OutputProfile().crf]:
-                        profile = OutputProfile(encoder, crf, preset)
-                        painted, plain = compared(clip, profile, options.seconds)
-                        print(row(clip.stem, f"{encoder} {crf} {preset}, painted", painted))
-                        print(row(clip.stem, f"{encoder} {crf} {preset}, plain", plain), flush=True)
+        for clip, (encoder, preset, crf) in product(clips, encodings):
+            painted, plain = compared(clip, OutputProfile(encoder, crf, preset), options.seconds)
+            name = f"{encoder} {crf} {preset}"
+            print(row(clip.stem, f"{name}, painted", painted))
+            print(row(clip.stem, f"{name}, plain", plain), flush=True)
     return 0
 
 

@@ -1,15 +1,14 @@
-"""How often a face that was to be hidden shows: python -m benchmarks.leaks [--out DIR] [--real]
+"""How often a redacted face is visible: python -m benchmarks.leaks [--out DIR] [--real]
 
-Prints the tables of docs/privacy.md. Scenes with known truth (`benchmarks.hidden_scenes`) are
-drawn, encoded, cut, detected and painted by the functions behind the tasks, with a fill in one
-colour; where that colour is not, the source shows. In a frame a face leaks if an eye, the nose or a
-corner of the mouth that is seen there is not covered, or more than a tenth of the ellipse in its
-box.
+Prints the tables of docs/privacy.md. Scenes with ground truth (`benchmarks.redaction_scenes`) are
+encoded, cut, detected and filled with one colour; every pixel of another colour is uncovered. A
+face leaks in a frame if an unobstructed eye, nose or corner of the mouth is uncovered, or more than
+a tenth of the ellipse in its box.
 
 FACEPAINT_DEFACE names the Python of an environment with deface (https://github.com/ORB-HD/deface)
-and onnxruntime: the same clips are then given to it with its defaults. ``--real`` takes the clips
-in FACEPAINT_CLIPS too; their truth is what deface's network finds in frames 960 px wide, also
-mirrored, and is to be looked at: see the pictures in --out.
+and onnxruntime, to run deface on the same clips with its defaults. ``--real`` adds the clips in
+FACEPAINT_CLIPS; their ground truth is what deface's network detects in frames 960 px wide, also
+mirrored. Inspect it in the images of --out.
 """
 
 import argparse
@@ -28,29 +27,26 @@ import numpy as np
 
 from benchmarks.clips import Picture
 from benchmarks.deface import Deface
-from benchmarks.hidden_scenes import SCENES, Mask
-from benchmarks.motion import CutClip, cut_clip, detect_clip, drawn
-from benchmarks.seams import reach
+from benchmarks.motion import clip_file
+from benchmarks.pipeline import CutClip, cut_clip, detect_clip, paint_clip
+from benchmarks.redaction_scenes import SCENES, Mask, Shot
 from facepaint.looks.parser import parse_look
-from facepaint.records.faces import Faces
 from filters.face import Face
-from tasks.paint import Inputs, paint_segment
-from tasks.video.decode import RunSource
 
 LOOK = parse_look(["fill:colour=#00ff00"])
 
 SHOWN = 0.1
-"""The share of the ellipse in a face's box that may show."""
+"""The share of the ellipse in a face's box that may be uncovered."""
 
 HALF = 0.5
-"""A face of which less is in the picture and in sight is counted apart."""
+"""A face of which a smaller share is in the frame and unobstructed is counted apart."""
 
 REAL = ("hall.mp4", "head-pose-two.mp4", "walking-up.mp4", "classroom.mp4")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What is truly in a frame: faces, and where nothing stands before them."""
+class Truth:
+    """The ground truth of a frame: its faces, and the pixels with nothing in front of them."""
 
     faces: tuple[Face, ...]
     unobstructed: Mask
@@ -58,8 +54,8 @@ class Seen:
 
 @dataclass(slots=True)
 class Score:
-    """Of one clip: how many faces were in how many frames, which frames leak, and how much was
-    covered."""
+    """One clip's result: faces counted, the leaking frames (of whole faces and of parts), and the
+    share of the pixels that is covered."""
 
     faces: int = 0
     leaking: list[int] = field(default_factory=list)
@@ -71,13 +67,13 @@ class Score:
         return f"{len(self.leaking)} | {len(self.partly)} | {self.covered:.1%} | {self.seconds:.1f}"
 
 
-def scored(truth: Sequence[Seen], masks: Sequence[Mask], seconds: float) -> Score:
-    """Hold what was covered in each frame against what is there."""
+def scored(truth: Sequence[Truth], masks: Sequence[Mask], seconds: float) -> Score:
+    """Compare the covered pixels of each frame with the ground truth."""
     assert len(truth) == len(masks)
     score = Score(seconds=seconds, covered=float(np.mean([mask.mean() for mask in masks])))
-    for number, (seen, covered) in enumerate(zip(truth, masks, strict=True)):
-        for face in seen.faces:
-            share, leaks = _leaks(face, seen.unobstructed, covered)
+    for number, (frame, covered) in enumerate(zip(truth, masks, strict=True)):
+        for face in frame.faces:
+            share, leaks = _leaks(face, frame.unobstructed, covered)
             score.faces += share >= HALF
             if leaks:
                 kind = score.leaking if share >= HALF else score.partly
@@ -86,52 +82,47 @@ def scored(truth: Sequence[Seen], masks: Sequence[Mask], seconds: float) -> Scor
 
 
 def _leaks(face: Face, unobstructed: Mask, covered: Mask) -> tuple[float, bool]:
-    """The share of a face that is in sight, and whether too much of it shows."""
+    """The share of a face that is unobstructed, and whether too much of it is uncovered."""
     height, width = covered.shape
-    x, y = (
-        np.arange(width)[None] + 0.5 - face.centre[0],
-        np.arange(height)[:, None] + 0.5 - face.centre[1],
-    )
-    in_sight = ((2 * x / face.width) ** 2 + (2 * y / face.height) ** 2 <= 1) & unobstructed
-    whole = np.pi / 4 * face.width * face.height
-    points = [
-        (int(a), int(b)) for a, b in zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
-    ]
-    inside = [
-        (a, b) for a, b in points if 0 <= a < width and 0 <= b < height and unobstructed[b, a]
-    ]
-    shows = any(not covered[b, a] for a, b in inside) or (in_sight & ~covered).sum() > SHOWN * whole
-    return float(in_sight.sum() / whole), bool(shows)
+    x = np.arange(width)[None] + 0.5 - face.centre[0]
+    y = np.arange(height)[:, None] + 0.5 - face.centre[1]
+    ellipse = (2 * x / face.width) ** 2 + (2 * y / face.height) ** 2 <= 1
+    visible = ellipse & unobstructed
+    uncovered = visible & ~covered
+    # Of the whole ellipse, also where it leaves the frame.
+    area = np.pi / 4 * face.width * face.height
+
+    columns, rows = np.array(face.landmarks).astype(int).reshape(-1, 2).T
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    columns, rows = columns[inside], rows[inside]
+    landmark_shows = (unobstructed[rows, columns] & ~covered[rows, columns]).any()
+    return float(visible.sum() / area), bool(landmark_shows or uncovered.sum() > SHOWN * area)
 
 
-def painted(clip: CutClip) -> tuple[list[Picture], float]:
-    """The frames as facepaint hides them, RGB, and the seconds it took."""
+def redacted(clip: CutClip) -> tuple[list[Picture], float]:
+    """The redacted frames, RGB, and the seconds that detecting and painting took."""
     began = time.perf_counter()
-    faces: list[Faces] = detect_clip(clip)
-    results = []
-    for number in range(len(clip.segments)):
-        near = {faces[other].index: faces[other] for other in reach(clip, number)}
-        results.append(paint_segment(clip.job, LOOK, RunSource(*clip.run(number)), Inputs(near)))
+    results = list(paint_clip(clip, detect_clip(clip), LOOK))
     seconds = time.perf_counter() - began
-    return [picture for result in results for picture in pictures(io.BytesIO(result.data))], seconds
+    return [frame for result in results for frame in frames_of(io.BytesIO(result.data))], seconds
 
 
-def pictures(file: Path | io.BytesIO) -> Iterator[Picture]:
+def frames_of(file: Path | io.BytesIO) -> Iterator[Picture]:
     """The frames of a video, RGB."""
     with av.open(str(file) if isinstance(file, Path) else file) as container:
         yield from (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
 
 
 def green(picture: Picture) -> Mask:
-    """Where the fill is."""
+    """The pixels of the fill's colour."""
     red, level, blue = (picture[..., channel].astype(np.int16) for channel in range(3))
     return np.asarray(level - np.maximum(red, blue) > 80)
 
 
 def sheet(
-    source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Seen], rows: Sequence[int]
+    source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Truth], rows: Sequence[int]
 ) -> Picture:
-    """Frames to look at: what is covered in green, true faces in red."""
+    """Frames to inspect: covered pixels in green, true faces in red."""
     tiles = []
     for row in rows:
         tile = source[row].copy()
@@ -150,9 +141,11 @@ def sheet(
     )
 
 
-def compare(name: str, path: Path, truth: Sequence[Seen], out: Path, deface: Deface | None) -> None:
-    """One row of the table; leaking frames become a picture."""
-    frames, seconds = painted(cut_clip(path, 2.0))
+def compare(
+    name: str, path: Path, truth: Sequence[Truth], out: Path, deface: Deface | None
+) -> None:
+    """Print one row of the table, and draw the leaking frames."""
+    frames, seconds = redacted(cut_clip(path))
     masks = [green(frame) for frame in frames]
     ours = scored(truth, masks, seconds)
     row = f"| {name} | {ours.faces} | {ours.row()} |"
@@ -162,49 +155,43 @@ def compare(name: str, path: Path, truth: Sequence[Seen], out: Path, deface: Def
     print(row, flush=True)
     wrong = sorted({*ours.leaking, *ours.partly})
     if wrong:
-        source = list(pictures(path))
+        source = list(frames_of(path))
         picture = sheet(source, masks, truth, wrong[:: max(1, len(wrong) // 12)])
         cv2.imwrite(str(out / f"leaks-{name.replace(' ', '-')}.png"), picture[..., ::-1])
 
 
 def main() -> int:
-    """Print a row a clip."""
+    """Print one row for each clip."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, help="Folder for clips and pictures.")
-    parser.add_argument(
-        "--real", action="store_true", help="Take the clips in FACEPAINT_CLIPS too."
-    )
-    parser.add_argument("--only", default="", help="Scenes whose name holds this.")
+    parser.add_argument("--out", type=Path, help="keep clips and images in this folder")
+    parser.add_argument("--real", action="store_true", help="add the clips in FACEPAINT_CLIPS")
+    parser.add_argument("--only", default="", help="only clips with this in their name")
     arguments = parser.parse_args()
     deface = Deface.find()
     if deface is None:
-        print("deface is left out: FACEPAINT_DEFACE names no Python that has it", file=sys.stderr)
+        print("skipping deface: FACEPAINT_DEFACE names no Python that has it", file=sys.stderr)
     columns = ["leaking", "of parts", "covered", "seconds"]
     heads = columns + (["deface: leaking", *columns[1:]] if deface else [])
     print(f"| clip | faces in frames | {' | '.join(heads)} |\n|---|{'---:|' * (len(heads) + 1)}")
     with tempfile.TemporaryDirectory() as temporary:
         out = arguments.out or Path(temporary)
         out.mkdir(parents=True, exist_ok=True)
-        for one in SCENES:
-            if arguments.only in one.name:
-                path = drawn(out, f"hidden {one.name}", one.pictures())
-                truth = [
-                    Seen((shot.face,) if shot.face else (), shot.unobstructed())
-                    for shot in one.shots
-                ]
-                compare(one.name, path, truth, out, deface)
+        for scene in SCENES:
+            if arguments.only in scene.name:
+                path = clip_file(out, f"redacted {scene.name}", scene.frames())
+                compare(scene.name, path, truth_of(scene.shots), out, deface)
         if arguments.real and deface and "FACEPAINT_CLIPS" in os.environ:
             for name in REAL:
                 path = Path(os.environ["FACEPAINT_CLIPS"]) / name
                 if arguments.only in name:
-                    compare(
-                        name,
-                        path,
-                        [Seen(faces, seen) for faces, seen in deface.truth(path)],
-                        out,
-                        deface,
-                    )
+                    truth = [Truth(*frame) for frame in deface.truth(path)]
+                    compare(name, path, truth, out, deface)
     return 0
+
+
+def truth_of(shots: Sequence[Shot]) -> list[Truth]:
+    """The ground truth of drawn frames."""
+    return [Truth((shot.face,) if shot.face else (), shot.unobstructed()) for shot in shots]
 
 
 if __name__ == "__main__":

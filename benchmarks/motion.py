@@ -1,18 +1,15 @@
-"""The public-domain portrait in known motion: clips whose true faces are known to a hundredth of a
-px, and those faces.
+"""Clips of the public-domain portrait in known motion, with ground truth to a hundredth of a px.
 
-A motion is a function of time. The clip is drawn at twice its size, so that parts of a px are where
-they belong, spoilt with the grain of a camera, encoded as H.264, and cut and detected as an
-upload's would be.
+A motion is a function of time. A frame is drawn at twice its size, so that subpixel positions are
+exact, gets the grain of a camera, and is encoded as H.264. `synthetic_detections` gives the truth
+with a detector's errors, without any clip.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from fractions import Fraction
 from functools import cache
-from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -21,17 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture, backdrop, place, placement
+from benchmarks.pipeline import CutClip, cut_clip, detect_clip
 from facepaint.records.codec import decode, encode
-from facepaint.records.faces import Faces
-from facepaint.records.job import DetectorSpec, Job, OutputProfile, VideoJob
-from facepaint.records.segment import Segment
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 from filters.face import Face
-from models.providers import Runtime
-from tasks.detect import detect_segment
-from tasks.video.decode import RunSource
-from uploader.cutter import CutSegment
-from uploader.probe import probe
-from uploader.reader import Reader
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,13 +96,6 @@ class Motion:
     def faces(self) -> list[Face]:
         """The true face of each frame."""
         return [self.at(time).face for time in self.times_s]
-
-    @property
-    def speed(self) -> float:
-        """The highest speed of the face's middle, in widths of the face a second."""
-        placed = [self.at(time) for time in self.times_s]
-        steps = [math.hypot(b.x - a.x, b.y - a.y) / a.width for a, b in pairwise(placed)]
-        return max(steps, default=0.0) * FPS
 
 
 def _wave(t: float, hertz: float, phase: float = 0.0) -> float:
@@ -221,7 +204,7 @@ def _large_backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(enlarged, np.float32)
 
 
-def pictures(motion: Motion) -> Iterator[Picture]:
+def motion_frames(motion: Motion) -> Iterator[Picture]:
     """The frames of a motion, with grain."""
     return grainy(scene([motion.at(time)]) for time in motion.times_s)
 
@@ -249,61 +232,63 @@ def write_clip(path: Path, frames: Iterator[Picture], gop: int = 2 * FPS) -> Pat
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class CutClip:
-    """A clip cut into segments, with the job it would be."""
-
-    job: Job
-    segments: tuple[CutSegment, ...]
-
-    def run(self, number: int) -> tuple[list[Segment], list[bytes]]:
-        """The records and bytes that a segment is decoded from."""
-        run = self.segments[self.segments[number].record.decode_from : number + 1]
-        return [segment.record for segment in run], [segment.data for segment in run]
-
-
-def cut_clip(path: Path, segment_s: float) -> CutClip:
-    """Cut a video as an upload does."""
-    probed = probe(path)
-    segments = tuple(Reader(path, probed, segment_s).segments())
-    job = VideoJob(
-        id="20200101T000000-aaaaaaaa",
-        source=probed.source,
-        created=datetime(2020, 1, 1, tzinfo=UTC),
-        detector=DetectorSpec(),
-        output=OutputProfile(),
-        video=probed.video,
-        audio=probed.audio,
-        start_pts=segments[0].record.start,
-        duration_s=probed.duration_s,
-        segment_s=segment_s,
-    )
-    return CutClip(job, segments)
-
-
-def detect_clip(clip: CutClip) -> list[Faces]:
-    """The faces of every segment, as the detect task finds them."""
-    return [
-        detect_segment(clip.job, RunSource(*clip.run(number)), Runtime("cpu", 1))
-        for number in range(len(clip.segments))
-    ]
-
-
-def drawn(out: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
-    """A clip of that name in a folder, made only where the folder has none yet."""
-    path = out / f"{name.replace(', ', '-').replace(' ', '-')}-{gop}.mp4"
+def clip_file(folder: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
+    """A clip of that name in a folder, written only if it is not there yet."""
+    path = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{gop}.mp4"
     if not path.exists():
         write_clip(path, frames, gop)
     return path
 
 
-def detected(out: Path, name: str, frames: Iterator[Picture]) -> tuple[CutClip, list[Faces]]:
-    """A clip of that name in a folder, cut every 2 s, and its faces; looked for only where the
-    folder has none yet."""
-    path = drawn(out, name, frames)
-    clip = cut_clip(path, 2.0)
-    kept = [path.with_suffix(f".{number}.json") for number in range(len(clip.segments))]
-    if not all(each.exists() for each in kept):
-        for each, record in zip(kept, detect_clip(clip), strict=True):
-            each.write_bytes(encode(record))
-    return clip, [decode(Faces, each.read_bytes(), each.name) for each in kept]
+def detected(folder: Path, motion: Motion) -> tuple[CutClip, list[Faces]]:
+    """The clip of a motion, cut every 2 s, and its faces; both are kept in the folder."""
+    path = clip_file(folder, motion.name, motion_frames(motion))
+    clip = cut_clip(path)
+    files = [path.with_suffix(f".{number}.json") for number in range(len(clip.segments))]
+    if not all(file.exists() for file in files):
+        for file, record in zip(files, detect_clip(clip), strict=True):
+            file.write_bytes(encode(record))
+    return clip, [decode(Faces, file.read_bytes(), file.name) for file in files]
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """Errors of a detector: standard deviations of a coordinate in shares of the face's width.
+
+    ``correlation`` is that of successive frames (an autoregressive process of first order),
+    ``missed`` the share of frames without a detection.
+    """
+
+    box: float
+    landmarks: float
+    correlation: float
+    missed: float = 0.0
+
+
+STILL = Noise(box=0.0045, landmarks=0.003, correlation=0.35)
+"""Measured on faces of 80 and 160 px that do not move."""
+
+TALKING = Noise(box=0.017, landmarks=0.013, correlation=0.8)
+"""Measured on a talking face. The errors depend on how the face lies on the detector's grid, so
+they last for several frames."""
+
+FAST = Noise(box=0.015, landmarks=0.011, correlation=0.1)
+"""Measured at up to three face widths a second."""
+
+
+def synthetic_detections(motion: Motion, noise: Noise, seed: int = 0) -> Faces:
+    """The record of a clip that was never drawn: the true faces with noise, one tick a frame."""
+    rng = np.random.default_rng(seed)
+    deviation = np.repeat([noise.box, noise.landmarks], [4, 10])
+    error = rng.normal(0, 1, 14)
+    frames = []
+    for pts, face in enumerate(motion.faces):
+        if pts:
+            fresh = rng.normal(0, 1, 14)
+            error = noise.correlation * error + math.sqrt(1 - noise.correlation**2) * fresh
+        values = np.array([*face.box, *face.landmarks]) + error * deviation * face.width
+        x1, y1, x2, y2, *landmarks = values.round(2).tolist()
+        detection = Candidate(0.9, (x1, y1, x2, y2), tuple(landmarks))
+        is_missed = rng.uniform() < noise.missed
+        frames.append(FrameFaces(pts, faces=() if is_missed else (detection,)))
+    return Faces(0, tuple(frames), "synthetic", "cpu")

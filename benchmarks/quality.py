@@ -1,37 +1,31 @@
-"""How well stickers sit and how still they stand: python -m benchmarks.quality [--out DIR]
-[--before REVISION]
+"""How still stickers stand: python -m benchmarks.quality [PART...] [--out DIR]
 
-Prints the tables of docs/quality.md. Clips of the portrait in known motion are drawn, encoded, cut,
-detected and tracked as a job's would be; what comes out is compared with where the face truly was.
-``--before`` names a revision whose tracking is measured beside today's. FACEPAINT_CLIPS names a
-folder of real clips, for the seams and the contact sheets; ``--out`` keeps the clips, what was
-detected in them, and the pictures.
+Prints the tables of docs/quality.md. Clips of the portrait in known motion are encoded, cut,
+detected and tracked as a job is, and the tracked faces are compared with the ground truth.
+FACEPAINT_CLIPS names a folder of real clips for the contact sheets; ``--out`` keeps the clips,
+their detections and the images.
 
-What hiding filters leave uncovered is measured by ``python -m benchmarks.leaks``.
+``python -m benchmarks.leaks`` measures what redactions leave uncovered.
 """
 
 import argparse
 import os
 import platform
-import subprocess
 import sys
 import tempfile
-import types
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import onnxruntime
 
-from benchmarks import crossing, motion, seams, sheets
-from benchmarks.motion import FPS, Motion
-from benchmarks.residuals import FAST, STILL, WANDERING, made_up, residuals
-from benchmarks.trembling import nearest, trembling
+from benchmarks import motion, sheets
+from benchmarks.jitter import measure_jitter, nearest
+from benchmarks.motion import FAST, FPS, STILL, TALKING, Motion
 from facepaint.records.faces import Faces
 from filters.face import Face
-from tasks.tracking import tracker
+from tasks.tracking.tracker import STICKERS, Tracks
 
 MOTIONS = (
     *(motion.still(width) for width in (40, 80, 160)),
@@ -43,56 +37,60 @@ MOTIONS = (
     motion.dashing(100),
 )
 
-MADE_UP = (
+SYNTHETIC = (
     (motion.still(100), STILL),
-    (motion.talking(100), WANDERING),
+    (motion.talking(100), TALKING),
     (motion.dashing(100), FAST),
 )
 
-PARTS = ("errors", "trembling", "made-up", "seams", "crossing", "sheets")
+PARTS = ("jitter", "synthetic", "sheets")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """A motion and what was detected in its clip."""
+class Detected:
+    """A motion, the detections in its clip, and the time base of their timestamps."""
 
     motion: Motion
-    faces: tuple[Faces, ...]
+    faces: Sequence[Faces]
     time_base: Fraction
 
     @property
     def unsmoothed(self) -> list[Face | None]:
-        """For each frame the candidate that is the true face."""
-        return [
-            nearest(truth, [Face(face.box, face.landmarks, face.score) for face in frame.faces])
-            for truth, frame in zip(self.motion.faces, _frames(self.faces), strict=True)
+        """For each frame the detection of the true face."""
+        detections = [
+            [Face(face.box, face.landmarks, face.score) for face in frame.faces]
+            for record in self.faces
+            for frame in record.frames
         ]
+        return self._nearest(detections)
 
-    def tracked(self, tracking: Any) -> list[Face | None]:
-        """For each frame the tracked face that is the true one; ``tracking`` is the module that
-        tracks."""
-        tracks = tracking.Tracks(self.faces, self.time_base, tracking.STICKERS)
+    @property
+    def tracked(self) -> list[Face | None]:
+        """For each frame the tracked face that is the true one."""
+        tracks = Tracks(self.faces, self.time_base, STICKERS)
+        frames = [frame for record in self.faces for frame in record.frames]
+        return self._nearest([tracks.faces_at(frame.pts) for frame in frames])
+
+    def _nearest(self, frames: Sequence[Sequence[Face]]) -> list[Face | None]:
         return [
-            nearest(truth, tracks.faces_at(frame.pts))
-            for truth, frame in zip(self.motion.faces, _frames(self.faces), strict=True)
+            nearest(truth, faces) for truth, faces in zip(self.motion.faces, frames, strict=True)
         ]
 
 
 def main() -> int:
     """Print the tables asked for."""
     arguments = _arguments()
-    before = _tracking_of(arguments.before) if arguments.before else None
     with tempfile.TemporaryDirectory() as temporary:
         out = arguments.out or Path(temporary)
         out.mkdir(parents=True, exist_ok=True)
-        print(_heading(sys.argv[1:]))
-        seen = _see(out, arguments.only) if {"errors", "trembling"} & set(arguments.parts) else []
+        print(
+            f"Measured with `python -m benchmarks.quality {' '.join(sys.argv[1:])}` on a "
+            f"{platform.machine()} processor with {os.cpu_count()} cores, "
+            f"ONNX Runtime {onnxruntime.__version__}."
+        )
         writers: dict[str, Callable[[], Iterable[str]]] = {
-            "errors": lambda: errors_table(seen),
-            "trembling": lambda: trembling_table(seen, before),
-            "made-up": lambda: trembling_table(list(_made_up()), before),
-            "seams": lambda: seams.table(out, _clips()),
-            "crossing": lambda: crossing.table(out),
+            "jitter": lambda: jitter_table(_detected(out, arguments.only)),
+            "synthetic": lambda: jitter_table(_synthetic()),
             "sheets": lambda: sheets.write_all(out, _clips()),
         }
         for part in arguments.parts:
@@ -100,65 +98,36 @@ def main() -> int:
     return 0
 
 
-def errors_table(seen: Sequence[Seen]) -> Iterator[str]:
-    """What the detector's faces differ from the true ones by."""
-    yield (
-        "| clip | widths/s | box: bias, slow, fast, kept | landmarks: bias, slow, fast, "
-        "kept | missed |"
-    )
-    yield "|---|---|---|---|---|"
-    for one in seen:
-        found = residuals(one.motion.faces, one.unsmoothed)
-        box, landmarks = (
-            f"{part.bias:.2f} %, {part.slow:.2f} %, {part.fast:.2f} %, {part.kept:.2f}"
-            for part in (found.box, found.landmarks)
-        )
-        yield (
-            f"| {one.motion.name} | {one.motion.speed:.1f} | {box} | {landmarks} | "
-            f"{100 * found.missed:.1f} % |"
-        )
-
-
-def trembling_table(seen: Sequence[Seen], before: Any = None) -> Iterator[str]:
+def jitter_table(clips: Iterable[Detected]) -> Iterator[str]:
     """How far the sunglasses' corners are from where the true face would put them."""
-    names = ["unsmoothed", *(["before"] if before else []), "now"]
     yield (
-        f"| clip | trembling, % of the face: {', '.join(names)} | steadier | above 2 Hz: "
-        f"{', '.join(names)} "
-        f"| lag, frames | worst, %: {', '.join(names)} | missing |"
+        "| clip | jitter, % of the face: unsmoothed, tracked | steadier | above 2 Hz: unsmoothed, "
+        "tracked | lag, frames | worst, %: unsmoothed, tracked | missing |"
     )
     yield "|---|---|---|---|---|---|---|"
-    for one in seen:
-        truth = one.motion.faces
-        ways = [one.unsmoothed, *([one.tracked(before)] if before else []), one.tracked(tracker)]
-        raw, *others = (trembling(truth, found, FPS) for found in ways)
-        now = others[-1]
-        every = (raw, *others)
+    for clip in clips:
+        truth = clip.motion.faces
+        raw = measure_jitter(truth, clip.unsmoothed, FPS)
+        tracked = measure_jitter(truth, clip.tracked, FPS)
         yield (
-            f"| {one.motion.name} | {', '.join(f'{each.percent:.2f}' for each in every)} "
-            f"| {raw.percent / now.percent:.1f} x | "
-            f"{', '.join(f'{each.above_percent:.2f}' for each in every)} "
-            f"| {now.lag_frames:.2f} | "
-            f"{', '.join(f'{each.worst_percent:.1f}' for each in every)} | {now.missing} |"
+            f"| {clip.motion.name} | {raw.percent:.2f}, {tracked.percent:.2f} "
+            f"| {raw.percent / tracked.percent:.1f} x "
+            f"| {raw.above_percent:.2f}, {tracked.above_percent:.2f} "
+            f"| {tracked.lag_frames:.2f} "
+            f"| {raw.worst_percent:.1f}, {tracked.worst_percent:.1f} | {tracked.missing} |"
         )
 
 
-def _see(out: Path, only: str) -> list[Seen]:
-    found = []
-    for one in MOTIONS:
-        if only in one.name:
-            clip, faces = motion.detected(out, one.name, motion.pictures(one))
-            found.append(Seen(one, tuple(faces), clip.job.video.time_base))
-    return found
+def _detected(out: Path, only: str) -> Iterator[Detected]:
+    for each in MOTIONS:
+        if only in each.name:
+            clip, faces = motion.detected(out, each)
+            yield Detected(each, faces, clip.job.video.time_base)
 
 
-def _made_up() -> Iterator[Seen]:
-    for one, noise in MADE_UP:
-        yield Seen(one, (made_up(one, noise),), Fraction(1, FPS))
-
-
-def _frames(faces: Sequence[Faces]) -> list[Any]:
-    return [frame for record in faces for frame in record.frames]
+def _synthetic() -> Iterator[Detected]:
+    for each, noise in SYNTHETIC:
+        yield Detected(each, [motion.synthetic_detections(each, noise)], Fraction(1, FPS))
 
 
 def _clips() -> Path | None:
@@ -167,61 +136,21 @@ def _clips() -> Path | None:
     return Path(folder) if folder and Path(folder).is_dir() else None
 
 
-def _tracking_of(revision: str) -> Any:
-    """The tracking of an older revision, as a module that is in no file."""
-    source = next(
-        filter(
-            None,
-            (
-                _source(revision, name)
-                for name in ("tasks/tracking/tracker.py", "tasks/tracking.py")
-            ),
-        ),
-        None,
-    )
-    if source is None:
-        raise SystemExit(f"{revision} has neither tasks/tracking/tracker.py nor tasks/tracking.py")
-    module = types.ModuleType("benchmarks.before")
-    sys.modules[module.__name__] = module  # dataclasses look their module up
-    exec(compile(source, revision, "exec"), module.__dict__)
-    return module
-
-
-def _source(revision: str, path: str) -> str | None:
-    shown = subprocess.run(
-        ["git", "show", f"{revision}:{path}"], capture_output=True, text=True, check=False
-    )
-    return None if shown.returncode else shown.stdout
-
-
-def _heading(arguments: Sequence[str]) -> str:
-    return (
-        f"Measured with `python -m benchmarks.quality {' '.join(arguments)}` on a "
-        f"{platform.machine()} processor with "
-        f"{os.cpu_count()} cores, ONNX Runtime {onnxruntime.__version__}."
-    )
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all if none is named"
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all by default"
     )
-    parser.add_argument(
-        "--out", type=Path, help="keep clips, detections and pictures in this folder"
-    )
-    parser.add_argument(
-        "--before", metavar="REVISION", help="measure this revision's tracking as well"
-    )
+    parser.add_argument("--out", type=Path, help="keep clips, detections and images in this folder")
     parser.add_argument(
         "--only", default="", metavar="TEXT", help="only motions with this in their name"
     )
     arguments = parser.parse_args()
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; choose from {', '.join(PARTS)}")
     arguments.parts = arguments.parts or list(PARTS)
     return arguments
 

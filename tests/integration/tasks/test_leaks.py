@@ -1,14 +1,15 @@
-"""No frame of a video shows a face that was to be hidden: cut, detected and painted, and held
-against the truth."""
+"""No frame of a video shows a redacted face: cut, detected, painted and compared with the ground
+truth."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from benchmarks.hidden_scenes import SCENES
-from benchmarks.leaks import Seen, green, painted, scored
-from benchmarks.motion import SIZE, cut_clip, grainy, write_clip
+from benchmarks.leaks import Truth, green, redacted, scored, truth_of
+from benchmarks.motion import SIZE, grainy, write_clip
+from benchmarks.pipeline import cut_clip
+from benchmarks.redaction_scenes import SCENES
 from filters.face import Face
 
 FACE = Face(
@@ -30,20 +31,17 @@ FACE = Face(
     ],
 )
 def test_no_frame_leaks(name: str, tmp_path: Path) -> None:
-    """At twice the scene's speed: that is quicker, and harder."""
-    (scene,) = (one for one in SCENES if one.name == name)
+    """At twice the scene's speed, which is faster to test and harder to redact."""
+    (scene,) = (each for each in SCENES if each.name == name)
     shots = scene.shots[::2]
-    clip = cut_clip(
-        write_clip(tmp_path / "scene.mp4", grainy(shot.picture() for shot in shots)), 1.0
-    )
-    frames, _ = painted(clip)
-    truth = [Seen((shot.face,) if shot.face else (), shot.unobstructed()) for shot in shots]
-    score = scored(truth, [green(frame) for frame in frames], 0.0)
+    clip = cut_clip(write_clip(tmp_path / "scene.mp4", grainy(shot.frame() for shot in shots)), 1.0)
+    frames, _ = redacted(clip)
+    score = scored(truth_of(shots), [green(frame) for frame in frames], 0.0)
     assert score.faces > 25
     assert (score.leaking, score.partly) == ([], [])
 
 
-def test_what_counts_as_a_leak() -> None:
+def test_an_uncovered_landmark_or_a_tenth_of_the_face_is_a_leak() -> None:
     everything = np.ones(SIZE[::-1], np.bool_)
     box = everything & False
     box[100:230, 200:300] = True
@@ -59,17 +57,18 @@ def test_what_counts_as_a_leak() -> None:
         "nothing": ~everything,
     }
     leaking = {
-        why: scored([Seen((FACE,), everything)], [mask], 0.0).leaking for why, mask in cases.items()
+        why: scored([Truth((FACE,), everything)], [mask], 0.0).leaking
+        for why, mask in cases.items()
     }
     assert leaking == {"covered": [], "eye": [0], "chin": [], "edge": [], "nothing": [0]}
     chin_shows[190:, :] = False
-    assert scored([Seen((FACE,), everything)], [chin_shows], 0.0).leaking == [0]
+    assert scored([Truth((FACE,), everything)], [chin_shows], 0.0).leaking == [0]
 
 
-def test_what_something_else_hides_need_not_be_covered() -> None:
-    seen = np.ones(SIZE[::-1], np.bool_)
-    seen[:, 180:260] = False
+def test_the_obstructed_part_of_a_face_need_not_be_covered() -> None:
+    unobstructed = np.ones(SIZE[::-1], np.bool_)
+    unobstructed[:, 180:260] = False
     covered = np.zeros(SIZE[::-1], np.bool_)
     covered[:, 260:] = True
-    score = scored([Seen((FACE,), seen)], [covered], 0.0)
+    score = scored([Truth((FACE,), unobstructed)], [covered], 0.0)
     assert (score.faces, score.leaking, score.partly) == (0, [], [])

@@ -1,7 +1,7 @@
-"""Scenes in which faces are hard to keep hidden, with what is truly seen of them.
+"""Scenes in which faces are hard to redact, with their ground truth.
 
-The portraits move, turn, shrink, leave the picture and pass behind things, in the dark and smeared,
-between cuts and flashes.
+The portraits move, turn, shrink, leave the frame and pass behind things, in the dark, with motion
+blur, between cuts and flashes.
 """
 
 import math
@@ -24,16 +24,22 @@ Mask = npt.NDArray[np.bool_]
 SECONDS = 3.0
 
 SMALLEST_PX = DetectorSpec().min_face * SIZE[1] / 1.28
-"""Width of the smallest face that a job promises to find: its box is 1.28 times as high."""
+"""Width of the smallest face that a job must detect: its box is 1.28 times as high."""
 
 OCCLUDER = (70.0, 90.0, 60.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """One frame. ``squeeze`` is the share of its width that the turned face keeps, ``dim`` that of
-    the light, ``smear`` how many px it moves while the shutter is open; ``bar`` hides what lies
-    between two columns, in px."""
+    """One frame.
+
+    Attributes:
+        squeeze: share of its width that a turned face keeps.
+        dim: share of the light.
+        smear: px that the face moves while the shutter is open.
+        bar: two columns in px; an occluder fills what is between them.
+        drawn: show the drawn portrait of the filter gallery instead of the photograph.
+    """
 
     placed: Placed | None
     squeeze: float = 1.0
@@ -56,40 +62,40 @@ class Shot:
             face, box=(numbers[0], numbers[1], numbers[2], numbers[3]), landmarks=tuple(numbers[4:])
         )
 
-    def picture(self) -> npt.NDArray[np.float32]:
+    def frame(self) -> npt.NDArray[np.float32]:
         """The frame without grain: RGB (height, width, 3)."""
-        picture = scene([self.placed] if self.placed and not self.drawn else [])
+        frame = scene([self.placed] if self.placed and not self.drawn else [])
         if self.drawn and self.placed:
-            _put_drawn(picture, self.placed)
+            _put_drawn(frame, self.placed)
         if self.squeeze != 1 and self.placed:
-            # The background is squeezed along: it is as soft as before.
+            # The background is squeezed too; it is so soft that this does not show.
             middle = self.placed.x - 0.5
             matrix = np.array([[self.squeeze, 0, middle * (1 - self.squeeze)], [0, 1.0, 0]])
-            picture = cv2.warpAffine(
-                picture, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+            frame = cv2.warpAffine(
+                frame, matrix, SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
             )  # type: ignore[assignment]
         if self.smear > 1:
-            picture = cv2.blur(picture, (self.smear, 1))  # type: ignore[assignment]
+            frame = cv2.blur(frame, (self.smear, 1))  # type: ignore[assignment]
         if self.bar:
-            picture[:, self.columns] = OCCLUDER
-        return np.asarray(picture * np.float32(self.dim), np.float32)
+            frame[:, self.columns] = OCCLUDER
+        return np.asarray(frame * np.float32(self.dim), np.float32)
 
     @property
     def columns(self) -> slice:
-        """Those that the bar hides."""
+        """Those that the bar covers."""
         left, right = self.bar or (0.0, 0.0)
         return slice(max(0, round(left)), max(0, round(right)))
 
     def unobstructed(self) -> Mask:
-        """Where the scene is seen: (height, width)."""
-        seen = np.ones(SIZE[::-1], np.bool_)
-        seen[:, self.columns] = False
-        return seen
+        """The pixels without the bar: (height, width)."""
+        mask = np.ones(SIZE[::-1], np.bool_)
+        mask[:, self.columns] = False
+        return mask
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """What happens in a clip: a shot for each time in seconds."""
+    """A clip: ``at`` gives the frame at a time in seconds."""
 
     name: str
     at: Callable[[float], Shot]
@@ -98,9 +104,9 @@ class Scene:
     def shots(self) -> list[Shot]:
         return [self.at(number / FPS) for number in range(round(SECONDS * FPS))]
 
-    def pictures(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[Picture]:
         """The frames, with a camera's grain."""
-        return grainy(shot.picture() for shot in self.shots)
+        return grainy(shot.frame() for shot in self.shots)
 
 
 def _sway(t: float, hertz: float, phase: float = 0.0) -> float:
@@ -108,7 +114,7 @@ def _sway(t: float, hertz: float, phase: float = 0.0) -> float:
 
 
 def _dashing(t: float) -> Shot:
-    """To and fro at up to 17 faces a second, smeared."""
+    """Back and forth at up to 17 face widths a second, with motion blur."""
     return Shot(
         Placed(320 + 210 * _sway(t, 0.9), 170, 70),
         smear=round(18 * abs(_sway(t, 0.9, math.pi / 2))),
@@ -123,8 +129,7 @@ def _leaving(t: float) -> Shot:
 
 
 def _cuts(t: float) -> Shot:
-    """Another place and size every 0.4 s, and a flash or the empty scene in between now and
-    then."""
+    """Another place and size every 0.4 s, some with a flash, one without a face."""
     take = int(t / 0.4)
     places = ((150, 120, 60), (450, 200, 140), (300, 150, 35), (520, 90, 90))
     x, y, width = places[take % 4]
@@ -185,15 +190,15 @@ def _drawn_face(placed: Placed) -> Face:
     return replace(face, box=(moved[0], moved[1], moved[2], moved[3]), landmarks=tuple(moved[4:]))
 
 
-def _put_drawn(picture: npt.NDArray[np.float32], placed: Placed) -> None:
-    """Our drawn portrait, background and all."""
+def _put_drawn(frame: npt.NDArray[np.float32], placed: Placed) -> None:
+    """Paste the drawn portrait with its background."""
     x, y = _drawn_corner(placed)
     tile = _tile(_drawn_side(placed))
     rows, columns = (
         slice(max(0, y), max(0, y + tile.shape[0])),
         slice(max(0, x), max(0, x + tile.shape[1])),
     )
-    target = picture[rows, columns]
+    target = frame[rows, columns]
     target[:] = tile[rows.start - y :, columns.start - x :][: target.shape[0], : target.shape[1]]
 
 
