@@ -1,20 +1,18 @@
-"""The cutter on made-up packets: every frame shown once, nothing lost or doubled, decodable, within
-bounds."""
+"""The cutter on synthetic packets: every frame shown once, none lost or repeated, all decodable,
+memory bounded."""
 
 import hashlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import uploader.cutter
 from facepaint.records.segment import AudioPacket, Packet, Segment
-from uploader.cutter import LOOKAHEAD, CutSegment, Cutter
+from uploader.cutter import DEFAULT_LIMITS, LOOKAHEAD, CutSegment, Cutter, SegmentLimits
 
 TICKS = 100
 """A second in the time base of these tests."""
@@ -24,7 +22,7 @@ STEP = TICKS // FPS
 
 
 def body(packet: Packet) -> bytes:
-    """Bytes that no other packet of a test has."""
+    """Bytes that are unique to this packet within a test."""
     return f"{packet.pts}/{packet.dts}/{packet.size}".encode().ljust(packet.size, b".")[
         : packet.size
     ]
@@ -35,12 +33,13 @@ def cut(
     *,
     segment_s: float = 2,
     pixels: int = 100,
-    sounds: list[AudioPacket] | None = None,
+    audio: Sequence[AudioPacket] = (),
+    limits: SegmentLimits = DEFAULT_LIMITS,
 ) -> list[CutSegment]:
-    """Feed packets, and sound in the order of time, as a demuxer would."""
-    cutter = Cutter(Fraction(1, TICKS), pixels, segment_s)
+    """Feed packets, audio interleaved by time, as a demuxer would."""
+    cutter = Cutter(Fraction(1, TICKS), pixels, segment_s, limits)
     found: list[CutSegment] = []
-    waiting = list(sounds or [])
+    waiting = list(audio)
     for packet in packets:
         at = packet.dts if packet.dts is not None else packet.pts
         while (
@@ -48,18 +47,18 @@ def cut(
             and at is not None
             and (waiting[0].dts or 0) * Fraction(1, 1000) <= Fraction(at, TICKS)
         ):
-            cutter.audio(waiting[0], body_of(waiting[0]), Fraction(1, 1000))
+            cutter.audio(waiting[0], audio_body(waiting[0]), Fraction(1, 1000))
             waiting.pop(0)
         found += cutter.video(packet, body(packet))
-    for sound in waiting:
-        cutter.audio(sound, body_of(sound), Fraction(1, 1000))
+    for packet_left in waiting:
+        cutter.audio(packet_left, audio_body(packet_left), Fraction(1, 1000))
     found += cutter.finish()
     assert not cutter.late
     return found
 
 
-def body_of(sound: AudioPacket) -> bytes:
-    return f"{sound.stream}:{sound.pts}".encode().ljust(sound.size, b"~")
+def audio_body(packet: AudioPacket) -> bytes:
+    return f"{packet.stream}:{packet.pts}".encode().ljust(packet.size, b"~")
 
 
 def records(found: list[CutSegment]) -> list[Segment]:
@@ -79,11 +78,10 @@ def stream(
     with_dts: bool = True,
     delay: int = 2,
 ) -> list[Packet]:
-    """Packets in decoding order from pictures in presentation order: I opens a group, P and B
-    follow.
+    """Packets in decoding order from frame types in presentation order.
 
-    A B is decoded behind the next picture that is none, as encoders write it; dts lag ``delay``
-    pictures behind.
+    A B-frame is decoded after the next I or P, as encoders write it; the dts lag ``delay`` frames
+    behind.
     """
     order: list[int] = []
     held: list[int] = []
@@ -104,8 +102,8 @@ def stream(
 
 
 def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
-    """What must be true of any cutting: windows in a row, packets once and in order, bytes where
-    the record says."""
+    """Invariants: windows without gaps, each packet once and in order, bytes at the recorded
+    places."""
     segments = records(found)
     shown = [packet for packet in packets if not packet.discard]
     assert [segment.index for segment in segments] == list(range(len(segments)))
@@ -125,8 +123,7 @@ def assert_whole(found: list[CutSegment], packets: list[Packet]) -> None:
 
 
 def assert_decodable(segments: list[Segment], segment: Segment, shown: list[Packet]) -> None:
-    """The frames of the window are in what a worker feeds, and that begins with a keyframe that
-    they may refer to."""
+    """A worker that decodes from the start of the run gets every frame of the window."""
     run = segments[segment.decode_from : segment.index + 1]
     assert {other.decode_from for other in run} == {segment.decode_from}
     fed = [packet for other in run[:-1] for packet in other.own_packets] + list(segment.packets)
@@ -140,7 +137,7 @@ def window_of(segment: Segment) -> Callable[[int], bool]:
     return lambda pts: segment.start <= pts < segment.end
 
 
-def test_a_segment_ends_at_the_first_keyframe_at_or_after_its_length() -> None:
+def test_a_segment_ends_at_the_first_keyframe_after_its_length() -> None:
     packets = stream(("I" + "P" * 8) * 6)
     found = cut(packets)
     assert_whole(found, packets)
@@ -165,12 +162,12 @@ def test_a_keyframe_ends_a_run() -> None:
     assert [record.decode_from for record in records(found)] == [0, 0, 0, 0, 4, 4, 4]
 
 
-def test_a_keyframe_within_twice_the_length_is_waited_for() -> None:
+def test_a_segment_waits_for_a_keyframe_up_to_twice_its_length() -> None:
     packets = stream("I" + "P" * 38 + "I" + "P" * 38)
     assert windows_s(cut(packets)) == [(0, 3.9), (3.9, 7.8)]
 
 
-def test_a_border_between_reordered_frames_is_the_smallest_time_from_the_cut_on() -> None:
+def test_a_border_between_reordered_frames_is_the_lowest_pts_after_it() -> None:
     packets = stream("I" + "BBP" * 40)
     found = cut(packets)
     assert_whole(found, packets)
@@ -180,11 +177,11 @@ def test_a_border_between_reordered_frames_is_the_smallest_time_from_the_cut_on(
         assert before.end == min(pts for pts in rest if pts is not None)
         assert before.packets[-before.overlap :] == after.packets[: before.overlap]
         assert (before.packets[-1].dts or 0) >= before.end, (
-            "pushes out what is shown before the border"
+            "makes the decoder return the frames before the border"
         )
 
 
-def test_an_open_group_is_stored_with_the_packets_that_its_last_frames_need() -> None:
+def test_an_open_gop_is_stored_with_its_overlap() -> None:
     packets = stream(("I" + "BBP" * 7 + "BB") * 3 + "I")
     found = cut(packets)
     assert_whole(found, packets)
@@ -197,12 +194,12 @@ def test_an_open_group_is_stored_with_the_packets_that_its_last_frames_need() ->
     assert second.packets[:3] == first.packets[-3:]
 
 
-def test_a_closed_group_needs_no_overlap() -> None:
+def test_a_closed_gop_needs_no_overlap() -> None:
     packets = stream(("I" + "BBP" * 8) * 3)
     assert {record.overlap for record in records(cut(packets))} == {0}
 
 
-def test_a_keyframe_shown_before_what_precedes_it_cannot_begin_a_segment() -> None:
+def test_a_keyframe_with_a_pts_before_earlier_packets_starts_no_segment() -> None:
     packets = stream("I" + "P" * 60)
     wrong = replace(packets[30], keyframe=True)
     late = replace(packets[29], pts=packets[30].pts)
@@ -210,7 +207,7 @@ def test_a_keyframe_shown_before_what_precedes_it_cannot_begin_a_segment() -> No
     assert_whole(cut(packets), packets)
 
 
-def test_a_long_still_picture_does_not_stop_the_cutting() -> None:
+def test_a_frame_of_several_segment_lengths_ends_a_segment() -> None:
     packets = [
         Packet(10, pts, pts, 1, keyframe=not pts) for pts in (0, 10 * TICKS, 11 * TICKS, 40 * TICKS)
     ]
@@ -219,17 +216,17 @@ def test_a_long_still_picture_does_not_stop_the_cutting() -> None:
     assert windows_s(found)[0] == (0, 10)
 
 
-def test_a_few_frames_a_second_with_reordering() -> None:
-    """A segment never ends so early that what it begins with comes behind its end."""
+def test_reordering_at_one_frame_per_second() -> None:
+    """A segment never ends before the frame that it starts with."""
     packets = stream("I" + "BBBP" * 8, step=TICKS)
     assert_whole(cut(packets, segment_s=0.5), packets)
 
 
-def test_discarded_packets_are_stored_and_end_no_segment() -> None:
+def test_discarded_packets_are_stored_but_end_no_segment() -> None:
     packets = stream("I" + "P" * 99)
-    hidden = {*range(15), *range(40, 45), *range(95, 100)}
+    discarded = {*range(15), *range(40, 45), *range(95, 100)}
     packets = [
-        replace(packet, pts=None, dts=None, discard=True) if n in hidden else packet
+        replace(packet, pts=None, dts=None, discard=True) if n in discarded else packet
         for n, packet in enumerate(packets)
     ]
     found = cut(packets)
@@ -245,7 +242,7 @@ def test_times_before_zero() -> None:
     assert windows_s(found)[0] == (-5, -3)
 
 
-def test_nothing_to_show_gives_no_segment() -> None:
+def test_without_a_shown_frame_there_is_no_segment() -> None:
     assert cut([]) == []
     assert cut([replace(packet, discard=True) for packet in stream("IPP")]) == []
 
@@ -257,7 +254,7 @@ def test_one_frame() -> None:
     assert (found[0].record.start, found[0].record.end) == (42, 43)
 
 
-def test_without_dts_a_border_is_settled_by_looking_ahead() -> None:
+def test_without_dts_a_border_is_settled_by_lookahead() -> None:
     types = ("I" + "BBP" * 7 + "BB") * 8
     with_dts, without = stream(types), stream(types, with_dts=False)
     found = cut(without)
@@ -265,30 +262,30 @@ def test_without_dts_a_border_is_settled_by_looking_ahead() -> None:
     assert windows_s(found) == windows_s(cut(with_dts))
 
 
-def test_dts_that_stand_still_do_not_fill_the_memory() -> None:
-    """Memory is bounded by what may be looked ahead at, whatever the times say."""
+def test_constant_dts_do_not_grow_memory() -> None:
+    """The lookahead bounds memory whatever the timestamps are."""
     cutter = Cutter(Fraction(1, TICKS), 100, 2)
-    given_at = [
+    yielded_at = [
         n
         for n in range(2000)
         for _ in cutter.video(Packet(1, n * STEP, -1000, STEP, keyframe=n % 10 == 0), b"x")
     ]
-    assert given_at[0] <= 20 + LOOKAHEAD
-    assert all(later - earlier <= 20 + LOOKAHEAD for earlier, later in itertools.pairwise(given_at))
+    assert yielded_at[0] <= 20 + LOOKAHEAD
+    assert all(
+        later - earlier <= 20 + LOOKAHEAD for earlier, later in itertools.pairwise(yielded_at)
+    )
 
 
-def test_a_segment_is_bounded_by_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploader.cutter, "MAX_WORK_PX", 12 * 100)
+def test_a_segment_is_bounded_by_work() -> None:
     packets = stream("I" + "P" * 99)
-    found = cut(packets)
+    found = cut(packets, limits=SegmentLimits(work_px=12 * 100))
     assert_whole(found, packets)
     assert max(len(record.own_packets) for record in records(found)) <= 13
 
 
-def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploader.cutter, "MAX_BYTES", 400)
+def test_a_segment_is_bounded_by_bytes() -> None:
     packets = stream("I" + "BBP" * 33)
-    found = cut(packets)
+    found = cut(packets, limits=SegmentLimits(size_bytes=400))
     assert_whole(found, packets)
     assert (
         max(sum(packet.size for packet in record.own_packets) for record in records(found)) <= 400
@@ -296,52 +293,49 @@ def test_a_segment_is_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(record.overlap for record in records(found)) <= 4
 
 
-def test_a_packet_larger_than_a_segment_may_be_is_a_segment(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(uploader.cutter, "MAX_BYTES", 30)
+def test_a_packet_over_the_limit_is_a_segment_of_its_own() -> None:
     packets = stream("IPPPP")
-    found = cut(packets)
+    found = cut(packets, limits=SegmentLimits(size_bytes=30))
     assert_whole(found, packets)
     assert len(found) == 5
 
 
-def test_sound_goes_with_the_segment_of_its_time() -> None:
+def test_audio_is_stored_with_the_segment_of_its_time() -> None:
     packets = stream(("I" + "P" * 19) * 3)
-    sounds = [AudioPacket(0, 8, ms, ms, 100) for ms in range(-200, 6500, 100)]
-    found = cut(packets, sounds=sounds)
-    assert [sound for record in records(found) for sound in record.audio] == sounds
+    audio = [AudioPacket(0, 8, ms, ms, 100) for ms in range(-200, 6500, 100)]
+    found = cut(packets, audio=audio)
+    assert [packet for record in records(found) for packet in record.audio] == audio
     first, second, third = records(found)
     assert (first.audio[0].pts, first.audio[-1].pts) == (-200, 1900)
     assert (second.audio[0].pts, second.audio[-1].pts) == (2000, 3900)
-    assert third.audio[-1].pts == 6400, "sound behind the last picture goes with the last segment"
+    assert third.audio[-1].pts == 6400, "audio after the last frame is stored with the last segment"
     for segment in found:
-        assert segment.audio == b"".join(map(body_of, segment.record.audio))
+        assert segment.audio == b"".join(map(audio_body, segment.record.audio))
         assert segment.record.audio_sha256 == hashlib.sha256(segment.audio).hexdigest()
 
 
-def test_a_silent_segment_says_so() -> None:
+def test_a_segment_without_audio_has_no_audio_digest() -> None:
     assert {record.audio_sha256 for record in records(cut(stream("I" + "P" * 50)))} == {""}
 
 
-def test_sound_without_times_is_kept() -> None:
+def test_audio_without_times_is_kept() -> None:
     packets = stream(("I" + "P" * 19) * 3)
-    sounds = [AudioPacket(0, 8, None, None, 100) for _ in range(9)]
-    found = cut(packets, sounds=sounds)
-    assert [sound for record in records(found) for sound in record.audio] == sounds
+    audio = [AudioPacket(0, 8, None, None, 100) for _ in range(9)]
+    found = cut(packets, audio=audio)
+    assert [packet for record in records(found) for packet in record.audio] == audio
 
 
-def test_sound_is_kept_when_the_last_packets_show_nothing() -> None:
+def test_audio_is_kept_when_the_last_packets_are_discarded() -> None:
     packets = stream("I" + "P" * 50)
     packets = [replace(packet, discard=n >= 40) for n, packet in enumerate(packets)]
-    sounds = [AudioPacket(0, 8, ms, ms, 100) for ms in range(0, 6000, 100)]
-    found = cut(packets, sounds=sounds)
+    audio = [AudioPacket(0, 8, ms, ms, 100) for ms in range(0, 6000, 100)]
+    found = cut(packets, audio=audio)
     assert_whole(found, packets)
-    assert [sound for record in records(found) for sound in record.audio] == sounds
+    assert [packet for record in records(found) for packet in record.audio] == audio
 
 
-def test_the_cutter_gives_what_it_has_cut_and_keeps_only_the_rest() -> None:
-    """What it holds is bounded by a segment and the look-ahead, however long the file."""
+def test_segments_are_yielded_as_soon_as_they_are_cut() -> None:
+    """Memory is bounded by a segment and the lookahead, however long the file."""
     packets = stream(("I" + "BBP" * 10) * 40)
     cutter = Cutter(Fraction(1, TICKS), 100, 2)
     stored = 0
@@ -361,8 +355,8 @@ group = st.builds(
 
 @st.composite
 def any_stream(draw: st.DrawFn) -> list[Packet]:
-    """Groups of any length, open or closed, reordered or not, with or without dts, of uneven pace,
-    partly discarded."""
+    """GOPs of any length, open or closed, reordered or not, with or without dts, of variable frame
+    rate, partly discarded."""
     types = "".join(draw(st.lists(group, min_size=1, max_size=8))).rstrip("B")
     packets = stream(types, with_dts=draw(st.booleans()), delay=draw(st.integers(4, 8)))
     gaps = draw(st.lists(st.integers(1, 60), min_size=len(types), max_size=len(types)))
@@ -379,14 +373,14 @@ def any_stream(draw: st.DrawFn) -> list[Packet]:
     kept = range(first, max(first + 1, len(packets) - draw(st.integers(0, 3))))
     timeless = draw(st.booleans())
 
-    def hidden(packet: Packet) -> Packet:
+    def discarded(packet: Packet) -> Packet:
         return (
             replace(packet, pts=None, dts=None, discard=True)
             if timeless
             else replace(packet, discard=True)
         )
 
-    return [packet if n in kept else hidden(packet) for n, packet in enumerate(packets)]
+    return [packet if n in kept else discarded(packet) for n, packet in enumerate(packets)]
 
 
 @given(any_stream(), st.sampled_from([0.1, 0.5, 1, 2, 7]), st.sampled_from([100, 100_000_000]))
@@ -398,19 +392,19 @@ def test_any_stream_is_cut_whole(packets: list[Packet], segment_s: float, pixels
     )
 
 
-sound_times: Any = st.lists(
+audio_times: Any = st.lists(
     st.tuples(st.integers(0, 1), st.one_of(st.none(), st.integers(-500, 9000))), max_size=40
 )
 
 
-@given(any_stream(), sound_times)
-def test_sound_is_stored_once_and_in_order(
+@given(any_stream(), audio_times)
+def test_audio_is_stored_once_and_in_order(
     packets: list[Packet], times: list[tuple[int, int | None]]
 ) -> None:
-    sounds = [AudioPacket(track, 12, ms, ms, 20) for track, ms in times]
-    found = cut(packets, segment_s=0.5, sounds=sounds)
+    audio = [AudioPacket(track, 12, ms, ms, 20) for track, ms in times]
+    found = cut(packets, segment_s=0.5, audio=audio)
     for track in (0, 1):
         stored = [
-            sound for record in records(found) for sound in record.audio if sound.stream == track
+            packet for record in records(found) for packet in record.audio if packet.stream == track
         ]
-        assert stored == [sound for sound in sounds if sound.stream == track]
+        assert stored == [packet for packet in audio if packet.stream == track]
