@@ -1,4 +1,4 @@
-"""What a user's files are: videos, still pictures, or nothing that can be painted."""
+"""Classify a user's files: videos, still images, or files that cannot be painted."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,9 +9,9 @@ from facepaint.media.open import check_file
 from uploader.probe import probe
 
 MOTION_JPEG = (".mjpeg", ".mjpg")
-"""Names of bare JPEGs one behind the other, which look like the first of them."""
+"""Suffixes of concatenated JPEGs without a container, of which Pillow reads only the first."""
 
-OTHER_PICTURES = {
+UNREAD_FORMATS = {
     b"BM": "BMP",
     b"II*\0": "TIFF or raw",
     b"MM\0*": "TIFF or raw",
@@ -20,56 +20,56 @@ OTHER_PICTURES = {
     b"\xff\x0a": "JPEG XL",
     b"8BPS": "Photoshop",
 }
-"""How pictures begin in formats that are not read."""
+"""The first bytes of image formats that facepaint does not read."""
 
 
 def classify(paths: Iterable[Path]) -> tuple[list[Path], list[Path], list[InputError]]:
-    """Sort files into videos and pictures by what is in them, whatever their names, and say what is
-    wrong with others.
+    """Sort files into videos, images and errors, by their contents and not by their names.
 
-    A GIF, PNG or WebP that moves is a video.
+    An animated GIF, PNG or WebP is a video.
     """
     videos: list[Path] = []
-    pictures: list[Path] = []
+    images: list[Path] = []
     problems: list[InputError] = []
     for path in paths:
         try:
             check_file(path)
-            if is_still_picture(path):
-                pictures.append(path)
+            if is_still_image(path):
+                images.append(path)
             else:
+                # The upload needs the same probe, which is cached.
                 probe(path)
                 videos.append(path)
         except InputError as exc:
             problems.append(exc)
-    return videos, pictures, problems
+    return videos, images, problems
 
 
-def is_still_picture(path: Path) -> bool:
-    """Whether a file is a picture that does not move.
+def is_still_image(path: Path) -> bool:
+    """Whether a file is an image without animation.
 
     Raises:
-        UnreadableMedia: it is a picture that cannot be painted: damaged, too large, or in a format
-            that is not read.
+        UnreadableMedia: it is an image that cannot be painted: damaged, too large, or in a format
+            that facepaint does not read.
     """
     if path.suffix.lower() in MOTION_JPEG:
         return False
     try:
-        with open_image(path, str(path), formats=STILLS) as picture:
-            if is_animated(picture):
+        with open_image(path, str(path), formats=STILLS) as image:
+            if is_animated(image):
                 return False
-            # A JPEG is decoded small: this is only to see whether all of it is there.
-            picture.draft("RGB", (64, 64))
-            picture.load()
+            # This only checks that the file is complete, so a JPEG is decoded at a small size.
+            image.draft("RGB", (64, 64))
+            image.load()
     except NoPicture:
-        _refuse_other_pictures(path)
+        _refuse_unread_format(path)
         return False
     return True
 
 
-def _refuse_other_pictures(path: Path) -> None:
+def _refuse_unread_format(path: Path) -> None:
     with path.open("rb") as file:
         head = file.read(8)
-    kind = next((kind for start, kind in OTHER_PICTURES.items() if head.startswith(start)), None)
+    kind = next((kind for start, kind in UNREAD_FORMATS.items() if head.startswith(start)), None)
     if kind is not None:
-        raise UnreadableMedia(f"{path} is a {kind} picture; save it as JPEG, PNG or WebP first")
+        raise UnreadableMedia(f"{path} is a {kind} image; save it as JPEG, PNG or WebP first")

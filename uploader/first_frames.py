@@ -1,5 +1,5 @@
-"""Decode the beginning of a video: whether it can be decoded at all, and what only decoded frames
-tell."""
+"""Decode the first frames of a video: whether it can be decoded, and what only decoded frames
+show."""
 
 from __future__ import annotations
 
@@ -18,154 +18,183 @@ from facepaint.errors import UnreadableMedia
 from facepaint.media.decoder import open_decoder, packet_of
 from facepaint.media.open import open_media, orientation
 from facepaint.records.job import VideoStream
-from uploader.pts_recovery import PtsRecovery, can_restore
+from uploader.pts_recovery import PtsRecovery, can_recover_pts
 from uploader.side_data import needed_side_data
 
-MAX_BYTES = 64 * 2**20
-"""How far into the file the first frames, and the first packet of each sound track, are looked
-for."""
+SEARCH_BYTES = 64 * 2**20
+"""How far into the file the first frames, and the first packet of each audio track, are
+searched."""
 
-INDEXED = "mov"
-"""The format whose tracks can be read without what lies between their packets."""
+INDEXED_FORMAT = "mov"
+"""The format whose tracks can be read without the packets between theirs."""
 
 REORDERED_FRAMES = 8
-"""Frames decoded of a video whose frames are reordered, to see if their times are too."""
+"""Frames decoded of a video with reordered frames, to see whether their times are in order."""
 
 
 class UnorderedTimes(UnreadableMedia):
-    """Frames come out of the decoder in another order than their times say."""
+    """The decoder returns frames in another order than that of their times."""
 
 
 @dataclass(slots=True)
 class FirstFrames:
-    """The first frame as a worker's decoder gives it, and the first packet of every track, by
-    stream number.
+    """The first frame as a worker's decoder returns it, and the first packet of every track.
 
-    ``told`` is the first frame with all that the container tells of its colours and light, which no
-    worker sees.
-    ``rotation`` and ``mirrored`` as in `facepaint.records.job.VideoStream`.
+    ``first`` is decoded from packets alone. ``tagged`` is decoded by the container's own decoder,
+    with the colour and HDR metadata of the container, which no worker sees. ``packets`` are by
+    stream index. ``rotation`` and ``mirrored`` are as in `facepaint.records.job.VideoStream`.
     """
 
     first: av.VideoFrame
-    told: av.VideoFrame
+    tagged: av.VideoFrame
     packets: dict[int, av.Packet[Any]]
     rotation: int
     mirrored: bool
 
 
 @dataclass(slots=True)
-class _Seen:
-    """What has come out so far: of a decoder like the workers' the first frame and the times of
-    all, and one frame of the container's own. More frames are not kept: each may be many megabytes.
+class _Search:
+    """What has been read and decoded so far.
+
+    Only two frames are kept, the first of each decoder: a frame may be many megabytes. ``times``
+    are the pts of all frames of ``decoder``.
     """
 
+    stream: InputVideo
+    decoder: av.VideoCodecContext
+    recovery: PtsRecovery | None
+    frames_needed: int
     first: av.VideoFrame | None = None
+    tagged: av.VideoFrame | None = None
     times: list[int | None] = field(default_factory=list)
-    own: av.VideoFrame | None = None
     packets: dict[int, av.Packet[Any]] = field(default_factory=dict)
     bytes: int = 0
 
-    def add(self, frames: list[av.VideoFrame]) -> None:
-        for frame in frames:
+    @property
+    def has_frames(self) -> bool:
+        return len(self.times) >= self.frames_needed
+
+    def take(self, packet: av.Packet[Any]) -> None:
+        """Note a packet of the container; decode it if it is video and frames are missing."""
+        self.bytes += packet.size
+        if packet.size:
+            self.packets.setdefault(packet.stream.index, packet)
+        if packet.stream.index != self.stream.index or self.has_frames:
+            return
+        if self.tagged is None:
+            # The container passes its display matrix, colours and HDR metadata only to its own
+            # decoder.
+            self.tagged = next(iter(_decoded(self.stream.codec_context, packet)), None)
+        for timed in self.recovery.of(packet) if self.recovery else [packet]:
+            self.decode(_as_stored(timed))
+
+    def decode(self, packet: av.Packet[Any] | None) -> None:
+        """Decode a packet as a worker does; None flushes the decoder."""
+        for frame in _decoded(self.decoder, packet):
             self.first = self.first or frame
             self.times.append(frame.pts)
 
 
 def decode_first_frames(
-    container: InputContainer, stream: InputVideo, video: VideoStream, path: Path, restored: bool
+    container: InputContainer,
+    stream: InputVideo,
+    video: VideoStream,
+    path: Path,
+    *,
+    recover_pts: bool,
+    search_bytes: int = SEARCH_BYTES,
 ) -> FirstFrames:
-    """Decode until there is a frame, and read until each sound track has brought a packet.
+    """Decode until there is a frame, and read until each audio track has had a packet.
 
     Args:
-        restored: the packets' times are to be told from the order of showing, see
-            `uploader.pts_recovery`.
+        recover_pts: the packets' times follow from the coded order, see `uploader.pts_recovery`.
+        search_bytes: how far to read.
 
     Raises:
         UnorderedTimes: the frames carry no usable times.
-        UnreadableMedia: not one frame can be decoded from packets alone.
+        UnreadableMedia: no frame can be decoded from packets alone.
     """
     try:
         decoder = open_decoder(video)
     except UnreadableMedia as exc:
         raise UnreadableMedia(f"{path}: {exc}; convert it to H.264 first") from exc
-    untimed = f"{path}: its frames carry no times that can be relied on; convert it to MP4 first"
-    if restored and not can_restore(video.codec):
-        raise UnreadableMedia(untimed)
-    reordered = bool(stream.codec_context.has_b_frames)
-    times = PtsRecovery(stream) if restored else None
-    seen = _read(container, stream, decoder, REORDERED_FRAMES if reordered else 1, times)
-    if seen.first is None:
+    no_times = f"{path}: its frames have no reliable times; convert it to MP4 first"
+    if recover_pts and not can_recover_pts(video.codec):
+        raise UnreadableMedia(no_times)
+    is_reordered = bool(stream.codec_context.has_b_frames)
+    search = _Search(
+        stream,
+        decoder,
+        PtsRecovery(stream) if recover_pts else None,
+        REORDERED_FRAMES if is_reordered else 1,
+    )
+    _read(container, search, search_bytes)
+    if search.first is None:
         raise UnreadableMedia(
             f"{path}: not one frame of its {video.codec} video can be decoded; play it to see "
-            "if it is whole"
+            "if it is complete"
         )
-    if reordered and (
-        None in seen.times or seen.times != sorted(seen.times, key=lambda time: time or 0)
-    ):
-        raise UnorderedTimes(untimed)
-    told = seen.own or seen.first
-    return FirstFrames(seen.first, told, seen.packets, *orientation(told))
+    if is_reordered and not _are_ordered(search.times):
+        raise UnorderedTimes(no_times)
+    tagged = search.tagged or search.first
+    return FirstFrames(search.first, tagged, search.packets, *orientation(tagged))
 
 
 def late_packets(
     path: Path, container: InputContainer, indexes: Iterable[int]
 ) -> dict[int, av.Packet[Any]]:
-    """The first packets of sound tracks that begin far into the file, by stream number.
+    """The first packets of audio tracks that start far into the file, by stream index.
 
-    Only where an index leads to them: to look through the whole of a large file for a track that
-    may be empty would take a weak device long.
+    Only in a format with an index: searching a whole large file for a track that may be empty would
+    take a weak device long.
     """
-    found = {}
-    for index in indexes if container.format.name.startswith(INDEXED) else ():
-        with open_media(path) as again:
-            for stream in again.streams:
-                stream.discard = Discard.default if stream.index == index else Discard.all
-            try:
-                found[index] = next(
-                    packet for packet in again.demux(again.streams[index]) if packet.size
-                )
-            except (StopIteration, av.error.FFmpegError):
-                continue  # it is empty
-    return found
+    if not container.format.name.startswith(INDEXED_FORMAT):
+        return {}
+    first_packets = {index: _first_packet(path, index) for index in indexes}
+    return {index: packet for index, packet in first_packets.items() if packet is not None}
 
 
-def _read(
-    container: InputContainer,
-    stream: InputVideo,
-    decoder: av.VideoCodecContext,
-    enough: int,
-    times: PtsRecovery | None,
-) -> _Seen:
-    wanted = {stream.index, *(audio.index for audio in container.streams.audio)}
-    seen = _Seen()
+def _first_packet(path: Path, index: int) -> av.Packet[Any] | None:
+    """The first packet of one track, None if it is empty or unreadable."""
+    with open_media(path) as container:
+        for stream in container.streams:
+            stream.discard = Discard.default if stream.index == index else Discard.all
+        try:
+            packets = container.demux(container.streams[index])
+            return next((packet for packet in packets if packet.size), None)
+        except av.error.FFmpegError:
+            return None
+
+
+def _read(container: InputContainer, search: _Search, search_bytes: int) -> None:
+    """Read until enough frames and a packet of every track are found, or ``search_bytes`` are
+    read."""
+    tracks = [search.stream, *container.streams.audio]
+    wanted = {track.index for track in tracks}
     try:
-        for packet in container.demux([container.streams[index] for index in sorted(wanted)]):
-            seen.bytes += packet.size
-            if packet.size:
-                seen.packets.setdefault(packet.stream.index, packet)
-            if packet.stream.index == stream.index and len(seen.times) < enough:
-                # The container tells only its own decoder of the display matrix, colours and light.
-                seen.own = seen.own or next(iter(_decoded(stream.codec_context, packet)), None)
-                for timed in times.of(packet) if times else [packet]:
-                    seen.add(_decoded(decoder, _bare(timed)))
-            if (
-                len(seen.times) >= enough and seen.packets.keys() >= wanted
-            ) or seen.bytes > MAX_BYTES:
+        for packet in container.demux(tracks):
+            search.take(packet)
+            is_complete = search.has_frames and search.packets.keys() >= wanted
+            if is_complete or search.bytes > search_bytes:
                 break
     except av.error.FFmpegError:
-        pass  # data that ends early: what came decides
-    if seen.first is None:
-        seen.add(_decoded(decoder, None))
-    return seen
+        pass  # Data that ends early: the frames before that decide.
+    if search.first is None:
+        search.decode(None)
 
 
-def _bare(packet: av.Packet[Any]) -> av.Packet[Any] | None:
-    """A packet as a worker gets it: bytes, times and the side data that is needed."""
+def _are_ordered(times: list[int | None]) -> bool:
+    known = [time for time in times if time is not None]
+    return len(known) == len(times) and known == sorted(known)
+
+
+def _as_stored(packet: av.Packet[Any]) -> av.Packet[Any] | None:
+    """A packet as a worker gets it: bytes, times and the side data that decoders need."""
     if not packet.size:
         return None
-    bare = packet_of(bytes(packet), needed_side_data(packet))
-    bare.pts, bare.dts, bare.time_base = packet.pts, packet.dts, packet.time_base
-    return bare
+    stored = packet_of(bytes(packet), needed_side_data(packet))
+    stored.pts, stored.dts, stored.time_base = packet.pts, packet.dts, packet.time_base
+    return stored
 
 
 def _decoded(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[av.VideoFrame]:

@@ -1,4 +1,4 @@
-"""Which packets that a container calls keyframes can really begin a segment, and which show no
+"""Which packets that a container marks as keyframes can start a segment, and which show no
 frame."""
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ IDR = 5
 
 
 def begins_cleanly(codec: str, extradata: bytes, data: bytes) -> bool:
-    """Whether every frame shown from this keyframe on can be decoded without what came before.
+    """Whether every frame shown from this keyframe on can be decoded without earlier packets.
 
-    H.264 with intra refresh has none after its first: a recovery point there begins a wave that
-    makes the picture whole only some frames later, and those frames would be lost.
+    H.264 with intra refresh has no such keyframe after its first: a recovery point there starts a
+    refresh that is complete only some frames later, and these frames would be lost.
     """
     if codec != "h264":
         return True
@@ -30,19 +30,20 @@ def begins_cleanly(codec: str, extradata: bytes, data: bytes) -> bool:
 
 
 def shows_nothing(codec: str, data: bytes) -> bool:
-    """Whether a packet holds only a hidden frame, which later ones refer to (RFC 6386, 9.1).
+    """Whether a packet holds only a frame that is not shown, a reference for later ones.
 
-    VP9 and AV1 pack such frames together with one that is shown.
+    The flag is that of VP8 (RFC 6386, 9.1). VP9 and AV1 store such frames in one packet with a
+    shown one.
     """
     return codec in ("vp8", "libvpx") and bool(data) and not data[0] & 0x10
 
 
 def _units(extradata: bytes, data: bytes) -> Iterator[bytes]:
-    """The NAL units of a packet, behind lengths (MP4, Matroska) or start codes (MPEG-TS, AVI)."""
+    """The NAL units of a packet, which follow lengths (MP4, Matroska) or start codes (MPEG-TS,
+    AVI)."""
+    # An avcC record starts with version 1; anything else is Annex B.
     if not extradata.startswith(b"\x01") or len(extradata) < 7:
-        for piece in data.split(b"\x00\x00\x01"):
-            if piece:
-                yield piece
+        yield from filter(None, data.split(b"\x00\x00\x01"))
         return
     width = (extradata[4] & 3) + 1
     position = 0
@@ -57,6 +58,7 @@ def _units(extradata: bytes, data: bytes) -> Iterator[bytes]:
 def _recovery_frames(sei: bytes) -> int | None:
     """``recovery_frame_cnt`` of a recovery point (ITU-T H.264, D.1.8), None if the unit holds
     none."""
+    # Emulation prevention bytes are not part of the payload.
     body = sei[1:].replace(b"\x00\x00\x03", b"\x00\x00")
     position = 0
     while position + 2 < len(body):
@@ -69,7 +71,7 @@ def _recovery_frames(sei: bytes) -> int | None:
 
 
 def _coded_number(body: bytes, position: int) -> tuple[int, int]:
-    """A number of the SEI syntax, each 0xff adding 255, and the position behind it."""
+    """A number of the SEI syntax, each 0xff adding 255, and the position after it."""
     number = 0
     while position < len(body) and body[position] == 0xFF:
         number += 255
@@ -78,7 +80,8 @@ def _coded_number(body: bytes, position: int) -> tuple[int, int]:
 
 
 def _exp_golomb(bits: bytes) -> int:
-    """The unsigned Exp-Golomb number at the start."""
+    """The unsigned Exp-Golomb number at the start of some bytes."""
+
     text = "".join(f"{byte:08b}" for byte in bits)
     zeros = len(text) - len(text.lstrip("0"))
     return int(text[zeros : 2 * zeros + 1] or "1", 2) - 1

@@ -1,5 +1,4 @@
-"""Probe a video: what a decoder needs to know of it, how it is to be shown, and whether it can be
-decoded at all."""
+"""Probe a video: what a decoder needs, how the video is shown, and whether it can be decoded."""
 
 from __future__ import annotations
 
@@ -29,35 +28,44 @@ from facepaint.media.open import (
 )
 from facepaint.records.colour import Colour
 from facepaint.records.job import AudioStream, Chapter, SourceFile, VideoStream
-from uploader.first_frames import FirstFrames, UnorderedTimes, decode_first_frames, late_packets
+from uploader.first_frames import (
+    SEARCH_BYTES,
+    FirstFrames,
+    UnorderedTimes,
+    decode_first_frames,
+    late_packets,
+)
 from uploader.hdr_metadata import dynamic_metadata, light_levels
-from uploader.ignored_streams import left_out
+from uploader.ignored_streams import ignored_streams
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
-PICTURE_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
-"""Brands of MP4's cousins that hold a photograph, often in tiles that FFmpeg takes for videos."""
+STILL_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
+"""Brands of ISO media files that hold a photograph, often in tiles that FFmpeg takes for videos."""
 
 MIB = 2**20
 FULL_RANGE = 2
 UNSPECIFIED = 2
 
 DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
-"""Tags of video that is only right with Dolby Vision's own metadata, unless it says its colours as
-others do."""
+"""Codec tags of video that needs Dolby Vision's own metadata, unless it also carries the colour
+description of other video."""
 
 WITH_ALPHA = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
-"""FFmpeg's own decoders leave out the transparency of these, which comes as side data."""
+"""FFmpeg's own decoders of these codecs ignore the transparency, which comes as side data."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
     """What is known of a video before it is cut.
 
-    ``audio_indexes`` are the container's stream numbers of ``audio``, in the same order.
-    ``restored``: the times of its packets are to be told from the order of showing, see
-    `uploader.pts_recovery`. ``dynamic`` names the metadata of single pictures that is not carried
-    on, ``others`` the tracks that have no place in the result.
+    Attributes:
+        video_index: the container's stream index of ``video``.
+        audio_indexes: the stream indexes of ``audio``, in the same order.
+        duration_s: as the container states it, in seconds.
+        recover_pts: the packets carry no usable pts, see `uploader.pts_recovery`.
+        dynamic_hdr: names of the dynamic HDR metadata, which the result does not keep.
+        ignored: phrases for the tracks that have no place in the result.
     """
 
     source: SourceFile
@@ -68,76 +76,83 @@ class Probe:
     duration_s: float | None
     tags: dict[str, str]
     chapters: tuple[Chapter, ...]
-    restored: bool = False
-    dynamic: tuple[str, ...] = ()
-    others: tuple[str, ...] = ()
+    recover_pts: bool = False
+    dynamic_hdr: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
-def probe(path: Path) -> Probe:
-    """Probe a video file; asked again for the same file, it does not look again.
+def probe(path: Path, search_bytes: int = SEARCH_BYTES) -> Probe:
+    """Probe a video file. A file that has not changed since is not read again.
+
+    Args:
+        path: the file.
+        search_bytes: how far to search for the first frame and the first packet of each track.
 
     Raises:
-        InputError: there is nothing to read.
-        UnreadableMedia: no video in it, an absurd size, no first frame comes out of the decoder, or
-            its frames carry no usable times.
+        InputError: the file cannot be read.
+        UnreadableMedia: it holds no video, its size is implausible, no frame can be decoded, or its
+            frames carry no usable times.
     """
     check_file(path)
     state = path.stat()
-    return _probe_state(path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns)
+    return _probe_state(
+        path, search_bytes, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    )
 
 
 @lru_cache(maxsize=64)
-def _probe_state(path: Path, *_state: int) -> Probe:
-    """The probe of a file in a certain state: sorting the inputs and uploading them ask for the
+def _probe_state(path: Path, search_bytes: int, *_state: int) -> Probe:
+    """The probe of a file in a certain state: classifying inputs and uploading them need the
     same."""
     try:
-        return _probe(path, restored=False)
+        return _probe(path, search_bytes, recover_pts=False)
     except UnorderedTimes:
-        return _probe(path, restored=True)
+        return _probe(path, search_bytes, recover_pts=True)
 
 
-def _probe(path: Path, restored: bool) -> Probe:
+def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
     with open_media(path) as container:
-        if container.metadata.get("major_brand") in PICTURE_BRANDS:
+        if container.metadata.get("major_brand") in STILL_BRANDS:
             raise UnreadableMedia(
-                f"{path} is a HEIC or AVIF picture; save it as JPEG, PNG or WebP first"
+                f"{path} is a HEIC or AVIF image; save it as JPEG, PNG or WebP first"
             )
         stream = main_video(container, path)
         _check_size(stream, path)
-        described = _describe(stream)
-        restored = restored or carries_no_times(
-            container.format.name, described.codec, described.extradata
+        video = _describe(stream)
+        recover_pts = recover_pts or carries_no_times(
+            container.format.name, video.codec, video.extradata
         )
-        if restored:  # bare streams are said to have 25 frames a second whatever is written in them
-            described = replace(described, frame_rate=stream.guessed_rate or described.frame_rate)
-        first_frames = decode_first_frames(container, stream, described, path, restored)
-        indexes = [audio.index for audio in container.streams.audio]
-        if described.codec_tag in DOLBY_VISION and first_frames.told.color_trc == UNSPECIFIED:
+        if recover_pts:
+            # FFmpeg reports 25 frames/s as the average of a bare stream, whatever is written in it.
+            video = replace(video, frame_rate=stream.guessed_rate or video.frame_rate)
+        frames = decode_first_frames(
+            container, stream, video, path, recover_pts=recover_pts, search_bytes=search_bytes
+        )
+        if video.codec_tag in DOLBY_VISION and frames.tagged.color_trc == UNSPECIFIED:
             raise UnreadableMedia(
-                f"{path} is Dolby Vision whose colours are not read; convert it to HDR10 or SDR "
-                "first"
+                f"{path} is Dolby Vision without a colour description that facepaint reads; "
+                "convert it to HDR10 or SDR first"
             )
-        first_frames.packets |= late_packets(
-            path, container, set(indexes) - first_frames.packets.keys()
-        )
-        audio, unheard = _describe_sound(container, indexes, first_frames.packets)
+        indexes = [audio.index for audio in container.streams.audio]
+        late = late_packets(path, container, set(indexes) - frames.packets.keys())
+        audio, refused = _describe_tracks(container, indexes, frames.packets | late)
         return Probe(
             source=source_file(path),
-            video=_shown(described, first_frames),
+            video=_completed(video, frames),
             video_index=stream.index,
             audio=tuple(audio.values()),
             audio_indexes=tuple(audio),
             duration_s=container.duration / av.time_base if container.duration else None,
             tags=dict(container.metadata),
             chapters=tuple(chapters_of(container)),
-            restored=restored,
-            dynamic=dynamic_metadata(first_frames.told),
-            others=(*unheard, *left_out(container, {stream.index, *indexes})),
+            recover_pts=recover_pts,
+            dynamic_hdr=dynamic_metadata(frames.tagged),
+            ignored=(*refused, *ignored_streams(container, {stream.index, *indexes})),
         )
 
 
 def source_file(path: Path) -> SourceFile:
-    """What identifies a file: its size and the sha256 of its first and last MiB."""
+    """A file's identity: its size in bytes and the sha256 of its first and last MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -149,8 +164,7 @@ def source_file(path: Path) -> SourceFile:
 
 
 def name_of(path: Path) -> str:
-    """A file's name; bytes in it that are no UTF-8 are replaced, so that it can stand in a
-    record."""
+    """A file's name for a record: bytes that are no UTF-8 are replaced."""
     return os.fsencode(path.name).decode(errors="replace")
 
 
@@ -160,10 +174,8 @@ def _check_size(stream: InputVideo, path: Path) -> None:
         raise UnreadableMedia(
             f"{path} holds a video without a size or a decoder; convert it to H.264 first"
         )
-    if (
-        max(context.width, context.height) > MAX_SIDE_PX
-        or context.width * context.height > MAX_PIXELS
-    ):
+    longest, pixels = max(context.width, context.height), context.width * context.height
+    if longest > MAX_SIDE_PX or pixels > MAX_PIXELS:
         raise UnreadableMedia(
             f"{path} claims {context.width}x{context.height} px, more than can be painted"
         )
@@ -195,56 +207,62 @@ def _describe(stream: InputVideo) -> VideoStream:
 def _codec_tag(stream: InputVideo) -> str:
     try:
         tag = stream.codec_context.codec_tag
-    except UnicodeDecodeError:  # a number, not four letters; such tags only repeat the codec's name
+    except UnicodeDecodeError:
+        # A number, not four letters; such tags only repeat the codec's name.
         return ""
     return tag if tag.isprintable() and "[" not in tag else ""
 
 
-def _shown(video: VideoStream, first_frames: FirstFrames) -> VideoStream:
-    """The description completed by what only a decoded frame tells."""
-    first, told = first_frames.first, first_frames.told
-    # FFmpeg names full range by its JPEG formats too.
+def _completed(video: VideoStream, frames: FirstFrames) -> VideoStream:
+    """The description completed by what only decoded frames show."""
+    first, tagged = frames.first, frames.tagged
+    # FFmpeg's JPEG pixel formats imply full range.
     full = first.format.name.startswith("yuvj")
     colour = Colour(
-        primaries=int(told.color_primaries),
-        transfer=int(told.color_trc),
-        matrix=int(told.colorspace),
-        range=FULL_RANGE if full else int(told.color_range),
+        primaries=int(tagged.color_primaries),
+        transfer=int(tagged.color_trc),
+        matrix=int(tagged.colorspace),
+        range=FULL_RANGE if full else int(tagged.color_range),
     )
     return replace(
         video,
-        rotation=first_frames.rotation,
-        mirrored=first_frames.mirrored,
+        rotation=frames.rotation,
+        mirrored=frames.mirrored,
         colour=colour,
-        light=light_levels(told),
+        light=light_levels(tagged),
         pixel_format=first.format.name,
     )
 
 
-def _describe_sound(
+def _describe_tracks(
     container: InputContainer, indexes: Iterable[int], packets: Mapping[int, av.Packet[Any]]
 ) -> tuple[dict[int, AudioStream], list[str]]:
-    """The sound tracks by stream number, each by its first packet; in words, those that cannot be
-    copied."""
-    tracks, unheard = {}, []
+    """The audio tracks by stream index, and phrases for those that cannot be copied.
+
+    Args:
+        container: the open file.
+        indexes: the stream indexes of its audio tracks.
+        packets: the first packet of each track that has one.
+    """
+    tracks, refused = {}, []
     for index in indexes:
         stream, packet = container.streams[index], packets.get(index)
         assert isinstance(stream, av.AudioStream)
         if packet is None or stream.codec_context is None or stream.time_base is None:
-            unheard.append("a sound track that is empty or unknown")
+            refused.append("an empty or unknown audio track")
             continue
         track = _describe_audio(stream, packet)
         if track is None:
-            unheard.append(
-                f"a sound track in {stream.codec_context.name}, which no result can hold"
+            refused.append(
+                f"an audio track in {stream.codec_context.name}, which no result can hold"
             )
         else:
             tracks[index] = track
-    return tracks, unheard
+    return tracks, refused
 
 
 def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStream | None:
-    """A sound track by its first packet; None if nothing here can copy its coding."""
+    """An audio track by its first packet; None if its codec cannot be copied."""
     context = stream.codec_context
     assert stream.time_base is not None
     try:
@@ -265,7 +283,7 @@ def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStre
 
 
 def _skip_samples(packet: av.Packet[Any]) -> int:
-    """Samples at the track's start that are decoded and not played, as the demuxer says."""
+    """Samples at the track's start that are decoded but not played, as the demuxer states them."""
     if not packet.has_sidedata("skip_samples"):
         return 0
     return int.from_bytes(bytes(packet.get_sidedata("skip_samples"))[:4], "little")

@@ -1,9 +1,8 @@
-"""Times for videos that carry none: when each frame is shown follows from the order that the codec
-itself tells.
+"""Recover the presentation times of videos without them, from the display order in the codec.
 
-AVI and bare streams say at best when a packet is decoded. Their n-th frame in the order of showing
-is shown at the n-th of these times; which one that is, is written in H.264 and HEVC, and follows
-from the types of frames in MPEG-4.
+AVI and bare streams have at best decoding times. The n-th frame in display order is shown at the
+n-th of these times. H.264 and HEVC write the display order into each frame; in MPEG-4 it follows
+from the frame types.
 """
 
 from __future__ import annotations
@@ -23,76 +22,77 @@ from facepaint.media.decoder import packet_of
 
 VOP_START = b"\x00\x00\x01\xb6"
 B_TYPE = 2
-"""ISO/IEC 14496-2: the start of a frame, and the two bits behind it that say B."""
+"""ISO/IEC 14496-2: the start code of a frame, and the value of the two bits after it in a
+B-frame."""
 
 NOT_CODED_BYTES = 19
-"""A packet of MPEG-4 this small says only that nothing changes."""
+"""An MPEG-4 packet of at most this size only repeats the frame before."""
 
-BEGINNING_PACKETS = 20
+FIRST_PACKETS = 20
 PADDING_PACKETS = 80
-"""FFmpeg's filter knows a frame's place once later ones come, and gives it 62 later: at the end the
-file's beginning, over and over, stands for those.
+"""FFmpeg's filter returns a frame 62 packets later, when later frames have settled its place. At
+the end of the file its first packets, repeated, serve as those.
 
-Told of the end instead, it gives the frames it still holds the places of much earlier ones.
+The alternative, to flush the filter, gives the last frames the places of much earlier ones.
 """
 
-MOST_REORDERED = 16
+MAX_REORDERED = 16
 """Frames that can be missing before one that was decoded early, where a stream breaks off."""
 
 KEPT_TIMES = 128
-"""More than the frames that any codec shows later or earlier than it decodes them."""
+"""More than the frames by which any codec reorders."""
 
 
 @dataclass(slots=True)
 class _Placed:
-    """A packet and its frame's number in the order of showing, None if it shows no frame."""
+    """A packet and its frame's number in display order, None if it shows no frame."""
 
     packet: av.Packet[Any]
     number: int | None
 
 
 class _Order(Protocol):
-    """Finds the numbers of frames."""
+    """Finds the numbers of frames in display order."""
 
     @property
     def delay(self) -> int:
-        """By how many frames showing lags behind decoding."""
+        """The frames by which display lags behind decoding."""
 
     def place(self, packet: av.Packet[Any] | None) -> list[_Placed]:
-        """Take the next packet, None at the end; gives those whose numbers are known, in the order
-        taken."""
+        """Take the next packet, None at the end.
+
+        Returns the packets whose numbers have become known, in the order in which they were taken.
+        """
 
 
-def can_restore(codec: str) -> bool:
-    """Whether the order of showing can be told for such a video."""
+def can_recover_pts(codec: str) -> bool:
+    """Whether the display order can be read from video of this codec."""
     return codec in ("h264", "hevc", "mpeg4")
 
 
 class PtsRecovery:
-    """Sets pts and dts of a stream's packets, in the order of the file; holds a few dozen packets
-    back.
+    """Sets pts and dts of a stream's packets, in file order. Holds back a few dozen packets.
 
-    ``lost`` counts the packets for which no place could be found, and which are left out.
+    ``dropped`` counts the packets whose place in display order is unknown.
     """
 
     def __init__(self, stream: InputVideo) -> None:
-        in_types = stream.codec_context.name == "mpeg4"
-        self._order: _Order = _TypeOrder() if in_types else _CodedOrder(stream)
-        self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream) if in_types else None
+        is_mpeg4 = stream.codec_context.name == "mpeg4"
+        self._order: _Order = _FrameTypeOrder() if is_mpeg4 else _PictureOrderCount(stream)
+        self._unpack = BitStreamFilterContext("mpeg4_unpack_bframes", stream) if is_mpeg4 else None
         self._times: deque[int] = deque()
         self._forgotten = 0
         self._waiting: deque[_Placed] = deque()
-        self._given = 0
-        self.lost = 0
+        self._returned = 0
+        self.dropped = 0
 
     def of(self, packet: av.Packet[Any]) -> Iterator[av.Packet[Any]]:
-        """Take the next packet, an empty one at the end; gives those whose times have become
-        known."""
+        """Take the next packet, an empty one at the end; yield those whose times are known now."""
         for whole in self._unpacked(packet):
             try:
                 placed = self._order.place(whole)
             except av.error.FFmpegError:
-                self.lost += 1
+                self.dropped += 1
                 continue
             self._note_time(whole)
             self._waiting.extend(placed)
@@ -101,63 +101,66 @@ class PtsRecovery:
         yield from self._timed(ended=not packet.size)
 
     def _unpacked(self, packet: av.Packet[Any]) -> list[av.Packet[Any]]:
-        """The packet with one frame in it."""
-        if not packet.size or self._unpack is None:
-            return [packet] if packet.size else []
+        """Packets of one frame each: old AVI files pack a B-frame with the frame before it."""
+        if not packet.size:
+            return []
+        if self._unpack is None:
+            return [packet]
         whole = packet_of(bytes(packet))
         whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
         whole.is_keyframe = packet.is_keyframe
-        found = self._unpack.filter(whole)
-        for single in found:
+        unpacked = self._unpack.filter(whole)
+        for single in unpacked:
             single.time_base, single.stream = packet.time_base, packet.stream
-        return found
+        return unpacked
 
     def _note_time(self, packet: av.Packet[Any]) -> None:
-        """Remember when the packet is decoded; bare streams go by their frame rate."""
+        """Remember when the packet is decoded; bare streams are timed by their frame rate."""
+        last = self._times[-1] if self._times else None
         if packet.dts is None:
-            self._times.append(self._times[-1] + max(1, packet.duration or 0) if self._times else 0)
+            time = 0 if last is None else last + max(1, packet.duration or 0)
         else:
-            self._times.append(max(packet.dts, self._times[-1] + 1) if self._times else packet.dts)
+            time = packet.dts if last is None else max(packet.dts, last + 1)
+        self._times.append(time)
 
     def _timed(self, ended: bool) -> Iterator[av.Packet[Any]]:
         while self._waiting:
             packet, number = self._waiting[0].packet, self._waiting[0].number
             read = self._forgotten + len(self._times)
-            if not ended and (self._given if number is None else number) >= read:
+            # The time of a frame is that of a packet which may not have been read yet.
+            if not ended and (self._returned if number is None else number) >= read:
                 return
             self._waiting.popleft()
-            self._given += 1
+            self._returned += 1
             if number is None:
                 continue
-            if not self._forgotten <= number < read + MOST_REORDERED:
-                self.lost += 1
+            if not self._forgotten <= number < read + MAX_REORDERED:
+                self.dropped += 1
                 continue
             packet.pts = self._time(number)
-            packet.dts = min(packet.pts, self._time(self._given - 1 - self._order.delay))
+            packet.dts = min(packet.pts, self._time(self._returned - 1 - self._order.delay))
             while len(self._times) > KEPT_TIMES:
                 self._times.popleft()
                 self._forgotten += 1
             yield packet
 
     def _time(self, number: int) -> int:
-        """The time of a number; before the first and behind the last, times go on as between two
-        there."""
+        """The time of a frame number, extrapolated before the first and after the last time."""
         times, index = self._times, number - self._forgotten
         if 0 <= index < len(times):
             return times[index]
-        edge, inner = (0, 1) if index < 0 else (-1, -2)
+        edge, inner, steps = (0, 1, index) if index < 0 else (-1, -2, index - len(times) + 1)
         step = abs(times[edge] - times[inner]) if len(times) > 1 else 1
-        return times[edge] + (index if index < 0 else index - len(times) + 1) * step
+        return times[edge] + steps * step
 
 
-class _CodedOrder:
-    """H.264 and HEVC write into every frame where it is shown (picture order count); FFmpeg's
-    filter reads that."""
+class _PictureOrderCount:
+    """H.264 and HEVC write the picture order count into every frame; FFmpeg's filter reads it."""
 
     def __init__(self, stream: InputVideo) -> None:
         self._filter = BitStreamFilterContext("dts2pts", stream)
         self._queue: deque[av.Packet[Any]] = deque()
-        self._beginning: list[bytes] = []
+        self._first: list[bytes] = []
         self._taken = 0
         self._delay: int | None = None
 
@@ -167,11 +170,11 @@ class _CodedOrder:
 
     def place(self, packet: av.Packet[Any] | None) -> list[_Placed]:
         if packet is None:
-            padding = islice(cycle(self._beginning), PADDING_PACKETS)
+            padding = islice(cycle(self._first), PADDING_PACKETS)
             return [placed for data in (*padding, None) for placed in self._filtered(data)]
         data = bytes(packet)
-        if len(self._beginning) < BEGINNING_PACKETS:
-            self._beginning.append(data)
+        if len(self._first) < FIRST_PACKETS:
+            self._first.append(data)
         self._queue.append(packet)
         try:
             return self._filtered(data)
@@ -180,37 +183,39 @@ class _CodedOrder:
             raise
 
     def _filtered(self, data: bytes | None) -> list[_Placed]:
+        """The packets that the filter returns for the next one; None flushes it."""
         numbered = None if data is None else packet_of(data)
         if numbered is not None:
+            # With these dts, the pts that the filter computes are frame numbers.
             numbered.dts, numbered.duration = self._taken, 1
-        found = self._filter.filter(numbered)
+        filtered = self._filter.filter(numbered)
         self._taken += 1
+        # The padding comes out as well; by then the queue is empty.
         return [
             _Placed(self._queue.popleft(), self._number(packet.pts))
-            for packet in found
+            for packet in filtered
             if self._queue
         ]
 
     def _number(self, pts: int | None) -> int:
         if self._delay is None:
-            # A file of one frame: nothing comes behind it that would tell its place.
+            # The delay is the pts of the first frame. In a file of one frame the filter has none.
             self._delay = 0 if pts is None else pts
             return 0
         return -1 if pts is None else pts - self._delay
 
 
-class _TypeOrder:
-    """In MPEG-4 a frame that others may refer to is shown when the next such frame is decoded, a
-    B-frame at once."""
+class _FrameTypeOrder:
+    """MPEG-4: a reference frame is shown when the next one is decoded, a B-frame immediately."""
 
     @property
     def delay(self) -> int:
         return 1
 
     def __init__(self) -> None:
+        # A reference frame, and the B-frames decoded since.
         self._held: list[_Placed] = []
-        """A frame that others may refer to, and the B-frames decoded since."""
-        self._shows = True
+        self._is_shown = True
         self._taken = 0
 
     def place(self, packet: av.Packet[Any] | None) -> list[_Placed]:
@@ -219,10 +224,11 @@ class _TypeOrder:
         if packet is not None and _is_b_frame(data):
             self._held.append(_Placed(packet, self._taken - 1))
         else:
-            if self._held and self._shows:
+            if self._held and self._is_shown:
                 self._held[0].number = self._taken - 1
             ready, self._held = self._held, [_Placed(packet, None)] if packet is not None else []
-            self._shows = len(data) > NOT_CODED_BYTES
+            self._is_shown = len(data) > NOT_CODED_BYTES
+
         self._taken += 1
         return ready
 

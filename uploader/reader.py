@@ -1,8 +1,8 @@
-"""Read a video file: demux it into the cutter, and note how it ended and what else is in it."""
+"""Read a video file: demux it into the cutter, and note how it ended and what else it holds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -21,109 +21,121 @@ from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
 from uploader.pts_recovery import PtsRecovery
 from uploader.side_data import SideData
-from uploader.subtitles import SubtitleReader
+from uploader.subtitles import MAX_BYTES, SubtitleReader, is_text
 from uploader.timestamp_splicing import TimestampSplicer
 
 MISSING_S = 1
-"""A file that ends this much before it says it does was cut off."""
+"""A file whose data ends this much before its stated end was cut off."""
 
-CLAIMING = ("matroska", "flv")
-"""Formats that claim the length of the whole, not of a track, and do not notice that they were cut
-off."""
+STATED_LENGTH = ("matroska", "flv")
+"""Formats that state the length of the whole file, not of a track, and whose demuxers do not report
+missing data."""
 
-ONE_SET = ("mpeg4", "vc1", "wmv3")
-"""Codecs whose decoders take parameters once, when they are made; others take new ones or need
+FIXED_PARAMETERS = ("mpeg4", "vc1", "wmv3")
+"""Codecs whose decoders take parameters only when they are opened; others accept new ones or need
 none."""
 
 TRANSPORT_PACKETS = (188, 192, 204)
-"""Sizes of the packets that an MPEG transport stream is made of, as broadcast, on Blu-ray, with
-error correction."""
+"""Sizes of MPEG transport stream packets: broadcast, Blu-ray, with error correction."""
 
 
 class Reader:
-    """One pass over a video file, by which memory does not grow.
+    """One pass over a video file in bounded memory.
 
-    ``segments`` gives its segments; after that ``truncated`` says why it ended early (empty if it
-    did not), ``late`` how many frames came too late in the file to be shown, ``headless`` how many
-    come before the first keyframe,
-    ``unplaced`` how many have no place in the order of showing, ``lost_sounds`` how many packets of
-    sound had times that fit nowhere, ``parts`` how many recordings it is made of, and ``extras``
-    what else is in it. ``bytes`` grows while it is read.
+    ``bytes`` grows while the file is read. When `segments` has ended, the other attributes describe
+    what was read.
 
-    ``work`` is what a pixel costs to encode, x264's being 1: the more, the shorter are the segments
-    of large pictures.
+    Attributes:
+        bytes: bytes of packets read.
+        truncated: why the file ended early; empty if it did not.
+        before_keyframe: frames before the first keyframe, which cannot be decoded.
+        dropped_audio: audio packets whose times fit nowhere.
+
+    Args:
+        path: the file.
+        probed: its probe.
+        segment_s: the length of a segment in seconds.
+        work: what a pixel costs to encode, relative to x264. The more, the shorter are the segments
+            of large frames.
+        subtitle_bytes: how much subtitle text is kept.
     """
 
-    def __init__(self, path: Path, probed: Probe, segment_s: float, work: float = 1.0) -> None:
+    def __init__(
+        self,
+        path: Path,
+        probed: Probe,
+        segment_s: float,
+        work: float = 1.0,
+        subtitle_bytes: int = MAX_BYTES,
+    ) -> None:
         self._path, self._probed = path, probed
         pixels = round(probed.video.width * probed.video.height * work)
         self._cutter = Cutter(probed.video.time_base, pixels, segment_s)
-        self._subtitles = SubtitleReader()
-        self._begun = False
+        self._subtitles = SubtitleReader(subtitle_bytes)
+        self._has_keyframe = False
         self._last: Packet | None = None
         self._corrupt = False
-        self._timeline = TimestampSplicer(probed.video_index)
+        self._splicer = TimestampSplicer(probed.video_index)
         self._side_data = SideData(probed.video.extradata)
-        self._restored: PtsRecovery | None = None
+        self._recovery: PtsRecovery | None = None
         self.bytes = 0
         self.truncated = ""
-        self.lost_sounds = 0
-        self.headless = 0
+        self.dropped_audio = 0
+        self.before_keyframe = 0
 
     @property
     def late(self) -> int:
-        """Frames that come too late in the file for the time they are to be shown at."""
+        """Frames that are stored after the segment that should show them."""
         return self._cutter.late
 
     @property
-    def unplaced(self) -> int:
-        """Frames that carry no time, and that could not be told from the order of showing."""
-        return self._restored.lost if self._restored else 0
+    def without_time(self) -> int:
+        """Frames without a time, whose place in display order is unknown."""
+        return self._recovery.dropped if self._recovery else 0
 
     @property
-    def parts(self) -> int:
-        """Recordings put one behind the other, each with times of its own; 1 for most files."""
-        return self._timeline.parts
+    def recordings(self) -> int:
+        """Concatenated recordings, each with its own times; 1 for most files."""
+        return self._splicer.recordings
 
     @property
-    def lost_subtitles(self) -> int:
-        """Subtitles there was no room for."""
-        return self._subtitles.left_out
+    def dropped_subtitles(self) -> int:
+        """Subtitles for which there was no room."""
+        return self._subtitles.dropped
 
     def extras(self) -> Extras:
         """Tags, chapters and text subtitles."""
         return Extras(self._probed.tags, self._probed.chapters, self._subtitles.tracks())
 
     def segments(self) -> Iterator[CutSegment]:
-        """Cut the file. Data that ends early, or cannot be read on, ends the segments."""
+        """Cut the file. Data that ends early, or cannot be read further, ends the segments."""
         with open_media(self._path) as container:
             stream = container.streams[self._probed.video_index]
-            if self._probed.restored and isinstance(stream, av.VideoStream):
-                self._restored = PtsRecovery(stream)
+            if self._probed.recover_pts and isinstance(stream, av.VideoStream):
+                self._recovery = PtsRecovery(stream)
             try:
-                for packet in container.demux(self._wanted(container)):
-                    if packet.size:
-                        self.bytes += packet.size
-                        yield from self._sort(packet)
-                    if self.truncated:
-                        break
+                yield from self._demux(container)
             except av.error.FFmpegError as exc:
                 self.truncated = f"{exc.strerror or exc}".lower()
-            if self._restored is not None:
-                yield from self._timed(av.Packet(), self._restored)
+            if self._recovery is not None:
+                # An empty packet makes it return the packets that it holds back.
+                yield from self._recovered(av.Packet(), self._recovery)
             if not self.truncated:
                 self._check_end(container)
         yield from self._cutter.finish()
 
+    def _demux(self, container: InputContainer) -> Iterator[CutSegment]:
+        for packet in container.demux(self._wanted(container)):
+            if packet.size:
+                self.bytes += packet.size
+                yield from self._sort(packet)
+            if self.truncated:
+                return
+
     def _wanted(self, container: InputContainer) -> list[Stream]:
-        copied = [
-            container.streams[index]
-            for index in (self._probed.video_index, *self._probed.audio_indexes)
-        ]
-        return [
-            *copied,
-            *(stream for stream in container.streams.subtitles if self._subtitles.takes(stream)),
-        ]
+        indexes = (self._probed.video_index, *self._probed.audio_indexes)
+        copied = [container.streams[index] for index in indexes]
+        return [*copied, *(stream for stream in container.streams.subtitles if is_text(stream))]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         index = packet.stream.index
@@ -131,97 +143,113 @@ class Reader:
             self._subtitles.add(packet)
         elif index != self._probed.video_index:
             self._audio(packet, self._probed.audio_indexes.index(index))
-        elif self._restored is None:
+        elif self._recovery is None:
             yield from self._video(packet)
         else:
-            yield from self._timed(packet, self._restored)
+            yield from self._recovered(packet, self._recovery)
 
-    def _timed(self, packet: av.Packet[Any], restored: PtsRecovery) -> Iterator[CutSegment]:
-        for timed in restored.of(packet):
+    def _recovered(self, packet: av.Packet[Any], recovery: PtsRecovery) -> Iterator[CutSegment]:
+        for timed in recovery.of(packet):
             yield from self._video(timed)
 
     def _audio(self, packet: av.Packet[Any], track: int) -> None:
-        shift = self._timeline.shift(packet)
+        shift = self._splicer.shift(packet)
         if shift is None:
-            self.lost_sounds += 1
+            self.dropped_audio += 1
             return
-        described = AudioPacket(track, packet.size, *_times(packet, shift), _duration(packet))
+        pts, dts = _shifted(packet, shift)
+        described = AudioPacket(track, packet.size, pts, dts, _duration(packet))
         self._cutter.audio(described, bytes(packet), self._probed.audio[track].time_base)
 
     def _video(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
-        shift = self._timeline.shift(packet)
-        data, codec = bytes(packet), self._probed.video.codec
-        self._begun = self._begun or packet.is_keyframe
-        if not self._begun:
-            self.headless += 1  # no player shows them
-        if shift is None or not self._begun:
+        shift = self._splicer.shift(packet)
+        self._has_keyframe = self._has_keyframe or packet.is_keyframe
+        if not self._has_keyframe:
+            # Players do not show these frames either.
+            self.before_keyframe += 1
+            return
+        if shift is None:
             return
         side_data = self._side_data.of(packet)
-        if "new_extradata" in side_data and codec in ONE_SET:
-            self.truncated = (
-                f"its video is coded in another way after {float(self._timeline.ends_s):.1f} s"
-            )
+        if "new_extradata" in side_data and self._probed.video.codec in FIXED_PARAMETERS:
+            ends_s = float(self._splicer.ends_s)
+            self.truncated = f"its video changes its codec parameters after {ends_s:.1f} s"
             return
         self._corrupt = packet.is_corrupt
+        data = bytes(packet)
+        described = self._describe(packet, data, shift, side_data)
+        yield from self._cutter.video(described, b"".join((data, *side_data.values())))
+
+    def _describe(
+        self, packet: av.Packet[Any], data: bytes, shift: int, side_data: Mapping[str, bytes]
+    ) -> Packet:
+        """The record of a video packet."""
+        codec = self._probed.video.codec
+        pts, dts = _shifted(packet, shift)
         described = Packet(
             size=len(data),
-            pts=None if packet.pts is None else packet.pts + shift,
-            dts=None if packet.dts is None else packet.dts + shift,
+            pts=pts,
+            dts=dts,
             duration=_duration(packet),
             keyframe=packet.is_keyframe and begins_cleanly(codec, self._side_data.extradata, data),
             discard=packet.is_discard or shows_nothing(codec, data),
-            side_data=tuple((name, len(piece)) for name, piece in side_data.items()),
+            side_data=tuple((name, len(value)) for name, value in side_data.items()),
         )
         if described.discard:
             # An edit list gives such packets the times of others, which are shown.
-            described = replace(described, pts=None, dts=None)
-        else:
-            described = self._last = _with_pts(described, self._last)
-        yield from self._cutter.video(described, b"".join((data, *side_data.values())))
+            return replace(described, pts=None, dts=None)
+        self._last = _with_pts(described, self._last)
+        return self._last
 
     def _check_end(self, container: InputContainer) -> None:
-        """Note it if the data ends before the file says it does: most demuxers just stop there."""
-        stream = container.streams[self._probed.video_index]
-        claimed = None
-        if stream.duration and stream.time_base:
-            claimed = (stream.duration + (stream.start_time or 0)) * stream.time_base
-        elif container.duration and container.format.name.startswith(CLAIMING):
-            claimed = Fraction(container.duration, av.time_base)
-        ends_s = self._timeline.ends_s
-        if claimed is not None and claimed - ends_s > MISSING_S:
-            self.truncated = f"its data ends at {float(ends_s):.1f} s of {float(claimed):.1f} s"
+        """Note data that ends before its stated end: most demuxers do not report it."""
+        stated_s = self._stated_end_s(container)
+        ends_s = self._splicer.ends_s
+        if stated_s is not None and stated_s - ends_s > MISSING_S:
+            self.truncated = f"its data ends at {float(ends_s):.1f} s of {float(stated_s):.1f} s"
         elif self._corrupt or self._breaks_off(container.format.name):
             self.truncated = f"its data ends in the middle of a frame at {float(ends_s):.1f} s"
 
+    def _stated_end_s(self, container: InputContainer) -> Fraction | None:
+        """When the video ends according to the file, in seconds."""
+        stream = container.streams[self._probed.video_index]
+        if stream.duration and stream.time_base:
+            return (stream.duration + (stream.start_time or 0)) * stream.time_base
+        if container.duration and container.format.name.startswith(STATED_LENGTH):
+            return Fraction(container.duration, av.time_base)
+        return None
+
     def _breaks_off(self, format_name: str) -> bool:
-        """Whether the last unit of a format made of units of one size is not whole."""
-        sizes = TRANSPORT_PACKETS if format_name == "mpegts" else ()
-        return bool(sizes) and all(self._probed.source.bytes % size for size in sizes)
+        """Whether a transport stream ends inside one of its packets."""
+        if format_name != "mpegts":
+            return False
+        return all(self._probed.source.bytes % size for size in TRANSPORT_PACKETS)
 
 
-def _times(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
-    """Its pts and dts, shifted."""
+def _shifted(packet: av.Packet[Any], shift: int) -> tuple[int | None, int | None]:
+    """The packet's pts and dts, shifted."""
     pts, dts = (None if time is None else time + shift for time in (packet.pts, packet.dts))
     return pts, dts
 
 
 def _duration(packet: av.Packet[Any]) -> int:
-    """How long a packet lasts, in MP4 no longer than its track does: an edit list may end within
-    the last one."""
+    """A packet's duration in ticks, in MP4 no longer than the rest of its track.
+
+    An edit list may end inside the last packet.
+    """
     stream, duration = packet.stream, packet.duration or 0
-    if (
-        packet.pts is None
-        or not stream.duration
-        or not stream.container.format.name.startswith("mov")
-    ):
+    is_mp4 = stream.container.format.name.startswith("mov")
+    if packet.pts is None or not stream.duration or not is_mp4:
         return duration
-    left = (stream.start_time or 0) + stream.duration - packet.pts
-    return left if 0 < left < duration else duration
+    rest = (stream.start_time or 0) + stream.duration - packet.pts
+    return rest if 0 < rest < duration else duration
 
 
 def _with_pts(packet: Packet, last: Packet | None) -> Packet:
-    """The packet with a pts, which can stand in for it where frames are not reordered; see `probe`
-    for the others."""
+    """The packet with a pts.
+
+    The dts can replace it where frames are not reordered; `probe` refuses the other videos.
+    """
     if packet.pts is not None:
         return packet
     if packet.dts is not None:

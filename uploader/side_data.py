@@ -1,4 +1,4 @@
-"""What a demuxer gives beside a packet's bytes and decoders cannot do without."""
+"""The side data of packets that decoders need."""
 
 from __future__ import annotations
 
@@ -6,32 +6,35 @@ from typing import Any
 
 import av
 
-LASTING = ("new_extradata", "palette")
-"""New parameters and the colours of 8-bit pictures: they hold for the packets that follow, too."""
+PERSISTENT = ("new_extradata", "palette")
+"""Codec parameters and the colours of 8-bit video: they also hold for the packets that follow."""
 
-NEEDED = (*LASTING, "matroska_block_additional")
-"""The last one is the transparency of VP8 and VP9 in WebM, coded as a second picture."""
+NEEDED = (*PERSISTENT, "matroska_block_additional")
+"""The last one is the transparency of VP8 and VP9 in WebM, coded as a second frame."""
 
 
 class SideData:
-    """Follows a stream's side data, so that decoding can begin at any keyframe.
+    """Tracks a stream's side data, so that decoding can start at any keyframe.
 
-    ``extradata`` are the parameters that hold at the packet asked for last.
+    ``extradata`` are the codec parameters at the latest packet.
     """
 
     def __init__(self, extradata: bytes) -> None:
         self.extradata = extradata
-        self._lasting: dict[str, bytes] = {}
+        self._persistent: dict[str, bytes] = {}
 
     def of(self, packet: av.Packet[Any]) -> dict[str, bytes]:
-        """What is to go with the packet, by FFmpeg's names: its own, and with a keyframe what holds
-        since before."""
+        """The side data to store with a packet, by FFmpeg's names.
+
+        A keyframe also gets what earlier packets have set.
+        """
         own = needed_side_data(packet)
         if own.get("new_extradata") == self.extradata:
-            del own["new_extradata"]  # as streams that are sent again and again begin
+            # Streams that are sent repeatedly start with the parameters that are known already.
+            del own["new_extradata"]
         self.extradata = own.get("new_extradata", self.extradata)
-        self._lasting |= {name: piece for name, piece in own.items() if name in LASTING}
-        return {**self._lasting, **own} if packet.is_keyframe else own
+        self._persistent |= {name: data for name, data in own.items() if name in PERSISTENT}
+        return {**self._persistent, **own} if packet.is_keyframe else own
 
 
 def needed_side_data(packet: av.Packet[Any]) -> dict[str, bytes]:

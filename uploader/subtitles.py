@@ -1,4 +1,4 @@
-"""Text subtitles of a source: few enough bytes to travel whole in ``extras.json``."""
+"""Text subtitles of a source: few enough bytes to be stored whole in ``extras.json``."""
 
 from __future__ import annotations
 
@@ -13,55 +13,67 @@ from facepaint.media.open import dispositions, track_title
 from facepaint.records.job import Subtitles
 
 MAX_BYTES = 4 * 2**20
+"""Text of all tracks together that is kept."""
+
 TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})
 
 STYLED = frozenset({"ass", "ssa"})
-"""Only these have a header that a muxer needs; plain text needs no template."""
+"""Only these have a header that a muxer needs; plain text needs no codec parameters."""
+
+
+def is_text(stream: Stream) -> bool:
+    """Whether a subtitle track is text, not bitmaps."""
+    context = stream.codec_context
+    return context is not None and context.codec.canonical_name in TEXT_CODECS
 
 
 class SubtitleReader:
-    """Gathers the packets of text subtitle tracks; ``left_out`` counts those past `MAX_BYTES`."""
+    """Collects the packets of text subtitle tracks.
 
-    def __init__(self) -> None:
+    ``dropped`` counts the packets past ``max_bytes``.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self._tracks: dict[int, Subtitles] = {}
         self._packets: dict[int, list[tuple[int, int, bytes]]] = {}
+        self._max_bytes = max_bytes
         self._bytes = 0
-        self.left_out = 0
-
-    def takes(self, stream: Stream) -> bool:
-        """Whether a track is text."""
-        context = stream.codec_context
-        return context is not None and context.codec.canonical_name in TEXT_CODECS
+        self.dropped = 0
 
     def add(self, packet: av.Packet[Any]) -> None:
-        """Take a packet; those without a time are no subtitles, and past `MAX_BYTES` no more are
-        kept."""
-        stream = packet.stream
+        """Keep a packet if it has a time and there is room for it."""
+        index = packet.stream.index
         if packet.pts is None:
             return
-        if self._bytes + packet.size > MAX_BYTES:
-            self.left_out += 1
+        if self._bytes + packet.size > self._max_bytes:
+            self.dropped += 1
             return
-        if stream.index not in self._tracks:
-            assert stream.time_base is not None
-            codec = stream.codec_context.codec.canonical_name
-            self._tracks[stream.index] = Subtitles(
-                codec=codec,
-                time_base=stream.time_base,
-                codec_params=write_codec_params(stream, packet) if codec in STYLED else b"",
-                packets=(),
-                language=stream.metadata.get("language", ""),
-                title=track_title(stream),
-                disposition=dispositions(stream),
-            )
+        if index not in self._tracks:
+            self._tracks[index] = _describe(packet)
         self._bytes += packet.size
-        self._packets.setdefault(stream.index, []).append(
+        self._packets.setdefault(index, []).append(
             (packet.pts, packet.duration or 0, bytes(packet))
         )
 
     def tracks(self) -> tuple[Subtitles, ...]:
-        """The tracks with what was gathered."""
+        """The tracks with their packets, in the order of the file's streams."""
         return tuple(
             replace(track, packets=tuple(self._packets[index]))
             for index, track in sorted(self._tracks.items())
         )
+
+
+def _describe(packet: av.Packet[Any]) -> Subtitles:
+    """A track without packets, described by its first packet."""
+    stream = packet.stream
+    assert stream.time_base is not None
+    codec = stream.codec_context.codec.canonical_name
+    return Subtitles(
+        codec=codec,
+        time_base=stream.time_base,
+        codec_params=write_codec_params(stream, packet) if codec in STYLED else b"",
+        packets=(),
+        language=stream.metadata.get("language", ""),
+        title=track_title(stream),
+        disposition=dispositions(stream),
+    )

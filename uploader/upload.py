@@ -122,8 +122,8 @@ def _warnings(
     kept = kept_note(job.output, probed.video.pixel_format)
     if kept:
         yield kept
-    if job.output.keep_format and probed.dynamic:
-        yield f"{' and '.join(probed.dynamic)} is not kept: players show the base layer"
+    if job.output.keep_format and probed.dynamic_hdr:
+        yield f"{' and '.join(probed.dynamic_hdr)} is not kept: players show the base layer"
     if is_animation(path):
         yield "the animation becomes a video, in MP4 unless you name the result otherwise"
     if unqueued:
@@ -137,26 +137,28 @@ def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
     """What of the file is not in the job, and why."""
     if reader.truncated:
         yield f"the file ended early: {reader.truncated}"
-    if reader.headless:
+    if reader.before_keyframe:
         yield (
-            f"{reader.headless} frames before the first keyframe are left out: "
+            f"{reader.before_keyframe} frames before the first keyframe are left out: "
             "they cannot be decoded"
         )
     if reader.late:
         yield f"{reader.late} frames are left out: they are stored too late for their times"
-    if reader.unplaced:
-        yield f"{reader.unplaced} frames are left out: they have no time, and none can be derived"
-    if reader.parts > 1:
+    if reader.without_time:
         yield (
-            f"the file holds {reader.parts} recordings, each with its own times: "
+            f"{reader.without_time} frames are left out: they have no time, and none can be derived"
+        )
+    if reader.recordings > 1:
+        yield (
+            f"the file holds {reader.recordings} recordings, each with its own times: "
             "they are joined to one"
         )
-    elif reader.lost_sounds:
-        yield f"{reader.lost_sounds} audio packets are left out: their times jump back"
-    if reader.lost_subtitles:
-        yield f"{reader.lost_subtitles} subtitles are left out: there are too many"
-    if probed.others:
-        yield f"left out: {', '.join(probed.others)}"
+    elif reader.dropped_audio:
+        yield f"{reader.dropped_audio} audio packets are left out: their times jump back"
+    if reader.dropped_subtitles:
+        yield f"{reader.dropped_subtitles} subtitles are left out: there are too many"
+    if probed.ignored:
+        yield f"left out: {', '.join(probed.ignored)}"
 
 
 def _missing_encoder(store: Store, encoder: str) -> Iterator[str]:

@@ -35,8 +35,8 @@ class CutClip:
     def all_frames(self) -> list[Frame]:
         return [frame for index in range(len(self.segments)) for frame in self.frames(index)]
 
-    def sounds(self) -> list[list[tuple[AudioPacket, str]]]:
-        """Each track's packets with their md5, put together again."""
+    def audio(self) -> list[list[tuple[AudioPacket, str]]]:
+        """Each track's packets with their md5, over all segments."""
         tracks: list[list[tuple[AudioPacket, str]]] = [[] for _ in self.probed.audio]
         for segment in self.segments:
             position = 0
@@ -47,9 +47,9 @@ class CutClip:
         return tracks
 
 
-def cut_clip(path: Path, segment_s: float) -> CutClip:
-    """Cut a file."""
-    probed = probe(path)
+def cut_clip(path: Path, segment_s: float, probed: Probe | None = None) -> CutClip:
+    """Cut a file, by its probe if that was made before."""
+    probed = probed or probe(path)
     reader = Reader(path, probed, segment_s)
     segments = list(reader.segments())
     return CutClip(probed, segments, reader.truncated)

@@ -54,7 +54,7 @@ def assert_seams_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Fra
 def assert_sound_is_whole(cut: CutClip, expected: list[list[tuple[AudioPacket, str]]]) -> None:
     """Every packet, bit for bit at its time. A track may end within its last one, of which demuxers
     tell the whole."""
-    for heard, wanted in zip(cut.sounds(), expected, strict=True):
+    for heard, wanted in zip(cut.audio(), expected, strict=True):
         assert heard[:-1] == wanted[:-1]
         (last, data), (whole, wanted_data) = heard[-1], wanted[-1]
         assert (replace(last, duration=whole.duration), data) == (whole, wanted_data)
@@ -122,7 +122,7 @@ def test_recordings_one_behind_the_other(
     ]
     assert max(gaps) < 0.3
     assert min(gaps) > 0
-    (sounds,) = cut.sounds()
+    (sounds,) = cut.audio()
     heard = [packet.pts for packet, _ in sounds if packet.pts is not None]
     assert all(before < after for before, after in itertools.pairwise(heard))
     assert len(heard) >= 3 * len(audio_packets(once)[0]) - 6, (

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-import uploader.first_frames
 import uploader.probe
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
@@ -131,7 +130,7 @@ def test_full_range_is_told_where_only_the_format_says_it(tmp_path: Path) -> Non
 
 
 def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path:
-    """A Matroska file with sound tracks, the last ``silent`` of which bring no packet, a chapter
+    """A Matroska file with audio tracks, the last ``silent`` of which have no packet, a chapter
     and a title."""
     with av.open(str(path), "w") as container:
         container.metadata["title"] = "Birthday"
@@ -170,36 +169,33 @@ def test_every_sound_track_is_described(tmp_path: Path) -> None:
         ("fra", "In fra"),
     ]
     assert found.audio_indexes == (1, 2)
-    assert found.others == ()
+    assert found.ignored == ()
     assert found.tags["title"] == "Birthday"
     (chapter,) = found.chapters
     assert (chapter.start_s, chapter.end_s, chapter.title) == (0, Fraction(1, 2), "Cake")
 
 
-def test_a_track_without_a_packet_is_counted_as_left_out(tmp_path: Path) -> None:
+def test_a_track_without_a_packet_is_ignored_and_reported(tmp_path: Path) -> None:
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra"), silent=1))
     assert [track.language for track in found.audio] == ["deu"]
     assert found.audio_indexes == (1,)
-    assert found.others == ("a sound track that is empty or unknown",)
+    assert found.ignored == ("an empty or unknown audio track",)
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
-def test_sound_that_begins_far_into_the_file(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is found where an index leads to it; of other files it is said that it is left out."""
-    monkeypatch.setattr(uploader.first_frames, "MAX_BYTES", 20_000)
+def test_audio_that_starts_far_into_the_file(name: str, tmp_path: Path) -> None:
+    """An index leads to it; in a format without one the track is ignored and reported."""
     path = tmp_path / name
     write_clip(path, portrait(2), sounds=[Sound(seconds=0.5, start_s=1.4)])
-    found = probe(path)
+    found = probe(path, search_bytes=20_000)
     if path.suffix == ".mkv":
-        assert (found.audio, found.others) == ((), ("a sound track that is empty or unknown",))
+        assert (found.audio, found.ignored) == ((), ("an empty or unknown audio track",))
         return
     assert [track.codec for track in found.audio] == ["aac"]
-    assert cut_clip(path, 0.5).sounds() == audio_packets(path)
+    assert cut_clip(path, 0.5, found).audio() == audio_packets(path)
 
 
-def test_a_file_is_decoded_once_however_often_it_is_asked_for(
+def test_a_file_is_probed_once_until_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_portrait_clip(tmp_path / "clip.mp4", **SMALL)
@@ -211,7 +207,7 @@ def test_a_file_is_decoded_once_however_often_it_is_asked_for(
     assert (probe(path).video.width, first.video.width) == (96, 160)
 
 
-def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+def test_a_cover_image_is_no_video(tmp_path: Path) -> None:
     cover = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(cover, "JPEG")
     path = tmp_path / "song.mkv"
@@ -225,7 +221,7 @@ def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
         probe(path)
 
 
-def test_a_name_that_is_no_utf_8_can_stand_in_a_record(tmp_path: Path) -> None:
+def test_a_name_that_is_no_utf_8_is_replaced_in_the_record(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     try:
         make_portrait_clip(tmp_path / "clip.mp4", **SMALL).rename(path)
@@ -263,8 +259,7 @@ def without_a_frame(folder: Path) -> Path:
 
 
 def reordered_with_wrong_times(folder: Path) -> Path:
-    """Every frame shown at the time of its decoding, and in a coding whose order of showing nothing
-    here can tell."""
+    """Every pts is the dts, in a codec whose display order cannot be recovered."""
     whole = make_portrait_clip(
         folder / "right.mkv", **SMALL, codec="mpeg2video", options={"bf": "2"}, audio=None
     )
@@ -286,7 +281,7 @@ def photograph(folder: Path) -> Path:
 
 
 def dolby_vision(folder: Path) -> Path:
-    """Profile 5, by its tag: it says nothing of its colours that others understand."""
+    """Profile 5, by its codec tag: it carries no colour description of other video."""
     options = {"x265-params": "log-level=none"}
     whole = make_portrait_clip(
         folder / "clip.mp4", **SMALL, codec="libx265", options=options, audio=None
@@ -299,16 +294,15 @@ def dolby_vision(folder: Path) -> Path:
 REFUSED = {
     claiming_to_be_huge: r"huge\.y4m claims 17000x16 px",
     without_a_frame: r"noise\.mp4: not one frame of its h264 video can be decoded",
-    reordered_with_wrong_times: r"wrong\.mkv: its frames carry no times that can be relied "
-    r"on; convert it to MP4",
-    dolby_vision: r"vision\.mp4 is Dolby Vision whose colours are not read; convert it to HDR10",
-    photograph: r"photograph\.heic is a HEIC or AVIF picture; save it as JPEG",
+    reordered_with_wrong_times: r"wrong\.mkv: its frames have no reliable times; convert it to MP4",
+    dolby_vision: r"vision\.mp4 is Dolby Vision without a colour description that facepaint reads",
+    photograph: r"photograph\.heic is a HEIC or AVIF image; save it as JPEG",
 }
 
 
 @pytest.fixture(autouse=True)
 def quiet() -> Iterator[None]:
-    """Damaged data makes FFmpeg talk."""
+    """Damaged data makes FFmpeg log."""
     level = av.logging.get_level()
     av.logging.set_level(av.logging.PANIC)
     yield
@@ -316,7 +310,7 @@ def quiet() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("make", REFUSED, ids=lambda make: make.__name__)
-def test_what_cannot_be_painted_is_refused_in_one_line(make: Any, tmp_path: Path) -> None:
+def test_the_refusal_of_a_video_is_one_line(make: Any, tmp_path: Path) -> None:
     with pytest.raises(UnreadableMedia, match=REFUSED[make]) as refused:
         probe(make(tmp_path))
     assert "\n" not in str(refused.value)

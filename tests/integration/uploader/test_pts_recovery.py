@@ -31,7 +31,7 @@ def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
     packets."""
     cut = cut_clip(path, segment_s)
     seen = cut.all_frames()
-    assert cut.probed.restored
+    assert cut.probed.recover_pts
     assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
     step = 1 / (cut.probed.video.frame_rate or 1) / cut.probed.video.time_base
     assert [time for time, _ in seen] == [number * step for number in range(frames)]
@@ -89,7 +89,7 @@ def test_two_frames_to_a_packet_are_taken_apart(media: Media) -> None:
     path = media("mpeg4-packed.avi")
     cut = cut_clip(path, 0.5)
     seen = cut.all_frames()
-    assert cut.probed.restored
+    assert cut.probed.recover_pts
     assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
     times = [time for time, _ in seen if time is not None]
     assert times == sorted(set(times))

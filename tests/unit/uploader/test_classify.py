@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from uploader.classify import classify, is_still_picture
+from uploader.classify import classify, is_still_image
 
 
 def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:
@@ -62,14 +62,14 @@ def test_a_picture_in_another_format_is_refused_with_what_to_do(
     videos, pictures, problems = classify([path])
     assert (videos, pictures) == ([], [])
     assert [str(problem) for problem in problems] == [
-        f"{path} is a {called} picture; save it as JPEG, PNG or WebP first"
+        f"{path} is a {called} image; save it as JPEG, PNG or WebP first"
     ]
 
 
 def test_a_photograph_with_further_pictures_in_it_is_a_picture(tmp_path: Path) -> None:
     """As phones write them: a gain map, the view of a second lens."""
     photograph = picture(tmp_path / "photograph.jpg", "MPO", ("red", "green"))
-    assert is_still_picture(photograph)
+    assert is_still_image(photograph)
 
 
 def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
@@ -88,13 +88,13 @@ def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(60_000, 60_000), (17_000, 10), (16_000, 9_000)])
 def test_an_absurd_size_is_refused_by_the_header(size: tuple[int, int], tmp_path: Path) -> None:
     with pytest.raises(UnreadableMedia, match=r"large\.png .*make it smaller"):
-        is_still_picture(png_of_size(tmp_path / "large.png", *size))
+        is_still_image(png_of_size(tmp_path / "large.png", *size))
 
 
 def test_a_large_picture_is_taken_without_a_warning(tmp_path: Path) -> None:
     """Pillow warns from 89 megapixels on, which here would be an error."""
     Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")
-    assert is_still_picture(tmp_path / "large.png")
+    assert is_still_image(tmp_path / "large.png")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
@@ -105,4 +105,4 @@ def test_a_picture_cut_off_is_damaged(kind: str, tmp_path: Path) -> None:
     cut = tmp_path / "cut"
     cut.write_bytes(data[: len(data) // 2])
     with pytest.raises(UnreadableMedia, match="cut is a damaged picture"):
-        is_still_picture(cut)
+        is_still_image(cut)

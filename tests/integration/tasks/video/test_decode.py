@@ -273,9 +273,9 @@ def test_frames_before_the_first_keyframe_are_counted(tmp_path: Path) -> None:
     reader = Reader(path, probe(path), 0.5)
     segments = list(reader.segments())
     shown = sum(len(segment.record.own_packets) for segment in segments)
-    assert reader.headless > 0
+    assert reader.before_keyframe > 0
     assert shown == len(decode_ordinarily(path)) > 20
     with av.open(str(path)) as container:
-        assert reader.headless + shown == sum(
+        assert reader.before_keyframe + shown == sum(
             1 for packet in container.demux(video=0) if packet.size
         )

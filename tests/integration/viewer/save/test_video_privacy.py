@@ -125,11 +125,9 @@ def test_a_job_begun_to_hide_stores_no_tags(
     assert not [secret for secret in SECRETS.values() if secret in records]
 
 
-def test_what_has_no_place_in_the_result_is_told(
-    settings: Settings, store: Store, tmp_path: Path
-) -> None:
+def test_ignored_tracks_are_reported(settings: Settings, store: Store, tmp_path: Path) -> None:
     result = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["sunglasses"])
-    expected = "left out: a cover picture, which is not painted, a second video track, a data track"
+    expected = "left out: a cover image, which is not painted, a second video track, a data track"
     assert expected in result.warnings
 
 
