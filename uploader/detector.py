@@ -1,5 +1,4 @@
-"""A detector that the workers do not bring along: checked before anything is stored, stored under
-its sha256."""
+"""Store a detector that workers do not have, under its sha256, after checking it."""
 
 from facepaint.detectors.registry import find_detector
 from facepaint.records import keys
@@ -9,18 +8,17 @@ from facepaint.store import Store
 
 
 def store_detector(settings: Settings, store: Store) -> DetectorSpec:
-    """The detector that was chosen, its weights stored unless every worker has them.
+    """The chosen detector; its weights are stored unless every worker has them.
 
     Raises:
-        UsageError: there is no such detector, or it was not fetched yet.
-        InputError: the file is no network that can be used.
+        UsageError: there is no such detector, or it has not been fetched yet.
+        InputError: the file is not a usable network.
     """
     found = find_detector(settings.detector)
     if found is None:
         return DetectorSpec(settings.detector, settings.min_face)
     key = keys.detector(found.card.sha256)
-    # Only where it differs: others may be reading it, and what was damaged is mended by uploading
-    # again.
+    # Written only if it differs: other jobs may be reading it. A damaged object is replaced.
     if store.find(key) != found.data:
         store.put(key, found.data)
     return DetectorSpec(found.card.name, settings.min_face, card=found.card)

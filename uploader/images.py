@@ -1,5 +1,4 @@
-"""Upload still pictures: one job for the list, each picture one segment of one packet, the file as
-it is."""
+"""Upload still images: one job for the list, each file unchanged as a segment of one packet."""
 
 import hashlib
 import os
@@ -33,7 +32,7 @@ from uploader.stickers import store_stickers
 from uploader.upload import OnProgress, UploadProgress, UploadResult
 
 GIF = b"GIF8"
-"""How every GIF begins."""
+"""The first bytes of a GIF."""
 
 
 def upload_images(
@@ -44,28 +43,26 @@ def upload_images(
     settings: Settings,
     on_progress: OnProgress | None = None,
 ) -> UploadResult:
-    """Upload pictures, already known to be some (see `uploader.classify`), as one job.
+    """Upload still images as one job; `uploader.classify` has found them to be images.
 
     Raises:
-        UsageError: there are none, or the look names people.
-        InputError: a sticker is no picture, or a picture has gone meanwhile.
-        StoreUnreachable: the storage refuses, or stays away for too long.
+        UsageError: there are none, or the look selects people.
+        InputError: a sticker is no image, or an image has been removed since.
+        StoreUnreachable: the storage refuses, or was unreachable for too long.
     """
     if not paths:
-        raise UsageError("no picture given")
+        raise UsageError("no image given")
     if look.numbers:
-        raise UsageError(
-            "people in pictures have no numbers: --region chooses a part of each picture"
-        )
+        raise UsageError("people in images have no numbers: --region selects a part of each image")
     store.make_bucket()
     look = store_stickers(look, store)
     total = sum(path.stat().st_size for path in paths)
     job = _new_job(paths, total, settings, store_detector(settings, store))
     show = on_progress or (lambda _: None)
     done = 0
-    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as storer:
-        storer.on_wait = lambda why: show(UploadProgress(done, total, storer.stored, why))
-        storer.begin(look, start_pts=0)
+    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as writer:
+        writer.on_wait = lambda why: show(UploadProgress(done, total, writer.stored, why))
+        writer.begin(look, start_pts=0)
         for index, path in enumerate(paths):
             data = _read(path)
             record = Segment(
@@ -76,21 +73,22 @@ def upload_images(
                 sha256=SegmentData(data).sha256,
                 decode_from=index,
             )
-            storer.add(CutSegment(record, data, b""))
+            writer.add(CutSegment(record, data, b""))
             done += len(data)
-            show(UploadProgress(done, total, storer.stored))
-        storer.drain()
-        unqueued = storer.seal(Extras(), Sealed(storer.stored))
+            show(UploadProgress(done, total, writer.stored))
+        writer.drain()
+        unqueued = writer.seal(Extras(), Sealed(writer.stored))
     warning = (
-        f"the broker is away: everything is stored; `facepaint resume {job.id}` queues the work"
+        "the broker is unreachable: everything is stored; "
+        f"`facepaint resume {job.id}` queues the work"
     )
-    return UploadResult(job.id, storer.stored, warnings=(warning,) if unqueued else ())
+    return UploadResult(job.id, writer.stored, warnings=(warning,) if unqueued else ())
 
 
 def image_names(paths: Sequence[Path]) -> tuple[str, ...]:
-    """The names of the painted pictures: the files' own, those that repeat told apart by a number.
+    """The names of the painted images: those of the files, with a number where a name repeats.
 
-    A GIF comes back as PNG, since its 256 colours have no room for paint.
+    A GIF becomes a PNG, because its 256 colours leave no room for paint.
     """
     return tuple(
         unique_names(
@@ -100,13 +98,13 @@ def image_names(paths: Sequence[Path]) -> tuple[str, ...]:
     )
 
 
-def _read(path: Path, most: int = -1) -> bytes:
+def _read(path: Path, size: int = -1) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(size)
     except OSError as exc:
         raise InputError(
-            f"{path} cannot be read any more: {exc.strerror}; upload the pictures again"
+            f"{path} cannot be read any more: {exc.strerror}; upload the images again"
         ) from exc
 
 

@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
+from facepaint.media.animated_webp import is_animation
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import (
     carries_no_times,
@@ -66,6 +67,7 @@ class Probe:
         recover_pts: the packets carry no usable pts, see `uploader.pts_recovery`.
         dynamic_hdr: names of the dynamic HDR metadata, which the result does not keep.
         ignored: phrases for the tracks that have no place in the result.
+        is_animation: it is a GIF, PNG or WebP.
     """
 
     source: SourceFile
@@ -79,6 +81,7 @@ class Probe:
     recover_pts: bool = False
     dynamic_hdr: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    is_animation: bool = False
 
 
 def probe(path: Path, search_bytes: int = SEARCH_BYTES) -> Probe:
@@ -137,7 +140,7 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
         late = late_packets(path, container, set(indexes) - frames.packets.keys())
         audio, refused = _describe_tracks(container, indexes, frames.packets | late)
         return Probe(
-            source=source_file(path),
+            source=_source_file(path),
             video=_completed(video, frames),
             video_index=stream.index,
             audio=tuple(audio.values()),
@@ -148,10 +151,11 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
             recover_pts=recover_pts,
             dynamic_hdr=dynamic_metadata(frames.tagged),
             ignored=(*refused, *ignored_streams(container, {stream.index, *indexes})),
+            is_animation=is_animation(path),
         )
 
 
-def source_file(path: Path) -> SourceFile:
+def _source_file(path: Path) -> SourceFile:
     """A file's identity: its size in bytes and the sha256 of its first and last MiB."""
     digest = hashlib.sha256()
     with path.open("rb") as file:

@@ -21,7 +21,7 @@ from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
 from uploader.pts_recovery import PtsRecovery
 from uploader.side_data import SideData
-from uploader.subtitles import MAX_BYTES, SubtitleReader, is_text
+from uploader.subtitles import SubtitleReader, is_text
 from uploader.timestamp_splicing import TimestampSplicer
 
 MISSING_S = 1
@@ -57,21 +57,13 @@ class Reader:
         segment_s: the length of a segment in seconds.
         work: what a pixel costs to encode, relative to x264. The more, the shorter are the segments
             of large frames.
-        subtitle_bytes: how much subtitle text is kept.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        probed: Probe,
-        segment_s: float,
-        work: float = 1.0,
-        subtitle_bytes: int = MAX_BYTES,
-    ) -> None:
+    def __init__(self, path: Path, probed: Probe, segment_s: float, work: float = 1.0) -> None:
         self._path, self._probed = path, probed
         pixels = round(probed.video.width * probed.video.height * work)
         self._cutter = Cutter(probed.video.time_base, pixels, segment_s)
-        self._subtitles = SubtitleReader(subtitle_bytes)
+        self._subtitles = SubtitleReader()
         self._has_keyframe = False
         self._last: Packet | None = None
         self._corrupt = False

@@ -1,4 +1,4 @@
-"""Store cut segments, several at once, and queue each as soon as its record stands."""
+"""Store cut segments, several at once, and queue each as soon as its record is stored."""
 
 import threading
 import time
@@ -28,17 +28,21 @@ stored: a try blocks one of the threads that store."""
 
 
 class SegmentWriter:
-    """Stores a job's segments in threads. Memory holds no more segments than are under way."""
+    """Stores a job's segments in threads. Memory holds only the segments that are being stored.
+
+    ``stored`` counts the segments that are stored. ``on_wait`` is called with the reason whenever
+    a service is unreachable.
+    """
 
     def __init__(self, store: Store, queue: Queue, job: Job, parallel: int) -> None:
         self._store, self._queue, self.job = store, queue, job
         self._pool = ThreadPoolExecutor(parallel, thread_name_prefix="upload")
         self._parallel = parallel
         self._pending: set[Future[None]] = set()
-        self._there: frozenset[int] = frozenset()
+        self._stored_before: frozenset[int] = frozenset()
         self._lock = threading.Lock()
         self._unqueued: deque[int] = deque()
-        self._ended: set[int] = set()
+        self._out_of_order: set[int] = set()
         self._next = 0
         self._queueing = False
         self._try_broker_at = 0.0
@@ -47,22 +51,24 @@ class SegmentWriter:
         self.on_wait: Callable[[str], None] = lambda _: None
 
     def begin(self, look: Look, start_pts: int) -> None:
-        """Store the look and the job's record, which must stand before the first segment's."""
+        """Store the look and the job's record, which must exist before the first segment's."""
         if isinstance(self.job, VideoJob):
             self.job = replace(self.job, start_pts=start_pts)
-        self._patiently(lambda: self._store.put_record(keys.look(self.job.id, look.id), look))
-        self._patiently(lambda: self._store.put_record(keys.job(self.job.id), self.job))
+        self._retry(lambda: self._store.put_record(keys.look(self.job.id, look.id), look))
+        self._retry(lambda: self._store.put_record(keys.job(self.job.id), self.job))
 
     def skip_stored(self) -> None:
-        """Leave out the segments whose record stands already."""
-        found = JobKeys.read(info.key for info in self._store.list(keys.prefix(self.job.id)))
-        self._there = found.stored
+        """Skip the segments that an earlier upload of this job has stored."""
+        rows = self._store.list(keys.prefix(self.job.id))
+        self._stored_before = JobKeys.read(row.key for row in rows).stored
 
     def add(self, cut: CutSegment) -> None:
-        """Store a segment in the background; waits while too many are under way, raises what went
-        wrong with one."""
-        self._reap(self._parallel)
-        if cut.record.index in self._there:
+        """Store a segment in the background.
+
+        Waits while too many are being stored. Raises what went wrong with an earlier one.
+        """
+        self._wait_until_pending(self._parallel)
+        if cut.record.index in self._stored_before:
             self._queue_segment(cut.record.index)
             self._count()
         else:
@@ -70,20 +76,20 @@ class SegmentWriter:
 
     def drain(self) -> None:
         """Wait until every segment is stored."""
-        self._reap(0)
+        self._wait_until_pending(0)
 
     def seal(self, extras: Extras, sealed: Sealed) -> bool:
-        """Write what else is in the file and the job's end, and wake its last segments.
+        """Finalize the job: store its extras and its end, and queue what is not queued yet.
 
-        Returns whether something is left that the broker did not get.
+        Returns whether the broker was unreachable, so that tasks are left to be queued.
         """
         ends = {keys.extras(self.job.id): extras, keys.sealed(self.job.id): sealed}
         for key, record in ends.items():
-            self._patiently(partial(self._store.put_record, key, record))
+            self._retry(partial(self._store.put_record, key, record))
         self._stop_if_deleted(ends)
         try:
             self._queue.retry.call(
-                lambda: self._patiently(lambda: self._queue_rest(sealed)),
+                lambda: self._retry(lambda: self._queue_rest(sealed)),
                 QueueUnreachable,
                 self.on_wait,
                 self._closed,
@@ -93,12 +99,14 @@ class SegmentWriter:
         return False
 
     def close(self) -> None:
-        """Stop: what is being stored ends, what has not begun does not begin."""
+        """Stop: wait for the segments being stored, and cancel the others."""
+        # Ends the retries, which would otherwise keep the threads for minutes.
         self._closed.set()
         self._pool.shutdown(cancel_futures=True)
 
     def _queue_rest(self, sealed: Sealed) -> None:
-        if self._there:
+        if self._stored_before:
+            # Which tasks the interrupted upload has queued is unknown.
             queue_missing(self._store, self._queue, self.job.id)
             return
         self._send_unqueued()
@@ -106,16 +114,14 @@ class SegmentWriter:
 
     def _store_segment(self, cut: CutSegment) -> None:
         job_id, index = self.job.id, cut.record.index
-        objects = [
-            keys.source(job_id, index),
-            keys.audio(job_id, index),
-            keys.segment(job_id, index),
-        ]
-        self._patiently(lambda: self._store.put(objects[0], cut.data))
+        video, audio = keys.source(job_id, index), keys.audio(job_id, index)
+        record = keys.segment(job_id, index)
+        self._retry(lambda: self._store.put(video, cut.data))
         if cut.audio:
-            self._patiently(lambda: self._store.put(objects[1], cut.audio))
-        self._patiently(lambda: self._store.put_record(objects[2], cut.record))
-        self._stop_if_deleted(objects)
+            self._retry(lambda: self._store.put(audio, cut.audio))
+        # The record comes last: a segment exists when its record does.
+        self._retry(lambda: self._store.put_record(record, cut.record))
+        self._stop_if_deleted([video, audio, record])
         self._queue_segment(index)
         self._count()
 
@@ -124,24 +130,27 @@ class SegmentWriter:
             self.stored += 1
 
     def _stop_if_deleted(self, written: Iterable[str]) -> None:
-        """Remove what was written if the job was deleted meanwhile: who deletes it has listed its
-        objects by then."""
-        if self._patiently(lambda: self._store.exists(keys.deleted(self.job.id))):
-            for key in written:
-                self._store.delete(key)
-            raise JobDeleted(f"job {self.job.id} was deleted while it was being uploaded")
+        """Remove what was just written if the job has been deleted.
+
+        The deletion may have listed the job's objects before these were written.
+        """
+        if not self._retry(lambda: self._store.exists(keys.deleted(self.job.id))):
+            return
+        for key in written:
+            self._store.delete(key)
+        raise JobDeleted(f"job {self.job.id} was deleted while it was being uploaded")
 
     def _queue_segment(self, index: int) -> None:
-        """Queue the segment's detection once all before it are stored, which it may be decoded
-        from.
+        """Queue the segment's detection once all segments before it are stored.
 
-        One thread at a time speaks to the broker; the others go on storing.
+        It may be decoded from them. One thread at a time talks to the broker; the others continue
+        to store.
         """
         with self._lock:
-            self._ended.add(index)
-            while self._next in self._ended:
-                self._ended.remove(self._next)
-                if self._next not in self._there:
+            self._out_of_order.add(index)
+            while self._next in self._out_of_order:
+                self._out_of_order.remove(self._next)
+                if self._next not in self._stored_before:
                     self._unqueued.append(self._next)
                 self._next += 1
             if self._queueing or time.monotonic() < self._try_broker_at:
@@ -158,7 +167,7 @@ class SegmentWriter:
                 )
 
     def _send_unqueued(self) -> None:
-        """Queue what the broker did not get yet. What it refuses stays, to be sent later."""
+        """Queue what is not queued yet, in order. What the broker refuses is sent later."""
         while True:
             with self._lock:
                 if not self._unqueued:
@@ -168,12 +177,13 @@ class SegmentWriter:
             self._queue.detect(self.job.id, index)
             self._unqueued.popleft()
 
-    def _reap(self, allowed: int) -> None:
-        while len(self._pending) > allowed:
+    def _wait_until_pending(self, count: int) -> None:
+        """Wait until at most ``count`` segments are being stored; raise what one has raised."""
+        while len(self._pending) > count:
             done, self._pending = wait(self._pending, return_when=FIRST_COMPLETED)
             for future in done:
                 future.result()
 
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """Call until the storage answers."""
+    def _retry(self, call: Callable[[], T]) -> T:
+        """Call, and retry while the storage is unreachable."""
         return self._store.retry.call(call, StoreUnreachable, self.on_wait, self._closed)

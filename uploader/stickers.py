@@ -1,4 +1,4 @@
-"""A user's sticker pictures: checked before anything is stored, and stored under their sha256."""
+"""Store a user's stickers: checked before anything is stored, under their sha256."""
 
 import hashlib
 from dataclasses import replace
@@ -16,10 +16,10 @@ MAX_BYTES = 32 * 2**20
 
 
 def store_stickers(look: Look, store: Store) -> Look:
-    """Store the pictures a look names by file, and name them by sha256 instead.
+    """The look with its sticker files stored, and named by sha256 instead of by path.
 
     Raises:
-        InputError: a file is no picture.
+        InputError: a file is no image.
     """
     return replace(look, filters=tuple(_stored(spec, store) for spec in look.filters))
 
@@ -40,6 +40,6 @@ def _read(path: Path) -> bytes:
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"sticker {path} has more than {MAX_BYTES >> 20} MiB; make it smaller")
     data = path.read_bytes()
-    with open_image(data, f"sticker {path}", MAX_PIXELS) as picture:
-        picture.load()
+    with open_image(data, f"sticker {path}", MAX_PIXELS) as image:
+        image.load()
     return data

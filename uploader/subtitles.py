@@ -28,15 +28,11 @@ def is_text(stream: Stream) -> bool:
 
 
 class SubtitleReader:
-    """Collects the packets of text subtitle tracks.
+    """Collects the packets of text subtitle tracks; ``dropped`` counts those past `MAX_BYTES`."""
 
-    ``dropped`` counts the packets past ``max_bytes``.
-    """
-
-    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self) -> None:
         self._tracks: dict[int, Subtitles] = {}
         self._packets: dict[int, list[tuple[int, int, bytes]]] = {}
-        self._max_bytes = max_bytes
         self._bytes = 0
         self.dropped = 0
 
@@ -45,7 +41,7 @@ class SubtitleReader:
         index = packet.stream.index
         if packet.pts is None:
             return
-        if self._bytes + packet.size > self._max_bytes:
+        if self._bytes + packet.size > MAX_BYTES:
             self.dropped += 1
             return
         if index not in self._tracks:

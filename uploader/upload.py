@@ -1,5 +1,5 @@
-"""Upload: cut a video while it is being read, store its segments, queue each as soon as its record
-stands."""
+"""Upload a video: cut it while it is read, store its segments, and queue each one as soon as it is
+stored."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from facepaint.jobs.readiness import looks_of
 from facepaint.jobs.status import find_job
 from facepaint.jobs.workers import alive_workers
 from facepaint.looks.look import Look
-from facepaint.media.animated_webp import is_animation
 from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note
 from facepaint.media.strip_metadata import private_extras, private_job
 from facepaint.queue import Queue
@@ -24,7 +23,7 @@ from facepaint.records.keys import new_job_id
 from facepaint.settings import Settings
 from facepaint.store import Store
 from uploader.detector import store_detector
-from uploader.probe import Probe, probe, source_file
+from uploader.probe import Probe, probe
 from uploader.reader import Reader
 from uploader.segment_writer import SegmentWriter
 from uploader.stickers import store_stickers
@@ -32,7 +31,7 @@ from uploader.stickers import store_stickers
 
 @dataclass(frozen=True, slots=True)
 class UploadProgress:
-    """How far an upload is; ``waiting`` says what it waits for, if it does."""
+    """How far an upload is. ``waiting`` is the reason if it waits for a service."""
 
     bytes: int
     total_bytes: int
@@ -45,7 +44,7 @@ OnProgress = Callable[[UploadProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """A finished upload. ``truncated`` says why the source ended early, if it did."""
+    """A finished upload. ``truncated`` is the reason if the source ended early."""
 
     job_id: str
     segments: int
@@ -62,20 +61,18 @@ def upload(
     on_progress: OnProgress | None = None,
     resume: str | None = None,
 ) -> UploadResult:
-    """Upload a video as a job, or go on with the job ``resume`` that an earlier upload left
-    unfinished.
+    """Upload a video as a job, or continue the unfinished job ``resume``.
 
-    Segments go out while the file is still being read; memory holds a few of them. Interrupted at
-    any point, the job can be resumed. Of a job begun with a look that hides, tags and titles stay
-    here.
+    Segments are stored while the file is still being read; memory holds a few of them. An upload
+    that is interrupted can be resumed at any point. The tags and titles of the source are not
+    stored if the job starts with a redacting look.
 
     Raises:
-        InputError: the file is no video that can be painted, a sticker is no picture, a detector no
-            network, or the file is not the one the job was begun with.
-        UsageError: there is no detector of that name, or a region of the look lies beyond the
-            picture.
-        StoreUnreachable: the storage refuses, or stays away for too long.
-        JobDeleted: somebody deleted the job meanwhile.
+        InputError: the file is no video that can be painted, a sticker is no image, a detector no
+            network, or the file is not the one that the job was started with.
+        UsageError: there is no detector of that name, or a region of the look is outside the frame.
+        StoreUnreachable: the storage refuses, or was unreachable for too long.
+        JobDeleted: the job was deleted during the upload.
     """
     probed = probe(path)
     store.make_bucket()
@@ -84,39 +81,38 @@ def upload(
         look = store_stickers(look, store)
         job, redacts = new_job(probed, settings, store_detector(settings, store)), look.redacts
     else:
-        job, redacts = _same_job(store, resume, path), _begun_to_hide(store, resume)
+        job, redacts = _job_of(store, resume, probed, path), _has_redacting_look(store, resume)
     if redacts:
         job = private_job(job)
     show = on_progress or (lambda _: None)
     reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].work)
     total = probed.source.bytes
-    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as storer:
-        storer.on_wait = lambda why: show(
-            UploadProgress(min(reader.bytes, total), total, storer.stored, why)
+    with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as writer:
+        writer.on_wait = lambda why: show(
+            UploadProgress(min(reader.bytes, total), total, writer.stored, why)
         )
         if resume is not None:
-            storer.skip_stored()
+            writer.skip_stored()
         for cut in reader.segments():
             if cut.record.index == 0 and resume is None:
-                storer.begin(look, cut.record.start)
-            storer.add(cut)
-            show(UploadProgress(min(reader.bytes, total), total, storer.stored))
-        storer.drain()
-        if storer.stored == 0:
-            raise InputError(f"{path} holds no frame to show; play it to see if it is whole")
+                # The job's record needs the first presentation time, so it waits for the first cut.
+                writer.begin(look, cut.record.start)
+            writer.add(cut)
+            show(UploadProgress(min(reader.bytes, total), total, writer.stored))
+        writer.drain()
+        if writer.stored == 0:
+            raise InputError(f"{path} holds no frame to show; play it to see if it is complete")
         extras = private_extras(reader.extras()) if redacts else reader.extras()
-        unqueued = storer.seal(extras, Sealed(storer.stored, reader.truncated))
-    show(UploadProgress(total, total, storer.stored))
+        unqueued = writer.seal(extras, Sealed(writer.stored, reader.truncated))
+    show(UploadProgress(total, total, writer.stored))
     warnings = [
-        *_warnings(path, job, probed, reader, unqueued),
+        *_warnings(job, probed, reader, unqueued),
         *_missing_encoder(store, job.output.encoder),
     ]
-    return UploadResult(job.id, storer.stored, reader.truncated, tuple(warnings))
+    return UploadResult(job.id, writer.stored, reader.truncated, tuple(warnings))
 
 
-def _warnings(
-    path: Path, job: VideoJob, probed: Probe, reader: Reader, unqueued: bool
-) -> Iterator[str]:
+def _warnings(job: VideoJob, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
     """What the user should know about a finished upload."""
     yield from _left_out(probed, reader)
     kept = kept_note(job.output, probed.video.pixel_format)
@@ -124,7 +120,7 @@ def _warnings(
         yield kept
     if job.output.keep_format and probed.dynamic_hdr:
         yield f"{' and '.join(probed.dynamic_hdr)} is not kept: players show the base layer"
-    if is_animation(path):
+    if probed.is_animation:
         yield "the animation becomes a video, in MP4 unless you name the result otherwise"
     if unqueued:
         yield (
@@ -134,7 +130,7 @@ def _warnings(
 
 
 def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
-    """What of the file is not in the job, and why."""
+    """What of the file the job does not contain, and why."""
     if reader.truncated:
         yield f"the file ended early: {reader.truncated}"
     if reader.before_keyframe:
@@ -151,7 +147,7 @@ def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
     if reader.recordings > 1:
         yield (
             f"the file holds {reader.recordings} recordings, each with its own times: "
-            "they are joined to one"
+            "they are joined into one"
         )
     elif reader.dropped_audio:
         yield f"{reader.dropped_audio} audio packets are left out: their times jump back"
@@ -162,7 +158,8 @@ def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
 
 
 def _missing_encoder(store: Store, encoder: str) -> Iterator[str]:
-    """A warning if no running worker has the encoder. All workers have the software encoders."""
+    """A warning if no running worker has the encoder."""
+    # All workers have the software encoders.
     if not ENCODERS[encoder].needs:
         return
     if not any(encoder in worker.encoders for worker in alive_workers(store)):
@@ -173,10 +170,10 @@ def _missing_encoder(store: Store, encoder: str) -> Iterator[str]:
 
 
 def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> VideoJob:
-    """The record of a job that begins now; ``start_pts`` is known once the first segment is cut.
+    """The record of a new job, without ``start_pts``: it is known once the first segment is cut.
 
     Raises:
-        UsageError: the encoder chosen cannot keep the source's format.
+        UsageError: the chosen encoder cannot keep the source's format.
     """
     now = datetime.now(UTC)
     encoder = choose_encoder(
@@ -195,24 +192,27 @@ def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> VideoJ
     )
 
 
-def _begun_to_hide(store: Store, job_id: str) -> bool:
-    """Whether any of the looks a job has hides faces."""
+def _has_redacting_look(store: Store, job_id: str) -> bool:
+    """Whether any look of a job redacts; an unreadable one counts as redacting."""
     looks = (store.find_record(keys.look(job_id, look), Look) for look in looks_of(store, job_id))
     return any(look is None or look.redacts for look in looks)
 
 
-def _same_job(store: Store, job_id: str, path: Path) -> VideoJob:
-    """The job to go on with, if this is the file it was begun with."""
+def _job_of(store: Store, job_id: str, probed: Probe, path: Path) -> VideoJob:
+    """The job to continue.
+
+    Raises:
+        UsageError: it is a job of images.
+        InputError: the file is not the one that the job was started with.
+    """
     job = find_job(store, job_id)
     if not isinstance(job, VideoJob):
-        raise UsageError(
-            f"job {job_id} is a list of pictures; upload them again, it takes no longer"
-        )
-    if (
-        source_file(path).sha256_ends != job.source.sha256_ends
-        or path.stat().st_size != job.source.bytes
-    ):
+        raise UsageError(f"job {job_id} is a list of images; upload them again, it takes no longer")
+    source = probed.source
+    # The name may have changed.
+    if (source.bytes, source.sha256_ends) != (job.source.bytes, job.source.sha256_ends):
         raise InputError(
-            f"{path} is not the file job {job_id} was begun with ({job.source.name}); name that one"
+            f"{path} is not the file that job {job_id} was started with ({job.source.name}); "
+            "name that one"
         )
     return job

@@ -363,7 +363,7 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
     pictures = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
     with pytest.raises(InputError, match="is a list of images"):
         ask_for_people(context.store, context.queue, pictures)
-    with pytest.raises(UsageError, match="people in pictures have no numbers"):
+    with pytest.raises(UsageError, match="people in images have no numbers"):
         Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
     with pytest.raises(InputError, match="--region selects a part of each image"):
         repaint(context.store, context.queue, pictures, KEEP_1)

@@ -1,4 +1,4 @@
-"""Real files, cut and decoded as workers do: frames, times, pictures and sound are those of an
+"""Real files, cut and decoded as workers do: frames, times, pixels and audio are those of an
 ordinary decode."""
 
 import itertools
@@ -28,7 +28,7 @@ LENGTHS_S = (0.5, 2, 7)
     ],
 )
 def clip(request: pytest.FixtureRequest) -> Clip:
-    """Every clip of the torture set; `make test` cuts one of each way to be awkward."""
+    """Every clip of the set; `make test` cuts one of each kind."""
     chosen: Clip = request.param
     return chosen
 
@@ -39,9 +39,9 @@ def shown(clip: Clip, path: Path) -> list[Frame]:
     return clip.decode(path)
 
 
-def assert_seams_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Frame]) -> None:
-    """Windows abut, and on either side of each border stand two frames that are neighbours in the
-    whole."""
+def assert_borders_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Frame]) -> None:
+    """Windows have no gaps, and the frames on both sides of each border are neighbours in the
+    file."""
     for before, after in itertools.pairwise(cut.records):
         assert before.end == after.start
     for record, frames in zip(cut.records, segments, strict=True):
@@ -51,12 +51,14 @@ def assert_seams_hold(cut: CutClip, segments: list[list[Frame]], whole: list[Fra
         assert whole[at + 1] == later[0]
 
 
-def assert_sound_is_whole(cut: CutClip, expected: list[list[tuple[AudioPacket, str]]]) -> None:
-    """Every packet, bit for bit at its time. A track may end within its last one, of which demuxers
-    tell the whole."""
-    for heard, wanted in zip(cut.audio(), expected, strict=True):
-        assert heard[:-1] == wanted[:-1]
-        (last, data), (whole, wanted_data) = heard[-1], wanted[-1]
+def assert_audio_is_whole(cut: CutClip, expected: list[list[tuple[AudioPacket, str]]]) -> None:
+    """Every packet, identical and at its time.
+
+    A track may end inside its last packet, for which demuxers report the full duration.
+    """
+    for cut_track, wanted in zip(cut.audio(), expected, strict=True):
+        assert cut_track[:-1] == wanted[:-1]
+        (last, data), (whole, wanted_data) = cut_track[-1], wanted[-1]
         assert (replace(last, duration=whole.duration), data) == (whole, wanted_data)
         assert 0 <= last.duration <= whole.duration
 
@@ -68,82 +70,79 @@ def test_workers_see_what_a_player_sees(clip: Clip, segment_s: float, media: Med
     segments = [cut.frames(index) for index in range(len(cut.segments))]
     seen = [frame for frames in segments for frame in frames]
     if clip.untimed:
-        assert [picture for _, picture in seen] == [picture for _, picture in ordinary]
+        assert [pixels for _, pixels in seen] == [pixels for _, pixels in ordinary]
     else:
         assert seen == ordinary
-    assert_seams_hold(cut, segments, seen)
-    assert_sound_is_whole(cut, [] if clip.unheard else audio_packets(path))
+    assert_borders_hold(cut, segments, seen)
+    assert_audio_is_whole(cut, [] if clip.uncut_track else audio_packets(path))
     assert cut.truncated == clip.truncated
     if segment_s < 1 and len(ordinary) > 1:
-        assert len(cut.segments) > 1, "else there is no seam to see"
+        assert len(cut.segments) > 1, "else there is no border to check"
 
 
-def test_of_frames_with_one_time_the_first_is_shown(tmp_path: Path) -> None:
-    """No player shows both, and no encoder takes both."""
+def test_of_frames_with_the_same_time_the_first_is_shown(tmp_path: Path) -> None:
+    """No player shows both, and no encoder accepts both."""
     path = tmp_path / "doubled.mkv"
     times = [0, 40, 80, 80, 120, 160, 160, 160, 200]
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mjpeg", rate=25)
         stream.width, stream.height, stream.pix_fmt = 160, 90, "yuvj420p"
-        for time, picture in zip(
+        for time, pixels in zip(
             times, scenes(len(times) / 25, (160, 90), Fraction(25)), strict=True
         ):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             for packet in stream.encode(frame):
                 packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), time, time
                 container.mux(packet)
     ordinary = decode_ordinarily(path)
     assert [time for time, _ in ordinary] == times
-    first = {time: (time, picture) for time, picture in reversed(ordinary)}
+    first = {time: (time, pixels) for time, pixels in reversed(ordinary)}
     assert cut_clip(path, 2).all_frames() == [first[time] for time in sorted(set(times))]
 
 
 @pytest.mark.parametrize(
-    ("name", "codec", "sound"), [("a.ts", "libx264", "aac"), ("a.mpg", "mpeg2video", "mp2")]
+    ("name", "codec", "audio_codec"), [("a.ts", "libx264", "aac"), ("a.mpg", "mpeg2video", "mp2")]
 )
 @pytest.mark.parametrize("segment_s", [0.5, 7])
-def test_recordings_one_behind_the_other(
-    name: str, codec: str, sound: str, segment_s: float, tmp_path: Path
+def test_concatenated_recordings(
+    name: str, codec: str, audio_codec: str, segment_s: float, tmp_path: Path
 ) -> None:
-    """Broadcasts, cameras and DVDs leave such files: the times of each begin anew, a player shows
-    them in a row."""
+    """Broadcasts, cameras and DVDs leave such files: the times of each recording start again, and a
+    player shows them one after the other."""
     once = tmp_path / name
-    write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [Sound(sound, 2)])
+    write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [Sound(audio_codec, 2)])
     thrice = tmp_path / f"thrice-{name}"
     thrice.write_bytes(once.read_bytes() * 3)
     cut = cut_clip(thrice, segment_s)
     frames = cut.all_frames()
-    assert [picture for _, picture in frames] == [
-        picture for _, picture in decode_ordinarily(once)
-    ] * 3
+    assert [pixels for _, pixels in frames] == [pixels for _, pixels in decode_ordinarily(once)] * 3
     times = [time for time, _ in frames if time is not None]
     gaps = [
         (after - before) * cut.probed.video.time_base for before, after in itertools.pairwise(times)
     ]
     assert max(gaps) < 0.3
     assert min(gaps) > 0
-    (sounds,) = cut.audio()
-    heard = [packet.pts for packet, _ in sounds if packet.pts is not None]
-    assert all(before < after for before, after in itertools.pairwise(heard))
-    assert len(heard) >= 3 * len(audio_packets(once)[0]) - 6, (
-        "a few packets where the sound overlaps"
+    (track,) = cut.audio()
+    cut_track = [packet.pts for packet, _ in track if packet.pts is not None]
+    assert all(before < after for before, after in itertools.pairwise(cut_track))
+    assert len(cut_track) >= 3 * len(audio_packets(once)[0]) - 6, (
+        "a few packets where the audio overlaps"
     )
     assert cut.truncated == ""
 
 
 @pytest.mark.parametrize("changed", [False, True])
-def test_a_stream_that_is_coded_in_another_way_later_on(changed: bool, tmp_path: Path) -> None:
-    """Recorded streams whose sender was restarted: with the same settings, or with others sent
-    along."""
+def test_a_stream_whose_codec_parameters_change(changed: bool, tmp_path: Path) -> None:
+    """Recorded streams whose sender was restarted, with the same codec parameters or new ones."""
     first, second = tmp_path / "first.flv", tmp_path / "second.flv"
     write_clip(first, portrait(2), Video(options={"bf": "0"}))
     write_clip(second, portrait(2), Video(options={"bf": "2" if changed else "0"}))
     both = tmp_path / "both.flv"
     both.write_bytes(first.read_bytes() + second.read_bytes()[13:])
     cut = cut_clip(both, 0.5)
-    pictures = [picture for _, picture in cut.all_frames()]
+    pixels = [pixels for _, pixels in cut.all_frames()]
     expected = decode_ordinarily(first) + decode_ordinarily(second)
-    assert pictures == [picture for _, picture in expected]
+    assert pixels == [pixels for _, pixels in expected]
     assert cut.truncated == ""
 
 
@@ -160,6 +159,6 @@ def test_real_clips(clips: Path, segment_s: float) -> None:
         segments = [cut.frames(index) for index in range(len(cut.segments))]
         seen = [frame for frames in segments for frame in frames]
         assert seen == decode_ordinarily(path)
-        assert_seams_hold(cut, segments, seen)
-        assert_sound_is_whole(cut, audio_packets(path))
+        assert_borders_hold(cut, segments, seen)
+        assert_audio_is_whole(cut, audio_packets(path))
         assert cut.truncated == ""

@@ -1,5 +1,4 @@
-"""A list of pictures becomes one job: each file a segment as it is, stored and queued one after the
-other."""
+"""A list of images becomes one job: each file, unchanged, is a segment."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +32,7 @@ def upload(store: Store, queue: Queue, settings: Settings) -> Upload:
     return upload
 
 
-def pictures(folder: Path, *names: str) -> list[Path]:
+def images(folder: Path, *names: str) -> list[Path]:
     paths = [folder / name for name in names]
     for number, path in enumerate(paths):
         path.parent.mkdir(exist_ok=True)
@@ -41,10 +40,10 @@ def pictures(folder: Path, *names: str) -> list[Path]:
     return paths
 
 
-def test_each_picture_is_a_segment_holding_the_file(
+def test_each_image_is_a_segment_that_holds_the_file(
     tmp_path: Path, upload: Upload, store: Store, queue: Queue
 ) -> None:
-    paths = pictures(tmp_path, "one.jpg", "two.png", "three.webp")
+    paths = images(tmp_path, "one.jpg", "two.png", "three.webp")
     result = upload(paths)
     job = store.get_record(keys.job(result.job_id), JobRecord)
     assert isinstance(job, ImageJob)
@@ -62,9 +61,9 @@ def test_each_picture_is_a_segment_holding_the_file(
     assert queue.length() == 3
 
 
-def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> None:
+def test_progress_counts_bytes_and_images(tmp_path: Path, upload: Upload) -> None:
     seen: list[UploadProgress] = []
-    paths = pictures(tmp_path, "one.png", "two.png")
+    paths = images(tmp_path, "one.png", "two.png")
     upload(paths, on_progress=seen.append)
     assert [progress.bytes for progress in seen] == [
         paths[0].stat().st_size,
@@ -73,8 +72,8 @@ def test_progress_counts_bytes_and_pictures(tmp_path: Path, upload: Upload) -> N
     assert all(progress.total_bytes == seen[-1].bytes for progress in seen)
 
 
-def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
-    paths = pictures(
+def test_repeated_names_get_a_number(tmp_path: Path) -> None:
+    paths = images(
         tmp_path,
         "a/face.jpg",
         "b/face.jpg",
@@ -96,7 +95,7 @@ def test_names_that_repeat_are_told_apart(tmp_path: Path) -> None:
 def test_a_sticker_is_stored_before_it_is_named(
     tmp_path: Path, upload: Upload, store: Store
 ) -> None:
-    paths = pictures(tmp_path, "one.png", "sticker.png")
+    paths = images(tmp_path, "one.png", "sticker.png")
     result = upload(paths[:1], parse_look([f"sticker:{paths[1]}"]))
     (row,) = store.list(f"{keys.prefix(result.job_id)}looks/")
     (sha256,) = store.get_record(row.key, Look).stickers
@@ -106,26 +105,26 @@ def test_a_sticker_is_stored_before_it_is_named(
 def test_a_bad_sticker_leaves_no_job(tmp_path: Path, upload: Upload, store: Store) -> None:
     (tmp_path / "sticker.png").write_text("no picture")
     with pytest.raises(InputError, match=r"sticker\.png"):
-        upload(pictures(tmp_path, "one.png"), parse_look([f"sticker:{tmp_path / 'sticker.png'}"]))
+        upload(images(tmp_path, "one.png"), parse_look([f"sticker:{tmp_path / 'sticker.png'}"]))
     assert not list(store.list(keys.JOBS))
 
 
-def test_no_picture_is_a_wrong_command(upload: Upload, store: Store) -> None:
-    with pytest.raises(UsageError, match="no picture given"):
+def test_an_empty_list_is_a_usage_error(upload: Upload, store: Store) -> None:
+    with pytest.raises(UsageError, match="no image given"):
         upload([])
     assert not list(store.list(keys.JOBS))
 
 
-def test_a_picture_that_goes_away_meanwhile_is_named(
+def test_an_image_that_is_removed_during_the_upload_is_named(
     tmp_path: Path, upload: Upload, store: Store
 ) -> None:
-    paths = pictures(tmp_path, "one.png", "two.png")
+    paths = images(tmp_path, "one.png", "two.png")
 
     def remove_the_second(_: UploadProgress) -> None:
         paths[1].unlink(missing_ok=True)
 
     with pytest.raises(
-        InputError, match=r"two\.png cannot be read any more.*upload the pictures again"
+        InputError, match=r"two\.png cannot be read any more.*upload the images again"
     ):
         upload(paths, on_progress=remove_the_second)
     (job,) = store.list(keys.JOBS, folders=True)

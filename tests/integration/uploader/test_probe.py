@@ -1,4 +1,4 @@
-"""What is known of a video before it is cut, and what is refused before anything is stored."""
+"""The probe of a video, and the files that are refused before anything is stored."""
 
 import io
 import os
@@ -23,45 +23,45 @@ from tests.support.clips.write import Sound, portrait, write_clip
 from tests.support.cut_clip import cut_clip
 from uploader.probe import probe
 
-Picture = npt.NDArray[np.uint8]
+Pixels = npt.NDArray[np.uint8]
 
 SMALL: dict[str, Any] = {"seconds": 1, "size": (160, 96)}
 
 
-def quarters() -> Picture:
+def quarters() -> Pixels:
     """96x64 px whose quarters differ, so that every way to turn and flip it looks different."""
-    picture = np.zeros((64, 96, 3), np.uint8)
-    picture[:32, :48], picture[:32, 48:], picture[32:, :48] = (
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:32, :48], image[:32, 48:], image[32:, :48] = (
         (255, 255, 255),
         (255, 0, 0),
         (0, 0, 255),
     )
-    return picture
+    return image
 
 
 def write(
-    path: Path, picture: Picture, codec: str = "mpeg4", frames: int = 5, **attributes: Any
+    path: Path, image: Pixels, codec: str = "mpeg4", frames: int = 5, **attributes: Any
 ) -> Path:
-    """A short clip of one picture; the attributes are set on its stream, ``options`` and ``shown``
+    """A short clip of one image; the attributes are set on its stream, ``options`` and ``shown``
     are special."""
     options, shown = attributes.pop("options", {}), attributes.pop("shown", None)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.height, stream.width = picture.shape[:2]
+        stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = attributes.pop("pix_fmt", "yuv420p")
         for name, value in attributes.items():
             setattr(stream.codec_context, name, value)
         if shown:
             stream.set_display_rotation(shown[0], hflip=shown[1])
         for number in range(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts = number
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
 
 
-def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
+def test_a_video_with_audio_is_described(tmp_path: Path) -> None:
     path = make_portrait_clip(tmp_path / "clip.mp4", **SMALL)
     found = probe(path)
     video, (audio,) = found.video, found.audio
@@ -82,10 +82,10 @@ def test_a_video_with_sound_is_described(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(
+def test_rotation_and_mirroring_are_those_of_players(
     degrees: int, mirrored: bool, tmp_path: Path
 ) -> None:
-    """The muxer's words are: turned counter-clockwise, then flipped."""
+    """The muxer's display matrix turns counter-clockwise, then flips."""
     path = write(
         tmp_path / "turned.mov",
         quarters(),
@@ -102,7 +102,7 @@ def test_turned_and_flipped_as_told_a_frame_is_as_players_show_it(
     assert video.upright_size == shown.shape[1::-1]
 
 
-def test_colour_and_shape_of_pixels_are_told(tmp_path: Path) -> None:
+def test_colour_and_pixel_aspect_are_described(tmp_path: Path) -> None:
     options = {
         "colorprim": "bt2020",
         "transfer": "smpte2084",
@@ -124,7 +124,7 @@ def test_colour_and_shape_of_pixels_are_told(tmp_path: Path) -> None:
     assert video.pixel_format == "yuv420p10le"
 
 
-def test_full_range_is_told_where_only_the_format_says_it(tmp_path: Path) -> None:
+def test_full_range_that_only_the_pixel_format_states(tmp_path: Path) -> None:
     path = write(tmp_path / "webcam.avi", quarters(), "mjpeg", pix_fmt="yuvj420p")
     assert probe(path).video.colour.range == 2
 
@@ -156,13 +156,13 @@ def with_tracks(path: Path, languages: tuple[str, ...], silent: int = 0) -> Path
             container.mux(video.encode(frame))
         container.mux(video.encode(None))
         for track in tracks[: len(tracks) - silent]:
-            sound = av.AudioFrame(format="s16", layout="mono", samples=800)
-            sound.sample_rate, sound.pts = 8000, 0
-            container.mux([*track.encode(sound), *track.encode(None)])
+            tone = av.AudioFrame(format="s16", layout="mono", samples=800)
+            tone.sample_rate, tone.pts = 8000, 0
+            container.mux([*track.encode(tone), *track.encode(None)])
     return path
 
 
-def test_every_sound_track_is_described(tmp_path: Path) -> None:
+def test_every_audio_track_is_described(tmp_path: Path) -> None:
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra")))
     assert [(track.language, track.title) for track in found.audio] == [
         ("deu", "In deu"),
@@ -214,9 +214,9 @@ def test_a_cover_image_is_no_video(tmp_path: Path) -> None:
     with av.open(str(path), "w") as container:
         track = container.add_stream("flac", rate=8000, layout="mono")
         container.add_attachment("cover.jpg", "image/jpeg", cover.getvalue())
-        sound = av.AudioFrame(format="s16", layout="mono", samples=8000)
-        sound.sample_rate, sound.pts = 8000, 0
-        container.mux([*track.encode(sound), *track.encode(None)])
+        tone = av.AudioFrame(format="s16", layout="mono", samples=8000)
+        tone.sample_rate, tone.pts = 8000, 0
+        container.mux([*track.encode(tone), *track.encode(None)])
     with pytest.raises(UnreadableMedia, match=r"song\.mkv holds only sound"):
         probe(path)
 
@@ -233,7 +233,7 @@ def test_a_name_that_is_no_utf_8_is_replaced_in_the_record(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "name", ["concat:a.mp4|b.mp4", "pipe:0", "http:clip.mp4", "100%d.mp4", "-y.mp4"]
 )
-def test_a_name_is_a_name_and_no_protocol(
+def test_a_name_like_a_protocol_is_a_file_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_portrait_clip(tmp_path / "clip.mp4", **SMALL).rename(tmp_path / name)

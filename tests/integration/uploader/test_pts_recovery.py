@@ -1,5 +1,4 @@
-"""Videos whose packets do not say when their frames are shown: each frame takes its turn in the
-order of showing."""
+"""Videos whose packets have no presentation times: they follow from the display order."""
 
 from pathlib import Path
 from typing import Any
@@ -42,7 +41,7 @@ def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
     "name",
     [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in TIMELESS],
 )
-def test_frames_take_the_times_of_the_packets_in_turn(name: str, tmp_path: Path) -> None:
+def test_frames_get_the_times_of_the_packets_in_display_order(name: str, tmp_path: Path) -> None:
     recipe = {
         "seconds": 4,
         "size": (160, 90),
@@ -69,9 +68,9 @@ def test_a_few_frames_without_times(frames: int, tmp_path: Path) -> None:
     assert_in_order(path, 2, frames)
 
 
-def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
-    """Its last frame was decoded before others that are missing; half a packet is made up for as
-    the decoder likes."""
+def test_a_stream_that_breaks_off_keeps_its_frames(tmp_path: Path) -> None:
+    """Its last frame was decoded before others that are missing; the decoder conceals the rest
+    of a truncated packet."""
     path = make_portrait_clip(
         tmp_path / "whole.h264", seconds=4, size=(160, 90), fps=20, options={"bf": "2"}, audio=None
     )
@@ -83,9 +82,8 @@ def test_a_stream_that_breaks_off_keeps_what_came(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_two_frames_to_a_packet_are_taken_apart(media: Media) -> None:
-    """Xvid and DivX wrote AVI so: a packet with a frame and the B-frame behind it, then one that
-    holds nothing."""
+def test_packed_b_frames_are_unpacked(media: Media) -> None:
+    """Xvid and DivX write AVI so: a packet with a frame and its B-frame, then an empty one."""
     path = media("mpeg4-packed.avi")
     cut = cut_clip(path, 0.5)
     seen = cut.all_frames()

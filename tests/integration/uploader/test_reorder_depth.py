@@ -1,5 +1,4 @@
-"""Streams that do not say how far they reorder frames, as many cameras write them: no frame may be
-lost for that."""
+"""Streams without a stated reorder depth, as many cameras write them, lose no frame."""
 
 from pathlib import Path
 
@@ -13,16 +12,16 @@ SPS = 7
 START = b"\x00\x00\x01"
 
 
-def test_no_frame_is_lost_where_the_depth_is_not_told(tmp_path: Path) -> None:
-    path, told = tmp_path / "camera.ts", tmp_path / "told.ts"
+def test_no_frame_is_lost_without_a_stated_depth(tmp_path: Path) -> None:
+    path, stated = tmp_path / "camera.ts", tmp_path / "stated.ts"
     write_clip(
-        told,
+        stated,
         portrait(3),
         Video(options={"bf": "5", "b_strategy": "0", "b-pyramid": "normal"}),
         (),
         Extras(),
     )
-    with av.open(str(told)) as source, av.open(str(path), "w") as target:
+    with av.open(str(stated)) as source, av.open(str(path), "w") as target:
         stream = target.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
             if packet.size:

@@ -1,4 +1,4 @@
-"""An uploader that was killed: the upload goes on where it stopped, with the same file only."""
+"""Resuming a killed upload: it continues where it stopped, with the same file only."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ Killed = Callable[..., str]
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve segments of half a second, with sound and open groups."""
+    """Twelve segments of half a second, with audio and open GOPs."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
     options = {"bf": "2", "x264-params": "open-gop=1"}
     return make_portrait_clip(path, seconds=6, size=(160, 90), fps=20, gop=10, options=options)
@@ -49,8 +49,8 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
-    """Start an uploader, kill it once so many objects with this ending stand, and return its job's
-    id."""
+    """Start an uploader, kill it once so many objects with this ending are stored, and return the
+    job's id."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(ending: str, count: int = 1, *, hold_at: str = "") -> str:
@@ -82,7 +82,7 @@ def killed(clip: Path, store: Store, settings: Settings) -> Iterator[Killed]:
 
 @pytest.fixture
 def interrupted(clip: Path, store: Store, queue: Queue, settings: Settings) -> str:
-    """The id of a job whose upload was stopped when three segments stood."""
+    """The id of a job whose upload was stopped after three segments."""
 
     def stop(progress: UploadProgress) -> None:
         if progress.segments >= 3:
@@ -141,7 +141,7 @@ def test_a_killed_uploader_is_resumed(
 def test_killed_before_the_first_segment(
     clip: Path, killed: Killed, store: Store, queue: Queue, settings: Settings
 ) -> None:
-    """The job's record stands, nothing else does."""
+    """Only the job's record is stored."""
     job_id = killed("job.json", hold_at=".bin")
     upload(clip, BLUR, store, queue, settings, resume=job_id)
     assert job_status(store, job_id).total == SEGMENTS
@@ -221,7 +221,7 @@ def test_resuming_a_finished_upload_changes_nothing(
     assert contents(store, job_id) == before
 
 
-def test_an_upload_that_was_sealed_early_is_made_whole(
+def test_an_upload_that_was_sealed_early_is_completed(
     clip: Path, interrupted: str, store: Store, queue: Queue, settings: Settings
 ) -> None:
     store.put_record(keys.sealed(interrupted), Sealed(2, "the upload stopped after segment 1"))

@@ -1,5 +1,4 @@
-"""What lies beside a packet's bytes reaches the worker's decoder: transparency, palettes, new
-parameters."""
+"""Side data reaches the worker's decoder: transparency, palettes, new codec parameters."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -20,7 +19,7 @@ FRAMES = 30
 
 
 def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
-    """A segment's frames; decoded alone, as a worker does that has seen none of the others."""
+    """A segment's frames, decoded without the segments before it."""
     first = cut.records[index].decode_from
     bins = [segment.data for segment in cut.segments[first : index + 1]]
     return list(decode_window(cut.probed.video, RunSource(cut.records[first : index + 1], bins)))
@@ -28,18 +27,17 @@ def worker_frames(cut: CutClip, index: int) -> list[av.VideoFrame]:
 
 @pytest.mark.parametrize("codec", [pytest.param("libvpx", marks=pytest.mark.slow), "libvpx-vp9"])
 def test_transparency_in_webm(codec: str, tmp_path: Path) -> None:
-    """A window that wanders to the right is transparent; a decoder that is not told shows its
-    pixels."""
+    """A transparent window moves to the right; a decoder without the side data shows its pixels."""
     path = tmp_path / "alpha.webm"
     frames = []
     for number in range(FRAMES):
         alpha = np.full((64, 96), 255, np.uint8)
         alpha[16:48, number : number + 32] = 0
-        picture = av.VideoFrame.from_ndarray(
+        pixels = av.VideoFrame.from_ndarray(
             np.vstack([np.full((64, 96), 120, np.uint8), np.full((32, 96), 128, np.uint8)]),
             "yuv420p",
         )
-        frames.append(with_alpha(picture, alpha))
+        frames.append(with_alpha(pixels, alpha))
     write_clip(
         path,
         frames,
@@ -74,8 +72,8 @@ def plane(frame: av.VideoFrame, number: int) -> Plane:
     ]
 
 
-def test_a_palette_that_only_the_first_packet_brings(tmp_path: Path) -> None:
-    """Segments behind the first are decoded by who never saw that packet."""
+def test_a_palette_that_only_the_first_packet_carries(tmp_path: Path) -> None:
+    """Later segments are decoded by workers that never see that packet."""
     path = tmp_path / "palette.avi"
     palette = np.random.default_rng(3).integers(0, 255, (256, 4), np.uint8)
     palette[:, 0] = 255
@@ -101,8 +99,7 @@ def test_a_palette_that_only_the_first_packet_brings(tmp_path: Path) -> None:
 
 
 def test_new_parameters_and_another_size_in_mid_stream(tmp_path: Path) -> None:
-    """A sender that was restarted at twice the size: FLV sends its new parameters once, beside one
-    packet."""
+    """A sender that restarts at twice the size: FLV sends its new parameters once, as side data."""
     small, large, both = tmp_path / "small.flv", tmp_path / "large.flv", tmp_path / "both.flv"
     write_clip(small, portrait(1.5, (96, 64)), Video(options={"bf": "2"}))
     write_clip(
@@ -111,9 +108,7 @@ def test_new_parameters_and_another_size_in_mid_stream(tmp_path: Path) -> None:
     both.write_bytes(small.read_bytes() + large.read_bytes()[13:])
     cut = cut_clip(both, 0.5)
     assert cut.truncated == ""
-    pictures = [picture for _, picture in cut.all_frames()]
-    assert pictures == [
-        picture for path in (small, large) for _, picture in decode_ordinarily(path)
-    ]
+    pixels = [pixels for _, pixels in cut.all_frames()]
+    assert pixels == [pixels for path in (small, large) for _, pixels in decode_ordinarily(path)]
     last = worker_frames(cut, len(cut.segments) - 1)
     assert {(frame.width, frame.height) for frame in last} == {(192, 128)}

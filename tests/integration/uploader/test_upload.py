@@ -1,5 +1,5 @@
-"""Uploading: what is stored and queued in which order, and what happens when a service or the file
-is not well."""
+"""Upload: what is stored and queued in which order, and how failures of services and files are
+handled."""
 
 import hashlib
 import os
@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
-import uploader.subtitles
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import InputError, JobDeleted, QueueUnreachable, StoreUnreachable
 from facepaint.jobs.maintenance import delete_job, resume_job
@@ -40,7 +39,7 @@ IMPATIENT = RetryPolicy(first_delay_s=0.02, longest_delay_s=0.02, deadline_s=0.5
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve segments of half a second, with sound."""
+    """Twelve segments of half a second, with audio."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
     return make_portrait_clip(path, seconds=6, size=(160, 90), fps=20, gop=10, options={"bf": "2"})
 
@@ -51,10 +50,10 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def heard(
+def watched_services(
     settings: Settings, store: Store
 ) -> Iterator[tuple[WatchedStore, WatchedQueue, list[str]]]:
-    """A store and a queue, and what went into them in order, keys without the job's prefix."""
+    """A store and a queue, and what is written to them in order, keys without the job's prefix."""
     events: list[str] = []
     watched = WatchedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
     queue = WatchedQueue(settings, events.append)
@@ -68,7 +67,7 @@ def segments_of(store: Store, job_id: str) -> list[Segment]:
 
 
 def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS) -> None:
-    """Everything a worker needs stands in the storage, and its bytes are what the records say."""
+    """Everything that a worker needs is stored, with the recorded digests."""
     job = store.get_record(keys.job(result.job_id), JobRecord)
     records = segments_of(store, result.job_id)
     assert [record.index for record in records] == list(range(segments))
@@ -81,8 +80,8 @@ def assert_complete(store: Store, result: UploadResult, segments: int = SEGMENTS
         data = store.get(keys.source(result.job_id, record.index))
         assert hashlib.sha256(data).hexdigest() == record.sha256
         if record.audio:
-            sound = store.get(keys.audio(result.job_id, record.index))
-            assert hashlib.sha256(sound).hexdigest() == record.audio_sha256
+            audio = store.get(keys.audio(result.job_id, record.index))
+            assert hashlib.sha256(audio).hexdigest() == record.audio_sha256
 
 
 def test_everything_is_stored_and_queued(
@@ -100,10 +99,10 @@ def test_everything_is_stored_and_queued(
 
 
 def test_the_order_of_writing(
-    clip: Path, heard: tuple[WatchedStore, WatchedQueue, list[str]], settings: Settings
+    clip: Path, watched_services: tuple[WatchedStore, WatchedQueue, list[str]], settings: Settings
 ) -> None:
-    """What a reader finds first promises what stands already."""
-    store, queue, events = heard
+    """A record is stored after what it refers to."""
+    store, queue, events = watched_services
     upload(clip, BLUR, store, queue, settings)
     at = {event: place for place, event in enumerate(events)}
     assert len(at) == len(events), "nothing twice"
@@ -121,7 +120,7 @@ def test_the_order_of_writing(
 def test_a_segment_is_queued_once_all_before_it_are_stored(
     clip: Path, queue: Queue, settings: Settings
 ) -> None:
-    """It may be decoded from them, and segments are stored several at once: a small one overtakes a
+    """It may be decoded from them. Segments are stored concurrently, so a small one may overtake a
     large one."""
     overtaken = threading.Event()
     stored: list[str] = []
@@ -152,8 +151,7 @@ def test_a_segment_is_queued_once_all_before_it_are_stored(
 def test_the_first_segment_is_queued_while_the_file_is_being_read(
     clip: Path, store: Store, settings: Settings
 ) -> None:
-    """No other segment may be stored before: reading must stop and wait, with a few segments in
-    memory."""
+    """No other segment is stored before: reading waits, with a few segments in memory."""
     queued = threading.Event()
     read: list[int] = []
 
@@ -192,7 +190,7 @@ def test_a_sticker_is_stored_under_its_sha256(
     )
 
 
-def test_a_broker_that_stays_away(
+def test_a_broker_that_stays_unreachable(
     clip: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
     """Everything is stored; `resume` queues it later."""
@@ -229,10 +227,10 @@ def test_a_broker_that_comes_back(clip: Path, store: Store, settings: Settings) 
     assert sorted(sent) == sorted(f"facepaint.detect {n}" for n in range(SEGMENTS)), "each once"
 
 
-def test_storage_that_goes_away_for_a_while(
+def test_storage_that_is_unreachable_for_a_while(
     clip: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
-    """At the beginning, in the middle and at the end."""
+    """At the start, in the middle and at the end."""
     outages = ["job.json", "source/000004.bin", "source/000006.json", "extras.json", "sealed.json"]
     shown: list[UploadProgress] = []
 
@@ -250,7 +248,7 @@ def test_storage_that_goes_away_for_a_while(
     assert shown[-1].waiting == ""
 
 
-def test_storage_that_is_away_at_the_start(
+def test_storage_that_is_unreachable_at_the_start(
     clip: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
     away = Store(settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:1"}))
@@ -259,20 +257,20 @@ def test_storage_that_is_away_at_the_start(
     assert list(store.list("")) == []
 
 
-def test_what_goes_wrong_in_a_thread_reaches_the_caller(
+def test_an_error_in_a_thread_is_raised_in_the_caller(
     clip: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
     def fail(key: str) -> None:
         if key.endswith("000003.json"):
-            raise RuntimeError("a fault nobody foresaw")
+            raise RuntimeError("an unexpected fault")
 
-    with pytest.raises(RuntimeError, match="nobody foresaw"):
+    with pytest.raises(RuntimeError, match="an unexpected fault"):
         upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("upload")]
     assert not any(row.key.endswith("sealed.json") for row in store.list("jobs/"))
 
 
-def test_storage_that_stays_away_ends_the_upload(
+def test_storage_that_stays_unreachable_ends_the_upload(
     clip: Path, queue: Queue, settings: Settings, store: Store
 ) -> None:
     def fail(key: str) -> None:
@@ -307,7 +305,7 @@ def test_an_interrupted_upload_can_be_resumed(
     assert segments_of(store, job_id) == segments_of(store, whole.job_id)
 
 
-def test_a_job_deleted_meanwhile_leaves_nothing_behind(
+def test_a_job_deleted_during_the_upload_leaves_no_objects(
     clip: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
     def delete(key: str) -> None:
@@ -319,20 +317,20 @@ def test_a_job_deleted_meanwhile_leaves_nothing_behind(
     assert [row.key.split("/")[0] for row in store.list("")] == ["deleted"]
 
 
-def with_subtitles(clip: Path, folder: Path, lines: int) -> Path:
-    """The clip with a subtitle every tenth of a second, in Matroska."""
+def with_subtitles(clip: Path, folder: Path, lines: list[str]) -> Path:
+    """The clip with a subtitle line every tenth of a second, in Matroska."""
     text = "".join(
-        f"{n + 1}\n00:00:0{n // 10},{n % 10}00 --> 00:00:0{n // 10},{n % 10}90\nGrüße {n}\n\n"
-        for n in range(lines)
+        f"{n + 1}\n00:00:0{n // 10},{n % 10}00 --> 00:00:0{n // 10},{n % 10}90\n{line}\n\n"
+        for n, line in enumerate(lines)
     )
     (folder / "words.srt").write_text(text, encoding="utf-8")
     out = folder / "subtitled.mkv"
     with (
-        av.open(str(clip)) as picture,
+        av.open(str(clip)) as video,
         av.open(str(folder / "words.srt")) as words,
         av.open(str(out), "w") as target,
     ):
-        sources = ((picture, picture.streams.video[0]), (words, words.streams.subtitles[0]))
+        sources = ((video, video.streams.video[0]), (words, words.streams.subtitles[0]))
         copies = [target.add_stream_from_template(stream) for _, stream in sources]
         for (source, stream), copy in zip(sources, copies, strict=True):
             for packet in source.demux(stream):
@@ -342,21 +340,20 @@ def with_subtitles(clip: Path, folder: Path, lines: int) -> Path:
     return out
 
 
-@pytest.mark.parametrize(("room", "kept"), [(4 * 2**20, 30), (100, 11)])
-def test_subtitles_travel_whole_or_are_said_to_be_left_out(
-    room: int,
+@pytest.mark.parametrize(("rows", "kept"), [(1, 30), (2_000, 20)])
+def test_subtitles_are_stored_whole_up_to_a_limit(
+    rows: int,
     kept: int,
     clip: Path,
     store: Store,
     queue: Queue,
     settings: Settings,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(uploader.subtitles, "MAX_BYTES", room)
-    result = upload(with_subtitles(clip, tmp_path, 30), BLUR, store, queue, settings)
+    lines = ["\n".join([f"Grüße {n}", *["." * 100] * (rows - 1)]) for n in range(30)]
+    result = upload(with_subtitles(clip, tmp_path, lines), BLUR, store, queue, settings)
     (track,) = store.get_record(keys.extras(result.job_id), Extras).subtitles
-    assert [data.decode() for _, _, data in track.packets] == [f"Grüße {n}" for n in range(kept)]
+    assert [data.decode() for _, _, data in track.packets] == lines[:kept]
     assert result.warnings == (
         (f"{30 - kept} subtitles are left out: there are too many",) if kept < 30 else ()
     )
@@ -403,7 +400,7 @@ def test_data_that_ends_early(
     ]
 
 
-def test_recordings_one_behind_the_other_are_one_job(
+def test_concatenated_recordings_are_one_job(
     store: Store, queue: Queue, settings: Settings, tmp_path: Path
 ) -> None:
     once = make_portrait_clip(tmp_path / "once.ts", seconds=2, size=(160, 90), fps=20, gop=10)
@@ -411,7 +408,7 @@ def test_recordings_one_behind_the_other_are_one_job(
     twice.write_bytes(once.read_bytes() * 2)
     result = upload(twice, BLUR, store, queue, settings)
     assert result.warnings == (
-        "the file holds 2 recordings, each with its own times: they are joined to one",
+        "the file holds 2 recordings, each with its own times: they are joined into one",
     )
     assert result.truncated == ""
     assert_complete(store, result, 8)

@@ -39,7 +39,7 @@ def cut(path: Path) -> tuple[int, int, int]:
 
 
 def repeat(clip: Path, out: Path, times: int) -> Path:
-    """The clip's packets again and again, one behind the other, but its first picture only once."""
+    """The clip's packets repeated, but its first frame only once."""
     with av.open(str(clip)) as source:
         packets = [packet for packet in source.demux() if packet.size]
         assert packets[0].stream.type == "video"

@@ -1,4 +1,4 @@
-"""What a file is follows from what is in it, not from its name; one bad file does not stop the
+"""Files are classified by their contents, not by their names; one bad file does not stop the
 others."""
 
 import struct
@@ -13,8 +13,8 @@ from facepaint.errors import UnreadableMedia
 from uploader.classify import classify, is_still_image
 
 
-def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:
-    """A picture of 80x60 px, moving if there are several colours."""
+def image(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options: object) -> Path:
+    """An image of 80x60 px, animated if there are several colours."""
     first, *more = (Image.new("RGB", (80, 60), colour) for colour in colours)
     first.save(
         path, format=kind, **({"save_all": True, "append_images": more} if more else {}), **options
@@ -23,7 +23,7 @@ def picture(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **optio
 
 
 def png_of_size(path: Path, width: int, height: int) -> Path:
-    """A PNG whose header says it is large, with next to no data."""
+    """A PNG with a large size in its header and hardly any data."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return (
@@ -37,47 +37,47 @@ def png_of_size(path: Path, width: int, height: int) -> Path:
     return path
 
 
-def test_videos_and_pictures_are_told_apart_by_what_is_in_them(tmp_path: Path) -> None:
+def test_videos_and_images_are_classified_by_contents(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "clip.jpg.mp4", seconds=0.5, size=(64, 64))
     misnamed = clip.rename(tmp_path / "clip.jpg")
-    stills = [picture(tmp_path / f"{kind}.mp4", kind) for kind in ("JPEG", "PNG", "WEBP", "GIF")]
-    videos, pictures, problems = classify([misnamed, *stills])
-    assert (videos, pictures, problems) == ([misnamed], stills, [])
+    stills = [image(tmp_path / f"{kind}.mp4", kind) for kind in ("JPEG", "PNG", "WEBP", "GIF")]
+    videos, images, problems = classify([misnamed, *stills])
+    assert (videos, images, problems) == ([misnamed], stills, [])
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP"])
-def test_what_moves_is_a_video_and_what_does_not_a_picture(kind: str, tmp_path: Path) -> None:
-    moving = picture(tmp_path / "moving", kind, ("red", "green", "blue"), duration=100)
-    still = picture(tmp_path / "still", kind, ("red",), save_all=True)
+def test_an_animation_is_a_video(kind: str, tmp_path: Path) -> None:
+    moving = image(tmp_path / "moving", kind, ("red", "green", "blue"), duration=100)
+    still = image(tmp_path / "still", kind, ("red",), save_all=True)
     assert classify([moving, still]) == ([moving], [still], [])
 
 
 @pytest.mark.parametrize(
     ("kind", "called"), [("BMP", "BMP"), ("TIFF", "TIFF or raw"), ("JPEG2000", "JPEG 2000")]
 )
-def test_a_picture_in_another_format_is_refused_with_what_to_do(
+def test_an_image_in_another_format_is_refused_with_advice(
     kind: str, called: str, tmp_path: Path
 ) -> None:
-    path = picture(tmp_path / "picture.jpg", kind)
-    videos, pictures, problems = classify([path])
-    assert (videos, pictures) == ([], [])
+    path = image(tmp_path / "picture.jpg", kind)
+    videos, images, problems = classify([path])
+    assert (videos, images) == ([], [])
     assert [str(problem) for problem in problems] == [
         f"{path} is a {called} image; save it as JPEG, PNG or WebP first"
     ]
 
 
-def test_a_photograph_with_further_pictures_in_it_is_a_picture(tmp_path: Path) -> None:
+def test_a_photograph_with_embedded_images_is_a_still(tmp_path: Path) -> None:
     """As phones write them: a gain map, the view of a second lens."""
-    photograph = picture(tmp_path / "photograph.jpg", "MPO", ("red", "green"))
+    photograph = image(tmp_path / "photograph.jpg", "MPO", ("red", "green"))
     assert is_still_image(photograph)
 
 
-def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
-    good = picture(tmp_path / "good.png", "PNG")
+def test_a_bad_file_is_named_and_the_others_continue(tmp_path: Path) -> None:
+    good = image(tmp_path / "good.png", "PNG")
     empty = tmp_path / "empty.mp4"
     empty.touch()
-    videos, pictures, problems = classify([empty, good, tmp_path / "nowhere.mp4", tmp_path])
-    assert (videos, pictures) == ([], [good])
+    videos, images, problems = classify([empty, good, tmp_path / "nowhere.mp4", tmp_path])
+    assert (videos, images) == ([], [good])
     assert [str(problem) for problem in problems] == [
         f"{empty} is empty; copy it again from where it came from",
         f"{tmp_path / 'nowhere.mp4'} does not exist; check the name",
@@ -86,19 +86,21 @@ def test_a_bad_file_is_named_and_the_others_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(60_000, 60_000), (17_000, 10), (16_000, 9_000)])
-def test_an_absurd_size_is_refused_by_the_header(size: tuple[int, int], tmp_path: Path) -> None:
+def test_an_implausible_size_is_refused_by_the_header(
+    size: tuple[int, int], tmp_path: Path
+) -> None:
     with pytest.raises(UnreadableMedia, match=r"large\.png .*make it smaller"):
         is_still_image(png_of_size(tmp_path / "large.png", *size))
 
 
-def test_a_large_picture_is_taken_without_a_warning(tmp_path: Path) -> None:
+def test_a_large_image_is_accepted_without_a_warning(tmp_path: Path) -> None:
     """Pillow warns from 89 megapixels on, which here would be an error."""
     Image.new("1", (10_000, 9_500)).save(tmp_path / "large.png")
     assert is_still_image(tmp_path / "large.png")
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_a_picture_cut_off_is_damaged(kind: str, tmp_path: Path) -> None:
+def test_a_truncated_image_is_damaged(kind: str, tmp_path: Path) -> None:
     noise = Image.effect_noise((200, 200), 80).convert("RGB")
     noise.save(tmp_path / "whole", format=kind)
     data = (tmp_path / "whole").read_bytes()

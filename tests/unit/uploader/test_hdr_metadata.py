@@ -1,4 +1,4 @@
-"""What a video says of its brightness is read from a frame, and put into the job's record."""
+"""HDR metadata is read from a decoded frame."""
 
 from fractions import Fraction
 
@@ -13,8 +13,7 @@ DISPLAY = LightLevels((0.68, 0.32, 0.265, 0.69, 0.15, 0.06, 0.3127, 0.329), 0.00
 
 
 def frame_of(parameters: str, sei: bytes = b"") -> av.VideoFrame:
-    """A grey frame encoded by x265 with these parameters and decoded again; ``sei`` goes before the
-    picture."""
+    """A grey frame encoded by x265 with these parameters and decoded again, after ``sei``."""
     encoder = av.CodecContext.create("libx265", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = 64, 64, "yuv420p10le"
@@ -45,7 +44,7 @@ def test_light_levels_are_read(parameters: str, expected: LightLevels) -> None:
 
 
 def hdr10_plus() -> bytes:
-    """A prefix SEI message with the least that SMPTE ST 2094-40 allows: one window, no curve."""
+    """A prefix SEI message with the minimum of SMPTE ST 2094-40: one window, no curve."""
     header = bytes.fromhex(
         "b5003c00010401"
     )  # ITU-T T.35: United States, Samsung, application 4 version 1
@@ -59,6 +58,6 @@ def hdr10_plus() -> bytes:
     return b"\0\0\0\1" + bytes.fromhex("4e01") + message
 
 
-def test_metadata_of_single_pictures_is_named() -> None:
+def test_dynamic_metadata_is_named() -> None:
     assert dynamic_metadata(frame_of("bframes=0")) == ()
     assert dynamic_metadata(frame_of("bframes=0", hdr10_plus())) == ("HDR10+",)

@@ -1,4 +1,4 @@
-"""A segment begins only where nothing of what came before is needed."""
+"""A segment starts only at a keyframe that needs no earlier packets."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -15,8 +15,8 @@ OPEN = {"bf": "3", "x264-params": "open-gop=1:b-adapt=0"}
 
 
 def keyframes(path: Path, **recipe: Any) -> tuple[list[int], list[int]]:
-    """Which packets of two seconds at 24 frames/s are called keyframes, and which of those begin
-    cleanly."""
+    """Which packets of two seconds at 24 frames/s are marked as keyframes, and which of those can
+    start a segment."""
     make_portrait_clip(
         path, seconds=2, size=(160, 90), fps=Fraction(24), gop=12, audio=None, **recipe
     )
@@ -31,7 +31,7 @@ def keyframes(path: Path, **recipe: Any) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "flv"])
-def test_a_wave_of_intra_refresh_is_no_keyframe(suffix: str, tmp_path: Path) -> None:
+def test_an_intra_refresh_is_no_keyframe(suffix: str, tmp_path: Path) -> None:
     called, clean = keyframes(tmp_path / f"clip.{suffix}", options=WAVE)
     assert len(called) > 1, "the container calls them keyframes"
     assert clean == [0]
@@ -39,7 +39,7 @@ def test_a_wave_of_intra_refresh_is_no_keyframe(suffix: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("suffix", ["mp4", "ts"])
 @pytest.mark.parametrize("options", [{"bf": "0"}, OPEN], ids=["closed", "open"])
-def test_other_keyframes_of_h264_are_clean(
+def test_other_keyframes_of_h264_are_accepted(
     suffix: str, options: dict[str, str], tmp_path: Path
 ) -> None:
     called, clean = keyframes(tmp_path / f"clip.{suffix}", options=options)
@@ -47,7 +47,7 @@ def test_other_keyframes_of_h264_are_clean(
     assert clean == called
 
 
-def test_other_codecs_are_believed(tmp_path: Path) -> None:
+def test_keyframes_of_other_codecs_are_accepted(tmp_path: Path) -> None:
     called, clean = keyframes(tmp_path / "clip.avi", codec="mpeg4")
     assert len(called) > 2
     assert clean == called
@@ -69,12 +69,12 @@ def test_other_codecs_are_believed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "extradata", [b"", b"\1\x64\0\x1f\xff\xe1\0"], ids=["start codes", "lengths"]
 )
-def test_what_cannot_be_understood_is_believed(data: bytes, extradata: bytes) -> None:
+def test_keyframes_that_cannot_be_parsed_are_accepted(data: bytes, extradata: bytes) -> None:
     assert begins_cleanly("h264", extradata, data)
 
 
-def test_a_hidden_frame_of_vp8_shows_nothing() -> None:
-    """RFC 6386, 9.1: the fifth bit of the first byte says whether the frame is shown."""
+def test_a_vp8_packet_that_is_not_shown() -> None:
+    """RFC 6386, 9.1: the fifth bit of the first byte is the show_frame flag."""
     assert not shows_nothing("vp8", bytes((0b0001_0000,)))
     assert shows_nothing("libvpx", bytes((0b0000_0001,)))
     assert not shows_nothing("vp9", bytes((0b0000_0001,)))

@@ -39,7 +39,7 @@ def sticker(path: Path, kind: str = "PNG") -> Path:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "JPEG"])
-def test_it_is_stored_under_its_sha256_and_the_look_names_that(kind: str, tmp_path: Path) -> None:
+def test_it_is_stored_under_its_sha256_which_the_look_names(kind: str, tmp_path: Path) -> None:
     path, shelf = sticker(tmp_path / "sticker.any", kind), Shelf()
     look = store_stickers(parse_look([f"sticker:path={path},scale=1.5", "blur"]), shelf)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -50,7 +50,7 @@ def test_it_is_stored_under_its_sha256_and_the_look_names_that(kind: str, tmp_pa
     assert look.filters[1] == parse_look(["blur"]).filters[0]
 
 
-def test_the_same_picture_under_two_names_is_one_look_and_one_object(tmp_path: Path) -> None:
+def test_the_same_image_under_two_names_is_one_look_and_one_object(tmp_path: Path) -> None:
     shelf = Shelf()
     looks = [
         store_stickers(parse_look([f"sticker:{sticker(tmp_path / name)}"]), shelf)
@@ -60,7 +60,7 @@ def test_the_same_picture_under_two_names_is_one_look_and_one_object(tmp_path: P
     assert shelf.puts == 1
 
 
-def test_a_look_without_stickers_stays_as_it_is() -> None:
+def test_a_look_without_stickers_is_unchanged() -> None:
     look = parse_look(["sunglasses", "blur"])
     assert store_stickers(look, Shelf()) == look
 
@@ -78,7 +78,7 @@ def test_a_look_without_stickers_stays_as_it_is() -> None:
     ],
     ids=["empty", "text", "gif", "postscript"],
 )
-def test_what_is_no_picture_is_refused_and_not_stored(
+def test_a_file_that_is_no_image_is_refused_and_not_stored(
     content: bytes, words: str, tmp_path: Path
 ) -> None:
     path, shelf = tmp_path / "sticker.png", Shelf()
