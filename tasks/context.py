@@ -28,6 +28,7 @@ from facepaint.records.results import Claim, Failed
 from facepaint.records.segment import Segment, SegmentData
 from facepaint.settings import Settings
 from facepaint.store import Store
+from tasks.heartbeat import SpeedReport
 from tasks.video.decode import DecoderPool, RunSource
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class WorkerContext:
         tracking_attempt_s: seconds that one attempt at person tracking reads or writes. The work
             between fits into the rest of a task's time limit.
         tracking_batch: segments that person tracking reads or writes at once.
+
+    ``speeds`` is where the process reports the speed of its tasks.
     """
 
     store: Store
@@ -59,7 +62,11 @@ class WorkerContext:
     tracking: "TrackingRun | None" = None
     tracking_attempt_s: float = 40.0
     tracking_batch: int = 16
+    speeds: SpeedReport = field(init=False)
     _jobs: OrderedDict[str, tuple[Job, SegmentIndex]] = field(default_factory=OrderedDict)
+
+    def __post_init__(self) -> None:
+        self.speeds = SpeedReport(self.store, self.settings, self.queue.app)
 
     def job(self, job_id: str) -> tuple[Job, SegmentIndex] | None:
         """A job's record and its segments, or None if there is no such job or it was deleted."""

@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from celery import Celery
 
@@ -70,10 +71,15 @@ class Heartbeat(threading.Thread):
         info = replace(info, queues=consumed_queues(self._app), at=datetime.now(UTC))
         store.put_record(key, info)
 
-    def end(self) -> None:
-        """Stop and remove the record."""
+    def begin(self, **_: Any) -> None:
+        """Start, as the receiver of a signal of Celery."""
+        self.start()
+
+    def end(self, **_: Any) -> None:
+        """Stop and remove the record, as the receiver of a signal of Celery."""
         self._ended.set()
-        self.join(5)
+        if self.is_alive():
+            self.join(5)
 
 
 @dataclass(slots=True)

@@ -22,6 +22,7 @@ from facepaint.stack import components
 from facepaint.stack.processes import Child, Children, wait_until_ready
 from tests.support.helpers import eventually
 from tests.support.media_compare import read_video
+from tests.support.poison import HANGS
 
 SEGMENTS = 6
 
@@ -141,7 +142,7 @@ def test_linking_goes_on_where_a_worker_was_killed_over_it(
     start_poisoned: StartWorker,
     start_worker: StartWorker,
 ) -> None:
-    poisoned = start_poisoned(f"track-{SEGMENTS}-hang")
+    poisoned = start_poisoned("track-0-hang")
     job_id = client.upload(clip, parse_look(["fill"], FaceSelection(keep=(1,)))).job_id
     claim = keys.claim(job_id, "track", 0)
     eventually(lambda: client.store.exists(claim), 60)
@@ -224,7 +225,8 @@ def test_a_task_stopped_in_an_orderly_way_counts_as_no_crash(
     worker = start_poisoned("detect-0-hang", patient)
     job_id = client.upload(clip, ["fill"]).job_id
     claim = keys.claim(job_id, "detect", 0)
-    eventually(lambda: client.store.exists(claim), 30)
+    eventually(lambda: HANGS in worker.recipe.log.read_text(), 30)
+    assert client.store.exists(claim)
     os.kill(worker.pid, signal.SIGTERM)
     os.kill(worker.pid, signal.SIGQUIT)
     assert worker.wait(20)

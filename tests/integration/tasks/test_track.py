@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import tasks.track
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.errors import InputError, PartialProgress, UsageError
@@ -27,7 +26,6 @@ from facepaint.looks.selection import FaceSelection
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import VideoJob
 from facepaint.records.results import Claim, Failed, Painted
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.settings import Settings
@@ -370,16 +368,12 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
 
 
 @pytest.mark.slow
-def test_a_deleted_job_leaves_no_tracks(
-    context: WorkerContext, detected: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tracked = tasks.track._track
+def test_a_deleted_job_leaves_no_tracks(context: WorkerContext, detected: str) -> None:
+    class DeletedMeanwhile(Store):
+        def put_record(self, key: str, record: object) -> None:
+            if isinstance(record, People):
+                Client(context.settings).delete(detected)
+            super().put_record(key, record)
 
-    def late(context: WorkerContext, job: VideoJob, total: int) -> People:
-        people = tracked(context, job, total)
-        Client(context.settings).delete(job.id)
-        return people
-
-    monkeypatch.setattr(tasks.track, "_track", late)
-    run_track(context, detected)
+    run_track(replace(context, store=DeletedMeanwhile(context.settings)), detected)
     assert not [row.key for row in context.store.list(keys.prefix(detected))]

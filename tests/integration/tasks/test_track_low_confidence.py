@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-import tasks.track
 from facepaint.client import Client
 from facepaint.errors import PartialProgress, UsageError
 from facepaint.jobs.maintenance import resume_job
@@ -89,7 +88,7 @@ def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: Ma
 
 
 def test_what_a_process_kept_is_of_no_use_for_other_faces(
-    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, made: MadeJob
 ) -> None:
     """Another process ended the linking; then a segment was found again, and the first process
     links anew."""
@@ -110,25 +109,21 @@ def test_what_a_process_kept_is_of_no_use_for_other_faces(
     ]
 
 
-def test_people_are_not_numbered_by_faces_that_are_looked_for_again(
-    context: WorkerContext, made: MadeJob, monkeypatch: pytest.MonkeyPatch
+def test_people_are_not_numbered_by_faces_that_are_detected_again(
+    context: WorkerContext, made: MadeJob
 ) -> None:
     store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
-    advance = tasks.track.TrackingRun.advance
 
-    def resumed_meanwhile(
-        run: tasks.track.TrackingRun, store: Store, attempt_s: float, batch: int
-    ) -> People:
-        people = advance(run, store, attempt_s, batch)
-        resume_job(store, context.queue, made.id)
-        return people
+    class ResumedMeanwhile(Store):
+        def put_record(self, key: str, record: object) -> None:
+            super().put_record(key, record)
+            if isinstance(record, TrackedSegment) and record.index == 1:
+                resume_job(self, context.queue, made.id)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(tasks.track.TrackingRun, "advance", resumed_meanwhile)
-        with pytest.raises(PartialProgress):
-            run_track(context, made.id)
+    with pytest.raises(PartialProgress):
+        run_track(replace(context, store=ResumedMeanwhile(context.settings)), made.id)
     assert not store.exists(keys.tracks(made.id))
     store.put_record(keys.faces(made.id, 1), found_in(made, 1))
     run_track(context, made.id)

@@ -1,12 +1,35 @@
-"""Messages as a worker gets them: a stranger's must neither become a key nor go round for ever."""
+"""Messages as a worker gets them: an invalid one neither becomes a key nor returns for ever."""
 
 import pytest
+from celery import Celery
 from celery.exceptions import Reject
 
-import tasks.worker
 from facepaint.errors import DeviceError, RecordInvalid
+from facepaint.queue import PAINT, PORTRAITS, TRACK
+from facepaint.retry import RetryPolicy
+from facepaint.settings import Settings
+from tasks.context import WorkerContext
+from tasks.worker import make_worker
 
 JOB = "20260101T000000-aaaaaaaa"
+
+
+def idle_worker() -> Celery:
+    """A worker that no message may give work to."""
+
+    def refuse(settings: Settings, app: Celery) -> WorkerContext:
+        pytest.fail("the message was worked on")
+
+    return make_worker(Settings.load(), refuse)
+
+
+def failing_worker(error: Exception) -> Celery:
+    """A worker whose every task fails with an error."""
+
+    def fail(settings: Settings, app: Celery) -> WorkerContext:
+        raise error
+
+    return make_worker(Settings.load(), fail, RetryPolicy(first_delay_s=0.0))
 
 
 @pytest.mark.parametrize(
@@ -20,48 +43,36 @@ JOB = "20260101T000000-aaaaaaaa"
         {"job": JOB, "index": 0, "look": ["0"] * 12},
     ],
 )
-def test_a_message_that_names_no_segment_is_dropped(
-    message: dict[str, object], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks.worker, "context", lambda: pytest.fail("it was worked on"))
-    tasks.worker.paint.run(**message)
+def test_a_message_that_names_no_segment_is_dropped(message: dict[str, object]) -> None:
+    idle_worker().tasks[PAINT].run(**message)
 
 
 @pytest.mark.parametrize("job", ["../../secrets", 5, None])
-def test_a_message_that_names_no_job_is_dropped(
-    job: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tasks.worker, "context", lambda: pytest.fail("it was worked on"))
-    tasks.worker.track.run(job=job)
-    tasks.worker.portraits.run(job=job, index=0)
-    tasks.worker.portraits.run(job=JOB, index=-1)
+def test_a_message_that_names_no_job_is_dropped(job: object) -> None:
+    tasks = idle_worker().tasks
+    tasks[TRACK].run(job=job)
+    tasks[PORTRAITS].run(job=job, index=0)
+    tasks[PORTRAITS].run(job=JOB, index=-1)
 
 
 @pytest.mark.parametrize(
-    ("error", "comes_back"),
+    ("error", "requeued"),
     [
         (DeviceError("the GPU is gone"), True),
         (ZeroDivisionError(), True),
         (RecordInvalid("no record"), False),
     ],
 )
-def test_errors_say_whether_a_message_comes_back(
-    error: Exception, comes_back: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> None:
-        raise error
-
-    monkeypatch.setattr(tasks.worker, "context", fail)
-    monkeypatch.setattr(tasks.worker, "REQUEUE_PAUSE_S", 0.0)
+def test_the_error_decides_whether_a_message_is_requeued(error: Exception, requeued: bool) -> None:
     with pytest.raises(Reject) as raised:
-        tasks.worker.paint(job=JOB, index=0, look="0123456789ab")
-    assert raised.value.args[1] is comes_back
+        failing_worker(error).tasks[PAINT](job=JOB, index=0, look="0123456789ab")
+    assert raised.value.args[1] is requeued
 
 
 @pytest.mark.parametrize(
     "message", [{}, {"job": JOB}, {"job": JOB, "index": 0, "look": "0123456789ab", "more": 1}]
 )
-def test_a_message_of_another_shape_does_not_come_back(message: dict[str, object]) -> None:
+def test_a_message_of_another_shape_is_not_requeued(message: dict[str, object]) -> None:
     with pytest.raises(Reject) as raised:
-        tasks.worker.paint(**message)
+        idle_worker().tasks[PAINT](**message)
     assert raised.value.args[1] is False
