@@ -107,7 +107,7 @@ def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
     page: Page, store: Store, queue: Queue
 ) -> None:
     made = plain_job(store, 4.0, filters=("mosaic:hold=0.5",)).complete()
-    made.follow([LEFT, RIGHT])
+    made.track([LEFT, RIGHT])
     open_paused(page, made)
     expect(page.locator("#making")).to_be_hidden()
 
@@ -139,7 +139,7 @@ def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
 
 def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
-    made.follow([LEFT], drift=2)
+    made.track([LEFT], drift=2)
     page.set_viewport_size({"width": 500, "height": 900})
     open_paused(page, made, 1.0)
     page.keyboard.press("c")
@@ -154,7 +154,7 @@ def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, store: S
 
 def test_the_keyboard_alone_chooses(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
-    made.follow([LEFT, RIGHT])
+    made.track([LEFT, RIGHT])
     open_paused(page, made)
 
     page.locator(".portrait").first.focus()
@@ -189,7 +189,7 @@ def test_the_people_are_found_when_they_are_asked_for(
     expect_visible_text(page, "#people-why", "Finding people")
     expect(page.locator("#find-people")).to_be_hidden()
     assert queue.length() == 1
-    made.follow([LEFT, RIGHT])
+    made.track([LEFT, RIGHT])
     loaded = "[...document.querySelectorAll('.portrait img')].filter(n => n.naturalWidth).length"
     eventually(lambda: page.evaluate(loaded) == 2, 20)
     expect(page.locator("#people-count:visible")).to_have_text("2 people")
@@ -198,7 +198,7 @@ def test_the_people_are_found_when_they_are_asked_for(
 @pytest.mark.parametrize("width", [360, pytest.param(768, marks=pytest.mark.slow)])
 def test_nothing_of_it_sticks_out(new_page: NewPage, store: Store, width: int) -> None:
     made = plain_job(store, 4.0).complete()
-    made.follow([LEFT, RIGHT] * 6)
+    made.track([LEFT, RIGHT] * 6)
     page = new_page(viewport={"width": width, "height": 800}, is_mobile=width < 500)
     open_paused(page, made)
     page.locator(".portrait").first.click()

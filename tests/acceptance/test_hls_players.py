@@ -15,7 +15,7 @@ from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.helpers import eventually
 from tests.support.live_viewer import live_viewer
-from tests.support.made_job import RATE, MadeJob, plain_job, sound, uneven_job
+from tests.support.made_job import RATE, MadeJob, make_audio, plain_job, uneven_job
 from tests.support.programs import find_program, run_silently
 from viewer.save.save import save
 
@@ -62,7 +62,7 @@ JOBS: dict[str, Any] = {
 def test_ffprobe_finds_the_times_of_the_saved_file(
     name: str, url: str, store: Store, tmp_path: Path
 ) -> None:
-    made = plain_job(store, sounds=[sound(**JOBS[name])]).complete()
+    made = plain_job(store, audio=[make_audio(**JOBS[name])]).complete()
     saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
     there, here = (
@@ -103,7 +103,7 @@ def test_uneven_times_are_the_saved_files(url: str, store: Store, tmp_path: Path
 def test_a_playlist_that_grows_is_followed_to_its_end(
     url: str, store: Store, tmp_path: Path
 ) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(2))
     made.detect(range(2))
     made.paint([0])
@@ -133,7 +133,7 @@ def test_a_playlist_that_grows_is_followed_to_its_end(
 
 
 def test_ffplay_plays_it_without_a_word(url: str, store: Store) -> None:
-    made = plain_job(store, 3.0, sounds=[sound(seconds=3.0)]).complete()
+    made = plain_job(store, 3.0, audio=[make_audio(seconds=3.0)]).complete()
     command = [find_program("ffplay"), "-v", "warning", "-nodisp", "-autoexit", playlist(url, made)]
     quiet = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}
 

@@ -17,9 +17,9 @@ from tests.support.helpers import eventually
 from tests.support.made_job import (
     RATE,
     heartbeat,
+    make_audio,
     paint_image,
     plain_job,
-    sound,
     stored_image_job,
     uneven_job,
 )
@@ -70,7 +70,7 @@ def set_video(page: Page, name: str, value: float) -> None:
 def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
     page: Page, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(3))
     made.detect(range(3))
     made.paint([0])
@@ -116,7 +116,7 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
 def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
     page: Page, store: Store, codec: str
 ) -> None:
-    made = plain_job(store, 4.0, sounds=[sound(codec, 4.0)]).complete()
+    made = plain_job(store, 4.0, audio=[make_audio(codec, 4.0)]).complete()
 
     page.goto(f"/jobs/{made.id}")
 
@@ -139,11 +139,11 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
 def test_sound_and_picture_stand_to_each_other_as_in_the_source(
     page: Page, store: Store, start_s: Fraction
 ) -> None:
-    made = plain_job(store, 4.0, sounds=[sound("aac", 4.0, start_s)]).complete()
+    made = plain_job(store, 4.0, audio=[make_audio("aac", 4.0, start_s)]).complete()
     origin_s = made.times[0] * made.time_base + min(Fraction(0), start_s)
     times = [
         packet.pts * Fraction(1, RATE) - origin_s
-        for packet, _ in made.sounds[0].packets
+        for packet, _ in made.audio[0].packets
         if packet.pts
     ]
     first_s = float(min(time for time in times if time >= 0))
@@ -167,7 +167,7 @@ def test_sound_and_picture_stand_to_each_other_as_in_the_source(
 def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
     page: Page, store: Store, start_s: Fraction, seconds: float, ends_s: float
 ) -> None:
-    made = plain_job(store, 4.0, sounds=[sound("aac", seconds, start_s)]).complete()
+    made = plain_job(store, 4.0, audio=[make_audio("aac", seconds, start_s)]).complete()
 
     page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.1, 20)
@@ -196,7 +196,7 @@ def test_uneven_frame_times_play_to_the_end(page: Page, store: Store) -> None:
 def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(
     page: Page, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(4))
     made.seal()
     made.detect(range(4))
@@ -217,7 +217,7 @@ def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(
 
 @pytest.mark.slow
 def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, store: Store) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(4))
     made.seal()
     made.detect(range(4))
@@ -260,7 +260,7 @@ def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, store: Store) ->
 
 
 def test_keys_play_pause_jump_and_mute(page: Page, store: Store) -> None:
-    made = plain_job(store, sounds=[sound()]).complete()
+    made = plain_job(store, audio=[make_audio()]).complete()
     page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 20)
 

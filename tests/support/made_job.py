@@ -2,7 +2,7 @@
 them.
 
 The picture is a window moving over the public-domain portrait of `skimage.data.astronaut`, its
-painted version the same with a stripe across; the sound is a tone that beeps at every full second.
+painted version the same with a stripe across; the audio is a tone that beeps at every full second.
 Both are really encoded.
 """
 
@@ -58,7 +58,7 @@ class MadeJob:
     times: tuple[int, ...]
     cuts: tuple[int, ...]
     time_base: Fraction = Fraction(1, 12_800)
-    sounds: tuple["Sound", ...] = ()
+    audio: tuple["MadeAudio", ...] = ()
     name: str = "holiday.mp4"
     filters: tuple[str, ...] = ("sunglasses",)
     size: tuple[int, int] = SIZE
@@ -87,7 +87,7 @@ class MadeJob:
             video=VideoStream(
                 "h264", "avc1", b"", *self.size, "yuv420p", self.time_base, Fraction(25)
             ),
-            audio=tuple(sound.stream for sound in self.sounds),
+            audio=tuple(track.stream for track in self.audio),
             start_pts=self.times[0],
             duration_s=float((self.cuts[-1] - self.times[0]) * self.time_base),
         )
@@ -99,10 +99,10 @@ class MadeJob:
         return self
 
     def upload(self, indexes: Iterable[int]) -> None:
-        """Store segments of the source and their sound."""
+        """Store segments of the source and their audio."""
         for index in indexes:
             frames = self._times_of(index)
-            rows, data = self._sound_of(index)
+            rows, data = self._audio_of(index)
             if data:
                 self.store.put(keys.audio(self.id, index), data)
             body = b"\0" * len(frames)
@@ -125,7 +125,7 @@ class MadeJob:
                 keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu")
             )
 
-    def follow(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
+    def track(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
         """Store that somebody is in each of the boxes in the first picture, ``drift`` px further
         right in each other.
 
@@ -210,7 +210,7 @@ class MadeJob:
     def _times_of(self, index: int) -> list[int]:
         return [pts for pts in self.times if self.cuts[index] <= pts < self.cuts[index + 1]]
 
-    def _sound_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
+    def _audio_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
         """The packets that begin inside the window; the first and last windows take what lies
         outside, too."""
         start = Fraction(self.cuts[index]) * self.time_base if index else Fraction(-1000)
@@ -220,10 +220,10 @@ class MadeJob:
             else Fraction(10**6)
         )
         rows, data = [], []
-        for number, sound in enumerate(self.sounds):
-            for packet, body in sound.packets:
+        for number, track in enumerate(self.audio):
+            for packet, body in track.packets:
                 assert packet.pts is not None
-                if start <= packet.pts * sound.stream.time_base < end:
+                if start <= packet.pts * track.stream.time_base < end:
                     rows.append(replace(packet, stream=number))
                     data.append(body)
         return tuple(rows), b"".join(data)
@@ -244,7 +244,7 @@ class MadeJob:
 
 
 @dataclass(frozen=True)
-class Sound:
+class MadeAudio:
     """An audio track: what `job.json` says of it and its packets, times from 0 at the first
     picture."""
 
@@ -253,7 +253,7 @@ class Sound:
 
 
 def plain_job(
-    store: Store, seconds: float = 8.0, sounds: Sequence[Sound] = (), **changes: Any
+    store: Store, seconds: float = 8.0, audio: Sequence[MadeAudio] = (), **changes: Any
 ) -> MadeJob:
     """25 frames a second, a segment every 2 s, first picture at 1.5 s of the source's clock."""
     tick = Fraction(1, 12_800)
@@ -261,7 +261,7 @@ def plain_job(
     times = tuple(first + number * step for number in range(round(seconds * 25)))
     end = times[-1] + step
     cuts = (*range(first, end, 2 * 12_800), end)
-    return MadeJob(store, times, cuts, tick, tuple(sounds), **changes)
+    return MadeJob(store, times, cuts, tick, tuple(audio), **changes)
 
 
 def uneven_job(store: Store, **changes: Any) -> MadeJob:
@@ -276,9 +276,9 @@ def uneven_job(store: Store, **changes: Any) -> MadeJob:
 
 
 @cache
-def sound(
+def make_audio(
     codec: str = "aac", seconds: float = 8.0, start_s: Fraction = Fraction(0), shift: int = 19_200
-) -> Sound:
+) -> MadeAudio:
     """A tone with a beep at every full second from ``start_s`` on, on the clock of `plain_job`."""
     origin_s = Fraction(shift, 12_800) + start_s
     buffer = io.BytesIO()
@@ -301,12 +301,12 @@ def sound(
                     output.mux(packet)
     name = {"libmp3lame": "mp3float", "libopus": "opus"}.get(codec, codec)
     before = round(origin_s * RATE) - (found[0][0].pts or 0)
-    return Sound(
+    return MadeAudio(
         AudioStream(name, tick, RATE, 2, buffer.getvalue(), "eng", "Main", before), tuple(found)
     )
 
 
-def in_adts(plain: Sound) -> Sound:
+def in_adts(plain: MadeAudio) -> MadeAudio:
     """A track of AAC as transport streams have it: a header of 7 bytes before each packet, and no
     extradata."""
     buffer = io.BytesIO()
@@ -331,11 +331,11 @@ def in_adts(plain: Sound) -> Sound:
         (replace(row, size=packet.size), bytes(packet))
         for (row, _), packet in zip(plain.packets, packets, strict=True)
     )
-    return Sound(replace(plain.stream, codec_params=codec_params), tuple(rows))
+    return MadeAudio(replace(plain.stream, codec_params=codec_params), tuple(rows))
 
 
 def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    """The samples of `sound`: 220 Hz softly, 880 Hz in the first tenth of every second."""
+    """The samples of `make_audio`: 220 Hz softly, 880 Hz in the first tenth of every second."""
     time = np.arange(round(seconds * RATE)) / RATE
     beep = np.where(
         time % 1 < 0.1, 0.5 * np.sin(2 * np.pi * 880 * time), 0.05 * np.sin(2 * np.pi * 220 * time)

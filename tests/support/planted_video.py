@@ -18,7 +18,7 @@ from av.container import OutputContainer
 from av.stream import Disposition
 from PIL import Image
 
-from tests.support.made_job import sound
+from tests.support.made_job import make_audio
 
 TAGS = {
     "title": b"SecretTitle",
@@ -90,7 +90,7 @@ def planted_mkv(path: Path) -> Path:
 
 
 def _write(path: Path, kind: str, options: dict[str, str]) -> None:
-    tone = sound("aac", seconds=1.0, shift=0)
+    tone = make_audio("aac", seconds=1.0, shift=0)
     with av.open(str(path), "w", format=kind, options=options) as out:
         out.metadata.update(
             {name: value.decode() for name, value in TAGS.items()} | {"creation_time": CREATED}

@@ -33,11 +33,11 @@ from facepaint.store import Store
 from tasks.video.encode import EncodeSpec, SegmentEncoder
 from tests.support.helpers import eventually
 from tests.support.made_job import (
+    MadeAudio,
     MadeJob,
-    Sound,
+    make_audio,
     paint_image,
     plain_job,
-    sound,
     stored_image_job,
     uneven_job,
 )
@@ -68,7 +68,7 @@ def wanted_times(made: MadeJob) -> list[Fraction]:
     return [pts * made.time_base for pts in made.times]
 
 
-def sound_bytes(made: Sound) -> list[bytes]:
+def sound_bytes(made: MadeAudio) -> list[bytes]:
     return [data for _, data in made.packets]
 
 
@@ -100,8 +100,8 @@ def top_boxes(path: Path) -> list[bytes]:
 
 def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
     """The job starts at 1.5 s on the source's clock; its sound a little earlier."""
-    tone = sound("aac", start_s=Fraction(-1, 10))
-    made = plain_job(store, sounds=[tone]).complete()
+    tone = make_audio("aac", start_s=Fraction(-1, 10))
+    made = plain_job(store, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.problems
     assert (report.segments, report.frames, report.gaps, report.blank) == (4, 200, (), 0)
@@ -140,7 +140,7 @@ def clip_job(store: Store, clip: Path) -> MadeJob:
     return MadeJob(store, tuple(times), (*cuts, end), tick, tuple(sounds), name=clip.name)
 
 
-def _sound_of(container: InputContainer, number: int) -> Sound:
+def _sound_of(container: InputContainer, number: int) -> MadeAudio:
     stream = container.streams.audio[number]
     buffer, packets, skip = io.BytesIO(), [], 0
     with av.open(buffer, "w", format="nut") as codec_params:
@@ -167,7 +167,7 @@ def _sound_of(container: InputContainer, number: int) -> Sound:
         language,
         skip_samples=skip,
     )
-    return Sound(track, tuple(packets))
+    return MadeAudio(track, tuple(packets))
 
 
 @pytest.mark.clips
@@ -229,7 +229,7 @@ def test_a_time_base_with_a_numerator(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path) -> None:
-    tone = sound("aac", start_s=Fraction(-2))
+    tone = make_audio("aac", start_s=Fraction(-2))
     made = MadeJob(
         store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)
     ).complete()
@@ -253,10 +253,10 @@ def test_every_track_comes_along_with_its_language(
     suffix: str, store: Store, tmp_path: Path
 ) -> None:
     """Sound that is longer than the picture, and sound that starts late and ends early."""
-    longer = sound("aac", seconds=7.0)
-    shorter = sound("libmp3lame", seconds=2.0, start_s=Fraction(3, 2))
+    longer = make_audio("aac", seconds=7.0)
+    shorter = make_audio("libmp3lame", seconds=2.0, start_s=Fraction(3, 2))
     shorter = replace(shorter, stream=replace(shorter.stream, language="deu", title="Kommentar"))
-    made = plain_job(store, seconds=5, sounds=[longer, shorter]).complete()
+    made = plain_job(store, seconds=5, audio=[longer, shorter]).complete()
     report = save_job(made, tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.problems
     with av.open(str(report.path)) as container:
@@ -284,8 +284,8 @@ def test_every_track_comes_along_with_its_language(
 def test_without_a_suffix_the_sound_chooses_the_container(
     codec: str, suffix: str, store: Store, tmp_path: Path
 ) -> None:
-    tone = sound(codec, seconds=4)
-    made = plain_job(store, seconds=4, sounds=[tone]).complete()
+    tone = make_audio(codec, seconds=4)
+    made = plain_job(store, seconds=4, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out")
     assert report.path == tmp_path / f"out{suffix}"
     assert report.check.passed, report.check.problems
@@ -297,8 +297,8 @@ def test_without_a_suffix_the_sound_chooses_the_container(
 def test_sound_that_mp4_cannot_hold_makes_it_another_container(
     store: Store, tmp_path: Path
 ) -> None:
-    tone = sound("pcm_mulaw", seconds=2)
-    made = plain_job(store, seconds=2, sounds=[tone]).complete()
+    tone = make_audio("pcm_mulaw", seconds=2)
+    made = plain_job(store, seconds=2, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.path == tmp_path / "out.mov", "nor does PyAV let Matroska hold it"
     assert report.check.passed, report.check.problems
@@ -309,7 +309,7 @@ def test_sound_that_mp4_cannot_hold_makes_it_another_container(
 def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Path) -> None:
     """AAC as a transport stream carries it: MP4 takes the headers off, and the report says so."""
     tone = adts_sound(tmp_path)
-    made = plain_job(store, seconds=4, sounds=[tone]).complete()
+    made = plain_job(store, seconds=4, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.problems
     assert [data for _, data in audio_packets(report.path)] == [
@@ -323,10 +323,10 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
     )
 
 
-def adts_sound(folder: Path) -> Sound:
-    """`sound` through an .aac file, which gives every packet a header of 7 bytes and knows no
+def adts_sound(folder: Path) -> MadeAudio:
+    """`make_audio` through an .aac file, which gives every packet a header of 7 bytes and knows no
     extradata."""
-    path, plain = folder / "tone.aac", sound("aac", seconds=4)
+    path, plain = folder / "tone.aac", make_audio("aac", seconds=4)
     with (
         av.open(io.BytesIO(plain.stream.codec_params), "r", format="nut") as codec_params,
         av.open(str(path), "w") as out,
@@ -349,7 +349,7 @@ def adts_sound(folder: Path) -> Sound:
         (replace(row, size=len(body)), body)
         for (row, _), body in zip(plain.packets, bodies, strict=True)
     )
-    return Sound(replace(whole.stream, time_base=plain.stream.time_base), rows)
+    return MadeAudio(replace(whole.stream, time_base=plain.stream.time_base), rows)
 
 
 EXTRAS_TAGS = {
@@ -384,7 +384,7 @@ def subtitles(codec: str) -> Subtitles:
 
 
 def saved_with_extras(store: Store, out: Path, look: str, codec: str = "subrip") -> SaveReport:
-    made = plain_job(store, seconds=4, sounds=[sound(seconds=4)], filters=(look,))
+    made = plain_job(store, seconds=4, audio=[make_audio(seconds=4)], filters=(look,))
     chapters = (
         Chapter(Fraction(0), Fraction(5, 2), "Arrival"),
         Chapter(Fraction(5, 2), Fraction(11, 2), "Beach"),
@@ -507,7 +507,7 @@ def test_segments_of_two_encodings_are_not_joined(store: Store, tmp_path: Path) 
 
 
 def gappy_job(store: Store) -> MadeJob:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(4))
     made.seal()
     made.detect(range(4))
@@ -535,12 +535,12 @@ def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -
         for pts in made.times
         if made.cuts[n] <= pts < made.cuts[n + 1]
     ]
-    assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.sounds[0])
+    assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.audio[0])
 
 
 @pytest.mark.slow
 def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: Path) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload([0])
     seen: list[tuple[int, int]] = []
     result: list[SaveReport] = []
@@ -585,7 +585,7 @@ def test_where_it_cannot_be_written_is_said(store: Store, tmp_path: Path) -> Non
 
 def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_path: Path) -> None:
     """A limit on the size of files stands for the full disk."""
-    made = plain_job(store, sounds=[sound()]).complete()
+    made = plain_job(store, audio=[make_audio()]).complete()
     script = (
         "import resource, sys; from pathlib import Path\n"
         "from facepaint.settings import Settings; from facepaint.store import Store; from "
@@ -613,7 +613,7 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
 def test_the_check_finds_what_is_wrong(
     damage: str, problem: str, store: Store, tmp_path: Path
 ) -> None:
-    made = plain_job(store, seconds=4, sounds=[sound(seconds=4)]).complete()
+    made = plain_job(store, seconds=4, audio=[make_audio(seconds=4)]).complete()
     good = save_job(made, tmp_path / "good.mp4").path
     bad = tmp_path / "bad.mp4"
     scales = {"video_track_timescale": "12800", "movie_timescale": "1920000"}

@@ -22,7 +22,7 @@ from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.clips.write import Sound as Tone
 from tests.support.clips.write import Video, portrait, write_clip
-from tests.support.made_job import MadeJob, Sound, plain_job, sound
+from tests.support.made_job import MadeAudio, MadeJob, make_audio, plain_job
 from viewer.follow import FollowOptions
 from viewer.save.mux import LATE_S
 from viewer.save.save import SaveOptions, SaveReport, save
@@ -43,7 +43,7 @@ def late_job(store: Store, start_s: int) -> MadeJob:
     """2 s whose clock shows ``start_s`` at the first picture; sound begins 0.1 s and 1,024 samples
     before it."""
     first = round(start_s / TICK)
-    tone = sound("aac", seconds=2, start_s=Fraction(-1, 10), shift=first)
+    tone = make_audio("aac", seconds=2, start_s=Fraction(-1, 10), shift=first)
     times = tuple(range(first, first + 2 * 12_800, 512))
     made = MadeJob(store, times, (first, first + 12_800, first + 2 * 12_800), TICK, (tone,)).begin()
     chapters = (
@@ -102,17 +102,17 @@ def test_what_starts_a_little_late_stays_so(store: Store, tmp_path: Path) -> Non
 
 
 def labelled_job(store: Store, look: str) -> MadeJob:
-    tone = sound("aac", seconds=2)
+    tone = make_audio("aac", seconds=2)
     tracks = [
-        Sound(replace(tone.stream, language="fra", title="Original"), tone.packets),
-        Sound(
+        MadeAudio(replace(tone.stream, language="fra", title="Original"), tone.packets),
+        MadeAudio(
             replace(
                 tone.stream, language="eng", title="Remarks", disposition=("default", "comment")
             ),
             tone.packets,
         ),
     ]
-    made = plain_job(store, seconds=2, sounds=tracks, filters=(look,)).begin()
+    made = plain_job(store, seconds=2, audio=tracks, filters=(look,)).begin()
     rows = ((1700, 800, b"Bonjour"),)
     texts = (
         Subtitles("subrip", Fraction(1, 1000), b"", rows, "eng", "All", ()),
@@ -162,7 +162,7 @@ def test_a_hiding_look_keeps_languages_and_no_titles(store: Store, tmp_path: Pat
 
 def test_samples_may_be_cut_into_other_packets(store: Store, tmp_path: Path) -> None:
     report = save_job(
-        plain_job(store, seconds=2, sounds=[sound("pcm_s16le", seconds=2)]).complete(),
+        plain_job(store, seconds=2, audio=[make_audio("pcm_s16le", seconds=2)]).complete(),
         tmp_path / "out.mov",
     )
     assert report.path.suffix == ".mov"
@@ -171,11 +171,11 @@ def test_samples_may_be_cut_into_other_packets(store: Store, tmp_path: Path) -> 
 
 def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> None:
     """As damaged transport streams have them; a file wants times that grow."""
-    tone = sound("aac", seconds=2)
+    tone = make_audio("aac", seconds=2)
     rows = list(tone.packets)
     rows[40] = (replace(rows[40][0], pts=rows[39][0].pts, dts=rows[39][0].dts), rows[40][1])
     report = save_job(
-        plain_job(store, seconds=2, sounds=[Sound(tone.stream, tuple(rows))]).complete(),
+        plain_job(store, seconds=2, audio=[MadeAudio(tone.stream, tuple(rows))]).complete(),
         tmp_path / "o.mp4",
     )
     assert report.check.passed, report.check.problems

@@ -29,9 +29,9 @@ from tests.support.made_job import (
     MadeJob,
     heartbeat,
     in_adts,
+    make_audio,
     paint_image,
     plain_job,
-    sound,
     stored_image_job,
     tone,
     uneven_job,
@@ -56,7 +56,7 @@ def state_of(client: httpx.Client, made: MadeJob, **query: int | str) -> dict[st
 def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(
     client: httpx.Client, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound()], filters=("sunglasses:scale=1.2", "crown")).begin()
+    made = plain_job(store, audio=[make_audio()], filters=("sunglasses:scale=1.2", "crown")).begin()
     made.upload(range(3))
     made.detect(range(2))
     made.paint(range(1))
@@ -200,7 +200,7 @@ def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[
 def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
     client: httpx.Client, store: Store, codec: str, mime: str
 ) -> None:
-    made = plain_job(store, sounds=[sound(codec)]).complete()
+    made = plain_job(store, audio=[make_audio(codec)]).complete()
 
     joined, served_as = joined_sound(client, made)
 
@@ -208,7 +208,7 @@ def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
     origin = round(Fraction(made.times[0]) * made.time_base * RATE)
     wanted = [
         (packet.pts - origin, body)
-        for packet, body in made.sounds[0].packets
+        for packet, body in made.audio[0].packets
         if (packet.pts or 0) >= origin
     ]
     with av.open(io.BytesIO(joined)) as container:
@@ -223,7 +223,7 @@ def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
 def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
     client: httpx.Client, store: Store, codec: str
 ) -> None:
-    made = plain_job(store, sounds=[sound(codec)]).complete()
+    made = plain_job(store, audio=[make_audio(codec)]).complete()
 
     joined, mime = joined_sound(client, made, "?as=aac")
 
@@ -244,7 +244,7 @@ def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
 def test_sound_that_begins_late_and_ends_early_becomes_silence_there(
     client: httpx.Client, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound("aac", 3.0, Fraction(5, 2))]).complete()
+    made = plain_job(store, audio=[make_audio("aac", 3.0, Fraction(5, 2))]).complete()
 
     joined, _ = joined_sound(client, made)
 
@@ -273,8 +273,8 @@ def beeps(joined: bytes) -> list[float]:
 def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
     client: httpx.Client, store: Store, query: str
 ) -> None:
-    early = sound("aac", 5.0, Fraction(-844, 1000))
-    made = plain_job(store, 4.0, sounds=[early]).complete()
+    early = make_audio("aac", 5.0, Fraction(-844, 1000))
+    made = plain_job(store, 4.0, audio=[early]).complete()
     lead = float(math.ceil(Fraction(844, 1000) / made.time_base) * made.time_base)
 
     state = state_of(client, made)
@@ -301,8 +301,8 @@ def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
 def test_aac_from_a_transport_stream_is_played(
     client: httpx.Client, store: Store, query: str
 ) -> None:
-    plain = sound("aac", 4.0)
-    made = plain_job(store, 4.0, sounds=[in_adts(plain)]).complete()
+    plain = make_audio("aac", 4.0)
+    made = plain_job(store, 4.0, audio=[in_adts(plain)]).complete()
 
     joined, mime = joined_sound(client, made, query)
 
@@ -316,7 +316,7 @@ def test_aac_from_a_transport_stream_is_played(
 
 
 def test_layer_2_under_the_name_of_mp3_is_not_copied(store: Store) -> None:
-    real, other = sound("libmp3lame", 1.0).stream, sound("mp2", 1.0).stream
+    real, other = make_audio("libmp3lame", 1.0).stream, make_audio("mp2", 1.0).stream
 
     assert copy_mime(replace(other, codec="mp3float")) == ""
     assert copy_mime(real) == 'audio/mp4; codecs="mp4a.6B"'
@@ -325,9 +325,9 @@ def test_layer_2_under_the_name_of_mp3_is_not_copied(store: Store) -> None:
 def test_what_an_encoder_put_before_a_late_track_is_not_played(
     client: httpx.Client, store: Store
 ) -> None:
-    late = sound("aac", 3.0, Fraction(5, 2))
+    late = make_audio("aac", 3.0, Fraction(5, 2))
     cut = replace(late, stream=replace(late.stream, skip_samples=RATE // 2))
-    made = plain_job(store, sounds=[cut]).complete()
+    made = plain_job(store, audio=[cut]).complete()
 
     joined, _ = joined_sound(client, made)
 
@@ -340,7 +340,7 @@ def test_what_an_encoder_put_before_a_late_track_is_not_played(
 def test_sound_is_not_served_before_the_segment_after_it_is_stored(
     client: httpx.Client, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound()]).begin()
+    made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(2))
 
     assert client.get(f"/api/jobs/{made.id}/audio/0/0").status_code == 200
@@ -371,7 +371,7 @@ def test_a_player_of_hls_gets_every_picture_at_its_time(
 def test_hls_has_the_sound_as_a_rendition_of_its_own_in_step_with_the_picture(
     client: httpx.Client, store: Store
 ) -> None:
-    made = plain_job(store, sounds=[sound("pcm_s16le")]).complete()
+    made = plain_job(store, audio=[make_audio("pcm_s16le")]).complete()
     url = f"{client.base_url}jobs/{made.id}/{made.look.id}/master.m3u8"
 
     pictures, sounds = frame_times(url), frame_times(url, "audio")
@@ -549,7 +549,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(
 def test_a_complete_video_is_downloaded_as_one_file_under_its_name(
     client: httpx.Client, store: Store
 ) -> None:
-    made = plain_job(store, 4.0, sounds=[sound("aac", 4.0)], name='fête "1".mov').complete()
+    made = plain_job(store, 4.0, audio=[make_audio("aac", 4.0)], name='fête "1".mov').complete()
 
     answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
 

@@ -19,7 +19,7 @@ from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.live_viewer import live_viewer
-from tests.support.made_job import MadeJob, plain_job, sound, stored_image_job
+from tests.support.made_job import MadeJob, make_audio, plain_job, stored_image_job
 
 LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 
@@ -47,7 +47,7 @@ def ask(client: httpx.Client, path: str, wish: Any, **headers: str) -> httpx.Res
 def followed_job(store: Store) -> MadeJob:
     """Nothing of it is painted yet."""
     made = detected_job(store)
-    made.follow([LEFT, RIGHT])
+    made.track([LEFT, RIGHT])
     return made
 
 
@@ -104,13 +104,13 @@ def test_people_come_with_their_times_and_portraits_of_the_source(
 def test_faces_are_told_in_shares_of_the_upright_picture_at_the_times_of_the_player(
     client: httpx.Client, store: Store
 ) -> None:
-    made = detected_job(store, sounds=[sound("aac", 4.0, Fraction(-1, 2))])
+    made = detected_job(store, audio=[make_audio("aac", 4.0, Fraction(-1, 2))])
     turned = replace(
         made.job,
         video=VideoStream("h264", "avc1", b"", 180, 320, "yuv420p", made.time_base, rotation=90),
     )
     store.put_record(keys.job(made.id), turned)
-    made.follow([LEFT])
+    made.track([LEFT])
     lead_s = client.get(f"/api/jobs/{made.id}").json()["windows"]["times"][1][0] - 2
 
     first, second = (
@@ -163,7 +163,7 @@ def test_the_people_are_asked_for_once_and_then_waited_for(
     failed = people_of(client, made.id)
     assert failed["state"] == "failed"
     assert f"`facepaint resume {made.id}` retries it" in failed["why"]
-    made.follow([LEFT])
+    made.track([LEFT])
     assert people_of(client, made.id)["state"] == "made"
 
 
@@ -184,7 +184,7 @@ def test_people_who_were_forgotten_can_be_asked_for_anew(
 ) -> None:
     made = detected_job(store)
     ask(client, f"/api/jobs/{made.id}/people", {})
-    made.follow([LEFT])
+    made.track([LEFT])
     assert people_of(client, made.id)["state"] == "made"
     store.delete(keys.tracks(made.id))
     assert people_of(client, made.id)["state"] == "ready"
