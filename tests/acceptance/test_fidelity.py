@@ -74,7 +74,7 @@ class Machine:
         warnings = sent.warnings[bool(sent.truncated) :]
         remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *left_out)
         cells = {promise.name: cell(promise) for promise in promises}
-        if clip.unheard:
+        if clip.loses_audio:
             cells["sound"] = DIFFERS
         return Row(clip, cells, "; ".join(dict.fromkeys(remarks)))
 

@@ -74,7 +74,7 @@ def test_workers_see_what_a_player_sees(clip: Clip, segment_s: float, media: Med
     else:
         assert seen == ordinary
     assert_borders_hold(cut, segments, seen)
-    assert_audio_is_whole(cut, [] if clip.uncut_track else audio_packets(path))
+    assert_audio_is_whole(cut, [] if clip.loses_audio else audio_packets(path))
     assert cut.truncated == clip.truncated
     if segment_s < 1 and len(ordinary) > 1:
         assert len(cut.segments) > 1, "else there is no border to check"

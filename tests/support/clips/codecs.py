@@ -155,7 +155,7 @@ def prores_mov(path: Path) -> None:
     write_clip(path, portrait(fps=10), video, sounds=[Sound("pcm_s24le")])
 
 
-@clip("wmv2.wmv", "Windows Media Video 8", unheard=True)
+@clip("wmv2.wmv", "Windows Media Video 8", loses_audio=True)
 def wmv2(path: Path) -> None:
     """FFmpeg's wmv2 and wmav2, as Movie Maker saved it."""
     write_clip(

@@ -33,7 +33,7 @@ class Clip:
 
     ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test`
     too. ``truncated`` is how the uploader says that it ends early. ``untimed`` ones do not say when
-    each frame is shown: pictures are compared, not their times. ``unheard`` ones have sound that no
+    each frame is shown: pictures are compared, not their times. ``loses_audio`` ones have sound that no
     result can hold. ``decode`` gives the frames that a player shows.
     """
 
@@ -44,7 +44,7 @@ class Clip:
     quick: bool = False
     truncated: str = ""
     untimed: bool = False
-    unheard: bool = False
+    loses_audio: bool = False
     decode: Callable[[Path], list[Frame]] = decode_ordinarily
 
 
