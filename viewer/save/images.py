@@ -1,4 +1,4 @@
-"""Give the painted pictures of a job back under the names they came with."""
+"""Save the painted images of a job under the names of their sources."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -13,7 +13,7 @@ from viewer.follow import Gap, follow
 from viewer.save.save import SaveOptions
 
 LONGEST_NAME_BYTES = 200
-"""What any file system takes, with room for a number and a temporary suffix."""
+"""What any file system accepts, with room for a number and a temporary suffix."""
 
 
 def save_images(
@@ -24,9 +24,9 @@ def save_images(
     options: SaveOptions = SaveOptions(),  # noqa: B008 - frozen
     on_progress: Callable[[int, int], None] | None = None,
 ) -> list[Path]:
-    """Write a job's painted images into ``folder``, waiting for what is still painted.
+    """Write a job's painted images into ``folder``, waiting for those still being painted.
 
-    The folder is made if needed. An image keeps the last part of its name; if two have the same
+    The folder is created if needed. An image keeps the last part of its name; if two have the same
     name, the second gets a number.
 
     Returns:
@@ -35,8 +35,8 @@ def save_images(
     Raises:
         UnknownJob, InputError: there is no such job or look.
         UsageError: the job is a video, a file is there already, or the folder cannot be written to.
-        JobError: a picture was given up and gaps are not allowed.
-        StoreUnreachable: the storage was away for too long.
+        JobError: an image could not be painted and gaps are not allowed.
+        StoreUnreachable: the storage was unreachable for too long.
     """
     job = find_job(store, job_id)
     if not isinstance(job, ImageJob):
@@ -55,17 +55,16 @@ def save_images(
             on_progress(item.index + 1, len(targets))
     if gaps and not options.allow_gaps:
         raise JobError(
-            f"given up: {', '.join(gaps)}; the others are in {folder}, `facepaint resume "
-            f"{job_id}` tries again"
+            f"painting failed: {', '.join(gaps)}; the other images are in {folder}, "
+            f"`facepaint resume {job_id}` retries"
         )
     return written
 
 
 def safe_names(job: ImageJob) -> list[str]:
-    """A file name for each picture: no folders, nothing a file system refuses or hides, no two the
-    same."""
+    """A unique file name for each image, without folders, that every file system accepts."""
     return unique_names(
-        _safe(given) or f"picture-{number}" for number, given in enumerate(job.images, 1)
+        _safe(given) or f"image-{number}" for number, given in enumerate(job.images, 1)
     )
 
 
@@ -81,20 +80,20 @@ def _safe(given: str) -> str:
 
 def _check_folder(folder: Path, targets: list[Path], overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file: pictures are saved into a folder")
-    there = [target.name for target in targets if target.exists() or target.is_symlink()]
-    if there and not overwrite:
+        raise UsageError(f"{folder} is a file: images are saved into a folder")
+    existing = [target.name for target in targets if target.exists() or target.is_symlink()]
+    if existing and not overwrite:
         raise UsageError(
-            f"{folder} already has {there[0]}: name another folder, or use --overwrite"
+            f"{folder} already has {existing[0]}: name another folder, or use --overwrite"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise UsageError(f"{folder} cannot be made: {exc.strerror}") from exc
+        raise UsageError(f"{folder} cannot be created: {exc.strerror}") from exc
 
 
 def _write(target: Path, data: bytes, overwrite: bool) -> None:
-    """Put the picture in place whole; a link of that name is replaced, not followed."""
+    """Write an image atomically; a symbolic link of that name is replaced, not followed."""
     try:
         with atomic_write(target) as draft:
             draft.write_bytes(data)

@@ -1,4 +1,4 @@
-"""Write packets made elsewhere into one MP4 or Matroska file, every time kept exact."""
+"""Write existing packets into one MP4 or Matroska file, with exact times."""
 
 import io
 import math
@@ -30,34 +30,37 @@ if TYPE_CHECKING:
     from av.container.core import Chapter as ContainerChapter
 
 LATE_S = 5
-"""What starts later than this is moved to start at 0. Encoders start at a second or two, a camera's
-picture a little after its sound; what starts later has a clock that ran long before, and players
-would show nothing until then."""
+"""A source that starts later than this is moved to start at 0.
+
+Encoders start at a second or two, and a camera's video a little after its audio. A later start
+comes from a clock that was running long before, and players would show nothing until then.
+"""
 
 LARGEST_TIMESCALE = 2**31 - 1
 
-UNHEARD_S = 0.02
-"""Sound this much early or late is not noticed."""
+INAUDIBLE_S = 0.02
+"""An audio offset of this much is not noticed."""
 
 PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
-"""Subtitles that are lines of text, by FFmpeg's names for codec or decoder; they need no
-template."""
+"""Codecs of plain text subtitles, by FFmpeg's names; they need no codec parameters."""
 
 STYLED_TEXT = frozenset({"ass", "ssa"})
-"""Subtitles that are text with styles, which MP4 loses."""
+"""Codecs of styled text subtitles, whose styles MP4 loses."""
 
-_MARKS = re.compile(r"<[^>]*>|\{\\[^}]*\}")
+_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
-OF_THE_CONTAINER = frozenset(
+CONTAINER_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
 )
-"""Tags that describe the source's container, not what is in it."""
+"""Tags that describe the source's container, not its contents."""
 
 
 @dataclass(slots=True)
-class Track:
-    """A stream of the output, the first and last times written to it in ticks of its own time base,
-    samples to skip."""
+class OutputTrack:
+    """A stream of the output.
+
+    ``first`` and ``last`` are the first and last pts written to it, in ticks of its time base.
+    """
 
     stream: Any
     skip_samples: int = 0
@@ -66,10 +69,10 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class Timed:
-    """One packet on its way into the file, its times in seconds."""
+class OutputPacket:
+    """A packet to write; its times are in seconds on the source's clock."""
 
-    track: Track
+    track: OutputTrack
     data: bytes
     pts: Fraction
     duration: Fraction
@@ -77,11 +80,16 @@ class Timed:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What the file is to be. ``shift_s`` is added to every time: see `viewer.save.save.shift_of`.
+class OutputSpec:
+    """What the file is to contain.
 
-    ``late`` are the clocks, in ticks a second, of the tracks that begin after 0, and how many
-    seconds after.
+    Args:
+        container: its format, by the muxer's name.
+        job: the job whose tracks it gets.
+        extras: tags, chapters and subtitles.
+        shift_s: added to every time, see `viewer.save.save.shift_of`.
+        late: the start in seconds of the tracks that start after 0, by the ticks per second of
+            their clocks.
     """
 
     container: str
@@ -92,28 +100,28 @@ class Plan:
 
 
 class Muxer:
-    """An output file being written. ``first`` is a painted segment, whose codec parameters hold for
-    all.
+    """An output file being written.
 
-    ``video`` and ``audio`` are the tracks; ``notes`` tells what could not be taken along.
+    ``first`` is a painted segment, whose codec parameters hold for all segments. ``video`` and
+    ``audio`` are the tracks; ``notes`` name what could not be copied.
     """
 
-    def __init__(self, path: Path, plan: Plan, first: bytes) -> None:
-        self._plan, self._path = plan, path
+    def __init__(self, path: Path, spec: OutputSpec, first: bytes) -> None:
+        self._spec, self._path = spec, path
         self.notes: list[str] = []
-        # With the prefix, a path may hold a colon.
-        self._out = av.open(f"file:{path}", "w", format=plan.container, options=_options(plan))
+        # With the prefix, a path may contain a colon.
+        self._out = av.open(f"file:{path}", "w", format=spec.container, options=_options(spec))
         try:
-            tags = plan.extras.tags.items()
+            tags = spec.extras.tags.items()
             self._out.metadata.update(
-                {name: text for name, text in tags if name.lower() not in OF_THE_CONTAINER}
+                {name: text for name, text in tags if name.lower() not in CONTAINER_TAGS}
             )
             with av.open(io.BytesIO(first), "r", format="mp4") as painted:
                 self.video = self._add_video(painted.streams.video[0])
             self._describe_video()
-            self.audio = [self._add_audio(track) for track in plan.job.audio]
+            self.audio = [self._add_audio(track) for track in spec.job.audio]
             self._texts = deque(sorted(self._add_subtitles(), key=lambda packet: packet.pts))
-            self._out.set_chapters(list(_chapters(plan)))
+            self._out.set_chapters(list(_chapters(spec)))
             self._out.start_encoding()
         except BaseException:
             self._out.close()
@@ -131,61 +139,70 @@ class Muxer:
         if kind is None:
             self._write_texts(None)
         self._out.close()
-        if kind is None and self._plan.container != "matroska":
+        if kind is None and not self._is_matroska:
             self._skip_starts()
 
-    def write(self, packets: Iterable[Timed]) -> None:
-        """Write the packets of one stretch of time, in order of time whatever order they come
-        in."""
+    @property
+    def _is_matroska(self) -> bool:
+        return self._spec.container == "matroska"
+
+    def write(self, packets: Iterable[OutputPacket]) -> None:
+        """Write the packets of one segment, sorted by time."""
         for packet in sorted(packets, key=lambda packet: packet.pts):
             self._write_texts(packet.pts)
             self._write(packet)
 
     def _write_texts(self, until: Fraction | None) -> None:
+        """Write the subtitles up to a time, or all, so that the file stays interleaved."""
         while self._texts and (until is None or self._texts[0].pts <= until):
             self._write(self._texts.popleft())
 
-    def _write(self, timed: Timed) -> None:
-        track, tick = timed.track, timed.track.stream.time_base
-        packet = av.Packet(timed.data)
-        time = round((timed.pts + self._plan.shift_s) / tick)
-        # Two packets may share a tick of a coarse source clock; a muxer takes only times that grow.
-        packet.pts = packet.dts = track.last = (
-            time if track.last is None else max(time, track.last + 1)
-        )
-        track.first = packet.pts if track.first is None else track.first
-        packet.duration = round(timed.duration / tick)
-        packet.is_keyframe = timed.keyframe
+    def _write(self, source: OutputPacket) -> None:
+        track, tick = source.track, source.track.stream.time_base
+        time = round((source.pts + self._spec.shift_s) / tick)
+        if track.last is not None:
+            # Two packets may share a tick of a coarse source clock, but muxers need increasing
+            # times.
+            time = max(time, track.last + 1)
+        track.first = time if track.first is None else track.first
+        track.last = time
+        packet = av.Packet(source.data)
+        # Painted segments have no B-frames, so the dts is the pts.
+        packet.pts = packet.dts = time
+        packet.duration = round(source.duration / tick)
+        packet.is_keyframe = source.keyframe
         packet.time_base = tick
         packet.stream = track.stream
         self._out.mux_one(packet)
 
     def _describe_video(self) -> None:
-        video, stream = self._plan.job.video, self.video.stream
-        if self._plan.container == "matroska":
-            # Else a tick of the source's clock would be told as the length of a frame.
+        video, stream = self._spec.job.video, self.video.stream
+        if self._is_matroska:
+            # Otherwise the muxer writes a tick of the source's clock as the duration of a frame.
             stream.codec_context.framerate = video.frame_rate or 0
         else:
-            stream.time_base = Fraction(1, _timescales(self._plan)[0])
+            stream.time_base = Fraction(1, _timescales(self._spec)[0])
         _name(stream, video)
 
-    def _add_video(self, painted: InputVideo) -> Track:
-        # Opaque: of AV1, PyAV would look for an encoder of the name that the decoder has.
+    def _add_video(self, painted: InputVideo) -> OutputTrack:
+        # Opaque: for AV1, PyAV would otherwise look for an encoder of the decoder's name.
         stream = self._out.add_stream_from_template(painted, opaque=True)
-        if self._plan.container != "matroska":
-            # Else HEVC would be tagged hev1, which Apple's players refuse.
+        if not self._is_matroska:
+            # Otherwise HEVC is tagged hev1, which Apple's players refuse.
             stream.codec_tag = painted.codec_context.codec_tag
-        return Track(stream)
+        return OutputTrack(stream)
 
-    def _add_audio(self, audio: AudioStream) -> Track:
+    def _add_audio(self, audio: AudioStream) -> OutputTrack:
         with open_codec_params(audio.codec_params) as source:
             stream = self._out.add_stream_from_template(source.streams[0])
         _name(stream, audio, audio.disposition)
-        return Track(stream, audio.skip_samples)
+        return OutputTrack(stream, audio.skip_samples)
 
     def _skip_starts(self) -> None:
-        """Say which samples at the start of late tracks are not played; the muxer knows it of those
-        below 0 only."""
+        """Mark the samples at the start of late tracks that are not played.
+
+        The muxer does so only for tracks that start before 0.
+        """
         late = [track for track in self.audio if track.skip_samples and (track.first or 0) > 0]
         if not late:
             return
@@ -196,39 +213,53 @@ class Muxer:
             file.seek(start)
             file.write(moov)
 
-    def _add_subtitles(self) -> Iterator[Timed]:
-        into_matroska = self._plan.container == "matroska"
-        for subtitles in self._plan.extras.subtitles:
-            as_text = subtitles.codec in PLAIN_TEXT or (
-                subtitles.codec in STYLED_TEXT and not into_matroska
-            )
-            if as_text:
-                stream: Any = self._out.add_stream("subrip" if into_matroska else "mov_text")
-                stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
-            elif can_hold(self._plan.container, subtitles.codec_params):
-                with open_codec_params(subtitles.codec_params) as source:
-                    stream = self._out.add_stream_from_template(source.streams[0])
-            else:
+    def _add_subtitles(self) -> Iterator[OutputPacket]:
+        """Add the subtitle tracks and yield their packets."""
+        for subtitles in self._spec.extras.subtitles:
+            stream = self._subtitle_stream(subtitles)
+            if stream is None:
                 self.notes.append(
                     f"{subtitles.codec} subtitles are left out: save as .mkv to keep them"
                 )
                 continue
             _name(stream, subtitles, subtitles.disposition)
-            track = Track(stream)
+            track = OutputTrack(stream)
             for pts, duration, data in subtitles.packets:
-                body = data if not as_text else _text(subtitles.codec, data)
-                if as_text and not into_matroska:
-                    body = _timed_text(plain_text(subtitles.codec, data))
-                start_s = max(pts * subtitles.time_base, -self._plan.shift_s)
+                body = self._subtitle_body(subtitles.codec, data)
+                # What is shown across the file's start begins there.
+                start_s = max(pts * subtitles.time_base, -self._spec.shift_s)
                 duration_s = (pts + duration) * subtitles.time_base - start_s
                 if body and duration_s >= 0:
-                    yield Timed(track, body, start_s, duration_s)
+                    yield OutputPacket(track, body, start_s, duration_s)
+
+    def _subtitle_stream(self, subtitles: Subtitles) -> Any:
+        """A new stream for a subtitle track; None if the container cannot hold it."""
+        if self._is_rewritten(subtitles.codec):
+            stream: Any = self._out.add_stream("subrip" if self._is_matroska else "mov_text")
+            stream.codec_context.subtitle_header = b"[Script Info]\r\nScriptType: v4.00+\r\n"
+            return stream
+        if not can_hold(self._spec.container, subtitles.codec_params):
+            return None
+        with open_codec_params(subtitles.codec_params) as source:
+            return self._out.add_stream_from_template(source.streams[0])
+
+    def _subtitle_body(self, codec: str, data: bytes) -> bytes:
+        """A subtitle packet as the output's codec stores it."""
+        if not self._is_rewritten(codec):
+            return data
+        if self._is_matroska:
+            return _text(codec, data)
+        return _timed_text(plain_text(codec, data))
+
+    def _is_rewritten(self, codec: str) -> bool:
+        """Whether subtitles are converted to the container's own text codec."""
+        return codec in PLAIN_TEXT or (codec in STYLED_TEXT and not self._is_matroska)
 
 
 def _name(
     stream: Any, track: VideoStream | AudioStream | Subtitles, disposition: Iterable[str] = ()
 ) -> None:
-    """Give a track the language, the title and the purpose that it has in the source."""
+    """Give a track the language, the title and the disposition that it has in the source."""
     if track.language:
         stream.metadata["language"] = track.language
     if track.title:
@@ -239,7 +270,7 @@ def _name(
 
 
 def _text(codec: str, data: bytes) -> bytes:
-    """The lines of a subtitle as SubRip has them."""
+    """The lines of a subtitle as SubRip stores them."""
     if codec == "mov_text":
         return data[2 : 2 + int.from_bytes(data[:2])]
     if codec in STYLED_TEXT:
@@ -248,9 +279,8 @@ def _text(codec: str, data: bytes) -> bytes:
 
 
 def plain_text(codec: str, data: bytes) -> bytes:
-    """The lines of a text subtitle in UTF-8, without marks of style; empty where nothing is
-    shown."""
-    return _MARKS.sub("", _text(codec, data).decode("utf-8", "replace")).strip().encode()
+    """The lines of a text subtitle in UTF-8, without markup; empty if it shows nothing."""
+    return _MARKUP.sub("", _text(codec, data).decode("utf-8", "replace")).strip().encode()
 
 
 def _timed_text(text: bytes) -> bytes:
@@ -260,11 +290,11 @@ def _timed_text(text: bytes) -> bytes:
 
 
 def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[Chapter]:
-    """The chapters on the clock of a file in which everything is that much later.
+    """The chapters of a file in which everything is ``shift_s`` seconds later.
 
-    Where all would end before it begins, they count from its beginning already. What is before 0 is
-    left out.
+    What is before 0 is left out.
     """
+    # If all would end before 0, they count from the start of the file and not from its clock's 0.
     if not shift_s or all(chapter.end_s + shift_s <= 0 for chapter in chapters):
         yield from chapters
         return
@@ -275,9 +305,9 @@ def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[
             )
 
 
-def _chapters(plan: Plan) -> Iterator["ContainerChapter"]:
+def _chapters(spec: OutputSpec) -> Iterator["ContainerChapter"]:
     tick = Fraction(1, 1000)
-    for number, chapter in enumerate(placed_chapters(plan.extras.chapters, plan.shift_s), 1):
+    for number, chapter in enumerate(placed_chapters(spec.extras.chapters, spec.shift_s), 1):
         yield {
             "id": number,
             "start": round(chapter.start_s / tick),
@@ -287,43 +317,43 @@ def _chapters(plan: Plan) -> Iterator["ContainerChapter"]:
         }
 
 
-def _options(plan: Plan) -> dict[str, str]:
-    if plan.container == "matroska":
-        # Else everything would move so that the encoder delay of AAC, at a negative time, starts at
+def _options(spec: OutputSpec) -> dict[str, str]:
+    if spec.container == "matroska":
+        # Otherwise everything moves until the encoder delay of AAC, at a negative time, starts at
         # 0.
         return {"avoid_negative_ts": "disabled", "cues_to_front": "1"}
-    video_scale, movie_scale = _timescales(plan)
-    # Phones give tags of their makers' own, which MP4 has room for only if all are written as
-    # QuickTime has them.
-    makers = any(name.startswith("com.") for name in plan.extras.tags)
+    video_scale, movie_scale = _timescales(spec)
+    # MP4 stores the tags of phone makers only if all tags are written as QuickTime stores them.
+    has_maker_tags = any(name.startswith("com.") for name in spec.extras.tags)
     return {
-        "movflags": "faststart+use_metadata_tags" if makers else "faststart",
+        "movflags": "faststart+use_metadata_tags" if has_maker_tags else "faststart",
         "video_track_timescale": str(video_scale),
         "movie_timescale": str(movie_scale),
     }
 
 
-def _timescales(plan: Plan) -> tuple[int, int]:
-    """Ticks a second of the video track, and of the movie, in which MP4 says how late a track
-    begins.
+def _timescales(spec: OutputSpec) -> tuple[int, int]:
+    """Ticks per second of the video track, and of the movie.
 
-    Firefox takes that number for ticks of the late track itself, so the movie counts by that
-    track's clock, which keeps its start exact, too. Where picture and sound are late it counts by a
-    multiple of the picture's clock, fine enough for every sample, if that puts the sound off by
-    nothing one hears in Firefox. Else the picture counts by the sound's clock if that moves no
-    frame by more than a tick of the source.
+    MP4 states the start of a late track in ticks of the movie. Firefox reads that number as ticks
+    of the track itself, so the movie uses the clock of the late track where that is possible.
     """
-    video = plan.job.video.time_base.denominator
-    others = plan.late.keys() - {video}
-    if not others:
+    video = spec.job.video.time_base.denominator
+    other_clocks = spec.late.keys() - {video}
+    if not other_clocks:
         return video, video
-    sound = max(others)
-    if len(others) == 1 and video not in plan.late:
-        return video, sound
-    fine = video * math.ceil(2 * sound / video)
-    if len(others) == 1 and abs(fine / sound - 1) * plan.late[sound] < UNHEARD_S:
+    audio = max(other_clocks)
+    is_only_one = len(other_clocks) == 1
+    if is_only_one and video not in spec.late:
+        return video, audio
+    # Video and audio are late: a multiple of the video's clock, fine enough for every sample, if
+    # the audio's offset in Firefox is inaudible.
+    fine = video * math.ceil(2 * audio / video)
+    if is_only_one and abs(fine / audio - 1) * spec.late[audio] < INAUDIBLE_S:
         return fine, fine
-    if len(others) == 1 and 2 * sound >= video:
-        return sound, sound
-    exact = math.lcm(video, *(track.sample_rate for track in plan.job.audio))
+    # The audio's clock for the video, if that moves no frame by more than a tick of the source.
+    if is_only_one and 2 * audio >= video:
+        return audio, audio
+    # Audio tracks of several clocks: exact in every player but Firefox.
+    exact = math.lcm(video, *(track.sample_rate for track in spec.job.audio))
     return video, exact if exact <= LARGEST_TIMESCALE else video

@@ -1,5 +1,5 @@
-"""Save a painted job as one file: painted packets and the source's own sound joined by copying,
-nothing re-encoded."""
+"""Save a painted job as one file: painted packets and the source's audio are copied, not
+re-encoded."""
 
 import io
 import math
@@ -35,25 +35,31 @@ from viewer.follow import (
     follow,
     wait_until_sealed,
 )
-from viewer.save.mux import LATE_S, Muxer, Plan, Timed
+from viewer.save.mux import LATE_S, Muxer, OutputPacket, OutputSpec
 from viewer.save.source_audio import SourceAudio, source_audio
 from viewer.verify.report import counted
 from viewer.verify.saved import Check, check_saved
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
-"""Audio that players expect in MP4. The muxer takes more, which few of them play."""
+"""Audio codecs that players expect in MP4. The muxer accepts more, which few players play."""
 
-MOST_NOTES = 20
-"""A file damaged all over says something of every segment."""
+OTHER_SUFFIXES = (".mkv", ".mov")
+"""The containers that replace one that cannot hold the audio, the preferred one first."""
+
+MAX_NOTES = 20
+"""A file that is damaged throughout has a note for every segment."""
 
 Progress = Callable[[int, int], None]
-"""Is told how many segments are saved, of how many."""
+"""Called with the number of saved segments and of all segments."""
 
 
 @dataclass(frozen=True, slots=True)
 class SaveReport:
-    """What was saved. ``blank`` counts segments that are plain pictures; ``notes`` are sentences
-    for the user."""
+    """What was saved.
+
+    ``blank`` counts the segments of plain frames, ``notes`` are sentences for the user, and
+    ``check`` compares the file with the job's records.
+    """
 
     path: Path
     container: str
@@ -70,7 +76,7 @@ class SaveOptions:
     """What a saved file may lack or replace.
 
     Args:
-        allow_gaps: save although segments were given up.
+        allow_gaps: save although segments could not be painted.
         overwrite: replace a file that exists.
         following: how to wait for segments that are not painted yet.
     """
@@ -90,27 +96,28 @@ def save(
 ) -> SaveReport:
     """Join a job's painted segments and its audio in ``out``, waiting for what is still painted.
 
-    The suffix of ``out`` chooses the container: .mp4, .m4v or .mkv; `choose_target` says when it
-    becomes another. The file gets its name when it is complete.
+    The suffix of ``out`` selects the container; `choose_target` explains when another one is used.
+    The file gets its name when it is complete.
 
     Raises:
         UnknownJob, InputError: there is no such job or look.
-        UsageError: it cannot be written there, or the container cannot hold the sound.
-        JobError: a segment was given up and gaps are not allowed; the segments do not fit each
-            other; the upload was abandoned.
-        StoreUnreachable: the storage was away for too long.
+        UsageError: the file cannot be written there, or no container can hold the audio.
+        JobError: a segment could not be painted and gaps are not allowed; the segments were
+            encoded differently; the upload was abandoned.
+        StoreUnreachable: the storage was unreachable for too long.
     """
     job = find_job(store, job_id)
     if isinstance(job, ImageJob):
-        raise UsageError(f"job {job_id} is a list of pictures: save it into a folder")
+        raise UsageError(f"job {job_id} is a list of images: save it into a folder")
     look = store.find_record(keys.look(job_id, look_id), Look)
     target, container, notes = choose_target(job.audio, out)
     _check_target(target, options.overwrite)
     _fail_fast(store, job_id, look_id, allow_gaps=options.allow_gaps)
     sealed = wait_until_sealed(store, job_id, options.following)
     assert sealed is not None
-    plan = _plan(store, job, container, redacts=look is None or look.redacts)
-    notes += _notes(plan, sealed)
+    # A look that cannot be read may be one that redacts.
+    spec = _output_spec(store, job, container, redacts=look is None or look.redacts)
+    notes += _notes(spec, sealed)
     items = follow(store, job_id, look_id, options=options.following)
     try:
         with (
@@ -120,9 +127,9 @@ def save(
         ):
             allowed = items if options.allow_gaps else _without_gaps(job_id, items)
             joined = _join(
-                plan, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
+                spec, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
             )
-            check = check_saved(store, job_id, look_id, part, shift_s=plan.shift_s)
+            check = check_saved(store, job_id, look_id, part, shift_s=spec.shift_s)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
     except av.FFmpegError as exc:
@@ -144,45 +151,46 @@ def save(
 def choose_target(
     audio: Iterable[AudioStream], out: Path, *, any_container: bool = False
 ) -> tuple[Path, str, list[str]]:
-    """The file to write, its container by the muxer's name, and what to tell the user about that
-    choice.
+    """The file to write, its container by the muxer's name, and notes about that choice.
 
-    Where the container that ``out`` names cannot hold the sound, it is another. Without a suffix,
-    or with
-    ``any_container``, it is another than MP4 already where MP4 players do not expect the sound.
+    If the container that ``out`` names cannot hold the audio, another one is used. Without a
+    suffix, or with ``any_container``, MP4 is also replaced if MP4 players do not expect the audio.
 
     Raises:
-        UsageError: the suffix is of no container we write, or the tracks fit into none together.
+        UsageError: facepaint writes no container of that suffix, or none can hold all tracks.
     """
     if out.suffix and out.suffix.lower() not in CONTAINERS:
         raise UsageError(f"{out}: the name must end in {', '.join(CONTAINERS)}, or in nothing")
     suffix = out.suffix or ".mp4"
-    container = CONTAINERS[suffix.lower()]
+    kind, container = suffix[1:].upper(), CONTAINERS[suffix.lower()]
     tracks = {codec_name(track.codec_params): track.codec_params for track in audio}
     unfit = _unfit(container, tracks)
-    rare = sorted(tracks.keys() - PLAYED_IN_MP4) if container == "mp4" else []
-    if not unfit and (not rare or (out.suffix and not any_container)):
-        notes = (
-            [f"few players play {' and '.join(rare)} sound in MP4; a .mkv plays"] if rare else []
-        )
-        return out.with_name(f"{out.name.removesuffix(suffix)}{suffix}"), container, notes
-    others = [other for other in (".mkv", ".mov") if not _unfit(CONTAINERS[other], tracks)]
-    if not others:
-        raise UsageError(
-            f"no file can hold {' and '.join(sorted(tracks))} sound together: convert it first"
-        )
-    target = out.with_name(out.name.removesuffix(out.suffix) + others[0])
-    kind = suffix[1:].upper()
-    why = (
-        f"{kind} cannot hold {' and '.join(unfit)}"
-        if unfit
-        else f"few {kind} players play {' and '.join(rare)}"
-    )
-    return target, CONTAINERS[others[0]], [f"saved as {target.name}: {why} sound"]
+    if unfit:
+        return _other_target(out, tracks, f"{kind} cannot hold {' and '.join(unfit)} audio")
+    rare = " and ".join(sorted(tracks.keys() - PLAYED_IN_MP4)) if container == "mp4" else ""
+    is_free_to_choose = any_container or not out.suffix
+    if rare and is_free_to_choose:
+        return _other_target(out, tracks, f"few {kind} players play {rare} audio")
+    target = out.with_name(f"{out.name.removesuffix(suffix)}{suffix}")
+    notes = [f"few players play {rare} audio in MP4; more play it in .mkv"] if rare else []
+    return target, container, notes
+
+
+def _other_target(
+    out: Path, tracks: Mapping[str, bytes], reason: str
+) -> tuple[Path, str, list[str]]:
+    """The target in a container that can hold the audio, with a note of the reason."""
+    fitting = (suffix for suffix in OTHER_SUFFIXES if not _unfit(CONTAINERS[suffix], tracks))
+    suffix = next(fitting, None)
+    if suffix is None:
+        codecs = " and ".join(sorted(tracks))
+        raise UsageError(f"no container can hold {codecs} audio together: convert it first")
+    target = out.with_name(out.name.removesuffix(out.suffix) + suffix)
+    return target, CONTAINERS[suffix], [f"saved as {target.name}: {reason}"]
 
 
 def _unfit(container: str, tracks: Mapping[str, bytes]) -> list[str]:
-    """The codings that a container cannot hold, of those given with a template each."""
+    """The codecs that a container cannot hold; ``tracks`` are codec parameters by codec name."""
     return [
         codec for codec, codec_params in tracks.items() if not can_hold(container, codec_params)
     ]
@@ -194,11 +202,11 @@ def _check_target(target: Path, overwrite: bool) -> None:
     if target.is_dir():
         raise UsageError(f"{target} is a folder: name a file")
     if target.exists() and not overwrite:
-        raise UsageError(f"{target} is already there: name another file, or use --overwrite")
+        raise UsageError(f"{target} already exists: name another file, or use --overwrite")
 
 
 def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:
-    """Refuse at once what waiting cannot change."""
+    """Raise at once what waiting cannot change: an abandoned upload, segments that failed."""
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
     if found.state(idle_s(job_id, rows, datetime.now(UTC))) == "abandoned":
@@ -209,29 +217,34 @@ def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> 
 
 
 def _gap_error(job_id: str, missing: Iterable[int]) -> JobError:
-    names = [str(index) for index in missing]
-    which = f"segment {names[0]} was" if len(names) == 1 else f"segments {', '.join(names)} were"
+    numbers = [str(index) for index in missing]
+    segments = f"segment{'s' if len(numbers) > 1 else ''} {', '.join(numbers)}"
     return JobError(
-        f"{which} given up: `facepaint resume {job_id}` tries again, `facepaint view "
-        f"{job_id} --allow-gaps --save` "
-        f"saves without"
+        f"{segments} could not be painted: `facepaint resume {job_id}` retries, "
+        f"`facepaint view {job_id} --allow-gaps --save` saves the others"
     )
 
 
-def _plan(store: Store, job: VideoJob, container: str, *, redacts: bool) -> Plan:
-    """With a look that hides, nothing of the source but sound, subtitles, chapters and languages
-    goes along."""
+def _output_spec(store: Store, job: VideoJob, container: str, *, redacts: bool) -> OutputSpec:
+    """What the file is to contain.
+
+    With a redacting look it gets nothing of the source but audio, subtitles, chapters and
+    languages.
+    """
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if redacts:
         job, extras = private_job(job), private_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
     shift_s = shift_of(job, first)
-    return Plan(container, job, extras, shift_s, _late_starts(job, first, shift_s))
+    return OutputSpec(container, job, extras, shift_s, _late_starts(job, first, shift_s))
 
 
 def _late_starts(job: VideoJob, first: Segment, shift_s: Fraction) -> dict[int, float]:
-    """How many seconds after 0 tracks begin that do, by their clocks' ticks a second; by the first
-    segment's record."""
+    """The start in seconds of the tracks that start after 0, by the ticks per second of their
+    clocks.
+
+    A track without a packet in the first segment starts at infinity.
+    """
     starts = {job.video.time_base.denominator: float(job.start_pts * job.video.time_base + shift_s)}
     for number, track in enumerate(job.audio):
         times = [row.pts for row in first.audio if row.stream == number and row.pts is not None]
@@ -241,41 +254,45 @@ def _late_starts(job: VideoJob, first: Segment, shift_s: Fraction) -> dict[int, 
 
 
 def shift_of(job: VideoJob, first: Segment) -> Fraction:
-    """How many seconds later everything is to be in the file than in the source, by the first
-    segment's record.
+    """How many seconds later everything is in the file than in the source.
 
-    No container shows a picture before 0. What starts later than `LATE_S`, as broadcasts do after
-    hours, would be a file that shows nothing until then: there the earliest packet of picture and
-    sound comes at 0.
+    No container shows a frame before 0, so a negative start becomes 0. A source that starts later
+    than `LATE_S`, such as a recorded broadcast, would show nothing until then: its earliest packet
+    moves to 0.
+
+    Args:
+        job: the job.
+        first: the record of its first segment.
     """
     tick = job.video.time_base
     start_s = job.start_pts * tick
     if start_s < 0:
         return -start_s
-    sounds_s = (
+    audio_s = (
         row.pts * job.audio[row.stream].time_base for row in first.audio if row.pts is not None
     )
-    earliest_s = min([start_s, *sounds_s])
-    # By whole ticks: the picture's times stay exact.
+    earliest_s = min([start_s, *audio_s])
+    # By whole ticks, so that the times of the frames stay exact.
     return -(earliest_s // tick * tick) if earliest_s > LATE_S else Fraction(0)
 
 
-def _notes(plan: Plan, sealed: Sealed) -> Iterator[str]:
+def _notes(spec: OutputSpec, sealed: Sealed) -> Iterator[str]:
+    """What the user should know of the file before it is written."""
     if sealed.truncated:
         yield f"the source ends early: {sealed.truncated}"
-    if plan.shift_s > 0:
+    if spec.shift_s > 0:
         yield (
-            f"everything starts {float(plan.shift_s):.3f} s later: the source starts below 0, "
+            f"everything starts {float(spec.shift_s):.3f} s later: the source starts before 0, "
             "which no file can"
         )
-    elif plan.shift_s < 0:
+    elif spec.shift_s < 0:
         yield (
-            f"everything starts {-float(plan.shift_s):.3f} s earlier: the source's clock ran so "
-            "long before its start"
+            f"everything starts {-float(spec.shift_s):.3f} s earlier: the source's clock starts "
+            "long after 0"
         )
-    if plan.container == "matroska":
-        yield "times are rounded to the 1 ms that Matroska counts in"
-    kept = kept_note(plan.job.output, plan.job.video.pixel_format)
+    if spec.container == "matroska":
+        yield "times are rounded to 1 ms, the resolution of Matroska"
+    kept = kept_note(spec.job.output, spec.job.video.pixel_format)
     if kept:
         yield kept
 
@@ -288,12 +305,12 @@ def _without_gaps(job_id: str, items: Iterable[PaintedSegment | Gap]) -> Iterato
 
 
 def _ignore(saved: int, total: int) -> None:
-    """Takes progress nobody asked for."""
+    """Report no progress."""
 
 
 @dataclass(slots=True)
 class _Joined:
-    """What one run through the segments came to; ``parameters`` are those every segment has."""
+    """What was joined so far; every segment has the same ``parameters``."""
 
     parameters: tuple[int, int, bytes | None] | None = None
     frames: int = 0
@@ -303,62 +320,62 @@ class _Joined:
     more_notes: int = 0
 
     def note(self, texts: Iterable[str]) -> None:
-        """Keep what is new, as many as anybody reads."""
+        """Keep new notes, up to a limit; the others are counted."""
         for text in texts:
-            if text not in self.notes and len(self.notes) == MOST_NOTES:
+            if text not in self.notes and len(self.notes) == MAX_NOTES:
                 self.more_notes += 1
             else:
                 self.notes[text] = None
 
     def all_notes(self) -> Iterator[str]:
-        """What segments say of themselves, and which of them are not as they should be."""
+        """The notes of the segments, and which segments are blank or missing."""
         yield from self.notes
         if self.more_notes:
-            yield f"and {self.more_notes} more of the kind"
+            yield f"and {self.more_notes} more notes"
         if self.blank:
-            yield (
-                f"{counted(self.blank, 'segment')} of plain pictures, which stand for what could "
-                "not be painted"
-            )
+            yield f"{counted(self.blank, 'segment')} of plain frames: painting failed"
         if self.gaps:
             indexes = ", ".join(str(gap.index) for gap in self.gaps)
-            yield f"{counted(len(self.gaps), 'segment')} missing, since given up: {indexes}"
+            yield f"{counted(len(self.gaps), 'segment')} missing: painting failed: {indexes}"
 
 
 def _join(
-    plan: Plan,
+    spec: OutputSpec,
     part: Path,
     items: Iterable[PaintedSegment | Gap],
-    sounds: Iterable[list[SourceAudio]],
+    audio: Iterable[list[SourceAudio]],
     on_progress: Callable[[int], None],
 ) -> _Joined:
-    """Write segment after segment. The output is opened by the first that is painted."""
+    """Write segment after segment into a new file."""
     joined = _Joined()
-    stretches = zip(items, sounds, strict=True)
-    begin = []
-    for item, heard in stretches:
-        begin.append((item, heard))
+    segments = zip(items, audio, strict=True)
+    # The first painted segment has the codec parameters that the output is opened with.
+    start: list[tuple[PaintedSegment | Gap, list[SourceAudio]]] = []
+    for item, packets in segments:
+        start.append((item, packets))
         if isinstance(item, PaintedSegment):
             break
     else:
-        raise _gap_error(plan.job.id, [gap.index for gap, _ in begin])
-    with Muxer(part, plan, item.data) as muxer:
+        raise _gap_error(spec.job.id, [gap.index for gap, _ in start])
+    with Muxer(part, spec, item.data) as muxer:
         joined.note(muxer.notes)
-        for item, heard in chain(begin, stretches):
-            muxer.write([*_heard(muxer, heard), *_seen(plan.job, muxer, item, joined)])
+        for item, packets in chain(start, segments):
+            video = _video_packets(spec.job, muxer, item, joined)
+            muxer.write([*_audio_packets(muxer, packets), *video])
             on_progress(item.index + 1)
     return joined
 
 
-def _heard(muxer: Muxer, heard: Iterable[SourceAudio]) -> Iterator[Timed]:
-    for sound in heard:
-        yield Timed(muxer.audio[sound.stream], sound.data, sound.start_s, sound.duration_s)
+def _audio_packets(muxer: Muxer, packets: Iterable[SourceAudio]) -> Iterator[OutputPacket]:
+    for packet in packets:
+        track = muxer.audio[packet.stream]
+        yield OutputPacket(track, packet.data, packet.start_s, packet.duration_s)
 
 
-def _seen(
+def _video_packets(
     job: VideoJob, muxer: Muxer, item: PaintedSegment | Gap, joined: _Joined
-) -> Iterator[Timed]:
-    """A painted segment's packets; its own times count from the job's first picture."""
+) -> Iterator[OutputPacket]:
+    """A painted segment's packets, timed on the source's clock; none for a gap."""
     if isinstance(item, Gap):
         joined.gaps.append(item)
         return
@@ -366,28 +383,27 @@ def _seen(
     if joined.parameters not in {None, parameters}:
         raise JobError(
             f"segment {item.index} of job {job.id} was encoded differently from those before it "
-            "and cannot be joined "
-            f"with them: paint the job again with one encoder"
+            "and cannot be joined with them: paint the job again with one encoder"
         )
     joined.parameters = parameters
     joined.blank += item.record.blank
     joined.note(item.record.notes)
+    # The segment's own times start at the job's first frame.
     origin_s = job.start_pts * job.video.time_base
     with _open(item) as container:
         for packet in container.demux(container.streams.video[0]):
             if packet.size and packet.pts is not None:
                 joined.frames += 1
-                start_s, duration_s = (
-                    packet.pts * packet.time_base,
-                    (packet.duration or 0) * packet.time_base,
-                )
-                yield Timed(
-                    muxer.video, bytes(packet), origin_s + start_s, duration_s, packet.is_keyframe
+                start_s = origin_s + packet.pts * packet.time_base
+                duration_s = (packet.duration or 0) * packet.time_base
+                yield OutputPacket(
+                    muxer.video, bytes(packet), start_s, duration_s, packet.is_keyframe
                 )
 
 
 def _parameters(segment: PaintedSegment) -> tuple[int, int, bytes | None]:
-    """Size and parameter sets, which all segments of one track must share."""
+    """Size and parameter sets, which all segments of one track share."""
+
     with _open(segment) as container:
         context = container.streams.video[0].codec_context
         return context.width, context.height, context.extradata

@@ -1,4 +1,4 @@
-"""A job's sound as the source had it: every audio packet, segment after segment."""
+"""A job's audio as the source has it: every packet, segment after segment."""
 
 from collections import deque
 from collections.abc import Generator, Iterator
@@ -17,8 +17,10 @@ from viewer.follow import FollowOptions, retry_while_unreachable
 
 @dataclass(frozen=True, slots=True)
 class SourceAudio:
-    """One audio packet; ``stream`` counts the job's audio tracks, times are in seconds on the
-    source's clock."""
+    """One audio packet; ``stream`` is the index of its track among the job's audio tracks.
+
+    Times are in seconds on the source's clock.
+    """
 
     stream: int
     start_s: Fraction
@@ -29,11 +31,11 @@ class SourceAudio:
 def source_audio(
     store: Store, job: VideoJob, segments: int, options: FollowOptions
 ) -> Generator[list[SourceAudio], None, None]:
-    """Yield the audio packets of each stored segment in order; fetches a few segments ahead.
+    """Yield the audio packets of each segment in order; fetches a few segments ahead.
 
     Raises:
-        JobError: what a segment's record names is gone or damaged.
-        StoreUnreachable: the storage was away for too long.
+        JobError: a record or its audio is missing or damaged.
+        StoreUnreachable: the storage was unreachable for too long.
     """
     ends = [Fraction(0)] * len(job.audio)
     coming: deque[Future[tuple[Segment, SegmentData]]] = deque()
@@ -54,7 +56,7 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, SegmentData]:
         segment = store.get_record(keys.segment(job.id, index), Segment)
         data = store.get(keys.audio(job.id, index)) if segment.audio else b""
     except ObjectMissing as exc:
-        raise JobError(f"{exc}, though job {job.id} was stored whole: upload it again") from exc
+        raise JobError(f"{exc}, though job {job.id} is sealed: upload the file again") from exc
     audio = SegmentData(data)
     if audio.sha256 != segment.audio_sha256:
         raise JobError(
@@ -66,8 +68,8 @@ def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, SegmentData]:
 def _packets(
     job: VideoJob, segment: Segment, audio: SegmentData, ends: list[Fraction]
 ) -> Iterator[SourceAudio]:
-    """``ends`` remembers where each track's last packet ended: a packet without a time comes right
-    after it."""
+    """A segment's packets. ``ends`` is where each track's last packet ended: a packet without a
+    time follows it directly."""
     for packet, data in audio.unpack(segment.audio):
         tick = job.audio[packet.stream].time_base
         time = packet.pts if packet.pts is not None else packet.dts

@@ -12,7 +12,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from facepaint.media.open import chapters_of, orientation, track_title
-from viewer.save.mux import OF_THE_CONTAINER, PLAIN_TEXT, STYLED_TEXT, placed_chapters
+from viewer.save.mux import CONTAINER_TAGS, PLAIN_TEXT, STYLED_TEXT, placed_chapters
 from viewer.verify.frames import FrameReader
 from viewer.verify.report import Guarantee, seconds
 
@@ -202,9 +202,7 @@ def language_of(track: Stream) -> str:
 
 def _tags(metadata: dict[str, str]) -> dict[str, str]:
     return {
-        name.lower(): text
-        for name, text in metadata.items()
-        if name.lower() not in OF_THE_CONTAINER
+        name.lower(): text for name, text in metadata.items() if name.lower() not in CONTAINER_TAGS
     }
 
 

@@ -31,10 +31,16 @@ GROUPS = {
 class Clip:
     """One clip of the set.
 
-    ``name`` is its file's, ``title`` says what kind it is. A ``quick`` one is cut by `make test`
-    too. ``truncated`` is how the uploader says that it ends early. ``untimed`` ones do not say when
-    each frame is shown: pictures are compared, not their times. ``loses_audio`` ones have sound that no
-    result can hold. ``decode`` gives the frames that a player shows.
+    Args:
+        name: of its file.
+        title: what kind of clip it is, for docs/fidelity.md.
+        group: the section of that page.
+        make: writes the file.
+        quick: `make test` cuts it too.
+        truncated: how the uploader reports that it ends early.
+        untimed: its packets have no presentation times, so only its pixels are compared.
+        loses_audio: it has audio that no container can hold.
+        decode: returns the frames that a player shows.
     """
 
     name: str

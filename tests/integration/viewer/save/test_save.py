@@ -196,7 +196,7 @@ def test_times_and_sound_of_real_clips(
     else:
         assert len(found) == len(wanted)
         assert all(abs(f - w) <= Fraction(1, 1000) for f, w in zip(found, wanted, strict=True))
-        assert "times are rounded to the 1 ms that Matroska counts in" in report.notes
+        assert "times are rounded to 1 ms, the resolution of Matroska" in report.notes
     before, after = read_audio(clips / name), read_audio(report.path)
     assert [[digest for _, digest in track] for track in after] == [
         [digest for _, digest in track] for track in before
@@ -236,7 +236,7 @@ def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path)
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.problems
     assert (
-        "everything starts 0.500 s later: the source starts below 0, which no file can"
+        "everything starts 0.500 s later: the source starts before 0, which no file can"
         in report.notes
     )
     half = Fraction(1, 2)
@@ -290,7 +290,7 @@ def test_without_a_suffix_the_sound_chooses_the_container(
     assert report.path == tmp_path / f"out{suffix}"
     assert report.check.passed, report.check.problems
     assert [data for _, data in audio_packets(report.path)] == sound_bytes(tone)
-    told = "saved as out.mkv: MP4 cannot hold pcm_s16le sound" in report.notes
+    told = "saved as out.mkv: MP4 cannot hold pcm_s16le audio" in report.notes
     assert told == (suffix == ".mkv")
 
 
@@ -302,7 +302,7 @@ def test_sound_that_mp4_cannot_hold_makes_it_another_container(
     report = save_job(made, tmp_path / "out.mp4")
     assert report.path == tmp_path / "out.mov", "nor does PyAV let Matroska hold it"
     assert report.check.passed, report.check.problems
-    assert "saved as out.mov: MP4 cannot hold pcm_mulaw sound" in report.notes
+    assert "saved as out.mov: MP4 cannot hold pcm_mulaw audio" in report.notes
     assert b"".join(data for _, data in audio_packets(report.path)) == b"".join(sound_bytes(tone))
 
 
@@ -519,7 +519,7 @@ def gappy_job(store: Store) -> MadeJob:
 
 def test_missing_segments_are_named_and_refused(store: Store, tmp_path: Path) -> None:
     made = gappy_job(store)
-    with pytest.raises(JobError, match=r"^segments 0, 2 were given up: `facepaint resume "):
+    with pytest.raises(JobError, match=r"^segments 0, 2 could not be painted: `facepaint resume "):
         save_job(made, tmp_path / "out.mp4")
     assert list(tmp_path.iterdir()) == []
 
@@ -565,18 +565,18 @@ def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: P
 
 def test_where_it_cannot_be_written_is_said(store: Store, tmp_path: Path) -> None:
     made = plain_job(store, seconds=2).complete()
-    there = tmp_path / "there.mp4"
-    there.write_bytes(b"precious")
+    existing = tmp_path / "existing.mp4"
+    existing.write_bytes(b"precious")
     for out, message in (
         (tmp_path / "no" / "out.mp4", "there is no folder"),
         (tmp_path / "out.avi", r"must end in \.mp4, \.m4v, \.mkv, \.mov"),
-        (there, "is already there"),
+        (existing, "already exists"),
     ):
         with pytest.raises(UsageError, match=message):
             save_job(made, out)
-    assert there.read_bytes() == b"precious"
-    save_job(made, there, overwrite=True)
-    assert len(video_times(there)) == 50
+    assert existing.read_bytes() == b"precious"
+    save_job(made, existing, overwrite=True)
+    assert len(video_times(existing)) == 50
     with pytest.raises(InputError, match="has no look 000000000000"):
         save(store, made.id, "0" * 12, tmp_path / "out.mp4", SaveOptions(following=QUICK))
     with pytest.raises(UnknownJob, match="facepaint jobs"):
@@ -663,8 +663,8 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
 ) -> None:
     job, look = stored_image_job(store, ["a.jpg", "b.jpg"])
     paint_image(store, job, look, 1)
-    store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no picture", 3))
-    with pytest.raises(JobError, match=r"^given up: a\.jpg \(no picture\)"):
+    store.put_record(keys.painted_failed(job.id, look.id, 0), Failed(0, "no image", 3))
+    with pytest.raises(JobError, match=r"^painting failed: a\.jpg \(no image\)"):
         save_images(store, job.id, look.id, tmp_path, SaveOptions(following=QUICK))
     assert [path.name for path in tmp_path.iterdir()] == ["b.jpg"]
 
@@ -674,8 +674,8 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
     [
         ("/etc/passwd", "passwd"),
         ("C:\\photos\\me.png", "me.png"),
-        ("..", "picture-1"),
-        ("", "picture-1"),
+        ("..", "image-1"),
+        ("", "image-1"),
         (".bashrc", "bashrc"),
         ("a\0b\nc.jpg", "abc.jpg"),
         ("Größe 日本.webp", "Größe 日本.webp"),

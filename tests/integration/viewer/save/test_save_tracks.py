@@ -73,7 +73,7 @@ def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path:
     report = save_job(late_job(store, 7200), tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.problems
     assert (
-        "everything starts 7199.879 s earlier: the source's clock ran so long before its start"
+        "everything starts 7199.879 s earlier: the source's clock starts long after 0"
         in report.notes
     )
     found = starts(report.path)
@@ -198,8 +198,8 @@ def test_what_is_plain_or_missing_is_said(store: Store, tmp_path: Path) -> None:
     report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
     assert report.notes == (
         "1 frame could not be decoded",
-        "1 segment of plain pictures, which stand for what could not be painted",
-        "1 segment missing, since given up: 2",
+        "1 segment of plain frames: painting failed",
+        "1 segment missing: painting failed: 2",
     )
 
 
