@@ -23,7 +23,7 @@ from facepaint.records.keys import new_job_id
 from facepaint.records.segment import Packet, Segment, SegmentData
 from facepaint.settings import Settings
 from facepaint.store import Store
-from facepaint.text import unique_names
+from facepaint.text import first_and_more, unique_names
 from uploader.cutter import CutSegment
 from uploader.detector import store_detector
 from uploader.probe import name_of
@@ -113,8 +113,7 @@ def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: De
     digest = hashlib.sha256()
     for path in paths:
         digest.update(os.fsencode(path.name))
-    first = name_of(paths[0])
-    name = first if len(paths) == 1 else f"{first} and {len(paths) - 1} more"
+    name = first_and_more([name_of(path) for path in paths])
     return ImageJob(
         id=new_job_id(now),
         source=SourceFile(name, total, digest.hexdigest()),

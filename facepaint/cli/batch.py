@@ -18,7 +18,7 @@ from facepaint.records import keys
 from facepaint.records.job import ImageJob
 from facepaint.records.results import Failed
 from facepaint.records.tracks import People
-from facepaint.text import unique_names
+from facepaint.text import first_and_more, unique_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +31,7 @@ class Item:
     @property
     def name(self) -> str:
         """Its name in messages."""
-        first = self.inputs[0].name
-        return first if len(self.inputs) == 1 else f"{first} and {len(self.inputs) - 1} more images"
+        return first_and_more([path.name for path in self.inputs])
 
 
 @dataclass(slots=True)

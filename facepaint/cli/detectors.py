@@ -20,6 +20,7 @@ from facepaint.cli.tables import print_columns, print_detectors, print_training
 from facepaint.errors import InputError, MissingExtra, UsageError
 from facepaint.files import write_text
 from facepaint.settings import Settings
+from facepaint.text import counted
 
 app = typer.Typer(
     name="detectors",
@@ -152,7 +153,6 @@ def sheet(
 ) -> None:
     """Draw labelled pictures, or their faces, into one PNG to look at."""
     _need_worker("drawing a contact sheet")
-    from models.lab.datasets.common import counted
     from models.lab.datasets.contact_sheet import Layout, save_contact_sheet
 
     drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)

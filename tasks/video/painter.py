@@ -11,6 +11,7 @@ import av
 from facepaint.looks.look import Look
 from facepaint.records.faces import Faces, FrameFaces
 from facepaint.records.results import Painted
+from facepaint.text import counted
 from filters.area import is_somewhere
 from filters.face import Face
 from filters.registry import Painter, make_painter
@@ -97,7 +98,7 @@ class FramePainter:
     def notes(self) -> Iterator[str]:
         """How many frames were covered completely, and why."""
         for reason, count in self._covered.items():
-            yield f"{count} frame{'s' if count > 1 else ''} covered completely: {reason}"
+            yield f"{counted(count, 'frame')} covered completely: {reason}"
 
     def _doubt(self, pts: int | None, faces: Sequence[Face]) -> str:
         """Why the faces of a frame are not known; empty if they are."""

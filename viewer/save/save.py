@@ -26,6 +26,7 @@ from facepaint.records import keys
 from facepaint.records.job import AudioStream, Extras, ImageJob, Sealed, VideoJob
 from facepaint.records.segment import Segment
 from facepaint.store import Store
+from facepaint.text import counted
 from viewer.follow import (
     DEFAULTS,
     FollowOptions,
@@ -37,7 +38,6 @@ from viewer.follow import (
 )
 from viewer.save.mux import LATE_S, Muxer, OutputPacket, OutputSpec
 from viewer.save.source_audio import SourceAudio, source_audio
-from viewer.verify.report import counted
 from viewer.verify.saved import Check, check_saved
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})

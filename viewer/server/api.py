@@ -9,6 +9,7 @@ from facepaint.jobs.status import JobStatus, JobSummary
 from facepaint.looks.look import Look
 from facepaint.looks.selection import EVERYONE
 from facepaint.records.job import ImageJob, Job, VideoJob
+from facepaint.text import first_and_more
 from viewer.server.audio import copy_mime
 from viewer.server.cache import Board, first_missing
 
@@ -129,7 +130,7 @@ def _duration_s(job: Job) -> float | None:
 def _name(job: Job) -> str:
     """What to call a job: its file, or the first of its pictures and how many there are."""
     if isinstance(job, ImageJob) and len(job.images) > 1:
-        return f"{job.images[0]} and {len(job.images) - 1} more"
+        return first_and_more(job.images)
     return job.source.name
 
 

@@ -46,9 +46,3 @@ class Named:
 def seconds(time_s: Fraction) -> str:
     """A time to read."""
     return f"{float(time_s):.3f} s"
-
-
-def counted(count: int, what: str) -> str:
-    """A number with its noun, which comes first in ``what``."""
-    noun, space, rest = what.partition(" ")
-    return f"{count} {noun if count == 1 else noun + 's'}{space}{rest}"

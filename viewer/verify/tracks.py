@@ -15,10 +15,11 @@ from av.stream import Stream
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import open_media
+from facepaint.text import counted
 from viewer.save.mux import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
 from viewer.verify.frames import JUMP_S
-from viewer.verify.report import Named, counted, seconds
+from viewer.verify.report import Named, seconds
 from viewer.verify.saved import ADTS_HEADERS
 
 SEAM_S = Fraction(1, 2)

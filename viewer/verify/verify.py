@@ -12,6 +12,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import main_video, open_media
+from facepaint.text import counted
 from viewer.save.mux import LATE_S
 from viewer.verify.description import (
     chapters_guarantee,
@@ -21,7 +22,7 @@ from viewer.verify.description import (
     text_streams,
 )
 from viewer.verify.frames import FrameMatch, FrameReader, match_frames
-from viewer.verify.report import Guarantee, counted, seconds
+from viewer.verify.report import Guarantee, seconds
 from viewer.verify.tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
 
 

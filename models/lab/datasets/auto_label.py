@@ -26,9 +26,10 @@ from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
 from facepaint.files import write_bytes
 from facepaint.media.images import STILLS, is_animated, open_image
 from facepaint.media.open import check_file
+from facepaint.text import counted
 from models import DetectorModel, find_model
 from models.detector import Detector, Pixels, Size
-from models.lab.datasets.common import counted, pictures_below
+from models.lab.datasets.common import pictures_below
 from models.lab.datasets.frames import sample_frames
 from models.lab.datasets.voting import Agreed, Look, agree, mirrored_back
 from models.lab.evaluation.average_precision import iou

@@ -15,6 +15,7 @@ from typing import Any
 
 from facepaint.detectors.labels import LANDMARKS, LabelledFace, LabelledPicture
 from facepaint.errors import InputError
+from facepaint.text import counted
 from models.lab.datasets.common import (
     ASPECTS,
     FACE,
@@ -27,7 +28,6 @@ from models.lab.datasets.common import (
     box_of,
     chosen_classes,
     corner_and_size,
-    counted,
     keypoints_of,
     landmarks_of,
     number,

@@ -20,6 +20,7 @@ from facepaint.detectors.labels import (
 )
 from facepaint.errors import InputError
 from facepaint.records.faces import Box
+from facepaint.text import counted
 
 FACE = "face"
 
@@ -115,11 +116,6 @@ def losses(kind: LabelFormat, pictures: Iterable[LabelledPicture]) -> list[str]:
             )
     told = [f"{name} of {counted(lost[name], 'face')}" for name in ASPECTS if lost[name]]
     return told + ([f"attributes of {counted(of_pictures, 'picture')}"] if of_pictures else [])
-
-
-def counted(number: int, thing: str) -> str:
-    """As "1 face", "2 faces"."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def px(value: float) -> float:

@@ -9,8 +9,8 @@ from pathlib import Path
 from facepaint.detectors.labels import LabelledPicture, check_picture, header_size, read_labels
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
+from facepaint.text import counted
 from models.lab.datasets import Imported, LabelFormat, Source, find_format, losses, recognised
-from models.lab.datasets.common import counted
 from models.lab.datasets.complete import completed, is_extent_of_landmarks
 
 

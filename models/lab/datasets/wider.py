@@ -14,6 +14,7 @@ from typing import Any
 
 from facepaint.detectors.labels import LabelledFace, LabelledPicture
 from facepaint.errors import InputError
+from facepaint.text import counted
 from models.lab.datasets.common import (
     PICTURES,
     Finder,
@@ -22,7 +23,6 @@ from models.lab.datasets.common import (
     Source,
     box_of,
     corner_and_size,
-    counted,
     number,
     read_text,
     text,

@@ -7,7 +7,7 @@ from facepaint.records.job import Chapter
 from viewer.save.mux import placed_chapters
 from viewer.verify.alignment import pair_nearest
 from viewer.verify.frames import FrameMatch, Shown, match_frames
-from viewer.verify.report import NAMED, Named, counted
+from viewer.verify.report import NAMED, Named
 
 TICK = Fraction(1, 1000)
 
@@ -101,15 +101,11 @@ def test_nothing_is_read_further_ahead_than_needed() -> None:
     assert max(taken) <= 1003
 
 
-def test_many_things_are_counted_and_a_few_named() -> None:
+def test_the_first_of_many_names_are_listed_and_the_rest_counted() -> None:
     names = Named()
     for number in range(NAMED + 3):
         names.add(str(number))
     assert str(names) == "0, 1, 2, 3, 4, and 3 more"
-    assert (counted(1, "frame missing"), counted(2, "frame missing")) == (
-        "1 frame missing",
-        "2 frames missing",
-    )
 
 
 def test_chapters_move_with_everything_unless_they_count_from_the_beginning() -> None:
