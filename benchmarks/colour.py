@@ -23,12 +23,14 @@ import numpy.typing as npt
 import skimage.color
 import skimage.data
 
-from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
 from filters.planes import Matrix, rgb_to_yuv
 from tasks.video.deinterlace import deinterlaced
-from tasks.video.hdr import HLG, PQ, WHITE, Floats, pq_signal, to_sdr
+from tasks.video.hdr import WHITE, Floats, pq_signal, to_sdr
 from tasks.video.tonemap import back_to_hdr, in_sdr, tone_map
 from tasks.video.yuv import Samples, planes_of, samples_of
+
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
 SIZE = (1920, 1080)
 COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}

@@ -26,7 +26,7 @@ from tasks.video.decode import DecodeReport, RunSource, decode_window
 from tasks.video.hdr import is_hdr
 from tasks.video.normalize import shown_samples, source_colour
 from tasks.video.tonemap import in_sdr
-from tasks.video.yuv import FULL, PLANAR, AnyPlane, Plane, Samples, samples_of
+from tasks.video.yuv import PLANAR, AnyPlane, Plane, Samples, samples_of
 
 SIGNATURE_SIZE = (16, 9)
 
@@ -194,7 +194,7 @@ def _small_planes(
         video.width,
         video.height,
     ):
-        samples = samples_of(frame, colour.range == FULL)
+        samples = samples_of(frame, colour.is_full_range)
     else:
         samples = shown_samples(frame, video)
     # The two fields of a moving face lie apart; one of them is enough to find it.

@@ -27,7 +27,7 @@ from facepaint.media.open import (
     open_media,
     track_title,
 )
-from facepaint.records.colour import Colour
+from facepaint.records.colour import Colour, ColourRange, TransferCharacteristics
 from facepaint.records.job import AudioStream, Chapter, SourceFile, VideoStream
 from uploader.first_frames import (
     SEARCH_BYTES,
@@ -45,8 +45,6 @@ STILL_BRANDS = frozenset({"heic", "heix", "heim", "heis", "mif1", "avif"})
 """Brands of ISO media files that hold a photograph, often in tiles that FFmpeg takes for videos."""
 
 MIB = 2**20
-FULL_RANGE = 2
-UNSPECIFIED = 2
 
 DOLBY_VISION = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 """Codec tags of video that needs Dolby Vision's own metadata, unless it also carries the colour
@@ -131,7 +129,10 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
         frames = decode_first_frames(
             container, stream, video, path, recover_pts=recover_pts, search_bytes=search_bytes
         )
-        if video.codec_tag in DOLBY_VISION and frames.tagged.color_trc == UNSPECIFIED:
+        if (
+            video.codec_tag in DOLBY_VISION
+            and frames.tagged.color_trc == TransferCharacteristics.UNSPECIFIED
+        ):
             raise UnreadableMedia(
                 f"{path} is Dolby Vision without a colour description that facepaint reads; "
                 "convert it to HDR10 or SDR first"
@@ -226,7 +227,7 @@ def _completed(video: VideoStream, frames: FirstFrames) -> VideoStream:
         primaries=int(tagged.color_primaries),
         transfer=int(tagged.color_trc),
         matrix=int(tagged.colorspace),
-        range=FULL_RANGE if full else int(tagged.color_range),
+        range=ColourRange.FULL if full else int(tagged.color_range),
     )
     return replace(
         video,

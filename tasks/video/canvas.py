@@ -13,7 +13,7 @@ from filters.planes import Pixels, Planes, Region
 from tasks.video.hdr import from_sdr
 from tasks.video.normalize import Normalizer
 from tasks.video.tonemap import back_to_hdr, in_sdr
-from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, planes_of
+from tasks.video.yuv import AnyPlane, Samples, code_range, planes_of
 
 BLANK_GREY = (40, 128, 128)
 """Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be
@@ -35,7 +35,7 @@ class Canvas:
 
     def __init__(self, upright: Normalizer) -> None:
         self._upright = upright
-        self._full_range = upright.colour.range == FULL
+        self._full_range = upright.colour.is_full_range
         self._hdr = upright.hdr and not upright.tone_mapped
         self._direct = upright.bits == 8 and not self._hdr
 

@@ -29,8 +29,6 @@ from tasks.video.encoder_options import (
 )
 from tasks.video.scheduling import schedule_as_usual
 
-FULL_RANGE = 2
-
 KEYFRAME_EVERY_S = 2
 """About how far keyframes lie apart, which a player can seek to: a window is parted into even
 stretches."""
@@ -57,7 +55,7 @@ class EncodeSpec:
     @property
     def full_range(self) -> bool:
         """Whether the frames use all code values, as JPEG does."""
-        return self.colour.range == FULL_RANGE or self.pixel_format.startswith("yuvj")
+        return self.colour.is_full_range or self.pixel_format.startswith("yuvj")
 
 
 @dataclass(frozen=True, slots=True)

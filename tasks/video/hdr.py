@@ -12,13 +12,17 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.colour import (
+    HDR_TRANSFERS,
+    Colour,
+    ColourPrimaries,
+    LightLevels,
+    MatrixCoefficients,
+    TransferCharacteristics,
+)
 from filters.planes import Matrix, rgb_to_yuv
 
 Floats = npt.NDArray[np.float64]
-
-PQ, HLG = 16, 18
-"""TransferCharacteristics of ITU-T H.273: SMPTE ST 2084 and ARIB STD-B67, both of ITU-R BT.2100."""
 
 WHITE = 203.0
 """Diffuse white in cd/m2, by ITU-R BT.2408."""
@@ -31,12 +35,11 @@ SDR_GAMMA = 2.4
 """Of the SDR reference display (ITU-R BT.1886)."""
 
 CHROMATICITIES: dict[int, tuple[tuple[float, float], ...]] = {
-    1: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
-    9: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
-    12: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
+    ColourPrimaries.BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
+    ColourPrimaries.BT2020: ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046), (0.3127, 0.3290)),
+    ColourPrimaries.DISPLAY_P3: ((0.680, 0.320), (0.265, 0.690), (0.150, 0.060), (0.3127, 0.3290)),
 }
-"""CIE x, y of red, green, blue and white by ColourPrimaries of H.273: BT.709, BT.2020 and Display
-P3."""
+"""CIE x, y of red, green, blue and white by colour primaries."""
 
 GAMUT_KNEE = 0.9
 """Saturation, as a share of the most that BT.709 can show, above which wider colours are drawn
@@ -52,12 +55,12 @@ eye."""
 
 def is_hdr(colour: Colour) -> bool:
     """Whether samples are to be tone-mapped before an SDR screen can show them."""
-    return colour.transfer in (PQ, HLG)
+    return colour.transfer in HDR_TRANSFERS
 
 
 def peak_of(colour: Colour, light: LightLevels) -> float:
     """The brightest light to expect in cd/m2: as the stream says, 1000 where it does not."""
-    if colour.transfer == HLG:
+    if colour.transfer == TransferCharacteristics.HLG:
         return HLG_PEAK
     said = light.max_content or light.max_luminance or 1000.0
     return min(10_000.0, max(WHITE, said))
@@ -71,8 +74,11 @@ def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
     ratio to it, so that no hue turns and nothing clips; what BT.709 cannot show is drawn in softly,
     and lights far above white whiten.
     """
-    primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
-    light = _hdr_light(_rgb(samples, _matrix(colour)), colour) @ _between(primaries, 1).T
+    primaries = _known_primaries(colour)
+    light = (
+        _hdr_light(_rgb(samples, _matrix(colour)), colour)
+        @ _between(primaries, ColourPrimaries.BT709).T
+    )
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
     shown = tone_curve(peak)(brightest)
     saturation = _saturation(light / brightest)
@@ -85,8 +91,8 @@ def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
 def from_sdr(samples: Floats, colour: Colour) -> Floats:
     """BT.709 samples written as HDR of a colour description, to look as before: white at `WHITE`
     (BT.2408)."""
-    primaries = colour.primaries if colour.primaries in CHROMATICITIES else 9
-    light = _rgb(samples, "bt709") ** SDR_GAMMA @ _between(1, primaries).T
+    primaries = _known_primaries(colour)
+    light = _rgb(samples, "bt709") ** SDR_GAMMA @ _between(ColourPrimaries.BT709, primaries).T
     return _ycc(_hdr_signal(np.maximum(light, 0), colour), _matrix(colour))
 
 
@@ -184,7 +190,7 @@ def hlg_signal(scene: Floats) -> Floats:
 
 
 def _hdr_light(rgb: Floats, colour: Colour) -> Floats:
-    if colour.transfer == PQ:
+    if colour.transfer == TransferCharacteristics.PQ:
         return pq_light(rgb) / WHITE
     scene = hlg_scene(rgb)
     # The OOTF of BT.2100 for a display of 1000 cd/m2.
@@ -193,7 +199,7 @@ def _hdr_light(rgb: Floats, colour: Colour) -> Floats:
 
 
 def _hdr_signal(light: Floats, colour: Colour) -> Floats:
-    if colour.transfer == PQ:
+    if colour.transfer == TransferCharacteristics.PQ:
         return pq_signal(light * WHITE)
     display = light * WHITE / HLG_PEAK
     scene: Floats = display * np.maximum(_luminance(display), 1e-12) ** (1 / 1.2 - 1)
@@ -206,8 +212,14 @@ def _luminance(rgb: Floats) -> Floats:
     return luminance
 
 
+def _known_primaries(colour: Colour) -> int:
+    """The primaries of an HDR video; those of BT.2020 unless it states others of the table."""
+    stated = colour.primaries
+    return stated if stated in CHROMATICITIES else ColourPrimaries.BT2020
+
+
 def _matrix(colour: Colour) -> Matrix:
-    return "bt709" if colour.matrix == 1 else "bt2020"
+    return "bt709" if colour.matrix == MatrixCoefficients.BT709 else "bt2020"
 
 
 def _ycc(rgb: Floats, matrix: Matrix) -> Floats:
@@ -238,5 +250,5 @@ def _widest(primaries: int) -> float:
         [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], float
     )
     edges = np.vstack([a * (1 - share) + b * share for a, b in pairwise(corners)])
-    light = edges @ _between(primaries, 1).T
+    light = edges @ _between(primaries, ColourPrimaries.BT709).T
     return float(_saturation(light / light.max(axis=1, keepdims=True)).max())

@@ -11,17 +11,25 @@ from fractions import Fraction
 import av
 
 from facepaint.media.encoders import kept_format
-from facepaint.records.colour import Colour
+from facepaint.records.colour import (
+    SDR,
+    Colour,
+    ColourRange,
+    MatrixCoefficients,
+    TransferCharacteristics,
+)
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import Matrix
 from tasks.video.deinterlace import deinterlaced
-from tasks.video.hdr import PQ, is_hdr, peak_of
+from tasks.video.hdr import is_hdr, peak_of
 from tasks.video.tonemap import in_sdr
-from tasks.video.yuv import FULL, LIMITED, PLANAR, SHIFTS, Samples, samples_of
+from tasks.video.yuv import PLANAR, SHIFTS, Samples, samples_of
 
-RGB_MATRIX, BT709, UNSPECIFIED, BT2020 = 0, 1, 2, 9
-
-_MATRICES: dict[int, Matrix] = {1: "bt709", 9: "bt2020", 10: "bt2020"}
+_MATRICES: dict[int, Matrix] = {
+    MatrixCoefficients.BT709: "bt709",
+    MatrixCoefficients.BT2020: "bt2020",
+    MatrixCoefficients.BT2020_CONSTANT: "bt2020",
+}
 
 
 class Normalizer:
@@ -48,8 +56,8 @@ class Normalizer:
         self.source = source_colour(video)
         self.hdr = is_hdr(self.source)
         self.tone_mapped = self.hdr and not self._keep
-        self.colour = Colour(BT709, BT709, BT709, LIMITED) if self.tone_mapped else self.source
-        full = self.colour.range == FULL
+        self.colour = SDR if self.tone_mapped else self.source
+        full = self.colour.is_full_range
         self.format = (
             kept_format(video.pixel_format or "yuv420p") if self._keep else f"yuv{'j' * full}420p"
         )
@@ -89,7 +97,7 @@ class Normalizer:
         """In 8-bit 4:2:0 of SDR."""
         if self.tone_mapped:
             peak = peak_of(self.source, self.light)
-            kind = "PQ" if self.source.transfer == PQ else "HLG"
+            kind = "PQ" if self.source.transfer == TransferCharacteristics.PQ else "HLG"
             self._note(f"HDR ({kind}, up to {peak:.0f} cd/m2) tone-mapped to 8-bit BT.709")
         elif name != self.format:
             self._note(f"{name} converted to 8-bit 4:2:0{', BT.709' if _is_rgb(name) else ''}")
@@ -116,10 +124,15 @@ def source_colour(video: VideoStream) -> Colour:
     """The colour of a stream's `shown_samples`: as described, but for RGB, which becomes BT.709 of
     limited range."""
     if _is_rgb(video.pixel_format):
-        return replace(video.colour, matrix=BT709, range=LIMITED)
-    full = video.colour.range == FULL or video.pixel_format.startswith("yuvj")
-    matrix = UNSPECIFIED if video.colour.matrix == RGB_MATRIX else video.colour.matrix
-    return replace(video.colour, matrix=matrix, range=FULL if full else video.colour.range)
+        return replace(video.colour, matrix=SDR.matrix, range=SDR.range)
+    colour = video.colour
+    # Some files are tagged as RGB although their samples are Y'CbCr.
+    if colour.matrix == MatrixCoefficients.RGB:
+        colour = replace(colour, matrix=MatrixCoefficients.UNSPECIFIED)
+    # FFmpeg also marks full range by its yuvj pixel formats.
+    if video.pixel_format.startswith("yuvj"):
+        colour = replace(colour, range=ColourRange.FULL)
+    return colour
 
 
 def shown_samples(
@@ -131,7 +144,7 @@ def shown_samples(
     A frame of another size is scaled to fit into it, its aspect kept, in the middle of black:
     nobody's face is stretched. ``note`` is told what had to be changed.
     """
-    samples = samples_of(frame, source_colour(video).range == FULL)
+    samples = samples_of(frame, source_colour(video).is_full_range)
     if samples.transparent:
         note("what is transparent shown on black")
     samples = samples.on_black()
@@ -157,7 +170,8 @@ def fitting(width: int, height: int, into_width: int, into_height: int) -> tuple
 def _matrix(colour: Colour, height: int) -> Matrix:
     # Where the source does not say, the matrix is taken by its size, as players do.
     unknown: Matrix = "bt709" if height >= 720 else "bt601"
-    return _MATRICES.get(colour.matrix, unknown if colour.matrix == UNSPECIFIED else "bt601")
+    unspecified = colour.matrix == MatrixCoefficients.UNSPECIFIED
+    return _MATRICES.get(colour.matrix, unknown if unspecified else "bt601")
 
 
 def _is_rgb(pixel_format: str) -> bool:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facepaint.records.colour import Colour, LightLevels
 from tasks.video.hdr import Floats, from_sdr, peak_of, to_sdr
-from tasks.video.yuv import FULL, AnyPlane, Samples, code_range, quantised
+from tasks.video.yuv import AnyPlane, Samples, code_range, quantised
 
 NODES = 65
 """Along Cb and Cr, closer to grey than far from it: see `_nodes`. Between them is interpolated."""
@@ -129,14 +129,14 @@ def in_sdr(samples: Samples, colour: Colour, light: LightLevels) -> Samples:
 def tone_map(colour: Colour, light: LightLevels, bits: int) -> ColourTable:
     """From HDR of ``bits`` to BT.709 of 8 bits, limited range."""
     peak = peak_of(colour, light)
-    return ColourTable(lambda samples: to_sdr(samples, colour, peak), bits, colour.range == FULL, 8)
+    return ColourTable(lambda samples: to_sdr(samples, colour, peak), bits, colour.is_full_range, 8)
 
 
 @lru_cache(maxsize=2)
 def back_to_hdr(colour: Colour, bits: int) -> ColourTable:
     """From BT.709 of 8 bits, limited range, to HDR of ``bits``."""
     return ColourTable(
-        lambda samples: from_sdr(samples, colour), 8, False, bits, colour.range == FULL
+        lambda samples: from_sdr(samples, colour), 8, False, bits, colour.is_full_range
     )
 
 

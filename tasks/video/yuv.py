@@ -24,9 +24,6 @@ AnyPlane = npt.NDArray[Any]
 PLANAR = re.compile(r"yuv(j|a?)4(20|22|44|40)p(9|10|12|14|16)?(le)?")
 SHIFTS = {"20": (1, 1), "22": (1, 0), "44": (0, 0), "40": (0, 1)}
 
-LIMITED, FULL = 1, 2
-"""Ranges, as frames and `facepaint.records.job.Colour` name them."""
-
 
 def code_range(bits: int, full_range: bool) -> tuple[int, int, int]:
     """The code of black, how many lie between it and white, and how many between the ends of Cb and

@@ -5,6 +5,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from facepaint.records.colour import TransferCharacteristics
+
 LONGEST = 4
 """How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe
 comes."""
@@ -22,9 +24,11 @@ class Rendition:
     channels: int = 2
 
 
-UNSPECIFIED = 2
-HDR_RANGES = {16: "PQ", 18: "HLG"}
-"""What HLS calls the transfer functions of HDR."""
+VIDEO_RANGES: dict[int, str] = {
+    TransferCharacteristics.PQ: "PQ",
+    TransferCharacteristics.HLG: "HLG",
+}
+"""The values of VIDEO-RANGE (RFC 8216bis, 4.4.6.2) for HDR, by transfer characteristics."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ def master(
     codecs: Sequence[str],
     size: tuple[int, int],
     sounds: Sequence[Rendition],
-    transfer: int = UNSPECIFIED,
+    transfer: int = TransferCharacteristics.UNSPECIFIED,
 ) -> str:
     """The playlist that names the picture's playlist and those of its sounds; the first sound is
     the default.
@@ -59,7 +63,7 @@ def master(
             f',CHANNELS="{sound.channels}",URI="{sound.uri}"'
         )
     group = ',AUDIO="sound"' if sounds else ""
-    hdr = f",VIDEO-RANGE={HDR_RANGES[transfer]}" if transfer in HDR_RANGES else ""
+    hdr = f",VIDEO-RANGE={VIDEO_RANGES[transfer]}" if transfer in VIDEO_RANGES else ""
     codec_list = ",".join(codecs)
     lines.append(
         f'#EXT-X-STREAM-INF:BANDWIDTH={bits_per_s},CODECS="{codec_list}",RESOLUTION={size[0]}x{size[1]}{hdr}{group}'

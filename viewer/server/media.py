@@ -20,6 +20,7 @@ from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.status import JobStatus
 from facepaint.media.mp4 import init_length
 from facepaint.records import keys
+from facepaint.records.colour import SDR
 from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.keys import LOOK_ID, check_job_id
 from facepaint.records.results import Painted
@@ -198,8 +199,10 @@ def playlist_master(request: Request) -> Response:
     ]
     codecs = [record.codec, *(["mp4a.40.2"] if sounds else [])]
     # HDR that is not kept was tone-mapped.
-    transfer = job.video.colour.transfer if job.output.keep_format else hls.UNSPECIFIED
-    text = hls.master("video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds, transfer)
+    colour = job.video.colour if job.output.keep_format else SDR
+    text = hls.master(
+        "video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds, colour.transfer
+    )
     return _playlist(text)
 
 

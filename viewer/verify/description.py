@@ -12,17 +12,13 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from facepaint.media.open import chapters_of, orientation, track_title
+from facepaint.records.colour import HDR_TRANSFERS, SDR, ColourRange, MatrixCoefficients
 from viewer.save.mux import CONTAINER_TAGS, PLAIN_TEXT, STYLED_TEXT, placed_chapters
 from viewer.verify.frames import FrameReader
 from viewer.verify.report import Guarantee, seconds
 
-BT709 = (1, 1, 1)
-UNSPECIFIED = 2
-RGB_MATRIX = 0
-HDR = frozenset({16, 18})
-"""The transfers PQ and HLG."""
-
-FULL = 2
+CodePoints = tuple[int, int, int]
+"""Primaries, transfer characteristics and matrix coefficients, by ITU-T H.273."""
 
 TERMINOLOGICAL = {
     "alb": "sqi",
@@ -97,7 +93,7 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
     bits = copied.format.components[0].bits
     wanted, full, notes = _expected_colour(first, bits)
     differences = []
-    if wanted[1] in HDR and _brightness(first) - _brightness(copied):
+    if wanted[1] in HDR_TRANSFERS and _brightness(first) - _brightness(copied):
         differences.append("the mastering metadata is missing")
     for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
         if there != here:
@@ -111,17 +107,15 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
     return Guarantee("colour", detail, tuple(differences), tuple(notes))
 
 
-def _expected_colour(
-    first: av.VideoFrame, bits: int
-) -> tuple[tuple[int, int, int], bool, list[str]]:
+def _expected_colour(first: av.VideoFrame, bits: int) -> tuple[CodePoints, bool, list[str]]:
     """The code points and full range that a result of some bits should have, and notes."""
     wanted, full = _colour(first), _is_full(first)
     if first.format.is_rgb or first.format.has_palette:
-        return (wanted[0], wanted[1], BT709[2]), False, ["RGB became BT.709"]
-    if wanted[1] in HDR and bits == 8:
-        return BT709, False, ["HDR became BT.709"]
-    if wanted[2] == RGB_MATRIX:
-        wanted = (wanted[0], wanted[1], UNSPECIFIED)
+        return (wanted[0], wanted[1], SDR.matrix), False, ["RGB became BT.709"]
+    if wanted[1] in HDR_TRANSFERS and bits == 8:
+        return (SDR.primaries, SDR.transfer, SDR.matrix), False, ["HDR became BT.709"]
+    if wanted[2] == MatrixCoefficients.RGB:
+        wanted = (wanted[0], wanted[1], MatrixCoefficients.UNSPECIFIED)
     return wanted, full, []
 
 
@@ -129,7 +123,7 @@ def _range(full: bool) -> str:
     return f"{'full' if full else 'limited'} range"
 
 
-def _colour(frame: av.VideoFrame) -> tuple[int, int, int]:
+def _colour(frame: av.VideoFrame) -> CodePoints:
     return int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
 
 
@@ -141,7 +135,7 @@ def _brightness(frame: av.VideoFrame) -> set[str]:
 
 def _is_full(frame: av.VideoFrame) -> bool:
     # FFmpeg names full range by its JPEG formats too; what is not said is limited.
-    return int(frame.color_range) == FULL or frame.format.name.startswith("yuvj")
+    return int(frame.color_range) == ColourRange.FULL or frame.format.name.startswith("yuvj")
 
 
 def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:

@@ -10,14 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.clips import Picture
+from facepaint.records.colour import ColourPrimaries, ColourRange, TransferCharacteristics
 from tests.support.clips.ordinary import Frame, decode_ordinarily
 from tests.support.clips.registry import clip
 from tests.support.clips.write import FPS, Sound, Video, portrait, write_clip
 
-BT709, BT470BG, BT601, PQ, BT2020, HLG = 1, 5, 6, 16, 9, 18
-"""Code points of ITU-T H.273."""
+BT709, BT2020 = ColourPrimaries.BT709, ColourPrimaries.BT2020
+"""Primaries and matrix, and for BT.709 the transfer too, have the same code points."""
 
-LIMITED, FULL = 1, 2
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
+LIMITED, FULL = ColourRange.LIMITED, ColourRange.FULL
+BT470BG, BT601 = 5, 6
+"""Code points of ITU-T H.273."""
 
 Light = npt.NDArray[np.float64]
 """Linear light of shape (height, width, 3), R, G, B; what 1 is, is said where it is made."""

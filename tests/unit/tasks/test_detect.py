@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.colour import Colour
+from facepaint.records.colour import Colour, TransferCharacteristics
 from facepaint.records.job import VideoStream
 from models.detector import Size
 from tasks.detect import _small_frames
-from tasks.video.hdr import HLG, PQ
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
+
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
 
 def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.VideoFrame:

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 
 from facepaint.looks.parser import parse_look
-from facepaint.records.colour import Colour
+from facepaint.records.colour import Colour, TransferCharacteristics
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.face import Face
 from filters.planes import Planes, Region
 from filters.registry import make_painter
 from tasks.video.canvas import BLANK_GREY, Canvas
-from tasks.video.hdr import HLG, PQ
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import AnyPlane, code_range, planes_of
 from tests.support.filter_cases import face_at, painter_of
+
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
 SIZE = (160, 96)
 SDR_10, PQ_10, HLG_10 = Colour(1, 1, 1, 1), Colour(9, PQ, 9, 1), Colour(9, HLG, 9, 1)

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
 from tasks.video.hdr import (
-    HLG,
-    PQ,
     WHITE,
     Floats,
     from_sdr,
@@ -24,6 +22,8 @@ from tasks.video.hdr import (
 )
 from tasks.video.tonemap import back_to_hdr, in_sdr
 from tasks.video.yuv import Samples
+
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
 COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}
 each_colour = pytest.mark.parametrize("colour", COLOURS.values(), ids=COLOURS)

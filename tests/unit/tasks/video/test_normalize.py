@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from facepaint.media.encoders import kept_format
-from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
-from tasks.video.hdr import HLG, PQ
 from tasks.video.normalize import Normalizer, fitting
 from tasks.video.yuv import planes_of, samples_of
+
+PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
 RED = (200, 40, 90)
 
