@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from filters.artwork import svg_artwork
 from filters.face import Face, pose_of
-from filters.layers import placed
+from filters.layers import layer_to_frame
 from filters.pose import HeadPose, head_poses
 from filters.stickers_table import STICKERS
 
@@ -72,9 +72,9 @@ def all_corners(faces: Sequence[Face]) -> Floats:
 
 
 def _corners(pose: HeadPose) -> Floats:
-    (part,) = STICKERS["sunglasses"]
-    artwork = svg_artwork(part.asset)
-    to_frame = placed(part, pose)
+    (layer,) = STICKERS["sunglasses"]
+    artwork = svg_artwork(layer.asset)
+    to_frame = layer_to_frame(layer, pose)
     right, low = artwork.left + artwork.width, artwork.top + artwork.height
     at = ((artwork.left, artwork.top), (right, artwork.top), (right, low), (artwork.left, low))
     return np.array([to_frame.of(*point) for point in at])

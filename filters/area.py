@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from filters.face import Face, pose_of
-from filters.planes import Pixels, Region
+from filters.planes import Pixels, Rect
 from filters.pose import HeadPose, Point
 
-CORNERS_COVERED = 1.3
+BOX_COVERING_SCALE = 1.3
 """The scale at which an ellipse reaches the corners of the face's box."""
 
 SOFT_EDGE = 0.05
@@ -90,7 +90,7 @@ class Area:
             self, half_width=self.half_width * factor, half_height=self.half_height * factor
         )
 
-    def mask(self, block: Region) -> Pixels:
+    def mask(self, block: Rect) -> Pixels:
         """How much each px of a block is hidden: 255 inside the area, falling to 0 over the soft
         edge around it."""
         x = np.arange(block.x1, block.x2, dtype=np.float32) + np.float32(0.5 - self.centre[0])
@@ -133,7 +133,7 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
     head = replace(
         head, half_width=head.half_width + face.margin, half_height=head.half_height + face.margin
     )
-    head = head.grown(scale / CORNERS_COVERED)
+    head = head.grown(scale / BOX_COVERING_SCALE)
     # Whatever the landmarks say about the head, the face is hidden.
     head = head.grown(max(1.0, head.reaching(area.outline)))
     if shape == "ellipse":
@@ -144,7 +144,7 @@ def covered_area(face: Face, scale: float, shape: str = "ellipse", cover: str = 
 
 def _around_face(face: Face, scale: float, shape: str) -> Area:
     """The ellipse is as wide and high as the face is along its own axes, and just so large that it
-    reaches the corners of the box, whatever the roll, at `CORNERS_COVERED`."""
+    reaches the corners of the box, whatever the roll, at `BOX_COVERING_SCALE`."""
     # The px that the box only touches are covered too: the centre of one may lie half a px outside.
     width, height = face.width / 2 + 0.5 + face.margin, face.height / 2 + 0.5 + face.margin
     soft, roll = max(1.0, SOFT_EDGE * face.width), math.radians(pose_of(face).roll)
@@ -153,7 +153,7 @@ def _around_face(face: Face, scale: float, shape: str) -> Area:
     corners = Area(face.centre, width, height, 0.0, soft, ellipse=False).outline
     seen_along_axes = Area(face.centre, width, height, -roll, soft, ellipse=True).half_extents
     ellipse = Area(face.centre, *seen_along_axes, roll, soft, ellipse=True)
-    return ellipse.grown(ellipse.reaching(corners) * scale / CORNERS_COVERED)
+    return ellipse.grown(ellipse.reaching(corners) * scale / BOX_COVERING_SCALE)
 
 
 def ellipsoid(
@@ -173,6 +173,6 @@ def ellipsoid(
     return Area(head.at(*middle), across, along, roll, soft, ellipse=True)
 
 
-def is_somewhere(face: Face) -> bool:
+def has_finite_position(face: Face) -> bool:
     """Whether all that tells where a face is are numbers."""
     return all(map(math.isfinite, (*face.box, *face.landmarks, face.margin)))

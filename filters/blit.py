@@ -5,12 +5,12 @@ import numpy as np
 
 from filters.affine import Affine
 from filters.artwork import Artwork
-from filters.planes import Pixels, Planes, Region
+from filters.planes import Pixels, Planes, Rect
 
 
-def stamp(
+def blit(
     planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0, light: float = 1.0
-) -> list[Region]:
+) -> list[Rect]:
     """Blend artwork into a frame, in place.
 
     Args:
@@ -38,13 +38,13 @@ def stamp(
     if opacity < 1:
         warped = cv2.convertScaleAbs(warped, alpha=opacity)
     y, u, v, alpha = _split(warped)
-    planes.lay(0, block, _dimmed(y, alpha, light, 0 if planes.full_range else 16), alpha)
+    planes.composite(0, block, _dimmed(y, alpha, light, 0 if planes.full_range else 16), alpha)
     if planes.chroma_shift_x or planes.chroma_shift_y:
         size = (block.size[0] >> planes.chroma_shift_x, block.size[1] >> planes.chroma_shift_y)
         _, u, v, alpha = _split(cv2.resize(warped, size, interpolation=cv2.INTER_AREA))
-    planes.lay(1, block, _dimmed(u, alpha, light, 128), alpha)
-    planes.lay(2, block, _dimmed(v, alpha, light, 128), alpha)
-    return [planes.within(block)]
+    planes.composite(1, block, _dimmed(u, alpha, light, 128), alpha)
+    planes.composite(2, block, _dimmed(v, alpha, light, 128), alpha)
+    return [planes.clip(block)]
 
 
 def _dimmed(samples: Pixels, alpha: Pixels, light: float, black: int) -> Pixels:

@@ -13,10 +13,10 @@ from facepaint.media.images import in_8_bits
 from filters.artwork import premultiplied
 from filters.planes import Pixels
 
-MOST_PIXELS = 40_000_000
+MAX_PIXELS = 40_000_000
 """A picture claiming more is refused before it is decoded."""
 
-KEPT_PX = 1024
+MAX_SIDE_PX = 1024
 """Longest side a picture is kept at: about that of our own artwork."""
 
 PLAIN_TOLERANCE = 10.0
@@ -40,8 +40,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def read_sticker(data: bytes) -> Pixels:
-    """A user's picture as premultiplied RGBA of shape (height, width, 4), at most `KEPT_PX` wide or
-    high.
+    """Read a user's image: premultiplied RGBA, (height, width, 4), no side over `MAX_SIDE_PX`.
 
     The first picture of an animation is taken, upright as its EXIF says. One without transparency
     loses its plain background; one whose border is not plain stays whole.
@@ -152,16 +151,16 @@ def _decoded(data: bytes) -> Pixels:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MOST_PIXELS:
+    if width * height > MAX_PIXELS:
         raise InputError(
-            f"the sticker claims {width}x{height} px: at most {MOST_PIXELS // 1_000_000} "
+            f"the sticker claims {width}x{height} px: at most {MAX_PIXELS // 1_000_000} "
             "megapixels are read; shrink it"
         )
 
 
 def _shrunk(rgba: Pixels) -> Pixels:
     height, width = rgba.shape[:2]
-    scale = KEPT_PX / max(width, height)
+    scale = MAX_SIDE_PX / max(width, height)
     if scale >= 1:
         return rgba
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -17,7 +17,7 @@ from facepaint.looks.look import FilterSpec
 from filters.affine import Affine
 from filters.area import Area, ellipsoid
 from filters.face import Face, pose_of
-from filters.planes import Pixels, Planes, Region, rgb_to_yuv
+from filters.planes import Pixels, Planes, Rect, rgb_to_yuv
 from filters.pose import HeadPose
 
 FACE_MIDDLE = (0.0, 0.33, -0.5)
@@ -77,11 +77,11 @@ class Effect:
     spec: FilterSpec
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Effect":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Effect":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
         return cls(spec)
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Change one face in place; the region touched, within the frame."""
         pose = pose_of(face)
         soft = max(1.0, SOFT * pose.size)
@@ -95,22 +95,24 @@ class Effect:
         if block is None or opacity <= 0 or min(inner.half_width, inner.half_height) <= 0:
             return []
         mask = np.asarray(cv2.convertScaleAbs(inner.mask(block), alpha=opacity), np.uint8)
-        planes.blend(block, EFFECTS[self.spec.name](Upright.of(planes, block, pose, inner)), mask)
-        return [planes.within(block)]
+        planes.blend(
+            block, EFFECTS[self.spec.name](AlignedFace.of_block(planes, block, pose, inner)), mask
+        )
+        return [planes.clip(block)]
 
 
 @dataclass(frozen=True, slots=True)
-class Upright:
+class AlignedFace:
     """A small upright picture of what lies under a block about a face, `EYES_PX` from eye to eye:
     ``size`` px large."""
 
     planes: Planes
-    block: Region
+    block: Rect
     to_small: Affine
     size: tuple[int, int]
 
     @classmethod
-    def of(cls, planes: Planes, block: Region, pose: HeadPose, area: Area) -> "Upright":
+    def of_block(cls, planes: Planes, block: Rect, pose: HeadPose, area: Area) -> "AlignedFace":
         """The picture of an area; its px lie fixed on the face."""
         scale, roll = EYES_PX / pose.size, math.radians(pose.roll)
         across, along = (
@@ -121,7 +123,7 @@ class Upright:
         to_small = Affine.landing((cos, -sin), (sin, cos), area.centre, middle)
         return cls(planes, block, to_small, (2 * middle[0], 2 * middle[1]))
 
-    def seen(self, number: int) -> Pixels:
+    def crop(self, number: int) -> Pixels:
         """A plane of the frame (0 Y, 1 U, 2 V) in the small picture."""
         samples = np.ascontiguousarray(self._under(number))
         to_small = self._to_small(number)
@@ -137,7 +139,7 @@ class Upright:
             cv2.warpAffine(samples, matrix, self.size, borderMode=cv2.BORDER_REPLICATE), np.uint8
         )
 
-    def back(self, small: cv2.typing.MatLike, number: int) -> Pixels:
+    def restore(self, small: cv2.typing.MatLike, number: int) -> Pixels:
         """A small picture as the samples of a plane under the block."""
         height, width = self._under(number).shape
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
@@ -166,32 +168,34 @@ def _centred(transform: Affine) -> Affine:
     return Affine.shift(-0.5, -0.5) @ transform @ Affine.shift(0.5, 0.5)
 
 
-def _cartoon(upright: Upright) -> Samples:
+def _cartoon(aligned: AlignedFace) -> Samples:
     """Smoothed tones in few steps, and dark lines where the face is darker than about it.
 
     The lines are differences of Gaussians (Winnemoeller et al., Real-Time Video Abstraction, 2006).
     """
-    planes = upright.planes
-    luma = cv2.bilateralFilter(upright.seen(0), 7, 30, 3)
+    planes = aligned.planes
+    luma = cv2.bilateralFilter(aligned.crop(0), 7, 30, 3)
     fine, coarse = cv2.GaussianBlur(luma, (5, 5), 1.0), cv2.blur(cv2.blur(luma, (7, 7)), (7, 7))
-    smooth, darker = cv2.split(upright.back(cv2.merge([luma, cv2.subtract(coarse, fine)]), 0))
+    smooth, darker = cv2.split(aligned.restore(cv2.merge([luma, cv2.subtract(coarse, fine)]), 0))
     toned = cv2.LUT(smooth, _tones(planes.full_range))
     inked = cv2.multiply(toned, cv2.LUT(darker, _lines()), scale=1 / 255)
     drawn = inked if planes.full_range else cv2.convertScaleAbs(inked, beta=16)
     chroma = []
     for number in (1, 2):
-        blurred = cv2.blur(cv2.blur(upright.seen(number), (5, 5)), (3, 3))
+        blurred = cv2.blur(cv2.blur(aligned.crop(number), (5, 5)), (3, 3))
         chroma.append(
-            upright.back(cv2.convertScaleAbs(blurred, alpha=VIVID, beta=128 * (1 - VIVID)), number)
+            aligned.restore(
+                cv2.convertScaleAbs(blurred, alpha=VIVID, beta=128 * (1 - VIVID)), number
+            )
         )
     return np.asarray(drawn, np.uint8), chroma[0], chroma[1]
 
 
-def _heat(upright: Upright) -> Samples:
+def _heat(aligned: AlignedFace) -> Samples:
     """The colours of heat by brightness, the face's own average being warm."""
-    planes = upright.planes
-    smooth = np.asarray(cv2.GaussianBlur(upright.seen(0), (0, 0), 1.2), np.uint8)
-    (width, height), black = upright.size, 0 if planes.full_range else 16
+    planes = aligned.planes
+    smooth = np.asarray(cv2.GaussianBlur(aligned.crop(0), (0, 0), 1.2), np.uint8)
+    (width, height), black = aligned.size, 0 if planes.full_range else 16
     middle = smooth[height // 4 : -(height // 4) or None, width // 4 : -(width // 4) or None]
     average = max(DARKEST_FACE, float(middle.mean()) - black)
     warmth = SKIN * np.maximum(0.0, (np.arange(256) - black) / average) ** CONTRAST
@@ -204,7 +208,7 @@ def _heat(upright: Upright) -> Samples:
         np.uint8
     )
     y, u, v = (
-        np.asarray(cv2.LUT(upright.back(smooth, n), table), np.uint8)
+        np.asarray(cv2.LUT(aligned.restore(smooth, n), table), np.uint8)
         for n, table in enumerate(tables)
     )
     return y, u, v
@@ -229,5 +233,5 @@ def _lines() -> Pixels:
     return np.asarray(np.rint(255 * (1 - INK * share)), np.uint8)
 
 
-EFFECTS: Mapping[str, Callable[[Upright], Samples]] = {"cartoon": _cartoon, "heat": _heat}
+EFFECTS: Mapping[str, Callable[[AlignedFace], Samples]] = {"cartoon": _cartoon, "heat": _heat}
 """The effects: from what lies under a block, what is shown there instead."""

@@ -22,7 +22,7 @@ LUMA_SHARES: dict[Matrix, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class Rect:
     """A rectangle of whole px of the frame: columns x1 to x2, rows y1 to y2, the last of each not
     included."""
 
@@ -50,7 +50,7 @@ class Planes:
     same with each side halved, rounded up, where its ``chroma_shift`` is 1 (4:2:0 is 1, 1; 4:2:2 is
     1, 0; 4:4:4 is 0, 0).
     ``full_range`` and ``matrix`` tell how the artwork's sRGB colours are written in this frame.
-    ``remaining``, where it is asked for, is kept for each sample: how much of what it was is left,
+    ``kept_share``, where it is asked for, is kept for each sample: how much of what it was is left,
     of 255.
     """
 
@@ -61,7 +61,7 @@ class Planes:
     chroma_shift_y: int
     full_range: bool = False
     matrix: Matrix = "bt709"
-    remaining: tuple[Pixels, Pixels, Pixels] | None = None
+    kept_share: tuple[Pixels, Pixels, Pixels] | None = None
 
     @property
     def width(self) -> int:
@@ -73,7 +73,7 @@ class Planes:
         """Height of the frame in px."""
         return int(self.y.shape[0])
 
-    def block(self, x1: float, y1: float, x2: float, y2: float) -> Region | None:
+    def block(self, x1: float, y1: float, x2: float, y2: float) -> Rect | None:
         """The smallest region of whole chroma samples around a rectangle, within the frame; None if
         none is left.
 
@@ -89,28 +89,28 @@ class Planes:
         if left >= right or top >= bottom:
             return None
         step_x, step_y = 1 << self.chroma_shift_x, 1 << self.chroma_shift_y
-        return Region(
+        return Rect(
             left // step_x * step_x,
             top // step_y * step_y,
             -(-right // step_x) * step_x,
             -(-bottom // step_y) * step_y,
         )
 
-    def within(self, block: Region) -> Region:
+    def clip(self, block: Rect) -> Rect:
         """The part of a block that is in the frame."""
-        return Region(block.x1, block.y1, min(block.x2, self.width), min(block.y2, self.height))
+        return Rect(block.x1, block.y1, min(block.x2, self.width), min(block.y2, self.height))
 
-    def luma(self, block: Region) -> Pixels:
+    def luma(self, block: Rect) -> Pixels:
         """The view of the Y plane under a block of `block`."""
         return self.y[block.slices]
 
-    def chroma(self, block: Region) -> tuple[Pixels, Pixels]:
+    def chroma(self, block: Rect) -> tuple[Pixels, Pixels]:
         """The views of the U and V planes under a block of `block`."""
         rows = slice(block.y1 >> self.chroma_shift_y, block.y2 >> self.chroma_shift_y)
         columns = slice(block.x1 >> self.chroma_shift_x, block.x2 >> self.chroma_shift_x)
         return self.u[rows, columns], self.v[rows, columns]
 
-    def lay(self, number: int, block: Region, painted: Pixels, alpha: Pixels) -> None:
+    def composite(self, number: int, block: Rect, painted: Pixels, alpha: Pixels) -> None:
         """Put premultiplied samples over those of a plane (0 Y, 1 U, 2 V) under a block, in place.
 
         Everything that is painted comes through here. Both arrays have the block's size in that
@@ -121,12 +121,12 @@ class Planes:
         kept = cv2.bitwise_not(alpha[:height, :width])
         behind = cv2.multiply(np.ascontiguousarray(samples), kept, scale=1 / 255)
         samples[...] = cv2.add(behind, painted[:height, :width])
-        if self.remaining is not None:
-            before = Planes(*self.remaining, self.chroma_shift_x, self.chroma_shift_y)
+        if self.kept_share is not None:
+            before = Planes(*self.kept_share, self.chroma_shift_x, self.chroma_shift_y)
             left = before.chroma(block)[number - 1] if number else before.luma(block)
             left[...] = cv2.multiply(np.ascontiguousarray(left), kept, scale=1 / 255)
 
-    def blend(self, block: Region, over: tuple[Pixels, Pixels, Pixels], mask: Pixels) -> None:
+    def blend(self, block: Rect, over: tuple[Pixels, Pixels, Pixels], mask: Pixels) -> None:
         """Replace the samples of all three planes under a block, as much as ``mask`` says for each
         px: 255 wholly.
 
@@ -140,7 +140,7 @@ class Planes:
         for number, (samples, share) in enumerate(zip(over, masks, strict=True)):
             height, width = samples.shape
             painted = cv2.multiply(samples, share[:height, :width], scale=1 / 255)
-            self.lay(number, block, np.asarray(painted, np.uint8), share[:height, :width])
+            self.composite(number, block, np.asarray(painted, np.uint8), share[:height, :width])
 
     @staticmethod
     def from_rgb(rgb: Pixels) -> "Planes":
@@ -150,9 +150,9 @@ class Planes:
         y, u, v = (np.asarray(samples, np.uint8) for samples in cv2.split(yuv))
         return Planes(y, u, v, 0, 0, full_range=True, matrix="bt601")
 
-    def to_rgb(self, region: Region | None = None) -> Pixels:
+    def to_rgb(self, region: Rect | None = None) -> Pixels:
         """The frame, or one region of it, as an RGB picture of shape (height, width, 3)."""
-        whole = region or Region(0, 0, self.width, self.height)
+        whole = region or Rect(0, 0, self.width, self.height)
         block = self.block(whole.x1, whole.y1, whole.x2, whole.y2)
         if block is None:
             return np.zeros((0, 0, 3), np.uint8)

@@ -18,9 +18,9 @@ import numpy.typing as npt
 
 from facepaint.looks.look import FilterSpec
 from facepaint.looks.parser import parse_filter
-from filters.area import covered_area, is_somewhere
+from filters.area import covered_area, has_finite_position
 from filters.face import Face
-from filters.planes import Pixels, Planes, Region, rgb_to_yuv
+from filters.planes import Pixels, Planes, Rect, rgb_to_yuv
 
 SMALLEST_CELL_PX = 4.0
 """Smaller cells would leave the px of a small face nearly as they were."""
@@ -51,7 +51,7 @@ class Redaction:
     secret: bytes | None = b""
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
         return cls(spec)
 
@@ -60,10 +60,10 @@ class Redaction:
         """The plainest: one dark colour."""
         return cls(parse_filter("fill"))
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Hide one face in place; the region touched, within the frame. A face that is nowhere may
         be anywhere."""
-        if not is_somewhere(face):
+        if not has_finite_position(face):
             return self.cover(planes)
         spec = self.spec
         area = covered_area(face, spec.number("scale"), spec.text("shape"), spec.text("cover"))
@@ -71,9 +71,9 @@ class Redaction:
         if block is None:
             return []
         self._replace(planes, block, face.width, area.mask(block))
-        return [planes.within(block)]
+        return [planes.clip(block)]
 
-    def cover(self, planes: Planes) -> list[Region]:
+    def cover(self, planes: Planes) -> list[Rect]:
         """Hide the whole frame in place, as if one face filled it; the region touched, which is all
         of it."""
         block = planes.block(0, 0, planes.width, planes.height)
@@ -81,10 +81,10 @@ class Redaction:
             return []
         everything = np.full((block.y2 - block.y1, block.x2 - block.x1), 255, np.uint8)
         self._replace(planes, block, min(planes.width, planes.height), everything)
-        return [planes.within(block)]
+        return [planes.clip(block)]
 
-    def _replace(self, planes: Planes, block: Region, face_width: float, mask: Pixels) -> None:
-        shown = HIDING[self.spec.name](self, planes, block, face_width)
+    def _replace(self, planes: Planes, block: Rect, face_width: float, mask: Pixels) -> None:
+        shown = REDACTIONS[self.spec.name](self, planes, block, face_width)
         luma = planes.luma(block)
         height, width = luma.shape
         _mix(planes, 0, block, shown(luma, 0), mask[:height, :width])
@@ -97,13 +97,15 @@ class Redaction:
             _mix(planes, number, block, shown(chroma, number), most)
 
 
-def _mix(planes: Planes, number: int, block: Region, over: Pixels, mask: Pixels) -> None:
+def _mix(planes: Planes, number: int, block: Rect, over: Pixels, mask: Pixels) -> None:
     """Replace a plane's samples under a block: wholly where ``mask`` is 255, not at all where it is
     0."""
-    planes.lay(number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask)
+    planes.composite(
+        number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask
+    )
 
 
-def _mosaic(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _mosaic(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
     grid = _grid(block, face_width / hiding.spec.number("size"))
 
     def shown(samples: Pixels, number: int) -> Pixels:
@@ -115,7 +117,7 @@ def _mosaic(hiding: Redaction, planes: Planes, block: Region, face_width: float)
     return shown
 
 
-def _blur(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _blur(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
     grid = _grid(block, face_width * hiding.spec.number("size") / 2)
 
     def shown(samples: Pixels, number: int) -> Pixels:
@@ -133,7 +135,7 @@ def _blur(hiding: Redaction, planes: Planes, block: Region, face_width: float) -
     return shown
 
 
-def _fill(hiding: Redaction, planes: Planes, block: Region, face_width: float) -> Shown:  # noqa: ARG001
+def _fill(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
     rgb = bytes.fromhex(hiding.spec.text("colour")[1:])
     colour = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
 
@@ -180,14 +182,14 @@ def _noise(secret: bytes) -> Noise:
     return np.rint((stream.reshape(NOISE_CELLS, NOISE_CELLS) / 127.5 - 1) * NOISE).astype(np.int16)
 
 
-def _grid(block: Region, cell_px: float) -> tuple[int, int]:
+def _grid(block: Rect, cell_px: float) -> tuple[int, int]:
     """Columns and rows of the cells a block is cut into, each at least `SMALLEST_CELL_PX` wide and
     high."""
     cell = max(SMALLEST_CELL_PX, cell_px)
     return max(1, int((block.x2 - block.x1) / cell)), max(1, int((block.y2 - block.y1) / cell))
 
 
-HIDING: Mapping[str, Callable[[Redaction, Planes, Region, float], Shown]] = {
+REDACTIONS: Mapping[str, Callable[[Redaction, Planes, Rect, float], Shown]] = {
     "blur": _blur,
     "mosaic": _mosaic,
     "fill": _fill,

@@ -60,7 +60,7 @@ whose faces could not be detected is covered completely.
 
 def filters_page() -> str:
     """The whole page, in Markdown."""
-    moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.moves)
+    moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.animated)
     size = CATALOGUE["mosaic"].option("size")
     assert size is not None
     return (

@@ -7,9 +7,9 @@ from typing import Protocol
 from facepaint.looks.look import FilterSpec, Look
 from filters.effects import EFFECTS, Effect
 from filters.face import Face
-from filters.planes import Planes, Region
-from filters.redaction import HIDING, Redaction
-from filters.scene_light import Scene
+from filters.planes import Planes, Rect
+from filters.redaction import REDACTIONS, Redaction
+from filters.scene_light import SceneLight
 from filters.stickers import Sticker, UserSticker
 from filters.stickers_table import STICKERS
 from filters.text import ribbon_with_words
@@ -19,7 +19,7 @@ from filters.warps import WARPS, Warp
 class Filter(Protocol):
     """What is painted on one face."""
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Paint on the planes in place, ``time_s`` after the video's start; the regions touched,
         within the frame."""
         ...
@@ -28,12 +28,12 @@ class Filter(Protocol):
 Maker = Callable[[FilterSpec, Mapping[str, bytes]], Filter]
 
 FILTERS: Mapping[str, Maker] = {
-    **dict.fromkeys(STICKERS, Sticker.of_spec),
-    "sticker": UserSticker.of_spec,
-    **dict.fromkeys(EFFECTS, Effect.of_spec),
-    **dict.fromkeys(WARPS, Warp.of_spec),
+    **dict.fromkeys(STICKERS, Sticker.from_spec),
+    "sticker": UserSticker.from_spec,
+    **dict.fromkeys(EFFECTS, Effect.from_spec),
+    **dict.fromkeys(WARPS, Warp.from_spec),
     "text": ribbon_with_words,
-    **dict.fromkeys(HIDING, Redaction.of_spec),
+    **dict.fromkeys(REDACTIONS, Redaction.from_spec),
 }
 """How each filter of `facepaint.looks.look.CATALOGUE` is made."""
 
@@ -48,7 +48,7 @@ class Painter:
     filters: tuple[tuple[FilterSpec, Filter], ...]
     size: tuple[int, int] = (0, 0)
 
-    def keyed(self, secret: bytes | None) -> "Painter":
+    def with_noise_secret(self, secret: bytes | None) -> "Painter":
         """The same, the noise on hidden faces made of a secret: see
         `filters.redaction.Redaction`."""
         filters = (
@@ -62,8 +62,12 @@ class Painter:
         return any(self._is_for(spec, face) for face in faces for spec, _ in self.filters)
 
     def paint(
-        self, planes: Planes, faces: Sequence[Face], time_s: float = 0.0, scene: Scene | None = None
-    ) -> list[Region]:
+        self,
+        planes: Planes,
+        faces: Sequence[Face],
+        time_s: float = 0.0,
+        scene: SceneLight | None = None,
+    ) -> list[Rect]:
         """Paint the faces of one frame in place, near ones over far ones; the regions touched,
         within the frame.
 
@@ -73,23 +77,23 @@ class Painter:
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
         if not all(spec.redacts for spec, _ in self.filters):
             # Before anything is painted: a white hat lights no scene.
-            scene = scene or Scene.of(planes)
+            scene = scene or SceneLight.of_frame(planes)
             far_to_near = [replace(face, light=scene.light_on(face)) for face in far_to_near]
-        regions: list[Region] = []
+        regions: list[Rect] = []
         for spec, painted in self.filters:
             for face in far_to_near:
                 if self._is_for(spec, face):
                     regions += painted.paint(planes, face, time_s)
         return regions
 
-    def cover(self, planes: Planes) -> list[Region]:
+    def cover(self, planes: Planes) -> list[Rect]:
         """Hide the whole frame, for when nobody knows where its faces are; the region touched."""
         hiding = [painted for _, painted in self.filters if isinstance(painted, Redaction)]
         return (hiding[-1] if hiding else Redaction.plain()).cover(planes)
 
     def _is_for(self, spec: FilterSpec, face: Face) -> bool:
         # Who is not known may be the one to hide.
-        return spec.meant.matches(
+        return spec.applies_to.matches(
             face.identity, face.box, self.size, face.margin, redacts=spec.redacts
         )
 

@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class SceneLight:
     """The brightness of one frame: the square of luma, from 0 (black) to 1, at every ``step``-th px
     of it."""
 
@@ -34,7 +34,7 @@ class Scene:
     step: int
 
     @classmethod
-    def of(cls, planes: Planes) -> "Scene":
+    def of_frame(cls, planes: Planes) -> "SceneLight":
         """Look at a frame."""
         step = max(1, round(max(planes.width, planes.height) / SAMPLES))
         black, white = (0, 255) if planes.full_range else (16, 235)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from facepaint.errors import InputError
 from facepaint.looks.look import FilterSpec
 from filters.artwork import PX_PER_UNIT, SPRITE_PX_PER_UNIT, Artwork, svg_artwork
-from filters.blit import stamp
+from filters.blit import blit
 from filters.cutout import read_sticker
 from filters.face import Face, pose_of
-from filters.layers import UNITS, Part, placed, shown
-from filters.planes import Planes, Region
+from filters.layers import UNITS, Layer, layer_opacity, layer_to_frame
+from filters.planes import Planes, Rect
 from filters.stickers_table import STICKERS
 
 FACE_SIDES = (2.3, 2.95)
@@ -28,39 +28,45 @@ would)."""
 
 @dataclass(frozen=True, slots=True)
 class Sticker:
-    """One sticker of ours with its options; parts are painted in order, each with its drawing or
+    """One sticker of ours with its options; layers are painted in order, each with its drawing or
     its sprite's."""
 
-    parts: tuple[tuple[Part, tuple[Artwork, ...]], ...]
+    layers: tuple[tuple[Layer, tuple[Artwork, ...]], ...]
     scale: float
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
         opacity = spec.number("opacity")
         artwork = {
             name: svg_artwork(
-                name, opacity, PX_PER_UNIT if part.frames == 1 else SPRITE_PX_PER_UNIT
+                name, opacity, PX_PER_UNIT if layer.frames == 1 else SPRITE_PX_PER_UNIT
             )
-            for part in STICKERS[spec.name]
-            for name in part.assets
+            for layer in STICKERS[spec.name]
+            for name in layer.assets
         }
-        parts = tuple(
-            (part, tuple(artwork[name] for name in part.assets)) for part in STICKERS[spec.name]
+        layers = tuple(
+            (layer, tuple(artwork[name] for name in layer.assets)) for layer in STICKERS[spec.name]
         )
-        return cls(parts, spec.number("scale"))
+        return cls(layers, spec.number("scale"))
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Paint on one face in place; the regions touched, within the frame."""
         pose = pose_of(face)
-        regions: list[Region] = []
-        for part, sprite in self.parts:
-            moment = part.moment(time_s)
-            to_frame = placed(part, pose, self.scale, moment)
-            opacity = moment.opacity * shown(part, to_frame, self.scale * moment.size * pose.size)
+        regions: list[Rect] = []
+        for layer, sprite in self.layers:
+            moment = layer.moment(time_s)
+            to_frame = layer_to_frame(layer, pose, self.scale, moment)
+            opacity = moment.opacity * layer_opacity(
+                layer, to_frame, self.scale * moment.size * pose.size
+            )
             artwork = sprite[int(moment.share * len(sprite))]
-            regions += stamp(
-                planes, artwork, to_frame, face.opacity * opacity, 1.0 if part.glows else face.light
+            regions += blit(
+                planes,
+                artwork,
+                to_frame,
+                face.opacity * opacity,
+                1.0 if layer.glows else face.light,
             )
         return regions
 
@@ -73,7 +79,7 @@ class UserSticker:
     scale: float
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "UserSticker":
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "UserSticker":
         """The filter of a look's entry.
 
         Raises:
@@ -89,13 +95,13 @@ class UserSticker:
             spec.number("scale"),
         )
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Paint on one face in place; the regions touched, within the frame."""
         pose, artwork = pose_of(face), self.artwork
         fits = (FACE_SIDES[0] / artwork.width, FACE_SIDES[1] / artwork.height)
         scale = min(max(fits), WIDEST_COVER * min(fits)) * self.scale * UNITS
         middle = (artwork.left + artwork.width / 2, artwork.top + artwork.height / 2)
-        part = Part("", middle, FACE_MIDDLE, round=0.5)
-        to_frame = placed(part, pose, scale)
-        opacity = face.opacity * shown(part, to_frame, scale * pose.size)
-        return stamp(planes, artwork, to_frame, opacity, face.light)
+        layer = Layer("", middle, FACE_MIDDLE, roundness=0.5)
+        to_frame = layer_to_frame(layer, pose, scale)
+        opacity = face.opacity * layer_opacity(layer, to_frame, scale * pose.size)
+        return blit(planes, artwork, to_frame, opacity, face.light)

@@ -8,7 +8,7 @@ import numpy as np
 
 from facepaint.looks.look import FilterSpec
 from filters.artwork import PX_PER_UNIT, Artwork, svg_rgba
-from filters.layers import Part
+from filters.layers import Layer
 from filters.planes import Pixels
 from filters.stickers import Sticker
 
@@ -53,8 +53,8 @@ def ribbon_with_words(spec: FilterSpec, stickers: Mapping[str, bytes]) -> Sticke
     under[...] = np.rint(under * (1 - share) + ink * share)
     artwork = Artwork(ribbon, 1 / PX_PER_UNIT, spec.number("opacity"))
     middle = (artwork.left + artwork.width / 2, artwork.top + artwork.height / 2)
-    part = Part("", middle, PLACES[spec.text("place")], round=0.35)
-    return Sticker(((part, (artwork,)),), spec.number("scale"))
+    layer = Layer("", middle, PLACES[spec.text("place")], roundness=0.35)
+    return Sticker(((layer, (artwork,)),), spec.number("scale"))
 
 
 def _words(text: str) -> Pixels:

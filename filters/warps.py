@@ -17,7 +17,7 @@ import numpy.typing as npt
 from facepaint.looks.look import FilterSpec
 from filters.affine import Affine
 from filters.face import Face, pose_of
-from filters.planes import Pixels, Planes, Region
+from filters.planes import Pixels, Planes, Rect
 from filters.pose import MEAN_FACE, HeadPose, Point
 
 RIGHT_EYE, LEFT_EYE, NOSE, RIGHT_CORNER, LEFT_CORNER = range(5)
@@ -68,11 +68,11 @@ class Warp:
     spec: FilterSpec
 
     @classmethod
-    def of_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Warp":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Warp":  # noqa: ARG003 - as every maker
         """The filter of a look's entry."""
         return cls(spec)
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         """Pull one face out of shape in place; the regions touched, within the frame."""
         pose = pose_of(face)
         strength = self.spec.number("strength") * face.opacity * _facing(pose)
@@ -86,7 +86,7 @@ class Warp:
                 _to_frame(lens, points, pose, self.spec.number("scale")),
                 lens.power * strength,
             )
-            regions += [planes.within(block)] if block else []
+            regions += [planes.clip(block)] if block else []
         return regions
 
 
@@ -129,7 +129,7 @@ def _to_frame(lens: Lens, points: Sequence[Point], pose: HeadPose, scale: float)
     )
 
 
-def _bend(planes: Planes, to_frame: Affine, power: float) -> Region | None:
+def _bend(planes: Planes, to_frame: Affine, power: float) -> Rect | None:
     """Show what lies under a disc as a lens of that power would, in place; the block touched."""
     wide, high = math.hypot(to_frame.xx, to_frame.xy), math.hypot(to_frame.yx, to_frame.yy)
     x, y = to_frame.x0, to_frame.y0
@@ -145,12 +145,12 @@ def _bend(planes: Planes, to_frame: Affine, power: float) -> Region | None:
         # What is enlarged shows how it was interpolated, what is made smaller does not.
         flags = cv2.INTER_CUBIC if power > 0 else cv2.INTER_LINEAR
         bent = cv2.remap(source, map_x, map_y, flags, borderMode=cv2.BORDER_REPLICATE)
-        planes.lay(number, block, np.asarray(cv2.bitwise_and(bent, inside), np.uint8), inside)
+        planes.composite(number, block, np.asarray(cv2.bitwise_and(bent, inside), np.uint8), inside)
     return block
 
 
 def _maps(
-    shape: tuple[int, ...], step: tuple[int, int], block: Region, to_frame: Affine, power: float
+    shape: tuple[int, ...], step: tuple[int, int], block: Rect, to_frame: Affine, power: float
 ) -> tuple[Floats, Floats, Pixels]:
     """Where each sample of a plane under a block is taken from, and which lie under the lens (255,
     else 0)."""

@@ -21,7 +21,7 @@ from facepaint.records.results import Painted
 from filters.face import Face
 from filters.planes import Planes
 from filters.registry import Painter
-from filters.scene_light import Scene
+from filters.scene_light import SceneLight
 from models import DetectorModel, shipped_model
 from models.providers import AUTO, Runtime
 from tasks.detector_cache import load_detector
@@ -250,13 +250,14 @@ def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: 
     So alpha is painted like a colour: a face may be in it, too. Without noise, which would be cut
     off at black and white and show in what is transparent.
     """
-    painter = painter.keyed(None)
+    painter = painter.with_noise_secret(None)
     opacity = cv2.merge((alpha, alpha, alpha))
     shown = np.asarray(cv2.multiply(picture.rgb, opacity, scale=1 / 255), np.uint8)
     untouched = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]
-    black = replace(Planes.from_rgb(shown), remaining=(untouched[0], untouched[1], untouched[2]))
+    black = replace(Planes.from_rgb(shown), kept_share=(untouched[0], untouched[1], untouched[2]))
     white = Planes.from_rgb(np.asarray(cv2.add(shown, cv2.bitwise_not(opacity)), np.uint8))
-    scene = Scene.of(white)  # one light for both: what differs is to be what shows through
+    # One light for both: they may differ in what shows through alone.
+    scene = SceneLight.of_frame(white)
     painter.paint(white, faces, scene=scene)
     for region in painter.paint(black, faces, scene=scene):
         whole = 255 - cv2.subtract(white.luma(region), black.luma(region))

@@ -71,7 +71,7 @@ def run_paint(
     look = store.find_record(keys.look(job_id, look_id), Look)
     if look is None:
         return None
-    if look.numbers and not tracking_ended(store, job_id):
+    if look.people and not tracking_ended(store, job_id):
         enqueue_tracking(context.queue, job_id, segments)
         return None
     with hold_claim(context, job_id, "paint", index, look_id, redelivered) as claim:
@@ -130,7 +130,7 @@ def _inputs(store: Store, job: Job, segments: SegmentIndex, look: Look, index: i
         number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()
     }
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
-    if not look.numbers or isinstance(job, ImageJob):
+    if not look.people or isinstance(job, ImageJob):
         return Inputs(faces, stickers)
     person_of, notes = _people(store, job.id, look, stored)
     return Inputs(faces, stickers, person_of, notes)
@@ -159,7 +159,7 @@ def _people(
             )
         return lookup_of([]), (f"every face is redacted: person tracking failed ({failed.reason})",)
     # A look can be requested before people have numbers, and an unknown number may mean anybody.
-    if missing := unknown_people(look.hidden_numbers, people):
+    if missing := unknown_people(look.redacted_people, people):
         return lookup_of([]), (f"every face is redacted: this video has no person {missing}",)
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows refer to the detections that were tracked. Detected again, these may be in another order.
@@ -169,7 +169,7 @@ def _people(
         if segment is not None and segment.faces == _sha256(stored[segment.index])
     ]
     notes = []
-    if missing := unknown_people(look.numbers, people):
+    if missing := unknown_people(look.people, people):
         notes.append(f"this video has no person {missing}")
     if len(known) < len(stored):
         notes.append("some faces were detected again after tracking: their person is unknown")

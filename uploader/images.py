@@ -52,7 +52,7 @@ def upload_images(
     """
     if not paths:
         raise UsageError("no image given")
-    if look.numbers:
+    if look.people:
         raise UsageError("people in images have no numbers: --region selects a part of each image")
     store.make_bucket()
     look = store_stickers(look, store)

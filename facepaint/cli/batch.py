@@ -184,7 +184,7 @@ def _warn_of_unknown_people(
     client: Client, job_id: str, look: Look | None, display: Display
 ) -> None:
     """Warn of numbers that no person in the video has, which was not known before."""
-    if look is None or not look.numbers:
+    if look is None or not look.people:
         return
     people = client.store.find_record(keys.tracks(job_id), People)
     if people is None:

@@ -155,8 +155,8 @@ def chosen_look(
     look = parse_look(filters, selection)
     if cover is not None and not look.redacts:
         raise UsageError(f"--cover {cover.value} needs a redaction: blur, mosaic or fill")
-    if selection.numbers + selection.regions and all(spec.face for spec in look.filters):
+    if selection.people + selection.regions and all(spec.face for spec in look.filters):
         raise UsageError(
             "--keep, --only and --region apply to filters without @, and all of yours have one"
         )
-    return look.covering(cover and cover.value)
+    return look.with_cover(cover and cover.value)

@@ -118,7 +118,7 @@ class _Waiting:
     def _tracking(self) -> str:
         """What person tracking waits for; empty if the look does not need it or it has ended."""
         found, keys = self.status.look(self.look), self.status.keys
-        needed = found is not None and found.look is not None and bool(found.look.numbers)
+        needed = found is not None and found.look is not None and bool(found.look.people)
         if not needed or keys.tracked or keys.tracking_failed:
             return ""
         waits = f"Segment {self.index} is waiting for person tracking, which"

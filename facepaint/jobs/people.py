@@ -74,7 +74,7 @@ def require_video(job: Job) -> VideoJob:
 
 def check_numbers(look: Look, people: People) -> None:
     """Raise `UsageError` if a look selects people who are not in the video."""
-    unknown = unknown_people(look.numbers, people)
+    unknown = unknown_people(look.people, people)
     if unknown:
         raise UsageError(f"this video has no person {unknown}: {describe_people(people)}")
 

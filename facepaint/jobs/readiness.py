@@ -90,7 +90,7 @@ class SegmentIndex:
                 return False
             if record is None:
                 return False
-            self._naming[look] = bool(record.numbers)
+            self._naming[look] = bool(record.people)
         return self._naming[look]
 
     def detection_finished(self) -> bool:

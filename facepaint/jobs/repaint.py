@@ -32,7 +32,7 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
         store.put_record(keys.look(job_id, look.id), look)
     # A detect task that ends after this listing sees the look and queues what becomes ready.
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if look.numbers and not (found.tracked or found.tracking_failed):
+    if look.people and not (found.tracked or found.tracking_failed):
         if found.detection_finished:
             queue.track(job_id)
         return look.id
@@ -44,10 +44,10 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
 
 def _check(store: Store, job: Job, look: Look) -> None:
     """Refuse a look that does not fit the job; raises as `repaint`."""
-    if look.numbers:
+    if look.people:
         require_video(job)
     if isinstance(job, VideoJob):
         look.require_regions_within(*job.video.upright_size)
-    people = store.find_record(keys.tracks(job.id), People) if look.numbers else None
+    people = store.find_record(keys.tracks(job.id), People) if look.people else None
     if people is not None:
         check_numbers(look, people)

@@ -17,7 +17,7 @@ Value = float | str
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COLOUR = re.compile(r"#[0-9a-f]{6}")
-DRAWN = re.compile(r"[ -~À-ÖØ-öø-ķĹ-ňŊ-ž]")
+DRAWABLE = re.compile(r"[ -~À-ÖØ-öø-ķĹ-ňŊ-ž]")
 """The characters of texts that every worker can draw: ASCII and the letters of Latin scripts."""
 
 
@@ -59,7 +59,7 @@ class Option:
                 f"{where}: {self.name} has {len(value)} characters, not {self.minimum:g} to "
                 f"{self.maximum:g}"
             )
-        others = sorted({character for character in value if not DRAWN.fullmatch(character)})
+        others = sorted({character for character in value if not DRAWABLE.fullmatch(character)})
         if others:
             named = " ".join(
                 other if other.isprintable() else f"U+{ord(other):04X}" for other in others
@@ -88,7 +88,7 @@ class FilterKind:
     summary: str
     redacts: bool
     options: tuple[Option, ...]
-    moves: bool = False
+    animated: bool = False
 
     def option(self, name: str) -> Option | None:
         """The option of that name, if the filter has it."""
@@ -126,8 +126,8 @@ MARGIN = Option(
 )
 
 
-def _sticker(name: str, summary: str, *, moves: bool = False) -> FilterKind:
-    return FilterKind(name, summary, redacts=False, options=(SCALE, OPACITY), moves=moves)
+def _sticker(name: str, summary: str, *, animated: bool = False) -> FilterKind:
+    return FilterKind(name, summary, redacts=False, options=(SCALE, OPACITY), animated=animated)
 
 
 def _effect(name: str, summary: str) -> FilterKind:
@@ -155,11 +155,11 @@ CATALOGUE: Mapping[str, FilterKind] = {
         _sticker("devil", "two red horns"),
         _sticker("round-glasses", "round glasses with a golden rim"),
         _sticker("flower-crown", "a wreath of flowers on the hair"),
-        _sticker("halo", "a golden ring that floats above the head", moves=True),
-        _sticker("hearts", "hearts that rise on both sides of the head", moves=True),
-        _sticker("stars", "stars that go round above the head", moves=True),
-        _sticker("flames", "a head on fire", moves=True),
-        _sticker("tears", "tears that run down the cheeks", moves=True),
+        _sticker("halo", "a golden ring that floats above the head", animated=True),
+        _sticker("hearts", "hearts that rise on both sides of the head", animated=True),
+        _sticker("stars", "stars that go round above the head", animated=True),
+        _sticker("flames", "a head on fire", animated=True),
+        _sticker("tears", "tears that run down the cheeks", animated=True),
         FilterKind(
             "sticker",
             "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",

@@ -34,7 +34,7 @@ class FilterSpec:
     selection: FaceSelection = EVERYONE
 
     @property
-    def meant(self) -> FaceSelection:
+    def applies_to(self) -> FaceSelection:
         """The faces it is for."""
         return self.selection if self.face is None else FaceSelection(only=(self.face,))
 
@@ -60,7 +60,7 @@ class FilterSpec:
         return option.default
 
     @property
-    def written(self) -> str:
+    def shorthand(self) -> str:
         """The filter as one asks for it, without whom it is for: its name and what is not as by
         default."""
         defaults = {option.name: option.default for option in CATALOGUE[self.name].options}
@@ -87,16 +87,16 @@ class Look:
         return any(spec.redacts for spec in self.filters)
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def people(self) -> tuple[int, ...]:
         """The people it selects, in order: such a look can be painted once people are tracked
         in the video."""
-        return tuple(sorted({number for spec in self.filters for number in spec.meant.numbers}))
+        return tuple(sorted({number for spec in self.filters for number in spec.applies_to.people}))
 
     @property
-    def hidden_numbers(self) -> frozenset[int]:
+    def redacted_people(self) -> frozenset[int]:
         """The people whom, and nobody else, a filter that hides is for."""
         return frozenset(
-            number for spec in self.filters if spec.redacts for number in spec.meant.only
+            number for spec in self.filters if spec.redacts for number in spec.applies_to.only
         )
 
     @property
@@ -108,13 +108,13 @@ class Look:
     def require_regions_within(self, width: int, height: int) -> None:
         """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would
         ever be in it."""
-        for region in (region for spec in self.filters for region in spec.meant.regions):
-            if not region.meets(width, height):
+        for region in (region for spec in self.filters for region in spec.applies_to.regions):
+            if not region.intersects(width, height):
                 raise UsageError(
                     f"--region {region} lies beyond the picture, which is {width}x{height} px"
                 )
 
-    def covering(self, cover: str | None) -> "Look":
+    def with_cover(self, cover: str | None) -> "Look":
         """The same with every filter that hides covering ``face`` or ``head``; None leaves them as
         they are.
 

@@ -37,7 +37,7 @@ class Region:
             y2 if y2 < height else INFINITE,
         )
 
-    def meets(self, width: float, height: float) -> bool:
+    def intersects(self, width: float, height: float) -> bool:
         """Whether any of it lies in a frame of that size."""
         return _px(self.x, width) < width and _px(self.y, height) < height
 
@@ -59,7 +59,7 @@ class FaceSelection:
     regions: tuple[Region, ...] = ()
 
     @property
-    def numbers(self) -> tuple[int, ...]:
+    def people(self) -> tuple[int, ...]:
         """Every number it names."""
         return self.keep + self.only
 
@@ -81,7 +81,7 @@ class FaceSelection:
                 region. Else it must be certain, and the middle of the face lie in a region.
         """
         if identity is None:
-            meant = redacts or not self.numbers
+            meant = redacts or not self.people
         else:
             meant = identity not in self.keep and (not self.only or identity in self.only)
         if not meant or not self.regions:

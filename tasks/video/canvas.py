@@ -9,7 +9,7 @@ from dataclasses import replace
 import av
 import numpy as np
 
-from filters.planes import Pixels, Planes, Region
+from filters.planes import Pixels, Planes, Rect
 from tasks.video.hdr import from_sdr
 from tasks.video.normalize import Normalizer
 from tasks.video.tonemap import back_to_hdr, in_sdr
@@ -19,7 +19,7 @@ BLANK_GREY = (40, 128, 128)
 """Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be
 shown."""
 
-Paint = Callable[[Planes], Sequence[Region]]
+Paint = Callable[[Planes], Sequence[Rect]]
 """Paints in place, and tells the regions it touched."""
 
 
@@ -60,7 +60,7 @@ class Canvas:
             *upright.shifts,
             full_range=shown.full_range,
             matrix="bt709" if self._hdr else upright.matrix,
-            remaining=(_full(y), _full(u), _full(v)),
+            kept_share=(_full(y), _full(u), _full(v)),
         )
         blocks = [
             planes.block(region.x1, region.y1, region.x2, region.y2) for region in paint(planes)
@@ -107,13 +107,13 @@ class Canvas:
         return samples.y, samples.u, samples.v
 
     def _brought_back(
-        self, samples: Samples, shown: Samples, planes: Planes, block: Region
+        self, samples: Samples, shown: Samples, planes: Planes, block: Rect
     ) -> list[AnyPlane]:
         """What the frame holds under a block once it is painted."""
-        assert planes.remaining is not None
+        assert planes.kept_share is not None
         painted = self._as_source(_under(planes, block))
         paint_failed = self._as_source(_under(shown, block))
-        left = _under(Planes(*planes.remaining, *self._upright.shifts), block)
+        left = _under(Planes(*planes.kept_share, *self._upright.shifts), block)
         most = (1 << self._upright.bits) - 1
         written = []
         for source, before, after, share in zip(
@@ -129,7 +129,7 @@ def _full(plane: AnyPlane) -> Pixels:
     return np.full(plane.shape, 255, np.uint8)
 
 
-def _under(samples: Samples | Planes, block: Region) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
+def _under(samples: Samples | Planes, block: Rect) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
     """The views of the three planes under a block of `Planes.block`."""
     if isinstance(samples, Samples):
         samples = Planes(samples.y, samples.u, samples.v, samples.shift_x, samples.shift_y)

@@ -12,7 +12,7 @@ from facepaint.looks.look import Look
 from facepaint.records.faces import Faces, FrameFaces
 from facepaint.records.results import Painted
 from facepaint.text import counted
-from filters.area import is_somewhere
+from filters.area import has_finite_position
 from filters.face import Face
 from filters.registry import Painter, make_painter
 from tasks.video.canvas import Canvas
@@ -53,7 +53,9 @@ def painter_for(
         size: width and height of the frames in px.
         secret: known to the owner of the source alone; see `filters.redaction.Redaction`.
     """
-    return replace(_painter(look, tuple(sorted(stickers.items()))).keyed(secret), size=size)
+    return replace(
+        _painter(look, tuple(sorted(stickers.items()))).with_noise_secret(secret), size=size
+    )
 
 
 @lru_cache(maxsize=4)
@@ -104,7 +106,7 @@ class FramePainter:
         """Why the faces of a frame are not known; empty if they are."""
         if pts in self.damaged:
             return "the decoder concealed damaged parts"
-        if pts not in self.known or not all(map(is_somewhere, faces)):
+        if pts not in self.known or not all(map(has_finite_position, faces)):
             return "its faces are not known"
         return ""
 

@@ -125,7 +125,7 @@ def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
 
     look_id = wait_for_look(page)
     look = store.get_record(keys.look(made.id, look_id), Look)
-    assert (look.filters[0].name, look.filters[0].meant.only) == ("mosaic", (2,))
+    assert (look.filters[0].name, look.filters[0].applies_to.only) == ("mosaic", (2,))
     assert look.hold_s == 0.5, "what was hidden with care goes on to be"
     assert queue.length() == made.segments
     expect_visible_text(page, "#waiting", "No worker is running")

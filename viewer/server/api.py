@@ -140,7 +140,7 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
     return {
         "id": look_id,
         "title": str(look.look) if look.look else look_id,
-        "filters": [spec.written for spec in look.look.filters] if look.look else [],
+        "filters": [spec.shorthand for spec in look.look.filters] if look.look else [],
         **_whom_json(look.look),
         "state": look.state,
         "painted": look.painted,
@@ -152,7 +152,7 @@ def _look_json(status: JobStatus, look_id: str) -> dict[str, Any]:
 def _whom_json(look: Look | None) -> dict[str, list[int]]:
     """The people a look names, where all its filters name the same: whom it keeps as they are, whom
     alone it paints."""
-    meant = {spec.meant for spec in look.filters} if look else set()
+    meant = {spec.applies_to for spec in look.filters} if look else set()
     selection = meant.pop() if len(meant) == 1 else EVERYONE
     return {"keep": list(selection.keep), "only": list(selection.only)}
 

@@ -15,7 +15,7 @@ from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.job import DetectorSpec, Job
 from facepaint.settings import Settings
 from filters.face import Face
-from filters.planes import Planes, Region
+from filters.planes import Planes, Rect
 from filters.registry import Painter
 from models.providers import Runtime
 from tasks.detect import detect_segment
@@ -134,7 +134,7 @@ def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Dete
 class Raising:
     """A filter with a bug that shows in some frames, after it has begun to paint."""
 
-    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Region]:
+    def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
         planes.y[:10] = 0
         if time_s > 1:
             raise IndexError("list index out of range")

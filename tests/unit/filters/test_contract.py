@@ -13,8 +13,8 @@ from facepaint.looks.parser import parse_filter, parse_look
 from filters.effects import EFFECTS
 from filters.face import Face
 from filters.gallery import PORTRAIT_FACE
-from filters.planes import Planes, Region, rgb_to_yuv
-from filters.redaction import HIDING
+from filters.planes import Planes, Rect, rgb_to_yuv
+from filters.redaction import REDACTIONS
 from filters.registry import FILTERS, Painter, make_painter
 from filters.warps import WARPS
 from tests.support.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
@@ -23,7 +23,7 @@ LOOK_AROUND = {"blur", "mosaic", *EFFECTS, *WARPS}
 """What these show of a px depends on others about it."""
 
 
-def changed_outside(before: Planes, after: Planes, regions: list[Region]) -> bool:
+def changed_outside(before: Planes, after: Planes, regions: list[Rect]) -> bool:
     """Whether any sample that belongs to no px of the regions differs."""
     luma = before.y != after.y
     chroma = (before.u != after.u) | (before.v != after.v)
@@ -39,7 +39,7 @@ def changed_outside(before: Planes, after: Planes, regions: list[Region]) -> boo
 
 def test_every_filter_of_the_catalogue_has_its_painter() -> None:
     assert set(FILTERS) == set(CATALOGUE)
-    assert set(HIDING) == {name for name, kind in CATALOGUE.items() if kind.redacts}
+    assert set(REDACTIONS) == {name for name, kind in CATALOGUE.items() if kind.redacts}
 
 
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
@@ -207,5 +207,5 @@ def test_a_picture_survives_the_way_through_planes() -> None:
     rgb = np.random.default_rng(3).integers(0, 256, (37, 53, 3), np.uint8)
     planes = Planes.from_rgb(rgb)
     assert np.abs(planes.to_rgb().astype(int) - rgb).max() <= 2
-    region = Region(5, 7, 31, 20)
+    region = Rect(5, 7, 31, 20)
     assert np.array_equal(planes.to_rgb(region), planes.to_rgb()[region.slices])

@@ -5,21 +5,21 @@ from itertools import pairwise
 import pytest
 
 from facepaint.looks.catalogue import CATALOGUE
-from filters.layers import Part
+from filters.layers import Layer
 from filters.motion import Moment, Motion
 from filters.stickers_table import STICKERS
 from tests.support.filter_cases import face_at, noise, painter_of, same
 
 MOVING = {
-    name: tuple(part.motion for part in parts if part.motion)
-    for name, parts in STICKERS.items()
-    if any(part.motion for part in parts)
+    name: tuple(layer.motion for layer in layers if layer.motion)
+    for name, layers in STICKERS.items()
+    if any(layer.motion for layer in layers)
 }
 MOTIONS = {motion for motions in MOVING.values() for motion in motions}
 
 
 def test_the_catalogue_says_which_stickers_move() -> None:
-    assert set(MOVING) == {kind.name for kind in CATALOGUE.values() if kind.moves}
+    assert set(MOVING) == {kind.name for kind in CATALOGUE.values() if kind.animated}
     assert len(MOVING) >= 3
 
 
@@ -46,7 +46,7 @@ def test_what_does_not_move_looks_the_same_at_any_time(name: str) -> None:
 
 @pytest.mark.parametrize("motion", MOTIONS, ids=str)
 def test_nothing_jumps(motion: Motion) -> None:
-    """In a hundredth of a round a part does not go far, except while it cannot be seen."""
+    """In a hundredth of a round a layer does not go far, except while it cannot be seen."""
     moments = [motion.at((n / 100 - 1) * motion.period) for n in range(301)]
     for before, after in pairwise(moments):
         seen = min(before.opacity, after.opacity)
@@ -68,6 +68,15 @@ def test_what_rises_appears_in_its_place_and_vanishes_above_it() -> None:
 
 
 def test_each_drawing_of_a_sprite_has_its_turn() -> None:
-    part = Part("flames", (0, 0), (0.0, 0.0, 0.0), motion=Motion(0.6), frames=6)
-    assert part.assets == tuple(f"flames-{n}" for n in range(1, 7))
-    assert [int(part.moment(n / 10 + 0.05).share * 6) for n in range(8)] == [0, 1, 2, 3, 4, 5, 0, 1]
+    layer = Layer("flames", (0, 0), (0.0, 0.0, 0.0), motion=Motion(0.6), frames=6)
+    assert layer.assets == tuple(f"flames-{n}" for n in range(1, 7))
+    assert [int(layer.moment(n / 10 + 0.05).share * 6) for n in range(8)] == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        0,
+        1,
+    ]

@@ -10,9 +10,9 @@ from facepaint.looks.catalogue import CATALOGUE
 from facepaint.looks.parser import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork, asset, svg_artwork
-from filters.blit import stamp
+from filters.blit import blit
 from filters.face import Face, pose_of
-from filters.layers import UNITS, Part, placed, shown
+from filters.layers import UNITS, Layer, layer_opacity, layer_to_frame
 from filters.planes import Planes
 from filters.pose import HeadPose, Point
 from filters.registry import make_painter
@@ -66,7 +66,7 @@ def test_a_face_wears_the_pose_it_was_given() -> None:
 def test_stickers_turn_with_the_head(degrees: float) -> None:
     pose = pose_of(seen(FRONT, degrees))
     assert math.remainder(pose.roll - degrees, 360) == pytest.approx(0, abs=0.6)
-    top = placed(STICKERS["party-hat"][0], pose).of(110, 20)
+    top = layer_to_frame(STICKERS["party-hat"][0], pose).of(110, 20)
     away = (top[0] - pose.x, top[1] - pose.y)
     up = (math.sin(math.radians(degrees)), -math.cos(math.radians(degrees)))
     assert away[0] * up[0] + away[1] * up[1] > 2.5 * pose.size
@@ -82,45 +82,47 @@ def test_stickers_grow_with_the_face(scale: float) -> None:
 @pytest.mark.parametrize("name", STICKERS)
 def test_nothing_jumps_when_a_landmark_trembles(name: str) -> None:
     steady, trembling = seen(FRONT, 10), seen(((-49.5, 0.5), *FRONT[1:]), 10)
-    for part in STICKERS[name]:
-        a, b = placed(part, pose_of(steady)), placed(part, pose_of(trembling))
+    for layer in STICKERS[name]:
+        a, b = layer_to_frame(layer, pose_of(steady)), layer_to_frame(layer, pose_of(trembling))
         corner = (0.0, 0.0)
         assert math.dist(a.of(*corner), b.of(*corner)) < 3
 
 
 def test_sunglasses_lie_on_the_eyes_and_a_hat_above_them() -> None:
     pose = pose_of(seen(FRONT))
-    glasses = placed(STICKERS["sunglasses"][0], pose)
+    glasses = layer_to_frame(STICKERS["sunglasses"][0], pose)
     for lens in ((92.0, 54.0), (208.0, 54.0)):
         eye = min((math.dist(glasses.of(*lens), (x, 500)) for x in (450, 550)), default=0)
         assert eye < 12
     for name in ("party-hat", "crown"):
-        part = STICKERS[name][0]
-        assert placed(part, pose).of(*part.origin)[1] < 500 - 0.9 * pose.size
+        layer = STICKERS[name][0]
+        assert layer_to_frame(layer, pose).of(*layer.origin)[1] < 500 - 0.9 * pose.size
 
 
 def test_a_dog_has_two_ears_side_by_side() -> None:
-    left, right, _ = (placed(part, pose_of(seen(FRONT))) for part in STICKERS["dog"])
+    left, right, _ = (layer_to_frame(layer, pose_of(seen(FRONT))) for layer in STICKERS["dog"])
     inner = (126.0, 138.0)
     assert left.of(*inner)[0] < 500 < right.of(*inner)[0]
     assert left.of(*inner)[0] - 500 == pytest.approx(500 - right.of(*inner)[0])
 
 
 def test_the_scale_option_grows_about_the_spot() -> None:
-    part, pose = STICKERS["sunglasses"][0], pose_of(seen(FRONT))
-    assert placed(part, pose, 2.0).of(*part.origin) == pytest.approx(
-        placed(part, pose).of(*part.origin)
+    layer, pose = STICKERS["sunglasses"][0], pose_of(seen(FRONT))
+    assert layer_to_frame(layer, pose, 2.0).of(*layer.origin) == pytest.approx(
+        layer_to_frame(layer, pose).of(*layer.origin)
     )
-    assert placed(part, pose, 2.0).scale == pytest.approx(2 * placed(part, pose).scale)
+    assert layer_to_frame(layer, pose, 2.0).scale == pytest.approx(
+        2 * layer_to_frame(layer, pose).scale
+    )
 
 
-FLAT = Part("sunglasses", (150, 54), (0.0, 0.0, 0.2))
+FLAT = Layer("sunglasses", (150, 54), (0.0, 0.0, 0.2))
 
 
 @pytest.mark.parametrize("yaw", [-70, -40, 0, 40, 70])
 def test_what_lies_on_the_face_narrows_with_it_and_moves_to_where_it_looks(yaw: float) -> None:
     pose = HeadPose(200, 300, 100, yaw)
-    to_frame = placed(FLAT, pose)
+    to_frame = layer_to_frame(FLAT, pose)
     left, right = to_frame.of(50, 54), to_frame.of(250, 54)
     assert right[0] - left[0] == pytest.approx(200 * math.cos(math.radians(yaw)))
     assert (left[1], right[1]) == pytest.approx((300, 300))
@@ -131,10 +133,10 @@ def test_what_lies_on_the_face_narrows_with_it_and_moves_to_where_it_looks(yaw: 
 @pytest.mark.parametrize("yaw", [-80, -30, 0, 50, 90])
 @pytest.mark.parametrize("roll", [-100, 0, 35])
 def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: float) -> None:
-    hat = replace(FLAT, place=(0.0, -1.0, -0.5), round=1.0)
+    hat = replace(FLAT, place=(0.0, -1.0, -0.5), roundness=1.0)
     turned, front = (
-        placed(hat, HeadPose(200, 300, 100, yaw, 12, roll)),
-        placed(hat, HeadPose(200, 300, 100, 0, 12, roll)),
+        layer_to_frame(hat, HeadPose(200, 300, 100, yaw, 12, roll)),
+        layer_to_frame(hat, HeadPose(200, 300, 100, 0, 12, roll)),
     )
     assert (turned.xx, turned.xy, turned.yx, turned.yy) == pytest.approx(
         (front.xx, front.xy, front.yx, front.yy)
@@ -144,9 +146,9 @@ def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: 
 def test_a_part_may_face_another_way_than_the_face() -> None:
     """Turned by 30 degrees on a head turned by -30 it is seen from the front; leaning back it is on
     a bowed head."""
-    ear = placed(replace(FLAT, turn=30), HeadPose(200, 300, 100, yaw=-30))
+    ear = layer_to_frame(replace(FLAT, turn=30), HeadPose(200, 300, 100, yaw=-30))
     assert (ear.xx, ear.yy, ear.xy, ear.yx) == pytest.approx((1, 1, 0, 0), abs=1e-9)
-    cap = placed(replace(FLAT, tilt=25), HeadPose(200, 300, 100, pitch=25))
+    cap = layer_to_frame(replace(FLAT, tilt=25), HeadPose(200, 300, 100, pitch=25))
     assert (cap.xx, cap.yy, cap.xy, cap.yx) == pytest.approx((1, 1, 0, 0), abs=1e-9)
 
 
@@ -155,9 +157,9 @@ def test_a_part_may_face_another_way_than_the_face() -> None:
     ("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (66, 0.3, 0.7), (75, 0, 0), (130, 0, 0)]
 )
 def test_what_turns_away_fades(mirrored: bool, yaw: float, least: float, most: float) -> None:
-    part = replace(FLAT, mirrored=mirrored)
+    layer = replace(FLAT, mirrored=mirrored)
     pose = HeadPose(200, 300, 100, yaw)
-    assert least <= shown(part, placed(part, pose, 1.5), 150) <= most
+    assert least <= layer_opacity(layer, layer_to_frame(layer, pose, 1.5), 150) <= most
 
 
 def test_a_face_that_is_being_lost_takes_its_sticker_along() -> None:
@@ -172,7 +174,8 @@ def test_a_face_that_is_being_lost_takes_its_sticker_along() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", sorted({name for parts in STICKERS.values() for part in parts for name in part.assets})
+    "name",
+    sorted({name for layers in STICKERS.values() for layer in layers for name in layer.assets}),
 )
 def test_every_drawing_starts_at_0_0_and_is_drawn_for_eyes_100_apart(name: str) -> None:
     assert 'viewBox="0 0 ' in asset(name)
@@ -209,7 +212,7 @@ def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
     their colours."""
     grey = np.full((120, 140), 100, np.uint8)
     frame = Planes(grey, np.full((60, 70), 128, np.uint8), np.full((60, 70), 128, np.uint8), 1, 1)
-    stamp(frame, square((220, 30, 40)), Affine.shift(x, y))
+    blit(frame, square((220, 30, 40)), Affine.shift(x, y))
     rgb = frame.to_rgb().astype(int)
     top, left = math.ceil(y + 4), math.ceil(x + 4)
     inside = rgb[top + 2 : top + 60, left + 2 : left + 60]
@@ -236,7 +239,7 @@ def test_no_fringe_at_any_size(scale: float) -> None:
     turned = Affine.landing(
         (scale * 0.8, scale * 0.6), (-scale * 0.6, scale * 0.8), (36, 36), (99.3, 101.8)
     )
-    assert stamp(frame, square((255, 255, 255)), turned)
+    assert blit(frame, square((255, 255, 255)), turned)
     assert frame.y.min() >= 232
     assert frame.y.max() <= 236
     assert np.abs(frame.u.astype(int) - 128).max() <= 2

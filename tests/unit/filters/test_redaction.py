@@ -9,9 +9,9 @@ import pytest
 from facepaint.looks.parser import parse_look
 from filters.area import covered_area
 from filters.face import Face
-from filters.planes import Planes, Region
+from filters.planes import Planes, Rect
 from filters.pose import HeadPose
-from filters.redaction import HIDING, NOISE
+from filters.redaction import NOISE, REDACTIONS
 from filters.registry import make_painter
 from tests.support.filter_cases import FORMATS, copy, face_at, noise, painter_of, same
 
@@ -73,7 +73,7 @@ def test_fill_leaves_one_colour_in_the_whole_box(
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (160, 0), (0, 120), (160, 120)], ids=str)
-@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("name", REDACTIONS)
 def test_a_face_in_a_corner_is_hidden_up_to_the_border(name: str, corner: tuple[int, int]) -> None:
     frame, face = noise(161, 121), face_at(*corner, 50)
     before = copy(frame)
@@ -141,7 +141,7 @@ def test_each_tile_is_the_mean_of_its_pixels_and_inexact() -> None:
     errors = []
     for y in range(0, 64, 16):
         for x in range(0, 64, 16):
-            tile = Region(x, y, x + 16, y + 16).slices
+            tile = Rect(x, y, x + 16, y + 16).slices
             assert np.ptp(frame.y[tile]) == 0
             errors.append(float(frame.y[tile][0, 0]) - float(before.y[tile].mean()))
     assert max(map(abs, errors)) <= NOISE + 1.5
@@ -156,7 +156,7 @@ def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_ti
     shown = {}
     for secret, time_s in ((b"one", 0.0), (b"one", 1.5), (b"other", 0.0)):
         frame = noise(200, 200)
-        make_painter(parse_look([name]), {}).keyed(secret).paint(
+        make_painter(parse_look([name]), {}).with_noise_secret(secret).paint(
             frame, [face_at(100, 100, 80)], time_s
         )
         shown[secret, time_s] = frame
@@ -195,7 +195,7 @@ def test_scale_grows_the_covered_area() -> None:
 
 
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
-@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("name", REDACTIONS)
 def test_cover_hides_the_whole_frame(name: str, shifts: tuple[int, int]) -> None:
     frame = noise(321, 181, shifts)
     before = copy(frame)
@@ -214,7 +214,7 @@ def test_cover_hides_even_with_a_look_that_does_not() -> None:
 
 @pytest.mark.parametrize("broken", ["box", "landmarks", "margin"])
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
-@pytest.mark.parametrize("name", HIDING)
+@pytest.mark.parametrize("name", REDACTIONS)
 def test_a_face_that_is_nowhere_hides_the_whole_frame(
     name: str, number: float, broken: str
 ) -> None:

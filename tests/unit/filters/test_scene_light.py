@@ -11,12 +11,12 @@ import pytest
 from facepaint.looks.parser import parse_look
 from filters.affine import Affine
 from filters.artwork import Artwork
-from filters.blit import stamp
+from filters.blit import blit
 from filters.gallery import PORTRAIT_FACE, portrait
-from filters.layers import Part
+from filters.layers import Layer
 from filters.planes import Pixels, Planes, rgb_to_yuv
 from filters.registry import make_painter
-from filters.scene_light import DARKEST, Scene
+from filters.scene_light import DARKEST, SceneLight
 from filters.stickers import Sticker, UserSticker
 from tests.support.filter_cases import FORMATS, copy, same
 
@@ -36,7 +36,7 @@ def scene(brightness: float, *, full_range: bool = False) -> Planes:
 def luma_of_white(frame: Planes) -> float:
     """What a white sticker of the user's is painted with on the portrait's face, from 0 (black) to
     1."""
-    face = replace(PORTRAIT_FACE, light=Scene.of(frame).light_on(PORTRAIT_FACE))
+    face = replace(PORTRAIT_FACE, light=SceneLight.of_frame(frame).light_on(PORTRAIT_FACE))
     UserSticker(WHITE, 1.0).paint(frame, face, 0.0)
     black, white = (0, 255) if frame.full_range else (16, 235)
     return float((frame.y[310, 240] - float(black)) / (white - black))
@@ -66,7 +66,7 @@ def test_colours_fade_with_the_light() -> None:
     red[..., [0, 3]] = 255
     for light, shown in ((1.0, [63, 102, 240]), (0.5, [39.5, 115, 184])):
         frame = scene(0.1)
-        stamp(frame, Artwork(red), Affine.shift(200, 280), light=light)
+        blit(frame, Artwork(red), Affine.shift(200, 280), light=light)
         assert (
             np.abs(
                 [
@@ -79,11 +79,11 @@ def test_colours_fade_with_the_light() -> None:
 
 
 def test_what_glows_is_as_bright_by_night() -> None:
-    part = Part("", (30, 30), (0.0, 0.3, 0.0))
+    layer = Layer("", (30, 30), (0.0, 0.3, 0.0))
     painted = []
     for glows in (False, True):
         frame = scene(0.1)
-        Sticker(((replace(part, glows=glows), (WHITE,)),), 3.0).paint(
+        Sticker(((replace(layer, glows=glows), (WHITE,)),), 3.0).paint(
             frame, replace(PORTRAIT_FACE, light=0.5), 0.0
         )
         painted.append(int(frame.y[310, 240]))
@@ -104,11 +104,11 @@ def test_the_light_is_that_of_the_scene_before_anything_was_painted() -> None:
 
 def test_the_light_hardly_changes_as_a_face_trembles_or_walks() -> None:
     frame = scene(0.3)
-    still = Scene.of(frame).light_on(PORTRAIT_FACE)
+    still = SceneLight.of_frame(frame).light_on(PORTRAIT_FACE)
     for step, most in ((0.7, 0.003), (4.0, 0.01)):
         x1, y1, x2, y2 = PORTRAIT_FACE.box
         moved = replace(PORTRAIT_FACE, box=(x1 - step, y1 + step, x2 + step, y2 + step))
-        assert Scene.of(frame).light_on(moved) == pytest.approx(still, rel=most)
+        assert SceneLight.of_frame(frame).light_on(moved) == pytest.approx(still, rel=most)
 
 
 def disc(colour: tuple[int, int, int]) -> Artwork:
@@ -146,7 +146,7 @@ def test_edges_lie_between_sticker_and_background(
             own = flat(sticker, shifts, full_range=full_range)
             for scale in (0.55, 0.23):
                 frame = copy(before)
-                assert stamp(
+                assert blit(
                     frame, artwork, Affine(scale, 0.1 * scale, 3.3, -0.1 * scale, scale, 13.6)
                 )
                 for painted, old, full in zip(

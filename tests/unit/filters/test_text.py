@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.looks.catalogue import DRAWN
+from facepaint.looks.catalogue import DRAWABLE
 from facepaint.looks.parser import parse_filter
 from filters.gallery import PORTRAIT_FACE, portrait
 from filters.planes import Planes
@@ -20,7 +20,7 @@ def shape_of(character: str) -> tuple[bytes, tuple[int, ...]]:
 
 
 def test_every_character_that_is_let_in_is_drawn() -> None:
-    let_in = [chr(code) for code in range(0x2000) if DRAWN.fullmatch(chr(code))]
+    let_in = [chr(code) for code in range(0x2000) if DRAWABLE.fullmatch(chr(code))]
     assert len(let_in) > 250
     unknown = shape_of("?")
     assert [
@@ -30,14 +30,14 @@ def test_every_character_that_is_let_in_is_drawn() -> None:
 
 def test_letters_of_an_older_opencv(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(cv2, "FontFace", raising=False)
-    let_in = [chr(code) for code in range(0x2000) if DRAWN.fullmatch(chr(code))]
+    let_in = [chr(code) for code in range(0x2000) if DRAWABLE.fullmatch(chr(code))]
     assert [c for c in let_in if c != " " and not _words(c).any()] == []
     assert shape_of("\u00e9") == shape_of("e")
 
 
 @pytest.mark.parametrize("text", ["i", "HELLO", "m" * 40])
 def test_a_ribbon_is_as_wide_as_its_words_and_no_wider_than_it_may(text: str) -> None:
-    ((_, (artwork,)),) = ribbon_with_words(parse_filter(f"text:{text}"), {}).parts
+    ((_, (artwork,)),) = ribbon_with_words(parse_filter(f"text:{text}"), {}).layers
     assert artwork.width <= WIDEST + 36 + 2 * 34 + 1
 
 

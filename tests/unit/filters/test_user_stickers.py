@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from facepaint.errors import InputError
-from filters.cutout import KEPT_PX, read_sticker
+from filters.cutout import MAX_SIDE_PX, read_sticker
 
 WHITE, RED, BLUE = (255, 255, 255), (200, 30, 40), (20, 60, 200)
 
@@ -166,7 +166,7 @@ def test_a_large_picture_is_kept_smaller() -> None:
     picture = Image.new("RGBA", (3000, 1500), (0, 0, 0, 0))
     ImageDraw.Draw(picture).ellipse((500, 200, 2500, 1300), fill=(*RED, 255))
     rgba = read_sticker(encoded(picture, compress_level=1))
-    assert rgba.shape == (KEPT_PX // 2, KEPT_PX, 4)
+    assert rgba.shape == (MAX_SIDE_PX // 2, MAX_SIDE_PX, 4)
     assert tuple(rgba[256, 512]) == (*RED, 255)
 
 

@@ -202,7 +202,7 @@ def test_a_new_look_names_those_who_were_chosen_and_is_queued(
     look = store.get_record(keys.look(made.id, answer.json()["look"]), Look)
     assert (look.filters[0].name, look.filters[0].number("size")) == ("mosaic", 4)
     chosen = {name: sorted(set(numbers)) for name, numbers in selection.items()}
-    assert look.numbers == tuple(*chosen.values())
+    assert look.people == tuple(*chosen.values())
     assert queue.length() == made.segments
     looks = client.get(f"/api/jobs/{made.id}", params={"look": look.id}).json()["looks"]
     told = next(row for row in looks if row["id"] == look.id)

@@ -176,22 +176,22 @@ def test_a_filter_is_written_as_it_is_asked_for() -> None:
         "dog:scale=1.2",
     ):
         spec = parse_filter(text)
-        assert spec.written == text
-    assert parse_filter("dog@2:scale=1").written == "dog", (
+        assert spec.shorthand == text
+    assert parse_filter("dog@2:scale=1").shorthand == "dog", (
         "without whom it is for, and what is so by default"
     )
 
 
 def test_covering_the_head_is_for_every_filter_that_hides() -> None:
     look = parse_look(["blur", "sunglasses", "fill:cover=face"])
-    assert look.covering(None) == look
-    assert [spec.options.get("cover") for spec in look.covering("head").filters] == [
+    assert look.with_cover(None) == look
+    assert [spec.options.get("cover") for spec in look.with_cover("head").filters] == [
         "head",
         None,
         "head",
     ]
     with pytest.raises(UsageError, match="cover=body is not one of face, head"):
-        look.covering("body")
+        look.with_cover("body")
 
 
 def test_faces_stay_hidden_as_long_as_the_most_careful_filter_says() -> None:
@@ -242,7 +242,7 @@ def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
 def test_words_take_the_rest(given_text: str, words: str) -> None:
     spec = parse_filter(given_text)
     assert spec.text("text") == words
-    assert parse_filter(spec.written).options == spec.options
+    assert parse_filter(spec.shorthand).options == spec.options
 
 
 @pytest.mark.parametrize(

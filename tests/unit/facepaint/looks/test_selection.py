@@ -115,17 +115,17 @@ def test_a_face_that_touches_a_region_is_hidden_and_one_in_its_middle_painted() 
 
 def test_filters_with_a_face_of_their_own_keep_it() -> None:
     look = parse_look(["fill", "crown@2"], FaceSelection(keep=(1,)))
-    assert [spec.meant for spec in look.filters] == [
+    assert [spec.applies_to for spec in look.filters] == [
         FaceSelection(keep=(1,)),
         FaceSelection(only=(2,)),
     ]
-    assert look.numbers == (1, 2)
+    assert look.people == (1, 2)
     assert str(look) == "fill + crown@2 without 1"
     assert (
         str(parse_look(["dog"], parse_selection(only=["2"], regions=["0,0,50%,9"])))
         == "dog only 2 in 0,0,50%,9"
     )
-    assert parse_look(["dog"], parse_selection(regions=["0,0,9,9"])).numbers == ()
+    assert parse_look(["dog"], parse_selection(regions=["0,0,9,9"])).people == ()
     with pytest.raises(UsageError, match="all of yours have one"):
         chosen_look(["dog@1"], ["2"], [], [], None)
     with pytest.raises(UsageError, match="--cover head needs a redaction"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from facepaint.records.faces import Box, Faces, FrameFaces
 from facepaint.records.segment import REACH_S
-from filters.area import CORNERS_COVERED, covered_area
+from filters.area import BOX_COVERING_SCALE, covered_area
 from filters.face import Face
 from tasks.tracking import association, interpolation, smoothing, tracklets
 from tasks.tracking.interpolation import union
@@ -262,7 +262,7 @@ def test_what_was_seen_is_hidden_where_it_was_seen(
                 face for face in tracks.faces_at(pts) if union(face.box, seen) == face.box
             )
             x1, y1, x2, y2 = seen
-            area = covered_area(hidden, CORNERS_COVERED)
+            area = covered_area(hidden, BOX_COVERING_SCALE)
             assert area.reaching([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
 
 

@@ -10,7 +10,7 @@ from facepaint.looks.parser import parse_look
 from facepaint.records.colour import Colour, TransferCharacteristics
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.face import Face
-from filters.planes import Planes, Region
+from filters.planes import Planes, Rect
 from filters.registry import make_painter
 from tasks.video.canvas import BLANK_GREY, Canvas
 from tasks.video.normalize import Normalizer
@@ -67,9 +67,9 @@ def test_outside_of_what_is_painted_every_sample_stays(
     frame = noise(upright)
     before = copies(frame)
     painter, face = painter_of(look), face_at(80, 48, 30)
-    regions: list[Region] = []
+    regions: list[Rect] = []
 
-    def paint(planes: Planes) -> list[Region]:
+    def paint(planes: Planes) -> list[Rect]:
         regions.extend(painter.paint(planes, [face]))
         return regions
 
