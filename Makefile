@@ -73,13 +73,13 @@ bench: $(READY)
 docs: $(READY)
 	$(BIN)/python -m docs.generate
 
-lock:
-	uv pip compile pyproject.toml --extra local --group dev -o requirements/dev.lock $(LOCK)
-	uv pip compile pyproject.toml -o requirements/client.lock $(LOCK)
-	uv pip compile pyproject.toml --extra worker -o requirements/worker.lock $(LOCK)
-	echo 'onnxruntime-gpu[cuda,cudnn]' | uv pip compile pyproject.toml - --extra gpu -o requirements/gpu.lock $(LOCK)
-	echo 'hatchling>=1.27,<2' | uv pip compile - -o requirements/build.lock $(LOCK)
-	echo uv | uv pip compile - -o requirements/uv.lock.txt $(LOCK)
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra local --group dev -o requirements/dev.lock $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml -o requirements/client.lock $(LOCK)
+	$(BIN)/uv pip compile pyproject.toml --extra worker -o requirements/worker.lock $(LOCK)
+	echo 'onnxruntime-gpu[cuda,cudnn]' | $(BIN)/uv pip compile pyproject.toml - --extra gpu -o requirements/gpu.lock $(LOCK)
+	echo 'hatchling>=1.27,<2' | $(BIN)/uv pip compile - -o requirements/build.lock $(LOCK)
+	echo uv | $(BIN)/uv pip compile - -o requirements/uv.lock.txt $(LOCK)
 
 LOCK := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --quiet
 

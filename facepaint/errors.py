@@ -41,7 +41,8 @@ class MissingExtra(UsageError):
     def __init__(self, extra: str, needed_for: str) -> None:
         self.extra = extra
         super().__init__(
-            f"{needed_for} needs the extra '{extra}': pip install 'facepaint[{extra}]'"
+            f"{needed_for} needs the extra '{extra}': install it from a checkout with "
+            f"`pip install '.[{extra}]'`"
         )
 
 

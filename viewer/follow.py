@@ -170,7 +170,10 @@ def retry_while_unreachable(action: Callable[[], T], options: FollowOptions) -> 
         StoreUnreachable: the storage was unreachable for too long.
     """
     return options.retry.call(
-        action, StoreUnreachable, lambda why: options.on_trouble(f"{why}; trying again")
+        action,
+        StoreUnreachable,
+        lambda why: options.on_trouble(f"{why}; trying again"),
+        options.stop,
     )
 
 

