@@ -1,23 +1,19 @@
-"""Who is who from frame to frame: candidates linked to one another, as arrays.
+"""Association of the candidates of neighbouring frames, as arrays.
 
-Every link depends only on what lies near it, never on where a stretch of frames begins or ends, so
-that whoever sees the same neighbourhood finds the same links. In three steps, each of which only
-looks at what the one before left loose:
+An association depends only on what lies near it, never on where a stretch of frames begins or
+ends, so overlapping stretches get the same ones. Three steps, each for the candidates that the
+steps before left without a partner:
 
-1. Neighbouring frames: the assignment of least cost by position, landmarks and size, without what
-could as well be
-   meant otherwise (two faces at one place). A link depends on its two frames.
-2. Short gaps and doubtful neighbours, up to `SHORT_S`: the end of one stretch and the beginning of
-another whose
-   motions foretell each other best, both ways. Depends on `SHORT_S + MOTION_S` beyond the gap's far
-   side.
+1. Neighbouring frames: the assignment of least cost by position, landmarks and size, without
+   ambiguous pairs (two faces at one place). Depends on the two frames.
+2. Short gaps and ambiguous neighbours, up to `SHORT_S`: an end and a start whose velocities predict
+   each other best, both ways. Depends on `SHORT_S + MOTION_S` beyond the gap's far side.
 3. Long gaps up to `GAP_S` in the same way. Depends on `GAP_S + SHORT_S + MOTION_S` from the far
-side, which is within
-   `REACH_S` of every frame in the gap.
+   side, which is within `REACH_S` of every frame in the gap.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -25,49 +21,51 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import linear_sum_assignment
 
-from facepaint.records.faces import Candidate, Faces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.segment import REACH_S
 
 CUT = 0.06
-"""A frame whose signature differs this much (mean, 0-1) from the one before begins a new scene: no
-link crosses it."""
+"""Difference of a frame's signature from the one before (mean, 0-1) that begins a new scene. No
+association crosses it."""
 
 GAP_S = 0.7
-"""Longest stretch without a detection that is bridged."""
+"""Longest time without a detection that is bridged."""
 
 SHORT_S = 0.13
-"""Gaps up to this are bridged first, and smoothed over as if a detection had just been missed."""
+"""Gaps up to this are bridged first, and smoothed over as if a detection were missing by chance."""
 
 MOTION_S = 0.13
-"""How much of a stretch before or after a gap tells its motion."""
+"""Time before or after a gap from which the velocity is estimated."""
 
 ROUNDING_S = 1e-6
-"""Times are rounded to floats; what lies no further than this beyond a limit lies within it."""
+"""Tolerance of comparisons of times, which are rounded to floats."""
 
 LINK_COST = 0.7
-"""The farthest apart two neighbours may be, in face sizes: of position and landmarks, and the
-logarithm of the size."""
+"""Largest cost of a pair of neighbours: the distance of positions and landmarks in face sizes, plus
+the difference of the logarithms of the sizes."""
 
 DOUBT_COST = 0.1
-"""A link of neighbours is doubtful if either could have another partner that costs less than this
-more."""
+"""A pair of neighbours is ambiguous if either has another partner that costs less than this more.
+"""
 
 BRIDGE_COST = 0.5
 BRIDGE_COST_PER_S = 0.7
-"""How far beside the foretold place a bridged face may be, in face sizes: the longer the gap the
-more."""
+"""Largest error of the predictions across a gap, in face sizes, and its growth for each second."""
 
 LATER_COST_PER_S = 0.3
-"""Of two faces that fit as well the earlier one is meant."""
+"""Added cost for each second of a gap: of two faces that fit equally well the earlier one is taken.
+"""
 
 STILL_COST = 0.15
-"""What comes alone tells no motion: better bridged over than bridged to."""
+"""Added cost of a single candidate, whose velocity is unknown. Without it a false candidate within
+a gap would take the place of the face behind it."""
 
 MOTION_PRIOR_S2 = 4e-4
-"""Noise of a detection (0.02 face sizes) over the speed to be expected (1 a second), squared: few
-tell little."""
+"""Square of the noise of a detection (0.02 face sizes) over the expected speed (1 a second). Pulls
+velocities that few candidates support to 0."""
 
 PAIRS_AT_ONCE = 1 << 20
+"""Pairs of neighbours in memory at once."""
 
 Vector = npt.NDArray[np.float64]
 Indexes = npt.NDArray[np.int64]
@@ -75,13 +73,16 @@ Indexes = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """The candidates of a stretch of frames, in the order of frames, as arrays; m frames, n
-    candidates.
+    """The candidates of m consecutive frames, n in all, in the order of the frames.
 
-    ``times`` (m,) are the frames' in seconds, ``pts`` theirs in ticks, ``scene`` (m,) counts cuts.
-    ``row`` (n,) says which frame a candidate is in, ``place`` which of the frame's faces it is,
-    ``shapes`` (n, 4 or 14) are box and landmarks in px (of all candidates or of none), ``scores``
-    (n,) float64.
+    Args:
+        pts: (m,) times of the frames in ticks.
+        times: (m,) the same in seconds.
+        scene: (m,) number of cuts up to each frame.
+        row: (n,) the frame of each candidate.
+        place: (n,) its position in the frame's list of faces.
+        scores: (n,) confidences.
+        shapes: (n, 4 or 14) box and landmarks in px; 4 if no candidate has landmarks.
     """
 
     pts: Indexes
@@ -94,65 +95,52 @@ class Candidates:
 
     @classmethod
     def of(cls, records: Sequence[Faces], time_base: Fraction, discard: float) -> "Candidates":
-        """The candidates of consecutive records from confidence ``discard`` on.
+        """The candidates of consecutive records with at least the confidence ``discard``.
 
         Candidates with coordinates that are not finite are left out.
         """
         frames = [frame for record in records for frame in record.frames]
-        kept = [
-            (row, place, face)
-            for row, frame in enumerate(frames)
-            for place, face in enumerate(frame.faces)
-            if face.score >= discard and _is_finite(face)
-        ]
-        rows, places, faces = zip(*kept, strict=True) if kept else ((), (), ())
+        kept = list(_kept(frames, discard))
+        faces = [face for _, _, face in kept]
+        # One width for all: the detector of a job gives landmarks always or never.
+        width = 14 if any(face.landmarks for face in faces) else 4
         shapes = [[*face.box, *face.landmarks] for face in faces]
-        wide = 14 if any(face.landmarks for face in faces) else 4
         return cls(
-            np.array([frame.pts for frame in frames], np.int64),
-            np.array([float(frame.pts * time_base) for frame in frames]),
-            np.cumsum([cut >= CUT for cut in cuts(records)], dtype=np.int64),
-            np.array(rows, np.int64),
-            np.array(places, np.int64),
-            np.array([face.score for face in faces]),
-            np.array(shapes).reshape(len(faces), wide),
+            pts=np.array([frame.pts for frame in frames], np.int64),
+            times=np.array([float(frame.pts * time_base) for frame in frames]),
+            scene=np.cumsum([cut >= CUT for cut in cuts(records)], dtype=np.int64),
+            row=np.array([row for row, _, _ in kept], np.int64),
+            place=np.array([place for _, place, _ in kept], np.int64),
+            scores=np.array([face.score for face in faces]),
+            shapes=np.array(shapes).reshape(len(faces), width),
         )
 
     @classmethod
-    def joined(cls, parts: Sequence["Candidates"], cut: Sequence[bool]) -> "Candidates":
-        """Several one after another; ``cut`` says of each whether a scene begins with it."""
-        rows = np.cumsum([0] + [len(part.times) for part in parts])
-        scenes = np.cumsum([0] + [part.scene[-1] - part.scene[0] for part in parts]) + np.cumsum(
-            [*cut, False]
-        )
-        wide = max((part.shapes.shape[1] for part in parts), default=4)
+    def join(cls, parts: Sequence["Candidates"], cut: Sequence[bool]) -> "Candidates":
+        """Several stretches one after another.
+
+        Args:
+            cut: for each part whether its first frame begins a scene.
+        """
+        # Rows and scenes count within a part, so each part is shifted by what lies before it.
+        first_rows = _starts(len(part.times) for part in parts)
+        scenes = [part.scene - part.scene[0] for part in parts]
+        first_scenes = _starts(scene[-1] for scene in scenes) + np.cumsum(cut, dtype=np.int64)
+        width = max((part.shapes.shape[1] for part in parts), default=4)
+        # A part without candidates may have another width.
+        shapes = [part.shapes for part in parts if len(part.row)]
         return cls(
-            np.concatenate([np.zeros(0, np.int64), *(part.pts for part in parts)]),
-            np.concatenate([np.zeros(0), *(part.times for part in parts)]),
-            np.concatenate(
-                [
-                    np.zeros(0, np.int64),
-                    *(
-                        part.scene - part.scene[0] + scene
-                        for part, scene in zip(parts, scenes[:-1], strict=True)
-                    ),
-                ]
-            ),
-            np.concatenate(
-                [
-                    np.zeros(0, np.int64),
-                    *(part.row + row for part, row in zip(parts, rows[:-1], strict=True)),
-                ]
-            ),
-            np.concatenate([np.zeros(0, np.int64), *(part.place for part in parts)]),
-            np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
-            np.concatenate(
-                [np.zeros((0, wide)), *(part.shapes for part in parts if len(part.row))]
-            ),
+            pts=_joined([part.pts for part in parts]),
+            times=np.concatenate([np.zeros(0), *(part.times for part in parts)]),
+            scene=_shifted(scenes, first_scenes),
+            row=_shifted([part.row for part in parts], first_rows),
+            place=_joined([part.place for part in parts]),
+            scores=np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
+            shapes=np.concatenate([np.zeros((0, width)), *shapes]),
         )
 
     def between(self, first: float, last: float) -> "Candidates":
-        """Those of the frames from one time to another, both included."""
+        """The candidates of the frames from one time to another, both included."""
         rows = slice(*np.searchsorted(self.times, [first - ROUNDING_S, last + ROUNDING_S]).tolist())
         nodes = slice(*np.searchsorted(self.row, [rows.start, rows.stop]).tolist())
         return Candidates(
@@ -166,13 +154,38 @@ class Candidates:
         )
 
 
+def _kept(frames: Sequence[FrameFaces], discard: float) -> Iterator[tuple[int, int, Candidate]]:
+    """The row, the place and the candidate of each one that is used."""
+    for row, frame in enumerate(frames):
+        for place, face in enumerate(frame.faces):
+            if face.score >= discard and _is_finite(face):
+                yield row, place, face
+
+
 def _is_finite(face: Candidate) -> bool:
     return all(map(math.isfinite, (*face.box, *face.landmarks)))
 
 
+def _starts(lengths: Iterable[int]) -> Indexes:
+    """Where each of several consecutive stretches starts."""
+    ends = np.cumsum(np.fromiter(lengths, np.int64))
+    return np.concatenate([np.zeros(1, np.int64), ends])[: len(ends)]
+
+
+def _shifted(parts: Sequence[Indexes], offsets: Indexes) -> Indexes:
+    return _joined([part + offset for part, offset in zip(parts, offsets, strict=True)])
+
+
+def _joined(parts: Sequence[Indexes]) -> Indexes:
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
 def cuts(records: Sequence[Faces]) -> Iterator[float]:
-    """The scene-cut score of each frame; that of a record's first frame follows from the two
-    signatures there."""
+    """The scene-cut score of each frame.
+
+    Detection knows no frame before a segment's first one, so its score follows from the signatures
+    of both segments.
+    """
     last: tuple[int, ...] = ()
     for record in records:
         for row, frame in enumerate(record.frames):
@@ -182,19 +195,25 @@ def cuts(records: Sequence[Faces]) -> Iterator[float]:
 
 
 def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
-    """How different two frames are by their signatures (grids of mean luma, 0-255): 0 the same, 1
-    black to white."""
+    """Difference of two frames by their signatures, which are grids of mean luma, 0-255.
+
+    0 is no difference, 1 is black to white.
+    """
     if len(before) != len(after) or not before:
         return 0.0
-    return round(
-        sum(abs(a - b) for a, b in zip(before, after, strict=True)) / (255 * len(before)), 4
-    )
+    difference = sum(abs(a - b) for a, b in zip(before, after, strict=True))
+    return round(difference / (255 * len(before)), 4)
 
 
 @dataclass(frozen=True, slots=True)
 class Velocity:
-    """How candidates move by up to `MOTION_S` on one side of them: where they are (n, 2) in px, at
-    what velocity (n, 2) in px a second, and by how many candidates that is told (n,)."""
+    """Velocity of each candidate, from those up to `MOTION_S` on one side of it.
+
+    Args:
+        at: (n, 2) px, the fitted position.
+        velocity: (n, 2) px a second.
+        count: (n,) candidates that were fitted.
+    """
 
     at: Vector
     velocity: Vector
@@ -203,9 +222,14 @@ class Velocity:
 
 @dataclass(frozen=True, slots=True)
 class Associations:
-    """For each candidate the one after it in the next frame (``near``), over a short gap at most
-    (``short``), over any gap (``after``); -1 is none. All (n,) int64. ``past`` and ``future`` are
-    the motions before and after it."""
+    """The next candidate of the same face for each candidate; -1 is none. All (n,) int64.
+
+    Args:
+        near: in the next frame.
+        short: over a short gap at most.
+        after: over any gap.
+        past, future: velocities before and after each candidate.
+    """
 
     near: Indexes
     short: Indexes
@@ -215,19 +239,19 @@ class Associations:
 
 
 def associate(candidates: Candidates) -> Associations:
-    """Link the candidates of a stretch of frames."""
-    near = _neighbours(candidates)
-    past, future = _motion(candidates, inverse(near)), _motion(candidates, near)
-    short = _bridged(candidates, near, past, future, SHORT_S)
-    after = _bridged(candidates, short, past, future, GAP_S)
+    """Associate the candidates of a stretch of frames."""
+    near = _associate_neighbours(candidates)
+    past, future = _velocities(candidates, inverse(near)), _velocities(candidates, near)
+    short = _bridge_gaps(candidates, near, past, future, SHORT_S)
+    after = _bridge_gaps(candidates, short, past, future, GAP_S)
     return Associations(near, short, after, past, future)
 
 
 def inverse(after: Indexes) -> Indexes:
-    """From each candidate to the one after it: from each to the one before it."""
+    """The previous candidate of each one, from the next candidate of each one."""
     before = np.full(len(after), -1, np.int64)
-    froms = np.flatnonzero(after >= 0)
-    before[after[froms]] = froms
+    associated = np.flatnonzero(after >= 0)
+    before[after[associated]] = associated
     return before
 
 
@@ -241,173 +265,187 @@ def centres(shapes: Vector) -> Vector:
     return (shapes[:, :2] + shapes[:, 2:4]) / 2
 
 
-def _neighbours(candidates: Candidates) -> Indexes:
-    """Link those of neighbouring frames that no other could be meant by."""
+def _associate_neighbours(candidates: Candidates) -> Indexes:
+    """Associate candidates of neighbouring frames, without ambiguous pairs."""
     after = np.full(len(candidates.row), -1, np.int64)
-    joined = (np.diff(candidates.scene) == 0) & (np.diff(candidates.times) <= REACH_S + ROUNDING_S)
+    is_adjacent = np.diff(candidates.times) <= REACH_S + ROUNDING_S
+    is_adjacent &= np.diff(candidates.scene) == 0
     first = np.searchsorted(candidates.row, np.arange(len(candidates.times) + 1))
     counts = np.diff(first)
-    begins = np.flatnonzero(joined & (counts[:-1] > 0) & (counts[1:] > 0))
-    done = np.cumsum(counts[begins] * counts[begins + 1]) // PAIRS_AT_ONCE
-    for rows in np.split(begins, np.flatnonzero(np.diff(done)) + 1):
-        ones = np.flatnonzero(np.isin(candidates.row, rows))
-        others = _ranges(first[candidates.row[ones] + 1], first[candidates.row[ones] + 2])
-        ones = np.repeat(ones, counts[candidates.row[ones] + 1])
-        _assign(candidates, ones, others, after)
+    frames = np.flatnonzero(is_adjacent & (counts[:-1] > 0) & (counts[1:] > 0))
+    # A crowd has millions of pairs, so memory holds those of a few frames at a time.
+    batch = np.cumsum(counts[frames] * counts[frames + 1]) // PAIRS_AT_ONCE
+    for rows in np.split(frames, np.flatnonzero(np.diff(batch)) + 1):
+        nodes = np.flatnonzero(np.isin(candidates.row, rows))
+        following = candidates.row[nodes] + 1
+        later = _ranges(first[following], first[following + 1])
+        earlier = np.repeat(nodes, counts[following])
+        _assign(candidates, earlier, later, after)
     return after
 
 
-def _assign(candidates: Candidates, ones: Indexes, others: Indexes, after: Indexes) -> None:
-    """Fill in the links among pairs of neighbours: all of several frames."""
-    cost = _distance(candidates.shapes, ones, others)
-    near = cost <= LINK_COST
-    ones, others, cost = ones[near], others[near], cost[near]
-    rivals = np.minimum(runner_up(ones, cost), runner_up(others, cost))
-    alone = np.isinf(rivals)
-    after[ones[alone]] = others[alone]
-    ones, others, cost, rivals = ones[~alone], others[~alone], cost[~alone], rivals[~alone]
-    for frame in _groups(candidates.row[ones]):
-        left, i = np.unique(ones[frame], return_inverse=True)
-        right, j = np.unique(others[frame], return_inverse=True)
-        costs = np.full((len(left), len(right)), LINK_COST)
-        confident = np.zeros(costs.shape, bool)
-        costs[i, j], confident[i, j] = cost[frame], rivals[frame] >= cost[frame] + DOUBT_COST
-        for one, other in zip(*linear_sum_assignment(costs), strict=True):
-            if confident[one, other]:
-                after[left[one]] = right[other]
+def _assign(candidates: Candidates, earlier: Indexes, later: Indexes, after: Indexes) -> None:
+    """Fill in ``after`` for all pairs of some frames and the frames that follow them."""
+    cost = _dissimilarity(candidates.shapes, earlier, later)
+    is_near = cost <= LINK_COST
+    earlier, later, cost = earlier[is_near], later[is_near], cost[is_near]
+    rivals = np.minimum(runner_up(earlier, cost), runner_up(later, cost))
+    # Most faces have one partner only; the assignment is solved for the others alone.
+    is_single = np.isinf(rivals)
+    after[earlier[is_single]] = later[is_single]
+    rest = ~is_single
+    earlier, later, cost, rivals = earlier[rest], later[rest], cost[rest], rivals[rest]
+    is_clear = rivals >= cost + DOUBT_COST
+    for frame in _groups(candidates.row[earlier]):
+        _assign_frame(earlier[frame], later[frame], cost[frame], is_clear[frame], after)
 
 
-def _distance(shapes: Vector, ones: Indexes, others: Indexes) -> Vector:
-    """How unlike pairs of boxes with landmarks are, in face sizes: (pairs,)."""
-    size = sizes(shapes)
-    scale = (size[ones] + size[others]) / 2
-    apart = np.hypot(*(centres(shapes)[others] - centres(shapes)[ones]).T)
+def _assign_frame(
+    earlier: Indexes,
+    later: Indexes,
+    cost: Vector,
+    is_clear: npt.NDArray[np.bool_],
+    after: Indexes,
+) -> None:
+    """Solve the assignment of one frame's pairs. Those that are not clear take part and are dropped
+    from the result, or their partners would go to others."""
+    left, i = np.unique(earlier, return_inverse=True)
+    right, j = np.unique(later, return_inverse=True)
+    costs = np.full((len(left), len(right)), LINK_COST)
+    clear = np.zeros(costs.shape, bool)
+    costs[i, j], clear[i, j] = cost, is_clear
+    for row, column in zip(*linear_sum_assignment(costs), strict=True):
+        if clear[row, column]:
+            after[left[row]] = right[column]
+
+
+def _dissimilarity(shapes: Vector, earlier: Indexes, later: Indexes) -> Vector:
+    """The cost of pairs by position, landmarks and size, in face sizes: (pairs,)."""
+    size, centre = sizes(shapes), centres(shapes)
+    apart = np.hypot(*(centre[later] - centre[earlier]).T)
     if shapes.shape[1] > 4:
-        steps = (shapes[others, 4:] - shapes[ones, 4:]).reshape(len(ones), 5, 2)
+        steps = (shapes[later, 4:] - shapes[earlier, 4:]).reshape(len(earlier), 5, 2)
         apart = (apart + np.hypot(steps[..., 0], steps[..., 1]).mean(1)) / 2
-    return np.asarray(apart / scale + np.abs(np.log(size[others] / size[ones])))
+    scale = (size[earlier] + size[later]) / 2
+    return np.asarray(apart / scale + np.abs(np.log(size[later] / size[earlier])))
 
 
 def runner_up(keys: Indexes, cost: Vector) -> Vector:
-    """For each pair the least cost among the other pairs of the same key; infinite where there is
+    """For each pair the lowest cost among the other pairs of the same key; infinite if there is
     none."""
     order = np.lexsort((cost, keys))
     begins = np.flatnonzero(np.diff(keys[order], prepend=-1))
-    best = np.zeros(len(keys), np.int64)
     lengths = np.diff(begins, append=len(keys))
-    best[order] = np.repeat(begins, lengths)
     sorted_cost = np.append(cost[order], np.inf)
+
+    # The place in the order of each key's best pair, and the cost of its second best.
+    best = np.zeros(len(keys), np.int64)
+    best[order] = np.repeat(begins, lengths)
+    second_cost = sorted_cost[np.minimum(begins + 1, len(keys))]
     second = np.full(len(keys), np.inf)
-    second[order] = np.repeat(
-        np.where(lengths > 1, sorted_cost[np.minimum(begins + 1, len(keys))], np.inf), lengths
-    )
-    least = sorted_cost[best]
+    second[order] = np.repeat(np.where(lengths > 1, second_cost, np.inf), lengths)
+
     place = np.empty(len(keys), np.int64)
     place[order] = np.arange(len(keys))
-    return np.where(place == best, second, least)
+    return np.where(place == best, second, sorted_cost[best])
 
 
-def _motion(candidates: Candidates, towards: Indexes) -> Velocity:
-    """The motion of each candidate by those up to `MOTION_S` to one side of it: a line of least
-    squares."""
+def _velocities(candidates: Candidates, towards: Indexes) -> Velocity:
+    """Fit a line of least squares to each candidate and those up to `MOTION_S` to one side of it.
+
+    Args:
+        towards: the neighbour of each candidate on that side, or -1.
+    """
     at, now = centres(candidates.shapes), candidates.times[candidates.row]
     nodes = np.arange(len(now))
     current, count = nodes.copy(), np.ones(len(now), np.int64)
-    # Times from the candidate itself, places from its own: small numbers, the same whatever came
-    # before.
-    sums = [
-        np.zeros(len(now)),
-        np.zeros(len(now)),
-        np.zeros((len(now), 2)),
-        np.zeros((len(now), 2)),
-    ]
+    # Sums of times and positions relative to the candidate: small numbers, whose rounding does not
+    # depend on what came before.
+    seconds, squares = np.zeros(len(now)), np.zeros(len(now))
+    moves, products = np.zeros((len(now), 2)), np.zeros((len(now), 2))
     while len(nodes):
         current = towards[current]
-        on = (current >= 0) & (np.abs(now[current] - now[nodes]) <= MOTION_S + ROUNDING_S)
-        nodes, current = nodes[on], current[on]
+        is_within = np.abs(now[current] - now[nodes]) <= MOTION_S + ROUNDING_S
+        is_within &= current >= 0
+        nodes, current = nodes[is_within], current[is_within]
         apart, moved = now[current] - now[nodes], at[current] - at[nodes]
-        for total, value in zip(
-            sums, (apart, apart**2, moved, apart[:, None] * moved), strict=True
-        ):
-            total[nodes] += value
+        seconds[nodes] += apart
+        squares[nodes] += apart**2
+        moves[nodes] += moved
+        products[nodes] += apart[:, None] * moved
         count[nodes] += 1
-    seconds, squares, moves, products = sums
     n = count[:, None]
     spread = squares[:, None] - seconds[:, None] ** 2 / n + MOTION_PRIOR_S2
     velocity = (products - seconds[:, None] * moves / n) / spread
     return Velocity(at + (moves - velocity * seconds[:, None]) / n, velocity, count)
 
 
-def _bridged(
+def _bridge_gaps(
     candidates: Candidates, after: Indexes, past: Velocity, future: Velocity, longest: float
 ) -> Indexes:
-    """Link the ends and beginnings that are loose where each is the other's best within a gap's
-    length."""
-    ends, begins = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
-    ones, others, cost, seconds = possible(candidates, ends, begins, past, future, longest)
-    alone = (past.count[ones] == 1).astype(float) + (future.count[others] == 1)
-    cost = cost + LATER_COST_PER_S * seconds + STILL_COST * alone
+    """Associate ends and starts across gaps up to ``longest`` seconds, each with its best match if
+    that is mutual."""
+    ends, starts = np.flatnonzero(after < 0), np.flatnonzero(inverse(after) < 0)
+    earlier, later, cost, seconds = plausible_pairs(candidates, ends, starts, past, future, longest)
+    single = (past.count[earlier] == 1).astype(float) + (future.count[later] == 1)
+    cost = cost + LATER_COST_PER_S * seconds + STILL_COST * single
+    # Of equal costs none is taken: which comes first may depend on where the stretch begins.
+    is_best = (cost < runner_up(earlier, cost)) & (cost < runner_up(later, cost))
     bridged = after.copy()
-    # Equals exclude each other: which of them came first may hang on the order.
-    best = (cost < runner_up(ones, cost)) & (cost < runner_up(others, cost))
-    bridged[ones[best]] = others[best]
+    bridged[earlier[is_best]] = later[is_best]
     return bridged
 
 
-def possible(
+def plausible_pairs(
     candidates: Candidates,
     ends: Indexes,
-    begins: Indexes,
+    starts: Indexes,
     past: Velocity,
     future: Velocity,
     longest: float,
 ) -> tuple[Indexes, Indexes, Vector, Vector]:
-    """Every end and beginning up to ``longest`` seconds apart that may be of one face.
+    """Every end and start up to ``longest`` seconds apart that may be of one face.
 
     Returns:
-        ends, beginnings, how badly they foretell each other, and the seconds between them: (pairs,)
-            each.
+        ends, starts, prediction errors in face sizes, and the seconds between: (pairs,) each.
     """
-    ones, others = gaps(candidates, ends, begins, longest)
-    cost = distance(candidates, ones, others, past, future)
-    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
+    earlier, later = pairs_across_gaps(candidates, ends, starts, longest)
+    cost = _prediction_error(candidates, earlier, later, past, future)
+    seconds = candidates.times[candidates.row[later]] - candidates.times[candidates.row[earlier]]
     fits = cost <= BRIDGE_COST + BRIDGE_COST_PER_S * seconds
-    return ones[fits], others[fits], cost[fits], seconds[fits]
+    return earlier[fits], later[fits], cost[fits], seconds[fits]
 
 
-def gaps(
-    candidates: Candidates, ends: Indexes, begins: Indexes, longest: float
+def pairs_across_gaps(
+    candidates: Candidates, ends: Indexes, starts: Indexes, longest: float
 ) -> tuple[Indexes, Indexes]:
-    """Every end with every beginning up to ``longest`` seconds after it in the same scene: (pairs,)
-    of each."""
+    """Every end with every start up to ``longest`` seconds after it in the same scene: (pairs,)
+    each."""
     now, scene = candidates.times[candidates.row], candidates.scene[candidates.row]
-    lows = np.searchsorted(candidates.row[begins], candidates.row[ends], "right")
-    highs = np.maximum(
-        lows, np.searchsorted(now[begins], now[ends] + longest + ROUNDING_S, "right")
-    )
-    ones, others = np.repeat(ends, highs - lows), begins[_ranges(lows, highs)]
-    same = scene[ones] == scene[others]
-    return ones[same], others[same]
+    lows = np.searchsorted(candidates.row[starts], candidates.row[ends], "right")
+    highs = np.searchsorted(now[starts], now[ends] + longest + ROUNDING_S, "right")
+    highs = np.maximum(lows, highs)
+    earlier, later = np.repeat(ends, highs - lows), starts[_ranges(lows, highs)]
+    same = scene[earlier] == scene[later]
+    return earlier[same], later[same]
 
 
-def distance(
-    candidates: Candidates, ones: Indexes, others: Indexes, past: Velocity, future: Velocity
+def _prediction_error(
+    candidates: Candidates, earlier: Indexes, later: Indexes, past: Velocity, future: Velocity
 ) -> Vector:
-    """How badly each end and beginning foretell each other's place and size, in face sizes:
-    (pairs,).
+    """Mean error of the forward and backward prediction of each pair, in face sizes, plus the
+    difference of the logarithms of the sizes: (pairs,).
 
-    Motion counts for `GAP_S` at most: in longer ones people turn or stop.
+    Velocities count for `GAP_S` at most: in longer gaps people turn or stop.
     """
     size = sizes(candidates.shapes)
-    seconds = candidates.times[candidates.row[others]] - candidates.times[candidates.row[ones]]
+    seconds = candidates.times[candidates.row[later]] - candidates.times[candidates.row[earlier]]
     seconds = np.minimum(seconds, GAP_S)[:, None]
-    between = future.at[others] - past.at[ones]
-    forward = np.hypot(*(between - past.velocity[ones] * seconds).T)
-    backward = np.hypot(*(between - future.velocity[others] * seconds).T)
-    return np.asarray(
-        (forward + backward) / (size[ones] + size[others])
-        + np.abs(np.log(size[others] / size[ones]))
-    )
+    between = future.at[later] - past.at[earlier]
+    forward = np.hypot(*(between - past.velocity[earlier] * seconds).T)
+    backward = np.hypot(*(between - future.velocity[later] * seconds).T)
+    growth = np.abs(np.log(size[later] / size[earlier]))
+    return np.asarray((forward + backward) / (size[earlier] + size[later]) + growth)
 
 
 def _ranges(firsts: Indexes, ends: Indexes) -> Indexes:

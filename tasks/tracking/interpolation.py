@@ -226,7 +226,7 @@ class Tracklet:
 class Interpolation:
     """The frames ``first`` to ``last`` between two tracklets of one face.
 
-    ``nodes`` are the detections on both sides, up to `BESIDE_S` from the gap.
+    ``nodes`` are the detections on both sides, up to `BESIDE_GAP_S` from the gap.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""Who is who over a whole job: the chains of faces that painting makes, numbered, and joined where
+"""The people of a job: the tracks that painting uses, numbered, and joined across absences where
 that is certain."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -22,7 +22,7 @@ from tasks.tracking.association import (
     associate,
     centres,
     cut_score,
-    gaps,
+    pairs_across_gaps,
     runner_up,
     sizes,
 )
@@ -31,43 +31,58 @@ from tasks.tracking.tracker import REDACTION, STICKERS
 from tasks.tracking.tracklets import spans, tracks_of
 
 AWAY_S = 2.0
-"""The longest that someone can be away and be known again."""
+"""Longest absence after which a person is recognized by position and velocity."""
 
-MAX_DISTANCE = math.log(1.8)
-"""Who is so much smaller or larger, by the logarithm, is somebody else, or a part of a face."""
+MAX_GROWTH = math.log(1.8)
+"""Largest difference of the logarithms of two sizes of one person. A larger one means another
+person, or a part of a face."""
 
-ONWARD_S = 1.0
-"""For how long people are taken to go on as they did."""
+PREDICTED_S = 1.0
+"""Longest time for which a velocity is taken to last: after that people turn or stop."""
 
 CERTAIN = 0.5
-"""How far from the foretold place and size, in face sizes, a face is certainly the same if it can
-be no other."""
+"""Largest error of the predictions across an absence, in face sizes, at which two tracks are joined
+if neither has another candidate."""
 
-FULL_SIGHT_S = 0.6
-"""How much of a chain before or after someone was away tells how they moved."""
+UNOBSTRUCTED_S = 0.6
+"""Time before or after an absence from which the velocity is estimated."""
 
-FULL_SIGHT = 0.92
-"""A face is in full sight if it is as large as this share of the largest of `FULL_SIGHT_S`."""
+UNOBSTRUCTED = 0.92
+"""A face is unobstructed if its size is at least this share of the largest of `UNOBSTRUCTED_S`."""
 
-MOTION_OF = 8
-"""Of how many faces in full sight the motion is told."""
+MOTION_FACES = 8
+"""Unobstructed faces that the velocity is estimated from."""
 
 OTHERS = 1.5
-"""Nobody else may be this near, in face sizes, to one who is known again."""
+"""Distance in face sizes within which another person makes a join uncertain."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Chain:
-    """The faces of one person without a long pause, as indexes of candidates."""
+class _Track:
+    """The detections of one person, as indexes of candidates, and the highest confidence."""
 
     nodes: Indexes
     score: float
 
+    @property
+    def first(self) -> int:
+        """The first candidate."""
+        return int(self.nodes[0])
+
+    @property
+    def last(self) -> int:
+        """The last candidate."""
+        return int(self.nodes[-1])
+
 
 class PersonTracker:
-    """The people of a job. `add` every segment's faces in order, then ask.
+    """The people of a job. `add` the faces of every segment in order, then read the results.
 
-    Nothing depends on how the job was cut. Two faces a frame take 300 bytes of memory a frame.
+    Results do not depend on where the job was cut. Two faces a frame take 300 bytes of memory a
+    frame.
+
+    Args:
+        confident: a person whose confidence never reaches this has low confidence.
     """
 
     def __init__(
@@ -76,29 +91,27 @@ class PersonTracker:
         options: TrackingOptions = REDACTION,
         confident: float = STICKERS.accept,
     ) -> None:
-        """Track with ``options``; a person never above ``confident`` has low confidence."""
-        self._time_base, self._options, self._sure = time_base, options, confident
+        self._time_base, self._options, self._confident = time_base, options, confident
         self._parts: list[Candidates] = []
         self._cuts: list[bool] = []
         self._indexes: list[int] = []
-        self._last: tuple[int, ...] = ()
+        self._last_signature: tuple[int, ...] = ()
 
     def add(self, record: Faces) -> None:
-        """Take the next segment's faces; one without frames stands for a segment that was given
-        up."""
+        """Take the faces of the next segment; one that failed has no frames."""
         if not record.frames:
             return
-        border = (
-            cut_score(self._last, record.first_signature) if self._last else record.frames[0].cut
-        )
+        cut = record.frames[0].cut
+        if self._last_signature:
+            cut = cut_score(self._last_signature, record.first_signature)
         self._parts.append(Candidates.of([record], self._time_base, self._options.discard))
-        self._cuts.append(border >= CUT)
+        self._cuts.append(cut >= CUT)
         self._indexes.append(record.index)
-        self._last = record.last_signature
+        self._last_signature = record.last_signature
 
     @cached_property
     def _all(self) -> Candidates:
-        return Candidates.joined(self._parts, self._cuts)
+        return Candidates.join(self._parts, self._cuts)
 
     @cached_property
     def _starts(self) -> Indexes:
@@ -106,91 +119,82 @@ class PersonTracker:
         return np.cumsum([0] + [len(part.times) for part in self._parts])
 
     @cached_property
-    def _persons(self) -> list[_Chain]:
-        """The people in the order of their numbers."""
-        links = associate(self._all)
-        found = [
-            _Chain(nodes, float(self._all.scores[nodes].max())) for nodes in tracks_of(links.after)
+    def _tracks(self) -> list[_Track]:
+        """The track of each person, in the order of their numbers."""
+        scores = self._all.scores
+        tracks = [
+            _Track(nodes, float(scores[nodes].max()))
+            for nodes in tracks_of(associate(self._all).after)
         ]
-        found = _rejoined(
-            self._all, [chain for chain in found if chain.score >= self._options.accept]
-        )
+        # Weak tracks are dropped before joining: they would make certain joins ambiguous.
+        accepted = [track for track in tracks if track.score >= self._options.accept]
+        return sorted(join_tracks(self._all, accepted), key=self._order)
 
-        def order(chain: _Chain) -> tuple[bool, int, float, float]:
-            first = chain.nodes[0]
-            x, y = self._all.shapes[first, :2].tolist()
-            return chain.score < self._sure, int(self._all.row[first]), x, y
-
-        return sorted(found, key=order)
+    def _order(self, track: _Track) -> tuple[bool, int, float, float]:
+        """By the first appearance, from left to right; those of low confidence come last."""
+        x, y = self._all.shapes[track.first, :2].tolist()
+        return track.score < self._confident, int(self._all.row[track.first]), x, y
 
     @cached_property
     def _number(self) -> Indexes:
         """The number of each candidate's person; 0 is none."""
         number = np.zeros(len(self._all.row), np.int64)
-        for count, chain in enumerate(self._persons, 1):
-            number[chain.nodes] = count
+        for count, track in enumerate(self._tracks, 1):
+            number[track.nodes] = count
         return number
 
     @cached_property
     def people(self) -> tuple[Person, ...]:
-        """Everyone, in the order of their numbers: sure ones by when they first appear and from
-        left to right, then doubtful ones."""
-        return tuple(self._person(number, chain) for number, chain in enumerate(self._persons, 1))
+        """All people in the order of their numbers, those of low confidence last."""
+        return tuple(self._person(number, track) for number, track in enumerate(self._tracks, 1))
 
-    def _person(self, number: int, chain: _Chain) -> Person:
-        everyone, nodes = self._all, chain.nodes
-        # A large face is worth a bit of sureness in a portrait.
-        best = nodes[
-            np.argmax(everyone.scores[nodes] ** 2 * np.sqrt(sizes(everyone.shapes[nodes])))
-        ]
-        row = int(everyone.row[best])
-        x1, y1, x2, y2 = everyone.shapes[best, :4].tolist()
+    def _person(self, number: int, track: _Track) -> Person:
+        candidates, nodes = self._all, track.nodes
+        # A portrait shows more of a large face, so size makes up for some confidence.
+        quality = candidates.scores[nodes] ** 2 * np.sqrt(sizes(candidates.shapes[nodes]))
+        best = nodes[np.argmax(quality)]
+        best_row = int(candidates.row[best])
+        x1, y1, x2, y2 = candidates.shapes[best, :4].tolist()
         return Person(
             number,
-            int(everyone.pts[everyone.row[nodes[0]]]),
-            int(everyone.pts[everyone.row[nodes[-1]]]),
+            int(candidates.pts[candidates.row[track.first]]),
+            int(candidates.pts[candidates.row[track.last]]),
             len(nodes),
-            chain.score,
-            self._indexes[int(np.searchsorted(self._starts, row, "right")) - 1],
-            int(everyone.pts[row]),
+            track.score,
+            self._indexes[int(np.searchsorted(self._starts, best_row, "right")) - 1],
+            int(candidates.pts[best_row]),
             (x1, y1, x2, y2),
-            chain.score < self._sure,
+            track.score < self._confident,
         )
 
-    def person_of(self, pts: int, row: int) -> int | None:
-        """The number of a candidate's person, by its frame's time and its row in that; None is
-        nobody known."""
-        everyone = self._all
-        frame = int(np.searchsorted(everyone.pts, pts))
-        low, high = np.searchsorted(everyone.row, [frame, frame + 1])
-        if frame == len(everyone.pts) or everyone.pts[frame] != pts:
+    def person_of(self, pts: int, place: int) -> int | None:
+        """The number of a candidate's person; None if it belongs to no one.
+
+        Args:
+            pts: the time of the candidate's frame.
+            place: its position in the frame's list of faces.
+        """
+        candidates = self._all
+        frame = int(np.searchsorted(candidates.pts, pts))
+        if frame == len(candidates.pts) or candidates.pts[frame] != pts:
             return None
+        low, high = np.searchsorted(candidates.row, [frame, frame + 1])
         for node in range(int(low), int(high)):
-            if everyone.place[node] == row:
+            if candidates.place[node] == place:
                 return int(self._number[node]) or None
         return None
 
     def segment(self, index: int) -> TrackedSegment:
-        """Who is where in each frame of a segment: those who were seen, and those in gaps;
-        smoothed."""
+        """The people in each frame of a segment, smoothed: detected or interpolated, but not
+        extrapolated."""
         if index not in self._indexes:
             return TrackedSegment(index, ())
-        place = self._indexes.index(index)
-        first, end = self._starts[place : place + 2].tolist()
-        times, pts = self._all.times, self._all.pts[first:end].tolist()
-        union = self._all.between(times[first] - REACH_S, times[end - 1] + REACH_S)
-        before = int(np.searchsorted(union.pts, pts[0]))
-        frames: list[list[TrackedFace]] = [[] for _ in pts]
-        for span in spans(
-            union,
-            TrackingOptions(self._options.accept, self._options.discard, person_of=self.person_of),
-        ):
-            if isinstance(span, Extrapolation):
-                continue
-            for row in range(max(span.first, before), min(span.last + 1, before + len(pts))):
-                point_at = span.point_at(row)
-                if point_at is not None and point_at.face.identity is not None:
-                    frames[row - before].append(_tracked(point_at, point_at.face.identity))
+        part = self._indexes.index(index)
+        first, end = self._starts[part : part + 2].tolist()
+        frames: list[list[TrackedFace]] = [[] for _ in range(first, end)]
+        for row, face in self._faces(first, end):
+            frames[row].append(face)
+        pts = self._all.pts[first:end].tolist()
         return TrackedSegment(
             index,
             tuple(
@@ -199,65 +203,81 @@ class PersonTracker:
             ),
         )
 
-
-def _tracked(point_at: TrackPoint, person: int) -> TrackedFace:
-    face, head = point_at.face, point_at.face.head if point_at.face.landmarks else None
-    yaw, pitch, roll = (head.yaw, head.pitch, head.roll) if head else (None, None, None)
-    return TrackedFace(
-        person, point_at.place, face.score, face.box, face.landmarks, yaw, pitch, roll
-    )
-
-
-def _rejoined(candidates: Candidates, found: Sequence[_Chain]) -> list[_Chain]:
-    """The chains, joined where one begins as another has ended and nobody else can be meant."""
-    ordered = sorted(range(len(found)), key=lambda number: found[number].nodes[-1])
-    ends = np.array([found[number].nodes[-1] for number in ordered], np.int64)
-    starts = sorted(range(len(found)), key=lambda number: found[number].nodes[0])
-    begins = np.array([found[number].nodes[0] for number in starts], np.int64)
-    number_of = (
-        dict(zip(ends.tolist(), ordered, strict=True)),
-        dict(zip(begins.tolist(), starts, strict=True)),
-    )
-    pairs = [
-        (number_of[0][one], number_of[1][other])
-        for one, other in zip(
-            *(nodes.tolist() for nodes in gaps(candidates, ends, begins, AWAY_S)), strict=True
+    def _faces(self, first: int, end: int) -> Iterator[tuple[int, TrackedFace]]:
+        """The faces in the frames ``[first, end)``, each with the number of its frame from 0."""
+        times = self._all.times
+        # Painting sees this much around a segment, so these positions are those that it paints.
+        nearby = self._all.between(times[first] - REACH_S, times[end - 1] + REACH_S)
+        before = int(np.searchsorted(nearby.pts, self._all.pts[first]))
+        after = before + end - first
+        options = TrackingOptions(
+            self._options.accept, self._options.discard, person_of=self.person_of
         )
-    ]
-    motions = {
-        (number, last): _in_full_sight(candidates, found[number].nodes, last)
-        for last, side in enumerate(zip(*pairs, strict=True))
-        for number in set(side)
-    }
-    ones, others = np.array(pairs, np.int64).reshape(-1, 2).T
-    cost = np.array([_distance_between(motions[one, 0], motions[other, 1]) for one, other in pairs])
-    possible = cost <= 2 * CERTAIN
-    ones, others, cost = ones[possible], others[possible], cost[possible]
-    certain = (
-        (cost <= CERTAIN) & np.isinf(runner_up(ones, cost)) & np.isinf(runner_up(others, cost))
+        for span in spans(nearby, options):
+            if isinstance(span, Extrapolation):
+                continue
+            for row in range(max(span.first, before), min(span.last + 1, after)):
+                point = span.point_at(row)
+                if point is not None and point.face.identity is not None:
+                    yield row - before, _tracked(point, point.face.identity)
+
+
+def _tracked(point: TrackPoint, person: int) -> TrackedFace:
+    face = point.face
+    # Without landmarks a pose is a guess from the box, which is no result to store.
+    head = face.head if face.landmarks else None
+    yaw, pitch, roll = (head.yaw, head.pitch, head.roll) if head else (None, None, None)
+    return TrackedFace(person, point.place, face.score, face.box, face.landmarks, yaw, pitch, roll)
+
+
+def join_tracks(candidates: Candidates, tracks: Sequence[_Track]) -> list[_Track]:
+    """Join each track with the one that continues it after an absence, where that is certain.
+
+    It is certain if the two predict each other well, neither fits another track, and no other
+    person was near meanwhile.
+    """
+    earlier, later = _joinable_pairs(candidates, tracks)
+    past = {number: _motion_at_end(candidates, tracks[number].nodes) for number in set(earlier)}
+    future = {number: _motion_at_start(candidates, tracks[number].nodes) for number in set(later)}
+    cost = np.array(
+        [_prediction_error(past[a], future[b]) for a, b in zip(earlier, later, strict=True)]
     )
-    mine = np.full(len(candidates.row), -1, np.int64)
-    for number, chain in enumerate(found):
-        mine[chain.nodes] = number
-    bounds = np.array([(chain.nodes[0], chain.nodes[-1]) for chain in found], np.int64).reshape(
-        -1, 2
-    )
-    joined = {
-        one: other
-        for one, other in zip(ones[certain].tolist(), others[certain].tolist(), strict=True)
-        if _alone(candidates, mine, bounds, found[one], found[other])
+    # Pairs up to twice the limit still count as rivals of a better one.
+    rivals = cost <= 2 * CERTAIN
+    left, right = np.array(earlier, np.int64)[rivals], np.array(later, np.int64)[rivals]
+    cost = cost[rivals]
+    is_certain = cost <= CERTAIN
+    is_certain &= np.isinf(runner_up(left, cost)) & np.isinf(runner_up(right, cost))
+    bystanders = _Bystanders(candidates, tracks)
+    following = {
+        a: b
+        for a, b in zip(left[is_certain].tolist(), right[is_certain].tolist(), strict=True)
+        if not bystanders.near(tracks[a], tracks[b])
     }
+    continued = set(following.values())
     return [
-        _followed(found, joined, number)
-        for number in range(len(found))
-        if number not in joined.values()
+        _followed(tracks, following, number)
+        for number in range(len(tracks))
+        if number not in continued
     ]
+
+
+def _joinable_pairs(
+    candidates: Candidates, tracks: Sequence[_Track]
+) -> tuple[list[int], list[int]]:
+    """The numbers of the tracks of all pairs of which the second starts within `AWAY_S` after the
+    end of the first, in the same scene."""
+    by_last = {track.last: number for number, track in enumerate(tracks)}
+    by_first = {track.first: number for number, track in enumerate(tracks)}
+    ends = np.array(sorted(by_last), np.int64)
+    starts = np.array(sorted(by_first), np.int64)
+    earlier, later = pairs_across_gaps(candidates, ends, starts, AWAY_S)
+    return [by_last[node] for node in earlier.tolist()], [by_first[n] for n in later.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
 class _Motion:
-    """Where someone was in full sight, in px, when, in seconds, how fast, in px a second, and how
-    large, in px."""
+    """The last or first unobstructed position of a person: px, seconds, px a second, px."""
 
     at: Vector
     seconds: float
@@ -265,75 +285,95 @@ class _Motion:
     size: float
 
 
-def _in_full_sight(candidates: Candidates, nodes: Indexes, first: int) -> _Motion:
-    """How someone moved at the end of a chain, or if ``first`` at its beginning.
+def _motion_at_end(candidates: Candidates, nodes: Indexes) -> _Motion:
+    near = _near(candidates, nodes, nodes[-1])
+    unobstructed, size = _unobstructed(candidates, near)
+    return _motion(candidates, unobstructed[-MOTION_FACES:], unobstructed[-1], size)
 
-    Who goes behind something is seen in part, in a box that shrinks and stands still: what is much
-    smaller than the largest of `FULL_SIGHT_S` does not count.
-    """
-    edge = nodes[0] if first else nodes[-1]
+
+def _motion_at_start(candidates: Candidates, nodes: Indexes) -> _Motion:
+    near = _near(candidates, nodes, nodes[0])
+    unobstructed, size = _unobstructed(candidates, near)
+    return _motion(candidates, unobstructed[:MOTION_FACES], unobstructed[0], size)
+
+
+def _near(candidates: Candidates, nodes: Indexes, edge: int) -> Indexes:
+    """The detections of a track within `UNOBSTRUCTED_S` of one of its ends."""
     times = candidates.times[candidates.row[nodes]]
-    near = nodes[
-        np.abs(times - candidates.times[candidates.row[edge]]) <= FULL_SIGHT_S + ROUNDING_S
-    ]
-    size = sizes(candidates.shapes[near])
-    full = near[size >= FULL_SIGHT * size.max()]
-    full = full[:MOTION_OF] if first else full[-MOTION_OF:]
-    now = candidates.times[candidates.row[full]]
-    seconds = float(now[0] if first else now[-1])
-    at = centres(candidates.shapes[full])
+    distance_s = np.abs(times - candidates.times[candidates.row[edge]])
+    return np.asarray(nodes[distance_s <= UNOBSTRUCTED_S + ROUNDING_S])
+
+
+def _unobstructed(candidates: Candidates, nodes: Indexes) -> tuple[Indexes, float]:
+    """The unobstructed detections, and the size of the largest in px.
+
+    A person that moves behind something is seen in part, in a box that shrinks and stands still, so
+    detections much smaller than the largest one do not count.
+    """
+    size = sizes(candidates.shapes[nodes])
+    return nodes[size >= UNOBSTRUCTED * size.max()], float(size.max())
+
+
+def _motion(candidates: Candidates, nodes: Indexes, edge: int, size: float) -> _Motion:
+    """Fit a line of least squares; the position is that at the time of ``edge``."""
+    now, at = candidates.times[candidates.row[nodes]], centres(candidates.shapes[nodes])
+    seconds = float(candidates.times[candidates.row[edge]])
     apart, moved = now - now.mean(), at - at.mean(0)
     velocity = apart @ moved / (apart @ apart + MOTION_PRIOR_S2)
-    return _Motion(
-        at.mean(0) + velocity * (seconds - now.mean()), seconds, velocity, float(size.max())
-    )
+    position = at.mean(0) + velocity * (seconds - now.mean())
+    return _Motion(position, seconds, velocity, size)
 
 
-def _distance_between(past: _Motion, future: _Motion) -> float:
-    """How badly two motions foretell each other's place and size, in face sizes.
-
-    Infinite for other sizes. Motion counts for `ONWARD_S` at most: after that people turn or stop.
-    """
+def _prediction_error(past: _Motion, future: _Motion) -> float:
+    """Mean error of the forward and backward prediction in face sizes, plus the difference of the
+    logarithms of the sizes; infinite beyond `MAX_GROWTH`."""
     growth = abs(math.log(future.size / past.size))
-    if growth > MAX_DISTANCE:
+    if growth > MAX_GROWTH:
         return math.inf
-    seconds = min(future.seconds - past.seconds, ONWARD_S)
+    seconds = min(future.seconds - past.seconds, PREDICTED_S)
     between = future.at - past.at
-    astray = math.dist(between, past.velocity * seconds) + math.dist(
-        between, future.velocity * seconds
-    )
-    return astray / (past.size + future.size) + growth
+    forward = math.dist(between, past.velocity * seconds)
+    backward = math.dist(between, future.velocity * seconds)
+    return (forward + backward) / (past.size + future.size) + growth
 
 
-def _followed(found: Sequence[_Chain], joined: dict[int, int], number: int) -> _Chain:
-    """A chain with all that it goes on in."""
-    parts = [found[number]]
-    while number in joined:
-        number = joined[number]
-        parts.append(found[number])
-    return _Chain(np.concatenate([part.nodes for part in parts]), max(part.score for part in parts))
+def _followed(tracks: Sequence[_Track], following: dict[int, int], number: int) -> _Track:
+    """A track with all that continue it."""
+    parts = [tracks[number]]
+    while number in following:
+        number = following[number]
+        parts.append(tracks[number])
+    return _Track(np.concatenate([part.nodes for part in parts]), max(part.score for part in parts))
 
 
-def _alone(
-    candidates: Candidates, mine: Indexes, bounds: Indexes, past: _Chain, future: _Chain
-) -> bool:
-    """Whether nobody else can be meant: of all who were near where someone was last and is first
-    again, from the one moment to the other. Who was seen before and after it all is not the one who
-    was away.
+class _Bystanders:
+    """Finds other people near an absence, who could be the person that returns."""
 
-    ``mine`` is the number of each candidate's chain, ``bounds`` (chains, 2) the first and last
-    candidate of each.
-    """
-    one, other = past.nodes[-1], future.nodes[0]
-    low, high = np.searchsorted(candidates.row, [candidates.row[one], candidates.row[other] + 1])
-    shapes, whose = candidates.shapes[low:high], mine[low:high]
-    strangers = (whose >= 0) & (whose != mine[one]) & (whose != mine[other])
-    strangers &= ~((bounds[whose, 0] < low) & (bounds[whose, 1] >= high))
-    size = max(
-        sizes(candidates.shapes[[*past.nodes[-MOTION_OF:], *future.nodes[:MOTION_OF]]]).tolist()
-    )
-    strangers &= np.abs(np.log(sizes(shapes) / size)) <= MAX_DISTANCE
-    for place in centres(candidates.shapes[[one, other]]):
-        if (strangers & (np.hypot(*(centres(shapes) - place).T) < OTHERS * size)).any():
-            return False
-    return True
+    def __init__(self, candidates: Candidates, tracks: Sequence[_Track]) -> None:
+        self._candidates = candidates
+        self._track_of = np.full(len(candidates.row), -1, np.int64)
+        for number, track in enumerate(tracks):
+            self._track_of[track.nodes] = number
+        self._first = np.array([track.first for track in tracks], np.int64)
+        self._last = np.array([track.last for track in tracks], np.int64)
+
+    def near(self, past: _Track, future: _Track) -> bool:
+        """Whether another person was near the last or the next position, during the absence.
+
+        People that are seen before, during and after it are not the one who was absent.
+        """
+        candidates = self._candidates
+        rows = candidates.row[[past.last, future.first]] + [0, 1]
+        low, high = np.searchsorted(candidates.row, rows)
+        shapes, track = candidates.shapes[low:high], self._track_of[low:high]
+        own = self._track_of[[past.last, future.first]]
+        is_other = (track >= 0) & (track != own[0]) & (track != own[1])
+        is_other &= ~((self._first[track] < low) & (self._last[track] >= high))
+        # A face of quite another size is at another distance from the camera.
+        around = [*past.nodes[-MOTION_FACES:], *future.nodes[:MOTION_FACES]]
+        size = sizes(candidates.shapes[around]).max()
+        is_other &= np.abs(np.log(sizes(shapes) / size)) <= MAX_GROWTH
+        return any(
+            (is_other & (np.hypot(*(centres(shapes) - place).T) < OTHERS * size)).any()
+            for place in centres(candidates.shapes[[past.last, future.first]])
+        )

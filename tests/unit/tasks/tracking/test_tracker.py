@@ -231,7 +231,7 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
     short = association.SHORT_S + association.MOTION_S
     smoothed = smoothing.WINDOW_S + short
     assert association.GAP_S + short <= REACH_S
-    assert association.GAP_S + tracklets.BESIDE_S <= REACH_S
+    assert association.GAP_S + tracklets.BESIDE_GAP_S <= REACH_S
     assert interpolation.CONFIDENT_S + short <= REACH_S
     assert LONGEST_HOLD_S + short <= REACH_S
     assert (
