@@ -48,7 +48,7 @@ MOVING = 0.5
 Flags = npt.NDArray[np.bool_]
 
 PersonOf = Callable[[int, int], int | None]
-"""Gives the number of a candidate's person by the frame's pts and the candidate's row in it."""
+"""Gives the number of a candidate's person by the frame's pts and the candidate's place in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,15 +179,15 @@ class Tracklet:
 
     def identity(self, now: float) -> int | None:
         """The person of the nearest detection within `CONFIDENT_S` that has one."""
-        if self._options.person_of is None:
+        person_of = self._options.person_of
+        if person_of is None:
             return None
         nodes = range(len(self.times))[self._near(now)]
         for node in sorted(nodes, key=lambda node: abs(self.times[node] - now)):
-            who = self._options.person_of(
-                int(self._candidates.pts[self.rows[node]]), self.place(node)
-            )
-            if who is not None:
-                return who
+            pts = int(self._candidates.pts[self.rows[node]])
+            person = person_of(pts, self.place(node))
+            if person is not None:
+                return person
         return None
 
     def _near(self, now: float) -> slice:
@@ -211,16 +211,17 @@ class Tracklet:
         if confidence < 0:
             return None
         placed, node = self.placed(row), int(np.searchsorted(self.rows, row))
-        found = bool(self.rows[node] == row)
+        is_detected = bool(self.rows[node] == row)
         face = Face(
             placed.box, placed.landmarks, self.score(now), self.identity(now), head=placed.head
         )
         if self._options.redacts:
-            box = union(face.box, _box(self.shapes[node])) if found else face.box
+            # Smoothing may move the box off a part of the face that was detected.
+            box = union(face.box, _box(self.shapes[node])) if is_detected else face.box
             face = replace(face, box=box, margin=float(self._margins[row - self.first]))
         else:
             face = replace(face, opacity=min(1.0, confidence))
-        return TrackPoint(face, self.place(node) if found else None)
+        return TrackPoint(face, self.place(node) if is_detected else None)
 
 
 class Interpolation:
@@ -245,29 +246,29 @@ class Interpolation:
 
     @cached_property
     def _placed(self) -> list[Placed]:
-        """Where the face is in each frame.
+        """The position in each frame.
 
-        The runs know more of their ends than the gap's other frames can: what they differ by is
-        carried on a little, so that nothing jumps.
+        The tracklets' positions at the ends of the gap are smoothed with more detections. The
+        difference is spread over `EASE_S`, so that nothing jumps.
         """
         candidates, nodes = self._candidates, self._nodes
         shapes, times = candidates.shapes[nodes], candidates.times[candidates.row[nodes]]
-        ends, at = (
-            self._times[[self.first - 1, self.last + 1]],
-            self._times[self.first : self.last + 1],
+        ends = self._times[[self.first - 1, self.last + 1]]
+        at = self._times[self.first : self.last + 1]
+        # Two positions near each end extrapolate the gap's own course to the end.
+        probes = [ends[0] + STEP_S, ends[0] + 2 * STEP_S, ends[1] - STEP_S, ends[1] - 2 * STEP_S]
+        smooth = smoothed_faces(
+            times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], np.append(probes, at)
         )
-        within = [ends[0] + STEP_S, ends[0] + 2 * STEP_S, ends[1] - STEP_S, ends[1] - 2 * STEP_S]
-        told = smoothed_faces(
-            times, shapes[:, :4], shapes[:, 4:], candidates.scores[nodes], np.append(within, at)
-        )
-        values = np.array([_numbers(placed) for placed in told])
+        values = np.array([_numbers(placed) for placed in smooth])
         eased = values[4:].copy()
         borders = self.sides[0].placed(self.first - 1), self.sides[1].placed(self.last + 1)
         for end, placed, (near, far) in zip(ends, borders, (values[:2], values[2:4]), strict=True):
-            apart = _numbers(placed) - (2 * near - far)
+            difference = _numbers(placed) - (2 * near - far)
             if placed.head is not None:
-                apart[-1] = (apart[-1] + 180) % 360 - 180
-            eased += np.maximum(0.0, 1 - np.abs(at - end) / EASE_S)[:, None] * apart
+                # The roll is an angle: the short way round.
+                difference[-1] = (difference[-1] + 180) % 360 - 180
+            eased += np.maximum(0.0, 1 - np.abs(at - end) / EASE_S)[:, None] * difference
         return [_placed(row, shapes.shape[1]) for row in eased.tolist()]
 
     def point_at(self, row: int) -> TrackPoint | None:
@@ -278,8 +279,9 @@ class Interpolation:
             return None
         away = now - float(self._times[sides[0].last]), float(self._times[sides[1].first]) - now
         placed = self._placed[row - self.first]
-        told = {side.identity(now) for side in sides} - {None}
-        identity = told.pop() if len(told) == 1 else None
+        identities = {side.identity(now) for side in sides} - {None}
+        # Sides that disagree leave the identity unknown, which a redaction covers.
+        identity = identities.pop() if len(identities) == 1 else None
         face = Face(
             placed.box,
             placed.landmarks,
@@ -292,11 +294,11 @@ class Interpolation:
             return TrackPoint(replace(face, margin=margin))
         # A side that is no face by itself shows nothing beyond the border, so it fades in
         # from the other side.
-        risen = [
+        fade_in = [
             max(0.0, confidence) + seconds / FADE_S
             for confidence, seconds in zip(confident, away, strict=True)
         ]
-        return TrackPoint(replace(face, opacity=min(1.0, max(confident), *risen)))
+        return TrackPoint(replace(face, opacity=min(1.0, max(confident), *fade_in)))
 
 
 class Extrapolation:
@@ -316,46 +318,37 @@ class Extrapolation:
     ) -> None:
         self._tracklet, self._velocity, self._options = tracklet, velocity, options
         self._times = candidates.times
-        self._end, self._node = (
-            (tracklet.last, len(tracklet.rows) - 1) if after else (tracklet.first, 0)
-        )
+        self._end = tracklet.last if after else tracklet.first
+        self._node = len(tracklet.rows) - 1 if after else 0
         self.first, self.last = frames
         self._step = _step(self._times, tracklet.last + 1 if after else tracklet.first, velocity)
 
     def point_at(self, row: int) -> TrackPoint | None:
         """The face in a frame, or None if confidence is too low there."""
         now, end = float(self._times[row]), float(self._times[self._end])
-        own = float(self._tracklet.scores[self._node])
-        near = abs(now - end) <= FADE_S + ROUNDING_S
-        confidence = max(
-            self._tracklet.context_confidence(now) if near else self._tracklet.confidence(now),
-            1.0 if own >= self._options.accept else -1.0,
-        )
+        tracklet = self._tracklet
+        own = float(tracklet.scores[self._node])
+        is_near = abs(now - end) <= FADE_S + ROUNDING_S
+        confidence = tracklet.context_confidence(now) if is_near else tracklet.confidence(now)
+        if own >= self._options.accept:
+            # An accepted detection at the end is a face by itself.
+            confidence = max(confidence, 1.0)
         if confidence < 0:
             return None
-        shape = self._tracklet.shapes[self._node, :4]
+        shape = tracklet.shapes[self._node, :4]
         width, height = (shape[2:] - shape[:2]).tolist()
         # A wrong last detection has a wrong velocity, so no face moves further than its own size.
         x, y = np.clip(self._velocity * (now - end), (-width, -height), (width, height)).tolist()
-        score, identity = max(own, self._tracklet.score(now)), self._tracklet.identity(now)
+        score, identity = max(own, tracklet.score(now)), tracklet.identity(now)
         if self._options.redacts:
-            face = Face(
-                union(_box(shape), _box(shape + np.array([x, y, x, y]))), (), score, identity
-            )
+            moved = _box(shape + np.array([x, y, x, y]))
+            face = Face(union(_box(shape), moved), (), score, identity)
             margin = MOVING * self._step + _error_px(width, height, abs(now - end))
             return TrackPoint(replace(face, margin=margin), held=True)
         fading = 1 - abs(now - end) / (FADE_S + ROUNDING_S)
-        return TrackPoint(
-            _moved(
-                self._tracklet.placed(self._end),
-                x,
-                y,
-                score,
-                identity,
-                fading * min(1.0, confidence),
-            ),
-            held=True,
-        )
+        opacity = fading * min(1.0, confidence)
+        face = _moved(tracklet.placed(self._end), x, y, score, identity, opacity)
+        return TrackPoint(face, held=True)
 
 
 def _nearness(times: Vector, now: float) -> float:

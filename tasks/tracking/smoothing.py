@@ -1,13 +1,12 @@
-"""A zero-lag smoother of a face's track: what it says at a time follows from the detections before
-and after it.
+"""A zero-lag smoother of a face's track, from the detections before and after each position.
 
 Local polynomial regression (Cleveland, "Robust locally weighted regression", JASA 1979: tricube
-weights), with several fits a moment, from a short straight line to one over `LONGEST_S` to both
-sides. A long fit is steady, a short one follows. A long one counts where what it leaves over is no
-more than the noise, which is measured from high differences of the detections themselves (Gasser,
-Sroka, Jennen-Steinmetz, Biometrika 1986). Fits are mixed and not chosen among, so nothing jumps.
-Everything is local: at a time nothing depends on detections more than `WINDOW_S` away, so the
-result is the same wherever a video was cut.
+weights) with several fits at each time, from a short straight line to one over `LONGEST_S` to both
+sides. A long fit is steady, a short one follows fast motion. A long one counts where its residual
+is no more than the noise, which is estimated from high differences of the detections themselves
+(Gasser, Sroka, Jennen-Steinmetz, Biometrika 1986). Fits are blended and not selected, so nothing
+jumps. A position depends on no detection more than `WINDOW_S` away, so the result is the same
+wherever a video was cut.
 """
 
 import math
@@ -21,49 +20,49 @@ from filters.pose import BOX_SIDE, HeadPose, head_poses
 Floats = npt.NDArray[np.float64]
 
 NEAR_S = 0.2
-"""Detections no further away than this tell whether one is an outlier, and how large the noise
-is."""
+"""Distance of the detections that decide whether one is an outlier, and how large the noise is."""
 
 LONGEST_S = 0.4
+"""Seconds to each side of the longest fit."""
 
 WINDOW_S = LONGEST_S + NEAR_S
-"""At a time nothing depends on detections further away, unless the time lies in a gap of the
-detections."""
+"""A position depends on no detection further away, unless it lies in a gap of the detections."""
 
 BEYOND_GAP_S = 0.1
-"""In a gap from a to b the result also depends on what lies this much, and `NEAR_S`, before a and
+"""In a gap from a to b positions also depend on detections up to this, plus `NEAR_S`, before a and
 after b."""
 
 FITS = ((1, 0.05), (2, 0.15), (2, 0.25), (2, LONGEST_S), (1, LONGEST_S))
-"""Order of the polynomial and seconds to each side of each fit, from the one that follows to the
-one that is steady."""
+"""Order of the polynomial and seconds to each side of each fit, from the fastest to the steadiest.
+"""
 
 MISFIT = (1.2, 4.0)
-"""Up to the first, mean squares left over in units of the noise's, a fit counts in full; from the
+"""Residual variance over noise variance: up to the first value a fit counts in full, from the
 second not at all."""
 
 RIDGE = (0.0, 1e-3, 2e-3)
-"""Holds slope and curvature back where they are badly known: at a track's ends the fits are nearly
-straight."""
+"""Regularization of value, slope and curvature. At a track's ends, where the last two are poorly
+determined, the fits are nearly straight."""
 
 BRIDGED_S = (0.1, 0.3)
-"""From the first to the second distance to the further end of a gap, straight lines over it take
-the fits' place."""
+"""From the first to the second distance to the farther end of a gap, a straight line across it
+replaces the fits."""
 
 EXTRAPOLATED_S = 0.05
-"""Within this of a gap's nearer end the line takes over from the fits."""
+"""Distance from a gap's nearer end over which the line takes over from the fits."""
 
 MEAN_ROOT = 0.676
-"""The squared mean of the root of the absolute value of a normal variable of deviation 1."""
+"""The squared mean of the root of the absolute value of a standard normal variable."""
 
 OUTLIER = 3.0
-"""A detection this many times as far from its neighbours as these from each other counts half."""
+"""A detection counts half if it is this many times as far from its neighbours as they are from each
+other."""
 
 ROUNDING_S = 1e-6
-"""Times are rounded to floats; what lies no further than this apart is at the same time."""
+"""Tolerance of comparisons of times, which are rounded to floats."""
 
 AT_ONCE = 256
-"""Moments worked on together, which bounds the memory of a long track."""
+"""Times evaluated together, which bounds the memory of a long track."""
 
 
 def smoothed(
@@ -74,16 +73,16 @@ def smoothed(
     noise: Floats | None = None,
     groups: npt.NDArray[np.intp] | None = None,
 ) -> Floats:
-    """Values of a track smoothed from both sides.
+    """Smooth the values of a track from both sides.
 
     Args:
         times: (n,) seconds of the detections, ascending, n at least 1.
-        values: (n, k) what was measured then.
-        weights: (n,) positive; how much each detection counts.
-        at: (m,) seconds to give values for; before the first detection and after the last they
-            stand still.
-        noise: (n, k) differences, in the values' units, that are too small to be followed.
-        groups: (k,) numbers; columns of one number are followed together. All are by default.
+        values: (n, k) measurements.
+        weights: (n,) positive.
+        at: (m,) seconds to evaluate at. Before the first detection and after the last the values
+            are constant.
+        noise: (n, k) differences, in the values' units, that are not followed.
+        groups: (k,) numbers; columns of one number get the same blend of fits. By default all do.
 
     Returns:
         (m, k) values.
@@ -107,8 +106,8 @@ def smoothed(
 
 @dataclass(frozen=True, slots=True)
 class _Detections:
-    """Times (n,), values (n, k), weights (n,), noise (n, k), differences (n, k) as of
-    `_differences`, groups (k,)."""
+    """Times (n,), values (n, k), weights (n,), noise (n, k), differences (n, k) of `_differences`,
+    groups (k,)."""
 
     times: Floats
     values: Floats
@@ -123,38 +122,40 @@ def _smoothed(detections: _Detections, at: Floats) -> Floats:
     closest = np.minimum(since, until)
     longest = np.maximum(LONGEST_S, 2 * closest)
     rows, offsets = _windows(detections.times, at, longest)
-    nearest = detections.values[
-        np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)
-    ]
+    # Values relative to the nearest detection: small numbers lose less to rounding.
+    nearest = _nearest_values(detections, rows, offsets)
     weights, values = detections.weights[rows], detections.values[rows] - nearest
     variance = _variance(detections, rows, weights * _tricube(offsets / longest[:, None]))
     result = np.zeros((len(at), values.shape[2]))
     for number, (order, seconds) in enumerate(FITS):
+        # In a gap even the shortest fit has to reach the nearest detection.
         reach = np.maximum(seconds, 2 * closest)[:, None]
-        estimate, left_over = _fit(order, offsets / reach, weights, values)
-        share = _share(left_over / variance, detections.groups) if number else 1.0
+        estimate, residual = _fit(order, offsets / reach, weights, values)
+        share = _share(residual / variance, detections.groups) if number else 1.0
         result += share * (estimate - result)
     result += nearest[:, 0]
     first, last = BRIDGED_S
-    bridged = _rising((np.maximum(since, until) - first) / (last - first)) * _rising(
-        closest / EXTRAPOLATED_S
-    )
+    bridged = _smoothstep((np.maximum(since, until) - first) / (last - first))
+    bridged *= _smoothstep(closest / EXTRAPOLATED_S)
     wide = np.flatnonzero(bridged)
-    result[wide] += bridged[wide, None] * (
-        _bridge(detections, at[wide], since[wide], until[wide]) - result[wide]
-    )
+    line = _bridge(detections, at[wide], since[wide], until[wide])
+    result[wide] += bridged[wide, None] * (line - result[wide])
     return result
 
 
+def _nearest_values(detections: _Detections, rows: npt.NDArray[np.intp], offsets: Floats) -> Floats:
+    """The values of the detection nearest to each time: (m, 1, k)."""
+    nearest = np.abs(offsets).argmin(axis=1)[:, None]
+    return np.asarray(detections.values[np.take_along_axis(rows, nearest, 1)])
+
+
 def _bridge(detections: _Detections, at: Floats, since: Floats, until: Floats) -> Floats:
-    """The straight line over a gap, between what each end's last moments say about it."""
+    """The straight line across a gap, between the fits of the detections at both ends."""
     ends = []
     for end, side in ((at - since, -1), (at + until, 1)):
         rows, offsets = _windows(detections.times, end, np.full(len(end), BEYOND_GAP_S))
         weights = detections.weights[rows] * (side * offsets > -ROUNDING_S)
-        nearest = detections.values[
-            np.take_along_axis(rows, np.abs(offsets).argmin(axis=1)[:, None], 1)
-        ]
+        nearest = _nearest_values(detections, rows, offsets)
         estimate, _ = _fit(1, offsets / BEYOND_GAP_S, weights, detections.values[rows] - nearest)
         ends.append(estimate + nearest[:, 0])
     along = (since / (since + until))[:, None]
@@ -162,48 +163,49 @@ def _bridge(detections: _Detections, at: Floats, since: Floats, until: Floats) -
 
 
 def _fit(order: int, offsets: Floats, weights: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """The value at offset 0 (m, k) of polynomials fitted to windows, and the variance (m, k) they
-    leave over.
+    """Fit polynomials to windows of w detections.
 
-    Offsets (m, w) are in units of the reach, weights (m, w), values (m, w, k).
+    Args:
+        offsets: (m, w) in units of the reach.
+        weights: (m, w).
+        values: (m, w, k).
+
+    Returns:
+        The values at offset 0 and the residual variances: (m, k) each.
     """
     weights = weights * _tricube(offsets)
     powers = np.where(np.isfinite(offsets), offsets, 0.0)[..., None] ** np.arange(order + 1)
-    weighed = (powers * weights[..., None]).transpose(0, 2, 1)
+    weighted = (powers * weights[..., None]).transpose(0, 2, 1)
     total = weights.sum(axis=1)
-    moments, sums, squared = (
-        weighed @ powers,
-        weighed @ values,
-        weighed @ weighed.transpose(0, 2, 1),
-    )
-    held = moments + np.diag(RIDGE[: order + 1]) * total[:, None, None]
-    solved = np.linalg.solve(held, np.concatenate([sums, squared], axis=2))
-    coefficients, taken = (
-        solved[..., : values.shape[2]],
-        np.trace(solved[..., values.shape[2] :], axis1=1, axis2=2),
-    )
+    moments, sums = weighted @ powers, weighted @ values
+    squared = weighted @ weighted.transpose(0, 2, 1)
+    ridge = moments + np.diag(RIDGE[: order + 1]) * total[:, None, None]
+    solved = np.linalg.solve(ridge, np.concatenate([sums, squared], axis=2))
+    coefficients = solved[..., : values.shape[2]]
+    used = np.trace(solved[..., values.shape[2] :], axis1=1, axis2=2)
     squares = (weights[:, None] @ values**2)[:, 0]
     squares += (coefficients * (moments @ coefficients - 2 * sums)).sum(axis=1)
-    # Noise alone leaves over as much as the weights are, less what the fit takes up.
-    free = np.maximum(total - taken, 1e-3 * total)
+    # The degrees of freedom of the residual: the sum of the weights less those that the fit uses.
+    free = np.maximum(total - used, 1e-3 * total)
     return coefficients[:, 0], np.maximum(squares, 0.0) / free[:, None]
 
 
 def _share(misfit: Floats, groups: npt.NDArray[np.intp]) -> Floats:
-    """How much a fit counts (m, k), by the mean misfit (m, k) of each column's group: 1 down to 0,
-    without a kink."""
+    """The share of a fit, 1 to 0, by the mean misfit of each column's group: (m, k)."""
     member = (groups[:, None] == groups).astype(np.float64)
     together = misfit @ (member / member.sum(axis=0))
-    return _rising((MISFIT[1] - together) / (MISFIT[1] - MISFIT[0]))
+    return _smoothstep((MISFIT[1] - together) / (MISFIT[1] - MISFIT[0]))
 
 
 def _variance(detections: _Detections, rows: npt.NDArray[np.intp], weights: Floats) -> Floats:
-    """The variance of the noise (m, k) about each moment, from mean roots of differences: outliers
-    hardly move them."""
+    """The variance of the noise around each time: (m, k).
+
+    It is estimated from mean roots of differences, which outliers hardly move.
+    """
     differences = detections.differences[rows]
-    known = np.asarray(np.isfinite(differences[..., :1]))
-    counts = weights[..., None] * known
-    roots = (counts * np.sqrt(np.abs(np.where(known, differences, 0.0)))).sum(axis=1)
+    is_finite = np.asarray(np.isfinite(differences[..., :1]))
+    counts = weights[..., None] * is_finite
+    roots = (counts * np.sqrt(np.abs(np.where(is_finite, differences, 0.0)))).sum(axis=1)
     deviation = (roots / np.maximum(counts.sum(axis=1), 1e-12)) ** 2 / MEAN_ROOT
     floor = (
         np.einsum("mw,mwk->mk", weights, detections.noise[rows] ** 2) / weights.sum(axis=1)[:, None]
@@ -212,9 +214,11 @@ def _variance(detections: _Detections, rows: npt.NDArray[np.intp], weights: Floa
 
 
 def _differences(times: Floats, values: Floats) -> Floats:
-    """Of each detection (n, k) the fourth difference with its two neighbours to each side, which no
-    motion of third order enters, in units in which noise has its own deviation; NaN where there are
-    none near."""
+    """The fourth difference of each detection with its two neighbours to each side: (n, k).
+
+    Motion up to the third order cancels out. Scaled so that its deviation is that of the noise; NaN
+    without neighbours near by.
+    """
     differences = np.full_like(values, np.nan)
     middle = _with_neighbours(times)
     points = times[middle[:, None] + np.arange(-2, 3)]
@@ -228,8 +232,7 @@ def _differences(times: Floats, values: Floats) -> Floats:
 
 
 def _trust(times: Floats, values: Floats) -> Floats:
-    """How much each detection can be trusted (n,), 0-1: little where it is far from neighbours that
-    agree."""
+    """The weight of each detection, 0-1: low if it is far from neighbours that agree: (n,)."""
     trust = np.ones(len(times))
     middle = _with_neighbours(times)
 
@@ -238,9 +241,9 @@ def _trust(times: Floats, values: Floats) -> Floats:
 
     after = (times[middle] - times[middle - 1]) / (times[middle + 1] - times[middle - 1])
     between = values[middle - 1] + after[:, None] * (values[middle + 1] - values[middle - 1])
-    off = np.sqrt(((values[middle] - between) ** 2).mean(axis=1))
+    error = np.sqrt(((values[middle] - between) ** 2).mean(axis=1))
     usual = 1.0 + (apart(-2, -1) + apart(-1, 1) + apart(1, 2)) / 3
-    trust[middle] = np.maximum(1e-3, 1 / (1 + (off / (OUTLIER * usual)) ** 4))
+    trust[middle] = np.maximum(1e-3, 1 / (1 + (error / (OUTLIER * usual)) ** 4))
     return trust
 
 
@@ -253,24 +256,26 @@ def _with_neighbours(times: Floats) -> npt.NDArray[np.intp]:
 
 
 def _gap(times: Floats, at: Floats) -> tuple[Floats, Floats]:
-    """The seconds since the detection before each moment (m,) and until the one after; 0 at a
-    detection."""
+    """The seconds since the detection before each time and until the one after; 0 at a detection:
+    (m,) each."""
     after = np.searchsorted(times, at - ROUNDING_S)
     here = np.abs(times[after] - at) <= ROUNDING_S
     return np.where(here, 0.0, at - times[after - 1]), np.where(here, 0.0, times[after] - at)
 
 
 def _windows(times: Floats, at: Floats, reach: Floats) -> tuple[npt.NDArray[np.intp], Floats]:
-    """The detections within reach of each moment: rows (m, w) and seconds from it (infinite: none
-    any more)."""
+    """The detections within reach of each time: rows and seconds from it, (m, w) each.
+
+    Windows with fewer than w detections are filled up with infinite distances.
+    """
     first, last = np.searchsorted(times, at - reach), np.searchsorted(times, at + reach, "right")
     rows = first[:, None] + np.arange((last - first).max(initial=1))
     inside, rows = rows < last[:, None], np.minimum(rows, len(times) - 1)
     return rows, np.where(inside, times[rows] - at[:, None], np.inf)
 
 
-def _rising(x: Floats) -> Floats:
-    """From 0 at 0 to 1 at 1, without a kink."""
+def _smoothstep(x: Floats) -> Floats:
+    """From 0 at 0 to 1 at 1, with a continuous derivative."""
     x = np.clip(x, 0.0, 1.0)
     return np.asarray(x * x * (3 - 2 * x))
 
@@ -281,8 +286,10 @@ def _tricube(offsets: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a face is at a moment, px: box, landmarks (none if the detector gives none), and how
-    the head stands."""
+    """A smoothed position: box and landmarks in px, and the head pose.
+
+    Without landmarks from the detector there are none here, and no pose.
+    """
 
     box: tuple[float, float, float, float]
     landmarks: tuple[float, ...]
@@ -290,21 +297,22 @@ class Placed:
 
 
 SLOW_ERRORS = 0.015
-"""By how much a detector's numbers are off for several frames on end, in eye distances: differences
-do not show it, and it is not to be followed. Found on clips of known motion, as where stickers
-stray least (benchmarks/quality.py)."""
+"""Error of a detector that lasts for several frames, in eye distances. Differences of neighbours do
+not show it, and it is not to be followed. Measured on clips of known motion: stickers deviate least
+with this value (benchmarks/quality.py)."""
 
 SLOW_ERRORS_DEGREES = 1.5
+"""The same of yaw and pitch."""
 
 
 def smoothed_faces(
     times: Floats, boxes: Floats, landmarks: Floats, weights: Floats, at: Floats
 ) -> list[Placed]:
-    """A track's boxes, landmarks and head poses smoothed together; see `smoothed`.
+    """Smooth a track's boxes, landmarks and head poses together; see `smoothed`.
 
-    Poses are told from each detection and then smoothed: a head's angles move less than its place,
-    so they can be held stiller than landmarks can. Place, size with roll, the other angles, and the
-    landmarks about their place are followed each as fast as it moves itself.
+    Poses are estimated from each detection and then smoothed: a head's angles change less than its
+    position, so they can be smoothed more than landmarks can. Position, size with roll, the other
+    angles, and the landmarks relative to the position each get a blend of fits of their own.
 
     Args:
         times: (n,) seconds.

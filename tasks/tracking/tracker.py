@@ -42,7 +42,6 @@ value increasingly, from the second certainly."""
 LONGEST_HOLD_S = 0.7
 """The longest extrapolation. A frame further away cannot know whether the track continues."""
 
-
 HOLD_S = 0.3
 """How long a redaction covers around a track by default."""
 
@@ -92,11 +91,11 @@ class Tracks:
         if row is None:
             return []
         points = (span.point_at(row) for span in self._spans[row])
-        found = [point for point in points if point is not None]
-        shown = _without_duplicates(found) if self._options.redacts else _one_face_per_head(found)
+        visible = [point for point in points if point is not None]
+        prune = _without_duplicates if self._options.redacts else _one_face_per_head
         # Near faces cover far ones. Rounding keeps the order of equal ones independent of the last
         # bit.
-        return sorted(shown, key=lambda face: (round(face.width, 1), face.box[0]))
+        return sorted(prune(visible), key=lambda face: (round(face.width, 1), face.box[0]))
 
 
 def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
@@ -109,10 +108,8 @@ def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
     for face in sorted((point.face for point in points), key=lambda face: (-face.score, face.box)):
         opacity = face.opacity
         for other in kept:
-            on_one_head = min(
-                1.0, max(0.0, (_shared(face.box, other.box) - first) / (last - first))
-            )
-            opacity *= 1 - on_one_head * other.opacity
+            same_head = (_shared(face.box, other.box) - first) / (last - first)
+            opacity *= 1 - min(1.0, max(0.0, same_head)) * other.opacity
         if opacity > 0:
             kept.append(replace(face, opacity=opacity))
     return kept
@@ -120,24 +117,18 @@ def _one_face_per_head(points: list[TrackPoint]) -> list[Face]:
 
 def _without_duplicates(points: list[TrackPoint]) -> list[Face]:
     """Remove extrapolated faces that a detected face of the same person covers."""
-    seen = [point.face for point in points if not point.held]
-    return seen + [
-        point.face
-        for point in points
-        if point.held
-        and not any(
-            _covers(other, point.face) for other in seen if other.identity == point.face.identity
-        )
-    ]
+    detected = [point.face for point in points if not point.held]
+
+    def is_covered(face: Face) -> bool:
+        return any(_covers(other, face) for other in detected if other.identity == face.identity)
+
+    return detected + [point.face for point in points if point.held and not is_covered(point.face)]
 
 
 def _covers(face: Face, other: Face) -> bool:
     """Whether a face with its margin contains another one with its own."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2), more = (
-        face.box,
-        other.box,
-        face.margin - other.margin,
-    )
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = face.box, other.box
+    more = face.margin - other.margin
     return ax1 - more <= bx1 and ay1 - more <= by1 and ax2 + more >= bx2 and ay2 + more >= by2
 
 
@@ -150,21 +141,17 @@ def _shared(a: Box, b: Box) -> float:
 
 
 def faces_of_image(record: Faces, redacts: bool, card: DetectorCard | None) -> list[Face]:
-    """The faces to paint in a still picture: there is no time to link over, so the scores alone
-    decide."""
-    lowest, context = (
-        thresholds_for(redacts, card).for_still,
-        tracking_options(redacts, card).context,
-    )
-    found = []
+    """The faces to paint in an image: nothing to associate, so confidence alone decides."""
+    still = thresholds_for(redacts, card).for_still
+    context = tracking_options(redacts, card).context
+    faces = []
     for frame in record.frames:
-        in_context = context is not None and any(
-            face.score >= context.confident for face in frame.faces
-        )
-        least = min(lowest, context.accept) if context is not None and in_context else lowest
-        found += [
+        threshold = still
+        if context and any(face.score >= context.confident for face in frame.faces):
+            threshold = min(still, context.accept)
+        faces += [
             Face(face.box, face.landmarks, face.score)
             for face in frame.faces
-            if face.score >= least
+            if face.score >= threshold
         ]
-    return found
+    return faces
