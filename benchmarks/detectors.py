@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import onnxruntime
 
-from facepaint.detectors.labels import LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import FacepaintError, UsageError
 from models import DetectorModel, find_model
 from models.detector import Pixels
@@ -123,8 +123,8 @@ def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: i
 
 
 def _hardest(
-    pictures: Sequence[LabelledPicture], found: Sequence[Found], model: DetectorModel, count: int
-) -> list[LabelledPicture]:
+    pictures: Sequence[LabelledImage], found: Sequence[Found], model: DetectorModel, count: int
+) -> list[LabelledImage]:
     score = working_points(model.card)["redaction"]
     shares = []
     for picture, one in zip(pictures, found, strict=True):

@@ -55,7 +55,7 @@ def cut_clip(
     """Cut the first ``max_s`` seconds of a video as an upload does."""
     probed = probe(path)
     output = profile or OutputProfile()
-    reader = Reader(path, probed, segment_s, ENCODERS[output.encoder].work)
+    reader = Reader(path, probed, segment_s, ENCODERS[output.encoder].cost)
     segments = tuple(_first(reader.segments(), max_s / probed.video.time_base))
     job = replace(
         new_job(probed, Settings.load(), DetectorSpec()),

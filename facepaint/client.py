@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from facepaint.errors import InputError, JobError, ServiceError
 from facepaint.jobs.maintenance import delete_job, queue_missing, requeue_stalled, resume_job
 from facepaint.jobs.people import find_people
-from facepaint.jobs.readiness import looks_of
+from facepaint.jobs.readiness import list_looks
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import (
     BlankRecords,
@@ -165,7 +165,7 @@ class Client:
             InputError: no look matches, or several do.
         """
         find_job(self.store, job_id)
-        looks = looks_of(self.store, job_id)
+        looks = list_looks(self.store, job_id)
         matching = [name for name in looks if name.startswith(look or "")]
         if len(matching) != 1:
             names = ", ".join(looks) or "none"

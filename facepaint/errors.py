@@ -7,7 +7,7 @@
     │       └── EncoderMissing  this machine does not have the job's encoder
     ├── InputError            the file, image or job cannot be used               exit 3
     │   ├── UnreadableMedia   the bytes cannot be decoded: do not retry
-    │   │   └── NoPicture     the file is not a still image
+    │   │   └── NotAnImage     the file is not a still image
     │   └── UnknownJob
     ├── ServiceError          storage or broker unreachable: wait and retry       exit 4
     │   ├── StoreUnreachable
@@ -68,7 +68,7 @@ class UnreadableMedia(InputError):
     """The bytes cannot be decoded; trying again would not help."""
 
 
-class NoPicture(UnreadableMedia):
+class NotAnImage(UnreadableMedia):
     """The bytes are in none of the picture formats."""
 
 

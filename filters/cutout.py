@@ -9,7 +9,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from facepaint.errors import InputError
-from facepaint.media.images import in_8_bits
+from facepaint.media.images import to_8_bits
 from filters.artwork import premultiplied
 from filters.planes import Pixels
 
@@ -137,7 +137,7 @@ def _decoded(data: bytes) -> Pixels:
         try:
             with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as picture:
                 _check_size(*picture.size)
-                return np.asarray(in_8_bits(ImageOps.exif_transpose(picture)).convert("RGBA"))
+                return np.asarray(to_8_bits(ImageOps.exif_transpose(picture)).convert("RGBA"))
         except InputError:
             raise
         except Image.DecompressionBombError as exc:

@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from facepaint.detectors.registry import (
-    KNOWN,
+    REMOTE_DETECTORS,
     SHIPPED,
     card_beside,
     find_detector,
@@ -77,7 +77,8 @@ def detector_rows() -> list[dict[str, str]]:
     it is."""
     cards = {name: (shipped_model(name).card, "ships") for name in SHIPPED}
     cards |= {
-        name: (known.card, "yes" if is_intact(known) else "no") for name, known in KNOWN.items()
+        name: (known.card, "yes" if is_intact(known) else "no")
+        for name, known in REMOTE_DETECTORS.items()
     }
     return [
         {"name": name, "here": here, "licence": card.licence, "summary": card.summary}

@@ -7,7 +7,7 @@ import urllib.request
 from http.client import HTTPException
 from pathlib import Path
 
-from facepaint.detectors.registry import KNOWN, KnownDetector, fetched_path, is_intact
+from facepaint.detectors.registry import REMOTE_DETECTORS, RemoteDetector, fetched_path, is_intact
 from facepaint.errors import InputError, ServiceError, UsageError
 from facepaint.files import atomic_write
 from facepaint.records.detector_card import DetectorCard
@@ -26,9 +26,10 @@ def pull(name: str) -> tuple[Path, DetectorCard]:
         ServiceError: its server does not answer, refuses, or breaks off.
         InputError: what came is not what was chosen: it is thrown away.
     """
-    if name not in KNOWN:
-        raise UsageError(f"no detector '{name}' can be fetched; there are {', '.join(KNOWN)}")
-    known = KNOWN[name]
+    if name not in REMOTE_DETECTORS:
+        names = ", ".join(REMOTE_DETECTORS)
+        raise UsageError(f"no detector '{name}' can be fetched; there are {names}")
+    known = REMOTE_DETECTORS[name]
     path = fetched_path(known)
     if is_intact(known):
         return path, known.card
@@ -48,7 +49,7 @@ def pull(name: str) -> tuple[Path, DetectorCard]:
     return path, known.card
 
 
-def _download(known: KnownDetector, draft: Path) -> str:
+def _download(known: RemoteDetector, draft: Path) -> str:
     """Write what a URL gives to a file, no more than it should be; returns its sha256."""
     digest, size = hashlib.sha256(), 0
     help_ = f"save it from elsewhere as {fetched_path(known)}"

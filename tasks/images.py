@@ -13,7 +13,13 @@ from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import get_sampling
 
 from facepaint.looks.look import Look
-from facepaint.media.images import STILLS, image_format, in_8_bits, is_lossless_webp, open_image
+from facepaint.media.images import (
+    IMAGE_FORMATS,
+    image_format,
+    is_lossless_webp,
+    open_image,
+    to_8_bits,
+)
 from facepaint.records.detector_card import DetectorCard
 from facepaint.records.faces import Faces, FrameFaces
 from facepaint.records.job import Job
@@ -185,12 +191,12 @@ def result_format(picture: Image.Image) -> str:
 
 
 def _open(data: bytes, index: int) -> Opened:
-    with open_image(data, f"picture {index}", formats=STILLS) as file:
+    with open_image(data, f"picture {index}", formats=IMAGE_FORMATS) as file:
         file.load()
         has_alpha = "A" in file.getbands() or "transparency" in file.info
         inks = file.mode == "CMYK"
         plain = (
-            _from_cmyk(file) if inks else in_8_bits(file).convert("RGBA" if has_alpha else "RGB")
+            _from_cmyk(file) if inks else to_8_bits(file).convert("RGBA" if has_alpha else "RGB")
         )
         file.close()  # a large picture's pixels are held once less
     turn = orientation(file.info.get("exif", b""))

@@ -17,7 +17,7 @@ from facepaint.records.faces import Faces
 from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.results import Failed, Painted
 from facepaint.records.segment import Segment
-from facepaint.records.tracks import Lookup, People, TrackedSegment, lookup_of
+from facepaint.records.tracks import People, PersonLookup, TrackedSegment, person_lookup
 from facepaint.store import Store
 from tasks.claims import hold_claim
 from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
@@ -48,7 +48,7 @@ class Inputs:
 
     faces: Mapping[int, Faces]
     stickers: Mapping[str, bytes] = field(default_factory=dict)
-    person_of: Lookup | None = None
+    person_of: PersonLookup | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -138,7 +138,7 @@ def _inputs(store: Store, job: Job, segments: SegmentIndex, look: Look, index: i
 
 def _people(
     store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
-) -> tuple[Lookup, tuple[str, ...]]:
+) -> tuple[PersonLookup, tuple[str, ...]]:
     """The people of the detections of some segments, and notes for the record.
 
     Detections without a person are redacted by a redacting look.
@@ -157,10 +157,12 @@ def _people(
                 f"person tracking failed for job {job_id}: {failed.reason}; "
                 f"`facepaint resume {job_id}` retries it"
             )
-        return lookup_of([]), (f"every face is redacted: person tracking failed ({failed.reason})",)
+        return person_lookup([]), (
+            f"every face is redacted: person tracking failed ({failed.reason})",
+        )
     # A look can be requested before people have numbers, and an unknown number may mean anybody.
     if missing := unknown_people(look.redacted_people, people):
-        return lookup_of([]), (f"every face is redacted: this video has no person {missing}",)
+        return person_lookup([]), (f"every face is redacted: this video has no person {missing}",)
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows refer to the detections that were tracked. Detected again, these may be in another order.
     known = [
@@ -173,7 +175,7 @@ def _people(
         notes.append(f"this video has no person {missing}")
     if len(known) < len(stored):
         notes.append("some faces were detected again after tracking: their person is unknown")
-    return lookup_of(known), tuple(notes)
+    return person_lookup(known), tuple(notes)
 
 
 def _sha256(data: bytes) -> str:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from facepaint.errors import InputError, NoPicture, UnreadableMedia
-from facepaint.media.images import STILLS, is_animated, open_image
+from facepaint.errors import InputError, NotAnImage, UnreadableMedia
+from facepaint.media.images import IMAGE_FORMATS, is_animated, open_image
 from facepaint.media.open import check_file
 from uploader.probe import probe
 
@@ -55,13 +55,13 @@ def is_still_image(path: Path) -> bool:
     if path.suffix.lower() in MOTION_JPEG:
         return False
     try:
-        with open_image(path, str(path), formats=STILLS) as image:
+        with open_image(path, str(path), formats=IMAGE_FORMATS) as image:
             if is_animated(image):
                 return False
             # This only checks that the file is complete, so a JPEG is decoded at a small size.
             image.draft("RGB", (64, 64))
             image.load()
-    except NoPicture:
+    except NotAnImage:
         _refuse_unread_format(path)
         return False
     return True

@@ -15,7 +15,7 @@ from av.stream import Discard
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media.decoder import open_decoder, packet_of
+from facepaint.media.decoder import make_packet, open_decoder
 from facepaint.media.open import open_media, orientation
 from facepaint.records.job import VideoStream
 from uploader.pts_recovery import PtsRecovery, can_recover_pts
@@ -192,7 +192,7 @@ def _as_stored(packet: av.Packet[Any]) -> av.Packet[Any] | None:
     """A packet as a worker gets it: bytes, times and the side data that decoders need."""
     if not packet.size:
         return None
-    stored = packet_of(bytes(packet), needed_side_data(packet))
+    stored = make_packet(bytes(packet), needed_side_data(packet))
     stored.pts, stored.dts, stored.time_base = packet.pts, packet.dts, packet.time_base
     return stored
 

@@ -18,7 +18,7 @@ import av.error
 from av.bitstream import BitStreamFilterContext
 from av.video.stream import VideoStream as InputVideo
 
-from facepaint.media.decoder import packet_of
+from facepaint.media.decoder import make_packet
 
 VOP_START = b"\x00\x00\x01\xb6"
 B_TYPE = 2
@@ -106,7 +106,7 @@ class PtsRecovery:
             return []
         if self._unpack is None:
             return [packet]
-        whole = packet_of(bytes(packet))
+        whole = make_packet(bytes(packet))
         whole.pts, whole.dts, whole.duration = packet.pts, packet.dts, packet.duration
         whole.is_keyframe = packet.is_keyframe
         unpacked = self._unpack.filter(whole)
@@ -184,7 +184,7 @@ class _PictureOrderCount:
 
     def _filtered(self, data: bytes | None) -> list[_Placed]:
         """The packets that the filter returns for the next one; None flushes it."""
-        numbered = None if data is None else packet_of(data)
+        numbered = None if data is None else make_packet(data)
         if numbered is not None:
             # With these dts, the pts that the filter computes are frame numbers.
             numbered.dts, numbered.duration = self._taken, 1

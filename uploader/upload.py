@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
-from facepaint.jobs.readiness import looks_of
+from facepaint.jobs.readiness import list_looks
 from facepaint.jobs.status import find_job
 from facepaint.jobs.workers import alive_workers
 from facepaint.looks.look import Look
-from facepaint.media.encoders import ENCODERS, choose_encoder, kept_note
-from facepaint.media.strip_metadata import private_extras, private_job
+from facepaint.media.encoders import ENCODERS, choose_encoder, kept_format_note
+from facepaint.media.strip_metadata import strip_extras, strip_job
 from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import DetectorSpec, OutputProfile, Sealed, VideoJob
@@ -83,9 +83,9 @@ def upload(
     else:
         job, redacts = _job_of(store, resume, probed, path), _has_redacting_look(store, resume)
     if redacts:
-        job = private_job(job)
+        job = strip_job(job)
     show = on_progress or (lambda _: None)
-    reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].work)
+    reader = Reader(path, probed, job.segment_s, ENCODERS[job.output.encoder].cost)
     total = probed.source.bytes
     with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as writer:
         writer.on_wait = lambda why: show(
@@ -102,7 +102,7 @@ def upload(
         writer.drain()
         if writer.stored == 0:
             raise InputError(f"{path} holds no frame to show; play it to see if it is complete")
-        extras = private_extras(reader.extras()) if redacts else reader.extras()
+        extras = strip_extras(reader.extras()) if redacts else reader.extras()
         unqueued = writer.seal(extras, Sealed(writer.stored, reader.truncated))
     show(UploadProgress(total, total, writer.stored))
     warnings = [
@@ -115,7 +115,7 @@ def upload(
 def _warnings(job: VideoJob, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
     """What the user should know about a finished upload."""
     yield from _left_out(probed, reader)
-    kept = kept_note(job.output, probed.video.pixel_format)
+    kept = kept_format_note(job.output, probed.video.pixel_format)
     if kept:
         yield kept
     if job.output.keep_format and probed.dynamic_hdr:
@@ -160,7 +160,7 @@ def _left_out(probed: Probe, reader: Reader) -> Iterator[str]:
 def _missing_encoder(store: Store, encoder: str) -> Iterator[str]:
     """A warning if no running worker has the encoder."""
     # All workers have the software encoders.
-    if not ENCODERS[encoder].needs:
+    if not ENCODERS[encoder].hardware:
         return
     if not any(encoder in worker.encoders for worker in alive_workers(store)):
         yield (
@@ -194,7 +194,7 @@ def new_job(probed: Probe, settings: Settings, detector: DetectorSpec) -> VideoJ
 
 def _has_redacting_look(store: Store, job_id: str) -> bool:
     """Whether any look of a job redacts; an unreadable one counts as redacting."""
-    looks = (store.find_record(keys.look(job_id, look), Look) for look in looks_of(store, job_id))
+    looks = (store.find_record(keys.look(job_id, look), Look) for look in list_looks(store, job_id))
     return any(look is None or look.redacts for look in looks)
 
 

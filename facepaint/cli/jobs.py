@@ -149,7 +149,7 @@ def faces(
     with make_display(json=False) as display:
         people = client.people(job, on_change=display.people)
         if sheet is not None and video is not None:
-            shown = people.people if low_confidence else people.certain
+            shown = people.shown(low_confidence=low_confidence)
             numbers = [person.number for person in people.portrayed if person in shown]
             portraits = client.portraits(job, numbers)
             if len(portraits) < len(numbers):

@@ -66,7 +66,7 @@ def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
 def print_people(job: VideoJob, people: People, *, low_confidence: bool = False) -> None:
     """A row a person; how many more there may be."""
     tick = job.video.time_base
-    shown = people.people if low_confidence else people.certain
+    shown = people.shown(low_confidence=low_confidence)
     rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]
     for person in shown:
         times = (

@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from facepaint.errors import InputError
 from facepaint.files import write_text
-from facepaint.media.images import STILLS, open_image
+from facepaint.media.images import IMAGE_FORMATS, open_image
 from facepaint.records.faces import Box
 
 LABELS = "labels.jsonl"
@@ -67,12 +67,12 @@ class LabelledFace:
 
 
 @dataclass(frozen=True, slots=True)
-class LabelledPicture:
+class LabelledImage:
     """A picture and all its faces. ``image`` is its path below ``images/``, with slashes; see
-    `picture_path`.
+    `image_path`.
 
     ``width`` and ``height`` in px, as it is shown, are None where the labels don't say; see
-    `picture_size`.
+    `image_size`.
     """
 
     image: str
@@ -85,10 +85,10 @@ class LabelledPicture:
 
 
 _FACE_KEYS = frozenset(one.name for one in fields(LabelledFace))
-_PICTURE_KEYS = frozenset(one.name for one in fields(LabelledPicture))
+_PICTURE_KEYS = frozenset(one.name for one in fields(LabelledImage))
 
 
-def read_labels(folder: Path) -> list[LabelledPicture]:
+def read_labels(folder: Path) -> list[LabelledImage]:
     """The labels of a folder, in the order of their lines; no picture is opened.
 
     Raises:
@@ -107,7 +107,7 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} cannot be read: {exc}") from exc
-    pictures: list[LabelledPicture] = []
+    pictures: list[LabelledImage] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -124,18 +124,18 @@ def read_labels(folder: Path) -> list[LabelledPicture]:
     return pictures
 
 
-def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
+def write_labels(folder: Path, pictures: Iterable[LabelledImage]) -> None:
     """Write the labels of a folder, which is made where it is missing; the old ones stand until the
     new are whole.
 
     Raises:
-        InputError: a picture is named twice, or does not pass `check_picture`.
+        InputError: a picture is named twice, or does not pass `check_image`.
     """
     lines: dict[str, str] = {}
     for picture in pictures:
         if picture.image in lines:
             raise InputError(f"{picture.image} has two lines of labels; join them")
-        check_picture(picture, str(folder / LABELS))
+        check_image(picture, str(folder / LABELS))
         lines[picture.image] = line_of(picture)
     folder.mkdir(parents=True, exist_ok=True)
     # A link is resolved first: replacing the link itself would separate it from its file.
@@ -143,7 +143,7 @@ def write_labels(folder: Path, pictures: Iterable[LabelledPicture]) -> None:
     write_text(target, "".join(f"{line}\n" for line in lines.values()))
 
 
-def picture_of(line: str, where: str) -> LabelledPicture:
+def picture_of(line: str, where: str) -> LabelledImage:
     """A picture from its line of JSON; ``where`` is what messages call it.
 
     Raises:
@@ -167,11 +167,11 @@ def picture_of(line: str, where: str) -> LabelledPicture:
         ) from exc
     except (ValueError, RecursionError) as exc:
         raise InputError(f"{where} is no JSON: {exc}") from exc
-    check_picture(picture, where)
+    check_image(picture, where)
     return picture
 
 
-def line_of(picture: LabelledPicture) -> str:
+def line_of(picture: LabelledImage) -> str:
     """A picture as a line of JSON, without what stands at its default.
 
     Raises:
@@ -182,12 +182,12 @@ def line_of(picture: LabelledPicture) -> str:
     return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
-def picture_path(folder: Path, picture: LabelledPicture) -> Path:
+def image_path(folder: Path, picture: LabelledImage) -> Path:
     """Where a picture of a folder lies."""
     return folder / IMAGES / picture.image
 
 
-def picture_size(folder: Path, picture: LabelledPicture) -> tuple[int, int]:
+def image_size(folder: Path, picture: LabelledImage) -> tuple[int, int]:
     """Width and height in px of a picture as it is shown: by its labels, else by its header.
 
     Raises:
@@ -195,19 +195,19 @@ def picture_size(folder: Path, picture: LabelledPicture) -> tuple[int, int]:
     """
     if picture.width is not None and picture.height is not None:
         return picture.width, picture.height
-    return header_size(picture_path(folder, picture))
+    return header_size(image_path(folder, picture))
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height in px of a picture file as it is shown, from its header; see `picture_size`
+    """Width and height in px of a picture file as it is shown, from its header; see `image_size`
     for errors."""
-    with open_image(path, str(path), formats=STILLS) as opened:
+    with open_image(path, str(path), formats=IMAGE_FORMATS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(Base.Orientation) in _QUARTER_TURNS
     return (height, width) if turned else (width, height)
 
 
-def check_picture(picture: LabelledPicture, where: str) -> None:
+def check_image(picture: LabelledImage, where: str) -> None:
     """Raise `InputError` unless a picture's name, size and boxes can be; ``where`` is what messages
     call it."""
     check_image_name(picture.image, where)
@@ -252,8 +252,8 @@ def _finite(number: str) -> float:
 
 
 @cache
-def _adapter() -> TypeAdapter[LabelledPicture]:
-    return TypeAdapter(LabelledPicture)
+def _adapter() -> TypeAdapter[LabelledImage]:
+    return TypeAdapter(LabelledImage)
 
 
 def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -266,7 +266,7 @@ def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return {**ours, "attributes": {**others, **kept} if isinstance(kept, dict) else kept}
 
 
-def _known(record: LabelledFace | LabelledPicture) -> dict[str, Any]:
+def _known(record: LabelledFace | LabelledImage) -> dict[str, Any]:
     """What a record says but its faces, without what is not known and what stands at its
     default."""
     said = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "faces"}

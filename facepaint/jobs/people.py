@@ -39,7 +39,7 @@ def find_people(store: Store, job_id: str) -> People | None:
     return people
 
 
-def ask_for_people(store: Store, queue: "Queue", job_id: str) -> People | None:
+def request_people(store: Store, queue: "Queue", job_id: str) -> People | None:
     """The people of a job's video, or None after queueing their tracking, if it can run.
 
     Takes one LIST. Calling it twice is harmless.
@@ -87,7 +87,7 @@ def unknown_people(numbers: Iterable[int], people: People) -> str:
 
 def describe_people(people: People) -> str:
     """The numbers of the people of a video, in words."""
-    count = len(people.certain)
+    count = len(people.confident)
     if not people.people:
         return "no face was found"
     low_confidence = len(people.people) - count

@@ -153,7 +153,7 @@ def _ticks(job: VideoJob) -> Fraction:
     return Fraction(REACH_S) / job.video.time_base
 
 
-def looks_of(store: Store, job: str) -> list[str]:
+def list_looks(store: Store, job: str) -> list[str]:
     """The ids of a job's looks."""
     prefix = keys.looks(job)
     return [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
@@ -215,7 +215,7 @@ def enqueue_ready(
         The number of messages sent.
     """
     segments = segments or SegmentIndex(store, job)
-    names = list(looks_of(store, job.id) if looks is None else looks)
+    names = list(list_looks(store, job.id) if looks is None else looks)
     sent = 0
     selecting = {look for look in names if segments.selects_people(look)}
     if selecting and not tracking_ended(store, job.id):

@@ -52,7 +52,7 @@ class JobStatus:
 
     ``total`` is the number of segments once sealed; ``detected`` and ``detect_failed`` count
     segments with faces and those whose detection was given up; ``idle_s`` is the time since the
-    uploader stored anything; ``at_work`` holds the names of the claims in place, such as
+    uploader stored anything; ``claims`` holds the names of the claims in place, such as
     ``detect-000003`` or ``paint-<look>-000003``.
     """
 
@@ -66,7 +66,7 @@ class JobStatus:
     detect_failed: int
     truncated: str
     idle_s: float
-    at_work: frozenset[str]
+    claims: frozenset[str]
 
     def look(self, look_id: str) -> LookStatus | None:
         """The look of that id, if the job has it."""
@@ -117,7 +117,7 @@ def job_status(
     job = find_job(store, job_id)
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
-    idle = idle_s(job_id, rows, now or datetime.now(UTC))
+    idle = seconds_idle(job_id, rows, now or datetime.now(UTC))
     sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
     claims = keys.prefix(job_id) + "claims/"
     blank_records = {} if blank_records is None else blank_records
@@ -135,7 +135,7 @@ def job_status(
         detect_failed=len(found.detect_failed),
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
-        at_work=frozenset(
+        claims=frozenset(
             row.key.removeprefix(claims).removesuffix(".json")
             for row in rows
             if row.key.startswith(claims)
@@ -153,7 +153,7 @@ def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> li
     )
 
 
-def idle_s(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
+def seconds_idle(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
     """Seconds since the uploader stored anything, by the listing of a job."""
     prefix = keys.prefix(job_id)
     uploaded = (f"{prefix}job.json", f"{prefix}source/", f"{prefix}audio/", f"{prefix}extras.json")
@@ -235,5 +235,5 @@ def _summary(store: Store, job_id: str, *, with_state: bool, now: datetime) -> J
     if not with_state:
         return JobSummary(job_id, job)
     rows = list(store.list(keys.prefix(job_id)))
-    state = JobKeys.read(row.key for row in rows).state(idle_s(job_id, rows, now))
+    state = JobKeys.read(row.key for row in rows).state(seconds_idle(job_id, rows, now))
     return JobSummary(job_id, job, state)

@@ -46,7 +46,7 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
     return context
 
 
-def packet_of(data: bytes, side_data: Mapping[str, bytes] | None = None) -> av.Packet[Any]:
+def make_packet(data: bytes, side_data: Mapping[str, bytes] | None = None) -> av.Packet[Any]:
     """A packet of these bytes, safe to decode, with the pieces of side data named.
 
     Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's

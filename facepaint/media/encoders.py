@@ -23,7 +23,7 @@ EncoderName = Literal[
     "hevc_videotoolbox",
 ]
 
-MOST_BITS = 12
+MAX_BITS = 12
 """Of a sample, in any format that an encoder here holds."""
 
 _EIGHT_BITS = {"yuv420p": "yuv420p", "yuv422p": "yuv422p", "yuv444p": "yuv444p"}
@@ -37,16 +37,16 @@ class Encoder:
 
     ``formats`` maps the pixel formats it can hold, of those that `kept_format` knows, to what it
     takes them as.
-    ``needs`` is the hardware it runs on, if it needs any. ``work`` is what a painted pixel costs,
-    x264's being 1: segments are cut so that none takes too long.
+    ``hardware`` is what it needs besides a CPU. ``cost`` is the encoding time of a pixel, relative
+    to x264: segments are cut so that none takes too long.
     """
 
     name: EncoderName
     codec: Literal["H.264", "HEVC", "AV1"]
     tag: str
     formats: Mapping[str, str]
-    needs: str = ""
-    work: float = 1.0
+    hardware: str = ""
+    cost: float = 1.0
 
 
 _NVIDIA, _APPLE = "an NVIDIA GPU that encodes", "macOS"
@@ -57,13 +57,13 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         encoder.name: encoder
         for encoder in (
             Encoder("libx264", "H.264", "avc1", _EIGHT_BITS | _TEN_BITS),
-            Encoder("libx265", "HEVC", "hvc1", _EIGHT_BITS | _TEN_BITS | _TWELVE_BITS, work=4),
+            Encoder("libx265", "HEVC", "hvc1", _EIGHT_BITS | _TEN_BITS | _TWELVE_BITS, cost=4),
             Encoder(
                 "libsvtav1",
                 "AV1",
                 "av01",
                 {"yuv420p": "yuv420p", "yuv420p10le": "yuv420p10le"},
-                work=2,
+                cost=2,
             ),
             Encoder(
                 "h264_nvenc", "H.264", "avc1", {"yuv420p": "yuv420p", "yuv444p": "yuv444p"}, _NVIDIA
@@ -99,12 +99,12 @@ def kept_format(pixel_format: str) -> str:
         chroma = {(32, 32): "420", (16, 16): "420", (32, 64): "422", (16, 64): "422"}.get(
             (colours[1].width, colours[1].height), "444"
         )
-    bits = min(MOST_BITS, max(component.bits for component in colours))
+    bits = min(MAX_BITS, max(component.bits for component in colours))
     depth = "" if bits <= 8 else "10le" if bits <= 10 else "12le"
     return f"yuv{chroma}p{depth}"
 
 
-def described(pixel_format: str) -> str:
+def describe_format(pixel_format: str) -> str:
     """A format of `kept_format` in words: "10-bit 4:2:2"."""
     chroma, _, depth = pixel_format.removeprefix("yuv").partition("p")
     return f"{depth.removesuffix('le') or 8}-bit {':'.join(chroma)}"
@@ -128,15 +128,15 @@ def choose_encoder(
     if kept not in ENCODERS[asked].formats:
         able = ", ".join(name for name, encoder in ENCODERS.items() if kept in encoder.formats)
         raise UsageError(
-            f"{asked} cannot keep {described(kept)}: choose {able}, or leave --keep-format out"
+            f"{asked} cannot keep {describe_format(kept)}: choose {able}, or omit --keep-format"
         )
     return asked
 
 
-def kept_note(profile: OutputProfile, pixel_format: str) -> str:
+def kept_format_note(profile: OutputProfile, pixel_format: str) -> str:
     """What to tell of a job that keeps its source's format; nothing where every player plays it."""
     kept = kept_format(pixel_format or "yuv420p")
     codec = ENCODERS[profile.encoder].codec
     if not profile.keep_format or (kept, codec) == ("yuv420p", "H.264"):
         return ""
-    return f"kept as {described(kept)} {codec}, which not every browser and player plays"
+    return f"kept as {describe_format(kept)} {codec}, which not every browser and player plays"

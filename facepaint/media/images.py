@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
-from facepaint.errors import NoPicture, UnreadableMedia
+from facepaint.errors import NotAnImage, UnreadableMedia
 
-FORMATS = ("JPEG", "PNG", "WEBP")
-STILLS = (*FORMATS, "GIF")
+STICKER_FORMATS = ("JPEG", "PNG", "WEBP")
+IMAGE_FORMATS = (*STICKER_FORMATS, "GIF")
 """What a picture to be painted may be; a GIF is no sticker."""
 
 MAX_SIDE_PX = 16_384
@@ -37,13 +37,13 @@ def open_image(
     source: Path | bytes,
     name: str,
     max_pixels: int = MAX_PIXELS,
-    formats: tuple[str, ...] = FORMATS,
+    formats: tuple[str, ...] = STICKER_FORMATS,
 ) -> Iterator[Image.Image]:
     """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages
     call it.
 
     Raises:
-        NoPicture: it is in none of them.
+        NotAnImage: it is in none of them.
         UnreadableMedia: it is too large, or damaged; also if that shows while the caller decodes
             it.
     """
@@ -67,7 +67,7 @@ def open_image(
             f"{name} claims far more pixels than can be painted; make it smaller"
         ) from exc
     except UnidentifiedImageError as exc:
-        raise NoPicture(f"{name} is no picture in PNG, WebP or JPEG") from exc
+        raise NotAnImage(f"{name} is no picture in PNG, WebP or JPEG") from exc
     except _DAMAGED as exc:
         raise UnreadableMedia(
             f"{name} is a damaged picture ({exc}); open it to see if it is whole"
@@ -75,7 +75,7 @@ def open_image(
 
 
 def image_format(picture: Image.Image) -> str:
-    """One of `STILLS`. Phones write JPEGs that hold further pictures (MPO); the first is the
+    """One of `IMAGE_FORMATS`. Phones write JPEGs that hold further pictures (MPO); the first is the
     photograph."""
     return "JPEG" if picture.format == "MPO" else str(picture.format)
 
@@ -85,7 +85,7 @@ def is_animated(picture: Image.Image) -> bool:
     return image_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
 
 
-def in_8_bits(picture: Image.Image) -> Image.Image:
+def to_8_bits(picture: Image.Image) -> Image.Image:
     """The picture with 8 bits a sample: of grey in 16, Pillow's own conversion cuts everything over
     255 off."""
     if not picture.mode.startswith("I"):

@@ -166,7 +166,7 @@ def _av1(record: bytes) -> str:
 _CODEC_STRINGS = {b"avcC": _avc, b"hvcC": _hevc, b"av1C": _av1}
 
 
-def add_light(data: bytes, light: LightLevels) -> bytes:
+def add_light_levels(data: bytes, light: LightLevels) -> bytes:
     """The same MP4 with ``mdcv`` and ``clli`` boxes (ISO/IEC 14496-12) in the video's sample entry.
 
     Levels that are unknown are left out. For a fragmented MP4: the offsets in another would no
@@ -228,7 +228,7 @@ def read_moov(file: BinaryIO) -> tuple[int, bytes]:
         start += size
 
 
-def delay_edit(moov: bytes, track: int, ticks: int) -> bytes:
+def delay_track(moov: bytes, track: int, ticks: int) -> bytes:
     """The same ``moov`` with the first ``ticks`` of a track cut away, which thus begins that much
     later.
 

@@ -25,7 +25,7 @@ VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 """Lengths of the first header of three."""
 
 
-def private_job(job: VideoJob) -> VideoJob:
+def strip_job(job: VideoJob) -> VideoJob:
     """The record of a video without the titles of its tracks and what comments their parameters
     carry."""
     audio = tuple(
@@ -38,7 +38,7 @@ def private_job(job: VideoJob) -> VideoJob:
     return replace(job, video=video, audio=audio)
 
 
-def private_extras(extras: Extras) -> Extras:
+def strip_extras(extras: Extras) -> Extras:
     """The chapters and subtitles alone: no tags, no titles of tracks."""
     subtitles = (
         replace(track, title="", codec_params=strip_codec_params(track.codec_params))

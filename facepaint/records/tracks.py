@@ -92,9 +92,13 @@ class People:
     schema: Literal[1] = 1
 
     @property
-    def certain(self) -> tuple[Person, ...]:
-        """Those that are surely faces."""
+    def confident(self) -> tuple[Person, ...]:
+        """The people without those of low confidence."""
         return tuple(person for person in self.people if not person.low_confidence)
+
+    def shown(self, *, low_confidence: bool) -> tuple[Person, ...]:
+        """The people of a list, table or export; all of them with ``low_confidence``."""
+        return self.people if low_confidence else self.confident
 
     @property
     def portrayed(self) -> tuple[Person, ...]:
@@ -105,12 +109,12 @@ class People:
         return tuple(surest[:PORTRAITS_MOST])
 
 
-Lookup = Callable[[int, int], int | None]
+PersonLookup = Callable[[int, int], int | None]
 """The number of the person that a candidate is, by its frame's pts and its row in that; None where
 nobody knows."""
 
 
-def lookup_of(segments: Iterable[TrackedSegment]) -> Lookup:
+def person_lookup(segments: Iterable[TrackedSegment]) -> PersonLookup:
     """Who the candidates of some segments are."""
     known = {
         (frame.pts, face.row): face.person

@@ -15,7 +15,7 @@ import av
 import av.error
 
 from facepaint.errors import PartialProgress
-from facepaint.media.decoder import open_decoder, packet_of
+from facepaint.media.decoder import make_packet, open_decoder
 from facepaint.records.job import VideoStream
 from facepaint.records.segment import Packet, Segment, SegmentData
 from tasks.video.yuv import top_down
@@ -255,7 +255,7 @@ class RunDecoder:
                 yield frame
 
     def _feed(self, description: Packet, stored: bytes) -> list[av.VideoFrame]:
-        packet = packet_of(*description.split(stored))
+        packet = make_packet(*description.split(stored))
         packet.pts, packet.dts, packet.time_base = (
             description.pts,
             description.dts,

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream as OutputStream
 
 from facepaint.errors import JobError
 from facepaint.media.encoders import ENCODERS
-from facepaint.media.mp4 import add_light, codec_string, init_length, shift_tfdt
+from facepaint.media.mp4 import add_light_levels, codec_string, init_length, shift_tfdt
 from facepaint.records.colour import Colour, LightLevels
 from facepaint.records.job import OutputProfile
 from tasks.video.encoder_options import (
@@ -165,7 +165,7 @@ class SegmentEncoder:
                 f"{self._encoder.name} made {self._muxed} pictures of {len(self._times)} frames"
             )
         first = (self._times[0] - self._origin) * self._ticks
-        data = add_light(shift_tfdt(self._buffer.getvalue(), first), self._spec.light)
+        data = add_light_levels(shift_tfdt(self._buffer.getvalue(), first), self._spec.light)
         init_bytes = init_length(data)
         return Encoded(data, init_bytes, codec_string(data[:init_bytes]), len(self._times))
 

@@ -198,7 +198,7 @@ def is_here(name: str) -> bool:
     encoder = ENCODERS[name]
     try:
         context = av.CodecContext.create(name, "w")
-        if not encoder.needs:
+        if not encoder.hardware:
             return True
         assert isinstance(context, av.VideoCodecContext)
         context.width, context.height = 640, 360
@@ -218,8 +218,10 @@ def encoders_here() -> tuple[str, ...]:
     use.
     """
     built_in = [name for name in ENCODERS if name in av.codecs_available]
-    software = [name for name in built_in if not ENCODERS[name].needs]
-    hardware = [name for name in built_in if ENCODERS[name].needs and _may_be_here(ENCODERS[name])]
+    software = [name for name in built_in if not ENCODERS[name].hardware]
+    hardware = [
+        name for name in built_in if ENCODERS[name].hardware and _may_be_here(ENCODERS[name])
+    ]
     if not hardware:
         return tuple(software)
     script = (
@@ -250,7 +252,7 @@ def _may_be_here(encoder: Encoder) -> bool:
 def require_encoder(name: str) -> None:
     """Raise `EncoderMissing` if this machine lacks the encoder."""
     if not is_here(name):
-        needs = ENCODERS[name].needs
+        needs = ENCODERS[name].hardware
         raise EncoderMissing(
             name, f"which needs {needs}" if needs else "which its FFmpeg is built without"
         )

@@ -150,7 +150,7 @@ def test_linking_goes_on_where_a_worker_was_killed_over_it(
     assert not client.store.exists(keys.tracks(job_id))
     start_worker(impatient)
     assert client.wait(job_id, poll_s=0.2).state == "complete"
-    assert [person.number for person in client.people(job_id).certain] == [1, 2]
+    assert [person.number for person in client.people(job_id).confident] == [1, 2]
     (record, *_) = painted(client, job_id, client.look_of(job_id)).values()
     assert record.notes == (), "nobody was hidden for want of knowing who they are"
     assert not client.store.exists(claim)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
 
-from facepaint.detectors.labels import IMAGES, LabelledFace, LabelledPicture, write_labels
+from facepaint.detectors.labels import IMAGES, LabelledFace, LabelledImage, write_labels
 from tests.support.portraits import BOX, POINTS
 
 ASTRONAUT_FACE = LabelledFace(BOX, POINTS)
@@ -21,13 +21,13 @@ def save_astronaut(path: Path, *, left: int = 0, scale: float = 1.0) -> None:
     picture.resize((round(picture.width * scale), round(picture.height * scale))).save(path)
 
 
-def labelled_folder(folder: Path) -> list[LabelledPicture]:
+def labelled_folder(folder: Path) -> list[LabelledImage]:
     """A folder of labels with the portrait and a picture without faces."""
     save_astronaut(folder / IMAGES / "portrait.png")
     save_blank(folder / IMAGES / "event" / "nobody.jpg", 64, 48)
     pictures = [
-        LabelledPicture("portrait.png", 512, 512, (ASTRONAUT_FACE,)),
-        LabelledPicture("event/nobody.jpg", 64, 48),
+        LabelledImage("portrait.png", 512, 512, (ASTRONAUT_FACE,)),
+        LabelledImage("event/nobody.jpg", 64, 48),
     ]
     write_labels(folder, pictures)
     return pictures
@@ -92,11 +92,11 @@ NAMES = st.lists(
 
 
 @st.composite
-def labelled_pictures(draw: st.DrawFn) -> list[LabelledPicture]:
+def labelled_pictures(draw: st.DrawFn) -> list[LabelledImage]:
     """A few pictures with faces."""
     pictures = []
     for name in draw(NAMES):
         width, height = draw(st.integers(1, 60)), draw(st.integers(1, 60))
         faces = draw(st.lists(labelled_faces(width, height), max_size=2))
-        pictures.append(LabelledPicture(name, width, height, tuple(faces)))
+        pictures.append(LabelledImage(name, width, height, tuple(faces)))
     return pictures

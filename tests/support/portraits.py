@@ -8,7 +8,7 @@ import numpy.typing as npt
 import skimage.data
 from PIL import Image
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+from facepaint.detectors.labels import LabelledFace, LabelledImage, image_path, write_labels
 
 BOX = (178.0, 60.0, 272.0, 180.0)
 POINTS = (203.5, 101.5, 248.5, 103.0, 225.0, 126.0, 202.5, 142.5, 244.0, 142.0)
@@ -18,7 +18,7 @@ LEFT_ROOM = 188
 """Px of plain grey to the left of the portrait in the third picture."""
 
 
-def write_portraits(folder: Path) -> list[LabelledPicture]:
+def write_portraits(folder: Path) -> list[LabelledImage]:
     """Three pictures: the portrait; mirrored and cut off below; beside plain grey, its face to be
     ignored."""
     portrait: npt.NDArray[np.uint8] = skimage.data.astronaut()
@@ -30,10 +30,10 @@ def write_portraits(folder: Path) -> list[LabelledPicture]:
         "c.png": (wide, LabelledFace(right, ignore=True)),
     }
     for name, (pixels, _) in pictures.items():
-        path = picture_path(folder, LabelledPicture(name))
+        path = image_path(folder, LabelledImage(name))
         path.parent.mkdir(exist_ok=True, parents=True)
         Image.fromarray(pixels).save(path)
-    labels = [LabelledPicture(name, faces=(face,)) for name, (_, face) in pictures.items()]
+    labels = [LabelledImage(name, faces=(face,)) for name, (_, face) in pictures.items()]
     write_labels(folder, labels)
     return labels
 

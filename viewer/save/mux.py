@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.media.codec_params import can_hold, open_codec_params
-from facepaint.media.mp4 import delay_edit, read_moov
+from facepaint.media.mp4 import delay_track, read_moov
 from facepaint.records.job import (
     AudioStream,
     Chapter,
@@ -209,7 +209,7 @@ class Muxer:
         with self._path.open("rb+") as file:
             start, moov = read_moov(file)
             for track in late:
-                moov = delay_edit(moov, track.stream.index, track.skip_samples)
+                moov = delay_track(moov, track.stream.index, track.skip_samples)
             file.seek(start)
             file.write(moov)
 

@@ -17,11 +17,11 @@ from av.container import InputContainer
 from facepaint.errors import JobError, UnreadableMedia, UsageError
 from facepaint.files import atomic_write
 from facepaint.jobs.state import JobKeys
-from facepaint.jobs.status import find_job, idle_s
+from facepaint.jobs.status import find_job, seconds_idle
 from facepaint.looks.look import Look
 from facepaint.media.codec_params import CONTAINERS, can_hold, codec_name
-from facepaint.media.encoders import kept_note
-from facepaint.media.strip_metadata import private_extras, private_job
+from facepaint.media.encoders import kept_format_note
+from facepaint.media.strip_metadata import strip_extras, strip_job
 from facepaint.records import keys
 from facepaint.records.job import AudioStream, Extras, ImageJob, Sealed, VideoJob
 from facepaint.records.segment import Segment
@@ -209,7 +209,7 @@ def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> 
     """Raise at once what waiting cannot change: an abandoned upload, segments that failed."""
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
-    if found.state(idle_s(job_id, rows, datetime.now(UTC))) == "abandoned":
+    if found.state(seconds_idle(job_id, rows, datetime.now(UTC))) == "abandoned":
         raise abandoned(job_id)
     missing = sorted(found.paint_failed.get(look_id, ()))
     if missing and not allow_gaps:
@@ -233,7 +233,7 @@ def _output_spec(store: Store, job: VideoJob, container: str, *, redacts: bool) 
     """
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if redacts:
-        job, extras = private_job(job), private_extras(extras)
+        job, extras = strip_job(job), strip_extras(extras)
     first = store.get_record(keys.segment(job.id, 0), Segment)
     shift_s = shift_of(job, first)
     return OutputSpec(container, job, extras, shift_s, _late_starts(job, first, shift_s))
@@ -292,7 +292,7 @@ def _notes(spec: OutputSpec, sealed: Sealed) -> Iterator[str]:
         )
     if spec.container == "matroska":
         yield "times are rounded to 1 ms, the resolution of Matroska"
-    kept = kept_note(spec.job.output, spec.job.video.pixel_format)
+    kept = kept_format_note(spec.job.output, spec.job.video.pixel_format)
     if kept:
         yield kept
 

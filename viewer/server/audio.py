@@ -19,7 +19,7 @@ from av.audio.stream import AudioStream as AvAudioStream
 
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.codec_params import open_codec_params
-from facepaint.media.decoder import packet_of
+from facepaint.media.decoder import make_packet
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
 from facepaint.records.job import AudioStream, ImageJob, VideoJob
@@ -310,7 +310,7 @@ def _decode(
     with open_codec_params(stream.codec_params) as codec_params:
         decoder = codec_params.streams.audio[0].codec_context
         for source in packets:
-            packet = packet_of(source.data)
+            packet = make_packet(source.data)
             packet.time_base = tick
             packet.pts = packet.dts = round(source.start_s / tick)
             try:

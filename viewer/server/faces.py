@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from facepaint.errors import InputError, JobError, UsageError
-from facepaint.jobs.people import ask_for_people, find_people
+from facepaint.jobs.people import find_people, request_people
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import JobStatus
 from facepaint.looks.catalogue import CATALOGUE
@@ -65,8 +65,8 @@ class Desk:
         """When the people of a job are to be asked for again, should they not be known by then."""
 
     def ask(self, store: Store, job_id: str) -> None:
-        """Request the people of a job. Raises as `ask_for_people`."""
-        ask_for_people(store, self.queue, job_id)
+        """Request the people of a job. Raises as `request_people`."""
+        request_people(store, self.queue, job_id)
         self._asked[job_id] = monotonic() + self._settings.requeue_after_s
 
     def is_asked(self, store: Store, job_id: str, *, at_work: bool) -> bool:
@@ -120,7 +120,7 @@ def people(request: Request) -> Response:
         told |= {"state": "waiting", "why": why}
     else:
         asked = _desk(request).is_asked(
-            board.store, job_id, at_work="track-000000" in status.at_work
+            board.store, job_id, at_work="track-000000" in status.claims
         )
         told["state"] = "asked" if asked else "ready"
     return JSONResponse(told, headers=NO_STORE)

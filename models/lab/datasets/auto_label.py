@@ -13,18 +13,18 @@ from facepaint.detectors.labels import (
     IMAGES,
     LABELS,
     LabelledFace,
-    LabelledPicture,
+    LabelledImage,
     Landmarks,
     check_image_name,
     header_size,
-    picture_path,
+    image_path,
     read_labels,
     write_labels,
 )
 from facepaint.devices import Device
-from facepaint.errors import FacepaintError, InputError, NoPicture, UsageError
+from facepaint.errors import FacepaintError, InputError, NotAnImage, UsageError
 from facepaint.files import write_bytes
-from facepaint.media.images import STILLS, is_animated, open_image
+from facepaint.media.images import IMAGE_FORMATS, is_animated, open_image
 from facepaint.media.open import check_file
 from facepaint.text import counted
 from models import DetectorModel, find_model
@@ -208,8 +208,8 @@ def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) ->
 
 
 def _filled(
-    picture: LabelledPicture, agreed: Sequence[Agreed], teacher: str
-) -> tuple[LabelledPicture, int]:
+    picture: LabelledImage, agreed: Sequence[Agreed], teacher: str
+) -> tuple[LabelledImage, int]:
     steady = [(one, one.points) for one in agreed if one.votes >= 2 and one.points is not None]
     faces, added = list(picture.faces), 0
     if not steady:
@@ -258,7 +258,7 @@ class _Folder:
             choice = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
         return choice
 
-    def add(self, picture: LabelledPicture) -> None:
+    def add(self, picture: LabelledImage) -> None:
         """Take a labelled picture in."""
         self._pictures.append(picture)
         self._names.add(picture.image)
@@ -278,7 +278,7 @@ def _label_pictures(path: Path, folder: _Folder, labeller: Labeller) -> None:
     files = list(pictures_below([path])) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} holds no pictures (PNG, JPEG, WebP, GIF)")
-    pictures = [LabelledPicture(file.relative_to(root).as_posix()) for file in files]
+    pictures = [LabelledImage(file.relative_to(root).as_posix()) for file in files]
     for place in _by_size_of(files):
         file, name = files[place], pictures[place].image
         choice = folder.place_for(name, file.read_bytes())
@@ -287,7 +287,7 @@ def _label_pictures(path: Path, folder: _Folder, labeller: Labeller) -> None:
         target = folder.path / IMAGES / choice
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, target)
-        pixels = read_picture(folder.path, LabelledPicture(choice))
+        pixels = read_picture(folder.path, LabelledImage(choice))
         folder.add(_labelled(choice, pixels, labeller))
 
 
@@ -315,9 +315,9 @@ def _label_video(
         )
 
 
-def _labelled(name: str, pixels: Pixels, labeller: Labeller) -> LabelledPicture:
+def _labelled(name: str, pixels: Pixels, labeller: Labeller) -> LabelledImage:
     height, width = pixels.shape[:2]
-    return LabelledPicture(name, width, height, labeller.faces(pixels))
+    return LabelledImage(name, width, height, labeller.faces(pixels))
 
 
 def _label(one: Agreed, width: int, height: int, sure: bool) -> LabelledFace:
@@ -355,14 +355,14 @@ def _is_video(path: Path) -> bool:
         return False
     check_file(path)
     try:
-        with open_image(path, str(path), formats=STILLS) as picture:
+        with open_image(path, str(path), formats=IMAGE_FORMATS) as picture:
             return is_animated(picture)
-    except NoPicture:
+    except NotAnImage:
         return True
 
 
-def _by_size(data: Path, pictures: Sequence[LabelledPicture]) -> Iterator[int]:
-    return _by_size_of([picture_path(data, picture) for picture in pictures])
+def _by_size(data: Path, pictures: Sequence[LabelledImage]) -> Iterator[int]:
+    return _by_size_of([image_path(data, picture) for picture in pictures])
 
 
 def _by_size_of(files: Sequence[Path]) -> Iterator[int]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from facepaint.detectors.labels import LANDMARKS, LabelledFace, LabelledPicture
+from facepaint.detectors.labels import LANDMARKS, LabelledFace, LabelledImage
 from facepaint.errors import InputError
 from facepaint.text import counted
 from models.lab.datasets.common import (
@@ -209,14 +209,14 @@ def _keypoints(row: Row, order: list[int] | None, where: str) -> list[float]:
     return [number(points[3 * place + part], where) for place in order for part in range(3)]
 
 
-def _picture(row: Row, name: str, faces: tuple[LabelledFace, ...], where: str) -> LabelledPicture:
+def _picture(row: Row, name: str, faces: tuple[LabelledFace, ...], where: str) -> LabelledImage:
     sides = [row.get("width") or None, row.get("height") or None]
     width, height = (None if side is None else int(number(side, where)) for side in sides)
     others = {key: value for key, value in row.items() if key not in _IMAGE_KEYS and value}
-    return LabelledPicture(name, width, height, faces, others)
+    return LabelledImage(name, width, height, faces, others)
 
 
-def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
+def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
     """Write ``annotations/instances_default.json``, and the same with landmarks, if there are any,
     for keypoint tools.
 
@@ -234,7 +234,7 @@ def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
     return []
 
 
-def _write_file(file: Path, pictures: Sequence[LabelledPicture], *, points: bool) -> None:
+def _write_file(file: Path, pictures: Sequence[LabelledImage], *, points: bool) -> None:
     category: Row = {"id": CATEGORY, "name": FACE, "supercategory": ""}
     if points:
         category |= {"keypoints": list(LANDMARKS), "skeleton": []}

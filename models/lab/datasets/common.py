@@ -14,7 +14,7 @@ from facepaint import files
 from facepaint.detectors.labels import (
     LANDMARKS,
     LabelledFace,
-    LabelledPicture,
+    LabelledImage,
     Landmarks,
     check_image_name,
 )
@@ -57,7 +57,7 @@ class Imported:
     """Labels in our terms, the file of each picture by its name where it was found, and what the
     user should know."""
 
-    pictures: list[LabelledPicture] = field(default_factory=list)
+    pictures: list[LabelledImage] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class LabelFormat:
     keeps_attributes: frozenset[str]
     recognises: Callable[[Path], bool]
     read: Callable[[Source], Imported]
-    write: Callable[[Path, Sequence[LabelledPicture]], list[str]]
+    write: Callable[[Path, Sequence[LabelledImage]], list[str]]
     place: Callable[[str], str]
 
 
@@ -98,7 +98,7 @@ ASPECTS: dict[str, Callable[[LabelledFace], bool]] = {
 """What a face may have beside its box, by name: whether this one has it."""
 
 
-def losses(kind: LabelFormat, pictures: Iterable[LabelledPicture]) -> list[str]:
+def losses(kind: LabelFormat, pictures: Iterable[LabelledImage]) -> list[str]:
     """What a format cannot say of these labels, with how many faces or pictures it concerns."""
     lost: Counter[str] = Counter()
     of_pictures = 0

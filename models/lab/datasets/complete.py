@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture
+from facepaint.detectors.labels import LabelledFace, LabelledImage
 from facepaint.records.faces import Box
 from models.lab.datasets.common import SETS
 
@@ -19,8 +19,8 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def completed(
-    pictures: Sequence[LabelledPicture], before: Iterable[LabelledPicture]
-) -> list[LabelledPicture]:
+    pictures: Sequence[LabelledImage], before: Iterable[LabelledImage]
+) -> list[LabelledImage]:
     """Corrected labels with what only the earlier ones say: landmarks, sets, attributes, names as
     they were.
 
@@ -60,7 +60,7 @@ def overlap(one: Box, other: Box) -> float:
     return shared / (areas - shared) if shared else 0.0
 
 
-def _picture(picture: LabelledPicture, before: LabelledPicture) -> LabelledPicture:
+def _picture(picture: LabelledImage, before: LabelledImage) -> LabelledImage:
     pairs = sorted(
         (
             (_likeness(face, earlier), place, at)

@@ -8,7 +8,7 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledFace, LabelledImage, read_labels
 from facepaint.errors import InputError
 from facepaint.files import write_bytes
 from models.detector import Pixels
@@ -88,7 +88,7 @@ def draw_labels(pixels: Pixels, faces: Iterable[LabelledFace], scale: float) -> 
 
 
 def _pictures(
-    data: Path, pictures: Sequence[LabelledPicture], layout: Layout
+    data: Path, pictures: Sequence[LabelledImage], layout: Layout
 ) -> Iterator[tuple[Pixels, str]]:
     for picture in _spread(pictures, layout.most):
         pixels = read_picture(data, picture)
@@ -97,7 +97,7 @@ def _pictures(
 
 
 def _faces(
-    data: Path, pictures: Sequence[LabelledPicture], layout: Layout
+    data: Path, pictures: Sequence[LabelledImage], layout: Layout
 ) -> Iterator[tuple[Pixels, str]]:
     all_faces = [(picture, face) for picture in pictures for face in picture.faces]
     opened: tuple[str, Pixels] | None = None

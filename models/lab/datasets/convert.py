@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facepaint.detectors.labels import LabelledPicture, check_picture, header_size, read_labels
+from facepaint.detectors.labels import LabelledImage, check_image, header_size, read_labels
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
 from facepaint.text import counted
@@ -82,7 +82,7 @@ def convert(
 def write(
     into: LabelFormat,
     target: Path,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     files: dict[str, Path],
     *,
     link: bool = False,
@@ -116,7 +116,7 @@ def _check(found: Imported, path: Path) -> None:
         raise InputError(f"{path} has no labels of pictures")
     seen: set[str] = set()
     for picture in found.pictures:
-        check_picture(picture, str(path))
+        check_image(picture, str(path))
         if picture.image in seen:
             raise InputError(f"{path} names {picture.image} twice; convert its parts one by one")
         seen.add(picture.image)
@@ -129,7 +129,7 @@ def _check(found: Imported, path: Path) -> None:
         )
 
 
-def _renamed(found: Imported, pictures: list[LabelledPicture]) -> Imported:
+def _renamed(found: Imported, pictures: list[LabelledImage]) -> Imported:
     """With the names that pictures had before."""
     files = {
         new.image: found.files[old.image] for old, new in zip(found.pictures, pictures, strict=True)
@@ -141,7 +141,7 @@ def _renamed(found: Imported, pictures: list[LabelledPicture]) -> Imported:
     return Imported(pictures, files, found.notes)
 
 
-def _sized(picture: LabelledPicture, file: Path) -> LabelledPicture:
+def _sized(picture: LabelledImage, file: Path) -> LabelledImage:
     """With the size that the file itself has; tools that don't heed its orientation give the sides
     exchanged."""
     size = header_size(file)

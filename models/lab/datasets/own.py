@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from facepaint.detectors.labels import IMAGES, LABELS, LabelledPicture, read_labels, write_labels
+from facepaint.detectors.labels import IMAGES, LABELS, LabelledImage, read_labels, write_labels
 from models.lab.datasets.common import ASPECTS, Finder, Imported, LabelFormat, Source
 
 
@@ -20,7 +20,7 @@ def read(source: Source) -> Imported:
     return Imported(pictures, {name: file for name, file in found.items() if file is not None})
 
 
-def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
+def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
     """Write a folder's labels."""
     write_labels(folder, pictures)
     return []

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture
+from facepaint.detectors.labels import LabelledFace, LabelledImage
 from facepaint.errors import InputError
 from facepaint.text import counted
 from models.lab.datasets.common import (
@@ -64,7 +64,7 @@ def read(source: Source) -> Imported:
             at = finder.find(path, entry.where)
             name = path.removeprefix(NO_EVENT)
             found.pictures.append(
-                LabelledPicture(
+                LabelledImage(
                     name, faces=tuple(_face(row, where, columns) for where, row in entry.rows)
                 )
             )
@@ -73,7 +73,7 @@ def read(source: Source) -> Imported:
     return found
 
 
-def write(folder: Path, pictures: Sequence[LabelledPicture]) -> list[str]:
+def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
     """Write ``wider_face_split/`` in the layout that WIDER FACE is handed out in."""
     lines = []
     other = 0

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.detectors.labels import LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import InputError
 from models import DetectorModel, find_model
 from models.lab.evaluation.average_precision import Curve
@@ -106,7 +106,7 @@ def compare_named(
 def compare(
     models: Sequence[DetectorModel],
     folder: Path,
-    pictures: Sequence[LabelledPicture],
+    pictures: Sequence[LabelledImage],
     options: Options,
     plan: Plan,
 ) -> Comparison:
@@ -179,7 +179,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return distinct
 
 
-def _spread(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPicture]:
+def _spread(pictures: Sequence[LabelledImage], count: int) -> list[LabelledImage]:
     """At most so many of the pictures, from all over the folder."""
     step = -(-len(pictures) // count) if count else 0
     return list(pictures[::step]) if step else []

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.detectors.labels import LabelledPicture, picture_path, picture_size
+from facepaint.detectors.labels import LabelledImage, image_path, image_size
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.records.faces import Candidate
 from models import DetectorModel
@@ -60,7 +60,7 @@ class Found:
 
 
 def detect_all(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
+    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
 ) -> list[Found]:
     """What a detector finds in each picture of a labelled folder.
 
@@ -69,7 +69,7 @@ def detect_all(
         InputError: a picture has another size than its labels say.
     """
     found: dict[str, Found] = {}
-    sizes = {picture.image: picture_size(folder, picture) for picture in pictures}
+    sizes = {picture.image: image_size(folder, picture) for picture in pictures}
     # By size, so that a network is opened once for each shape.
     in_order = sorted(pictures, key=lambda picture: sizes[picture.image])
     for shape, alike in groupby(in_order, key=lambda picture: sizes[picture.image]):
@@ -99,14 +99,14 @@ def size_within(model: DetectorModel, width: int, height: int, side: int) -> Siz
     return Size(small[0], small[1], padded[0], padded[1], width / small[0], height / small[1])
 
 
-def read_picture(folder: Path, picture: LabelledPicture) -> Pixels:
+def read_picture(folder: Path, picture: LabelledImage) -> Pixels:
     """A labelled picture's pixels as it is shown: h x w x 3 in B, G, R.
 
     Raises:
         UnreadableMedia: it is missing or cannot be decoded.
         InputError: it has another size than its labels say.
     """
-    path = picture_path(folder, picture)
+    path = image_path(folder, picture)
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except OSError as exc:
@@ -120,7 +120,7 @@ def read_picture(folder: Path, picture: LabelledPicture) -> Pixels:
             f"the labelled picture {path} cannot be decoded; remove its line from the labels"
         )
     height, width = pixels.shape[:2]
-    if (width, height) != picture_size(folder, picture):
+    if (width, height) != image_size(folder, picture):
         said = f"{picture.width}x{picture.height}"
         raise InputError(
             f"{path} is {width}x{height} px, but its labels say {said}; label it again"
@@ -145,6 +145,6 @@ def _as_found(candidates: Sequence[Candidate]) -> Found:
     )
 
 
-def _chunks(pictures: Sequence[LabelledPicture]) -> Iterator[Sequence[LabelledPicture]]:
+def _chunks(pictures: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
     for first in range(0, len(pictures), CHUNK):
         yield pictures[first : first + CHUNK]

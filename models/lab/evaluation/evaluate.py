@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.detectors.labels import LabelledPicture
+from facepaint.detectors.labels import LabelledImage
 from facepaint.records.detector_card import DetectorCard
 from models import DetectorModel
 from models.lab.evaluation.average_precision import (
@@ -79,14 +79,14 @@ class Evaluation:
 
 
 def split(
-    pictures: Sequence[LabelledPicture], share: float = 0.1
-) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
+    pictures: Sequence[LabelledImage], share: float = 0.1
+) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Part pictures into those to train on and those to validate with, the same way on every
     machine and every day.
 
     The sha256 of its file name decides on a picture, so neither the others nor their order matter.
     """
-    parts: tuple[list[LabelledPicture], list[LabelledPicture]] = ([], [])
+    parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
     for picture in pictures:
         digest = hashlib.sha256(picture.image.encode()).digest()
         parts[int.from_bytes(digest[:8]) < share * 2**64].append(picture)
@@ -94,7 +94,7 @@ def split(
 
 
 def evaluate(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
+    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
 ) -> Evaluation:
     """Run one detector over pictures of a labelled folder; see `detect_all` for errors."""
     found = detect_all(model, folder, pictures, options)
@@ -131,7 +131,7 @@ def judge(
     return Evaluation(drawn, at_score, np.concatenate(errors))
 
 
-def truth_of(picture: LabelledPicture) -> Truth:
+def truth_of(picture: LabelledImage) -> Truth:
     """A picture's labels as arrays."""
     unknown = (float("nan"),) * 10
     faces = picture.faces

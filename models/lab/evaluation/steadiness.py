@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from facepaint.detectors.labels import LabelledPicture, picture_size
+from facepaint.detectors.labels import LabelledImage, image_size
 from models import DetectorModel
 from models.detector import Detector, Pixels, Size
 from models.lab.evaluation.average_precision import match
@@ -89,12 +89,12 @@ class Steadiness:
 
 
 def steadiness(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledPicture], options: Options
+    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
 ) -> Steadiness:
     """Measure a detector on the labelled faces of pictures; see
     `models.lab.evaluation.detections.detect_all` for errors."""
     rows: list[list[float]] = []
-    sizes = {picture.image: picture_size(folder, picture) for picture in pictures}
+    sizes = {picture.image: image_size(folder, picture) for picture in pictures}
     in_order = sorted(pictures, key=lambda picture: (sizes[picture.image], picture.image))
     for shape, alike in groupby(in_order, key=lambda picture: sizes[picture.image]):
         size = size_within(model, *shape, options.side)
@@ -107,7 +107,7 @@ def steadiness(
     return Steadiness(*np.array(rows).reshape(-1, 4).T)
 
 
-def large_faces(picture: LabelledPicture, size: Size) -> Floats:
+def large_faces(picture: LabelledImage, size: Size) -> Floats:
     """The boxes of a picture's faces that are large enough: m x 4, in px of what the detector is
     given."""
     boxes = np.array([face.box for face in picture.faces if not face.ignore], np.float64).reshape(

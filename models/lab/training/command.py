@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from facepaint.detectors.labels import LabelledPicture
+from facepaint.detectors.labels import LabelledImage
 from facepaint.detectors.registry import card_beside, card_name, write_card
 from facepaint.errors import DeviceError, InputError, UsageError
 from facepaint.records.detector_card import DetectorCard
@@ -195,7 +195,7 @@ def _beginning(settings: TrainingSettings, beginning: Beginning, pictures: Pictu
 
 def _record(
     folders: Sequence[Folder],
-    learnt: Sequence[Sequence[LabelledPicture]],
+    learnt: Sequence[Sequence[LabelledImage]],
     settings: TrainingSettings,
     beginning: Beginning,
     command: str,

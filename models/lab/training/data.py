@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from facepaint.detectors.labels import LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import InputError, UsageError
 from models.lab.evaluation.detections import read_picture
 from models.lab.training.augment import Augmentation, Pixels, Sample, augmented
@@ -48,7 +48,7 @@ class Pictures:
     """Labelled pictures with their pixels."""
 
     def __init__(
-        self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledPicture]]
+        self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledImage]]
     ) -> None:
         self._entries = [
             (folder.path, picture)
@@ -98,7 +98,7 @@ class Pictures:
         return pixels
 
 
-def read_folders(folders: Sequence[Folder]) -> list[list[LabelledPicture]]:
+def read_folders(folders: Sequence[Folder]) -> list[list[LabelledImage]]:
     """The labels of each folder."""
     return [read_labels(folder.path) for folder in folders]
 

@@ -17,7 +17,7 @@ import onnx
 from onnxruntime import quantization
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from facepaint.detectors.labels import LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.detectors.onnx_graph import read_network
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
@@ -66,7 +66,7 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
             draft.replace(place)
 
 
-def evenly(pictures: Sequence[LabelledPicture], count: int) -> list[LabelledPicture]:
+def evenly(pictures: Sequence[LabelledImage], count: int) -> list[LabelledImage]:
     """At most so many of the pictures, from the first to the last: neighbours are often frames of
     one video."""
     count = min(count, len(pictures))
@@ -105,7 +105,7 @@ def _quantise(
 class _Pictures(quantization.CalibrationDataReader):
     """Pictures as the detector gets them, one at a time."""
 
-    def __init__(self, folder: Path, pictures: Sequence[LabelledPicture], name: str) -> None:
+    def __init__(self, folder: Path, pictures: Sequence[LabelledImage], name: str) -> None:
         self._folder, self._left, self._name = folder, iter(pictures), name
 
     def get_next(self) -> dict[str, Floats] | None:

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from facepaint.detectors.registry import KNOWN, KnownDetector, fetched_path, find_detector
+from facepaint.detectors.registry import (
+    REMOTE_DETECTORS,
+    RemoteDetector,
+    fetched_path,
+    find_detector,
+)
 from facepaint.errors import FacepaintError, InputError, ServiceError, UsageError
 from facepaint.stack.components import free_port
 from models import detector_rows, find_model
@@ -69,15 +74,15 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, url: str) -> KnownDetector:
+def serve(monkeypatch: pytest.MonkeyPatch, url: str) -> RemoteDetector:
     """Make ``yunet`` a detector that lies there."""
-    card = replace(KNOWN["yunet"].card, sha256=hashlib.sha256(NETWORK).hexdigest())
-    known = KnownDetector(url, len(NETWORK), card)
-    monkeypatch.setitem(KNOWN, "yunet", known)
+    card = replace(REMOTE_DETECTORS["yunet"].card, sha256=hashlib.sha256(NETWORK).hexdigest())
+    known = RemoteDetector(url, len(NETWORK), card)
+    monkeypatch.setitem(REMOTE_DETECTORS, "yunet", known)
     return known
 
 
-def kept(known: KnownDetector) -> list[str]:
+def kept(known: RemoteDetector) -> list[str]:
     folder = fetched_path(known).parent
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
@@ -166,7 +171,7 @@ def test_other_names_are_told() -> None:
 
 
 def test_every_known_detector_is_pinned() -> None:
-    for name, known in KNOWN.items():
+    for name, known in REMOTE_DETECTORS.items():
         assert known.card.name == name
         assert known.url.startswith("https://")
         assert len(known.card.sha256) == 64

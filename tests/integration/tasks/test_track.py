@@ -17,7 +17,7 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.errors import InputError, PartialProgress, UsageError
 from facepaint.jobs.maintenance import resume_job
-from facepaint.jobs.people import ask_for_people
+from facepaint.jobs.people import request_people
 from facepaint.jobs.repaint import repaint
 from facepaint.jobs.status import job_status
 from facepaint.looks.look import Look
@@ -135,7 +135,7 @@ def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
     context: WorkerContext, detected: str, clip: Path, tmp_path: Path
 ) -> None:
     run_track(context, detected)
-    assert [person.number for person in people_of(context, detected).certain] == [1, 2]
+    assert [person.number for person in people_of(context, detected).confident] == [1, 2]
     for index in range(SEGMENTS):
         run_paint(context, detected, index, KEEP_1.id)
     save(context.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
@@ -200,7 +200,7 @@ def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(
     assert record is not None
     assert record.notes == (f"every face is redacted: person tracking failed ({reason})",)
     with pytest.raises(Exception, match="person tracking failed"):
-        ask_for_people(context.store, context.queue, detected)
+        request_people(context.store, context.queue, detected)
 
     resume_job(context.store, context.queue, detected)
     assert take(context.queue) == [("track", None)]
@@ -245,10 +245,10 @@ def test_people_keep_their_numbers_when_a_part_is_looked_at_again(
     context.store.put(keys.faces(detected, 0), faces)
     run_track(context, detected)
     after = people_of(context, detected)
-    assert [person.number for person in after.certain] == [1, 2]
-    middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.certain}
+    assert [person.number for person in after.confident] == [1, 2]
+    middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.confident}
     assert middles[1] > middles[2], "who had number 1 was the one on the right"
-    for person in after.certain:
+    for person in after.confident:
         frames = context.store.get_record(
             keys.tracked(detected, person.best_segment), TrackedSegment
         ).frames
@@ -346,21 +346,21 @@ def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_p
     """And nobody else: a look that names nobody needs no link."""
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     for index in range(SEGMENTS):
-        assert ask_for_people(context.store, context.queue, job_id) is None
+        assert request_people(context.store, context.queue, job_id) is None
         run_detect(context, job_id, index)
     assert "track" not in {task for task, _ in take(context.queue)}
-    assert ask_for_people(context.store, context.queue, job_id) is None
+    assert request_people(context.store, context.queue, job_id) is None
     assert take(context.queue) == [("track", None)]
     run_track(context, job_id)
-    people = ask_for_people(context.store, context.queue, job_id)
+    people = request_people(context.store, context.queue, job_id)
     assert people is not None
-    assert len(people.certain) == 2
+    assert len(people.confident) == 2
     assert "paint" not in {task for task, _ in take(context.queue)}
 
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
     pictures = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
     with pytest.raises(InputError, match="is a list of images"):
-        ask_for_people(context.store, context.queue, pictures)
+        request_people(context.store, context.queue, pictures)
     with pytest.raises(UsageError, match="people in images have no numbers"):
         Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
     with pytest.raises(InputError, match="--region selects a part of each image"):

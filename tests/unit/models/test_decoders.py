@@ -11,7 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from facepaint.detectors.registry import TYPICAL
+from facepaint.detectors.registry import DEFAULT_CARDS
 from facepaint.errors import UsageError
 from facepaint.records.detector_card import DecoderName, DetectorCard, Thresholds
 from models import DetectorModel
@@ -57,7 +57,7 @@ def detect(detector: Detector, *pictures: Planes) -> list[list[tuple[float, ...]
 
 def test_every_decoder_that_a_card_may_name_is_here_and_tried() -> None:
     names = set(get_args(DecoderName))
-    assert set(DECODERS) == set(TYPICAL) == set(FACES) == names
+    assert set(DECODERS) == set(DEFAULT_CARDS) == set(FACES) == names
 
 
 @pytest.mark.parametrize("decoder", DECODERS)

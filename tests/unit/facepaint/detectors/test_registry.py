@@ -11,9 +11,9 @@ import pytest
 
 from facepaint.detectors import registry
 from facepaint.detectors.registry import (
-    KNOWN,
+    DEFAULT_CARDS,
+    REMOTE_DETECTORS,
     SHIPPED,
-    TYPICAL,
     card_beside,
     fetched_path,
     find_detector,
@@ -71,7 +71,9 @@ def test_without_a_card_the_decoder_is_told_by_the_outputs(decoder: str, tmp_pat
     path = tmp_path / "Some model.onnx"
     path.write_bytes(tiny_network(decoder))
     model = find_model(str(path))
-    assert model.card == replace(TYPICAL[decoder], name="Some-model", sha256=model.card.sha256)  # type: ignore[index]
+    assert model.card == replace(
+        DEFAULT_CARDS[decoder], name="Some-model", sha256=model.card.sha256
+    )  # type: ignore[index]
     assert len(model.card.sha256) == 64
     assert model.card.label == f"Some-model@{model.card.sha256[:12]}"
 
@@ -85,7 +87,7 @@ def test_a_card_beside_the_file_is_believed(weights: Path) -> None:
 
 def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    for known in KNOWN.values():
+    for known in REMOTE_DETECTORS.values():
         write_card(path, replace(known.card, figures={"AP easy": 0.9}))
         assert read_card(path) == replace(known.card, figures={"AP easy": 0.9})
 
@@ -175,7 +177,7 @@ def test_a_fetched_detector_that_was_changed_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
-    path = fetched_path(KNOWN["yunet"])
+    path = fetched_path(REMOTE_DETECTORS["yunet"])
     path.parent.mkdir(parents=True)
     path.write_bytes(tiny_network("yunet"))
     with pytest.raises(

@@ -49,7 +49,7 @@ def test_counts_follow_the_keys(store: Store) -> None:
     made.give_up(1, "no memory")
     status = job_status(store, made.id)
     assert (status.state, status.stored, status.total) == ("uploading", 4, None)
-    assert (status.detected, status.detect_failed, status.at_work) == (
+    assert (status.detected, status.detect_failed, status.claims) == (
         2,
         1,
         frozenset({"detect-000003"}),
@@ -158,7 +158,7 @@ def status_of(
     painted: Iterable[int] = (),
     failed: Iterable[int] = (),
     sealed: bool = True,
-    at_work: Iterable[str] = (),
+    claims: Iterable[str] = (),
     idle_s: float = 1.0,
 ) -> JobStatus:
     """A status as `job_status` would make it of such keys."""
@@ -192,7 +192,7 @@ def status_of(
         detect_failed=len(found.detect_failed),
         truncated="",
         idle_s=idle_s,
-        at_work=frozenset(at_work),
+        claims=frozenset(claims),
     )
 
 
@@ -208,7 +208,7 @@ BOTH = (worker(),)
         (status_of(0, sealed=False), BOTH, "Segment 0 is being uploaded."),
         (status_of(2), BOTH, "Segment 0 is waiting for face detection, which has not started."),
         (
-            status_of(2, at_work=("detect-000000",)),
+            status_of(2, claims=("detect-000000",)),
             BOTH,
             "Segment 0 is waiting for face detection, which is running.",
         ),
@@ -219,7 +219,7 @@ BOTH = (worker(),)
             "which has not started.",
         ),
         (
-            status_of(3, detected=(0, 1), painted=(0,), at_work=("detect-000002",)),
+            status_of(3, detected=(0, 1), painted=(0,), claims=("detect-000002",)),
             BOTH,
             "Segment 1 is waiting for face detection in the next segment, which is running.",
         ),
@@ -234,7 +234,7 @@ BOTH = (worker(),)
             "Segment 0 is ready and waits for a worker to paint it.",
         ),
         (
-            status_of(1, detected=(0,), at_work=(f"paint-{LOOK}-000000",)),
+            status_of(1, detected=(0,), claims=(f"paint-{LOOK}-000000",)),
             BOTH,
             "Segment 0 is being painted.",
         ),
@@ -286,7 +286,7 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
             "Segment 0 is waiting for person tracking, which has not started.",
         ),
         (
-            status_of(2, detected=(0, 1), at_work=("track-000000",)),
+            status_of(2, detected=(0, 1), claims=("track-000000",)),
             BOTH,
             "Segment 0 is waiting for person tracking, which is running.",
         ),

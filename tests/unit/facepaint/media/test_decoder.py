@@ -4,7 +4,7 @@ import ctypes
 
 import pytest
 
-from facepaint.media.decoder import packet_of
+from facepaint.media.decoder import make_packet
 
 PADDING_BYTES = 64
 """How far FFmpeg's decoders may read past a packet's end (AV_INPUT_BUFFER_PADDING_SIZE)."""
@@ -13,7 +13,7 @@ PADDING_BYTES = 64
 @pytest.mark.parametrize("size", [1, 63, 64, 1000, 100_000])
 def test_behind_a_packet_are_zeros(size: int) -> None:
     data = memoryview(b"\xff" * (size + 4096))[:size]
-    packet = packet_of(bytes(data))
+    packet = make_packet(bytes(data))
     assert bytes(packet) == data
     assert ctypes.string_at(packet.buffer_ptr + packet.buffer_size, PADDING_BYTES) == bytes(
         PADDING_BYTES
@@ -21,4 +21,4 @@ def test_behind_a_packet_are_zeros(size: int) -> None:
 
 
 def test_no_bytes_make_an_empty_packet() -> None:
-    assert packet_of(b"").size == 0
+    assert make_packet(b"").size == 0

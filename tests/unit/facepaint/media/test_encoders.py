@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from facepaint.errors import EncoderMissing, UsageError
-from facepaint.media.encoders import ENCODERS, choose_encoder, described, kept_format
+from facepaint.media.encoders import ENCODERS, choose_encoder, describe_format, kept_format
 from facepaint.media.mp4 import codec_string
 from facepaint.records.colour import Colour, LightLevels
 from facepaint.records.job import OutputProfile
@@ -29,7 +29,7 @@ from tasks.video.yuv import planes_of
 
 SIZE = (160, 96)
 TICKS = 3003
-SOFTWARE = [name for name, encoder in ENCODERS.items() if not encoder.needs]
+SOFTWARE = [name for name, encoder in ENCODERS.items() if not encoder.hardware]
 
 BT2020_DISPLAY = LightLevels(
     (0.708, 0.292, 0.17, 0.797, 0.131, 0.046, 0.3127, 0.329), 0.0001, 1000.0, 1000, 400
@@ -245,7 +245,7 @@ def test_an_encoder_that_is_not_here_is_named() -> None:
     ],
 )
 def test_what_is_kept_of_a_format(source: str, kept: str, words: str) -> None:
-    assert (kept_format(source), described(kept)) == (kept, words)
+    assert (kept_format(source), describe_format(kept)) == (kept, words)
 
 
 def test_the_encoder_follows_what_is_to_be_kept() -> None:

@@ -12,7 +12,7 @@ import pytest
 from facepaint.errors import UnreadableMedia
 from facepaint.media.mp4 import (
     codec_string,
-    delay_edit,
+    delay_track,
     find,
     init_length,
     read_moov,
@@ -138,7 +138,7 @@ def test_samples_at_a_late_tracks_start_are_cut_away(tmp_path: Path) -> None:
         start, moov = read_moov(file)
     data = path.read_bytes()
     assert data[start : start + len(moov)] == moov
-    path.write_bytes(data.replace(moov, delay_edit(moov, 0, 1246)))
+    path.write_bytes(data.replace(moov, delay_track(moov, 0, 1246)))
     with av.open(str(path)) as container:
         assert container.streams.audio[0].start_time == 6246
         first = next(container.decode(audio=0))
@@ -153,7 +153,7 @@ def test_a_track_that_starts_at_once_is_left_alone(tmp_path: Path) -> None:
     late_tone(path, start=0)
     with path.open("rb") as file:
         _, moov = read_moov(file)
-    assert delay_edit(moov, 0, 1024) == moov
+    assert delay_track(moov, 0, 1024) == moov
 
 
 def test_a_file_without_moov_is_refused() -> None:

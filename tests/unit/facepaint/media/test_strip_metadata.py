@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from facepaint.media.decoder import open_decoder
-from facepaint.media.strip_metadata import private_job
+from facepaint.media.strip_metadata import strip_job
 from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile, VideoJob
 from facepaint.records.keys import new_job_id
 from tests.support.clips import Media
@@ -50,19 +50,19 @@ def job(media: Media) -> Job:
 
 @pytest.mark.parametrize("form", [laced, counted])
 def test_comments_of_theora_are_not_stored(form: Callable[..., bytes], job: Job) -> None:
-    video = private_job(theora_job(form(FIRST, COMMENTS, SETUP), job)).video
+    video = strip_job(theora_job(form(FIRST, COMMENTS, SETUP), job)).video
     assert video.extradata == laced(FIRST, b"\x81theora" + bytes(8), SETUP)
 
 
 @pytest.mark.parametrize("parameters", [b"", b"\x02", b"\x02\xff\xff", b"something else"])
 def test_parameters_of_another_form_are_left_alone(parameters: bytes, job: Job) -> None:
-    video = private_job(theora_job(parameters, job)).video
+    video = strip_job(theora_job(parameters, job)).video
     assert video.extradata == parameters
 
 
 @pytest.mark.slow
 def test_a_decoder_takes_what_is_left(media: Media, job: Job) -> None:
-    video = private_job(replace(job, video=probe(media("theora.ogv")).video)).video
+    video = strip_job(replace(job, video=probe(media("theora.ogv")).video)).video
     assert b"Lavf" not in video.extradata
     assert b"Lavc" not in video.extradata
     open_decoder(video)

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from facepaint.cli.detectors import app
 from facepaint.detectors.labels import (
     LabelledFace,
-    LabelledPicture,
-    picture_path,
+    LabelledImage,
+    image_path,
     read_labels,
     write_labels,
 )
@@ -68,7 +68,7 @@ def test_a_folder_of_pictures_is_labelled(tmp_path: Path, labeller: Labeller) ->
     check_is_astronaut(face)
     assert face.score is not None
     assert face.score > labeller.sure
-    copy = picture_path(tmp_path / "out", by_name["trip/portrait.png"])
+    copy = image_path(tmp_path / "out", by_name["trip/portrait.png"])
     assert copy.read_bytes() == (tmp_path / "in" / "trip" / "portrait.png").read_bytes()
 
 
@@ -78,7 +78,7 @@ def test_what_a_person_corrected_stays_and_new_pictures_are_added(
     save_astronaut(tmp_path / "a" / "one.png", scale=0.5)
     save_astronaut(tmp_path / "b" / "one.png", scale=0.5, left=20)
     label([tmp_path / "a"], tmp_path / "out", labeller)
-    corrected = [LabelledPicture("one.png", 256, 256, (LabelledFace((1.0, 2.0, 3.0, 4.0)),))]
+    corrected = [LabelledImage("one.png", 256, 256, (LabelledFace((1.0, 2.0, 3.0, 4.0)),))]
     write_labels(tmp_path / "out", corrected)
     again = label([tmp_path / "a", tmp_path / "b" / "one.png"], tmp_path / "out", labeller)
     assert again.pictures == 1
@@ -118,7 +118,7 @@ def test_landmarks_are_filled_in_and_nothing_else_changes(
     bare = replace(halved(ASTRONAUT_FACE), landmarks=None, hard=True)
     ignored, elsewhere = replace(bare, ignore=True), LabelledFace((5.0, 5.0, 40.0, 40.0))
     own = LabelledFace((150.0, 150.0, 190.0, 190.0), tuple(float(place) for place in range(10)))  # type: ignore[arg-type]
-    picture = LabelledPicture("a.png", 256, 256, (elsewhere, bare, own))
+    picture = LabelledImage("a.png", 256, 256, (elsewhere, bare, own))
     write_labels(tmp_path, [picture])
     work = fill_landmarks(tmp_path, labeller)
     assert (work.pictures, work.landmarks) == (1, 1)
@@ -139,7 +139,7 @@ def test_a_contact_sheet_has_a_cell_for_each(tmp_path: Path) -> None:
     assert sheet is not None
     assert sheet.shape == (6 + 100 + 16 + 6, 2 * 106 + 6, 3)
     assert save_contact_sheet(tmp_path / "data", tmp_path / "faces.png", layout, faces=True) == 1
-    write_labels(tmp_path / "data", [LabelledPicture("event/nobody.jpg")])
+    write_labels(tmp_path / "data", [LabelledImage("event/nobody.jpg")])
     with pytest.raises(InputError, match="has no faces to draw"):
         save_contact_sheet(tmp_path / "data", tmp_path / "faces.png", layout, faces=True)
 

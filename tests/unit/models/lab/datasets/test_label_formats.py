@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, read_labels
+from facepaint.detectors.labels import LabelledFace, LabelledImage, read_labels
 from facepaint.errors import InputError, UsageError
 from models.lab.datasets import FORMATS, Source, recognised
 from models.lab.datasets.common import KEYPOINTS, VISIBILITY, LabelFormat
@@ -25,7 +25,7 @@ from tests.support.labelled import (
 OTHERS = [name for name in FORMATS if name != "facepaint"]
 
 
-def said(kind: LabelFormat, picture: LabelledPicture) -> LabelledPicture:
+def said(kind: LabelFormat, picture: LabelledImage) -> LabelledImage:
     """What a format can say of a picture: all but what `losses` names."""
     return replace(picture, faces=tuple(_said(kind, face) for face in picture.faces))
 
@@ -58,7 +58,7 @@ def _said(kind: LabelFormat, face: LabelledFace) -> LabelledFace:
 @settings(max_examples=12, deadline=None)
 @given(pictures=labelled_pictures())
 def test_a_round_trip_loses_nothing_that_the_format_can_say(
-    name: str, pictures: list[LabelledPicture], tmp_path_factory: pytest.TempPathFactory
+    name: str, pictures: list[LabelledImage], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kind, folder = FORMATS[name], tmp_path_factory.mktemp("labels")
     files = {}
@@ -87,7 +87,7 @@ def test_what_is_lost_is_told(data: st.DataObject, name: str) -> None:
 
     kind = FORMATS[name]
     face = data.draw(labelled_faces(100, 100))
-    told = losses(kind, [LabelledPicture("a.jpg", 100, 100, (face,))])
+    told = losses(kind, [LabelledImage("a.jpg", 100, 100, (face,))])
     if name != "wider":  # what it changes of grades is told when it writes
         assert bool(told) == (_said(kind, face) != face)
 
@@ -197,7 +197,7 @@ def test_wider_face_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
     assert first.faces == (
         LabelledFace((1.5, 2.0, 9.5, 11.0), attributes={"occlusion": 1, "pose": 1}),
     )
-    assert second == LabelledPicture("b.jpg")
+    assert second == LabelledImage("b.jpg")
 
 
 def coco(folder: Path, content: dict[str, Any], name: str = "result.json") -> Source:

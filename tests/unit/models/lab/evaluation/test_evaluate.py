@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path
+from facepaint.detectors.labels import LabelledFace, LabelledImage, image_path
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.records.detector_card import DEFAULT_DETECTOR, Thresholds
 from models import find_model
@@ -47,8 +47,8 @@ def turned_by(degrees: float) -> Floats:
     return HEAD @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
-def pictures(count: int) -> list[LabelledPicture]:
-    return [LabelledPicture(f"{number}.jpg") for number in range(count)]
+def pictures(count: int) -> list[LabelledImage]:
+    return [LabelledImage(f"{number}.jpg") for number in range(count)]
 
 
 class TestSplit:
@@ -109,8 +109,8 @@ class TestPictures:
     def test_a_picture_that_is_turned_by_its_header_is_read_as_it_is_shown(
         self, tmp_path: Path
     ) -> None:
-        picture = LabelledPicture("a.jpg", 20, 30)
-        path = picture_path(tmp_path, picture)
+        picture = LabelledImage("a.jpg", 20, 30)
+        path = image_path(tmp_path, picture)
         path.parent.mkdir()
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -122,9 +122,9 @@ class TestPictures:
         for name, data in (("empty.png", b""), ("text.png", b"no picture")):
             (tmp_path / "images" / name).write_bytes(data)
             with pytest.raises(UnreadableMedia, match=name):
-                read_picture(tmp_path, LabelledPicture(name, 8, 8))
+                read_picture(tmp_path, LabelledImage(name, 8, 8))
         with pytest.raises(UnreadableMedia, match=r"missing\.png"):
-            read_picture(tmp_path, LabelledPicture("missing.png", 8, 8))
+            read_picture(tmp_path, LabelledImage("missing.png", 8, 8))
 
     def test_a_picture_of_another_size_than_labelled_is_refused(self, tmp_path: Path) -> None:
         (picture, *_) = write_portraits(tmp_path)
@@ -194,14 +194,14 @@ class TestJudging:
     def test_labels_become_arrays(self) -> None:
         seen = LabelledFace(BOX, POINTS, easy=False, medium=True, hard=True)
         truth = truth_of(
-            LabelledPicture("a.png", faces=(seen, replace(seen, landmarks=None, ignore=True)))
+            LabelledImage("a.png", faces=(seen, replace(seen, landmarks=None, ignore=True)))
         )
         assert truth.boxes.tolist() == [list(BOX)] * 2
         assert np.isfinite(truth.points).all(axis=(1, 2)).tolist() == [True, False]
         assert truth.ignored.tolist() == [False, True]
         assert truth.sets["medium"].tolist() == [True, True]
         assert not set(WIDER_SETS) & set(
-            truth_of(LabelledPicture("a.png", faces=(LabelledFace(BOX),))).sets
+            truth_of(LabelledImage("a.png", faces=(LabelledFace(BOX),))).sets
         )
 
     def test_a_detector_over_a_folder(self, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture
+from facepaint.detectors.labels import LabelledFace, LabelledImage
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 from facepaint.records.faces import Candidate
 from models import find_model
@@ -167,7 +167,7 @@ def test_only_large_faces_that_count_are_taken() -> None:
         LabelledFace((0, 0, 40, 40)),
         LabelledFace((100, 100, 200, 200), ignore=True),
     )
-    assert large_faces(LabelledPicture("a.png", faces=faces), EXTENT).tolist() == [[0, 0, 50, 50]]
+    assert large_faces(LabelledImage("a.png", faces=faces), EXTENT).tolist() == [[0, 0, 50, 50]]
 
 
 def test_a_real_detector(tmp_path: Path) -> None:

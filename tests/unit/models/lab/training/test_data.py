@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path
+from facepaint.detectors.labels import LabelledFace, LabelledImage, image_path
 from facepaint.errors import InputError, UsageError
 from tests.support.programs import need_torch
 
@@ -16,11 +16,11 @@ need_torch()
 from models.lab.training.augment import Augmentation, Sample  # noqa: E402
 from models.lab.training.data import Folder, Pictures, make_batch  # noqa: E402
 
-PICTURE = LabelledPicture("a.png", 60, 40, (LabelledFace((10.0, 10.0, 30.0, 30.0)),))
+PICTURE = LabelledImage("a.png", 60, 40, (LabelledFace((10.0, 10.0, 30.0, 30.0)),))
 
 
-def write(folder: Path, picture: LabelledPicture, data: bytes) -> None:
-    path = picture_path(folder, picture)
+def write(folder: Path, picture: LabelledImage, data: bytes) -> None:
+    path = image_path(folder, picture)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)
 

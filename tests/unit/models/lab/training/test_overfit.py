@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import skimage.data
 
-from facepaint.detectors.labels import LabelledFace, LabelledPicture, picture_path, write_labels
+from facepaint.detectors.labels import LabelledFace, LabelledImage, image_path, write_labels
 from models import find_model
 from models.lab.evaluation.detections import Options
 from models.lab.evaluation.evaluate import evaluate
@@ -26,7 +26,7 @@ from models.lab.training.settings import TrainingSettings  # noqa: E402
 SIDE = 96
 
 
-def write_forty(folder: Path) -> list[LabelledPicture]:
+def write_forty(folder: Path) -> list[LabelledImage]:
     """Forty pictures of 96 x 96 px: the portrait's face turned, mirrored and scaled to 18-60 px, on
     its backdrop."""
     portrait = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
@@ -34,8 +34,8 @@ def write_forty(folder: Path) -> list[LabelledPicture]:
     pictures = []
     for number in range(40):
         pixels, face = varied(portrait, random)
-        picture = LabelledPicture(f"{number:02}.png", SIDE, SIDE, (face,))
-        path = picture_path(folder, picture)
+        picture = LabelledImage(f"{number:02}.png", SIDE, SIDE, (face,))
+        path = image_path(folder, picture)
         path.parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(path), pixels)
         pictures.append(picture)

@@ -7,7 +7,7 @@ import onnx
 import pytest
 import skimage.data
 
-from facepaint.detectors.labels import LabelledPicture, write_labels
+from facepaint.detectors.labels import LabelledImage, write_labels
 from facepaint.errors import InputError
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
@@ -60,7 +60,7 @@ def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [1, 63, 64, 65, 127, 241])
 def test_pictures_to_calibrate_with_are_from_all_over_the_folder(number: int) -> None:
-    pictures = [LabelledPicture(f"{row}.png") for row in range(number)]
+    pictures = [LabelledImage(f"{row}.png") for row in range(number)]
     rows = [pictures.index(picture) for picture in evenly(pictures, 64)]
     assert len(set(rows)) == len(rows) == min(number, 64)
     assert rows[0] == 0
