@@ -1,12 +1,15 @@
-"""What compose runs once before the services: secrets, connection files, and then the bucket.
+"""Prepares a compose project before its services start: secrets, connection files, the bucket.
 
-``python -m facepaint.stack.compose_init`` makes the secrets on the first start and hands each
-service its own, as files that no other service's user can read; it writes the connection file of
-the containers and that of the host. Later starts change nothing but what follows from changed
-ports. ``python -m facepaint.stack.compose_init bucket`` makes the bucket.
+``python -m facepaint.stack.compose_init`` generates the secrets on the first start. It writes each
+service's secret to a file that no other service's user can read, and two connection files: one for
+the containers, one for the host. Later starts only follow changed ports.
+``python -m facepaint.stack.compose_init bucket`` creates the bucket.
 
-The secrets outlive either copy of them: the volume's counts, and where it is gone the host's
-connection file is taken, so that machines which were given a copy of that file stay connected.
+Compose's own file secrets cannot do this: they are bind mounts, which keep the owner and mode of
+the file on the host, so services of different users could not each have their own.
+
+There are two copies of the secrets, in the volume and on the host. The volume's wins. If the volume
+is lost the host's is used, so other machines that have a copy of that file stay connected.
 """
 
 import argparse
@@ -16,7 +19,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,22 +35,26 @@ from facepaint.store import Store
 
 HOST_FILE = f".facepaint/{CONNECTION_NAME}"
 
-_OURS = re.compile(r"[0-9a-f]{40}")
+PRIVATE_FOLDER_MODE = 0o700
+
+_GENERATED = re.compile(r"[0-9a-f]{40}")
 
 Owner = tuple[int, int]
-"""A user and a group, by their numbers."""
+"""A user id and a group id."""
 
-BROKER: Owner = (999, 999)
-CLIENTS: Owner = (10001, 10001)
-OBJECT_STORE: Owner = (10002, 10002)
-"""Whom the services run as: `docker-compose.yml` and the `Dockerfile` say the same, and a test
-compares them."""
+
+@dataclass(frozen=True)
+class Owners:
+    """The users that the services run as, as in `docker-compose.yml` and the `Dockerfile`."""
+
+    broker: Owner = (999, 999)
+    clients: Owner = (10001, 10001)
+    object_store: Owner = (10002, 10002)
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Where things are mounted. ``project`` is only looked at, for its owner; ``host`` is its
-    ``.facepaint``."""
+    """Mount points. ``host`` is the project's ``.facepaint``; it gets the owner of ``project``."""
 
     project: Path = Path("/project")
     host: Path = Path("/host")
@@ -58,7 +65,11 @@ class Folders:
 
 @dataclass(frozen=True)
 class Endpoints:
-    """Where the host reaches the services: an address of its own and the ports published on it."""
+    """Where the host reaches the services: one of its addresses and the ports published on it.
+
+    Raises:
+        UsageError: the address is not a single IP address, or the ports are not three valid ones.
+    """
 
     address: str = LOOPBACK
     broker_port: int = 8472
@@ -98,7 +109,7 @@ class Endpoints:
 
 @dataclass(frozen=True)
 class Secrets:
-    """What was generated once; kept in the connection files."""
+    """The generated secrets, which the connection files contain."""
 
     broker_password: str
     s3_access_key: str
@@ -106,20 +117,23 @@ class Secrets:
 
     @classmethod
     def generate(cls) -> "Secrets":
-        """New ones."""
-        return cls(*(secrets.token_hex(20) for _ in range(3)))
+        """New random secrets."""
+        return cls(secrets.token_hex(20), secrets.token_hex(20), secrets.token_hex(20))
 
     @classmethod
     def read(cls, path: Path, called: str) -> "Secrets | None":
-        """Those in a connection file, or None if there is no file. ``called`` is what its user
-        knows it as.
+        """The secrets in a connection file, or None if there is no file.
+
+        Args:
+            called: the file's name in messages; its path inside the container means nothing to the
+                user.
 
         Raises:
-            UsageError: the file holds something else.
+            UsageError: the file contains something else.
         """
         try:
             facts = json.loads(path.read_bytes())
-            found = (
+            values = (
                 urlsplit(facts["broker_url"]).password,
                 facts["s3_access_key"],
                 facts["s3_secret_key"],
@@ -128,94 +142,81 @@ class Secrets:
             return None
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise UsageError(
-                f"{called} holds no secrets of facepaint: move it away and start again"
+                f"{called} contains no secrets of facepaint: move it away and start again"
             ) from exc
-        if not all(isinstance(secret, str) and _OURS.fullmatch(secret) for secret in found):
+        # They are copied into a configuration file and into URLs, where other characters have a
+        # meaning.
+        if not all(isinstance(secret, str) and _GENERATED.fullmatch(secret) for secret in values):
             raise UsageError(
-                f"{called} holds secrets that were not made here: move it away and start again"
+                f"{called} contains secrets that were not generated here: move it away and start "
+                "again"
             )
-        return cls(*found)
+        return cls(*values)
 
 
-def prepare(
-    folders: Folders, endpoints: Endpoints, owners: Mapping[str, Owner] | None = None
-) -> None:
-    """Write every service's secret file and both connection files; repeating it changes nothing.
-
-    ``owners`` says whose the files of ``broker``, ``object-store`` and ``clients`` become.
+def prepare(folders: Folders, endpoints: Endpoints, owners: Owners | None = None) -> None:
+    """Write every service's secret file and both connection files. Repeating it changes nothing.
 
     Raises:
-        UsageError: a connection file that is there holds no secrets.
+        UsageError: an existing connection file contains no secrets, or names other services.
         OSError: a folder cannot be written.
     """
-    owners = owners or {"broker": BROKER, "object-store": OBJECT_STORE, "clients": CLIENTS}
+    owners = owners or Owners()
     host_owner = _owner(folders.project)
-    _hand_over(folders.host, host_owner, 0o700)
-    _hand_over(folders.broker_data, owners["broker"], 0o700)
-    _hand_over(folders.store_data, owners["object-store"], 0o700)
+    _give_folder(folders.host, host_owner)
+    _give_folder(folders.broker_data, owners.broker)
+    _give_folder(folders.store_data, owners.object_store)
+    # Two `docker compose up` at a time must not generate different secrets.
     with FileLock(folders.secrets / ".lock"):
-        made = _kept(folders, endpoints) or Secrets.generate()
-        # The clients' file comes first: should we be killed after it, the next start finds the
-        # secrets there.
-        _write(folders.secrets / CONNECTION_NAME, _in_network(made, endpoints), owners["clients"])
-        _write(
-            folders.secrets / "broker.conf",
-            f"requirepass {made.broker_password}\n",
-            owners["broker"],
-        )
-        _write(folders.secrets / "store-access-key", made.s3_access_key, owners["object-store"])
-        _write(folders.secrets / "store-secret-key", made.s3_secret_key, owners["object-store"])
-        _write(folders.host / CONNECTION_NAME, _on_host(made, endpoints), host_owner)
+        made = _existing_secrets(folders, endpoints) or Secrets.generate()
+        # The clients' file contains all secrets and comes first: if this process is killed after
+        # it, the next start continues with them.
+        inside = _connection(made, endpoints, "broker:6379", "object-store:9000")
+        _write(folders.secrets / CONNECTION_NAME, inside, owners.clients)
+        broker_conf = f"requirepass {made.broker_password}\n"
+        _write(folders.secrets / "broker.conf", broker_conf, owners.broker)
+        _write(folders.secrets / "store-access-key", made.s3_access_key, owners.object_store)
+        _write(folders.secrets / "store-secret-key", made.s3_secret_key, owners.object_store)
+        broker = f"{endpoints.host}:{endpoints.broker_port}"
+        store = f"{endpoints.host}:{endpoints.store_port}"
+        outside = _connection(made, endpoints, broker, store)
+        _write(folders.host / CONNECTION_NAME, outside, host_owner)
 
 
-def _kept(folders: Folders, endpoints: Endpoints) -> Secrets | None:
+def _existing_secrets(folders: Folders, endpoints: Endpoints) -> Secrets | None:
     """The secrets of an earlier start, or None if this is the first.
 
     Raises:
-        UsageError: the host's connection file names other services; it is not ours to overwrite.
+        UsageError: the host's connection file names other services and must not be overwritten.
     """
     host_file = folders.host / CONNECTION_NAME
-    ours = Secrets.read(
+    in_volume = Secrets.read(
         folders.secrets / CONNECTION_NAME, f"{CONNECTION_NAME} in the volume 'secrets'"
     )
-    theirs = Secrets.read(host_file, HOST_FILE)
-    if theirs is None or theirs == ours:
-        return ours
-    if ours is not None or not _is_here(host_file, endpoints):
+    on_host = Secrets.read(host_file, HOST_FILE)
+    if on_host is None or on_host == in_volume:
+        return in_volume
+    if in_volume is not None or not _names_this_machine(host_file, endpoints):
         raise UsageError(
             f"{HOST_FILE} names other services than this project's: move it away and start again"
         )
-    return theirs
+    return on_host
 
 
-def _is_here(connection_file: Path, endpoints: Endpoints) -> bool:
+def _names_this_machine(connection_file: Path, endpoints: Endpoints) -> bool:
     """Whether a connection file names services on this machine."""
-    named = urlsplit(json.loads(connection_file.read_bytes()).get("s3_endpoint", "")).hostname
-    return named in {LOOPBACK, endpoints.address}
-
-
-def _in_network(made: Secrets, endpoints: Endpoints) -> str:
-    """The connection file of the containers: services by their names in compose."""
-    return _connection(made, endpoints, "broker:6379", "object-store:9000")
-
-
-def _on_host(made: Secrets, endpoints: Endpoints) -> str:
-    """The connection file of the host: services by their published ports."""
-    broker, store = (
-        f"{endpoints.host}:{endpoints.broker_port}",
-        f"{endpoints.host}:{endpoints.store_port}",
-    )
-    return _connection(made, endpoints, broker, store)
+    endpoint = json.loads(connection_file.read_bytes()).get("s3_endpoint", "")
+    return urlsplit(endpoint).hostname in {LOOPBACK, endpoints.address}
 
 
 def _connection(made: Secrets, endpoints: Endpoints, broker: str, store: str) -> str:
+    """The JSON of a connection file. ``broker`` and ``store`` are hosts with ports."""
     facts = {
         "broker_url": f"redis://:{made.broker_password}@{broker}/0",
         "s3_access_key": made.s3_access_key,
         "s3_endpoint": f"http://{store}",
-        "s3_public_endpoint": f"http://{endpoints.host}:{endpoints.store_port}",
         "s3_secret_key": made.s3_secret_key,
-        # Whoever can ask the viewer sees every job, so it is published on this machine alone.
+        # The viewer asks for no password and shows every job: it is published on the loopback only.
         "viewer_url": f"http://{LOOPBACK}:{endpoints.viewer_port}",
     }
     return json.dumps(facts, indent=1) + "\n"
@@ -226,28 +227,33 @@ def _owner(path: Path) -> Owner:
     return facts.st_uid, facts.st_gid
 
 
-def _hand_over(folder: Path, owner: Owner, mode: int) -> None:
-    """Give a folder (not what is in it) to its user."""
+def _mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def _give_folder(folder: Path, owner: Owner) -> None:
+    """Give a folder, not its contents, to a user and close it to all others."""
+    # Some file systems refuse to change an owner, even to the same one.
     if _owner(folder) != owner:
         os.chown(folder, *owner)
-    if folder.stat().st_mode & 0o777 != mode:
-        folder.chmod(mode)
+    if _mode(folder) != PRIVATE_FOLDER_MODE:
+        folder.chmod(PRIVATE_FOLDER_MODE)
 
 
 def _write(path: Path, text: str, owner: Owner) -> None:
-    """Write a file of its owner's alone, unless it is there just so."""
-    if (
+    """Write a file that only its owner can read, unless it is already like that."""
+    is_current = (
         path.is_file()
         and _owner(path) == owner
-        and path.stat().st_mode & 0o777 == 0o600
+        and _mode(path) == PRIVATE_MODE
         and path.read_text() == text
-    ):
-        return
-    write_text(path, text, mode=PRIVATE_MODE, owner=owner)
+    )
+    if not is_current:
+        write_text(path, text, mode=PRIVATE_MODE, owner=owner)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one of the two; returns the exit code."""
+def main(arguments: Sequence[str] | None = None, folders: Folders | None = None) -> int:
+    """Prepare the secrets or the bucket and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m facepaint.stack.compose_init", description="Prepare a compose project."
     )
@@ -263,7 +269,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if given.pop("what") == "bucket":
             Store(Settings.load()).make_bucket()
         else:
-            prepare(Folders(), Endpoints(**given))
+            prepare(folders or Folders(), Endpoints(**given))
     except FacepaintError as exc:
         print(f"facepaint: {exc}", file=sys.stderr)
         return exc.exit_code

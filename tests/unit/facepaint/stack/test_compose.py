@@ -1,4 +1,4 @@
-"""What the compose file and the images promise, and the worker's health check."""
+"""The compose file, the images, and the worker's health check."""
 
 import re
 import socket
@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from facepaint.settings import CONNECTION_FIELDS, Settings
-from facepaint.stack.compose_init import BROKER, CLIENTS, OBJECT_STORE, Endpoints
+from facepaint.stack.compose_init import Endpoints, Owners
 from facepaint.stack.health import worker_answers_here
 from facepaint.store import Store
 from tests.support.live_viewer import live_viewer
@@ -73,7 +73,7 @@ def test_services_have_no_more_rights_than_they_need(composed: dict[str, Any]) -
         )
 
 
-def test_services_stay_up_and_say_how_they_are(composed: dict[str, Any]) -> None:
+def test_services_are_restarted_and_have_a_health_check(composed: dict[str, Any]) -> None:
     assert {name for name, service in composed.items() if once(service)} == {"init", "bucket"}
     for name, service in composed.items():
         assert once(service) or service["restart"] == "unless-stopped", name
@@ -97,7 +97,7 @@ def test_nothing_is_published_beyond_this_machine_unless_asked(composed: dict[st
     }
 
 
-def test_the_viewer_refuses_names_that_a_stranger_lets_point_at_it(
+def test_the_viewer_refuses_other_host_names(
     settings: Settings, store: Store, composed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in composed["viewer"]["environment"].items():
@@ -125,12 +125,12 @@ def test_compose_and_init_agree_on_ports_and_users(composed: dict[str, Any]) -> 
         f"--store-port=${{FACEPAINT_STORE_PORT:-{Endpoints.store_port}}}",
         f"--viewer-port=${{FACEPAINT_VIEWER_PORT:-{Endpoints.viewer_port}}}",
     ]
-    assert composed["broker"]["user"] == "{}:{}".format(*BROKER)
-    assert composed["object-store"]["user"] == "{}:{}".format(*OBJECT_STORE)
-    assert "USER {}:{}".format(*CLIENTS) in (ROOT / "Dockerfile").read_text()
+    assert composed["broker"]["user"] == "{}:{}".format(*Owners.broker)
+    assert composed["object-store"]["user"] == "{}:{}".format(*Owners.object_store)
+    assert "USER {}:{}".format(*Owners.clients) in (ROOT / "Dockerfile").read_text()
 
 
-def test_workers_may_finish_what_they_began(composed: dict[str, Any]) -> None:
+def test_workers_get_the_time_to_finish_a_task(composed: dict[str, Any]) -> None:
     for name in ("worker", "worker-gpu"):
         grace = composed[name]["stop_grace_period"]
         assert int(grace.removesuffix("s")) > Settings.model_fields["task_time_limit_s"].default, (

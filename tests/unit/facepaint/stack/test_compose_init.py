@@ -1,5 +1,5 @@
-"""Compose's init service: the secrets it makes once and keeps, whose files they are, and what it
-refuses."""
+"""Compose's init service: it generates secrets once, gives each file to its user, and refuses what
+it must not overwrite."""
 
 import json
 import os
@@ -14,24 +14,21 @@ from typing import Any
 import pytest
 
 from facepaint.errors import UsageError
-from facepaint.files import write_text
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
-from facepaint.stack import compose_init
 from facepaint.stack.compose_init import (
-    BROKER,
-    CLIENTS,
-    OBJECT_STORE,
     Endpoints,
     Folders,
     Owner,
+    Owners,
     Secrets,
+    main,
     prepare,
 )
 from facepaint.store import Store
 from tests.support.paths import ROOT
 
 ME = (os.getuid(), os.getgid())
-OURS = {"broker": ME, "object-store": ME, "clients": ME}
+OURS = Owners(ME, ME, ME)
 SERVICE_FILES = {"broker.conf", "connection.json", "store-access-key", "store-secret-key"}
 
 StartCompose = Callable[..., None]
@@ -63,7 +60,7 @@ def facts(folder: Path) -> dict[str, str]:
 
 
 def secrets_of(folders: Folders) -> Secrets:
-    """The secrets, which must be the same wherever they stand."""
+    """The secrets, which must be the same in every file."""
     inside = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
     assert inside is not None
     assert Secrets.read(folders.host / CONNECTION_NAME, "host") == inside
@@ -146,9 +143,9 @@ def test_changed_ports_change_the_connection_and_no_secret(
     assert secrets_of(folders) == before
     host = facts(folders.host)
     assert host["broker_url"].endswith("@10.1.2.3:2001/0")
-    assert host["s3_endpoint"] == host["s3_public_endpoint"] == "http://10.1.2.3:2002"
+    assert host["s3_endpoint"] == "http://10.1.2.3:2002"
     assert host["viewer_url"] == "http://127.0.0.1:2003", (
-        "the viewer asks for no password: it stays on this machine"
+        "the viewer asks for no password: it is published on this machine only"
     )
 
 
@@ -183,7 +180,7 @@ def test_with_both_gone_there_are_new_secrets(folders: Folders, start: StartComp
     assert secrets_of(folders) != before
 
 
-def test_a_wrong_mode_is_put_right(folders: Folders, start: StartCompose) -> None:
+def test_a_wrong_mode_is_corrected(folders: Folders, start: StartCompose) -> None:
     start()
     (folders.host / CONNECTION_NAME).chmod(0o644)
     folders.host.chmod(0o755)
@@ -216,14 +213,14 @@ def test_a_connection_file_of_other_services_is_not_overwritten(
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("", "holds no secrets of facepaint"),
-        ("[]", "holds no secrets of facepaint"),
-        ("{}", "holds no secrets of facepaint"),
+        ("", "contains no secrets of facepaint"),
+        ("[]", "contains no secrets of facepaint"),
+        ("{}", "contains no secrets of facepaint"),
         (
             json.dumps(
                 {"broker_url": "redis://127.0.0.1/0", "s3_access_key": "", "s3_secret_key": ""}
             ),
-            "holds secrets that were not made here",
+            "contains secrets that were not generated here",
         ),
         (
             json.dumps(
@@ -233,7 +230,7 @@ def test_a_connection_file_of_other_services_is_not_overwritten(
                     "s3_secret_key": "b" * 40,
                 }
             ),
-            "holds secrets that were not made here",
+            "contains secrets that were not generated here",
         ),
     ],
 )
@@ -248,32 +245,27 @@ def test_a_damaged_connection_file_is_named(
     assert {path.name for path in folders.secrets.iterdir()} == {".lock"}
 
 
-def test_a_start_that_was_cut_short_is_finished_by_the_next(
-    folders: Folders, start: StartCompose, monkeypatch: pytest.MonkeyPatch
+def test_an_interrupted_start_is_finished_by_the_next(
+    folders: Folders, start: StartCompose
 ) -> None:
-    written: list[Path] = []
-
-    def write_one(path: Path, text: str, *, mode: int, owner: Owner) -> None:
-        if written:
-            raise KeyboardInterrupt
-        written.append(path)
-        write_text(path, text, mode=mode, owner=owner)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(compose_init, "write_text", write_one)
-        with pytest.raises(KeyboardInterrupt):
-            start()
-    first = Secrets.read(folders.secrets / CONNECTION_NAME, "inside")
+    """The clients' file is written first, and is enough to continue."""
     start()
-    assert secrets_of(folders) == first
+    before = secrets_of(folders)
+    first = folders.secrets / CONNECTION_NAME
+    later = [folders.secrets / name for name in SERVICE_FILES - {CONNECTION_NAME}]
+    later.append(folders.host / CONNECTION_NAME)
+    for path in later:
+        assert path.stat().st_mtime_ns >= first.stat().st_mtime_ns
+        path.unlink()
+    start()
+    assert secrets_of(folders) == before
 
 
 def test_starts_at_the_same_time_agree(folders: Folders) -> None:
     code = (
         "import sys; from pathlib import Path; from facepaint.stack.compose_init import *; "
         "prepare(Folders(*map(Path, sys.argv[1:6])), Endpoints(), "
-        "dict.fromkeys(('broker', 'object-store', 'clients'), (int(sys.argv[6]), "
-        "int(sys.argv[7]))))"
+        "Owners(*3 * [(int(sys.argv[6]), int(sys.argv[7]))]))"
     )
     paths = (
         folders.project,
@@ -297,16 +289,16 @@ def test_every_file_is_given_to_its_user(folders: Folders) -> None:
         return path.stat().st_uid, path.stat().st_gid
 
     assert owner(folders.host) == owner(folders.host / CONNECTION_NAME) == (4321, 8765)
-    assert owner(folders.secrets / "broker.conf") == owner(folders.broker_data) == BROKER
-    assert owner(folders.secrets / "connection.json") == CLIENTS
-    assert owner(folders.store_data) == OBJECT_STORE
+    assert owner(folders.secrets / "broker.conf") == owner(folders.broker_data) == Owners.broker
+    assert owner(folders.secrets / "connection.json") == Owners.clients
+    assert owner(folders.store_data) == Owners.object_store
     assert (
         owner(folders.secrets / "store-access-key")
         == owner(folders.secrets / "store-secret-key")
-        == OBJECT_STORE
+        == Owners.object_store
     )
-    assert len({BROKER, CLIENTS, OBJECT_STORE}) == 3, (
-        "users of their own keep each other's files closed"
+    assert len({Owners.broker, Owners.clients, Owners.object_store}) == 3, (
+        "services of different users cannot read each other's files"
     )
 
 
@@ -326,17 +318,16 @@ def test_every_file_is_given_to_its_user(folders: Folders) -> None:
         ({"store_port": 8472}, "give three different ports"),
     ],
 )
-def test_endpoints_nobody_could_reach_are_refused(given: dict[str, Any], message: str) -> None:
+def test_unreachable_endpoints_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)):
         Endpoints(**given)
 
 
 def test_a_folder_that_is_not_mounted_is_one_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     gone = tmp_path / "gone"
-    monkeypatch.setattr(compose_init, "Folders", lambda: Folders(gone, gone, gone, gone, gone))
-    assert compose_init.main([]) == 2
+    assert main([], Folders(gone, gone, gone, gone, gone)) == 2
     assert (
         capsys.readouterr().err
         == f"facepaint: {gone} cannot be prepared: No such file or directory\n"
@@ -346,9 +337,9 @@ def test_a_folder_that_is_not_mounted_is_one_line(
 def test_the_bucket_is_made_once(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
-    assert compose_init.main(["bucket"]) == 0
+    assert main(["bucket"]) == 0
     Store(settings).put("kept", b"x")
-    assert compose_init.main(["bucket"]) == 0
+    assert main(["bucket"]) == 0
     assert Store(settings).get("kept") == b"x"
 
 
@@ -358,7 +349,7 @@ def test_a_refused_bucket_is_one_line(
     for name, value in settings.environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("FACEPAINT_S3_SECRET_KEY", "wrong")
-    assert compose_init.main(["bucket"]) == 4
+    assert main(["bucket"]) == 4
     assert capsys.readouterr().err.startswith(
         f"facepaint: the object storage at {settings.s3_endpoint} refused ("
     )
