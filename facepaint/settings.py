@@ -39,7 +39,6 @@ CONNECTION_FIELDS = frozenset(
     {
         "broker_url",
         "s3_endpoint",
-        "s3_public_endpoint",
         "s3_access_key",
         "s3_secret_key",
         "s3_region",
@@ -124,9 +123,6 @@ class Settings(BaseSettings):
     )
     s3_endpoint: str | None = Field(
         None, description="URL of the object storage as this machine reaches it"
-    )
-    s3_public_endpoint: str | None = Field(
-        None, description="URL of the object storage as others reach it"
     )
     s3_access_key: SecretStr = Field(SecretStr(""), description="access key of the object storage")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")

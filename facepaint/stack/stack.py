@@ -137,7 +137,6 @@ class Stack:
                         f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"
                     ),
                     "s3_endpoint": f"http://{LOOPBACK}:{store_port}",
-                    "s3_public_endpoint": None,
                     "s3_access_key": SecretStr(keys["s3_access_key"]),
                     "s3_secret_key": SecretStr(keys["s3_secret_key"]),
                 }
