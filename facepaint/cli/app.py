@@ -1,7 +1,6 @@
 """The command line: thin commands over `facepaint.client`; only here do our errors become a line
 and an exit code."""
 
-import importlib.util
 import json
 import os
 import sys
@@ -18,7 +17,8 @@ from facepaint.cli.detectors import app as detectors
 from facepaint.cli.installation import check_packages
 from facepaint.cli.options import AsJson
 from facepaint.cli.tables import print_filters
-from facepaint.errors import FacepaintError, JobError, MissingExtra, ServiceError
+from facepaint.errors import FacepaintError, JobError, ServiceError
+from facepaint.extras import require_extra
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
 
@@ -71,8 +71,7 @@ def filters(
 ) -> None:
     """List the filters and their options."""
     if preview is not None:
-        if importlib.util.find_spec("cv2") is None:
-            raise MissingExtra("worker", "drawing the gallery")
+        require_extra("worker", "drawing the gallery")
         from filters.gallery import save_gallery
 
         save_gallery(preview)

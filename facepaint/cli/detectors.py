@@ -3,7 +3,6 @@
 Each command parses its options and calls one plain function, which it imports when it is called.
 """
 
-import importlib.util
 import json
 import shlex
 import sys
@@ -17,7 +16,8 @@ import typer
 
 from facepaint.cli.options import AsJson, Detector, DeviceOption, Overwrite
 from facepaint.cli.tables import print_columns, print_detectors, print_training
-from facepaint.errors import InputError, MissingExtra, UsageError
+from facepaint.errors import InputError, UsageError
+from facepaint.extras import require_extra
 from facepaint.files import write_text
 from facepaint.settings import Settings
 from facepaint.text import counted
@@ -73,7 +73,7 @@ def label(
 ) -> None:
     """Label faces by a detector that looks at several scales and mirrored, for people to
     correct."""
-    _need_worker("labelling pictures")
+    require_extra("worker", "labelling pictures")
     from facepaint.stack.components import cores
     from models.lab.datasets.auto_label import Labeller, fill_landmarks
     from models.lab.datasets.auto_label import label as label_inputs
@@ -152,7 +152,7 @@ def sheet(
     ] = 240,
 ) -> None:
     """Draw labelled pictures, or their faces, into one PNG to look at."""
-    _need_worker("drawing a contact sheet")
+    require_extra("worker", "drawing a contact sheet")
     from models.lab.datasets.contact_sheet import Layout, save_contact_sheet
 
     drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)
@@ -201,7 +201,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure detectors side by side: average precision, landmarks, steadiness and time."""
-    _need_worker("measuring detectors")
+    require_extra("worker", "measuring detectors")
     from models.lab.evaluation.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
     from models.lab.evaluation.detections import Options
     from models.lab.evaluation.plots import check_plotting, plot_precision_recall
@@ -261,7 +261,7 @@ def train(
     validation."""
     if resume:
         _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
-    _need_training()
+    _require_training()
     from models.lab.training.command import Beginning, Place, train
     from models.lab.training.settings import settings_for
 
@@ -295,7 +295,7 @@ def export(
     data: Annotated[str, typer.Option(help="What it was trained on, in words, for the card.")] = "",
 ) -> None:
     """Write the detector of a training run as one ONNX file with its card."""
-    _need_training()
+    _require_training()
     from models.lab.training.command import Words, export_run
 
     export_run(run, out, Words(licence, data), int8)
@@ -328,10 +328,9 @@ def pull(
         print(path)
 
 
-def _need_training() -> None:
-    _need_worker("training detectors")
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "onnx", "matplotlib")):
-        raise MissingExtra("train", "training detectors")
+def _require_training() -> None:
+    require_extra("worker", "training detectors")
+    require_extra("train", "training detectors")
 
 
 def _refuse_options(context: typer.Context, why: str, names: Sequence[str]) -> None:
@@ -345,12 +344,6 @@ def _refuse_options(context: typer.Context, why: str, names: Sequence[str]) -> N
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr)
-
-
-def _need_worker(what: str) -> None:
-    # OpenCV alone is there on many machines for other reasons.
-    if any(importlib.util.find_spec(name) is None for name in ("cv2", "onnxruntime")):
-        raise MissingExtra("worker", what)
 
 
 def _write(path: Path, text: str) -> None:

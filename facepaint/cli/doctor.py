@@ -1,7 +1,6 @@
-"""``facepaint doctor``: what is installed, what can be reached, and what to do about the rest."""
+"""``facepaint doctor``: what is installed, which services answer, and how to fix the rest."""
 
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -10,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,30 +18,29 @@ from facepaint import __version__
 from facepaint.detectors.registry import card_beside, find_detector, read_card
 from facepaint.devices import EXTRAS, PROVIDERS
 from facepaint.errors import FacepaintError, MissingExtra, StoreUnreachable
+from facepaint.extras import has_extra
+from facepaint.jobs.workers import is_alive, recorded_workers
 from facepaint.queue import Queue
-from facepaint.records import keys
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 from facepaint.records.results import WorkerInfo
-from facepaint.settings import Settings
-from facepaint.stack.components import find_rclone, find_valkey, require_worker_extra
+from facepaint.settings import CONNECTION_NAME, Settings
+from facepaint.stack.components import find_rclone, find_valkey
 from facepaint.stack.stack import is_left_behind
 from facepaint.store import Store
+from facepaint.text import counted
 
-ALIVE_S = 60.0
-"""A worker whose last heartbeat is older is called dead; they come every 15 s."""
+MAX_SKEW_S = 10.0
+"""A larger difference of clocks makes claims and heartbeats look much older or younger."""
 
-MOST_SKEW_S = 10.0
-"""Clocks that differ by more make claims and heartbeats look older or younger than they are."""
+MIN_FREE_BYTES = 2 * 2**30
 
-LEAST_FREE_BYTES = 2 * 2**30
-
-_PROVIDER_S = 60
+_PROVIDER_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. ``advice`` says what to do if it is not ``ok``; what is merely absent is
-    ok."""
+    """The result of one check. ``advice`` is for one that is not ``ok``; an optional part that is
+    missing is ok."""
 
     name: str
     ok: bool
@@ -50,57 +48,65 @@ class Check:
     advice: str = ""
 
 
-def checks(settings: Settings) -> list[Check]:
-    """Look at everything, installation first; nothing is raised for what is wrong. Takes seconds,
-    more if it is."""
-    found = [_installation(), _ffmpeg(), *_inference(settings), _disk(settings)]
-    services = _services(settings)
-    found.append(services)
+def checks(
+    settings: Settings,
+    *,
+    extras: Sequence[str] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    min_free_bytes: int = MIN_FREE_BYTES,
+) -> list[Check]:
+    """Check everything, the installation first. Problems are results, not errors.
+
+    Takes seconds, and more where a service does not answer.
+
+    Args:
+        extras: the installed extras, by default those found.
+        now: this machine's clock.
+        min_free_bytes: free disk space below which the disk is reported.
+    """
+    extras = installed_extras() if extras is None else extras
+    found = [_installation(extras), _ffmpeg(), *_inference(settings)]
+    found += [_disk(settings, min_free_bytes), _services(settings, extras)]
     if settings.broker_url is not None and settings.s3_endpoint is not None:
-        found += _storage(settings)
+        found += _storage(settings, now)
         found.append(_broker(settings))
-        found.append(_workers(settings))
+        found.append(_workers(settings, now()))
     return found
 
 
 def installed_extras() -> list[str]:
     """The extras whose packages are installed."""
-
-    def has(requirement: Callable[[], object]) -> bool:
-        try:
-            requirement()
-        except MissingExtra:
-            return False
-        return True
-
-    embedded = has(find_valkey) and has(find_rclone)
-    worker = has(require_worker_extra)
-    gpu = worker and _version("onnxruntime-gpu") is not None
-    return [
-        name
-        for name, there in (("gpu", gpu), ("worker", worker and not gpu), ("embedded", embedded))
-        if there
-    ]
+    extras = []
+    if has_extra("worker"):
+        # The two differ only in their build of ONNX Runtime.
+        extras.append("worker" if _version("onnxruntime-gpu") is None else "gpu")
+    if _has_embedded_services():
+        extras.append("embedded")
+    return extras
 
 
-def _installation() -> Check:
-    extras = ", ".join(installed_extras()) or "none"
+def _has_embedded_services() -> bool:
+    try:
+        find_valkey()
+        find_rclone()
+    except MissingExtra:
+        return False
+    return True
+
+
+def _installation(extras: Sequence[str]) -> Check:
     detail = (
         f"facepaint {__version__} on Python {platform.python_version()}, {sys.platform}; "
-        f"extras: {extras}"
+        f"extras: {', '.join(extras) or 'none'}"
     )
-    if _version("onnxruntime") and _version("onnxruntime-gpu"):
-        advice = (
-            "pip uninstall onnxruntime onnxruntime-gpu, then install the extra 'worker' or "
-            "'gpu', not both"
-        )
-        return Check(
-            "installation",
-            False,
-            f"{detail}; two builds of ONNX Runtime overwrite each other",
-            advice,
-        )
-    return Check("installation", True, detail)
+    if _version("onnxruntime") is None or _version("onnxruntime-gpu") is None:
+        return Check("installation", True, detail)
+    problem = f"{detail}; two builds of ONNX Runtime overwrite each other"
+    advice = (
+        "pip uninstall onnxruntime onnxruntime-gpu, then install the extra 'worker' or 'gpu', not "
+        "both"
+    )
+    return Check("installation", False, problem, advice)
 
 
 def _version(distribution: str) -> str | None:
@@ -116,12 +122,8 @@ def _ffmpeg() -> Check:
     detail = f"PyAV {av.__version__} with FFmpeg {av.ffmpeg_version_info}"
     if "libx264" in av.codecs_available:
         return Check("video", True, f"{detail}, encoder libx264")
-    return Check(
-        "video",
-        False,
-        f"{detail} has no libx264",
-        "install PyAV from its wheel: pip install --force-reinstall av",
-    )
+    advice = "install PyAV from its wheel: pip install --force-reinstall av"
+    return Check("video", False, f"{detail} has no libx264", advice)
 
 
 _ASK_PROVIDERS = """
@@ -136,21 +138,18 @@ print(json.dumps([ort.__version__, listed, used]))
 
 
 def _inference(settings: Settings) -> Iterator[Check]:
-    """Which devices ONNX Runtime lists, and which it can load.
-
-    A process of its own asks, because ONNX Runtime reports missing libraries on standard error.
-    """
-    package = importlib.util.find_spec("models")
-    if importlib.util.find_spec("onnxruntime") is None or package is None:
+    """Which devices ONNX Runtime lists, and which it can load."""
+    if not has_extra("worker"):
         return
-    folders = [Path(folder) for folder in package.submodule_search_locations or ()]
-    weights = next(folder / "weights" / f"{DEFAULT_DETECTOR}.onnx" for folder in folders)
+    from models import WEIGHTS
+
+    weights = WEIGHTS / f"{DEFAULT_DETECTOR}.onnx"
     by_name = settings.device not in ("auto", "cpu")
     device = settings.device if by_name else "cuda"
-    answer = _ask_providers(weights, list(dict.fromkeys([device, "cuda", "cpu"])))
-    if answer.version is None:
+    providers = _query_providers(weights, list(dict.fromkeys([device, "cuda", "cpu"])))
+    if providers.version is None:
         advice = "install the extra 'worker' again"
-        yield Check("detector", False, f"ONNX Runtime does not run: {answer.complaint}", advice)
+        yield Check("detector", False, f"ONNX Runtime does not run: {providers.error}", advice)
         return
     try:
         label = _detector_label(settings.detector, weights)
@@ -158,47 +157,53 @@ def _inference(settings: Settings) -> Iterator[Check]:
         advice = "set FACEPAINT_DETECTOR; `facepaint detectors list` lists the names"
         yield Check("detector", False, str(exc), advice)
         return
-    detail = f"{label}; ONNX Runtime {answer.version} runs on {' and '.join(answer.loaded)}"
-    yield _device_check(device, answer, detail, by_name=by_name)
+    detail = f"{label}; ONNX Runtime {providers.version} runs on {' and '.join(providers.loaded)}"
+    yield _device_check(device, providers, detail, by_name=by_name)
 
 
 @dataclass(frozen=True, slots=True)
 class _Providers:
-    """What ONNX Runtime answered: devices by our names. ``version`` is None if it does not run."""
+    """ONNX Runtime's execution providers, by our names of their devices.
+
+    ``version`` is None if ONNX Runtime does not run. ``error`` is its last message.
+    """
 
     version: str | None
     listed: tuple[str, ...] = ()
     loaded: tuple[str, ...] = ()
-    complaint: str = ""
+    error: str = ""
 
 
-def _ask_providers(weights: Path, devices: Sequence[str]) -> _Providers:
-    asked = subprocess.run(  # noqa: S603 - our own script
-        [
-            sys.executable,
-            "-c",
-            _ASK_PROVIDERS,
-            str(weights),
-            *(PROVIDERS[name] for name in devices),
-        ],
+def _query_providers(weights: Path, devices: Sequence[str]) -> _Providers:
+    """Load a network on these devices in a process of its own.
+
+    ONNX Runtime reports missing libraries on standard error and then continues on the CPU.
+    """
+    names = [PROVIDERS[device] for device in devices]
+    done = subprocess.run(  # noqa: S603 - our own script
+        [sys.executable, "-c", _ASK_PROVIDERS, str(weights), *names],
         capture_output=True,
         text=True,
-        timeout=_PROVIDER_S,
+        timeout=_PROVIDER_TIMEOUT_S,
         check=False,
     )
-    complaint = next((line for line in reversed(asked.stderr.splitlines()) if line.strip()), "")
-    if asked.returncode:
-        return _Providers(None, complaint=complaint)
-    # Lines before the answer may say that ONNX Runtime continues without a provider.
-    *before, last = asked.stdout.splitlines()
-    version, listed, used = json.loads(last)
-    errors = [line for line in [*before, *asked.stderr.splitlines()] if "rror" in line]
+    errors = done.stderr.splitlines()
+    if done.returncode:
+        return _Providers(None, error=_last_message(errors))
+    # Some builds print their errors on standard output, before the answer.
+    *printed, answer = done.stdout.splitlines()
+    version, listed, used = json.loads(answer)
+    reported = [line for line in [*printed, *errors] if "rror" in line]
     return _Providers(
         version,
-        tuple(name for name in devices if PROVIDERS[name] in listed),
-        tuple(name for name in devices if PROVIDERS[name] in used),
-        (errors or [complaint])[-1].strip(),
+        listed=tuple(device for device in devices if PROVIDERS[device] in listed),
+        loaded=tuple(device for device in devices if PROVIDERS[device] in used),
+        error=_last_message(reported or errors),
     )
+
+
+def _last_message(lines: Sequence[str]) -> str:
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def _detector_label(choice: str, weights: Path) -> str:
@@ -208,96 +213,83 @@ def _detector_label(choice: str, weights: Path) -> str:
     return card.label
 
 
-def _device_check(device: str, answer: _Providers, detail: str, *, by_name: bool) -> Check:
-    if device in answer.loaded or not (by_name or device in answer.listed):
+def _device_check(device: str, providers: _Providers, detail: str, *, by_name: bool) -> Check:
+    if device in providers.loaded or not (by_name or device in providers.listed):
         return Check("detector", True, detail)
-    if device in answer.listed:
+    if device in providers.listed:
+        problem = f"{detail}; {device} is listed and does not load: {providers.error}"
         advice = (
-            "install what the line names, and for a GPU its driver; until then "
-            "FACEPAINT_DEVICE=cpu works"
+            "install the library it names, and for a GPU its driver; FACEPAINT_DEVICE=cpu works "
+            "until then"
         )
-        failure = f"{device} is listed and does not load: {answer.complaint}"
-        return Check("detector", False, f"{detail}; {failure}", advice)
+        return Check("detector", False, problem, advice)
     advice = (
-        f"install the extra '{EXTRAS[device]}' instead of the present one, or set "
+        f"install the extra '{EXTRAS[device]}' in place of the installed one, or set "
         "FACEPAINT_DEVICE=auto"
     )
-    return Check("detector", False, f"{detail}; device '{device}' is asked for", advice)
+    problem = f"{detail}; device '{device}' is configured and not available"
+    return Check("detector", False, problem, advice)
 
 
-def _disk(settings: Settings) -> Check:
-    folder = next(
-        path for path in (settings.home, *settings.home.absolute().parents) if path.exists()
-    )
+def _disk(settings: Settings, min_free_bytes: int) -> Check:
+    home = settings.home.absolute()
+    # The folder is created on first use.
+    folder = next(path for path in (home, *home.parents) if path.exists())
+    if not os.access(folder, os.W_OK):
+        advice = "set FACEPAINT_HOME to a folder that you can write to"
+        return Check("disk", False, f"{folder} cannot be written to", advice)
     free = shutil.disk_usage(folder).free
     detail = f"{free / 2**30:.1f} GiB free for {settings.home}"
-    writable = os.access(folder, os.W_OK)
-    if not writable:
-        return Check(
-            "disk",
-            False,
-            f"{folder} cannot be written to",
-            "set FACEPAINT_HOME to a folder of yours",
-        )
     advice = (
         "free some space, or set FACEPAINT_HOME: a job needs about three times its input's size"
     )
-    return Check("disk", free >= LEAST_FREE_BYTES, detail, advice)
+    return Check("disk", free >= min_free_bytes, detail, advice)
 
 
-def _services(settings: Settings) -> Check:
+def _services(settings: Settings, extras: Sequence[str]) -> Check:
     if settings.broker_url is not None and settings.s3_endpoint is not None:
         detail = f"found in {settings.found_in or 'the arguments'}"
-        if settings.found_in == str(settings.home / "connection.json") and is_left_behind(
-            settings.home
-        ):
-            return Check(
-                "services",
-                False,
-                f"{detail}, left by a stack that was killed",
-                "start it again: facepaint up",
-            )
+        from_stack = settings.found_in == str(settings.home / CONNECTION_NAME)
+        if from_stack and is_left_behind(settings.home):
+            problem = f"{detail}, left by a stack that was killed"
+            return Check("services", False, problem, "start it again: facepaint up")
         return Check("services", True, detail)
+    if "embedded" in extras and {"worker", "gpu"} & set(extras):
+        return Check("services", True, "none running; `facepaint run` starts its own")
     advice = (
         "start them with `facepaint up` or `docker compose up`, or set "
         "FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
     )
-    extras = installed_extras()
-    if "embedded" in extras and {"worker", "gpu"} & set(extras):
-        return Check("services", True, "none running; `facepaint run` starts its own")
     return Check("services", False, "none found", advice)
 
 
-def _storage(settings: Settings) -> Iterator[Check]:
-    """Reach, rights and clock, with one small object."""
+def _storage(settings: Settings, now: Callable[[], datetime]) -> Iterator[Check]:
+    """Connection, permissions and clock, with one small object."""
     key = f"doctor-{secrets.token_hex(6)}"
+    content = b"facepaint doctor"
     store = Store(settings)
     started = time.monotonic()
     try:
         store.make_bucket()
-        before = datetime.now(UTC)
-        store.put(key, b"facepaint doctor")
-        after = datetime.now(UTC)
+        before = now()
+        store.put(key, content)
+        after = now()
         try:
             read = store.get(key)
             stored = next(store.list(key)).modified
         finally:
             store.delete(key)
     except (FacepaintError, StopIteration) as exc:
-        advice = "see its log and the keys it was given"
+        advice = "see its log, and check the access key and the secret key"
         if isinstance(exc, StoreUnreachable) and "TimeTooSkewed" in str(exc):
             advice = "set this machine's clock"
         yield Check("storage", False, str(exc) or f"{key} was stored and is not listed", advice)
         return
     took_ms = (time.monotonic() - started) * 1000
     where = f"{store.endpoint}, bucket {store.bucket}"
-    if read != b"facepaint doctor":
-        yield Check(
-            "storage",
-            False,
-            f"{where} gives back other bytes than were stored",
-            "use another storage",
-        )
+    if read != content:
+        problem = f"{where} returns other bytes than were stored"
+        yield Check("storage", False, problem, "use another storage")
         return
     yield Check("storage", True, f"{where}: put, get, list, delete in {took_ms:.0f} ms")
     if stored is not None:
@@ -305,14 +297,14 @@ def _storage(settings: Settings) -> Iterator[Check]:
 
 
 def _clock(before: datetime, stored: datetime, after: datetime) -> Check:
-    """Compare clocks by the time under which the storage filed an object put between two looks at
-    ours."""
-    second = timedelta(seconds=1)  # what a storage tells times by
-    if before - second <= stored <= after + second:
+    """Compare clocks by an object that was stored between two readings of ours."""
+    resolution = timedelta(seconds=1)  # of the times in a storage's listing
+    if before - resolution <= stored <= after + resolution:
         return Check("clock", True, "this machine's agrees with the storage's")
     skew_s = ((before if stored < before else after) - stored).total_seconds()
     detail = f"this machine's differs by {skew_s:+.0f} s from the storage's"
-    return Check("clock", abs(skew_s) <= MOST_SKEW_S, detail, "let both set their clocks by NTP")
+    advice = "synchronize both with NTP"
+    return Check("clock", abs(skew_s) <= MAX_SKEW_S, detail, advice)
 
 
 def _broker(settings: Settings) -> Check:
@@ -322,44 +314,37 @@ def _broker(settings: Settings) -> Check:
         waiting = queue.length()
     except FacepaintError as exc:
         return Check("broker", False, str(exc), "see its log, its password and its port")
-    return Check("broker", True, f"answers; {waiting} tasks wait")
+    return Check("broker", True, f"answers; {counted(waiting, 'task')} waiting")
 
 
-def _workers(settings: Settings) -> Check:
+def _workers(settings: Settings, now: datetime) -> Check:
     """The heartbeats in the storage."""
-    store = Store(settings)
-    alive: list[WorkerInfo] = []
-    dead: list[WorkerInfo] = []
-    now = datetime.now(UTC)
     try:
-        for info in list(store.list(keys.WORKERS)):
-            record = store.find_record(info.key, WorkerInfo) if info.key.endswith(".json") else None
-            if record is not None:
-                age_s = (now - record.at).total_seconds()
-                (alive if age_s <= ALIVE_S else dead).append(record)
+        recorded = recorded_workers(Store(settings))
     except FacepaintError as exc:
-        return Check("workers", False, str(exc), "")
+        return Check("workers", False, str(exc))
+    alive = [worker for worker in recorded if is_alive(worker, now)]
     if not alive:
-        silent = f"; silent: {_listed(dead)}" if dead else ""
+        silent = f"; no recent heartbeat: {_describe_all(recorded)}" if recorded else ""
         return Check("workers", False, f"none alive{silent}", "start one: facepaint worker")
     for queue, verb in (("paint", "paints"), ("detect", "detects faces")):
-        if not any(queue in record.queues for record in alive):
-            detail = f"{_listed(alive)}; no running worker {verb}"
-            return Check("workers", False, detail, f"start one: facepaint worker --queues {queue}")
-    return Check("workers", True, _listed(alive))
+        if not any(queue in worker.queues for worker in alive):
+            problem = f"{_describe_all(alive)}; no running worker {verb}"
+            return Check("workers", False, problem, f"start one: facepaint worker --queues {queue}")
+    return Check("workers", True, _describe_all(alive))
 
 
-def _listed(records: list[WorkerInfo]) -> str:
-    return "; ".join(_described(record) for record in records)
+def _describe_all(workers: Iterable[WorkerInfo]) -> str:
+    return "; ".join(_describe(worker) for worker in workers)
 
 
-def _described(record: WorkerInfo) -> str:
-    speed = [f"{task} {rate:.0f} frames/s" for task, rate in sorted(record.frames_per_s.items())]
-    return ", ".join(
-        [
-            f"{record.name}: {'+'.join(record.queues)}",
-            f"on {record.device}",
-            "+".join(record.encoders),
-            *speed,
-        ]
-    )
+def _describe(worker: WorkerInfo) -> str:
+    """One worker's name, queues, device, encoders and measured speed."""
+    speeds = sorted(worker.frames_per_s.items())
+    facts = [
+        f"{worker.name}: {'+'.join(worker.queues)}",
+        f"on {worker.device}",
+        "+".join(worker.encoders),
+        *(f"{task} {rate:.0f} frames/s" for task, rate in speeds),
+    ]
+    return ", ".join(facts)

@@ -37,6 +37,7 @@ from facepaint.cli.options import (
 from facepaint.cli.progress import make_display
 from facepaint.client import Client
 from facepaint.errors import UsageError
+from facepaint.extras import require_extra
 from facepaint.settings import Settings
 
 
@@ -150,9 +151,7 @@ def worker(
 
 def _check_detection(settings: Settings) -> None:
     """Refuse, before any work is done, a detector or device that the workers would refuse."""
-    from facepaint.stack.components import require_worker_extra
-
-    require_worker_extra()
+    require_extra("worker", "painting on this machine")
     from models import find_model
 
     find_model(settings.detector)

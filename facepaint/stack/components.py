@@ -118,19 +118,6 @@ def find_rclone() -> Path:
     return Path(program).resolve()
 
 
-def require_worker_extra() -> None:
-    """Return if what workers import is installed.
-
-    Raises:
-        MissingExtra: it is not.
-    """
-    if any(
-        importlib.util.find_spec(name) is None
-        for name in ("cv2", "numpy", "onnxruntime", "resvg_py")
-    ):
-        raise MissingExtra("worker", "painting on this machine")
-
-
 def valkey(home: Path, settings: Settings) -> Recipe:
     """The broker at ``settings.broker_url``; its messages outlive a restart."""
     assert settings.broker_url is not None

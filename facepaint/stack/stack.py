@@ -23,6 +23,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from pydantic import SecretStr
 
 from facepaint.errors import ServiceError, UsageError
+from facepaint.extras import require_extra
 from facepaint.files import PRIVATE_MODE, write_text
 from facepaint.queue import Queue
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
@@ -91,7 +92,7 @@ class Stack:
             ServiceError: a part does not start; the message names its log.
         """
         if self._workers != 0:
-            components.require_worker_extra()
+            require_extra("worker", "painting on this machine")
         self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         (self.home / "logs").mkdir(mode=0o700, exist_ok=True)
         self._lock = _lock(self.home)
