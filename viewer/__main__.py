@@ -1,4 +1,4 @@
-"""``python -m viewer``: serve the pages until stopped."""
+"""``python -m viewer``: serve the viewer's pages until stopped."""
 
 import sys
 

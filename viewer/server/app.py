@@ -1,7 +1,7 @@
-"""The viewer's server: pages, the JSON they ask for, and what `viewer.server.media` sends.
+"""The viewer's server: pages, the JSON that they load, and the media of `viewer.server.media`.
 
-Endpoints are plain functions, which Starlette runs in its thread pool: the storage is spoken to
-synchronously.
+Endpoints are plain functions, which Starlette runs in its thread pool, because the storage's client
+is synchronous.
 """
 
 import re
@@ -30,9 +30,9 @@ from facepaint.settings import Settings
 from facepaint.store import Store
 from viewer.server import faces, media
 from viewer.server.api import job_json, jobs_json
-from viewer.server.cache import Board
-from viewer.server.media import board_of, check_look_id, job_id_of
-from viewer.server.middleware import Guard, is_loopback
+from viewer.server.cache import JobCache
+from viewer.server.media import cache_of, check_look_id, job_id_of
+from viewer.server.middleware import SecurityMiddleware, is_loopback
 from viewer.server.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
 
 STATUS_OF: dict[type[Exception], int] = {
@@ -43,28 +43,30 @@ STATUS_OF: dict[type[Exception], int] = {
     ServiceError: 503,
     JobError: 409,
 }
-"""The first that fits; anything else of ours is a 500."""
+"""HTTP status by error, the first that matches; any other `FacepaintError` is a 500."""
 
 
 def make_app(settings: Settings, store: Store | None = None) -> Starlette:
-    """The ASGI app. Listening or published on a loopback address it answers under loopback names
-    only."""
-    board = Board(store or Store(settings))
+    """The ASGI app.
+
+    If its address is a loopback address, it accepts requests to loopback host names only.
+    """
+    cache = JobCache(store or Store(settings))
     host = settings.viewer_published_on or settings.viewer_host
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        board.close()
+        cache.close()
 
     app = Starlette(
         routes=_routes(),
         lifespan=lifespan,
-        middleware=[Middleware(Guard, host=host)],
-        exception_handlers={FacepaintError: our_error, HTTPException: http_error},
+        middleware=[Middleware(SecurityMiddleware, host=host)],
+        exception_handlers={FacepaintError: facepaint_error, HTTPException: http_error},
     )
-    app.state.board = board
-    app.state.faces = faces.Desk(settings, open=is_loopback(host))
+    app.state.cache = cache
+    app.state.people = faces.PeopleRequests(settings, allowed=is_loopback(host))
     return app
 
 
@@ -85,17 +87,17 @@ def _routes() -> list[Route | Mount]:
         Route("/api/jobs/{job}", api_job),
         Route("/api/jobs/{job}/looks/{look}/segments/{index:int}", media.segment),
         Route("/api/jobs/{job}/audio/{track:int}/{index:int}", media.audio),
-        Route("/api/jobs/{job}/looks", faces.ask_look, methods=["POST"]),
+        Route("/api/jobs/{job}/looks", faces.post_look, methods=["POST"]),
         Route("/api/jobs/{job}/people", faces.people, methods=["GET"]),
-        Route("/api/jobs/{job}/people", faces.ask_people, methods=["POST"]),
+        Route("/api/jobs/{job}/people", faces.post_people, methods=["POST"]),
         Route("/api/jobs/{job}/people/{person:int}/portrait", faces.portrait),
-        Route("/api/jobs/{job}/tracks/{index:int}", faces.tracked),
+        Route("/api/jobs/{job}/tracks/{index:int}", faces.tracked_segment),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 
 
-def our_error(_: Request, exc: Exception) -> Response:
-    """One of our errors as JSON."""
+def facepaint_error(_: Request, exc: Exception) -> Response:
+    """A `FacepaintError` as JSON."""
     return error_json(exc, STATUS_OF)
 
 
@@ -105,44 +107,44 @@ def index_page(_: Request) -> Response:
 
 
 def job_page(request: Request) -> Response:
-    """The page of a job. It comes in any case, and says itself what is wrong."""
+    """The page of a job. It is sent even for an error, because its script shows what is wrong."""
     status = 200
     try:
-        board_of(request).status(job_id_of(request))
+        cache_of(request).status(job_id_of(request))
     except FacepaintError as exc:
-        status = our_error(request, exc).status_code
+        status = facepaint_error(request, exc).status_code
     return FileResponse(STATIC / "job.html", status, headers=NO_CACHE)
 
 
 def healthz(request: Request) -> Response:
     """200 if the storage answers."""
-    board_of(request).store.exists("healthz")
+    cache_of(request).store.exists("healthz")
     return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
 
 def api_jobs(request: Request) -> Response:
     """The newest jobs."""
-    return _state(jobs_json(board_of(request)))
+    return _uncached_json(jobs_json(cache_of(request)))
 
 
 def api_job(request: Request) -> Response:
-    """All that the page of one job needs: see `viewer.server.api.job_json`."""
+    """The state of one job: see `viewer.server.api.job_json`."""
     look = request.query_params.get("look")
     state = job_json(
-        board_of(request),
+        cache_of(request),
         job_id_of(request),
         check_look_id(look) if look else None,
         _number(request, "from") or 0,
         _number(request, "wait"),
     )
-    return _state(state)
+    return _uncached_json(state)
 
 
 def _number(request: Request, name: str) -> int | None:
-    """A segment's number from the query string, or None."""
+    """A segment number of the query string, or None."""
     text = request.query_params.get(name, "")
     return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
 
 
-def _state(content: dict[str, Any]) -> Response:
+def _uncached_json(content: dict[str, Any]) -> Response:
     return JSONResponse(content, headers=NO_STORE)

@@ -1,5 +1,5 @@
-"""What the page knows about jobs: read from the storage, kept for a while so that many tabs cost no
-more than one."""
+"""What the server reads of jobs, cached so that many open pages cost the storage no more than
+one."""
 
 import threading
 import time
@@ -19,62 +19,69 @@ from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.results import Painted, WorkerInfo
 from facepaint.records.segment import Segment
 from facepaint.store import Store
-from viewer.server.audio import sound_ends_s
+from viewer.server.audio import audio_end_s
 from viewer.server.clock import Clock, clock_of
 
-FRESH_S = 1.0
-"""What is younger than this is not read again."""
+MAX_AGE_S = 1.0
+"""A younger value is not read again."""
 
-SETTLED_S = 10.0
-"""The same for a job that is complete."""
+COMPLETE_MAX_AGE_S = 10.0
+"""The same for the status of a complete job."""
 
-COST_SHARE = 4.0
-"""Reading takes at most one part in so many of the time: long jobs are listed less often."""
+COST_FACTOR = 4.0
+"""A value is kept for this many times what it took to read, if that is longer: reading one job
+takes a fifth of the time at most, and long jobs are listed less often."""
 
-QUICK_S = 0.3
-"""What took longer to read than this is read anew behind the scenes, while the older answer
-serves."""
+SLOW_READ_S = 0.3
+"""A value that took longer to read is refreshed in the background, while the old one is served."""
 
-LIST_PATIENCE_S = 0.8
-"""So long the list of jobs waits for their states; those not read by then come with its next
-answer."""
+LIST_TIMEOUT_S = 0.8
+"""How long the list of jobs waits for their states. The others come with its next answer."""
 
 READERS = 4
-JOBS_SHOWN = 100
-JOBS_KEPT = 2 * JOBS_SHOWN
-RECORDS_KEPT = 4096
+"""Threads that refresh values in the background."""
 
-AHEAD = 8
-"""How many segments are looked up that were painted since a job was last listed."""
+LISTED_JOBS = 100
+CACHED_JOBS = 2 * LISTED_JOBS
+CACHED_RECORDS = 4096
+
+LOOKAHEAD = 8
+"""How many segments are looked up that may have been painted since the job was listed."""
 
 T = TypeVar("T")
 K = TypeVar("K")
 
 
-class _Fresh(Generic[T]):
-    """A value read by one thread at a time and kept for a while, an error of ours as well.
+class _CachedValue(Generic[T]):
+    """A value that one thread at a time reads and all share for a while.
 
-    ``settled`` says of a value that it will hardly change.
+    An error of `FacepaintError` is cached as well, so that a storage that is away is not asked by
+    every request.
     """
 
     def __init__(
         self,
         read: Callable[[], T],
         readers: Executor,
-        settled: Callable[[T], bool] = lambda _: False,
+        is_settled: Callable[[T], bool] = lambda _: False,
     ) -> None:
+        """``is_settled`` tells the values that hardly change any more."""
         self._read = read
         self._readers = readers
-        self._settled = settled
+        self._is_settled = is_settled
         self._lock = threading.Lock()
-        self._coming: Future[None] | None = None
-        self._until = 0.0
+        self._pending: Future[None] | None = None
+        self._fresh_until = 0.0
         self._cost_s = 0.0
         self.outcome: T | FacepaintError | None = None
 
     def get(self) -> T:
-        """The value, read now unless a young one is there or reading takes long."""
-        if self.outcome is not None and self._cost_s > QUICK_S:
+        """The value: read now if it is too old, unless reading takes long.
+
+        Raises:
+            FacepaintError: the value could not be read.
+        """
+        if self.outcome is not None and self._cost_s > SLOW_READ_S:
             self.refresh()
         else:
             self._read_if_due()
@@ -84,40 +91,45 @@ class _Fresh(Generic[T]):
         return self.outcome
 
     def refresh(self) -> Future[None] | None:
-        """Have it read by another thread, if it is time to; the future ends when it is."""
-        if time.monotonic() < self._until:
+        """Read the value in another thread if it is too old; the future ends when it is read."""
+        if time.monotonic() < self._fresh_until:
             return None
-        if self._coming is None or self._coming.done():
-            self._coming = self._readers.submit(self._read_if_due)
-        return self._coming
+        if self._pending is None or self._pending.done():
+            self._pending = self._readers.submit(self._read_if_due)
+        return self._pending
 
     def _read_if_due(self) -> None:
+        # Threads that wait for the lock find the value fresh and return.
         with self._lock:
-            begun = time.monotonic()
-            if begun < self._until:
+            started = time.monotonic()
+            if started < self._fresh_until:
                 return
-            keep_s = FRESH_S
+            max_age_s = MAX_AGE_S
             try:
                 value = self._read()
-                keep_s = SETTLED_S if self._settled(value) else FRESH_S
+                if self._is_settled(value):
+                    max_age_s = COMPLETE_MAX_AGE_S
                 self.outcome = value
             except FacepaintError as exc:
                 self.outcome = exc
             ended = time.monotonic()
-            self._cost_s = ended - begun
-            self._until = ended + keep_s * max(1.0, COST_SHARE * self._cost_s)
+            self._cost_s = ended - started
+            self._fresh_until = ended + max_age_s * max(1.0, COST_FACTOR * self._cost_s)
 
 
-class _Recent(Generic[K, T]):
-    """The most recently used values, at most ``size``, for several threads."""
+class _SharedLru(Generic[K, T]):
+    """The ``size`` most recently used values, shared between threads."""
 
     def __init__(self, size: int) -> None:
         self._lock = threading.Lock()
         self._values: LRUCache[K, T] = LRUCache(size)
 
     def get(self, key: K, make: Callable[[], T]) -> T:
-        """The value of a key. If two threads ask at once, ``make`` may run twice; the first result
-        stays."""
+        """The value of a key.
+
+        If two threads ask at once, ``make`` may run twice, as it reads from the storage without the
+        lock. Both get the first result.
+        """
         with self._lock:
             if key in self._values:
                 return self._values[key]
@@ -125,108 +137,114 @@ class _Recent(Generic[K, T]):
         with self._lock:
             return self._values.setdefault(key, value)
 
-    def forget(self, key: K) -> None:
+    def discard(self, key: K) -> None:
+        """Remove a key, if it is there."""
         with self._lock:
             self._values.pop(key, None)
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """When a segment's pictures begin and end and its last sound ends (0 without any), in seconds
-    of the clock."""
+    """A segment's window in seconds on the clock, and the end of its audio (0 if it has none)."""
 
     start_s: float
     end_s: float
-    heard_s: float
+    audio_end_s: float
 
 
 @dataclass(slots=True)
-class _Followed:
-    """One job somebody looks at. What is stored of its segments never changes, so what was read is
-    kept.
+class _CachedJob:
+    """What was read of one job.
 
-    ``painted`` are segments by look that were found painted one by one, maybe after the job was
-    listed.
+    A stored segment never changes, so windows are kept. ``painted`` holds by look the segments that
+    were looked up one by one, maybe after the job was listed.
     """
 
-    status: _Fresh[JobStatus]
+    status: _CachedValue[JobStatus]
     clock: Clock | None = None
     windows: dict[int, Window] = field(default_factory=dict)
     painted: dict[str, set[int]] = field(default_factory=dict)
 
 
-class Board:
-    """Reads jobs for the page; safe to share between threads."""
+class JobCache:
+    """Reads jobs for the pages; safe to share between threads."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="board")
-        self._jobs = _Fresh(lambda: list_jobs(store, limit=JOBS_SHOWN), self._readers)
-        self._workers = _Fresh(lambda: alive_workers(store), self._readers)
-        self._followed: _Recent[str, _Followed] = _Recent(JOBS_KEPT)
-        self._records: _Recent[tuple[str, str, int], Painted] = _Recent(RECORDS_KEPT)
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="job-cache")
+        self._list = _CachedValue(lambda: list_jobs(store, limit=LISTED_JOBS), self._readers)
+        self._workers = _CachedValue(lambda: alive_workers(store), self._readers)
+        self._jobs: _SharedLru[str, _CachedJob] = _SharedLru(CACHED_JOBS)
+        self._records: _SharedLru[tuple[str, str, int], Painted] = _SharedLru(CACHED_RECORDS)
 
     def close(self) -> None:
-        """Begin to read nothing more."""
+        """Stop reading in the background."""
         self._readers.shutdown(wait=False, cancel_futures=True)
 
     def jobs(self) -> list[JobSummary]:
         """The newest jobs."""
-        return self._jobs.get()
+        return self._list.get()
 
     def workers(self) -> list[WorkerInfo]:
-        """The workers that are running."""
+        """The running workers."""
         return self._workers.get()
 
     def status(self, job_id: str, look: str | None = None) -> JobStatus:
-        """A job's status, a moment old, and knowing of a look that somebody asks for.
+        """A job's status, read again if it is too old or lacks the look.
 
         Raises:
             UnknownJob: there is no such job.
             InputError: the job has no such look.
         """
-        status = self._follow(job_id).status.get()
-        if look is not None and status.look(look) is None:
-            self._followed.forget(job_id)
-            status = self._follow(job_id).status.get()
-            if status.look(look) is None:
-                raise InputError(
-                    f"job {job_id} has no look {look}; `facepaint status {job_id}` lists them"
-                )
+        status = self._job(job_id).status.get()
+        if look is None or status.look(look) is not None:
+            return status
+        # The look may have been added since the job was listed.
+        self._jobs.discard(job_id)
+        status = self._job(job_id).status.get()
+        if status.look(look) is None:
+            raise InputError(
+                f"job {job_id} has no look {look}; `facepaint status {job_id}` lists them"
+            )
         return status
 
     def statuses(self, job_ids: Iterable[str]) -> dict[str, JobStatus | FacepaintError | None]:
-        """What is known of many jobs within a moment; None of those whose turn to be read has not
-        come."""
-        found = {job_id: self._follow(job_id).status for job_id in job_ids}
-        wait([coming for status in found.values() if (coming := status.refresh())], LIST_PATIENCE_S)
-        return {job_id: status.outcome for job_id, status in found.items()}
+        """The statuses of many jobs that can be had in `LIST_TIMEOUT_S`; None for the others."""
+        cached = {job_id: self._job(job_id).status for job_id in job_ids}
+        pending = [future for status in cached.values() if (future := status.refresh())]
+        wait(pending, LIST_TIMEOUT_S)
+        return {job_id: status.outcome for job_id, status in cached.items()}
 
-    def _follow(self, job_id: str) -> _Followed:
+    def _job(self, job_id: str) -> _CachedJob:
         blank_records: BlankRecords = {}
 
         def read() -> JobStatus:
             return job_status(self.store, job_id, blank_records=blank_records)
 
-        def make() -> _Followed:
-            return _Followed(_Fresh(read, self._readers, lambda status: status.state == "complete"))
+        def make() -> _CachedJob:
+            status = _CachedValue(read, self._readers, lambda status: status.state == "complete")
+            return _CachedJob(status)
 
-        return self._followed.get(job_id, make)
+        return self._jobs.get(job_id, make)
 
     def painted_segments(self, status: JobStatus, look: str, wanted: int | None) -> frozenset[int]:
-        """The painted segments of a look, the ``wanted`` one and those after it looked up even if
-        listed long ago."""
-        found = self._follow(status.job.id).painted.setdefault(look, set())
+        """The painted segments of a look.
+
+        ``wanted`` and the segments after it are looked up one by one: a player that waits for them
+        need not wait until the job is listed again.
+        """
         listed = status.keys.painted[look]
-        for index in range(wanted, wanted + AHEAD) if wanted is not None else ():
-            if index in listed or index in found:
-                continue
-            try:
-                self.painted(status.job.id, look, index)
-            except ObjectMissing:
-                break
-            found.add(index)
-        return listed | found
+        looked_up = self._job(status.job.id).painted.setdefault(look, set())
+        if wanted is not None:
+            for index in range(wanted, wanted + LOOKAHEAD):
+                if index in listed or index in looked_up:
+                    continue
+                try:
+                    self.painted(status.job.id, look, index)
+                except ObjectMissing:
+                    break
+                looked_up.add(index)
+        return listed | looked_up
 
     def painted(self, job_id: str, look: str, index: int) -> Painted:
         """The record of a painted segment.
@@ -237,56 +255,64 @@ class Board:
         key = (job_id, look, index)
         return self._records.get(key, lambda: self.store.get_record(keys.painted(*key), Painted))
 
-    def forget_painted(self, job_id: str, look: str, index: int) -> None:
-        """Read that record anew when it is next asked for."""
-        self._records.forget((job_id, look, index))
+    def discard_painted(self, job_id: str, look: str, index: int) -> None:
+        """Read that record again when it is needed next."""
+        self._records.discard((job_id, look, index))
 
     def clock(self, job: VideoJob) -> Clock:
-        """What a video's players count time by.
+        """The clock of a video's players.
 
         Raises:
-            ObjectMissing: its first segment is not stored yet.
+            ObjectMissing: the first segment is not stored yet.
         """
-        followed = self._follow(job.id)
-        if followed.clock is None:
-            followed.clock = clock_of(job, self.store.get_record(keys.segment(job.id, 0), Segment))
-        return followed.clock
+        cached = self._job(job.id)
+        if cached.clock is None:
+            cached.clock = clock_of(job, self.store.get_record(keys.segment(job.id, 0), Segment))
+        return cached.clock
 
-    def ends_s(self, status: JobStatus) -> float | None:
-        """When picture and sound of a video have both ended; None while that is not known."""
+    def end_s(self, status: JobStatus) -> float | None:
+        """When both the frames and the audio of a video have ended; None until it is sealed."""
         if not status.total:
             return None
         last = self.windows(status.job, [status.total - 1])[0]
-        return max(last.end_s, last.heard_s)
+        return max(last.end_s, last.audio_end_s)
 
     def windows(self, job: Job, indexes: Sequence[int], limit: int | None = None) -> list[Window]:
-        """The windows of stored segments, as many as are known after reading at most ``limit``
-        records more."""
+        """The windows of stored segments.
+
+        Args:
+            job: a list of images has none.
+            indexes: the segments.
+            limit: how many records are read at most. The windows from the first one on that is
+                still unread are left out.
+        """
         if isinstance(job, ImageJob):
             return []
-        known = self._follow(job.id).windows
-        unread = [index for index in indexes if index not in known][:limit]
+        cached = self._job(job.id).windows
+        unread = [index for index in indexes if index not in cached][:limit]
         if unread:
             clock = self.clock(job)
 
             def read(index: int) -> None:
                 record = self.store.get_record(keys.segment(job.id, index), Segment)
-                start_s, end_s = clock.window_s(record)
-                known[index] = Window(
-                    float(start_s), float(end_s), float(sound_ends_s(job, clock, record))
-                )
+                cached[index] = _window(job, clock, record)
 
             in_parallel(read, unread)
         found = []
         for index in indexes:
-            if index not in known:
+            if index not in cached:
                 break
-            found.append(known[index])
+            found.append(cached[index])
         return found
 
 
+def _window(job: VideoJob, clock: Clock, segment: Segment) -> Window:
+    start_s, end_s = clock.window_s(segment)
+    return Window(float(start_s), float(end_s), float(audio_end_s(job, clock, segment)))
+
+
 def first_missing(indexes: frozenset[int], first: int = 0) -> int:
-    """The first index from ``first`` on that is not among them."""
+    """The first index from ``first`` on that is not among ``indexes``."""
     index = first
     while index in indexes:
         index += 1

@@ -1,12 +1,12 @@
-"""Who is in a video, for its page: the people with their portraits, where each face is, and new
-looks that name people.
+"""The people of a video for its page: their portraits, where each face is, and new looks that name
+people.
 
-Portraits are of the source, and a new look may show what another one hides: all of this is answered
-only by a viewer on this machine's own address, to its own page.
+Portraits show the source, and a new look can show what another one redacts. So all of this is for a
+viewer on a loopback address only, and for its own page only.
 """
 
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from math import inf
 from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,103 +27,105 @@ from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import FaceSelection
 from facepaint.records import keys
 from facepaint.records.job import ImageJob, VideoJob, VideoStream
-from facepaint.records.tracks import Person, TrackedFace, TrackedSegment
+from facepaint.records.tracks import People, TrackedFace, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
-from viewer.server.cache import Board
+from viewer.server.cache import JobCache
 from viewer.server.clock import Clock
-from viewer.server.media import board_of, job_id_of
-from viewer.server.pages import NO_STORE, asked_json
+from viewer.server.media import cache_of, job_id_of
+from viewer.server.pages import NO_STORE, read_json
 
 if TYPE_CHECKING:
-    # Only named here: Celery is slow to import, and most viewers send nothing.
+    # Celery takes long to import, and most viewers never send a task.
     from facepaint.queue import Queue
 
-MAX_ASK_BYTES = 16 << 10
+MAX_REQUEST_BYTES = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """The look that a page asks for: filters as `parse_look` reads them, people by number."""
+class LookRequest:
+    """A look as a page requests it: filters as `parse_look` reads them, people by number."""
 
     filters: Annotated[tuple[str, ...], Field(min_length=1, max_length=8)]
     keep: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
     only: Annotated[tuple[int, ...], Field(max_length=1000)] = ()
 
 
-_WISH = TypeAdapter(Wish)
+_LOOK_REQUEST = TypeAdapter(LookRequest)
 
 
-class Desk:
-    """Takes what pages ask for, if it is ``open`` at all. The queue is made when something is first
-    asked for."""
+class PeopleRequests:
+    """Sends the tasks that pages request: person tracking and new looks.
 
-    def __init__(self, settings: Settings, *, open: bool) -> None:
+    Args:
+        settings: of the broker, and how long a request for tracking may take until it is repeated.
+        allowed: whether this viewer shows faces and accepts requests at all.
+    """
+
+    def __init__(self, settings: Settings, *, allowed: bool) -> None:
         self._settings = settings
-        self.open = open
-        self._asked: dict[str, float] = {}
-        """When the people of a job are to be asked for again, should they not be known by then."""
+        self.allowed = allowed
+        # When to request the people of a job again, as the broker may lose the task.
+        self._repeat_at: dict[str, float] = {}
 
-    def ask(self, store: Store, job_id: str) -> None:
+    def request(self, store: Store, job_id: str) -> None:
         """Request the people of a job. Raises as `request_people`."""
         request_people(store, self.queue, job_id)
-        self._asked[job_id] = monotonic() + self._settings.requeue_after_s
+        self._repeat_at[job_id] = monotonic() + self._settings.requeue_after_s
 
-    def is_asked(self, store: Store, job_id: str, *, at_work: bool) -> bool:
-        """Whether somebody has asked; what the broker may have lost since is asked for again."""
-        if at_work:
-            self._asked.setdefault(job_id, monotonic() + self._settings.requeue_after_s)
-        if monotonic() >= self._asked.get(job_id, inf):
-            self.ask(store, job_id)
-        return job_id in self._asked
+    def is_requested(self, store: Store, job_id: str, *, is_tracking: bool) -> bool:
+        """Whether the people of a job are requested. Repeats a request that has taken too long.
 
-    def answered(self, job_id: str) -> None:
-        """The people of a job are known: who they are may be forgotten and asked for anew."""
-        self._asked.pop(job_id, None)
+        ``is_tracking``: a worker is tracking them, so somebody requested them, maybe by command.
+        """
+        if is_tracking:
+            self._repeat_at.setdefault(job_id, monotonic() + self._settings.requeue_after_s)
+        if monotonic() >= self._repeat_at.get(job_id, inf):
+            self.request(store, job_id)
+        return job_id in self._repeat_at
+
+    def finish(self, job_id: str) -> None:
+        """Drop the request, as the people are stored. They can be requested again if deleted."""
+        self._repeat_at.pop(job_id, None)
 
     @cached_property
     def queue(self) -> "Queue":
-        """The queue; showing jobs needs none, and Celery is slow to import."""
+        """The queue, made when the first task is sent."""
         from facepaint.queue import Queue
 
         return Queue(self._settings)
 
 
 def people(request: Request) -> Response:
-    """Who is in a video. ``state`` is "made", "ready" to be asked for or "asked"; else ``why``
-    tells.
+    """The people of a video and the filters of a new look.
 
-    Of a person who is not ``portrayed`` there is no portrait (yet): they come last.
+    ``state`` is ``tracked``, ``ready`` to be requested, ``requested``, ``waiting`` or ``failed``;
+    ``reason`` explains the last two. A person without ``has_portrait`` has none, or none yet.
     """
-    board, job_id = _own_board(request), job_id_of(request)
-    status = board.status(job_id)
-    told: dict[str, Any] = {
+    cache, job_id = _allowed_cache(request), job_id_of(request)
+    status = cache.status(job_id)
+    content: dict[str, Any] = {
         "people": [],
         "filters": _filters(),
-        "why": "",
-        "workers": len(board.workers()),
+        "reason": "",
+        "workers": len(cache.workers()),
     }
     try:
-        found = find_people(board.store, job_id)
+        found = find_people(cache.store, job_id)
     except JobError as exc:
-        return JSONResponse({**told, "state": "failed", "why": str(exc)}, headers=NO_STORE)
+        content |= {"state": "failed", "reason": str(exc)}
+        return JSONResponse(content, headers=NO_STORE)
+    requests = _requests(request)
     if found is not None and isinstance(status.job, VideoJob):
-        _desk(request).answered(job_id)
-        clock = board.clock(status.job)
-        portraits = {info.key for info in board.store.list(keys.portraits(job_id))}
-        told["state"] = "made"
-        told["people"] = [
-            _person(clock, person, portrayed=keys.portrait(job_id, person.number) in portraits)
-            for person in found.people
-        ]
-    elif why := why_not_tracked(status):
-        told |= {"state": "waiting", "why": why}
+        requests.finish(job_id)
+        content |= {"state": "tracked", "people": _people_json(cache, status.job, found)}
+    elif reason := why_not_tracked(status):
+        content |= {"state": "waiting", "reason": reason}
     else:
-        asked = _desk(request).is_asked(
-            board.store, job_id, at_work="track-000000" in status.claims
-        )
-        told["state"] = "asked" if asked else "ready"
-    return JSONResponse(told, headers=NO_STORE)
+        is_tracking = "track-000000" in status.claims
+        requested = requests.is_requested(cache.store, job_id, is_tracking=is_tracking)
+        content["state"] = "requested" if requested else "ready"
+    return JSONResponse(content, headers=NO_STORE)
 
 
 def why_not_tracked(status: JobStatus) -> str:
@@ -144,108 +146,107 @@ def why_not_tracked(status: JobStatus) -> str:
 
 
 def portrait(request: Request) -> Response:
-    """A person's portrait, a JPEG of the source: kept by no browser."""
-    board, number = _own_board(request), int(request.path_params["person"])
-    data = board.store.get(keys.portrait(job_id_of(request), number))
+    """A person's portrait, a JPEG of the source. No browser may cache it."""
+    cache, number = _allowed_cache(request), int(request.path_params["person"])
+    data = cache.store.get(keys.portrait(job_id_of(request), number))
     return Response(data, media_type="image/jpeg", headers=NO_STORE)
 
 
-def tracked(request: Request) -> Response:
-    """Where the faces of a segment are: of each frame when it is shown, in seconds of the clock,
-    and its faces.
+def tracked_segment(request: Request) -> Response:
+    """The faces of each frame of a segment, with the frame's time in seconds on the clock.
 
-    A face is the person's number and left, top, width, height as shares of the picture's.
+    A face is the person's number and the left, top, width and height of its box as shares of the
+    frame's width and height.
     """
-    board, job_id = _own_board(request), job_id_of(request)
-    job = board.status(job_id).job
+    cache, job_id = _allowed_cache(request), job_id_of(request)
+    job = cache.status(job_id).job
     if isinstance(job, ImageJob):
-        raise InputError(f"job {job_id} is of pictures; only the faces of videos are followed")
-    record = board.store.get_record(
-        keys.tracked(job_id, int(request.path_params["index"])), TrackedSegment
-    )
-    clock, place = board.clock(job), partial(_place, job.video)
+        raise InputError(f"job {job_id} is a list of images; faces are tracked in videos only")
+    key = keys.tracked(job_id, int(request.path_params["index"]))
+    record = cache.store.get_record(key, TrackedSegment)
+    clock = cache.clock(job)
     frames = [
-        [_seconds(clock, frame.pts), [place(face) for face in frame.faces]]
+        [_seconds(clock, frame.pts), [_face_json(job.video, face) for face in frame.faces]]
         for frame in record.frames
     ]
     return JSONResponse({"index": record.index, "frames": frames}, headers=NO_STORE)
 
 
-async def ask_people(request: Request) -> Response:
+async def post_people(request: Request) -> Response:
     """Request the people of a job."""
-    await _body(request)
-    return await run_in_threadpool(_ask_people, request)
+    await _read_body(request)
+    return await run_in_threadpool(_post_people, request)
 
 
-async def ask_look(request: Request) -> Response:
-    """Have a job painted with another look, of ``filters``, and ``keep`` or ``only`` with the
-    numbers of people."""
-    return await run_in_threadpool(_ask_look, request, await _body(request))
+async def post_look(request: Request) -> Response:
+    """Render a job with another look: see `LookRequest`."""
+    return await run_in_threadpool(_post_look, request, await _read_body(request))
 
 
-def _desk(request: Request) -> Desk:
-    desk: Desk = request.app.state.faces
-    return desk
+def _requests(request: Request) -> PeopleRequests:
+    requests: PeopleRequests = request.app.state.people
+    return requests
 
 
-def _own_board(request: Request) -> Board:
-    """The board, where this viewer is for its own machine alone."""
-    if not _desk(request).open:
+def _allowed_cache(request: Request) -> JobCache:
+    """The cache of jobs, if this viewer may show faces."""
+    if not _requests(request).allowed:
         raise HTTPException(
-            403, "faces are shown and chosen only in a viewer on this machine's own address"
+            403, "faces are shown and selected only in a viewer on a loopback address"
         )
-    return board_of(request)
+    return cache_of(request)
 
 
-async def _body(request: Request) -> bytes:
-    _own_board(request)
-    return await asked_json(request, "jobs", MAX_ASK_BYTES)
+async def _read_body(request: Request) -> bytes:
+    _allowed_cache(request)
+    return await read_json(request, MAX_REQUEST_BYTES)
 
 
-def _ask_people(request: Request) -> Response:
-    board, job_id = _own_board(request), job_id_of(request)
-    if why := why_not_tracked(board.status(job_id)):
-        raise JobError(why)
-    _desk(request).ask(board.store, job_id)
-    return JSONResponse({"state": "asked"}, 202, headers=NO_STORE)
+def _post_people(request: Request) -> Response:
+    cache, job_id = _allowed_cache(request), job_id_of(request)
+    if reason := why_not_tracked(cache.status(job_id)):
+        raise JobError(reason)
+    _requests(request).request(cache.store, job_id)
+    return JSONResponse({"state": "requested"}, 202, headers=NO_STORE)
 
 
-def _ask_look(request: Request, body: bytes) -> Response:
+def _post_look(request: Request, body: bytes) -> Response:
     job_id, look = job_id_of(request), look_of(body)
+    store, queue = _allowed_cache(request).store, _requests(request).queue
     try:
-        added = repaint(_own_board(request).store, _desk(request).queue, job_id, look)
+        added = repaint(store, queue, job_id, look)
     except UsageError as exc:
         raise HTTPException(422, str(exc)) from exc
     return JSONResponse({"look": added}, 201, headers=NO_STORE)
 
 
 def look_of(body: bytes) -> Look:
-    """The look that a page asks for.
+    """The look that a page requests.
 
     Raises:
-        HTTPException: 422, it is none, or names a file: the files of this machine are not the
-            page's to name.
+        HTTPException: 422, the body is no valid `LookRequest`, or it names a file. A page must not
+            read files of this machine.
     """
-    shape = "a look is filters, and the numbers of people to keep or to paint only"
+    usage = "a look needs filters, and may name people in either `keep` or `only`"
     try:
-        wish = _WISH.validate_json(body, strict=True)
+        requested = _LOOK_REQUEST.validate_json(body, strict=True)
         selection = FaceSelection(
-            keep=tuple(sorted({*wish.keep})), only=tuple(sorted({*wish.only}))
+            keep=tuple(sorted(set(requested.keep))), only=tuple(sorted(set(requested.only)))
         )
-        look = parse_look(wish.filters, selection)
+        look = parse_look(requested.filters, selection)
     except ValidationError as exc:
-        raise HTTPException(422, shape) from exc
+        raise HTTPException(422, usage) from exc
     except UsageError as exc:
         raise HTTPException(422, str(exc)) from exc
-    if wish.keep and wish.only:
-        raise HTTPException(422, shape)
+    if requested.keep and requested.only:
+        raise HTTPException(422, usage)
     if any(spec.path for spec in look.filters):
-        raise HTTPException(422, "a sticker of your own comes by `facepaint repaint`")
+        raise HTTPException(422, "use `facepaint repaint` to add a sticker from a file")
     return look
 
 
 def _filters() -> list[dict[str, Any]]:
-    """The filters that a page can ask for: all but those that need a file."""
+    """The filters that a page can request: all but those that need a file."""
     return [
         {"name": kind.name, "summary": kind.summary, "redacts": kind.redacts}
         for kind in CATALOGUE.values()
@@ -253,25 +254,30 @@ def _filters() -> list[dict[str, Any]]:
     ]
 
 
-def _person(clock: Clock, person: Person, *, portrayed: bool) -> dict[str, Any]:
-    return {
-        "number": person.number,
-        "first_s": _seconds(clock, person.first),
-        "last_s": _seconds(clock, person.last),
-        "best_s": _seconds(clock, person.best_pts),
-        "low_confidence": person.low_confidence,
-        "portrayed": portrayed,
-    }
+def _people_json(cache: JobCache, job: VideoJob, people: People) -> list[dict[str, Any]]:
+    clock = cache.clock(job)
+    portraits = {info.key for info in cache.store.list(keys.portraits(job.id))}
+    return [
+        {
+            "number": person.number,
+            "first_s": _seconds(clock, person.first),
+            "last_s": _seconds(clock, person.last),
+            "best_s": _seconds(clock, person.best_pts),
+            "low_confidence": person.low_confidence,
+            "has_portrait": keys.portrait(job.id, person.number) in portraits,
+        }
+        for person in people.people
+    ]
 
 
 def _seconds(clock: Clock, pts: int) -> float:
-    """When the frame at ``pts`` is shown: the first of all from 0 on."""
+    """When the frame at ``pts`` is shown; the first frame is shown from 0 on."""
     return 0.0 if pts <= clock.start_pts else round(float(pts * clock.tick - clock.origin_s), 6)
 
 
-def _place(video: VideoStream, face: TrackedFace) -> list[float]:
-    """The person, and what is in the picture of the face's box."""
-    across, down = video.upright_size
-    left, right = (min(max(x / across, 0.0), 1.0) for x in face.box[::2])
-    top, bottom = (min(max(y / down, 0.0), 1.0) for y in face.box[1::2])
+def _face_json(video: VideoStream, face: TrackedFace) -> list[float]:
+    """The person's number, and the visible part of the face's box as shares of the frame."""
+    width, height = video.upright_size
+    left, right = (min(max(x / width, 0.0), 1.0) for x in face.box[::2])
+    top, bottom = (min(max(y / height, 0.0), 1.0) for y in face.box[1::2])
     return [face.person, *(round(share, 4) for share in (left, top, right - left, bottom - top))]

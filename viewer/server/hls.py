@@ -1,5 +1,7 @@
-"""HLS playlists (RFC 8216) of a job's painted segments, growing while the job is worked on. Text
-only, no I/O."""
+"""HLS playlists (RFC 8216) of a job's painted segments, which grow while the job is painted.
+
+Text only, no I/O.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -7,22 +9,9 @@ from dataclasses import dataclass
 
 from facepaint.records.colour import TransferCharacteristics
 
-LONGEST = 4
-"""How much longer than a job's ``segment_s`` the uploader makes segments where no keyframe
+MAX_SEGMENT_GROWTH = 4
+"""How many times a job's ``segment_s`` the uploader makes segments at most where no keyframe
 comes."""
-
-_HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS")
-
-
-@dataclass(frozen=True, slots=True)
-class Rendition:
-    """An audio track as players offer it."""
-
-    uri: str
-    name: str
-    language: str = ""
-    channels: int = 2
-
 
 VIDEO_RANGES: dict[int, str] = {
     TransferCharacteristics.PQ: "PQ",
@@ -30,10 +19,22 @@ VIDEO_RANGES: dict[int, str] = {
 }
 """The values of VIDEO-RANGE (RFC 8216bis, 4.4.6.2) for HDR, by transfer characteristics."""
 
+_HEAD = ("#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-INDEPENDENT-SEGMENTS")
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """An audio track of the master playlist; ``language`` is a tag of BCP 47 or ISO 639."""
+
+    uri: str
+    name: str
+    language: str = ""
+    channels: int = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A segment in a playlist. ``gap``: it was given up and there is nothing to load."""
+    """A segment of a media playlist. A ``gap`` failed to be painted: there is nothing to load."""
 
     uri: str
     duration_s: float
@@ -45,44 +46,59 @@ def master(
     bits_per_s: int,
     codecs: Sequence[str],
     size: tuple[int, int],
-    sounds: Sequence[Rendition],
+    audio: Sequence[Rendition],
     transfer: int = TransferCharacteristics.UNSPECIFIED,
 ) -> str:
-    """The playlist that names the picture's playlist and those of its sounds; the first sound is
-    the default.
+    """The master playlist.
 
-    ``transfer`` is the picture's transfer function by ITU-T H.273: players of HDR want to know
-    before they load.
+    Args:
+        uri: the media playlist of the video.
+        bits_per_s: peak bit rate of video and audio together.
+        codecs: RFC 6381 codecs of video and audio.
+        size: width and height in px.
+        audio: the audio tracks; the first one is the default.
+        transfer: transfer function of the video by ITU-T H.273. Players choose a variant by it
+            before they load anything.
     """
-    lines = list(_HEAD)
-    for number, sound in enumerate(sounds):
-        language = f',LANGUAGE="{_quotable(sound.language)}"' if sound.language else ""
-        lines.append(
-            f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="{_quotable(sound.name)}"{language}'
-            f",DEFAULT={'NO' if number else 'YES'},AUTOSELECT=YES"
-            f',CHANNELS="{sound.channels}",URI="{sound.uri}"'
-        )
-    group = ',AUDIO="sound"' if sounds else ""
-    hdr = f",VIDEO-RANGE={VIDEO_RANGES[transfer]}" if transfer in VIDEO_RANGES else ""
-    codec_list = ",".join(codecs)
-    lines.append(
-        f'#EXT-X-STREAM-INF:BANDWIDTH={bits_per_s},CODECS="{codec_list}",RESOLUTION={size[0]}x{size[1]}{hdr}{group}'
-    )
+    lines = [*_HEAD, *(_audio_line(track, default=not n) for n, track in enumerate(audio))]
+    attributes = [
+        f"BANDWIDTH={bits_per_s}",
+        f'CODECS="{",".join(codecs)}"',
+        f"RESOLUTION={size[0]}x{size[1]}",
+    ]
+    if transfer in VIDEO_RANGES:
+        attributes.append(f"VIDEO-RANGE={VIDEO_RANGES[transfer]}")
+    if audio:
+        attributes.append('AUDIO="audio"')
+    lines.append(f"#EXT-X-STREAM-INF:{','.join(attributes)}")
     return "\n".join([*lines, uri, ""])
 
 
-def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: bool) -> str:
-    """The playlist of one stream: it only ever grows at its end, until ``ended``.
+def _audio_line(track: Rendition, *, default: bool) -> str:
+    attributes = ["TYPE=AUDIO", 'GROUP-ID="audio"', f'NAME="{_quotable(track.name)}"']
+    if track.language:
+        attributes.append(f'LANGUAGE="{_quotable(track.language)}"')
+    attributes += [
+        f"DEFAULT={'YES' if default else 'NO'}",
+        "AUTOSELECT=YES",
+        f'CHANNELS="{track.channels}"',
+        f'URI="{track.uri}"',
+    ]
+    return f"#EXT-X-MEDIA:{','.join(attributes)}"
 
-    The target duration must hold for entries to come, too, as it may not change: it is the longest
-    that a job cut with
-    ``segment_s`` has, unless the source shows one picture for longer.
+
+def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: bool) -> str:
+    """The media playlist of one stream: only lines at its end are added, until ``ended``.
+
+    The target duration may never change, so it must hold for later entries as well. It is that of
+    the longest segment that the uploader cuts with ``segment_s``, or of a longer entry: a source
+    can show one frame for any time.
     """
     entries = list(entries)
-    longest_s = max([LONGEST * segment_s, *(entry.duration_s for entry in entries)])
+    longest_s = max([MAX_SEGMENT_GROWTH * segment_s, *(entry.duration_s for entry in entries)])
     lines = [
         *_HEAD,
-        # Not in the master playlist: FFmpeg takes one that says so for a stream without segments.
+        # Not in the master playlist: FFmpeg takes one with this tag for a media playlist.
         "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES",
         f"#EXT-X-TARGETDURATION:{math.ceil(longest_s)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
@@ -99,5 +115,5 @@ def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: b
 
 
 def _quotable(text: str) -> str:
-    """A stranger's words inside a quoted attribute: it may hold neither quotes nor line ends."""
+    """Text of a source file for a quoted attribute, which must not contain quotes or line ends."""
     return "".join(" " if char == '"' or ord(char) < 32 else char for char in text)[:100]

@@ -1,5 +1,4 @@
-"""The viewer's media: painted segments and their sound from the same origin as the page, and HLS
-playlists of them."""
+"""The viewer's media: painted segments and their audio, and HLS playlists of them."""
 
 import hashlib
 import mimetypes
@@ -7,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,242 +27,262 @@ from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from viewer.save.save import save
 from viewer.server import hls
-from viewer.server.audio import make_piece, plain_aac
-from viewer.server.cache import Board, first_missing
+from viewer.server.audio import is_plain_aac, make_audio_segment
+from viewer.server.cache import JobCache, first_missing
 from viewer.server.clock import on_clock
 
-PLAYLIST = "application/vnd.apple.mpegurl"
+PLAYLIST_MIME = "application/vnd.apple.mpegurl"
 
-LASTING = "private, max-age=86400, immutable"
-CHECKED = "private, no-cache"
+CACHE_LONG = "private, max-age=86400, immutable"
+CACHE_REVALIDATED = "private, no-cache"
 
-HEADROOM = 1.5
-"""How much more than the first painted segment the busiest one is taken to need."""
+PEAK_FACTOR = 1.5
+"""Assumed peak bit rate of a job relative to its first painted segment."""
 
-SOUND_BITS_PER_S = 200_000
+AUDIO_BITS_PER_S = 200_000
 CHUNK_BYTES = 1 << 20
 
 
-Part = Callable[[int, int], tuple[int, int]]
-"""Which bytes of a fragmented MP4 to send, from the length of its init part and its whole
-length."""
+ReadBytes = Callable[[int, int], bytes]
+"""Reads the bytes ``[first, stop)``."""
 
 
-Read = Callable[[int, int], bytes]
-"""Gives the bytes ``[first, last)``."""
+class Part(Enum):
+    """Which part of a fragmented MP4 is sent: HLS loads the initialization section once."""
+
+    WHOLE = "whole"
+    INIT = "init"
+    FRAGMENTS = "fragments"
+
+    def span(self, init_bytes: int, size: int) -> tuple[int, int]:
+        """The bytes ``[first, stop)`` of an MP4 of ``size`` bytes."""
+        if self is Part.INIT:
+            return 0, init_bytes
+        return (init_bytes if self is Part.FRAGMENTS else 0), size
 
 
 @dataclass(frozen=True, slots=True)
-class Body:
-    """Bytes to send: ``read`` gives ``[first, last)`` of them; ``lasting`` ones never change."""
+class Content:
+    """What a response sends, whole or in a range. ``immutable`` content never changes."""
 
     size: int
-    read: Read
+    read: ReadBytes
     etag: str
     mime: str
-    lasting: bool = True
+    immutable: bool = True
 
 
-def board_of(request: Request) -> Board:
-    """The app's board."""
-    board: Board = request.app.state.board
-    return board
+def cache_of(request: Request) -> JobCache:
+    """The app's cache of jobs."""
+    cache: JobCache = request.app.state.cache
+    return cache
 
 
 def job_id_of(request: Request) -> str:
-    """The job in the path, checked: it becomes a key."""
+    """The job id in the path, checked because it becomes part of a key."""
     return check_job_id(request.path_params["job"])
 
 
 def check_look_id(text: str) -> str:
-    """Return ``text`` if it is a look's id, else raise `UsageError`: it becomes a key."""
+    """Return ``text`` if it is a look id, else raise `UsageError`: it becomes part of a key."""
     if not LOOK_ID.fullmatch(text):
-        raise UsageError(f"'{text}' is no look; `facepaint status` lists a job's looks")
+        raise UsageError(f"'{text}' is not a look id; `facepaint status` lists a job's looks")
     return text
 
 
 def segment(request: Request) -> Response:
-    """A painted segment or picture as it is stored."""
-    return _painted(request, _whole)
+    """A painted segment or image as it is stored."""
+    return _painted(request, Part.WHOLE)
 
 
 def hls_init(request: Request) -> Response:
-    """What comes before the fragments of the first painted segment; a job's segments all have the
-    same."""
+    """The initialization section of the first painted segment; all segments of a job share it."""
     status = _status(request)
     request.path_params["index"] = _first_painted(status, request.path_params["look"])
-    return _painted(request, _init)
+    return _painted(request, Part.INIT)
 
 
 def hls_segment(request: Request) -> Response:
-    """A painted segment without what `hls_init` gives."""
-    return _painted(request, _rest)
+    """A painted segment without its initialization section."""
+    return _painted(request, Part.FRAGMENTS)
 
 
 def _painted(request: Request, part: Part) -> Response:
-    board, job_id = board_of(request), job_id_of(request)
+    cache, job_id = cache_of(request), job_id_of(request)
     look, index = check_look_id(request.path_params["look"]), int(request.path_params["index"])
     try:
-        return _stored(request, look, board.painted(job_id, look, index), part)
-    except ObjectMissing:  # painted once more under another name: the record tells
-        board.forget_painted(job_id, look, index)
-        return _stored(request, look, board.painted(job_id, look, index), part)
+        return _send_painted(request, look, cache.painted(job_id, look, index), part)
+    except ObjectMissing:
+        # The cached record is old: the segment was painted again and has another name since.
+        cache.discard_painted(job_id, look, index)
+        return _send_painted(request, look, cache.painted(job_id, look, index), part)
 
 
-def _stored(request: Request, look: str, record: Painted, part: Part) -> Response:
-    board, job_id = board_of(request), job_id_of(request)
-    job = board.status(job_id).job
+def _send_painted(request: Request, look: str, record: Painted, part: Part) -> Response:
+    cache, job_id = cache_of(request), job_id_of(request)
+    job = cache.status(job_id).job
     key = keys.painted_data(job_id, look, record.name)
-    read: Read = partial(board.store.get, key)
+    read: ReadBytes = partial(cache.store.get, key)
     size = record.bytes
-    if isinstance(job, VideoJob) and (clock := board.clock(job)).lead:
-        read, size = _reader(on_clock(clock, record.index, board.store.get(key)))
-    start, end = part(record.init_bytes, size)
-    body = Body(
+    if isinstance(job, VideoJob) and (clock := cache.clock(job)).lead:
+        # Moving the times needs the whole segment; otherwise the storage reads the range alone.
+        read, size = _reader(on_clock(clock, record.index, cache.store.get(key)))
+    start, end = part.span(record.init_bytes, size)
+    content = Content(
         size=end - start,
-        read=lambda first, last: read(start + first, start + last),
+        read=lambda first, stop: read(start + first, start + stop),
         etag=f"{record.sha256[:24]}-{start}",
         mime=mimetypes.guess_type(record.name)[0] or "application/octet-stream",
-        # A blank one was given up: `facepaint resume` may still replace it.
-        lasting=not record.blank,
+        # `facepaint resume` may replace a blank segment.
+        immutable=not record.blank,
     )
-    return send(request, body)
+    return send(request, content)
 
 
 def audio(request: Request) -> Response:
-    """The sound of a segment, in MP4; ``?as=aac`` asks for AAC where the browser cannot play the
-    source's codec."""
-    return _sound(request, _whole, encode=request.query_params.get("as") == "aac")
+    """The audio of a segment in MP4; ``?as=aac`` is for browsers that lack the source's codec."""
+    return _audio(request, Part.WHOLE, encode=request.query_params.get("as") == "aac")
 
 
 def hls_audio_init(request: Request) -> Response:
-    """What comes before the fragment of every piece of sound."""
+    """The initialization section of a track's audio segments."""
     request.path_params["index"] = 0
-    return _hls_sound(request, _init)
+    return _hls_audio(request, Part.INIT)
 
 
 def hls_audio(request: Request) -> Response:
-    """A piece of sound without what `hls_audio_init` gives."""
-    return _hls_sound(request, _rest)
+    """An audio segment without its initialization section."""
+    return _hls_audio(request, Part.FRAGMENTS)
 
 
-def _hls_sound(request: Request, part: Part) -> Response:
-    """AAC, which every player of HLS plays: copied from a source that has it, else encoded."""
+def _hls_audio(request: Request, part: Part) -> Response:
+    """AAC, which every HLS player supports: copied from a source that has it, else encoded."""
     tracks = _video_job(request).audio
-    track = int(request.path_params["track"])
-    return _sound(request, part, encode=not (track < len(tracks) and plain_aac(tracks[track])))
+    number = int(request.path_params["track"])
+    is_aac = number < len(tracks) and is_plain_aac(tracks[number])
+    return _audio(request, part, encode=not is_aac)
 
 
-def _sound(request: Request, part: Part, *, encode: bool) -> Response:
-    board, job_id = board_of(request), job_id_of(request)
+def _audio(request: Request, part: Part, *, encode: bool) -> Response:
+    cache, job_id = cache_of(request), job_id_of(request)
     track, index = int(request.path_params["track"]), int(request.path_params["index"])
     job = _video_job(request)
-    record = board.store.get_record(keys.segment(job_id, index), Segment)
-    last = not board.store.exists(keys.segment(job_id, index + 1))
-    if last and not board.store.exists(keys.sealed(job_id)):
+    record = cache.store.get_record(keys.segment(job_id, index), Segment)
+    last = not cache.store.exists(keys.segment(job_id, index + 1))
+    # An audio segment depends on the segment after it, so it waits for that to be stored.
+    if last and not cache.store.exists(keys.sealed(job_id)):
         raise ObjectMissing(keys.segment(job_id, index + 1))
-    piece = make_piece(board.store, job, board.clock(job), track, record, encode=encode, last=last)
-    start, end = part(init_length(piece.data), len(piece.data))
-    read, size = _reader(piece.data[start:end])
-    body = Body(size, read, hashlib.sha256(piece.data).hexdigest()[:24], piece.mime)
-    return send(request, body)
+    made = make_audio_segment(
+        cache.store, job, cache.clock(job), track, record, encode=encode, last=last
+    )
+    start, end = part.span(init_length(made.data), len(made.data))
+    read, size = _reader(made.data[start:end])
+    etag = hashlib.sha256(made.data).hexdigest()[:24]
+    return send(request, Content(size, read, etag, made.mime))
 
 
 def _video_job(request: Request) -> VideoJob:
-    """The job asked for, if it is a video.
+    """The job of the request, if it is a video.
 
     Raises:
         InputError: it is a list of images, which have neither audio nor playlists.
     """
-    job = board_of(request).status(job_id_of(request)).job
+    job = cache_of(request).status(job_id_of(request)).job
     if isinstance(job, ImageJob):
         raise InputError(f"job {job.id} is a list of images: it has neither audio nor playlists")
     return job
 
 
 def playlist_master(request: Request) -> Response:
-    """The playlist to give to a player: it names the others."""
+    """The master playlist, which players open."""
     status = _status(request)
     job, look = _video_job(request), request.path_params["look"]
-    first = _first_painted(status, look)
-    record = board_of(request).painted(job.id, look, first)
+    record = cache_of(request).painted(job.id, look, _first_painted(status, look))
     seconds = max(float((record.end - record.start) * job.video.time_base), 0.1)
-    bits_per_s = round(record.bytes * 8 / seconds * HEADROOM) + SOUND_BITS_PER_S * bool(job.audio)
-    sounds = [
+    bits_per_s = round(record.bytes * 8 / seconds * PEAK_FACTOR)
+    codecs = [record.codec]
+    if job.audio:
+        bits_per_s += AUDIO_BITS_PER_S
+        codecs.append("mp4a.40.2")
+    # HDR that is not kept was tone-mapped.
+    colour = job.video.colour if job.output.keep_format else SDR
+    size, renditions = job.video.upright_size, _renditions(job)
+    text = hls.master("video.m3u8", bits_per_s, codecs, size, renditions, colour.transfer)
+    return _playlist(text)
+
+
+def _renditions(job: VideoJob) -> list[hls.Rendition]:
+    return [
         hls.Rendition(
             uri=f"audio-{number}.m3u8",
-            name=track.title or track.language or f"Sound {number + 1}",
+            name=track.title or track.language or f"Track {number + 1}",
             language=track.language,
             channels=1 if track.channels == 1 else 2,
         )
         for number, track in enumerate(job.audio)
     ]
-    codecs = [record.codec, *(["mp4a.40.2"] if sounds else [])]
-    # HDR that is not kept was tone-mapped.
-    colour = job.video.colour if job.output.keep_format else SDR
-    text = hls.master(
-        "video.m3u8", bits_per_s, codecs, job.video.upright_size, sounds, colour.transfer
-    )
-    return _playlist(text)
 
 
 def playlist_video(request: Request) -> Response:
-    """The painted segments so far."""
+    """The media playlist of the painted segments so far."""
     status = _status(request)
     ready, failed = _ready(request, status)
+    windows = cache_of(request).windows(status.job, range(ready))
     entries = [
         hls.Entry(f"{index}.m4s", window.end_s - window.start_s, gap=index in failed)
-        for index, window in enumerate(board_of(request).windows(status.job, range(ready)))
+        for index, window in enumerate(windows)
     ]
-    return _playlist(
-        hls.media("init.mp4", entries, _video_job(request).segment_s, ended=status.total == ready)
-    )
+    segment_s = _video_job(request).segment_s
+    return _playlist(hls.media("init.mp4", entries, segment_s, ended=status.total == ready))
 
 
 def playlist_audio(request: Request) -> Response:
-    """The pieces of sound that go with the painted segments so far."""
+    """The media playlist of an audio track, as far as segments are painted."""
     status, name = _status(request), f"audio-{request.path_params['track']}"
     ready, _ = _ready(request, status)
-    if status.total is None:  # a piece is made with the sound that follows it
+    if status.total is None:
+        # An audio segment depends on the segment after it: see `_audio`.
         ready = min(ready, first_missing(status.keys.stored) - 1)
-    windows = board_of(request).windows(status.job, range(max(0, ready)))
+    windows = cache_of(request).windows(status.job, range(max(0, ready)))
     ends_s = [window.end_s for window in windows]
     ended = status.total == ready
     if ended and windows:
-        ends_s[-1] = max(ends_s[-1], windows[-1].heard_s)
+        ends_s[-1] = max(ends_s[-1], windows[-1].audio_end_s)
     entries = [
         hls.Entry(f"{name}-{index}.m4s", end_s - window.start_s)
         for index, (window, end_s) in enumerate(zip(windows, ends_s, strict=True))
     ]
-    return _playlist(
-        hls.media(f"{name}-init.mp4", entries, _video_job(request).segment_s, ended=ended)
-    )
+    segment_s = _video_job(request).segment_s
+    return _playlist(hls.media(f"{name}-init.mp4", entries, segment_s, ended=ended))
 
 
 def _ready(request: Request, status: JobStatus) -> tuple[int, frozenset[int]]:
-    """How many segments from the first on are painted or were given up, and which were given up."""
+    """How many segments from the first on are painted or failed, and which of them failed."""
     look = request.path_params["look"]
     failed = status.keys.paint_failed[look]
     listed = first_missing(status.keys.painted[look] | failed)
-    return first_missing(board_of(request).painted_segments(status, look, listed) | failed), failed
+    painted = cache_of(request).painted_segments(status, look, listed)
+    return first_missing(painted | failed), failed
 
 
 def download(request: Request) -> Response:
-    """The finished video as one file, joined for this answer."""
-    board, job_id = board_of(request), job_id_of(request)
+    """The finished video as one file, made for this response."""
+    cache, job_id = cache_of(request), job_id_of(request)
     look_id = check_look_id(request.query_params.get("look", ""))
-    status = board.status(job_id, look_id)
+    status = cache.status(job_id, look_id)
     look = status.look(look_id)
     if look is None or look.state != "complete":
         raise JobError(
-            f"job {job_id} is not complete yet: {why_waiting(status, board.workers(), look_id)}"
+            f"job {job_id} is not complete yet: {why_waiting(status, cache.workers(), look_id)}"
         )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="facepaint-")))
-        report = save(board.store, job_id, look_id, folder / "video")
+        report = save(cache.store, job_id, look_id, folder / "video")
         if not report.check.passed:
-            raise JobError(f"the file is not what was painted: {'; '.join(report.check.problems)}")
-        # Removed when the last byte is sent, or with the answer if the browser goes away before.
+            problems = "; ".join(report.check.problems)
+            raise JobError(f"the file differs from the painted segments: {problems}")
+        # The folder outlives this function: it is removed after the last byte is sent, or when the
+        # browser closes the connection.
         kept, saved = stack.pop_all(), report.path
 
     def chunks() -> Iterator[bytes]:
@@ -281,16 +301,15 @@ def download(request: Request) -> Response:
 
 
 def _playlist(text: str) -> Response:
-    return Response(text, media_type=PLAYLIST, headers={"Cache-Control": "no-cache"})
+    return Response(text, media_type=PLAYLIST_MIME, headers={"Cache-Control": "no-cache"})
 
 
 def _status(request: Request) -> JobStatus:
-    """The status of the job in the path, a video that has the look in the path."""
-    status = board_of(request).status(
-        job_id_of(request), check_look_id(request.path_params["look"])
-    )
+    """The status of the job in the path, which must be a video and have the look in the path."""
+    look = check_look_id(request.path_params["look"])
+    status = cache_of(request).status(job_id_of(request), look)
     if isinstance(status.job, ImageJob):
-        raise InputError(f"job {status.job.id} is of pictures; only videos are played")
+        raise InputError(f"job {status.job.id} is a list of images; only videos have playlists")
     return status
 
 
@@ -301,55 +320,47 @@ def _first_painted(status: JobStatus, look: str) -> int:
     return min(painted)
 
 
-def _reader(data: bytes) -> tuple[Read, int]:
-    """What reads bytes at hand as `Body` wants it, and how many there are."""
-    return lambda first, last: data[first:last], len(data)
+def _reader(data: bytes) -> tuple[ReadBytes, int]:
+    """Reader and size of bytes in memory, for `Content`."""
+    return lambda first, stop: data[first:stop], len(data)
 
 
-def _whole(_: int, size: int) -> tuple[int, int]:
-    return 0, size
-
-
-def _init(init_bytes: int, _: int) -> tuple[int, int]:
-    return 0, init_bytes
-
-
-def _rest(init_bytes: int, size: int) -> tuple[int, int]:
-    return init_bytes, size
-
-
-def send(request: Request, body: Body) -> Response:
-    """Answer with the body or one range of it; 304 where the browser has it already."""
+def send(request: Request, content: Content) -> Response:
+    """Respond with the content or one range of it, or with 304 if the browser has it already."""
+    etag = f'"{content.etag}"'
     headers = {
-        "ETag": f'"{body.etag}"',
-        "Cache-Control": LASTING if body.lasting else CHECKED,
+        "ETag": etag,
+        "Cache-Control": CACHE_LONG if content.immutable else CACHE_REVALIDATED,
         "Accept-Ranges": "bytes",
     }
-    if f'"{body.etag}"' in request.headers.get("if-none-match", ""):
+    if etag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    wanted = request.headers.get("range")
-    if wanted is None or request.headers.get("if-range", headers["ETag"]) != headers["ETag"]:
-        return Response(body.read(0, body.size), media_type=body.mime, headers=headers)
-    span = parse_range(wanted, body.size)
+    requested = request.headers.get("range")
+    # If-Range with another ETag: the browser's part is of older content, so it gets the whole.
+    if requested is None or request.headers.get("if-range", etag) != etag:
+        return Response(content.read(0, content.size), media_type=content.mime, headers=headers)
+    span = parse_range(requested, content.size)
     if span is None:
-        return Response(
-            status_code=416, headers={**headers, "Content-Range": f"bytes */{body.size}"}
-        )
-    first, last = span
-    headers["Content-Range"] = f"bytes {first}-{last - 1}/{body.size}"
-    return Response(body.read(first, last), 206, media_type=body.mime, headers=headers)
+        headers["Content-Range"] = f"bytes */{content.size}"
+        return Response(status_code=416, headers=headers)
+    first, stop = span
+    headers["Content-Range"] = f"bytes {first}-{stop - 1}/{content.size}"
+    return Response(content.read(first, stop), 206, media_type=content.mime, headers=headers)
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes ``[first, last)`` that a Range header asks for, or None if there are none such.
+    """The bytes ``[first, stop)`` of a Range header, or None if it is malformed or empty.
 
     Of several ranges the first is served, which RFC 9110 leaves to the server.
     """
     match = re.match(r"bytes=(\d{0,15})-(\d{0,15})", header)
     if match is None or not (match[1] or match[2]):
         return None
+    first, stop = 0, size
     if not match[1]:
-        first, last = max(0, size - int(match[2])), size
+        first = max(0, size - int(match[2]))
     else:
-        first, last = int(match[1]), min(size, int(match[2]) + 1 if match[2] else size)
-    return (first, last) if first < last else None
+        first = int(match[1])
+        if match[2]:
+            stop = min(size, int(match[2]) + 1)
+    return (first, stop) if first < stop else None

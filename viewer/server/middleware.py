@@ -1,5 +1,4 @@
-"""What every answer of the viewer gets: a check of the name it was asked under, and headers that
-keep pages ours."""
+"""Checks of every request's host name, and security headers of every response."""
 
 import ipaddress
 import re
@@ -21,12 +20,12 @@ HEADERS = {
 }
 
 
-class Guard:
-    """ASGI middleware. ``host`` is the address the server listens on.
+class SecurityMiddleware:
+    """ASGI middleware that adds `HEADERS` and refuses DNS rebinding.
 
-    A page of a stranger may have its own name resolve to 127.0.0.1 and then read what is served
-    there as its own (DNS rebinding). Its name still stands in the Host header, so on loopback only
-    loopback names are answered.
+    A foreign page can let its own host name resolve to 127.0.0.1 and then read this server as its
+    own origin (DNS rebinding). Such requests carry the foreign name in the Host header. So a server
+    whose address ``host`` is a loopback address accepts loopback names only.
     """
 
     def __init__(self, app: ASGIApp, host: str) -> None:
@@ -38,28 +37,28 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
         if self._loopback_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):
             refusal = JSONResponse(
-                {"error": "this viewer answers under 127.0.0.1 and localhost only"}, 421
+                {"error": "this viewer accepts the host names 127.0.0.1 and localhost only"}, 421
             )
-            await refusal(scope, receive, guarded)
+            await refusal(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, send_with_headers)
 
 
 def host_name(header: str) -> str:
-    """The name in a Host header, without port and brackets; '' if it is malformed."""
+    """The name in a Host header without port and brackets, or '' if it is malformed."""
     match = re.fullmatch(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::[0-9]*)?", header)
     return (match[1] or match[2] or "") if match else ""
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or address is this machine's own loopback."""
+    """Whether a name or address is a loopback address."""
     if host.lower() == "localhost":
         return True
     try:

@@ -1,5 +1,4 @@
-"""What the server's modules share: static files, how answers may be kept, errors as JSON, request
-bodies."""
+"""Shared by the server's modules: static files, cache headers, errors as JSON, request bodies."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,37 +15,40 @@ NO_CACHE = {"Cache-Control": "no-cache"}
 
 
 def error_json(exc: Exception, status_of: Mapping[type[Exception], int]) -> Response:
-    """One of our errors as JSON: its message is a plain sentence. The first kind that fits gives
-    the status, or 500."""
-    status = next((code for kind, code in status_of.items() if isinstance(exc, kind)), 500)
+    """An error's message as JSON; the first class in ``status_of`` that matches gives the
+    status."""
+    status = next((code for cls, code in status_of.items() if isinstance(exc, cls)), 500)
     return JSONResponse({"error": str(exc)}, status, headers=NO_STORE)
 
 
 def http_error(_: Request, exc: Exception) -> Response:
-    """A path or method that is not there, as JSON."""
+    """An `HTTPException` as JSON, such as one for an unknown path or method."""
     assert isinstance(exc, HTTPException)
     return JSONResponse(
         {"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})}
     )
 
 
-async def asked_json(request: Request, what: str, max_bytes: int) -> bytes:
-    """The body of a request that changes something; ``what`` is changed, in words for the refusal.
+async def read_json(request: Request, max_bytes: int) -> bytes:
+    """The body of a request that changes something.
 
-    Refused is what another site's page has the browser ask for: browsers name the asking page's
-    origin, and newer ones how it stands to ours (Origin; Sec-Fetch-Site of W3C's Fetch Metadata).
-    Only JSON is taken, which no form can send.
+    Requests that another site's page makes the browser send are refused (cross-site request
+    forgery): by the Origin header, and by Sec-Fetch-Site (W3C Fetch Metadata) where the browser
+    sends it. Only JSON is accepted, which HTML forms cannot send.
+
+    Raises:
+        HTTPException: the request is refused (403), is not JSON (415) or is too large (413).
     """
     origin = request.headers.get("origin")
-    elsewhere = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
-    if elsewhere or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
-        raise HTTPException(403, f"{what} are changed by their own page only")
-    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-        raise HTTPException(415, f"{what} are changed by JSON")
+    is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+    if is_foreign or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+        raise HTTPException(403, "jobs are changed from the viewer's own pages only")
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip()
+    if media_type != "application/json":
+        raise HTTPException(415, "the request body must be JSON")
     body = bytearray()
-    async for part in request.stream():
-        body += part
+    async for chunk in request.stream():
+        body += chunk
         if len(body) > max_bytes:
-            size = f"{max_bytes >> 20} MiB" if max_bytes >> 20 else f"{max_bytes >> 10} KiB"
-            raise HTTPException(413, f"{what} are changed by at most {size} at once")
+            raise HTTPException(413, f"the request body exceeds {max_bytes >> 10} KiB")
     return bytes(body)

@@ -1,4 +1,4 @@
-"""Serve the pages: for ``python -m viewer``, and for commands that show one job."""
+"""Run the server: for ``python -m viewer``, and for commands that open one job's page."""
 
 import contextlib
 import signal
@@ -15,11 +15,11 @@ from facepaint.settings import Settings
 
 
 def main() -> int:
-    """Serve, print the address first, return the exit code."""
+    """Print the address, serve until stopped and return the exit code."""
     from viewer.server.app import make_app
 
-    # uvicorn ends tidily on SIGTERM and then raises the signal again: asked to stop is not a
-    # failure.
+    # uvicorn shuts down on SIGTERM and then raises the signal again, which must not end the process
+    # with a failure.
     signal.signal(signal.SIGTERM, _stop)
     try:
         settings = Settings.load()
@@ -37,22 +37,22 @@ def main() -> int:
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
-    """Serve the jobs until interrupted; ``on_ready`` gets the base URL once the address is held.
+    """Serve until interrupted; ``on_ready`` is called with the base URL once the socket is bound.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address cannot be bound.
     """
     from viewer.server.app import make_app
 
     app = make_app(settings)
-    listener = listen_nearby(settings)
+    listener = listen_or_free_port(settings)
     on_ready(url_of(listener))
     with contextlib.suppress(KeyboardInterrupt):
         server_of(app).run(sockets=[listener])
 
 
 def server_of(app: Starlette) -> uvicorn.Server:
-    """The server, quiet but for what goes wrong."""
+    """A server that logs warnings and errors only."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -66,10 +66,10 @@ def server_of(app: Starlette) -> uvicorn.Server:
 
 
 def listen(settings: Settings) -> socket.socket:
-    """A socket on the settings' address.
+    """A socket on the settings' address and port.
 
     Raises:
-        UsageError: the address or port cannot be had.
+        UsageError: they cannot be bound.
     """
     family = socket.AF_INET6 if ":" in settings.viewer_host else socket.AF_INET
     try:
@@ -84,11 +84,11 @@ def listen(settings: Settings) -> socket.socket:
         ) from exc
 
 
-def listen_nearby(settings: Settings) -> socket.socket:
-    """A socket on the settings' port if it is free, else on any that is.
+def listen_or_free_port(settings: Settings) -> socket.socket:
+    """A socket on the settings' port, or on a free one if it is taken.
 
     Raises:
-        UsageError: the address cannot be had.
+        UsageError: the address cannot be bound.
     """
     try:
         return listen(settings)
@@ -97,9 +97,9 @@ def listen_nearby(settings: Settings) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """The URL under which a browser on this machine finds the server."""
+    """The server's URL for a browser on this machine."""
     host, port = listener.getsockname()[:2]
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - named to be replaced
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - compared, not bound
         host = "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 

@@ -6,11 +6,11 @@ import { ago, clock, STATES, tryingAgain, workersRunning } from './words.js';
 
 function row(job) {
   const item = make('li');
-  const link = make(job.fault ? 'div' : 'a', 'job');
+  const link = make(job.error ? 'div' : 'a', 'job');
   item.append(link);
   link.append(make('span', 'name', job.name ?? job.id));
-  if (job.fault) {
-    link.append(make('span', 'fault', job.fault));
+  if (job.error) {
+    link.append(make('span', 'fault', job.error));
     return item;
   }
   link.href = `/jobs/${job.id}`;

@@ -27,7 +27,7 @@ export class Model {
     this.failed = expand(state.segments.failed);
     this.total = state.total;
     this.#saidLength = state.duration_s ?? 0;
-    this.#ends = state.ends_s;
+    this.#ends = state.end_s;
     const { from, times } = state.windows;
     times.forEach((window, at) => { this.#windows[from + at] = window; });
     return before !== JSON.stringify([this.total, this.#windows.length, ...this.#sizes()]);

@@ -1,5 +1,5 @@
-"""The viewer's server over a real storage: JSON, media with ranges and caching, HLS, and what it
-refuses."""
+"""The viewer's server on a real storage: JSON, media with ranges and caching, HLS, refused
+requests."""
 
 import hashlib
 import io
@@ -41,7 +41,7 @@ from viewer.server.audio import copy_mime
 
 @pytest.fixture
 def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
-    """A browser of the viewer."""
+    """A client of a running viewer."""
     with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
@@ -53,7 +53,7 @@ def state_of(client: httpx.Client, made: MadeJob, **query: int | str) -> dict[st
     return state
 
 
-def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(
+def test_the_state_of_a_job_lists_segments_by_stage_and_says_what_it_waits_for(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio()], filters=("sunglasses:scale=1.2", "crown")).begin()
@@ -90,13 +90,15 @@ def test_the_state_of_a_job_says_what_is_stored_painted_and_waited_for(
     assert state["waiting"] == "No worker is running: `facepaint worker` starts one."
 
 
-def test_only_the_windows_not_yet_known_are_asked_for(client: httpx.Client, store: Store) -> None:
+def test_only_windows_from_the_requested_segment_on_are_sent(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store).complete()
 
     assert state_of(client, made, **{"from": 3})["windows"] == {"from": 3, "times": [[6, 8]]}
 
 
-def test_the_segment_waited_for_is_seen_at_once_and_not_only_with_the_next_listing(
+def test_the_segment_that_a_player_waits_for_is_looked_up_without_a_new_listing(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store).begin()
@@ -108,7 +110,7 @@ def test_the_segment_waited_for_is_seen_at_once_and_not_only_with_the_next_listi
     assert state_of(client, made, wait=0)["segments"]["painted"] == [[0, 0]]
 
 
-def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(
+def test_the_list_has_the_newest_job_first_and_no_deleted_ones(
     client: httpx.Client, store: Store
 ) -> None:
     made = [
@@ -124,7 +126,7 @@ def test_the_list_has_the_newest_job_first_and_leaves_out_deleted_ones(
     assert answer["workers"] == 1
 
 
-def test_a_record_that_cannot_be_read_hides_no_other_job(
+def test_an_unreadable_record_does_not_break_the_list_of_jobs(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store).begin()
@@ -133,10 +135,10 @@ def test_a_record_that_cannot_be_read_hides_no_other_job(
     rows = client.get("/api/jobs").json()["jobs"]
 
     assert rows[0]["id"] == made.id
-    assert "is not a Job record" in rows[1]["fault"]
+    assert "is not a Job record" in rows[1]["error"]
 
 
-def test_painted_bytes_come_whole_by_range_and_not_twice(
+def test_a_painted_segment_is_served_whole_in_ranges_and_from_the_browsers_cache(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, 4.0).complete()
@@ -157,7 +159,7 @@ def test_painted_bytes_come_whole_by_range_and_not_twice(
     assert client.head(url).headers["content-length"] == str(record.bytes)
 
 
-def test_a_segment_painted_once_more_is_found_under_its_new_name(
+def test_a_segment_that_was_painted_again_is_found_under_its_new_name(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, 4.0).complete()
@@ -175,17 +177,16 @@ def test_a_segment_painted_once_more_is_found_under_its_new_name(
     assert client.get(url).content == before.content
 
 
-def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[bytes, str]:
-    """All pieces of the first track, one after another behind one init part, and their MIME
+def joined_audio(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[bytes, str]:
+    """All segments of the first audio track behind one initialization section, and their MIME
     type."""
-    pieces = [
+    answers = [
         client.get(f"/api/jobs/{made.id}/audio/0/{index}{query}") for index in range(made.segments)
     ]
-    assert [piece.status_code for piece in pieces] == [200] * made.segments
-    data = [piece.content for piece in pieces]
-    return data[0] + b"".join(piece[init_length(piece) :] for piece in data[1:]), pieces[0].headers[
-        "content-type"
-    ]
+    assert [answer.status_code for answer in answers] == [200] * made.segments
+    data = [answer.content for answer in answers]
+    joined = data[0] + b"".join(later[init_length(later) :] for later in data[1:])
+    return joined, answers[0].headers["content-type"]
 
 
 @pytest.mark.parametrize(
@@ -197,12 +198,12 @@ def joined_sound(client: httpx.Client, made: MadeJob, query: str = "") -> tuple[
         pytest.param("flac", 'audio/mp4; codecs="flac"', marks=pytest.mark.slow),
     ],
 )
-def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
+def test_audio_that_browsers_play_is_copied_packet_by_packet_at_its_time(
     client: httpx.Client, store: Store, codec: str, mime: str
 ) -> None:
     made = plain_job(store, audio=[make_audio(codec)]).complete()
 
-    joined, served_as = joined_sound(client, made)
+    joined, served_as = joined_audio(client, made)
 
     assert served_as == mime
     origin = round(Fraction(made.times[0]) * made.time_base * RATE)
@@ -220,12 +221,12 @@ def test_sound_a_browser_can_play_is_copied_packet_for_packet_at_its_time(
     "codec",
     ["aac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pcm_s16le", "libmp3lame"))],
 )
-def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
+def test_encoded_audio_has_no_seam_no_shift_and_the_whole_length(
     client: httpx.Client, store: Store, codec: str
 ) -> None:
     made = plain_job(store, audio=[make_audio(codec)]).complete()
 
-    joined, mime = joined_sound(client, made, "?as=aac")
+    joined, mime = joined_audio(client, made, "?as=aac")
 
     assert mime == 'audio/mp4; codecs="mp4a.40.2"'
     with av.open(io.BytesIO(joined)) as container:
@@ -241,12 +242,12 @@ def test_encoded_sound_has_no_seam_no_shift_and_the_whole_length(
     assert all(np.sqrt(np.mean(error[s - 6144 : s - 2048] ** 2)) < 0.03 for s in seams)
 
 
-def test_sound_that_begins_late_and_ends_early_becomes_silence_there(
+def test_audio_that_starts_late_and_ends_early_is_filled_with_silence(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio("aac", 3.0, Fraction(5, 2))]).complete()
 
-    joined, _ = joined_sound(client, made)
+    joined, _ = joined_audio(client, made)
 
     with av.open(io.BytesIO(joined)) as container:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
@@ -270,7 +271,7 @@ def beeps(joined: bytes) -> list[float]:
 
 
 @pytest.mark.parametrize("query", ["", "?as=aac"])
-def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
+def test_audio_before_the_first_frame_plays_while_that_frame_is_shown(
     client: httpx.Client, store: Store, query: str
 ) -> None:
     early = make_audio("aac", 5.0, Fraction(-844, 1000))
@@ -278,13 +279,13 @@ def test_sound_from_before_the_first_picture_is_heard_while_that_is_shown(
     lead = float(math.ceil(Fraction(844, 1000) / made.time_base) * made.time_base)
 
     state = state_of(client, made)
-    joined, _ = joined_sound(client, made, query)
+    joined, _ = joined_audio(client, made, query)
 
     assert state["windows"]["times"] == [
         [0, round(2 + lead, 6)],
         [round(2 + lead, 6), round(4 + lead, 6)],
     ]
-    assert state["ends_s"] == pytest.approx(5.0, abs=0.03)
+    assert state["end_s"] == pytest.approx(5.0, abs=0.03)
     assert beeps(joined)[-4:] == pytest.approx([1, 2, 3, 4], abs=0.002)
     segments = [
         client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/{n}").content
@@ -304,7 +305,7 @@ def test_aac_from_a_transport_stream_is_played(
     plain = make_audio("aac", 4.0)
     made = plain_job(store, 4.0, audio=[in_adts(plain)]).complete()
 
-    joined, mime = joined_sound(client, made, query)
+    joined, mime = joined_audio(client, made, query)
 
     assert mime == 'audio/mp4; codecs="mp4a.40.2"'
     assert beeps(joined)[1:] == pytest.approx([1, 2, 3], abs=0.002)
@@ -322,14 +323,14 @@ def test_layer_2_under_the_name_of_mp3_is_not_copied(store: Store) -> None:
     assert copy_mime(real) == 'audio/mp4; codecs="mp4a.6B"'
 
 
-def test_what_an_encoder_put_before_a_late_track_is_not_played(
+def test_the_encoder_delay_of_a_late_track_is_not_played(
     client: httpx.Client, store: Store
 ) -> None:
     late = make_audio("aac", 3.0, Fraction(5, 2))
     cut = replace(late, stream=replace(late.stream, skip_samples=RATE // 2))
     made = plain_job(store, audio=[cut]).complete()
 
-    joined, _ = joined_sound(client, made)
+    joined, _ = joined_audio(client, made)
 
     with av.open(io.BytesIO(joined)) as container:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
@@ -337,7 +338,7 @@ def test_what_an_encoder_put_before_a_late_track_is_not_played(
     assert np.flatnonzero(np.abs(heard) > 0.2)[0] / RATE == pytest.approx(3.5, abs=0.03)
 
 
-def test_sound_is_not_served_before_the_segment_after_it_is_stored(
+def test_audio_is_not_served_before_the_next_segment_is_stored(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
@@ -349,7 +350,7 @@ def test_sound_is_not_served_before_the_segment_after_it_is_stored(
 
 
 def frame_times(url: str, kind: str = "video") -> list[Fraction]:
-    """What FFmpeg makes of a playlist; a warning of its is a failure."""
+    """The packet times that FFmpeg reads from a playlist; it must not log a warning."""
     with av.logging.Capture() as logs, av.open(url) as container:
         stream = getattr(container.streams, kind)[0]
         times = [packet.pts * packet.time_base for packet in container.demux(stream) if packet.size]
@@ -358,7 +359,7 @@ def frame_times(url: str, kind: str = "video") -> list[Fraction]:
 
 
 @pytest.mark.parametrize("make", [plain_job, uneven_job])
-def test_a_player_of_hls_gets_every_picture_at_its_time(
+def test_an_hls_player_gets_every_frame_at_its_time(
     client: httpx.Client, store: Store, make: Any
 ) -> None:
     made = make(store).complete()
@@ -368,20 +369,20 @@ def test_a_player_of_hls_gets_every_picture_at_its_time(
     assert times == [(pts - made.times[0]) * made.time_base for pts in made.times]
 
 
-def test_hls_has_the_sound_as_a_rendition_of_its_own_in_step_with_the_picture(
+def test_hls_has_the_audio_as_a_rendition_in_sync_with_the_video(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio("pcm_s16le")]).complete()
     url = f"{client.base_url}jobs/{made.id}/{made.look.id}/master.m3u8"
 
-    pictures, sounds = frame_times(url), frame_times(url, "audio")
+    frames, audio = frame_times(url), frame_times(url, "audio")
 
-    assert pictures[0] == sounds[0] == 0
-    assert len(pictures) == 200
-    assert [later - sooner for sooner, later in itertools.pairwise(sounds)] == [
+    assert frames[0] == audio[0] == 0
+    assert len(frames) == 200
+    assert [later - earlier for earlier, later in itertools.pairwise(audio)] == [
         Fraction(1024, RATE)
-    ] * (len(sounds) - 1)
-    assert float(sounds[-1]) == pytest.approx(8.0, abs=0.05)
+    ] * (len(audio) - 1)
+    assert float(audio[-1]) == pytest.approx(8.0, abs=0.05)
 
 
 def test_the_playlist_grows_at_its_end_and_is_closed_when_all_is_painted(
@@ -404,7 +405,7 @@ def test_the_playlist_grows_at_its_end_and_is_closed_when_all_is_painted(
     assert late.count("#EXTINF:2.000000,") == 4
 
 
-def test_a_segment_given_up_is_a_gap_in_the_playlist(client: httpx.Client, store: Store) -> None:
+def test_a_failed_segment_is_a_gap_in_the_playlist(client: httpx.Client, store: Store) -> None:
     made = plain_job(store).begin()
     made.upload(range(4))
     made.paint([0, 2, 3])
@@ -418,12 +419,12 @@ def test_a_segment_given_up_is_a_gap_in_the_playlist(client: httpx.Client, store
     assert lines[-1] == "#EXT-X-ENDLIST"
 
 
-def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store) -> None:
+def test_images_are_served_with_their_own_type(client: httpx.Client, store: Store) -> None:
     job, look = stored_image_job(store, ["one.png", "two.png"])
     paint_image(store, job, look, 1)
 
     state = client.get(f"/api/jobs/{job.id}").json()
-    picture = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")
+    image = client.get(f"/api/jobs/{job.id}/looks/{look.id}/segments/1")
 
     assert (state["kind"], state["video"], state["images"]) == (
         "images",
@@ -432,7 +433,7 @@ def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store
     )
     assert state["name"] == "one.png and 1 more"
     assert state["segments"]["painted"] == [[1, 1]]
-    assert picture.headers["content-type"] == "image/jpeg"
+    assert image.headers["content-type"] == "image/jpeg"
     assert client.get(f"/jobs/{job.id}/{look.id}/master.m3u8").status_code == 404
 
 
@@ -451,11 +452,13 @@ def test_pictures_are_served_as_what_they_are(client: httpx.Client, store: Store
         "/elsewhere",
     ],
 )
-def test_what_is_not_there_is_404(client: httpx.Client, path: str) -> None:
+def test_unknown_paths_jobs_and_looks_are_404(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_an_unknown_job_or_look_is_told_in_a_sentence(client: httpx.Client, store: Store) -> None:
+def test_the_error_of_an_unknown_job_or_look_is_a_sentence(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store).begin()
 
     job = client.get("/api/jobs/20260101T000000-aaaaaaaa")
@@ -468,7 +471,7 @@ def test_an_unknown_job_or_look_is_told_in_a_sentence(client: httpx.Client, stor
     assert look.json()["error"].startswith(f"job {made.id} has no look 0123456789ab")
 
 
-def test_a_storage_that_is_away_is_503_in_health_and_state(settings: Settings) -> None:
+def test_an_unreachable_storage_is_503_in_health_and_state(settings: Settings) -> None:
     away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
     with live_viewer(away, Store(away)) as url, httpx.Client(base_url=url, timeout=30) as client:
         health = client.get("/healthz")
@@ -493,14 +496,14 @@ def test_health_is_ok_while_the_storage_answers(client: httpx.Client) -> None:
         ("evil.example:127.0.0.1", 421),
     ],
 )
-def test_on_loopback_only_loopback_names_are_answered(
+def test_on_loopback_only_loopback_host_names_are_accepted(
     client: httpx.Client, host: str, status: int
 ) -> None:
     assert client.get("/api/jobs", headers={"Host": host}).status_code == status
 
 
 @pytest.mark.parametrize("path", ["/", "/static/logo.svg", "/api/jobs", "/elsewhere"])
-def test_every_answer_forbids_what_is_not_ours(client: httpx.Client, path: str) -> None:
+def test_every_response_forbids_foreign_content(client: httpx.Client, path: str) -> None:
     headers = client.get(path).headers
 
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -527,7 +530,7 @@ def test_the_module_prints_its_address_serves_and_stops_on_sigterm(
     assert (server.returncode, complaints) == (0, "")
 
 
-def test_a_taken_port_is_one_line_that_says_what_to_do(
+def test_the_error_of_a_taken_port_is_one_line_with_the_remedy(
     settings: Settings, client: httpx.Client
 ) -> None:
     environment = {**settings.environment(), "FACEPAINT_VIEWER_PORT": str(client.base_url.port)}
@@ -563,7 +566,7 @@ def test_a_complete_video_is_downloaded_as_one_file_under_its_name(
         assert len(container.streams.audio) == 1
 
 
-def test_an_unfinished_video_is_not_downloaded_and_says_why(
+def test_the_download_of_an_unfinished_video_fails_with_the_reason(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, 4.0).begin()
@@ -577,7 +580,7 @@ def test_an_unfinished_video_is_not_downloaded_and_says_why(
     )
 
 
-def test_a_video_that_is_not_what_was_painted_is_not_downloaded(
+def test_a_file_that_differs_from_the_painted_segments_is_not_downloaded(
     client: httpx.Client, store: Store
 ) -> None:
     made = plain_job(store, 4.0).complete()

@@ -1,5 +1,4 @@
-"""What the viewer says of the people in a video, and the new looks it takes: to whom, of what, and
-whom it refuses."""
+"""The people of a video as the server sends them, and requests for tracking and new looks."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +25,7 @@ LEFT, RIGHT = (40.0, 30.0, 120.0, 130.0), (200.0, 45.0, 264.0, 135.0)
 
 @pytest.fixture
 def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
-    """A browser of the viewer."""
+    """A client of a running viewer."""
     with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as client:
         yield client
 
@@ -34,18 +33,18 @@ def client(settings: Settings, store: Store) -> Iterator[httpx.Client]:
 def people_of(client: httpx.Client, job_id: str) -> dict[str, Any]:
     answer = client.get(f"/api/jobs/{job_id}/people")
     assert answer.status_code == 200, answer.text
-    told: dict[str, Any] = answer.json()
-    return told
+    content: dict[str, Any] = answer.json()
+    return content
 
 
-def ask(client: httpx.Client, path: str, wish: Any, **headers: str) -> httpx.Response:
+def post(client: httpx.Client, path: str, body: Any, **headers: str) -> httpx.Response:
     return client.post(
-        path, content=json.dumps(wish), headers={"Content-Type": "application/json"} | headers
+        path, content=json.dumps(body), headers={"Content-Type": "application/json"} | headers
     )
 
 
-def followed_job(store: Store) -> MadeJob:
-    """Nothing of it is painted yet."""
+def tracked_job(store: Store) -> MadeJob:
+    """A job with two tracked people; nothing is painted yet."""
     made = detected_job(store)
     made.track([LEFT, RIGHT])
     return made
@@ -59,23 +58,23 @@ def detected_job(store: Store, **changes: Any) -> MadeJob:
     return made
 
 
-def test_people_come_with_their_times_and_portraits_of_the_source(
+def test_people_are_sent_with_their_times_and_portraits_of_the_source(
     client: httpx.Client, store: Store
 ) -> None:
-    made = followed_job(store)
+    made = tracked_job(store)
     store.delete(keys.portrait(made.id, 2))
 
-    told = people_of(client, made.id)
+    content = people_of(client, made.id)
 
-    assert told["state"] == "made"
-    assert told["people"] == [
+    assert content["state"] == "tracked"
+    assert content["people"] == [
         {
             "number": 1,
             "first_s": 0,
             "last_s": 3.96,
             "best_s": 0,
             "low_confidence": False,
-            "portrayed": True,
+            "has_portrait": True,
         },
         {
             "number": 2,
@@ -83,15 +82,15 @@ def test_people_come_with_their_times_and_portraits_of_the_source(
             "last_s": 3.96,
             "best_s": 0,
             "low_confidence": False,
-            "portrayed": False,
+            "has_portrait": False,
         },
     ]
     assert {
         "name": "blur",
         "summary": "replaces the face by a strong blur",
         "redacts": True,
-    } in told["filters"]
-    assert "sticker" not in [row["name"] for row in told["filters"]]
+    } in content["filters"]
+    assert "sticker" not in [row["name"] for row in content["filters"]]
     portrait = client.get(f"/api/jobs/{made.id}/people/1/portrait")
     assert portrait.content == store.get(keys.portrait(made.id, 1))
     assert (portrait.headers["content-type"], portrait.headers["cache-control"]) == (
@@ -101,7 +100,7 @@ def test_people_come_with_their_times_and_portraits_of_the_source(
     assert client.get(f"/api/jobs/{made.id}/people/2/portrait").status_code == 404
 
 
-def test_faces_are_told_in_shares_of_the_upright_picture_at_the_times_of_the_player(
+def test_boxes_are_shares_of_the_upright_frame_at_the_times_of_the_player(
     client: httpx.Client, store: Store
 ) -> None:
     made = detected_job(store, audio=[make_audio("aac", 4.0, Fraction(-1, 2))])
@@ -125,7 +124,9 @@ def test_faces_are_told_in_shares_of_the_upright_picture_at_the_times_of_the_pla
     assert [len(first), len(second)] == [50, 50]
 
 
-def test_what_people_wait_for_is_said(client: httpx.Client, store: Store) -> None:
+def test_the_reason_why_people_are_not_tracked_yet_is_sent(
+    client: httpx.Client, store: Store
+) -> None:
     made = plain_job(store, 4.0).begin()
     made.upload([0])
     uploading = people_of(client, made.id)
@@ -135,68 +136,66 @@ def test_what_people_wait_for_is_said(client: httpx.Client, store: Store) -> Non
     other.detect([0])
 
     assert (uploading["state"], uploading["people"]) == ("waiting", [])
-    assert uploading["why"] == "people are tracked when the upload is complete"
-    assert people_of(client, other.id)["why"].endswith(
+    assert uploading["reason"] == "people are tracked when the upload is complete"
+    assert people_of(client, other.id)["reason"].endswith(
         "face detection has finished: 1 of 2 segments"
     )
-    assert ask(client, f"/api/jobs/{other.id}/people", {}).status_code == 409
+    assert post(client, f"/api/jobs/{other.id}/people", {}).status_code == 409
 
 
-def test_the_people_are_asked_for_once_and_then_waited_for(
+def test_people_are_requested_once_and_then_waited_for(
     client: httpx.Client, store: Store, queue: Queue
 ) -> None:
     made = detected_job(store)
     assert people_of(client, made.id)["state"] == "ready"
 
-    answer = ask(client, f"/api/jobs/{made.id}/people", {})
+    answer = post(client, f"/api/jobs/{made.id}/people", {})
 
-    assert (answer.status_code, answer.json()) == (202, {"state": "asked"})
+    assert (answer.status_code, answer.json()) == (202, {"state": "requested"})
     assert queue.length() == 1
     assert people_of(client, made.id) | {"filters": []} == {
-        "state": "asked",
+        "state": "requested",
         "people": [],
         "filters": [],
-        "why": "",
+        "reason": "",
         "workers": 0,
     }
     store.put_record(keys.tracks_failed(made.id), Failed(0, "the worker crashed 3 times", 3))
     failed = people_of(client, made.id)
     assert failed["state"] == "failed"
-    assert f"`facepaint resume {made.id}` retries it" in failed["why"]
+    assert f"`facepaint resume {made.id}` retries it" in failed["reason"]
     made.track([LEFT])
-    assert people_of(client, made.id)["state"] == "made"
+    assert people_of(client, made.id)["state"] == "tracked"
 
 
-def test_what_the_broker_lost_is_asked_for_again(
+def test_a_request_that_the_broker_lost_is_repeated(
     settings: Settings, store: Store, queue: Queue
 ) -> None:
     made = detected_job(store)
     at_once = settings.model_copy(update={"visibility_timeout_s": 0})
     with live_viewer(at_once, store) as url, httpx.Client(base_url=url, timeout=30) as client:
-        ask(client, f"/api/jobs/{made.id}/people", {})
+        post(client, f"/api/jobs/{made.id}/people", {})
         queue.app.control.purge()
-        assert people_of(client, made.id)["state"] == "asked"
+        assert people_of(client, made.id)["state"] == "requested"
         assert queue.length() == 1
 
 
-def test_people_who_were_forgotten_can_be_asked_for_anew(
-    client: httpx.Client, store: Store
-) -> None:
+def test_deleted_people_can_be_requested_again(client: httpx.Client, store: Store) -> None:
     made = detected_job(store)
-    ask(client, f"/api/jobs/{made.id}/people", {})
+    post(client, f"/api/jobs/{made.id}/people", {})
     made.track([LEFT])
-    assert people_of(client, made.id)["state"] == "made"
+    assert people_of(client, made.id)["state"] == "tracked"
     store.delete(keys.tracks(made.id))
     assert people_of(client, made.id)["state"] == "ready"
 
 
 @pytest.mark.parametrize("selection", [{"keep": [2, 1, 2]}, {"only": [2]}], ids=["keep", "only"])
-def test_a_new_look_names_those_who_were_chosen_and_is_queued(
+def test_a_new_look_names_the_selected_people_and_is_queued(
     client: httpx.Client, store: Store, queue: Queue, selection: dict[str, list[int]]
 ) -> None:
-    made = followed_job(store)
+    made = tracked_job(store)
 
-    answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
+    answer = post(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
 
     assert answer.status_code == 201, answer.text
     look = store.get_record(keys.look(made.id, answer.json()["look"]), Look)
@@ -205,36 +204,36 @@ def test_a_new_look_names_those_who_were_chosen_and_is_queued(
     assert look.people == tuple(*chosen.values())
     assert queue.length() == made.segments
     looks = client.get(f"/api/jobs/{made.id}", params={"look": look.id}).json()["looks"]
-    told = next(row for row in looks if row["id"] == look.id)
-    assert {"keep": told["keep"], "only": told["only"]} == {"keep": [], "only": []} | chosen
-    again = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
+    added = next(row for row in looks if row["id"] == look.id)
+    assert {"keep": added["keep"], "only": added["only"]} == {"keep": [], "only": []} | chosen
+    again = post(client, f"/api/jobs/{made.id}/looks", {"filters": ["mosaic:size=4"], **selection})
     assert again.json() == {"look": look.id}
 
 
-WISHES: list[tuple[Any, int, str]] = [
+INVALID_LOOKS: list[tuple[Any, int, str]] = [
     ({"filters": ["blur"], "keep": [7]}, 422, "has no person 7"),
     ({"filters": ["blurr"]}, 422, "did you mean 'blur'?"),
-    ({"filters": ["sticker:/etc/hostname"]}, 422, "by `facepaint repaint`"),
-    ({"filters": []}, 422, "a look is filters"),
-    ({"filters": ["blur"] * 9}, 422, "a look is filters"),
-    ({"filters": "blur"}, 422, "a look is filters"),
-    ({"filters": ["blur"], "keep": ["1"]}, 422, "a look is filters"),
-    ({"filters": ["blur"], "keep": [True]}, 422, "a look is filters"),
-    ({"filters": ["blur"], "keep": [1], "only": [2]}, 422, "a look is filters"),
-    ([], 422, "a look is filters"),
-    ({"filters": ["x" * 20_000]}, 413, "at most 16 KiB"),
+    ({"filters": ["sticker:/etc/hostname"]}, 422, "use `facepaint repaint`"),
+    ({"filters": []}, 422, "a look needs filters"),
+    ({"filters": ["blur"] * 9}, 422, "a look needs filters"),
+    ({"filters": "blur"}, 422, "a look needs filters"),
+    ({"filters": ["blur"], "keep": ["1"]}, 422, "a look needs filters"),
+    ({"filters": ["blur"], "keep": [True]}, 422, "a look needs filters"),
+    ({"filters": ["blur"], "keep": [1], "only": [2]}, 422, "a look needs filters"),
+    ([], 422, "a look needs filters"),
+    ({"filters": ["x" * 20_000]}, 413, "exceeds 16 KiB"),
 ]
 
 
-def test_a_wish_that_is_none_is_refused_in_a_sentence(
+def test_an_invalid_look_is_refused_with_the_reason(
     client: httpx.Client, store: Store, queue: Queue
 ) -> None:
-    made = followed_job(store)
+    made = tracked_job(store)
 
-    for wish, status, said in WISHES:
-        answer = ask(client, f"/api/jobs/{made.id}/looks", wish)
-        assert (answer.status_code, wish) == (status, wish)
-        assert said in answer.json()["error"]
+    for body, status, message in INVALID_LOOKS:
+        answer = post(client, f"/api/jobs/{made.id}/looks", body)
+        assert (answer.status_code, body) == (status, body)
+        assert message in answer.json()["error"]
 
     assert [info.key for info in store.list(keys.looks(made.id))] == [
         keys.look(made.id, made.look.id)
@@ -242,7 +241,7 @@ def test_a_wish_that_is_none_is_refused_in_a_sentence(
     assert queue.length() == 0
 
 
-STRANGERS = [
+FOREIGN_REQUESTS = [
     ({"Origin": "http://faces.example"}, 403),
     ({"Origin": "null"}, 403),
     ({"Sec-Fetch-Site": "cross-site"}, 403),
@@ -252,56 +251,58 @@ STRANGERS = [
 ]
 
 
-def test_the_pages_of_strangers_are_refused(
+def test_requests_of_foreign_pages_are_refused(
     client: httpx.Client, store: Store, queue: Queue
 ) -> None:
-    made = followed_job(store)
+    made = tracked_job(store)
 
-    for headers, status in STRANGERS:
+    for headers, status in FOREIGN_REQUESTS:
         for path in ("looks", "people"):
-            answer = ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]}, **headers)
+            answer = post(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]}, **headers)
             assert (answer.status_code, headers) == (status, headers)
 
     assert queue.length() == 0
 
 
-def test_a_viewer_that_others_can_reach_shows_no_face_of_the_source_and_takes_no_wish(
+def test_a_viewer_that_is_not_on_loopback_shows_no_face_and_accepts_no_look(
     settings: Settings, store: Store
 ) -> None:
-    made = followed_job(store)
+    made = tracked_job(store)
     published = settings.model_copy(update={"viewer_published_on": "192.0.2.1"})
     with live_viewer(published, store) as url, httpx.Client(base_url=url, timeout=30) as client:
         paths = ("people", "people/1/portrait", "tracks/0")
         answers = [client.get(f"/api/jobs/{made.id}/{path}") for path in paths]
         answers += [
-            ask(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]})
+            post(client, f"/api/jobs/{made.id}/{path}", {"filters": ["crown"]})
             for path in ("people", "looks")
         ]
 
         assert [answer.status_code for answer in answers] == [403] * 5
-        assert "only in a viewer on this machine's own address" in answers[0].json()["error"]
+        assert "only in a viewer on a loopback address" in answers[0].json()["error"]
         assert client.get(f"/api/jobs/{made.id}").status_code == 200
 
 
-def test_without_a_broker_the_wish_is_refused_in_a_line(settings: Settings, store: Store) -> None:
-    made = followed_job(store)
+def test_without_a_broker_a_look_is_refused_with_the_reason(
+    settings: Settings, store: Store
+) -> None:
+    made = tracked_job(store)
     alone = settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")})
     with live_viewer(alone, store) as url, httpx.Client(base_url=url, timeout=30) as client:
-        answer = ask(client, f"/api/jobs/{made.id}/looks", {"filters": ["crown"], "only": [1]})
+        answer = post(client, f"/api/jobs/{made.id}/looks", {"filters": ["crown"], "only": [1]})
 
     assert answer.status_code == 503
     assert "127.0.0.1:1/0 does not answer; `facepaint doctor` checks it" in answer.json()["error"]
 
 
-def test_pictures_have_no_people_to_be_told_apart(client: httpx.Client, store: Store) -> None:
+def test_images_have_no_people(client: httpx.Client, store: Store) -> None:
     job, _ = stored_image_job(store, ["one.png"])
 
-    assert "not in images" in people_of(client, job.id)["why"]
+    assert "not in images" in people_of(client, job.id)["reason"]
     assert client.get(f"/api/jobs/{job.id}/tracks/0").status_code == 404
-    assert ask(client, f"/api/jobs/{job.id}/people", {}).status_code == 409
+    assert post(client, f"/api/jobs/{job.id}/people", {}).status_code == 409
 
 
-def test_ids_that_are_none_become_no_keys(client: httpx.Client) -> None:
+def test_malformed_ids_never_become_keys(client: httpx.Client) -> None:
     for path in ("people", "people/1/portrait", "tracks/0"):
         assert client.get(f"/api/jobs/20260101T000000-AAAAAAAA/{path}").status_code == 404
         assert client.get(f"/api/jobs/20260101T000000-aaaaaaaa/{path}").status_code == 404

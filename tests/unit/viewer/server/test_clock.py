@@ -1,4 +1,4 @@
-"""The players' clock: where it begins, and when segments are shown by it."""
+"""The players' clock: its start, and the windows of segments on it."""
 
 from datetime import UTC, datetime
 from fractions import Fraction
@@ -21,7 +21,7 @@ RATE = 48_000
 
 
 def job(*skips: int) -> VideoJob:
-    """A video from 2 s on, with a sound track for each number of samples that are skipped."""
+    """A video from 2 s on, with an audio track for each number of skipped samples."""
     return VideoJob(
         id="20260101T000000-aaaaaaaa",
         source=SourceFile("a.mp4", 1, "0" * 64),
@@ -36,17 +36,17 @@ def job(*skips: int) -> VideoJob:
     )
 
 
-def first(*sounds: tuple[int, float | None]) -> Segment:
-    """The first segment, 2 to 4 s, with sound packets given by track and second."""
+def first(*starts: tuple[int, float | None]) -> Segment:
+    """The first segment, 2 to 4 s, with audio packets given by track and second."""
     packets = [
         AudioPacket(track, 1, None if at is None else round(at * RATE), None)
-        for track, at in sounds
+        for track, at in starts
     ]
     return Segment(0, 200, 400, (), "", audio=tuple(packets))
 
 
 @pytest.mark.parametrize(
-    ("skips", "sounds", "lead"),
+    ("skips", "starts", "lead"),
     [
         ((), [], 0),
         ((0,), [(0, 2.0), (0, 2.5)], 0),
@@ -59,17 +59,17 @@ def first(*sounds: tuple[int, float | None]) -> Segment:
         ((0,), [(0, None), (0, 1.0)], 100),
     ],
 )
-def test_it_begins_with_the_first_picture_or_what_is_heard_before_it(
-    skips: tuple[int, ...], sounds: list[tuple[int, float | None]], lead: int
+def test_it_starts_at_the_first_frame_or_at_earlier_audio(
+    skips: tuple[int, ...], starts: list[tuple[int, float | None]], lead: int
 ) -> None:
-    assert clock_of(job(*skips), first(*sounds)) == Clock(TICK, 200, lead)
+    assert clock_of(job(*skips), first(*starts)) == Clock(TICK, 200, lead)
 
 
-def test_the_first_window_begins_at_0_and_the_others_where_it_ends() -> None:
+def test_the_first_window_starts_at_0_and_the_others_follow_it() -> None:
     clock = Clock(TICK, 200, 50)
     assert clock.window_s(Segment(0, 200, 400, (), "")) == (0, Fraction(5, 2))
     assert clock.window_s(Segment(1, 400, 600, (), "")) == (Fraction(5, 2), Fraction(9, 2))
 
 
-def test_a_segment_is_sent_as_it_is_where_nothing_comes_before_the_picture() -> None:
+def test_a_segment_is_sent_unchanged_if_no_audio_precedes_the_first_frame() -> None:
     assert on_clock(Clock(TICK, 200), 0, b"anything") == b"anything"

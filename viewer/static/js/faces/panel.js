@@ -34,15 +34,15 @@ export class Panel {
     const { state, people } = told;
     show(byId('people'));
     show(byId('find-people'), state === 'ready');
-    byId('people').classList.toggle('busy', state === 'asked' && told.workers > 0);
-    if (state !== 'made') {
+    byId('people').classList.toggle('busy', state === 'requested' && told.workers > 0);
+    if (state !== 'tracked') {
       this.#say(this.#why(told));
-      return state === 'waiting' || state === 'asked' ? ASK_AGAIN_MS : null;
+      return state === 'waiting' || state === 'requested' ? ASK_AGAIN_MS : null;
     }
     this.#draw(people);
     this.#onPeople(told);
     this.#looks += 1;
-    const complete = people.every(({ portrayed }) => portrayed) || this.#looks === LOOKS_FOR_PORTRAITS;
+    const complete = people.every(({ has_portrait: portrayed }) => portrayed) || this.#looks === LOOKS_FOR_PORTRAITS;
     return complete ? null : ASK_AGAIN_MS;
   }
 
@@ -52,9 +52,9 @@ export class Panel {
     return error.status !== 403;
   }
 
-  #why({ state, why, workers }) {
+  #why({ state, reason, workers }) {
     if (state === 'ready') return 'Find the people in this video to hide or paint only some of them.';
-    if (state !== 'asked') return why;
+    if (state !== 'requested') return reason;
     return workers
       ? 'Finding people: comparing the faces of the whole video.'
       : 'Waiting for a worker to find people: `facepaint worker` starts one.';
@@ -102,7 +102,7 @@ export class Panel {
     button.dataset.person = number;
     const span = `${clock(first)} to ${clock(last)}`;
     button.setAttribute('aria-label', `Person ${number}, ${span}`);
-    if (person.portrayed) {
+    if (person.has_portrait) {
       const picture = make('img');
       picture.alt = '';
       picture.src = `${this.#api}/people/${number}/portrait`;
