@@ -21,7 +21,7 @@ from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up, stor
 from tasks.detector_cache import load_detector, model_of
 from tasks.images import detect_image
 from tasks.stopwatch import Stopwatch
-from tasks.tracking.tracker import cut_score
+from tasks.tracking.tracker import scene_change
 from tasks.video.decode import DecodeReport, RunSource, decode_window
 from tasks.video.hdr import is_hdr
 from tasks.video.normalize import shown_samples, source_colour
@@ -135,16 +135,16 @@ class _Findings:
     def __init__(self, detector: Detector, clock: Stopwatch) -> None:
         self._detector, self._clock = detector, clock
         self._waiting: list[_SmallFrame] = []
-        self._cuts: list[float] = []
+        self._scene_changes: list[float] = []
         self.frames: list[FrameFaces] = []
         self.first_signature: tuple[int, ...] = ()
         self.last_signature: tuple[int, ...] = ()
 
     def add(self, small: _SmallFrame) -> None:
         """Take the next frame."""
-        if not self._cuts:
+        if not self._scene_changes:
             self.first_signature = small.signature
-        self._cuts.append(round(cut_score(self.last_signature, small.signature), 4))
+        self._scene_changes.append(round(scene_change(self.last_signature, small.signature), 4))
         self.last_signature = small.signature
         self._waiting.append(small)
         if len(self._waiting) == self._detector.batch:
@@ -160,7 +160,7 @@ class _Findings:
             found = self._detector.detect([small.planes for small in self._waiting])
         for small, faces in zip(self._waiting, found, strict=True):
             self.frames.append(
-                FrameFaces(small.pts, "detected", self._cuts[len(self.frames)], faces)
+                FrameFaces(small.pts, "detected", self._scene_changes[len(self.frames)], faces)
             )
         self._waiting.clear()
 

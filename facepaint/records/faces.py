@@ -25,16 +25,20 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class FrameFaces:
-    """The candidates of one frame. ``cut`` (0-1) tells how different the frame is from the one
-    before it.
+    """The candidates of one frame.
 
-    Every frame is detected, whatever the look: another may hide what the first did not look for. In
-    records of older jobs some frames are skipped: their faces are not known.
+    Every frame is detected, whatever the look, so that a redacting look can be added to any job.
+
+    Args:
+        pts: presentation time of the frame, in ticks of the video.
+        status: "failed" if the detector could not analyse the frame.
+        scene_change: mean difference of the frame's signature from the one before, 0 to 1.
+        faces: the candidates above the discard threshold.
     """
 
     pts: int
-    status: Literal["detected", "skipped", "failed"] = "detected"
-    cut: float = 0.0
+    status: Literal["detected", "failed"] = "detected"
+    scene_change: float = 0.0
     faces: tuple[Candidate, ...] = ()
 
 
@@ -42,8 +46,8 @@ class FrameFaces:
 class Faces:
     """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect) to seconds.
 
-    A signature is a 16 x 9 grid of the frame's mean luma, 0-255, row by row; those of the first and
-    last frame tell whether a scene ends at the segment's border.
+    A signature is a 16 x 9 grid of a frame's mean luma, 0-255, row by row. Those of the first and
+    the last frame find a scene cut at the border of two segments.
     """
 
     index: int

@@ -24,7 +24,7 @@ from scipy.optimize import linear_sum_assignment
 from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.segment import REACH_S
 
-CUT = 0.06
+SCENE_CUT = 0.06
 """Difference of a frame's signature from the one before (mean, 0-1) that begins a new scene. No
 association crosses it."""
 
@@ -78,7 +78,7 @@ class Candidates:
     Args:
         pts: (m,) times of the frames in ticks.
         times: (m,) the same in seconds.
-        scene: (m,) number of cuts up to each frame.
+        scene: (m,) number of scene cuts up to each frame.
         row: (n,) the frame of each candidate.
         place: (n,) its position in the frame's list of faces.
         scores: (n,) confidences.
@@ -108,7 +108,9 @@ class Candidates:
         return cls(
             pts=np.array([frame.pts for frame in frames], np.int64),
             times=np.array([float(frame.pts * time_base) for frame in frames]),
-            scene=np.cumsum([cut >= CUT for cut in cuts(records)], dtype=np.int64),
+            scene=np.cumsum(
+                [change >= SCENE_CUT for change in scene_changes(records)], dtype=np.int64
+            ),
             row=np.array([row for row, _, _ in kept], np.int64),
             place=np.array([place for _, place, _ in kept], np.int64),
             scores=np.array([face.score for face in faces]),
@@ -116,16 +118,18 @@ class Candidates:
         )
 
     @classmethod
-    def join(cls, parts: Sequence["Candidates"], cut: Sequence[bool]) -> "Candidates":
+    def join(cls, parts: Sequence["Candidates"], starts_scene: Sequence[bool]) -> "Candidates":
         """Several stretches one after another.
 
         Args:
-            cut: for each part whether its first frame begins a scene.
+            starts_scene: for each part whether its first frame begins a scene.
         """
         # Rows and scenes count within a part, so each part is shifted by what lies before it.
         first_rows = _starts(len(part.times) for part in parts)
         scenes = [part.scene - part.scene[0] for part in parts]
-        first_scenes = _starts(scene[-1] for scene in scenes) + np.cumsum(cut, dtype=np.int64)
+        first_scenes = _starts(scene[-1] for scene in scenes) + np.cumsum(
+            starts_scene, dtype=np.int64
+        )
         width = max((part.shapes.shape[1] for part in parts), default=4)
         # A part without candidates may have another width.
         shapes = [part.shapes for part in parts if len(part.row)]
@@ -180,8 +184,8 @@ def _joined(parts: Sequence[Indexes]) -> Indexes:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
-def cuts(records: Sequence[Faces]) -> Iterator[float]:
-    """The scene-cut score of each frame.
+def scene_changes(records: Sequence[Faces]) -> Iterator[float]:
+    """The scene change of each frame.
 
     Detection knows no frame before a segment's first one, so its score follows from the signatures
     of both segments.
@@ -189,12 +193,16 @@ def cuts(records: Sequence[Faces]) -> Iterator[float]:
     last: tuple[int, ...] = ()
     for record in records:
         for row, frame in enumerate(record.frames):
-            yield cut_score(last, record.first_signature) if row == 0 and last else frame.cut
+            yield (
+                scene_change(last, record.first_signature)
+                if row == 0 and last
+                else frame.scene_change
+            )
         if record.frames:
             last = record.last_signature
 
 
-def cut_score(before: Sequence[int], after: Sequence[int]) -> float:
+def scene_change(before: Sequence[int], after: Sequence[int]) -> float:
     """Difference of two frames by their signatures, which are grids of mean luma, 0-255.
 
     0 is no difference, 1 is black to white.

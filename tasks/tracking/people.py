@@ -13,17 +13,17 @@ from facepaint.records.faces import Faces
 from facepaint.records.segment import REACH_S
 from facepaint.records.tracks import Person, TrackedFace, TrackedFrame, TrackedSegment
 from tasks.tracking.association import (
-    CUT,
     MOTION_PRIOR_S2,
     ROUNDING_S,
+    SCENE_CUT,
     Candidates,
     Indexes,
     Vector,
     associate,
     centres,
-    cut_score,
     pairs_across_gaps,
     runner_up,
+    scene_change,
     sizes,
 )
 from tasks.tracking.interpolation import Extrapolation, TrackingOptions, TrackPoint
@@ -93,7 +93,7 @@ class PersonTracker:
     ) -> None:
         self._time_base, self._options, self._confident = time_base, options, confident
         self._parts: list[Candidates] = []
-        self._cuts: list[bool] = []
+        self._starts_scene: list[bool] = []
         self._indexes: list[int] = []
         self._last_signature: tuple[int, ...] = ()
 
@@ -101,17 +101,17 @@ class PersonTracker:
         """Take the faces of the next segment; one that failed has no frames."""
         if not record.frames:
             return
-        cut = record.frames[0].cut
+        change = record.frames[0].scene_change
         if self._last_signature:
-            cut = cut_score(self._last_signature, record.first_signature)
+            change = scene_change(self._last_signature, record.first_signature)
         self._parts.append(Candidates.of([record], self._time_base, self._options.discard))
-        self._cuts.append(cut >= CUT)
+        self._starts_scene.append(change >= SCENE_CUT)
         self._indexes.append(record.index)
         self._last_signature = record.last_signature
 
     @cached_property
     def _all(self) -> Candidates:
-        return Candidates.join(self._parts, self._cuts)
+        return Candidates.join(self._parts, self._starts_scene)
 
     @cached_property
     def _starts(self) -> Indexes:

@@ -12,7 +12,7 @@ from fractions import Fraction
 from facepaint.records.detector_card import DetectorCard, thresholds_for
 from facepaint.records.faces import Box, Faces
 from filters.face import Face
-from tasks.tracking.association import Candidates, cut_score
+from tasks.tracking.association import Candidates, scene_change
 from tasks.tracking.interpolation import (
     ContextThreshold,
     Extrapolation,
@@ -30,8 +30,8 @@ __all__ = [
     "STICKERS",
     "TrackingOptions",
     "Tracks",
-    "cut_score",
     "faces_of_image",
+    "scene_change",
     "tracking_options",
 ]
 

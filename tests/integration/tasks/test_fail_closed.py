@@ -83,17 +83,14 @@ def with_frame(faces: Faces, number: int, frame: FrameFaces | None) -> Faces:
     return replace(faces, frames=tuple(frames))
 
 
-NOWHERE = Candidate(0.9, (float("nan"), 0.0, 10.0, 10.0), (5.0,) * 10)
-PRIORITY_INTERACTIVE = Candidate(0.9, (40.0, 40.0, 80.0, 90.0), (*(60.0,) * 9, float("inf")))
+NO_BOX = Candidate(0.9, (float("nan"), 0.0, 10.0, 10.0), (5.0,) * 10)
+NO_LANDMARK = Candidate(0.9, (40.0, 40.0, 80.0, 90.0), (*(60.0,) * 9, float("inf")))
 
 DOUBTS: dict[str, Callable[[FrameFaces], FrameFaces | None]] = {
     "its detection failed": lambda frame: replace(frame, status="failed"),
-    "it was skipped by an older version": lambda frame: replace(frame, status="skipped", faces=()),
     "the record lacks it": lambda _: None,
-    "a box is no number": lambda frame: replace(frame, faces=(NOWHERE, *frame.faces)),
-    "a landmark is no number": lambda frame: replace(
-        frame, faces=(*frame.faces, PRIORITY_INTERACTIVE)
-    ),
+    "a box is no number": lambda frame: replace(frame, faces=(NO_BOX, *frame.faces)),
+    "a landmark is no number": lambda frame: replace(frame, faces=(*frame.faces, NO_LANDMARK)),
 }
 
 

@@ -105,7 +105,7 @@ def test_bulky_records_leave_defaults_out() -> None:
     face = Candidate(0.9, (1.0, 2.0, 3.0, 4.0), tuple(map(float, range(10))))
     faces = Faces(
         0,
-        (FrameFaces(0), FrameFaces(1, "skipped"), FrameFaces(2, faces=(face,))),
+        (FrameFaces(0), FrameFaces(1, "failed"), FrameFaces(2, faces=(face,))),
         "facepaint-1",
         "cpu",
     )

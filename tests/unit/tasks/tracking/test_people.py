@@ -149,7 +149,7 @@ def test_who_may_be_someone_else_is_not_known_again(
 
 def test_nobody_is_known_again_after_a_cut() -> None:
     frames = scene(4, (candidate(100), 0, 1), (candidate(100), 2, 4))
-    frames[45] = replace(frames[45], cut=0.4)
+    frames[45] = replace(frames[45], scene_change=0.4)
     assert len(people_of([record(frames)]).people) == 2
 
 

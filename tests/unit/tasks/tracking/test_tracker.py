@@ -140,7 +140,7 @@ def test_smoothing_makes_a_jittering_sticker_calmer() -> None:
 def test_no_link_crosses_a_cut() -> None:
     frames = [FrameFaces(t, faces=() if 24 <= t < 36 else (candidate(100.0),)) for t in range(60)]
     assert len(Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30)) == 1
-    frames[30] = FrameFaces(30, cut=0.4)
+    frames[30] = FrameFaces(30, scene_change=0.4)
     assert Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30) == []
 
 
@@ -151,14 +151,14 @@ def test_a_sticker_goes_at_once_where_the_scene_does() -> None:
     assert shares[:2] == [1.0, 1.0]
     assert 4 <= len(shares) <= 6
     assert shares == sorted(shares, reverse=True)
-    frames[30] = FrameFaces(30, cut=0.4)
+    frames[30] = FrameFaces(30, scene_change=0.4)
     assert Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30) == []
 
 
 def test_a_flash_of_light_uncovers_nothing() -> None:
     """It looks like two cuts, and the face in it is often not found."""
     frames = walk(missing=frozenset({30}))
-    frames[30], frames[31] = (replace(frame, cut=0.4) for frame in frames[30:32])
+    frames[30], frames[31] = (replace(frame, scene_change=0.4) for frame in frames[30:32])
     assert all(Tracks([record(frames)], TIME_BASE, REDACTION).faces_at(t) for t in range(60))
 
 
