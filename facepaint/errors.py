@@ -36,13 +36,20 @@ class UsageError(FacepaintError):
 
 
 class MissingExtra(UsageError):
-    """A command needs an optional part of the installation."""
+    """A command needs an optional part of the installation.
 
-    def __init__(self, extra: str, needed_for: str) -> None:
+    Args:
+        extra: the extra of the package that installs it.
+        needed_for: the command or action.
+        alternative: what the user can do instead, as an imperative.
+    """
+
+    def __init__(self, extra: str, needed_for: str, alternative: str = "") -> None:
         self.extra = extra
+        choice = f", or {alternative}" if alternative else ""
         super().__init__(
             f"{needed_for} needs the extra '{extra}': install it from a checkout with "
-            f"`pip install '.[{extra}]'`"
+            f"`pip install '.[{extra}]'`{choice}"
         )
 
 

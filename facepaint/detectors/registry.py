@@ -1,8 +1,7 @@
-"""The face detectors one can name: those that ship, known ones to be fetched, and anybody's ONNX
-file.
+"""The face detectors that a user can choose: shipped ones, downloadable ones, and any ONNX file.
 
-A client without ONNX Runtime uses this too: it checks a file and its card, and the workers get both
-with the job.
+A client without ONNX Runtime uses this module too: it checks a file and its card, and the workers
+get both with the job.
 """
 
 import hashlib
@@ -11,8 +10,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from facepaint.detectors.onnx_graph import Network, read_network
-from facepaint.errors import InputError, RecordInvalid, UsageError
+from facepaint.detectors.onnx_graph import Network, Shape, read_network
+from facepaint.errors import InputError, MissingExtra, RecordInvalid, UsageError
 from facepaint.files import write_text
 from facepaint.media.open import check_file
 from facepaint.records.codec import decode, encode
@@ -20,44 +19,45 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR, DecoderName, Detec
 from facepaint.settings import cache_folder
 
 SHIPPED = (DEFAULT_DETECTOR,)
-"""Those whose weights and cards lie in ``models/weights``: every worker has them."""
+"""The detectors in ``models/weights``; every worker has them."""
 
 MAX_BYTES = 200 * 2**20
-"""The largest file of weights that is taken: it is read whole, by client and workers."""
+"""The largest file of weights; client and workers hold all of it in memory."""
 
 DEFAULT_CARDS = {
     "facepaint": DetectorCard("facepaint", "facepaint"),
     "yunet": DetectorCard(
         "yunet",
         "yunet",
-        32,
-        10.0,
-        stickers=Thresholds(0.6, 0.3, 0.5),
-        redaction=Thresholds(0.25, 0.13),
+        smallest_face_px=10.0,
+        stickers=Thresholds(accept=0.6, discard=0.3, still=0.5),
+        redaction=Thresholds(accept=0.25, discard=0.13),
     ),
     "scrfd": DetectorCard(
-        "scrfd", "scrfd", 32, 12.0, stickers=Thresholds(0.5, 0.3), redaction=Thresholds(0.3, 0.15)
+        "scrfd",
+        "scrfd",
+        smallest_face_px=12.0,
+        stickers=Thresholds(accept=0.5, discard=0.3),
+        redaction=Thresholds(accept=0.3, discard=0.15),
     ),
     "centerface": DetectorCard(
         "centerface",
         "centerface",
-        32,
-        10.0,
-        stickers=Thresholds(0.35, 0.2, 0.3),
-        redaction=Thresholds(0.17, 0.1),
+        smallest_face_px=10.0,
+        stickers=Thresholds(accept=0.35, discard=0.2, still=0.3),
+        redaction=Thresholds(accept=0.17, discard=0.1),
     ),
 }
-"""By decoder what a card says that nobody wrote.
+"""The cards of files without one, by decoder.
 
-YuNet's and CenterFace's working points were measured: they give as many false alarms a picture as
-facepaint-0 gives at its own. SCRFD's are not: 0.5 is what InsightFace uses.
+The thresholds of YuNet and CenterFace were measured: they give as many false positives per image as
+facepaint-0 gives with its own. Those of SCRFD were not: 0.5 is InsightFace's default.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteDetector:
-    """A detector of others that can be fetched by its name: from where, how many bytes, and its
-    card."""
+    """A third party's detector that can be downloaded: address, size in bytes, and card."""
 
     url: str
     bytes: int
@@ -65,8 +65,8 @@ class RemoteDetector:
 
 
 REMOTE_DETECTORS = {
-    known.card.name: known
-    for known in (
+    remote.card.name: remote
+    for remote in (
         RemoteDetector(
             "https://github.com/opencv/opencv_zoo/raw/47534e27c9851bb1128ccc0102f1145e27f23f98/"
             "models/face_detection_yunet/face_detection_yunet_2023mar.onnx",
@@ -123,38 +123,35 @@ class DetectorFile:
     data: bytes
 
 
-def find_detector(choice: str) -> DetectorFile | None:
-    """The file of a detector by its name or path; None for a shipped one.
+def find_detector(choice: str, *, max_bytes: int = MAX_BYTES) -> DetectorFile | None:
+    """The file of a detector.
+
+    Args:
+        choice: a name, or the path of an ONNX file.
+        max_bytes: the largest file that is accepted.
+
+    Returns:
+        None for a shipped detector, because every worker has it.
 
     Raises:
-        UsageError: there is no detector of that name, or it was not fetched yet.
-        InputError: the file is no network that can be used, or its card is none.
+        UsageError: no detector has this name, or it is not downloaded yet.
+        InputError: the file is not a usable network, or its card is invalid.
+        MissingExtra: the file has no card, and a guess needs the package ``onnx``.
     """
     if choice in SHIPPED:
         return None
     if choice in REMOTE_DETECTORS:
-        return _fetched(REMOTE_DETECTORS[choice])
+        return _downloaded(REMOTE_DETECTORS[choice], max_bytes)
     if not choice.lower().endswith(".onnx"):
         names = ", ".join((*SHIPPED, *REMOTE_DETECTORS))
         raise UsageError(
             f"unknown detector '{choice}'; there are {names}, or name a file: PATH.onnx"
         )
-    path = Path(choice)
-    data = _read(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    card_path = card_beside(path)
-    # The card says all that a client must know. The worker checks the network before it runs it.
-    card = read_card(card_path) if card_path.exists() else _guessed(data, path)
-    if card.sha256 not in ("", sha256):
-        raise InputError(
-            f"{card_path} is the card of other weights: by its sha256 not of {path}; correct it "
-            "there"
-        )
-    return DetectorFile(path, replace(card, sha256=sha256), data)
+    return _user_file(Path(choice), max_bytes)
 
 
 def card_beside(weights: Path) -> Path:
-    """Where the card of a file of weights is looked for."""
+    """The path of the card that belongs to a file of weights."""
     return weights.with_suffix(".json")
 
 
@@ -162,111 +159,140 @@ def read_card(path: Path) -> DetectorCard:
     """Read a card.
 
     Raises:
-        InputError: it cannot be read, or is no card; the message says why.
+        InputError: the file cannot be read or is not a card; the message has the reason.
     """
     try:
         return decode(DetectorCard, path.read_bytes(), str(path))
     except (OSError, RecordInvalid) as exc:
-        raise InputError(f"{exc}; docs/detectors.md tells what a card says") from exc
+        raise InputError(f"{exc}; docs/detectors.md describes detector cards") from exc
 
 
 def write_card(path: Path, card: DetectorCard) -> None:
-    """Write a card, in lines for people to read."""
+    """Write a card as indented JSON."""
     write_text(path, json.dumps(json.loads(encode(card)), indent=2, ensure_ascii=False) + "\n")
 
 
-def fetched_path(known: RemoteDetector) -> Path:
-    """Where a known detector is kept once it was fetched."""
-    return cache_folder() / "detectors" / f"{known.card.name}.onnx"
+def fetched_path(remote: RemoteDetector) -> Path:
+    """The path that a downloadable detector is saved at."""
+    return cache_folder() / "detectors" / f"{remote.card.name}.onnx"
 
 
-def is_intact(known: RemoteDetector) -> bool:
-    """Whether a known detector was fetched and is what it should be."""
+def is_intact(remote: RemoteDetector) -> bool:
+    """Whether a detector is downloaded and has the checksum of its card."""
     try:
-        return hashlib.sha256(fetched_path(known).read_bytes()).hexdigest() == known.card.sha256
+        data = fetched_path(remote).read_bytes()
     except OSError:
         return False
+    return hashlib.sha256(data).hexdigest() == remote.card.sha256
 
 
 def guess_decoder(network: Network) -> DecoderName | None:
-    """The decoder of a network by the names and shapes of what goes in and out; None where that is
-    not certain."""
+    """The decoder that fits the inputs and outputs of a network, or None if none clearly does."""
     outputs = network.outputs
     if list(network.inputs) == ["image"] and set(outputs) == {"boxes", "scores", "landmarks"}:
         return "facepaint"
-    if set(outputs) == {
-        f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)
-    }:
+    if set(outputs) == _YUNET_OUTPUTS:
         return "yunet"
+    # The names in exports of SCRFD and CenterFace are numbers, so their shapes decide.
     shapes = [shape or () for shape in outputs.values()]
-    if [shape[-1] if len(shape) in (2, 3) else None for shape in shapes] == [1] * 3 + [4] * 3 + [
-        10
-    ] * 3:
+    if _sizes(shapes, axis=-1, ranks=(2, 3)) == _SCRFD_SIZES:
         return "scrfd"
-    if [shape[1] if len(shape) == 4 else None for shape in shapes] == [1, 2, 2, 10]:
+    if _sizes(shapes, axis=1, ranks=(4,)) == _CENTERFACE_CHANNELS:
         return "centerface"
     return None
+
+
+_YUNET_OUTPUTS = {
+    f"{part}_{stride}" for part in ("cls", "obj", "bbox", "kps") for stride in (8, 16, 32)
+}
+
+_SCRFD_SIZES = [1, 1, 1, 4, 4, 4, 10, 10, 10]
+"""Scores, boxes and landmarks, each at strides 8, 16 and 32."""
+
+_CENTERFACE_CHANNELS = [1, 2, 2, 10]
+"""Heat map, size, offset and landmarks."""
+
+
+def _sizes(shapes: list[Shape], axis: int, ranks: tuple[int, ...]) -> list[int | None]:
+    """The size of each shape along an axis; None for shapes of another rank."""
+    return [shape[axis] if len(shape) in ranks else None for shape in shapes]
 
 
 def check_inputs(network: Network, where: str) -> None:
     """Refuse a network with more than one input.
 
     Raises:
-        InputError: it has several.
+        InputError: the network has several inputs.
     """
     if len(network.inputs) != 1:
+        names = ", ".join(network.inputs)
+        raise InputError(f"{where} has the inputs {names}; a face detector has one, an image")
+
+
+def card_name(path: Path) -> str:
+    """The name of a file, reduced to the characters that a card allows."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "detector"
+
+
+def _user_file(path: Path, max_bytes: int) -> DetectorFile:
+    """A file with its card, or with a default card if there is none."""
+    data = _read(path, max_bytes)
+    sha256 = hashlib.sha256(data).hexdigest()
+    card_path = card_beside(path)
+    # A card is enough for a client. The worker checks the network before it runs it.
+    card = read_card(card_path) if card_path.exists() else _guess_card(data, path)
+    if card.sha256 not in ("", sha256):
         raise InputError(
-            f"{where} has the inputs {', '.join(network.inputs)}; a face detector has one, an image"
+            f"{card_path} belongs to other weights: its sha256 is not that of {path}; correct it"
         )
+    return DetectorFile(path, replace(card, sha256=sha256), data)
 
 
-def _guessed(data: bytes, path: Path) -> DetectorCard:
-    """A card from the names and shapes of the outputs.
+def _guess_card(data: bytes, path: Path) -> DetectorCard:
+    """The default card of the decoder that fits the network.
 
     Raises:
-        InputError: the file is not a usable network, or no decoder fits its outputs.
-        MissingExtra: this needs the package ``onnx``.
+        InputError: the file is not a usable network, or no decoder fits.
+        MissingExtra: the package ``onnx`` is not installed.
     """
-    network = read_network(data, f"detector {path}")
+    try:
+        network = read_network(data, f"detector {path}")
+    except MissingExtra as exc:
+        raise MissingExtra(
+            exc.extra, f"checking detector {path}", f"write the card {card_beside(path)}"
+        ) from exc
     check_inputs(network, f"detector {path}")
     decoder = guess_decoder(network)
     if decoder is None:
-        names = ", ".join(DEFAULT_CARDS)
+        outputs = ", ".join(network.outputs)
+        example = f'{{"name": "{card_name(path)}", "decoder": "yunet"}}'
         raise InputError(
-            f"{path} has outputs that no decoder is known by ({', '.join(network.outputs)}): "
-            "write a card "
-            f'{card_beside(path)} like {{"name": "{card_name(path)}", "decoder": "yunet"}}; '
-            f"there are {names}"
+            f"no decoder fits the outputs of {path} ({outputs}): write a card {card_beside(path)} "
+            f"like {example}; the decoders are {', '.join(DEFAULT_CARDS)}"
         )
     return replace(DEFAULT_CARDS[decoder], name=card_name(path))
 
 
-def card_name(path: Path) -> str:
-    """A file's name as a card may have it."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "detector"
-
-
-def _fetched(known: RemoteDetector) -> DetectorFile:
-    path, name = fetched_path(known), known.card.name
+def _downloaded(remote: RemoteDetector, max_bytes: int) -> DetectorFile:
+    path, name = fetched_path(remote), remote.card.name
     if not path.exists():
         raise UsageError(
-            f"detector '{name}' is not on this machine yet: `facepaint detectors pull {name}` "
-            "fetches it"
+            f"detector '{name}' is not downloaded; `facepaint detectors pull {name}` fetches it"
         )
-    data = _read(path)
-    if hashlib.sha256(data).hexdigest() != known.card.sha256:
+    data = _read(path, max_bytes)
+    if hashlib.sha256(data).hexdigest() != remote.card.sha256:
         raise InputError(
             f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches "
             "it again"
         )
-    return DetectorFile(path, known.card, data)
+    return DetectorFile(path, remote.card, data)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, max_bytes: int) -> bytes:
     check_file(path)
-    if path.stat().st_size > MAX_BYTES:
+    if path.stat().st_size > max_bytes:
         raise InputError(
-            f"detector {path} has more than {MAX_BYTES >> 20} MiB; choose a smaller one"
+            f"detector {path} has more than {max_bytes >> 20} MiB; choose a smaller one"
         )
     try:
         return path.read_bytes()

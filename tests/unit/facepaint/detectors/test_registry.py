@@ -1,5 +1,4 @@
-"""A detector is named or is a file with a card; what is wrong with either is told in one line,
-without ONNX Runtime."""
+"""Detectors by name and by file: cards, guessed cards, and the message for each fault."""
 
 import json
 import subprocess
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from facepaint.detectors import registry
 from facepaint.detectors.registry import (
     DEFAULT_CARDS,
     REMOTE_DETECTORS,
@@ -47,7 +45,7 @@ def card(path: Path, **words: object) -> Path:
     return path
 
 
-def test_what_ships_has_a_card_of_its_own_weights() -> None:
+def test_shipped_detectors_have_the_card_of_their_weights() -> None:
     assert DEFAULT_DETECTOR in SHIPPED
     files = {path.name for path in WEIGHTS.glob("*.onnx")}
     assert (
@@ -67,7 +65,7 @@ def test_what_ships_has_a_card_of_its_own_weights() -> None:
 
 
 @pytest.mark.parametrize("decoder", FACES)
-def test_without_a_card_the_decoder_is_told_by_the_outputs(decoder: str, tmp_path: Path) -> None:
+def test_the_outputs_decide_the_decoder_without_a_card(decoder: str, tmp_path: Path) -> None:
     path = tmp_path / "Some model.onnx"
     path.write_bytes(tiny_network(decoder))
     model = find_model(str(path))
@@ -78,18 +76,18 @@ def test_without_a_card_the_decoder_is_told_by_the_outputs(decoder: str, tmp_pat
     assert model.card.label == f"Some-model@{model.card.sha256[:12]}"
 
 
-def test_a_card_beside_the_file_is_believed(weights: Path) -> None:
+def test_the_card_beside_a_file_is_used(weights: Path) -> None:
     card(weights, stride=64, redaction={"seed": 0.5, "keep": 0.25}, licence="MIT")
     found = find_model(str(weights)).card
     assert (found.name, found.stride, found.licence) == ("mine", 64, "MIT")
     assert found.redaction == Thresholds(0.5, 0.25)
 
 
-def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
+def test_a_written_card_is_read_back_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    for known in REMOTE_DETECTORS.values():
-        write_card(path, replace(known.card, figures={"AP easy": 0.9}))
-        assert read_card(path) == replace(known.card, figures={"AP easy": 0.9})
+    for remote in REMOTE_DETECTORS.values():
+        write_card(path, replace(remote.card, figures={"AP easy": 0.9}))
+        assert read_card(path) == replace(remote.card, figures={"AP easy": 0.9})
 
 
 @pytest.mark.parametrize(
@@ -112,26 +110,24 @@ def test_a_card_is_written_as_it_is_read(tmp_path: Path) -> None:
         ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"figures": {"AP": float("nan")}}, "figures.AP: Input should be a finite number"),
-        ({"sha256": "0" * 64}, "is the card of other weights: by its sha256 not of "),
+        ({"sha256": "0" * 64}, "belongs to other weights: its sha256 is not that of "),
     ],
     ids=lambda words: next(iter(words)) if isinstance(words, dict) else "",
 )
-def test_a_card_that_is_wrong_is_told(
-    weights: Path, words: dict[str, object], message: str
-) -> None:
+def test_an_invalid_card_is_refused(weights: Path, words: dict[str, object], message: str) -> None:
     with pytest.raises(InputError) as caught:
         find_model(str(card(weights, **words)))
     assert str(caught.value).startswith(str(card_beside(weights)))
     assert message in str(caught.value)
 
 
-def test_a_card_that_is_no_json_is_told(weights: Path) -> None:
+def test_a_card_that_is_not_json_is_refused(weights: Path) -> None:
     card_beside(weights).write_text("decoder = yunet")
     with pytest.raises(InputError, match="is not a DetectorCard record: the record: Invalid JSON"):
         find_model(str(weights))
 
 
-def test_outputs_that_no_decoder_is_known_by_ask_for_a_card(tmp_path: Path) -> None:
+def test_outputs_that_fit_no_decoder_need_a_card(tmp_path: Path) -> None:
     path = tmp_path / "odd.onnx"
     path.write_bytes(tiny_network("scrfd", landmarks=False))
     with pytest.raises(
@@ -143,9 +139,7 @@ def test_outputs_that_no_decoder_is_known_by_ask_for_a_card(tmp_path: Path) -> N
     assert find_model(str(path)).card.decoder == "scrfd"
 
 
-def test_files_that_are_none_are_told(
-    tmp_path: Path, weights: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unusable_files_are_refused(tmp_path: Path, weights: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.onnx does not exist"):
         find_detector(str(tmp_path / "gone.onnx"))
     (tmp_path / "text.onnx").write_text("not at all")
@@ -156,26 +150,23 @@ def test_files_that_are_none_are_told(
     (tmp_path / "folder.onnx").mkdir()
     with pytest.raises(InputError, match="is a folder"):
         find_detector(str(tmp_path / "folder.onnx"))
-    monkeypatch.setattr(registry, "MAX_BYTES", 1 << 20)
     weights.write_bytes(bytes((1 << 20) + 1))
     with pytest.raises(InputError, match="has more than 1 MiB; choose a smaller one"):
-        find_detector(str(weights))
+        find_detector(str(weights), max_bytes=1 << 20)
 
 
-def test_names_that_are_none_are_told() -> None:
+def test_unknown_and_missing_detectors_are_refused() -> None:
     with pytest.raises(
         UsageError, match=r"^unknown detector 'yolo'; there are facepaint-.*, yunet, .*PATH\.onnx$"
     ):
         find_detector("yolo")
     with pytest.raises(
-        UsageError, match="not on this machine yet: `facepaint detectors pull yunet` fetches it"
+        UsageError, match="not downloaded; `facepaint detectors pull yunet` fetches it"
     ):
         find_detector("yunet")
 
 
-def test_a_fetched_detector_that_was_changed_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_download_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(tmp_path))
     path = fetched_path(REMOTE_DETECTORS["yunet"])
     path.parent.mkdir(parents=True)
@@ -186,13 +177,13 @@ def test_a_fetched_detector_that_was_changed_is_refused(
         find_detector("yunet")
 
 
-def test_names_in_jobs_are_no_paths(weights: Path) -> None:
+def test_a_shipped_model_is_found_by_name_only(weights: Path) -> None:
     for name in (str(weights), "yunet", "../facepaint-1"):
         with pytest.raises(UsageError, match="unknown detector"):
             shipped_model(name)
 
 
-def test_working_points_are_the_cards_where_it_has_some() -> None:
+def test_thresholds_of_the_card_override_the_defaults() -> None:
     plain = DetectorCard("a", "yunet")
     assert tracking_options(False, None) == tracking_options(False, plain) == STICKERS
     assert tracking_options(True, None) == tracking_options(True, plain) == REDACTION
@@ -220,7 +211,7 @@ def test_working_points_are_the_cards_where_it_has_some() -> None:
     ],
     ids=str,
 )
-def test_candidates_are_recorded_down_to_what_any_look_asks_for(
+def test_candidates_are_stored_down_to_the_lowest_threshold(
     points: dict[str, Thresholds], lowest: float
 ) -> None:
     assert lowest_of(replace(DetectorCard("a", "yunet"), **points)) == lowest
@@ -241,8 +232,10 @@ def test_a_client_without_onnx_needs_a_card(weights: Path) -> None:
         check=False,
         cwd=ROOT,
     )
-    assert "checking detector" in shown.stdout
-    assert "worker" in shown.stdout
+    assert shown.stdout == (
+        f"checking detector {weights} needs the extra 'worker': install it from a checkout with "
+        f"`pip install '.[worker]'`, or write the card {card_beside(weights)}\n"
+    )
 
 
 def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path) -> None:
@@ -263,7 +256,7 @@ def test_a_client_checks_a_detector_without_numpy_and_onnx_runtime(weights: Path
     assert (shown.stdout, shown.stderr) == ("[]\n", "")
 
 
-def test_cards_with_the_old_names_of_thresholds_are_read(tmp_path: Path) -> None:
+def test_cards_with_earlier_key_names_are_read(tmp_path: Path) -> None:
     path = tmp_path / "old.json"
     path.write_text(
         json.dumps(
@@ -275,9 +268,9 @@ def test_cards_with_the_old_names_of_thresholds_are_read(tmp_path: Path) -> None
             }
         )
     )
-    card = registry.read_card(path)
+    card = read_card(path)
     assert card.stickers == Thresholds(accept=0.6, discard=0.3, still=0.5)
     assert card.redaction == Thresholds(accept=0.25, discard=0.13, near_confident=0.2)
     write_card(path, card)
-    assert registry.read_card(path) == card
+    assert read_card(path) == card
     assert "seed" not in path.read_text()

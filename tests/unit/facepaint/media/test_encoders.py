@@ -256,7 +256,7 @@ def test_the_encoder_follows_what_is_to_be_kept() -> None:
     assert choose_encoder("yuv420p10le", "libsvtav1", keep_format=True) == "libsvtav1"
     assert choose_encoder("yuv422p10le", "libsvtav1") == "libsvtav1", "it becomes 8-bit 4:2:0"
     with pytest.raises(
-        UsageError, match=r"libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265, or leave"
+        UsageError, match=r"libsvtav1 cannot keep 10-bit 4:2:2: choose libx264, libx265, or omit"
     ):
         choose_encoder("yuv422p10le", "libsvtav1", keep_format=True)
 
