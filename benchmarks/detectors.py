@@ -1,13 +1,13 @@
 """Face detectors side by side, the table of docs/detectors.md: python -m benchmarks.detectors
 MODEL... > TABLE.md
 
-FACEPAINT_FACES names the folder of labelled pictures: ``heldout/`` with the sets of WIDER FACE, on
+FACEPAINT_FACES names the folder of labelled images: ``heldout/`` with the sets of WIDER FACE, on
 which nothing was trained or tuned, and ``masks/``, of which only the validation part is used.
 ``--heldout`` names the same images with reference landmarks (see docs/detectors.md). A model is a
 name or PATH.onnx, as ``facepaint detectors evaluate`` takes it; times are relative to the first.
 
-``--draw FOLDER`` draws held-out pictures in which the first model misses most, one panel a model:
-to be looked at.
+``--draw FOLDER`` draws the held-out images in which the first model misses most, a panel for each
+model, to inspect.
 """
 
 import argparse
@@ -26,23 +26,36 @@ from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import FacepaintError, UsageError
 from models import DetectorModel, find_model
 from models.detector import Pixels
-from models.lab.evaluation.average_precision import Bools, iou, match
+from models.lab.evaluation.average_precision import Bools, matched
 from models.lab.evaluation.comparison import Comparison, Measure, Plan, as_markdown, compare
-from models.lab.evaluation.detections import Floats, Found, Options, detect_all, read_picture
-from models.lab.evaluation.evaluate import ALARM_IOU, Truth, split, truth_of, working_points
+from models.lab.evaluation.detections import (
+    Detections,
+    Floats,
+    Options,
+    detect_all,
+    read_picture,
+)
+from models.lab.evaluation.evaluate import (
+    Truth,
+    false_positives,
+    split,
+    thresholds_of,
+    truth_of,
+)
 from models.lab.evaluation.landmarks import POSES
 from models.providers import Runtime
 
 SIDES = (640, 320)
 
-FOUND, UNSURE, MISSED, ALARM = (60, 200, 60), (0, 165, 255), (40, 40, 255), (255, 0, 200)
-"""B, G, R of a face found for a sticker, found for hiding, missed, and of a false alarm."""
+FOUND, UNSURE, MISSED, WRONG = (60, 200, 60), (0, 165, 255), (40, 40, 255), (255, 0, 200)
+"""B, G, R of a face found at the stickers' threshold, at redaction's, missed, and of a false
+positive."""
 
 PANEL_PX = 720
-"""Longest side of a drawn picture, for one model."""
+"""Longest side of a drawn image, for one model."""
 
 FEWEST_FACES = 3
-"""A hard picture has at least so many faces of the medium set: one face missed of one says
+"""A hard image has at least so many faces of the medium set: one missed face of one means
 little."""
 
 
@@ -67,7 +80,7 @@ def main() -> int:
 def whole_table(
     models: Sequence[DetectorModel], heldout: Path, masks: Path, plan: Plan
 ) -> Comparison:
-    """Every figure of the table: held-out pictures at two sizes, and people with masks."""
+    """Every figure of the table: held-out images at two sizes, and people with masks."""
     pictures = read_labels(heldout)
     large, small = (
         compare(
@@ -106,7 +119,7 @@ def _named(measures: Iterator[Measure], where: str) -> Iterator[Measure]:
 
 
 def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: int) -> None:
-    """Draw the held-out pictures in which the first model misses the largest share of the medium
+    """Draw the held-out images in which the first model misses the largest share of the medium
     set's faces."""
     pictures = read_labels(folder)
     options = Options(SIDES[0], runtime=Runtime("cpu"))
@@ -123,49 +136,44 @@ def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: i
 
 
 def _hardest(
-    pictures: Sequence[LabelledImage], found: Sequence[Found], model: DetectorModel, count: int
+    pictures: Sequence[LabelledImage],
+    found: Sequence[Detections],
+    model: DetectorModel,
+    count: int,
 ) -> list[LabelledImage]:
-    score = working_points(model.card)["redaction"]
+    """The images in which the largest shares of the faces are missed."""
+    threshold = thresholds_of(model.card)["redaction"]
     shares = []
-    for picture, one in zip(pictures, found, strict=True):
+    for picture, detections in zip(pictures, found, strict=True):
         truth = truth_of(picture)
         wanted = truth.sets.get("medium", ~truth.ignored)
         if wanted.sum() >= FEWEST_FACES:
-            shares.append(
-                (
-                    float((~_hit(truth, one.from_score(score)) & wanted).sum() / wanted.sum()),
-                    picture,
-                )
-            )
-    return [
-        picture for _, picture in sorted(shares, key=lambda pair: (-pair[0], pair[1].image))[:count]
-    ]
+            missed = ~_found(truth, detections.from_score(threshold)) & wanted
+            shares.append((-float(missed.sum() / wanted.sum()), picture.image, picture))
+    return [picture for *_, picture in sorted(shares)[:count]]
 
 
-def _hit(truth: Truth, found: Found) -> Bools:
-    """Which of a picture's faces are found."""
-    chosen, first = match(found.boxes, found.scores, truth.boxes)
-    hit = np.zeros(len(truth.boxes), bool)
-    hit[chosen[first]] = True
-    return hit
+def _found(truth: Truth, detections: Detections) -> Bools:
+    """Which of an image's faces are detected."""
+    return matched(detections.boxes, detections.scores, truth.boxes)
 
 
-def _panel(pixels: Pixels, truth: Truth, found: Found, model: DetectorModel) -> Pixels:
-    """A picture, larger, with what one model finds and misses in it, and the model's name below."""
+def _panel(pixels: Pixels, truth: Truth, found: Detections, model: DetectorModel) -> Pixels:
+    """An enlarged image with what one model finds and misses, and the model's name below."""
     scale = PANEL_PX / max(pixels.shape[:2])
     larger = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
     panel = larger.astype(np.uint8, copy=False)
-    points = working_points(model.card)
-    seen = found.from_score(points["redaction"])
-    for box in truth.boxes[~_hit(truth, seen) & truth.sets.get("hard", ~truth.ignored)]:
+    thresholds = thresholds_of(model.card)
+    shown = found.from_score(thresholds["redaction"])
+    for box in truth.boxes[~_found(truth, shown) & truth.sets.get("hard", ~truth.ignored)]:
         _box(panel, box * scale, MISSED)
-    alarms = iou(seen.boxes, truth.boxes).max(axis=1, initial=0) < ALARM_IOU
-    for box, score, five, alarm in zip(seen.boxes, seen.scores, seen.points, alarms, strict=True):
-        _box(
-            panel, box * scale, ALARM if alarm else FOUND if score >= points["stickers"] else UNSURE
-        )
-        for x, y in five[np.isfinite(five).all(axis=1)] * scale:
-            cv2.circle(panel, (round(x), round(y)), 1, (255, 255, 0), -1, cv2.LINE_AA)
+    wrong = false_positives(shown, truth)
+    for box, score, is_wrong in zip(shown.boxes, shown.scores, wrong, strict=True):
+        colour = FOUND if score >= thresholds["stickers"] else UNSURE
+        _box(panel, box * scale, WRONG if is_wrong else colour)
+    points = shown.points.reshape(-1, 2) * scale
+    for x, y in points[np.isfinite(points).all(axis=1)]:
+        cv2.circle(panel, (round(x), round(y)), 1, (255, 255, 0), -1, cv2.LINE_AA)
     strip = np.full((28, panel.shape[1], 3), 255, np.uint8)
     cv2.putText(
         strip, model.name, (6, 20), cv2.FONT_HERSHEY_SIMPLEX, 0.55, (0, 0, 0), 1, cv2.LINE_AA

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from benchmarks.clips import Picture, backdrop, place, placement
 from benchmarks.pipeline import CutClip, cut_clip, detect_clip
 from facepaint.records.codec import decode, encode
-from facepaint.records.faces import Candidate, Faces, FrameFaces
+from facepaint.records.faces import MIRRORED, Candidate, Faces, FrameFaces
 from filters.face import Face
 
 Floats = npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ class Placed:
         matrix = self.matrix
         points = np.reshape(PORTRAIT_LANDMARKS, (5, 2)) @ matrix[:, :2].T + matrix[:, 2]
         if self.mirrored:
-            points = points[[1, 0, 2, 4, 3]]
+            points = points[list(MIRRORED)]
         corners = np.reshape(PORTRAIT_BOX, (2, 2))
         middle = matrix[:, :2] @ corners.mean(0) + matrix[:, 2]
         half = (corners[1] - corners[0]) / 2 * self.width / FACE_PX

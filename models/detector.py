@@ -1,4 +1,4 @@
-"""Detect faces in pictures: from planes of pixels to candidates."""
+"""Detects faces in frames: from planes of pixels to candidates."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,11 +7,12 @@ import numpy as np
 import numpy.typing as npt
 
 from facepaint.detectors.onnx_graph import read_network
-from facepaint.detectors.registry import check_inputs
+from facepaint.detectors.registry import check_inputs, read_weights
 from facepaint.errors import DeviceError, FacepaintError, UsageError
 from facepaint.records.detector_card import DetectorCard
 from facepaint.records.faces import Candidate
 from models import DetectorModel
+from models.boxes import areas, intersections
 from models.decoders import DECODERS, Input, Outputs, Raw, WrongOutputs
 from models.providers import AUTO, Runtime
 from models.session import Floats, Session, in_one_line, is_for_gpu
@@ -19,7 +20,7 @@ from models.session import Floats, Session, in_one_line, is_for_gpu
 Pixels = npt.NDArray[np.uint8]
 
 LOWEST_SCORE = 0.15
-"""Candidates below this are not even recorded, unless a card's working points go lower; see
+"""Lower candidates are not stored, unless a card's thresholds are lower; see
 `tasks.tracking.tracker`."""
 
 NMS_IOU = 0.42
@@ -27,10 +28,10 @@ NMS_IOU = 0.42
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The picture a detector is given: ``width`` x ``height`` px of content in a padded input, and
-    its scale.
+    """How a detector is given frames: ``width`` x ``height`` px of content in a padded input.
 
-    ``scale`` is px of the frame for one px of the content, so a box found is multiplied by it.
+    ``scale_x`` and ``scale_y`` are px of the frame for one px of the content; boxes are multiplied
+    by them.
     """
 
     width: int
@@ -40,35 +41,36 @@ class Size:
     scale_x: float
     scale_y: float
 
+    @classmethod
+    def of(cls, content: tuple[int, int], frame: tuple[int, int], stride: int) -> "Size":
+        """A frame shown at the size of ``content``, padded to multiples of ``stride``."""
+        width, height = content
+        input_width, input_height = (-(-side // stride) * stride for side in content)
+        scales = frame[0] / width, frame[1] / height
+        return cls(width, height, input_width, input_height, *scales)
+
 
 def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face: float) -> Size:
-    """The smallest detector picture in which a face of ``min_face`` x the frame's height is still
-    found.
+    """The smallest size at which a face of ``min_face`` x the frame's height is still detected.
 
     Never larger than the frame: enlarging adds no detail.
     """
     height = max(32, min(frame_height, round(model.smallest_face_px / min_face)))
     width = max(32, round(frame_width * height / frame_height))
-
-    def padded(side: int) -> int:
-        return -(-side // model.stride) * model.stride
-
-    return Size(
-        width, height, padded(width), padded(height), frame_width / width, frame_height / height
-    )
+    return Size.of((width, height), (frame_width, frame_height), model.stride)
 
 
 class Detector:
     """A face detector on one device, with one fixed input shape.
 
-    Make it after a fork. ``device`` says where it really runs, and ``name`` by which weights.
-    Candidates below
-    ``lowest_score`` are left out, by default those that no working point of the detector asks for.
+    Create it after a fork. ``device`` is the one that it runs on, ``name`` names the weights.
+    Candidates below ``lowest_score`` are dropped, by default those below every threshold of the
+    detector.
 
     Raises:
-        UsageError: the weights do not load, take no pictures of this size, or give what the decoder
-            does not read.
-        DeviceError: the device asked for is not there.
+        InputError: the weights cannot be read, or are no network.
+        UsageError: they do not load, take no input of this size, or do not fit the decoder.
+        DeviceError: the requested device is missing.
     """
 
     def __init__(
@@ -90,37 +92,36 @@ class Detector:
             model.name, int8 or model.weights, size, runtime, self._decoder.batch
         )
         self.device, self.batch = self._session.device, self._session.batch
-        # Padding stays as it is for ever, so only the content is written for each picture.
+        # The padding never changes, so only the content is written for each frame.
         self._session.input[:] = -self._decoder.mean / self._decoder.divisor
         self._content = self._session.input[:, :, : size.height, : size.width]
+        # Decoded once, so that weights that do not fit their card are refused before any job.
         self._candidates(outputs, 0)
 
-    def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
-        """Find the faces in pictures of the size this detector was made for.
+    def detect(self, frames: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
+        """Detect the faces in frames of this detector's size.
 
         Args:
-            pictures: each three uint8 planes B, G, R of shape (size.height, size.width).
+            frames: each three uint8 planes B, G, R of shape (size.height, size.width).
 
         Returns:
-            For each picture the candidates down to the lowest score, best first, in px of the
-            frame.
+            For each frame its candidates, best first, in px of the original frame.
 
         Raises:
-            UsageError: the network gives what is no face or no score.
+            UsageError: the outputs are no faces or no scores.
         """
-        found: list[tuple[Candidate, ...]] = []
-        for first in range(0, len(pictures), self.batch):
-            some = pictures[first : first + self.batch]
-            for row, planes in enumerate(some):
+        candidates: list[tuple[Candidate, ...]] = []
+        for first in range(0, len(frames), self.batch):
+            batch = frames[first : first + self.batch]
+            for row, planes in enumerate(batch):
                 self._write(row, planes)
-            outputs = self._session.run(len(some))
-            found += [self._candidates(outputs, row) for row in range(len(some))]
-        return found
+            outputs = self._session.run(len(batch))
+            candidates += [self._candidates(outputs, row) for row in range(len(batch))]
+        return candidates
 
     def _write(self, row: int, planes: tuple[Pixels, Pixels, Pixels]) -> None:
-        for channel, plane in enumerate(
-            planes if self._decoder.channels == "bgr" else reversed(planes)
-        ):
+        ordered = planes if self._decoder.channels == "bgr" else planes[::-1]
+        for channel, plane in enumerate(ordered):
             self._content[row, channel] = plane
         if self._decoder.mean or self._decoder.divisor != 1:
             self._content[row] -= self._decoder.mean
@@ -137,77 +138,76 @@ class Detector:
         return tuple(Candidate(*face) for face in zip(scores, boxes, points, strict=True))  # type: ignore[arg-type]
 
     def _decoded(self, outputs: Outputs, row: int) -> Raw:
-        """What was found in a picture. A face that is nowhere would suppress others, so it is none
-        to pass over."""
+        """The faces of one frame. One without finite coordinates is an error: skipped, it could
+        have suppressed others."""
         try:
             raw = self._decoder.decode(outputs, row, self._input_size, self._lowest)
         except WrongOutputs as exc:
             raise UsageError(
                 f"detector '{self.name}' does not fit the decoder that its card names: {exc}"
             ) from exc
-        if not np.isfinite(raw.boxes).all() or (
-            self._landmarks and not np.isfinite(raw.landmarks).all()
-        ):
+        used = [raw.boxes, raw.landmarks] if self._landmarks else [raw.boxes]
+        if not all(np.isfinite(values).all() for values in used):
             raise UsageError(
-                f"detector '{self.name}' gives faces whose coordinates are no numbers: use another "
-                "one"
+                f"detector '{self.name}' gives faces whose coordinates are not numbers: use "
+                "another one"
             )
         return raw
 
 
 def lowest_of(card: DetectorCard) -> float:
-    """The lowest score that any working point of a detector asks for."""
-    asked = [LOWEST_SCORE if card.redaction is None else card.redaction.discard]
-    for scores in (card.stickers, card.redaction):
-        asked += [scores.discard, scores.for_still] if scores else []
-    return min(asked)
+    """The lowest threshold of a detector."""
+    lowest = [LOWEST_SCORE if card.redaction is None else card.redaction.discard]
+    for thresholds in (card.stickers, card.redaction):
+        lowest += [thresholds.discard, thresholds.for_still] if thresholds else []
+    return min(lowest)
 
 
 def _open(
-    name: str, weights: Path, size: Size, runtime: Runtime, most: int | None
+    name: str, weights: Path, size: Size, runtime: Runtime, max_batch: int | None
 ) -> tuple[Session, Outputs]:
-    """A detector's network, and what it gives when run once: what is wrong with a stranger's is
-    told before use.
+    """A detector's network and its outputs of a first run: faults of other people's networks are
+    reported before use.
 
     Raises:
-        InputError: the file is no network, or needs more than itself.
+        InputError: the file is no network, is too large, or needs other files.
     """
-    data = weights.read_bytes()
+    data = read_weights(weights)
     network = read_network(data, f"detector {weights}")
     check_inputs(network, f"detector {weights}")
-    fixed = network.fixed_size
     try:
-        session = Session(data, size.input_height, size.input_width, runtime, most)
+        session = Session(data, size.input_height, size.input_width, runtime, max_batch)
         return session, session.run()
     except DeviceError:
         raise
+    except FacepaintError as exc:
+        if network.fixed_size:
+            raise _fixed_size(name, exc) from exc
+        raise
     except Exception as exc:  # the runtime's own types
-        ours = isinstance(exc, FacepaintError)
-        if not ours and is_for_gpu(runtime):
-            raise  # another try may go well: its memory may have been short
-        if fixed:
-            raise UsageError(
-                f"detector '{name}' takes pictures of one size only: export it for any height and "
-                "width "
-                f"({in_one_line(exc)})"
-            ) from exc
-        if ours:
+        if is_for_gpu(runtime):
+            # A retry may succeed: the GPU's memory may have been short.
             raise
+        if network.fixed_size:
+            raise _fixed_size(name, exc) from exc
         raise UsageError(f"detector '{name}' does not run: {in_one_line(exc)}") from exc
 
 
+def _fixed_size(name: str, fault: Exception) -> UsageError:
+    return UsageError(
+        f"detector '{name}' takes images of one size only: export it for any height and width "
+        f"({in_one_line(fault)})"
+    )
+
+
 def suppress(boxes: Floats) -> list[int]:
-    """Greedy non-maximum suppression: the rows of n x 4 boxes (best first) that no better one
-    overlaps."""
+    """Greedy non-maximum suppression: the rows of n x 4 boxes (best first) that overlap no better
+    one that is kept."""
     if not len(boxes):
         return []
-    # All overlaps at once: row by row, a crowd's took as long as the network.
-    corner = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]) - np.maximum(
-        boxes[:, None, :2], boxes[None, :, :2]
-    )
-    shared = np.clip(corner, 0, None).prod(2)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    overlaps = shared > NMS_IOU * (areas[:, None] + areas[None] - shared)
+    # All pairs at once: row by row, those of a crowd took as long as the network.
+    shared, sizes = intersections(boxes, boxes), areas(boxes)
+    overlaps = shared > NMS_IOU * (sizes[:, None] + sizes[None] - shared)
     standing = np.ones(len(boxes), np.bool_)
     kept: list[int] = []
     for row, overlapped in enumerate(overlaps):

@@ -89,7 +89,7 @@ def label(
     if out is None:
         works = [fill_landmarks(data, labeller, _say) for data in inputs]
     else:
-        works = [label_inputs(inputs, out, labeller, every_s=every, most=most, say=_say)]
+        works = [label_inputs(inputs, out, labeller, every_s=every, most=most, report=_say)]
     for work in works:
         print(json.dumps(asdict(work)) if as_json else work.report())
 

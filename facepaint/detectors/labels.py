@@ -27,9 +27,6 @@ from facepaint.records.faces import Box
 LABELS = "labels.jsonl"
 IMAGES = "images"
 
-LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
-"""The five points in their order; right and left are the subject's."""
-
 Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
 
 _UNFIT = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -45,7 +42,8 @@ _QUARTER_TURNS = (5, 6, 7, 8)
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of `LANDMARKS` in px or None
+    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of
+    `facepaint.records.faces.LANDMARKS` in px or None
     where not known.
 
     ``ignore`` is a face neither to be learned nor to be counted. ``easy``, ``medium`` and ``hard``

@@ -236,7 +236,7 @@ def card_name(path: Path) -> str:
 
 def _user_file(path: Path, max_bytes: int) -> DetectorFile:
     """A file with its card, or with a default card if there is none."""
-    data = _read(path, max_bytes)
+    data = read_weights(path, max_bytes)
     sha256 = hashlib.sha256(data).hexdigest()
     card_path = card_beside(path)
     # A card is enough for a client. The worker checks the network before it runs it.
@@ -279,7 +279,7 @@ def _downloaded(remote: RemoteDetector, max_bytes: int) -> DetectorFile:
         raise UsageError(
             f"detector '{name}' is not downloaded; `facepaint detectors pull {name}` fetches it"
         )
-    data = _read(path, max_bytes)
+    data = read_weights(path, max_bytes)
     if hashlib.sha256(data).hexdigest() != remote.card.sha256:
         raise InputError(
             f"{path} is damaged: its sha256 differs; `facepaint detectors pull {name}` fetches "
@@ -288,7 +288,12 @@ def _downloaded(remote: RemoteDetector, max_bytes: int) -> DetectorFile:
     return DetectorFile(path, remote.card, data)
 
 
-def _read(path: Path, max_bytes: int) -> bytes:
+def read_weights(path: Path, max_bytes: int = MAX_BYTES) -> bytes:
+    """Read an ONNX file of limited size.
+
+    Raises:
+        InputError: it is missing, is no file, is too large, or cannot be read.
+    """
     check_file(path)
     if path.stat().st_size > max_bytes:
         raise InputError(

@@ -5,9 +5,7 @@ Written as they are read, segment by segment: of hours of video nothing but a fe
 
 import csv
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,12 +13,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from facepaint.detectors.coco import (
+    NOT_LABELLED,
+    VISIBLE,
+    face_category,
+    keypoints_of,
+    write_coco,
+)
 from facepaint.errors import InputError
 from facepaint.files import atomic_write
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.detector_card import thresholds_for
-from facepaint.records.faces import Box, Faces
+from facepaint.records.faces import LANDMARKS, Box, Faces
 from facepaint.records.job import ImageJob, Job, VideoJob
 from facepaint.records.tracks import People, Person, TrackedSegment
 from facepaint.store import Store
@@ -28,8 +33,8 @@ from facepaint.store import Store
 TOGETHER = 8
 """Segments read at once."""
 
-POINTS = ("right_eye", "left_eye", "nose", "right_mouth_corner", "left_mouth_corner")
-"""The landmarks in the field's order; right and left are the subject's."""
+POINTS = tuple(f"{name}_corner" if name.endswith("mouth") else name for name in LANDMARKS)
+"""The landmarks as exports name them, which programs that read them rely on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,34 +203,18 @@ def _write_coco(file: TextIO, exported: Export) -> None:
     annotation."""
     job = exported.job
     info = {"description": f"faces found in {job.source.name} by {job.detector.label}"}
-    category = {"id": 1, "name": "face", "keypoints": POINTS, "skeleton": []}
-    file.write(f'{{"info": {json.dumps(info)}, "categories": [{json.dumps(category)}], "images": [')
-    count = 0
-    with tempfile.TemporaryFile(
-        "w+", encoding="utf-8"
-    ) as rest:  # annotations come behind the last image
-        for number, frame in enumerate(exported.frames, 1):
-            file.write(
-                f"{',' if number > 1 else ''}\n{json.dumps(_coco_image(job, frame, number))}"
-            )
-            for face in frame.faces:
-                count += 1
-                annotation = json.dumps(_coco_annotation(face, count, number))
-                rest.write(f"{',' if count > 1 else ''}\n{annotation}")
-        rest.seek(0)
-        file.write('\n], "annotations": [')
-        shutil.copyfileobj(rest, file)
-    file.write("\n]}\n")
+    frames = (
+        (_coco_image(job, frame), map(_coco_annotation, frame.faces)) for frame in exported.frames
+    )
+    write_coco(file, {"info": info, "categories": [face_category(POINTS)]}, frames)
 
 
-def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
+def _coco_image(job: Job, frame: ExportedFrame) -> dict[str, Any]:
     if isinstance(job, ImageJob):
-        return {"id": number, "file_name": frame.picture}
+        return {"file_name": frame.picture}
     width, height = job.video.upright_size
-    name = f"{Path(job.source.name).stem}-{frame.pts}.png"
     return {
-        "id": number,
-        "file_name": name,
+        "file_name": f"{Path(job.source.name).stem}-{frame.pts}.png",
         "width": width,
         "height": height,
         "pts": frame.pts,
@@ -233,22 +222,14 @@ def _coco_image(job: Job, frame: ExportedFrame, number: int) -> dict[str, Any]:
     }
 
 
-def _coco_annotation(face: ExportedFace, number: int, image: int) -> dict[str, Any]:
+def _coco_annotation(face: ExportedFace) -> dict[str, Any]:
     x1, y1, x2, y2 = face.box
-    seen = 2
-    points = [
-        value
-        for x, y in zip(face.landmarks[::2], face.landmarks[1::2], strict=True)
-        for value in (x, y, seen)
-    ]
+    points = keypoints_of(face.landmarks, [VISIBLE] * (len(face.landmarks) // 2))
     return {
-        "id": number,
-        "image_id": image,
-        "category_id": 1,
         "bbox": [x1, y1, round(x2 - x1, 2), round(y2 - y1, 2)],
         "area": round((x2 - x1) * (y2 - y1), 2),
         "iscrowd": 0,
-        "keypoints": points or [0] * 3 * len(POINTS),
+        "keypoints": points or [NOT_LABELLED] * 3 * len(POINTS),
         "num_keypoints": len(points) // 3,
         "score": face.score,
         "track_id": face.track,

@@ -8,14 +8,19 @@ from facepaint.records.codec import Schema
 Box = tuple[float, float, float, float]
 """x1, y1, x2, y2 in px of the upright frame."""
 
+LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
+"""The five landmarks in their order everywhere; right and left are the subject's."""
+
+MIRRORED = (1, 0, 2, 4, 3)
+"""For each landmark the one that takes its place in a mirrored image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in px of the
     upright frame.
 
-    Landmarks in the field's order: the subject's right eye, left eye, nose, right mouth corner,
-    left mouth corner. A detector that gives none leaves them out.
+    Landmarks are in the order of `LANDMARKS`. A detector that gives none leaves them out.
     """
 
     score: float

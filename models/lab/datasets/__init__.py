@@ -1,13 +1,12 @@
-"""Formats of labels: one registry of what can be read and written, a file each; see
-`LabelFormat`."""
+"""Label formats: a file each, and the registry of those that can be read and written."""
 
 from pathlib import Path
 
 from facepaint.errors import InputError, UsageError
 from models.lab.datasets import coco, own, wider
-from models.lab.datasets.common import Imported, LabelFormat, Source, losses
+from models.lab.datasets.common import Imported, LabelFormat, Source
 
-FORMATS = {kind.name: kind for kind in (own.FORMAT, coco.FORMAT, wider.FORMAT)}
+FORMATS = {each.name: each for each in (own.FORMAT, coco.FORMAT, wider.FORMAT)}
 """In the order in which they are tried."""
 
 
@@ -15,7 +14,7 @@ def find_format(name: str) -> LabelFormat:
     """The format of that name.
 
     Raises:
-        UsageError: there is none; the message lists what there is.
+        UsageError: there is none; the message lists the formats.
     """
     try:
         return FORMATS[name]
@@ -23,23 +22,20 @@ def find_format(name: str) -> LabelFormat:
         raise UsageError(f"unknown format '{name}'; there are {', '.join(FORMATS)}") from None
 
 
-def recognised(path: Path) -> LabelFormat:
+def detect_format(path: Path) -> LabelFormat:
     """The format of a file or folder of labels.
 
     Raises:
-        InputError: there is nothing, or nothing that is one of them.
+        InputError: it does not exist, or no format matches.
     """
     if not path.exists():
         raise InputError(f"{path} does not exist; check the name")
-    for kind in FORMATS.values():
-        if kind.recognises(path):
-            return kind
-    hint = (
-        "unpack it first"
-        if path.suffix.lower() == ".zip"
-        else f"say which with --from: {', '.join(FORMATS)}"
-    )
-    raise InputError(f"{path} is in no format of labels that is known by its files; {hint}")
+    for each in FORMATS.values():
+        if each.matches(path):
+            return each
+    is_archive = path.suffix.lower() == ".zip"
+    hint = "unpack it first" if is_archive else f"name it with --from: {', '.join(FORMATS)}"
+    raise InputError(f"the label format of {path} is not recognized; {hint}")
 
 
-__all__ = ["FORMATS", "Imported", "LabelFormat", "Source", "find_format", "losses", "recognised"]
+__all__ = ["FORMATS", "Imported", "LabelFormat", "Source", "detect_format", "find_format"]

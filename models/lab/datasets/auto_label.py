@@ -1,4 +1,4 @@
-"""`facepaint detectors label`: automatic labels for pictures and frames of videos, for people to
+"""`facepaint detectors label`: automatic labels for images and frames of videos, for people to
 correct."""
 
 import shutil
@@ -23,42 +23,40 @@ from facepaint.detectors.labels import (
 )
 from facepaint.devices import Device
 from facepaint.errors import FacepaintError, InputError, NotAnImage, UsageError
-from facepaint.files import write_bytes
 from facepaint.media.images import IMAGE_FORMATS, is_animated, open_image
 from facepaint.media.open import check_file
 from facepaint.text import counted
 from models import DetectorModel, find_model
+from models.boxes import iou
 from models.detector import Detector, Pixels, Size
-from models.lab.datasets.common import pictures_below
+from models.lab.datasets.common import images_below
 from models.lab.datasets.frames import sample_frames
-from models.lab.datasets.voting import Agreed, Look, agree, mirrored_back
-from models.lab.evaluation.average_precision import iou
+from models.lab.datasets.voting import FusedFace, View, fuse, mirrored_back
 from models.lab.evaluation.detections import Floats, Options, detect, open_detector, read_picture
-from models.lab.evaluation.evaluate import working_points
+from models.lab.evaluation.evaluate import thresholds_of
 from models.providers import Runtime
 
 SIDES = (320, 640, 960, 1280)
-"""Longest sides in px at which a picture is looked at, each time as it is and mirrored."""
+"""Longest sides in px of an image's views; each is also mirrored."""
 
 ENLARGED = 2.0
-"""How far a picture is enlarged at most: small faces are found where they are larger, though no
+"""The most that an image is enlarged: small faces are found where they are larger, though no
 sharper."""
 
 SAVE_EVERY = 20
-"""Pictures after which the labels are written: what is labelled survives what comes later."""
+"""Images after which the labels are written, so that an interrupted run loses little."""
 
 SAME_FACE_IOU = 0.5
 
 TEACHER = "landmarks_from"
-"""Attribute: the detector that gave a face its landmarks, where a person gave it its box."""
+"""Attribute: the detector that gave a face its landmarks, if a person gave it its box."""
 
-Say = Callable[[str], object]
+Report = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What was done: pictures looked at, faces in them, those of the faces to be ignored, landmarks
-    given to faces."""
+    """Counts of a run: images, their faces, the ignored ones, and faces given landmarks."""
 
     pictures: int
     faces: int
@@ -67,61 +65,64 @@ class Work:
 
     def report(self) -> str:
         """In one line."""
-        faces = (
-            f"{counted(self.faces, 'face')}, {self.landmarks} of them given landmarks, "
-            f"{self.ignored} to be ignored"
+        return (
+            f"{counted(self.pictures, 'picture')}: {counted(self.faces, 'face')}, "
+            f"{self.landmarks} of them given landmarks, {self.ignored} to be ignored"
         )
-        return f"{counted(self.pictures, 'picture')}: {faces}"
 
 
 class Labeller:
-    """Labels pictures by a detector at several scales, mirrored too, agreed by voting; see
-    `models.lab.datasets.voting.agree`.
+    """Labels images with a detector, in views at several scales and mirrored, fused by voting; see
+    `models.lab.datasets.voting.fuse`.
 
-    What two looks saw and reaches the detector's working point of stickers is a face. What comes
-    near it, halfway from that of hiding, is labelled to be ignored: a quarter of it are faces,
-    which would be taught to be background if they were left out, and a person who corrects the
-    labels sees it. The rest is dropped: the looks spoke against it.
+    A face that two views found, with a score from the accept threshold of stickers on, is labelled.
+    One from halfway between that threshold and redaction's on is labelled as ignored: a quarter of
+    those are faces, which would be taught to be background if they were left out, and whoever
+    corrects the labels sees it. The others are dropped.
 
-    Detectors are kept for one size of pictures: come with alike ones in a row.
+    Detectors are kept for images of one size, so pass images of the same size one after another.
     """
 
     def __init__(self, detector: str, device: Device = "auto", threads: int = 1) -> None:
         self.model = find_model(detector)
-        points = working_points(self.model.card)
-        self.sure = points["stickers"]
-        self._likely = (points["redaction"] + self.sure) / 2
-        self._options = Options(lowest_score=points["redaction"], runtime=Runtime(device, threads))
+        thresholds = thresholds_of(self.model.card)
+        self.accept = thresholds["stickers"]
+        self._ignore = (thresholds["redaction"] + self.accept) / 2
+        runtime = Runtime(device, threads)
+        self._options = Options(lowest_score=thresholds["redaction"], runtime=runtime)
         self._detectors: list[Detector] = []
         self._shape: tuple[int, int] | None = None
 
-    def looks(self, pixels: Pixels) -> list[Look]:
-        """Every look at a picture h x w x 3 in B, G, R."""
+    def views(self, pixels: Pixels) -> list[View]:
+        """The detections in every view of an image h x w x 3 in B, G, R."""
         height, width = pixels.shape[:2]
         if self._shape != (width, height):
             sides = dict.fromkeys(min(side, round(ENLARGED * max(width, height))) for side in SIDES)
             sizes = [_size(self.model, width, height, side) for side in sides]
             self._detectors = [open_detector(self.model, size, self._options) for size in sizes]
             self._shape = (width, height)
-        found: list[Look] = []
+        views: list[View] = []
         for detector in self._detectors:
             scaled = _scaled(pixels, detector.size)
-            as_it_is, mirrored = detect(detector, [scaled, np.ascontiguousarray(scaled[:, ::-1])])
-            scale = _scale(detector.size)
-            found += [Look(as_it_is, scale), Look(mirrored_back(mirrored, width), scale)]
-        return found
+            flipped = np.ascontiguousarray(scaled[:, ::-1])
+            found, mirrored = detect(detector, [scaled, flipped])
+            scale = 1 / max(detector.size.scale_x, detector.size.scale_y)
+            views += [View(found, scale), View(mirrored_back(mirrored, width), scale)]
+        return views
 
-    def agreed(self, pixels: Pixels) -> list[Agreed]:
-        """The likely faces of a picture, best first."""
-        agreed = agree(self.looks(pixels), self.model.smallest_face_px)
-        return [one for one in agreed if one.score >= self._likely]
+    def fused(self, pixels: Pixels) -> list[FusedFace]:
+        """The faces of an image that are labelled, ignored ones included, best first."""
+        faces = fuse(self.views(pixels), self.model.smallest_face_px)
+        return [face for face in faces if face.score >= self._ignore]
 
-    def faces(self, pixels: Pixels) -> tuple[LabelledFace, ...]:
-        """The labels of a picture, best first."""
+    def label(self, name: str, pixels: Pixels) -> LabelledImage:
+        """An image with its labels, best face first."""
         height, width = pixels.shape[:2]
-        return tuple(
-            _label(one, width, height, one.is_sure(self.sure)) for one in self.agreed(pixels)
+        faces = (
+            _labelled(face, width, height, face.is_accepted(self.accept))
+            for face in self.fused(pixels)
         )
+        return LabelledImage(name, width, height, tuple(faces))
 
 
 def label(
@@ -131,100 +132,96 @@ def label(
     *,
     every_s: float = 1.0,
     most: int | None = None,
-    say: Say = lambda _: None,
+    report: Report = lambda _: None,
 ) -> Work:
-    """Label pictures, those in folders, and sampled frames of videos, into a folder of labels.
+    """Label images, folders of images, and sampled frames of videos, into a folder of labels.
 
-    Pictures are copied as they are. What the folder holds already stays as it is, labels that a
-    person corrected above all: a picture that is there is not labelled again, and a broken-off run
-    goes on.
+    Images are copied unchanged. An image that the folder has already is not labelled again, so that
+    corrections stay and an interrupted run continues.
 
     Args:
-        every_s, most: seconds of a video to a frame, and frames of a video at most; see
-            `sample_frames`.
-        say: is told of each input in one line, and of each that is no good where there are several.
+        every_s, most: see `sample_frames`.
+        report: called with one line for each input, and for each unusable one if there are several.
 
     Raises:
-        InputError: an input is no good, and the only one.
+        InputError: no input can be used.
         UsageError: the folder is among the inputs.
     """
     if any(out.resolve() == path.resolve() for path in inputs):
-        raise UsageError(f"{out} is what is to be labelled; give another folder to --out")
+        raise UsageError(f"{out} is among the inputs; name another folder with --out")
     folder = _Folder(out)
-    seen: list[int] = []
+    hashes: list[int] = []
     problems: list[FacepaintError] = []
     for path in inputs:
         before = folder.work
         try:
             if _is_video(path):
-                _label_video(path, folder, labeller, every_s, most, seen)
+                _label_video(path, folder, labeller, every_s, most, hashes)
             else:
-                _label_pictures(path, folder, labeller)
+                _label_images(path, folder, labeller)
         except InputError as exc:
             problems.append(exc)
-            say(f"facepaint: {exc}")
+            report(f"facepaint: {exc}")
         finally:
             folder.save()
-        now = folder.work
-        counts = (
-            counted(now.pictures - before.pictures, "picture"),
-            counted(now.faces - before.faces, "face"),
-        )
-        say(f"{path}: {', '.join(counts)}")
+        pictures = counted(folder.work.pictures - before.pictures, "picture")
+        faces = counted(folder.work.faces - before.faces, "face")
+        report(f"{path}: {pictures}, {faces}")
     if problems and len(inputs) == len(problems):
         raise problems[-1]
     return folder.work
 
 
-def fill_landmarks(data: Path, labeller: Labeller, say: Say = lambda _: None) -> Work:
-    """Give the faces of a labelled folder that have none the landmarks that the detector finds; all
-    else stays.
+def fill_landmarks(data: Path, labeller: Labeller, report: Report = lambda _: None) -> Work:
+    """Give the faces of a labelled folder that lack landmarks those that the detector finds.
 
-    A face gets those of the agreed face that it overlaps most, from IoU 0.5. Faces to be ignored
-    get none.
+    A face gets those of the fused face that it overlaps most, from IoU 0.5. Ignored faces get none,
+    and nothing else changes.
+
+    Raises:
+        UsageError: the detector gives no landmarks.
     """
     if not labeller.model.card.landmarks:
         raise UsageError(
             f"detector '{labeller.model.name}' gives no landmarks; choose another with --detector"
         )
     pictures = read_labels(data)
-    filled = looked = 0
+    filled = visited = 0
     try:
-        for place in _by_size(data, pictures):
+        for place in _by_size([image_path(data, picture) for picture in pictures]):
             picture = pictures[place]
-            if not any(_wants_landmarks(face) for face in picture.faces):
+            if not any(map(_lacks_landmarks, picture.faces)):
                 continue
-            pictures[place], added = _filled(
-                picture, labeller.agreed(read_picture(data, picture)), labeller.model.name
-            )
-            filled, looked = filled + added, looked + 1
-            if looked % SAVE_EVERY == 0:
+            fused = labeller.fused(read_picture(data, picture))
+            pictures[place], added = _filled(picture, fused, labeller.model.name)
+            filled, visited = filled + added, visited + 1
+            if visited % SAVE_EVERY == 0:
                 write_labels(data, pictures)
-                say(f"{data}: {looked} pictures looked at, {filled} faces given landmarks")
+                report(f"{data}: {visited} pictures done, {filled} faces given landmarks")
     finally:
         write_labels(data, pictures)
     faces = [face for picture in pictures for face in picture.faces]
-    return Work(looked, len(faces), sum(face.ignore for face in faces), filled)
+    return Work(visited, len(faces), sum(face.ignore for face in faces), filled)
 
 
 def _filled(
-    picture: LabelledImage, agreed: Sequence[Agreed], teacher: str
+    picture: LabelledImage, fused: Sequence[FusedFace], teacher: str
 ) -> tuple[LabelledImage, int]:
-    steady = [(one, one.points) for one in agreed if one.votes >= 2 and one.points is not None]
-    faces, added = list(picture.faces), 0
+    """The picture with the landmarks it lacked, and how many faces got some."""
+    steady = [(face, face.points) for face in fused if face.votes >= 2 and face.points is not None]
     if not steady:
         return picture, 0
+    faces, added = list(picture.faces), 0
     boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
-    overlaps = iou(boxes, np.stack([one.box for one, _ in steady]))
-    for place, face in enumerate(faces):
-        best = int(overlaps[place].argmax())
-        # Of two faces the one that lies nearer to what was found has it.
-        is_its = overlaps[place, best] >= SAME_FACE_IOU and int(overlaps[:, best].argmax()) == place
-        if is_its and _wants_landmarks(face):
+    overlaps = iou(boxes, np.stack([face.box for face, _ in steady]))
+    for row, face in enumerate(faces):
+        best = int(overlaps[row].argmax())
+        # Of two labelled faces the nearer one gets the landmarks.
+        is_nearest = int(overlaps[:, best].argmax()) == row
+        if is_nearest and overlaps[row, best] >= SAME_FACE_IOU and _lacks_landmarks(face):
             attributes = {**face.attributes, TEACHER: teacher}
-            faces[place] = replace(
-                face, landmarks=_landmarks(steady[best][1]), attributes=attributes
-            )
+            landmarks = _landmarks(steady[best][1])
+            faces[row] = replace(face, landmarks=landmarks, attributes=attributes)
             added += 1
     return replace(picture, faces=tuple(faces)), added
 
@@ -241,25 +238,33 @@ class _Folder:
 
     @property
     def work(self) -> Work:
-        """What was added."""
+        """Counts of what was added."""
         added = self._pictures[self._old :]
         faces = [face for picture in added for face in picture.faces]
-        points = sum(face.landmarks is not None for face in faces)
-        return Work(len(added), len(faces), sum(face.ignore for face in faces), points)
+        with_landmarks = sum(face.landmarks is not None for face in faces)
+        return Work(len(added), len(faces), sum(face.ignore for face in faces), with_landmarks)
 
-    def place_for(self, name: str, content: bytes) -> str | None:
-        """A free name for a picture; None where the same picture is labelled under it already."""
+    def place_for(self, name: str, content: bytes) -> Path | None:
+        """A free path for an image; None if the same image is labelled already."""
         check_image_name(name, str(self.path))
         path, number, choice = Path(name), 1, name
         while (self.path / IMAGES / choice).exists():
             if (self.path / IMAGES / choice).read_bytes() == content:
-                return None if choice in self._names else choice
+                break
             number += 1
             choice = path.with_name(f"{path.stem}-{number}{path.suffix}").as_posix()
-        return choice
+        if choice in self._names:
+            return None
+        place = self.path / IMAGES / choice
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def name_of(self, place: Path) -> str:
+        """The name under which labels have an image."""
+        return place.relative_to(self.path / IMAGES).as_posix()
 
     def add(self, picture: LabelledImage) -> None:
-        """Take a labelled picture in."""
+        """Add a labelled image."""
         self._pictures.append(picture)
         self._names.add(picture.image)
         self._unsaved += 1
@@ -267,28 +272,26 @@ class _Folder:
             self.save()
 
     def save(self) -> None:
-        """Write the labels, if there are new ones."""
+        """Write the labels if there are new ones."""
         if self._unsaved:
             write_labels(self.path, self._pictures)
         self._unsaved = 0
 
 
-def _label_pictures(path: Path, folder: _Folder, labeller: Labeller) -> None:
+def _label_images(path: Path, folder: _Folder, labeller: Labeller) -> None:
     root = path if path.is_dir() else path.parent
-    files = list(pictures_below([path])) if path.is_dir() else [path]
+    files = list(images_below([path])) if path.is_dir() else [path]
     if not files:
         raise InputError(f"{path} holds no pictures (PNG, JPEG, WebP, GIF)")
-    pictures = [LabelledImage(file.relative_to(root).as_posix()) for file in files]
-    for place in _by_size_of(files):
-        file, name = files[place], pictures[place].image
-        choice = folder.place_for(name, file.read_bytes())
-        if choice is None:
+    for row in _by_size(files):
+        name = files[row].relative_to(root).as_posix()
+        place = folder.place_for(name, files[row].read_bytes())
+        if place is None:
             continue
-        target = folder.path / IMAGES / choice
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, target)
-        pixels = read_picture(folder.path, LabelledImage(choice))
-        folder.add(_labelled(choice, pixels, labeller))
+        shutil.copyfile(files[row], place)
+        name = folder.name_of(place)
+        pixels = read_picture(folder.path, LabelledImage(name))
+        folder.add(labeller.label(name, pixels))
 
 
 def _label_video(
@@ -297,57 +300,45 @@ def _label_video(
     labeller: Labeller,
     every_s: float,
     most: int | None,
-    seen: list[int],
+    hashes: list[int],
 ) -> None:
-    for sampled in sample_frames(path, every_s, most, seen):
+    for sampled in sample_frames(path, every_s, most, hashes):
         encoded = cv2.imencode(".jpg", sampled.pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
-        choice = folder.place_for(
-            f"{path.stem.strip()}-{round(sampled.time_s * 1000):08d}ms.jpg", encoded
-        )
-        if choice is None:
+        name = f"{path.stem.strip()}-{round(sampled.time_s * 1000):08d}ms.jpg"
+        place = folder.place_for(name, encoded)
+        if place is None:
             continue
-        target = folder.path / IMAGES / choice
-        target.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(target, encoded)
-        picture = _labelled(choice, sampled.pixels, labeller)
-        folder.add(
-            replace(picture, attributes={"video": path.name, "time_s": round(sampled.time_s, 3)})
-        )
+        place.write_bytes(encoded)
+        picture = labeller.label(folder.name_of(place), sampled.pixels)
+        origin = {"video": path.name, "time_s": round(sampled.time_s, 3)}
+        folder.add(replace(picture, attributes=origin))
 
 
-def _labelled(name: str, pixels: Pixels, labeller: Labeller) -> LabelledImage:
-    height, width = pixels.shape[:2]
-    return LabelledImage(name, width, height, labeller.faces(pixels))
-
-
-def _label(one: Agreed, width: int, height: int, sure: bool) -> LabelledFace:
-    x1, y1, x2, y2 = np.clip(one.box, 0, [width, height, width, height]).round(2).tolist()
-    landmarks = None if one.points is None or not sure else _landmarks(one.points)
-    return LabelledFace((x1, y1, x2, y2), landmarks, ignore=not sure, score=round(one.score, 3))
+def _labelled(face: FusedFace, width: int, height: int, accepted: bool) -> LabelledFace:
+    x1, y1, x2, y2 = np.clip(face.box, 0, [width, height, width, height]).round(2).tolist()
+    landmarks = _landmarks(face.points) if accepted and face.points is not None else None
+    box = (x1, y1, x2, y2)
+    return LabelledFace(box, landmarks, ignore=not accepted, score=round(face.score, 3))
 
 
 def _landmarks(points: Floats) -> Landmarks:
-    return tuple(points.round(2).ravel().tolist())  # type: ignore[return-value]  # ten of them
+    return tuple(points.round(2).ravel().tolist())  # type: ignore[return-value]  # ten numbers
 
 
-def _wants_landmarks(face: LabelledFace) -> bool:
+def _lacks_landmarks(face: LabelledFace) -> bool:
     return face.landmarks is None and not face.ignore
 
 
 def _size(model: DetectorModel, width: int, height: int, side: int) -> Size:
-    """A picture with its longest side made ``side`` px, larger or smaller."""
+    """The size with a longest side of ``side`` px, larger or smaller than the image."""
     w, h = (max(1, round(length * side / max(width, height))) for length in (width, height))
-    padded = [-(-length // model.stride) * model.stride for length in (w, h)]
-    return Size(w, h, padded[0], padded[1], width / w, height / h)
+    return Size.of((w, h), (width, height), model.stride)
 
 
 def _scaled(pixels: Pixels, size: Size) -> Pixels:
-    kind = cv2.INTER_AREA if size.scale_x > 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (size.width, size.height), interpolation=kind), np.uint8)
-
-
-def _scale(size: Size) -> float:
-    return 1 / max(size.scale_x, size.scale_y)
+    method = cv2.INTER_AREA if size.scale_x > 1 else cv2.INTER_LINEAR
+    scaled = cv2.resize(pixels, (size.width, size.height), interpolation=method)
+    return np.asarray(scaled, np.uint8)
 
 
 def _is_video(path: Path) -> bool:
@@ -361,12 +352,7 @@ def _is_video(path: Path) -> bool:
         return True
 
 
-def _by_size(data: Path, pictures: Sequence[LabelledImage]) -> Iterator[int]:
-    return _by_size_of([image_path(data, picture) for picture in pictures])
-
-
-def _by_size_of(files: Sequence[Path]) -> Iterator[int]:
-    """Places in a list of pictures so that those of one size follow each other: a detector is made
-    for a size."""
+def _by_size(files: Sequence[Path]) -> Iterator[int]:
+    """The rows of image files, those of one size together: a detector is opened for one size."""
     sizes = [header_size(file) for file in files]
-    yield from sorted(range(len(files)), key=lambda place: sizes[place])
+    yield from sorted(range(len(files)), key=lambda row: sizes[row])

@@ -1,13 +1,14 @@
-"""Labels that come back from another tool, completed by what they were before it: no tool keeps
-everything."""
+"""Restores what another tool dropped from labels, because no tool keeps everything."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from facepaint.detectors.labels import LabelledFace, LabelledImage
-from facepaint.records.faces import Box
+from models.boxes import Floats, areas, intersections, iou
 from models.lab.datasets.common import SETS
 
 SAME_FACE_IOU = 0.5
@@ -15,102 +16,95 @@ SAME_FACE_IOU = 0.5
 UNMOVED_PX = 1.0
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
-"""What Label Studio puts before the names of uploaded pictures."""
+"""The prefix that Label Studio gives the names of uploaded images."""
 
 
 def completed(
-    pictures: Sequence[LabelledImage], before: Iterable[LabelledImage]
+    pictures: Sequence[LabelledImage], originals: Iterable[LabelledImage]
 ) -> list[LabelledImage]:
-    """Corrected labels with what only the earlier ones say: landmarks, sets, attributes, names as
-    they were.
+    """Corrected labels with what only the originals have: landmarks, sets, attributes, names.
 
-    What the corrected labels say is never changed, with one exception: a box that is no more than
-    the extent of the landmarks, as tools with skeletons export it, becomes the face's earlier box.
-    A face is the earlier one that it overlaps most, from IoU 0.5; deleted faces stay deleted. The
-    score of a box that was moved is dropped.
+    Corrected values are never changed, with one exception: a box that is the extent of the
+    landmarks, as tools with skeletons export it, becomes the original box. A face is matched with
+    the original that it overlaps most, from IoU 0.5; deleted faces stay deleted. The score of a box
+    that was moved is dropped.
     """
-    known = {picture.image: picture for picture in before}
-    by_name: dict[str, list[str]] = {}
-    for image in known:
-        by_name.setdefault(PurePosixPath(image).name, []).append(image)
-    done = []
+    by_image = {picture.image: picture for picture in originals}
+    by_name: dict[str, list[LabelledImage]] = {}
+    for original in by_image.values():
+        by_name.setdefault(PurePosixPath(original.image).name, []).append(original)
+    result = []
     for picture in pictures:
         name = PurePosixPath(picture.image).name
         namesakes = by_name.get(name) or by_name.get(_UPLOADED.sub("", name), [])
-        earlier = known.get(picture.image) or (known[namesakes[0]] if len(namesakes) == 1 else None)
-        done.append(picture if earlier is None else _picture(picture, earlier))
-    return done
+        match = by_image.get(picture.image) or (namesakes[0] if len(namesakes) == 1 else None)
+        result.append(picture if match is None else _completed_picture(picture, match))
+    return result
 
 
 def is_extent_of_landmarks(face: LabelledFace) -> bool:
-    """Whether a box is just what encloses the landmarks, as CVAT exports a skeleton."""
+    """Whether the box only encloses the landmarks, as CVAT exports a skeleton."""
     if face.landmarks is None:
         return False
     xs, ys = face.landmarks[0::2], face.landmarks[1::2]
-    extent = (min(xs), min(ys), max(xs), max(ys))
-    return all(abs(one - other) <= UNMOVED_PX for one, other in zip(extent, face.box, strict=True))
+    return not _is_moved((min(xs), min(ys), max(xs), max(ys)), face.box)
 
 
-def overlap(one: Box, other: Box) -> float:
-    """Intersection over union; 0 of boxes without area."""
-    width = min(one[2], other[2]) - max(one[0], other[0])
-    height = min(one[3], other[3]) - max(one[1], other[1])
-    shared = max(width, 0.0) * max(height, 0.0)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
-    return shared / (areas - shared) if shared else 0.0
+def _is_moved(box: Sequence[float], other: Sequence[float]) -> bool:
+    return any(abs(a - b) > UNMOVED_PX for a, b in zip(box, other, strict=True))
 
 
-def _picture(picture: LabelledImage, before: LabelledImage) -> LabelledImage:
-    pairs = sorted(
-        (
-            (_likeness(face, earlier), place, at)
-            for place, face in enumerate(picture.faces)
-            for at, earlier in enumerate(before.faces)
-        ),
-        reverse=True,
-    )
-    faces, free = list(picture.faces), set(range(len(before.faces)))
-    done: set[int] = set()
-    for likeness, place, at in pairs:
-        if likeness >= SAME_FACE_IOU and place not in done and at in free:
-            faces[place] = _face(faces[place], before.faces[at])
-            done.add(place)
-            free.remove(at)
+def _completed_picture(picture: LabelledImage, original: LabelledImage) -> LabelledImage:
+    faces = list(picture.faces)
+    for row, column in _matches(picture.faces, original.faces):
+        faces[row] = _completed_face(faces[row], original.faces[column])
     return replace(
         picture,
-        image=before.image,
-        width=picture.width or before.width,
-        height=picture.height or before.height,
+        image=original.image,
+        width=picture.width or original.width,
+        height=picture.height or original.height,
         faces=tuple(faces),
-        attributes={**before.attributes, **picture.attributes},
+        attributes={**original.attributes, **picture.attributes},
     )
 
 
-def _likeness(face: LabelledFace, earlier: LabelledFace) -> float:
-    if is_extent_of_landmarks(face):
-        x1, y1, x2, y2 = face.box
-        inner = (
-            max(x1, earlier.box[0]),
-            max(y1, earlier.box[1]),
-            min(x2, earlier.box[2]),
-            min(y2, earlier.box[3]),
-        )
-        # How much of the landmarks' extent lies in the earlier face: the face is larger than that.
-        return overlap(inner, face.box) if inner[0] < inner[2] and inner[1] < inner[3] else 0.0
-    return overlap(face.box, earlier.box)
+def _matches(
+    faces: Sequence[LabelledFace], originals: Sequence[LabelledFace]
+) -> Iterator[tuple[int, int]]:
+    """Pairs of corrected and original faces, the best overlap first, each face once."""
+    overlaps = _overlaps(faces, originals)
+    while overlaps.size and overlaps.max() >= SAME_FACE_IOU:
+        row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
+        yield int(row), int(column)
+        overlaps[row] = overlaps[:, column] = 0
 
 
-def _face(face: LabelledFace, earlier: LabelledFace) -> LabelledFace:
-    box = earlier.box if is_extent_of_landmarks(face) else face.box
-    moved = any(abs(one - other) > UNMOVED_PX for one, other in zip(box, earlier.box, strict=True))
-    score = face.score if face.score is not None or moved else earlier.score
-    sets = {name: getattr(earlier, name) for name in SETS if getattr(face, name) is None}
+def _overlaps(faces: Sequence[LabelledFace], originals: Sequence[LabelledFace]) -> Floats:
+    """How well corrected faces match original ones, 0 to 1: n x m."""
+    boxes, others = (
+        np.array([face.box for face in some], np.float64).reshape(-1, 4)
+        for some in (faces, originals)
+    )
+    overlaps = np.array(iou(boxes, others))
+    skeletons = np.array([is_extent_of_landmarks(face) for face in faces], bool)
+    # A face is larger than the extent of its landmarks: the share of that inside counts.
+    inside = intersections(boxes, others) / np.maximum(areas(boxes), 1e-9)[:, None]
+    overlaps[skeletons] = inside[skeletons]
+    return overlaps
+
+
+def _completed_face(face: LabelledFace, original: LabelledFace) -> LabelledFace:
+    box = original.box if is_extent_of_landmarks(face) else face.box
+    score = face.score
+    if score is None and not _is_moved(box, original.box):
+        score = original.score
+    sets = {name: getattr(original, name) for name in SETS if getattr(face, name) is None}
     return replace(
         face,
         box=box,
-        landmarks=face.landmarks or earlier.landmarks,
-        ignore=face.ignore or earlier.ignore,
+        landmarks=face.landmarks or original.landmarks,
+        ignore=face.ignore or original.ignore,
         score=score,
-        attributes={**earlier.attributes, **face.attributes},
+        attributes={**original.attributes, **face.attributes},
         **sets,
     )

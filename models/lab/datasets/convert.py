@@ -1,4 +1,4 @@
-"""`facepaint detectors convert`: labels and their pictures from one format into another."""
+"""`facepaint detectors convert`: labels and their images from one format into another."""
 
 import os
 import shutil
@@ -8,15 +8,14 @@ from pathlib import Path
 
 from facepaint.detectors.labels import LabelledImage, check_image, header_size, read_labels
 from facepaint.errors import InputError, UsageError
-from facepaint.files import atomic_write
 from facepaint.text import counted
-from models.lab.datasets import Imported, LabelFormat, Source, find_format, losses, recognised
+from models.lab.datasets import Imported, LabelFormat, Source, detect_format, find_format
 from models.lab.datasets.complete import completed, is_extent_of_landmarks
 
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """What was written, and lines on what was left out or changed."""
+    """How much was written, and notes on what was left out or changed."""
 
     pictures: int
     faces: int
@@ -40,69 +39,57 @@ def convert(
     link: bool = False,
     overwrite: bool = False,
 ) -> Converted:
-    """Read labels in one format and write them with their pictures in another.
+    """Read labels in one format and write them with their images in another.
 
     Args:
-        source: what to read.
-        target: folder to write; it is made.
+        target: folder to write; it is created.
         to: name of the format to write.
-        kind: name of the format to read, None to recognise it.
-        complete_from: folder of our own labels as they were before another tool had them, see
+        kind: name of the format to read; None detects it.
+        complete_from: folder of facepaint's labels from before another tool changed them; see
             `completed`.
-        link: pictures are linked (hard) rather than copied, where the file system can.
-        overwrite: files of the same name are replaced; without it the folder must be empty or new.
+        link: hard-link images instead of copying, where the file system can.
+        overwrite: replace files of the same name; without it the folder must be empty or new.
 
     Raises:
-        UsageError: no such format, or there is something in the target.
-        InputError: the labels are no good, or pictures are missing.
+        UsageError: there is no such format, or the target is not empty.
+        InputError: the labels cannot be used, or images are missing.
     """
-    into = find_format(to)
-    reader = recognised(source.path) if kind is None else find_format(kind)
+    output_format = find_format(to)
+    input_format = detect_format(source.path) if kind is None else find_format(kind)
     _check_target(target, source.path, overwrite)
-    found = reader.read(source)
-    _check(found, source.path)
-    skeletons = sum(
-        is_extent_of_landmarks(face) for picture in found.pictures for face in picture.faces
-    )
+    imported = input_format.read(source)
+    _check(imported, source.path)
     if complete_from is not None:
-        found = _renamed(found, completed(found.pictures, read_labels(complete_from)))
-    elif skeletons:
-        said = (
-            f"{counted(skeletons, 'box')} no more than the extent of the landmarks, as CVAT "
-            "gives skeletons"
-        )
-        found.notes.append(f"{said}; --complete-from DATA gives the boxes of before back")
-    pictures = [_sized(picture, found.files[picture.image]) for picture in found.pictures]
-    notes = [*found.notes, *write(into, target, pictures, found.files, link=link)]
-    return Converted(
-        len(pictures), sum(len(picture.faces) for picture in pictures), reader.name, notes
-    )
+        pictures = completed(imported.pictures, read_labels(complete_from))
+        imported = _renamed(imported, pictures)
+    else:
+        _note_skeletons(imported)
+    pictures = [_with_size(picture, imported.files[picture.image]) for picture in imported.pictures]
+    notes = write(output_format, target, pictures, imported.files, link=link)
+    faces = sum(len(picture.faces) for picture in pictures)
+    return Converted(len(pictures), faces, input_format.name, imported.notes + notes)
 
 
 def write(
-    into: LabelFormat,
+    output_format: LabelFormat,
     target: Path,
     pictures: Sequence[LabelledImage],
     files: dict[str, Path],
     *,
     link: bool = False,
 ) -> list[str]:
-    """Write labels in a format, pictures first: whoever finds the labels finds all they name. Gives
-    notes."""
+    """Write labels in a format; returns notes on what it cannot store."""
     target.mkdir(parents=True, exist_ok=True)
+    # Images first: labels never name an image that is not there yet.
     for picture in pictures:
-        _put(files[picture.image], target / into.place(picture.image), link=link)
-    notes = into.write(target, pictures)
-    lost = losses(into, pictures)
-    return notes + ([f"{into.name} cannot say, and has lost: {', '.join(lost)}"] if lost else [])
+        _put(files[picture.image], target / output_format.place(picture.image), link=link)
+    return output_format.write(target, pictures)
 
 
 def _check_target(target: Path, source: Path, overwrite: bool) -> None:
-    if target.resolve() in (
-        source.resolve(),
-        source.resolve().parent if source.is_file() else None,
-    ):
-        raise UsageError(f"{target} is what is read; write into another folder")
+    resolved = source.resolve()
+    if target.resolve() == resolved or (source.is_file() and target.resolve() == resolved.parent):
+        raise UsageError(f"{target} is the input; write into another folder")
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file; name a folder to write")
     if target.exists() and any(target.iterdir()) and not overwrite:
@@ -111,70 +98,76 @@ def _check_target(target: Path, source: Path, overwrite: bool) -> None:
         )
 
 
-def _check(found: Imported, path: Path) -> None:
-    if not found.pictures:
+def _check(imported: Imported, path: Path) -> None:
+    if not imported.pictures:
         raise InputError(f"{path} has no labels of pictures")
-    seen: set[str] = set()
-    for picture in found.pictures:
+    names: set[str] = set()
+    for picture in imported.pictures:
         check_image(picture, str(path))
-        if picture.image in seen:
+        if picture.image in names:
             raise InputError(f"{path} names {picture.image} twice; convert its parts one by one")
-        seen.add(picture.image)
-    missing = [picture.image for picture in found.pictures if picture.image not in found.files]
+        names.add(picture.image)
+    missing = sorted(names - imported.files.keys())
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {counted(len(found.pictures), 'picture')} not found, as "
-            f"{missing[0]}; "
-            "say where they lie with --images"
+            f"{path}: {len(missing)} of {counted(len(names), 'picture')} not found, such as "
+            f"{missing[0]}; name their folder with --images"
         )
 
 
-def _renamed(found: Imported, pictures: list[LabelledImage]) -> Imported:
-    """With the names that pictures had before."""
-    files = {
-        new.image: found.files[old.image] for old, new in zip(found.pictures, pictures, strict=True)
-    }
+def _note_skeletons(imported: Imported) -> None:
+    faces = (face for picture in imported.pictures for face in picture.faces)
+    skeletons = sum(map(is_extent_of_landmarks, faces))
+    if skeletons:
+        imported.notes.append(
+            f"{counted(skeletons, 'box')} no larger than the extent of the landmarks, as CVAT "
+            "exports skeletons; --complete-from DATA restores the original boxes"
+        )
+
+
+def _renamed(imported: Imported, pictures: list[LabelledImage]) -> Imported:
+    """The same labels under the names in ``pictures``."""
+    pairs = zip(imported.pictures, pictures, strict=True)
+    files = {new.image: imported.files[old.image] for old, new in pairs}
     if len(files) < len(pictures):
-        raise InputError(
-            "two pictures are the same one of before by their names; take one of them out"
-        )
-    return Imported(pictures, files, found.notes)
+        raise InputError("two pictures have the name of one original; remove one of them")
+    return Imported(pictures, files, imported.notes)
 
 
-def _sized(picture: LabelledImage, file: Path) -> LabelledImage:
-    """With the size that the file itself has; tools that don't heed its orientation give the sides
-    exchanged."""
+def _with_size(picture: LabelledImage, file: Path) -> LabelledImage:
+    """The picture with the size of its file."""
     size = header_size(file)
-    said = picture.width, picture.height
-    if None not in said and said not in (size, size[::-1]):
-        there, labelled = ("x".join(map(str, sides)) for sides in (size, said))
+    labelled = (picture.width, picture.height)
+    # Tools that ignore the EXIF orientation exchange width and height.
+    if None not in labelled and labelled not in (size, size[::-1]):
+        in_file, in_labels = ("x".join(map(str, sides)) for sides in (size, labelled))
         raise InputError(
-            f"{file} is {there} px, but its labels are for {labelled}; find the picture that "
+            f"{file} is {in_file} px, but its labels are for {in_labels}; find the picture that "
             "was labelled"
         )
     return replace(picture, width=size[0], height=size[1])
 
 
-def _put(file: Path, place: Path, *, link: bool) -> None:
-    """Copy or link a picture; what stands there is replaced at once or not at all."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    if place.exists() and place.samefile(file):
+def _put(file: Path, target: Path, *, link: bool) -> None:
+    """Copy or link an image; an existing file is replaced atomically."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.exists() and target.samefile(file):
         return
+    draft = target.with_name(f".{target.name}.part")
     try:
-        with atomic_write(place) as draft:
-            if not (link and _hard_link(file.resolve(), draft)):
-                shutil.copyfile(file, draft)
+        draft.unlink(missing_ok=True)
+        if not (link and _linked(file, draft)):
+            shutil.copyfile(file, draft)
+        draft.replace(target)
     except OSError as exc:
-        raise InputError(f"{file} cannot be put at {place}: {exc.strerror or exc}") from exc
+        draft.unlink(missing_ok=True)
+        raise InputError(f"{file} cannot be put at {target}: {exc.strerror or exc}") from exc
 
 
-def _hard_link(file: Path, draft: Path) -> bool:
-    """Put a hard link in the draft's place; False where the file system cannot."""
-    link = draft.with_suffix(".link")
+def _linked(file: Path, target: Path) -> bool:
+    """Hard-link a file; False on another file system, or one without links."""
     try:
-        os.link(file, link)
-        link.replace(draft)
+        os.link(file.resolve(), target)
     except OSError:
-        link.unlink(missing_ok=True)
         return False
     return True

@@ -3,25 +3,26 @@
 The matching is that of the WIDER FACE tool (Yang et al., "WIDER FACE: A Face Detection Benchmark",
 CVPR 2016), which every published easy, medium and hard figure comes from:
 
-- In a picture, detections take their turn by falling score. Each looks only at the face it overlaps
-  most, counted or ignored; below IoU 0.5 it is a false alarm.
-- If that face is ignored in the set, the detection counts as nothing. If it is counted and free,
-  the face is found. If it was found before, the detection is a false alarm.
-- Precision is made falling from right to left (the largest at that recall or any higher), and the
-  area under it is the average precision, as in PASCAL VOC since 2010.
+- In an image, detections are matched in the order of falling score. Each is matched with the face
+  that it overlaps most, counted or ignored; below IoU 0.5 it is a false positive.
+- If that face is ignored in the set, the detection is not counted. If it is counted and free, it is
+  found. If it was found before, the detection is a false positive.
+- Precision is made monotonic (the highest at that recall or any higher), and the area under it is
+  the average precision, as in PASCAL VOC since 2010.
 
-Where ours is exact: the tool samples the curve at 1000 equal steps of the scores, stretched over
-all pictures to 0-1, and adds one px to each side of a box; here every score is a step of its own
-and boxes are continuous. Both agree to 0.005 on boxes of a usual size; a test holds that.
+Where this is exact, the tool is not: it samples the curve at 1000 equal steps of the scores,
+stretched over all images to 0-1, and adds one px to each side of a box. Here every score is a step
+and boxes are continuous. Both agree to 0.005 on boxes of a usual size; a test checks that.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.floating]
+from models.boxes import Floats, areas, iou
+
 Bools = npt.NDArray[np.bool_]
 
 MATCH_IOU = 0.5
@@ -35,17 +36,18 @@ SIZE_CLASSES = {
     ">=96 px": (96.0, np.inf),
 }
 """Half-open ranges of a face's size: the square root of its box's area, in px of the labelled
-picture."""
+image."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One picture's detections beside its labelled faces.
+    """One image's detections and labelled faces.
 
-    ``boxes`` n x 4 and ``faces`` m x 4 as x1, y1, x2, y2 in px; ``scores`` n; ``ignored`` m: faces
-    that are in no set.
-    ``sets`` tells by name which faces are in a set, m each; those of `WIDER_SETS` are missing where
-    the labels don't say.
+    Attributes:
+        boxes, scores: n detections: n x 4 px and n.
+        faces, ignored: m labelled faces: m x 4 px, and m, true for faces that are in no set.
+        sets: by name, which of the m faces are in a set. Those of `WIDER_SETS` are absent if the
+            labels lack them.
     """
 
     boxes: Floats
@@ -54,11 +56,15 @@ class Scored:
     ignored: Bools
     sets: dict[str, Bools] = field(default_factory=dict)
 
+    @property
+    def is_in_sets(self) -> bool:
+        """Whether the labels have WIDER FACE's sets."""
+        return self.sets.keys() >= set(WIDER_SETS)
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Precision and recall down to each distinct score, highest first; ``faces`` were to be
-    found."""
+    """Precision and recall down to each distinct score, highest first, of ``faces`` faces."""
 
     scores: Floats
     precision: Floats
@@ -67,7 +73,7 @@ class Curve:
 
     @property
     def average_precision(self) -> float:
-        """The area under the falling precision, 0-1; NaN where no face was to be found."""
+        """The area under the monotonic precision, 0-1; NaN without faces."""
         if not self.faces:
             return float("nan")
         falling = np.maximum.accumulate(self.precision[::-1])[::-1]
@@ -75,36 +81,35 @@ class Curve:
 
 
 def curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
-    """By WIDER FACE's sets where the labels tell them for every face, else by face size."""
-    told = [picture.sets.keys() >= set(WIDER_SETS) for picture in pictures]
-    everywhere = all(
-        known or picture.ignored.all() for known, picture in zip(told, pictures, strict=True)
-    )
-    return set_curves(pictures) if everywhere and any(told) else size_curves(pictures)
+    """By WIDER FACE's sets if the labels have them for every face, else by face size."""
+    counted = [picture for picture in pictures if not picture.ignored.all()]
+    everywhere = all(picture.is_in_sets for picture in counted)
+    anywhere = any(picture.is_in_sets for picture in pictures)
+    return set_curves(pictures) if everywhere and anywhere else size_curves(pictures)
 
 
 def set_curves(pictures: Sequence[Scored], names: Sequence[str] = WIDER_SETS) -> dict[str, Curve]:
     """A curve for each set; the faces outside it are ignored."""
     judged = [np.ones(len(picture.boxes), bool) for picture in pictures]
-    found = {}
+    by_set = {}
     for name in names:
         counted = [~picture.ignored & picture.sets.get(name, False) for picture in pictures]
-        found[name] = _curve(pictures, counted, judged)
-    return found
+        by_set[name] = _curve(pictures, counted, judged)
+    return by_set
 
 
 def size_curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
     """A curve for all faces and one for each of `SIZE_CLASSES`.
 
     Faces of other sizes are ignored, and a detection of another size that matches no face is no
-    false alarm.
+    false positive.
     """
-    found = {}
+    by_size = {}
     for name, (low, high) in {"all": (0.0, np.inf), **SIZE_CLASSES}.items():
         counted = [_sized(picture.faces, low, high) & ~picture.ignored for picture in pictures]
         judged = [_sized(picture.boxes, low, high) for picture in pictures]
-        found[name] = _curve(pictures, counted, judged)
-    return found
+        by_size[name] = _curve(pictures, counted, judged)
+    return by_size
 
 
 def match(boxes: Floats, scores: Floats, faces: Floats) -> tuple[npt.NDArray[np.intp], Bools]:
@@ -116,43 +121,47 @@ def match(boxes: Floats, scores: Floats, faces: Floats) -> tuple[npt.NDArray[np.
         faces: m x 4 px.
 
     Returns:
-        For each detection the row of the face it overlaps most, -1 below `MATCH_IOU`; and whether
-        it is the best of those that chose this face.
+        For each detection the row of the face that it overlaps most, -1 below `MATCH_IOU`; and
+        whether it is the best one of that face.
     """
-    first = np.zeros(len(boxes), bool)
+    best = np.zeros(len(boxes), bool)
     if not len(faces):
-        return np.full(len(boxes), -1), first
+        return np.full(len(boxes), -1), best
     overlaps = iou(boxes, faces)
-    chosen = np.where(overlaps.max(axis=1) >= MATCH_IOU, overlaps.argmax(axis=1), -1)
+    rows = np.where(overlaps.max(axis=1) >= MATCH_IOU, overlaps.argmax(axis=1), -1)
     order = np.argsort(-scores, kind="stable")
-    _, places = np.unique(chosen[order], return_index=True)
-    first[order[places]] = True
-    return chosen, first & (chosen >= 0)
+    _, places = np.unique(rows[order], return_index=True)
+    best[order[places]] = True
+    return rows, best & (rows >= 0)
 
 
-def iou(boxes: Floats, others: Floats) -> Floats:
-    """Intersection over union of every pair of n x 4 and m x 4 boxes: n x m, 0 where both are
-    empty."""
-    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
-    shared = np.prod(np.clip(high - low, 0, None), axis=2)
-    union = _areas(boxes)[:, None] + _areas(others)[None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0))
+def matched(boxes: Floats, scores: Floats, faces: Floats) -> Bools:
+    """Which of m faces have a detection; arguments as those of `match`."""
+    rows, best = match(boxes, scores, faces)
+    is_matched = np.zeros(len(faces), bool)
+    is_matched[rows[best]] = True
+    return is_matched
 
 
 def _curve(pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]) -> Curve:
-    """``counted`` tells which faces must be found, ``judged`` which detections are false alarms if
-    they match none."""
-    scores: list[Floats] = [np.zeros(0)]
-    hits: list[Bools] = [np.zeros(0, bool)]
-    for picture, wanted, alarming in zip(pictures, counted, judged, strict=True):
-        chosen, first = match(picture.boxes, picture.scores, picture.faces)
-        on_wanted = np.append(wanted, False)[chosen]
-        matters = np.where(chosen >= 0, on_wanted, alarming)
-        scores.append(picture.scores[matters])
-        hits.append((on_wanted & first)[matters])
-    faces = sum(int(wanted.sum()) for wanted in counted)
-    return precision_recall(np.concatenate(scores), np.concatenate(hits), faces)
+    """Of the faces ``counted``; ``judged`` are the detections that are false positives if they
+    match no face."""
+    parts = list(_scored_hits(pictures, counted, judged))
+    scores = np.concatenate([np.zeros(0), *(scores for scores, _ in parts)])
+    hits = np.concatenate([np.zeros(0, bool), *(hits for _, hits in parts)])
+    return precision_recall(scores, hits, sum(int(faces.sum()) for faces in counted))
+
+
+def _scored_hits(
+    pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]
+) -> Iterator[tuple[Floats, Bools]]:
+    """For each image the scores of the detections that matter, and which of them found a face."""
+    for picture, wanted, is_judged in zip(pictures, counted, judged, strict=True):
+        rows, best = match(picture.boxes, picture.scores, picture.faces)
+        # Row -1, no face, is the appended False.
+        on_wanted = np.append(wanted, False)[rows]
+        matters = np.where(rows >= 0, on_wanted, is_judged)
+        yield picture.scores[matters], (on_wanted & best)[matters]
 
 
 def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:
@@ -160,18 +169,10 @@ def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:
     one step."""
     order = np.argsort(-scores, kind="stable")
     scores, found = scores[order], np.cumsum(hits[order])
-    steps = (
-        np.flatnonzero(np.append(scores[:-1] != scores[1:], True))
-        if len(scores)
-        else np.zeros(0, int)
-    )
+    steps = np.flatnonzero(np.append(scores[:-1] != scores[1:], True)[: len(scores)])
     return Curve(scores[steps], found[steps] / (steps + 1), found[steps] / max(faces, 1), faces)
 
 
 def _sized(boxes: Floats, low: float, high: float) -> Bools:
-    sizes = np.sqrt(_areas(boxes))
+    sizes = np.sqrt(areas(boxes))
     return (low <= sizes) & (sizes < high)
-
-
-def _areas(boxes: Floats) -> Floats:
-    return np.asarray(np.prod(np.clip(boxes[:, 2:] - boxes[:, :2], 0, None), axis=1))

@@ -1,4 +1,4 @@
-"""Run a detector over the pictures of a labelled folder, as the product does but down to lower
+"""Runs a detector over the images of a labelled folder, as the product does but down to lower
 scores."""
 
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ from models.providers import AUTO, Runtime
 Floats = npt.NDArray[np.float64]
 
 LOWEST_SCORE = 0.02
-"""Detections below this are left out: the curve's far end, where precision is near 0, holds next to
-no area."""
+"""Lower detections are dropped: at that end of the curve precision is near 0, and so is the
+area."""
 
 CHUNK = 16
-"""Pictures in memory at once."""
+"""Images in memory at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,9 @@ class Options:
     """How detectors are run.
 
     Attributes:
-        side: longest side in px that pictures are made smaller to; none is enlarged.
+        side: longest side in px; larger images are made smaller, none is enlarged.
         lowest_score: of the detections that are kept.
-        runtime: where, on how many threads.
+        runtime: device and threads.
     """
 
     side: int = 640
@@ -43,68 +43,76 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A detector's faces in one picture, best first, in px of the labelled picture.
+class Detections:
+    """A detector's faces in one image, best first, in px of the labelled image.
 
-    ``boxes`` n x 4, ``scores`` n, ``points`` n x 5 x 2, NaN where the detector gives no landmarks.
+    ``boxes`` n x 4, ``scores`` n, ``points`` n x 5 x 2, NaN if the detector gives no landmarks.
     """
 
     boxes: Floats
     scores: Floats
     points: Floats
 
-    def from_score(self, lowest: float) -> "Found":
-        """Those that score no less."""
+    def from_score(self, lowest: float) -> "Detections":
+        """Those with at least this score."""
         rows = self.scores >= lowest
-        return Found(self.boxes[rows], self.scores[rows], self.points[rows])
+        return Detections(self.boxes[rows], self.scores[rows], self.points[rows])
 
 
 def detect_all(
     model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
-) -> list[Found]:
-    """What a detector finds in each picture of a labelled folder.
+) -> list[Detections]:
+    """The detections in each image of a labelled folder.
 
     Raises:
-        UnreadableMedia: a picture is missing or cannot be decoded.
-        InputError: a picture has another size than its labels say.
+        UnreadableMedia: an image is missing or cannot be decoded.
+        InputError: an image differs in size from its labels.
     """
-    found: dict[str, Found] = {}
-    sizes = {picture.image: image_size(folder, picture) for picture in pictures}
-    # By size, so that a network is opened once for each shape.
-    in_order = sorted(pictures, key=lambda picture: sizes[picture.image])
-    for shape, alike in groupby(in_order, key=lambda picture: sizes[picture.image]):
+    found: dict[str, Detections] = {}
+    for shape, group in by_size(folder, pictures):
         detector = open_detector(model, size_within(model, *shape, options.side), options)
-        for some in _chunks(list(alike)):
-            pixels = [shrunk(read_picture(folder, picture), detector.size) for picture in some]
-            found |= zip((picture.image for picture in some), detect(detector, pixels), strict=True)
+        for first in range(0, len(group), CHUNK):
+            chunk = group[first : first + CHUNK]
+            pixels = [shrunk(read_picture(folder, picture), detector.size) for picture in chunk]
+            names = (picture.image for picture in chunk)
+            found |= zip(names, detect(detector, pixels), strict=True)
     return [found[picture.image] for picture in pictures]
 
 
+def by_size(
+    folder: Path, pictures: Sequence[LabelledImage]
+) -> Iterator[tuple[tuple[int, int], list[LabelledImage]]]:
+    """The images of each size, so that a network is opened once for a shape."""
+    sizes = {picture.image: image_size(folder, picture) for picture in pictures}
+    in_order = sorted(pictures, key=lambda picture: (sizes[picture.image], picture.image))
+    for shape, group in groupby(in_order, key=lambda picture: sizes[picture.image]):
+        yield shape, list(group)
+
+
 def open_detector(model: DetectorModel, size: Size, options: Options) -> Detector:
-    """A detector for pictures of one size."""
+    """A detector for images of one size."""
     return Detector(model, size, options.runtime, options.lowest_score)
 
 
-def detect(detector: Detector, pixels: Sequence[Pixels]) -> list[Found]:
-    """What a detector finds in pictures of its own size, each h x w x 3 in B, G, R."""
-    planes = [(one[:, :, 0], one[:, :, 1], one[:, :, 2]) for one in pixels]
-    return [_as_found(candidates) for candidates in detector.detect(planes)]
+def detect(detector: Detector, pixels: Sequence[Pixels]) -> list[Detections]:
+    """The detections in images of the detector's size, each h x w x 3 in B, G, R."""
+    planes = [(image[:, :, 0], image[:, :, 1], image[:, :, 2]) for image in pixels]
+    return [_as_arrays(candidates) for candidates in detector.detect(planes)]
 
 
 def size_within(model: DetectorModel, width: int, height: int, side: int) -> Size:
-    """The size in which a picture's longest side is at most ``side`` px."""
+    """The size at which an image's longest side is at most ``side`` px."""
     scale = min(1.0, side / max(width, height))
-    small = [max(1, round(length * scale)) for length in (width, height)]
-    padded = [-(-length // model.stride) * model.stride for length in small]
-    return Size(small[0], small[1], padded[0], padded[1], width / small[0], height / small[1])
+    content = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Size.of(content, (width, height), model.stride)
 
 
 def read_picture(folder: Path, picture: LabelledImage) -> Pixels:
-    """A labelled picture's pixels as it is shown: h x w x 3 in B, G, R.
+    """A labelled image's pixels as it is shown: h x w x 3 in B, G, R.
 
     Raises:
         UnreadableMedia: it is missing or cannot be decoded.
-        InputError: it has another size than its labels say.
+        InputError: it differs in size from its labels.
     """
     path = image_path(folder, picture)
     try:
@@ -113,7 +121,8 @@ def read_picture(folder: Path, picture: LabelledImage) -> Pixels:
         raise UnreadableMedia(
             f"the labelled picture {path} cannot be read: {exc.strerror}"
         ) from exc
-    except cv2.error:  # an empty file
+    except cv2.error:
+        # OpenCV raises for an empty file, and returns None for others.
         pixels = None
     if pixels is None:
         raise UnreadableMedia(
@@ -121,30 +130,26 @@ def read_picture(folder: Path, picture: LabelledImage) -> Pixels:
         )
     height, width = pixels.shape[:2]
     if (width, height) != image_size(folder, picture):
-        said = f"{picture.width}x{picture.height}"
         raise InputError(
-            f"{path} is {width}x{height} px, but its labels say {said}; label it again"
+            f"{path} is {width}x{height} px, but its labels are for "
+            f"{picture.width}x{picture.height}; label it again"
         )
     return pixels.astype(np.uint8, copy=False)
 
 
 def shrunk(pixels: Pixels, size: Size) -> Pixels:
-    """The picture as the detector is given it, averaged over the area of each new pixel."""
+    """The image at the detector's size, averaged over the area of each new pixel."""
     if pixels.shape[:2] == (size.height, size.width):
         return pixels
     small = cv2.resize(pixels, (size.width, size.height), interpolation=cv2.INTER_AREA)
     return small.astype(np.uint8, copy=False)
 
 
-def _as_found(candidates: Sequence[Candidate]) -> Found:
-    none = (float("nan"),) * 10
-    return Found(
-        np.array([one.box for one in candidates], np.float64).reshape(-1, 4),
-        np.array([one.score for one in candidates], np.float64),
-        np.array([one.landmarks or none for one in candidates], np.float64).reshape(-1, 5, 2),
+def _as_arrays(candidates: Sequence[Candidate]) -> Detections:
+    unknown = (float("nan"),) * 10
+    points = [candidate.landmarks or unknown for candidate in candidates]
+    return Detections(
+        np.array([candidate.box for candidate in candidates], np.float64).reshape(-1, 4),
+        np.array([candidate.score for candidate in candidates], np.float64),
+        np.array(points, np.float64).reshape(-1, 5, 2),
     )
-
-
-def _chunks(pictures: Sequence[LabelledImage]) -> Iterator[Sequence[LabelledImage]]:
-    for first in range(0, len(pictures), CHUNK):
-        yield pictures[first : first + CHUNK]

@@ -1,4 +1,4 @@
-"""Hold what a detector finds in labelled pictures against what is there."""
+"""Compares a detector's faces with labels."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -11,35 +11,34 @@ import numpy.typing as npt
 from facepaint.detectors.labels import LabelledImage
 from facepaint.records.detector_card import DetectorCard
 from models import DetectorModel
+from models.boxes import iou
 from models.lab.evaluation.average_precision import (
     WIDER_SETS,
     Bools,
     Curve,
     Scored,
     curves,
-    iou,
-    match,
+    matched,
     set_curves,
 )
-from models.lab.evaluation.detections import Found, Options, detect_all
+from models.lab.evaluation.detections import Detections, Options, detect_all
 from models.lab.evaluation.landmarks import POSES, landmark_errors, pose_sets
 
 Floats = npt.NDArray[np.float64]
 
-WORKING_POINTS = {"redaction": 0.3, "stickers": 0.68}
-"""From which score on the product takes a detection for a face, unless the detector's card says
-otherwise."""
+THRESHOLDS = {"redaction": 0.3, "stickers": 0.68}
+"""The accept thresholds by use, unless the detector's card has its own."""
 
-ALARM_IOU = 0.1
-"""A detection that overlaps no labelled face by more is a false alarm to the eye, not a loose
+FALSE_POSITIVE_IOU = 0.1
+"""A detection that overlaps no labelled face by more is a false positive to the eye, not a loose
 box."""
 
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What the labels say of one picture.
+    """The labels of one image.
 
-    ``boxes`` m x 4 px, ``points`` m x 5 x 2 px, NaN where not known, ``ignored`` m, and ``sets`` by
+    ``boxes`` m x 4 px, ``points`` m x 5 x 2 px, NaN if unknown, ``ignored`` m, and ``sets`` by
     name, m each.
     """
 
@@ -50,41 +49,41 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class AtScore:
-    """What a detector does from a score on: the share of faces found (0-1), and false alarms a
-    picture.
+class AtThreshold:
+    """A detector at an accept threshold: recall (0-1), and false positives per image.
 
-    A detection that overlaps no labelled face, ignored or not, by `ALARM_IOU` is a false alarm.
+    A detection that overlaps no labelled face, ignored or not, by `FALSE_POSITIVE_IOU` is a false
+    positive.
     """
 
-    score: float
+    threshold: float
     recall: float
-    false_alarms: float
+    false_positives: float
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """One detector over one set of pictures.
+    """One detector over one set of images.
 
     Attributes:
         curves: precision and recall by set of faces.
-        at_score: by the use made of it, as `WORKING_POINTS`.
-        landmark_errors: one for each labelled face, picture by picture; see
+        at_threshold: by use, as `THRESHOLDS`.
+        landmark_errors: for each labelled face, image by image; see
             `models.lab.evaluation.landmarks.landmark_errors`.
     """
 
     curves: dict[str, Curve]
-    at_score: dict[str, AtScore]
+    at_threshold: dict[str, AtThreshold]
     landmark_errors: Floats
 
 
 def split(
     pictures: Sequence[LabelledImage], share: float = 0.1
 ) -> tuple[list[LabelledImage], list[LabelledImage]]:
-    """Part pictures into those to train on and those to validate with, the same way on every
-    machine and every day.
+    """Split images into those to train on and those to validate with.
 
-    The sha256 of its file name decides on a picture, so neither the others nor their order matter.
+    The sha256 of its file name decides on an image, so the parts are the same on every machine and
+    do not change when images are added.
     """
     parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
     for picture in pictures:
@@ -96,62 +95,68 @@ def split(
 def evaluate(
     model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
 ) -> Evaluation:
-    """Run one detector over pictures of a labelled folder; see `detect_all` for errors."""
+    """Run one detector over images of a labelled folder; errors are those of `detect_all`."""
     found = detect_all(model, folder, pictures, options)
-    return judge(found, [truth_of(picture) for picture in pictures], working_points(model.card))
+    return judge(found, [truth_of(picture) for picture in pictures], thresholds_of(model.card))
 
 
-def working_points(card: DetectorCard) -> dict[str, float]:
-    """From which score on the product takes a detection of this detector for a face, by the use
-    made of it."""
+def thresholds_of(card: DetectorCard) -> dict[str, float]:
+    """The accept thresholds of a detector by use."""
     own = {"redaction": card.redaction, "stickers": card.stickers}
-    return {use: scores.accept if scores else WORKING_POINTS[use] for use, scores in own.items()}
+    return {
+        use: thresholds.accept if thresholds else THRESHOLDS[use] for use, thresholds in own.items()
+    }
 
 
 def judge(
-    found: Sequence[Found], truths: Sequence[Truth], points: Mapping[str, float]
+    found: Sequence[Detections], truths: Sequence[Truth], thresholds: Mapping[str, float]
 ) -> Evaluation:
-    """Hold detections against labels, picture by picture; ``points`` are the scores of
-    `working_points`."""
+    """Compare detections with labels, image by image; ``thresholds`` as of `thresholds_of`."""
     pairs = list(zip(found, truths, strict=True))
     scored = [
-        Scored(one.boxes, one.scores, truth.boxes, truth.ignored, truth.sets)
-        for one, truth in pairs
+        Scored(detections.boxes, detections.scores, truth.boxes, truth.ignored, truth.sets)
+        for detections, truth in pairs
     ]
-    drawn = curves(scored)
+    by_set = curves(scored)
     if any(np.isfinite(truth.points).all(axis=(1, 2)).any() for truth in truths):
-        drawn |= set_curves(scored, POSES)
+        by_set |= set_curves(scored, POSES)
     errors = [np.zeros(0)]
-    for one, truth in pairs:
-        sure = one.from_score(points["redaction"])
+    for detections, truth in pairs:
+        shown = detections.from_score(thresholds["redaction"])
         errors.append(
-            landmark_errors(sure.boxes, sure.scores, sure.points, truth.boxes, truth.points)
+            landmark_errors(shown.boxes, shown.scores, shown.points, truth.boxes, truth.points)
         )
-    at_score = {use: _at_score(pairs, score) for use, score in points.items()}
-    return Evaluation(drawn, at_score, np.concatenate(errors))
+    at_threshold = {use: _at_threshold(pairs, value) for use, value in thresholds.items()}
+    return Evaluation(by_set, at_threshold, np.concatenate(errors))
 
 
 def truth_of(picture: LabelledImage) -> Truth:
-    """A picture's labels as arrays."""
+    """An image's labels as arrays."""
     unknown = (float("nan"),) * 10
     faces = picture.faces
     points = np.array([face.landmarks or unknown for face in faces], np.float64).reshape(-1, 5, 2)
     sets = pose_sets(points)
     for name in WIDER_SETS:
-        known = [getattr(face, name) for face in faces]
-        if faces and None not in known:
-            sets[name] = np.array(known, bool)
+        membership = [getattr(face, name) for face in faces]
+        if faces and None not in membership:
+            sets[name] = np.array(membership, bool)
     boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
     return Truth(boxes, points, np.array([face.ignore for face in faces], bool), sets)
 
 
-def _at_score(pairs: Sequence[tuple[Found, Truth]], score: float) -> AtScore:
-    found = faces = alarms = 0
-    for every, truth in pairs:
-        one = every.from_score(score)
-        chosen, first = match(one.boxes, one.scores, truth.boxes)
-        found += int((~truth.ignored[chosen[first]]).sum())
+def false_positives(found: Detections, truth: Truth) -> Bools:
+    """Which of n detections overlap no labelled face."""
+    best = iou(found.boxes, truth.boxes).max(axis=1, initial=0)
+    return np.asarray(best < FALSE_POSITIVE_IOU)
+
+
+def _at_threshold(pairs: Sequence[tuple[Detections, Truth]], threshold: float) -> AtThreshold:
+    hits = faces = wrong = 0
+    for detections, truth in pairs:
+        accepted = detections.from_score(threshold)
+        found = matched(accepted.boxes, accepted.scores, truth.boxes)
+        hits += int((found & ~truth.ignored).sum())
         faces += int((~truth.ignored).sum())
-        nearest = iou(one.boxes, truth.boxes).max(axis=1, initial=0)
-        alarms += int((nearest < ALARM_IOU).sum())
-    return AtScore(score, found / faces if faces else float("nan"), alarms / max(len(pairs), 1))
+        wrong += int(false_positives(accepted, truth).sum())
+    recall = hits / faces if faces else float("nan")
+    return AtThreshold(threshold, recall, wrong / max(len(pairs), 1))

@@ -19,14 +19,12 @@ DPI = 110
 
 
 def check_plotting() -> None:
-    """Raise `MissingExtra` if there is nothing to draw with; better asked before the long work than
-    after."""
+    """Raise `MissingExtra` without matplotlib: to be called before the long work, not after."""
     new_figure(1)
 
 
 def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path) -> None:
-    """Draw curves by detector and set of faces: a plot for each set, in it a line for each
-    detector.
+    """Draw curves by detector and set of faces: a plot for each set, with a line for each detector.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -42,7 +40,7 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
         axes = figure.add_subplot(1, len(names), column)
         for model, sets in curves.items():
             _draw(axes, model, sets[name])
-        _dress(axes, name, sets[name].faces)
+        _label_axes(axes, name, sets[name].faces)
     try:
         figure.savefig(path, format="png", dpi=DPI)
     except OSError as exc:
@@ -50,8 +48,7 @@ def plot_precision_recall(curves: Mapping[str, Mapping[str, Curve]], path: Path)
 
 
 def new_figure(columns: int) -> "Figure":
-    """An empty figure for so many plots side by side; raises `MissingExtra` where matplotlib is
-    missing."""
+    """An empty figure for so many plots side by side; raises `MissingExtra` without matplotlib."""
     try:
         from matplotlib.figure import Figure
     except ImportError as exc:
@@ -60,7 +57,7 @@ def new_figure(columns: int) -> "Figure":
 
 
 def _draw(axes: "Axes", model: str, curve: Curve) -> None:
-    """A step for each score: precision from one recall to the next is that of the latter."""
+    """A step for each score: between two recalls the precision is that of the second."""
     recall = [0.0, *curve.recall]
     precision = [*curve.precision[:1], *curve.precision] or [0.0]
     axes.step(
@@ -72,7 +69,7 @@ def _draw(axes: "Axes", model: str, curve: Curve) -> None:
     )
 
 
-def _dress(axes: "Axes", name: str, faces: int) -> None:
+def _label_axes(axes: "Axes", name: str, faces: int) -> None:
     axes.set(
         title=f"{name} ({faces} faces)",
         xlabel="recall",

@@ -1,8 +1,7 @@
-"""How long detectors take for a picture, measured so that a busy machine is unfair to none of them.
+"""Times detectors so that other load on the machine affects all of them alike.
 
-In each round every detector gets one picture in turn, so that whatever else the machine does hits
-all alike; the figure is the median over the rounds, and a detector's share of the first one's time
-is the median of the rounds' shares.
+In each round every detector gets one image in turn. The time is the median over the rounds, and the
+share of the first detector's time is the median of the rounds' shares.
 """
 
 import statistics
@@ -18,14 +17,14 @@ from models.detector import Detector, Pixels, Size
 from models.providers import Runtime
 
 SIZES = ((320, 192), (640, 384), (1280, 736))
-"""Width and height in px of what the networks are given."""
+"""Width and height in px of the networks' inputs."""
 
 WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Median time for one picture in ms, and its share of what the first detector took."""
+    """Median time for one image in ms, and its share of the first detector's time."""
 
     ms: float
     share: float
@@ -38,23 +37,23 @@ def time_detectors(
     rounds: int,
     runtime: Runtime,
 ) -> list[Timing]:
-    """Time detectors side by side, from planes of pixels to faces, one picture at a time.
+    """Time detectors from planes of pixels to faces, one image at a time.
 
     Args:
         models: at least one; shares are of the first one's time.
-        picture: h x w x 3 in B, G, R, any size: it is stretched over all of ``size``.
+        picture: h x w x 3 in B, G, R, of any size: it is stretched to ``size``.
         size: width and height in px, multiples of the networks' strides.
         rounds: how often each detector runs.
-        runtime: where, on how many threads.
+        runtime: device and threads.
     """
     width, height = size
     fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     planes = [(fitted[:, :, 0].copy(), fitted[:, :, 1].copy(), fitted[:, :, 2].copy())]
     shape = Size(width, height, width, height, 1.0, 1.0)
     detectors = [Detector(model, shape, runtime) for model in models]
-    took: list[list[float]] = [[] for _ in detectors]
+    times_ms: list[list[float]] = [[] for _ in detectors]
     for number in range(WARM_UP + rounds):
-        for detector, times in zip(detectors, took, strict=True):
+        for detector, times in zip(detectors, times_ms, strict=True):
             start = time.perf_counter()
             detector.detect(planes)
             if number >= WARM_UP:
@@ -62,7 +61,7 @@ def time_detectors(
     return [
         Timing(
             statistics.median(times),
-            statistics.median(a / b for a, b in zip(times, took[0], strict=True)),
+            statistics.median(a / b for a, b in zip(times, times_ms[0], strict=True)),
         )
-        for times in took
+        for times in times_ms
     ]

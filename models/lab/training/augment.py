@@ -8,11 +8,10 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.records.faces import MIRRORED
+
 Pixels = npt.NDArray[np.uint8]
 Floats = npt.NDArray[np.float32]
-
-MIRRORED = (1, 0, 2, 4, 3)
-"""Where each landmark goes in a mirrored picture: left and right are the subject's."""
 
 
 @dataclass(frozen=True, slots=True)

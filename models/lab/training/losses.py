@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.lab.training.assign import assign
+from models.lab.training.assign import assign, intersection_over_union
 from models.lab.training.network import decode_boxes, decode_landmarks, decode_scores
 
 CLEAR_PX = 24.0
@@ -113,15 +113,12 @@ def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
 def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
     """EIoU (Zhang et al., 2021): 1 - IoU plus how far apart centre, width and height are. k x 4
     each, to k."""
-    corner = torch.minimum(boxes[:, 2:], wanted[:, 2:]) - torch.maximum(boxes[:, :2], wanted[:, :2])
-    shared = corner.clamp_min(0).prod(-1)
     size, wanted_size = boxes[:, 2:] - boxes[:, :2], wanted[:, 2:] - wanted[:, :2]
-    union = size.prod(-1) + wanted_size.prod(-1) - shared
     hull = torch.maximum(boxes[:, 2:], wanted[:, 2:]) - torch.minimum(boxes[:, :2], wanted[:, :2])
     apart = (boxes[:, :2] + boxes[:, 2:] - wanted[:, :2] - wanted[:, 2:]) / 2
     centre = apart.square().sum(-1) / hull.square().sum(-1).clamp_min(1e-6)
     sides = ((size - wanted_size).square() / hull.square().clamp_min(1e-6)).sum(-1)
-    return 1 - shared / union.clamp_min(1e-6) + centre + sides
+    return 1 - intersection_over_union(boxes, wanted) + centre + sides
 
 
 def landmark_loss(points: Tensor, wanted: Tensor, boxes: Tensor) -> Tensor:

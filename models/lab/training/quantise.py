@@ -19,8 +19,10 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.detectors.onnx_graph import read_network
+from facepaint.detectors.registry import read_weights
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
+from models.lab.datasets.common import evenly
 from models.lab.evaluation.detections import read_picture
 from models.layers import input_layers, name_nodes, output_layers
 
@@ -52,7 +54,7 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
     labelled = read_labels(data)
     if not labelled:
         raise InputError(f"{data} has no pictures to calibrate with")
-    read_network(weights.read_bytes(), f"detector {weights}")
+    read_network(read_weights(weights), f"detector {weights}")
     chosen = evenly(labelled, pictures)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         prepared, draft = Path(folder, "prepared.onnx"), Path(folder, out.name)
@@ -64,13 +66,6 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
             raise UsageError(f"{weights} cannot be quantised: {exc}") from exc
         with atomic_write(out) as place:
             draft.replace(place)
-
-
-def evenly(pictures: Sequence[LabelledImage], count: int) -> list[LabelledImage]:
-    """At most so many of the pictures, from the first to the last: neighbours are often frames of
-    one video."""
-    count = min(count, len(pictures))
-    return [pictures[row * len(pictures) // count] for row in range(count)]
 
 
 def _named(path: Path) -> onnx.GraphProto:

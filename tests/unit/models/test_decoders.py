@@ -224,11 +224,11 @@ class TestWhatIsNoFace:
             )  # type: ignore[list-item]
 
 
-def test_a_face_that_is_nowhere_is_refused_rather_than_suppressing_others(tmp_path: Path) -> None:
+def test_a_face_without_finite_coordinates_is_refused(tmp_path: Path) -> None:
     network = scaled(tiny_network("yunet"), "map bbox_8", np.nan)
     detector = Detector(tiny(tmp_path, "yunet", network), WHOLE, CPU)
     with pytest.raises(
-        UsageError, match="detector 'tiny' gives faces whose coordinates are no numbers"
+        UsageError, match="detector 'tiny' gives faces whose coordinates are not numbers"
     ):
         detect(detector, picture("yunet", (3, 2), (6, 5)))
 

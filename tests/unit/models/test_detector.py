@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.detectors.registry import SHIPPED
-from facepaint.errors import UsageError
+from facepaint.detectors.registry import MAX_BYTES, SHIPPED
+from facepaint.errors import InputError, UsageError
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
 from models.detector import Detector, Pixels, Size, size_for, suppress
@@ -75,7 +75,7 @@ class TestEveryDetector:
             assert side == pytest.approx(expected, abs=30)
 
 
-def test_a_smaller_face_to_find_asks_for_a_larger_picture() -> None:
+def test_a_smaller_face_needs_a_larger_input() -> None:
     model = find_model(DEFAULT_DETECTOR)
     coarse, fine = size_for(model, 1280, 720, 0.1), size_for(model, 1280, 720, 0.02)
     assert coarse.width < fine.width <= 1280
@@ -88,18 +88,18 @@ def test_a_picture_is_never_enlarged() -> None:
     assert (size.input_width, size.input_height) == (160, 96)
 
 
-def test_suppression_keeps_the_best_of_each_heap() -> None:
+def test_suppression_keeps_the_best_of_overlapping_boxes() -> None:
     boxes = np.array([[0, 0, 10, 10], [1, 1, 11, 11], [50, 50, 60, 60], [0, 0, 10, 9]], np.float32)
     assert suppress(boxes) == [0, 2]
     assert suppress(np.zeros((0, 4), np.float32)) == []
 
 
-def test_an_unknown_detector_lists_what_there_is() -> None:
+def test_an_unknown_detector_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="unknown detector 'yolo'; there are facepaint-"):
         find_model("yolo")
 
 
-def test_a_cpu_uses_int8_weights_where_there_are_some_and_tells() -> None:
+def test_a_cpu_uses_int8_weights_and_names_them() -> None:
     model = find_model(DEFAULT_DETECTOR)
     detector = Detector(
         replace(model, weights=Path("no such file"), int8=model.weights),
@@ -109,5 +109,14 @@ def test_a_cpu_uses_int8_weights_where_there_are_some_and_tells() -> None:
     assert detector.name == f"{model.card.label}-int8"
 
 
-def test_the_device_that_is_used_is_told() -> None:
+def test_a_file_over_the_size_limit_is_refused_unread(tmp_path: Path) -> None:
+    large = tmp_path / "large.onnx"
+    with large.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    model = replace(find_model(DEFAULT_DETECTOR), weights=large, int8=None)
+    with pytest.raises(InputError, match=r"large\.onnx has more than 200 MiB"):
+        Detector(model, whole(64, 64), Runtime("cpu"))
+
+
+def test_the_detector_names_its_device() -> None:
     assert Detector(find_model(DEFAULT_DETECTOR), whole(64, 64), Runtime("cpu")).device == "cpu"

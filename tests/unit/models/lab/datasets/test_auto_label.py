@@ -1,5 +1,4 @@
-"""Pictures and videos are labelled by the detector, for people to correct; and labels are looked
-at."""
+"""Images and videos are labelled by the detector, for people to correct; labels are drawn."""
 
 import json
 from dataclasses import replace
@@ -20,8 +19,8 @@ from facepaint.detectors.labels import (
 )
 from facepaint.errors import InputError, UsageError
 from facepaint.records.detector_card import DEFAULT_DETECTOR
+from models.boxes import iou
 from models.lab.datasets.auto_label import TEACHER, Labeller, fill_landmarks, label
-from models.lab.datasets.complete import overlap
 from models.lab.datasets.contact_sheet import (
     IGNORED,
     LEFT,
@@ -50,7 +49,7 @@ def halved(face: LabelledFace) -> LabelledFace:
 
 def check_is_astronaut(face: LabelledFace) -> None:
     true = halved(ASTRONAUT_FACE)
-    assert overlap(face.box, true.box) > 0.7
+    assert iou(np.array([face.box]), np.array([true.box]))[0, 0] > 0.7
     assert face.landmarks is not None
     assert true.landmarks is not None
     assert np.abs(np.subtract(face.landmarks, true.landmarks)).max() < 6
@@ -67,14 +66,12 @@ def test_a_folder_of_pictures_is_labelled(tmp_path: Path, labeller: Labeller) ->
     (face,) = by_name["trip/portrait.png"].faces
     check_is_astronaut(face)
     assert face.score is not None
-    assert face.score > labeller.sure
+    assert face.score > labeller.accept
     copy = image_path(tmp_path / "out", by_name["trip/portrait.png"])
     assert copy.read_bytes() == (tmp_path / "in" / "trip" / "portrait.png").read_bytes()
 
 
-def test_what_a_person_corrected_stays_and_new_pictures_are_added(
-    tmp_path: Path, labeller: Labeller
-) -> None:
+def test_corrections_stay_and_new_images_are_added(tmp_path: Path, labeller: Labeller) -> None:
     save_astronaut(tmp_path / "a" / "one.png", scale=0.5)
     save_astronaut(tmp_path / "b" / "one.png", scale=0.5, left=20)
     label([tmp_path / "a"], tmp_path / "out", labeller)
@@ -87,7 +84,9 @@ def test_what_a_person_corrected_stays_and_new_pictures_are_added(
     assert second.image == "one-2.png"
 
 
-def test_frames_of_a_video_say_where_they_are_from(tmp_path: Path, labeller: Labeller) -> None:
+def test_frames_of_a_video_have_their_origin_as_attributes(
+    tmp_path: Path, labeller: Labeller
+) -> None:
     write_video(tmp_path / "clip.mp4", [*[portrait("left")] * 10, *[portrait("right")] * 10])
     label([tmp_path / "clip.mp4"], tmp_path / "out", labeller, most=2)
     pictures = read_labels(tmp_path / "out")
@@ -98,22 +97,22 @@ def test_frames_of_a_video_say_where_they_are_from(tmp_path: Path, labeller: Lab
     assert label([tmp_path / "clip.mp4"], tmp_path / "out", labeller, most=2).pictures == 0
 
 
-def test_a_bad_input_is_named_and_the_others_go_on(tmp_path: Path, labeller: Labeller) -> None:
+def test_an_unusable_input_is_reported_and_the_others_are_labelled(
+    tmp_path: Path, labeller: Labeller
+) -> None:
     save_blank(tmp_path / "a.png", 64, 64)
     (tmp_path / "b.mp4").write_text("nothing of the kind")
-    said: list[str] = []
-    label([tmp_path / "b.mp4", tmp_path / "a.png"], tmp_path / "out", labeller, say=said.append)
-    assert said[0].startswith(f"facepaint: {tmp_path / 'b.mp4'} is no video")
-    assert said[-1] == f"{tmp_path / 'a.png'}: 1 picture, 0 faces"
+    lines: list[str] = []
+    label([tmp_path / "b.mp4", tmp_path / "a.png"], tmp_path / "out", labeller, report=lines.append)
+    assert lines[0].startswith(f"facepaint: {tmp_path / 'b.mp4'} is no video")
+    assert lines[-1] == f"{tmp_path / 'a.png'}: 1 picture, 0 faces"
     with pytest.raises(InputError, match="is no video that can be read"):
         label([tmp_path / "b.mp4"], tmp_path / "out", labeller)
-    with pytest.raises(UsageError, match="is what is to be labelled"):
+    with pytest.raises(UsageError, match="is among the inputs"):
         label([tmp_path / "out"], tmp_path / "out", labeller)
 
 
-def test_landmarks_are_filled_in_and_nothing_else_changes(
-    tmp_path: Path, labeller: Labeller
-) -> None:
+def test_landmarks_are_filled_and_nothing_else_changes(tmp_path: Path, labeller: Labeller) -> None:
     save_astronaut(tmp_path / "images" / "a.png", scale=0.5)
     bare = replace(halved(ASTRONAUT_FACE), landmarks=None, hard=True)
     ignored, elsewhere = replace(bare, ignore=True), LabelledFace((5.0, 5.0, 40.0, 40.0))
@@ -131,7 +130,7 @@ def test_landmarks_are_filled_in_and_nothing_else_changes(
     assert fill_landmarks(tmp_path, labeller).landmarks == 0
 
 
-def test_a_contact_sheet_has_a_cell_for_each(tmp_path: Path) -> None:
+def test_a_contact_sheet_has_a_cell_for_each_image(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     layout = Layout(columns=3, cell=100, most=5)
     assert save_contact_sheet(tmp_path / "data", tmp_path / "sheet.png", layout) == 2
@@ -144,7 +143,7 @@ def test_a_contact_sheet_has_a_cell_for_each(tmp_path: Path) -> None:
         save_contact_sheet(tmp_path / "data", tmp_path / "faces.png", layout, faces=True)
 
 
-def test_right_and_left_are_told_by_colour() -> None:
+def test_right_and_left_have_different_colours() -> None:
     grey = np.full((100, 100, 3), 128, np.uint8)
     points = (30.0, 30.0, 70.0, 30.0, 50.0, 50.0, 35.0, 70.0, 65.0, 70.0)
     drawn = draw_labels(grey, [LabelledFace((10.0, 10.0, 90.0, 90.0), points)], 2.0)
@@ -175,7 +174,8 @@ def test_the_commands_label_convert_and_draw(
     assert (out, err) == ("coco: 1 picture, 1 face, from facepaint\n", "")
     out, err = run("convert", "set", "wider", "--to", "wider")
     assert (
-        err == "facepaint: wider cannot say, and has lost: landmarks of 1 face, score of 1 face\n"
+        err == "facepaint: left out, because wider cannot store it: landmarks of 1 face, "
+        "score of 1 face\n"
     )
     out, _ = run("sheet", "set", "--out", "sheet.png")
     assert out == "sheet.png: 1 picture\n"

@@ -1,4 +1,4 @@
-"""Of a video the frames worth labelling are sampled: sharp ones that differ."""
+"""Sharp frames that differ are sampled from a video."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -56,16 +56,19 @@ def test_the_sharpest_frame_of_every_slot_is_taken(tmp_path: Path) -> None:
     assert np.abs(second.pixels.astype(int) - right).mean() < 6
 
 
-def test_what_was_taken_before_is_not_taken_again(tmp_path: Path) -> None:
+def test_duplicates_of_earlier_frames_are_skipped(tmp_path: Path) -> None:
     left, right = [portrait("left")] * 10, [portrait("right")] * 10
     write_video(tmp_path / "a.mp4", [*left, *left, *right, *left])
     write_video(tmp_path / "b.mp4", left)
-    seen: list[int] = []
-    assert [int(one.time_s) for one in sample_frames(tmp_path / "a.mp4", 1.0, None, seen)] == [0, 2]
-    assert list(sample_frames(tmp_path / "b.mp4", 1.0, None, seen)) == []
+    hashes: list[int] = []
+    assert [int(one.time_s) for one in sample_frames(tmp_path / "a.mp4", 1.0, None, hashes)] == [
+        0,
+        2,
+    ]
+    assert list(sample_frames(tmp_path / "b.mp4", 1.0, None, hashes)) == []
 
 
-def test_a_slot_that_is_all_blurred_is_left_out(tmp_path: Path) -> None:
+def test_a_slot_of_blurred_frames_is_skipped(tmp_path: Path) -> None:
     left, right = portrait("left"), portrait("right")
     write_video(tmp_path / "a.mp4", [*[left] * 10, *[blurred(right)] * 10, *[right] * 10])
     assert [int(one.time_s) for one in sample_frames(tmp_path / "a.mp4", 1.0, None, [])] == [0, 2]
@@ -81,14 +84,14 @@ def test_a_limit_spreads_over_the_video(tmp_path: Path) -> None:
     assert times[-1] >= 5
 
 
-def test_a_file_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
+def test_a_truncated_file_gives_the_frames_it_has(tmp_path: Path) -> None:
     write_video(tmp_path / "a.avi", [*[portrait("left")] * 10, *[portrait("right")] * 10])
     content = (tmp_path / "a.avi").read_bytes()
     (tmp_path / "b.avi").write_bytes(content[: len(content) // 2])
     assert [int(one.time_s) for one in sample_frames(tmp_path / "b.avi", 1.0, None, [])] == [0]
 
 
-def test_what_is_no_video_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("nothing of the kind")
     with pytest.raises(UnreadableMedia, match="is no video that can be read"):
         list(sample_frames(tmp_path / "a.mp4", 1.0, None, []))
@@ -96,7 +99,7 @@ def test_what_is_no_video_is_told(tmp_path: Path) -> None:
         list(sample_frames(tmp_path / "b.mp4", 1.0, None, []))
 
 
-def test_the_hash_bears_noise_and_tells_pictures_apart() -> None:
+def test_the_hash_tolerates_noise_and_differs_between_images() -> None:
     grey = np.asarray(cv2.cvtColor(portrait(), cv2.COLOR_BGR2GRAY), np.uint8)
     noise = np.random.default_rng(1).normal(0, 3, grey.shape)
     noisy = np.clip(grey + noise, 0, 255).astype(np.uint8)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.boxes import iou
 from models.lab.evaluation.average_precision import (
     MATCH_IOU,
     SIZE_CLASSES,
@@ -19,7 +20,6 @@ from models.lab.evaluation.average_precision import (
     Floats,
     Scored,
     curves,
-    iou,
     match,
     precision_recall,
     set_curves,

@@ -96,9 +96,9 @@ class TestCompare:
         assert rows["landmark error, mean (% of eye distance; 2 faces)"].values[0] < 20
         assert any(name.startswith("found again") for name in rows)
         for width, height in SMALL:
-            assert rows[f"ms a picture, {width}x{height}"].values[0] > 0
+            assert rows[f"ms per picture, {width}x{height}"].values[0] > 0
         for measure in comparison.measures:
-            if not measure.name.startswith(("ms", "share of the first")):
+            if not measure.name.startswith(("ms", "time relative")):
                 assert measure.shown()[0] == measure.shown()[1], measure.name
 
     def test_only_what_is_asked_for_is_measured(self, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ class TestPlot:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        with pytest.raises(MissingExtra, match=r"facepaint\[train\]"):
+        with pytest.raises(MissingExtra, match="needs the extra 'train'"):
             plot_precision_recall({"one": {"easy": self.CURVE}}, tmp_path / "plot.png")
 
     def test_a_file_that_cannot_be_written_is_named(self, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ class TestCommand:
     ) -> None:
         """Also where OpenCV is there, as it is on many machines."""
         monkeypatch.setitem(sys.modules, "onnxruntime", None)
-        with pytest.raises(MissingExtra, match=r"facepaint\[worker\]"):
+        with pytest.raises(MissingExtra, match="needs the extra 'worker'"):
             self.run(DEFAULT_DETECTOR, "data")
 
     def test_figures_for_scripts_a_plot_and_a_table_for_documents(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What detectors find is held against labels: pictures prepared as promised, figures as computed by
+"""Detections are compared with labels: images are prepared as documented, figures as computed by
 hand."""
 
 from dataclasses import replace
@@ -15,14 +15,14 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR, Thresholds
 from models import find_model
 from models.lab.evaluation.average_precision import WIDER_SETS
 from models.lab.evaluation.detections import (
+    Detections,
     Floats,
-    Found,
     Options,
     detect_all,
     read_picture,
     size_within,
 )
-from models.lab.evaluation.evaluate import Truth, evaluate, judge, split, truth_of, working_points
+from models.lab.evaluation.evaluate import Truth, evaluate, judge, split, thresholds_of, truth_of
 from models.lab.evaluation.landmarks import (
     POSES,
     ROLL_CLASSES,
@@ -37,7 +37,7 @@ from tests.support.portraits import BOX, POINTS, write_portraits
 
 CPU = Runtime("cpu")
 MODEL = find_model(DEFAULT_DETECTOR)
-UNSAID = replace(MODEL.card, redaction=None, stickers=None)
+WITHOUT_THRESHOLDS = replace(MODEL.card, redaction=None, stickers=None)
 HEAD = np.array([[-10.0, -10], [10, -10], [0, 0], [-8, 10], [8, 10]])
 """Five points of a head seen from in front."""
 
@@ -88,7 +88,7 @@ class TestPictures:
         assert size_within(MODEL, 100, 300, 640).height == 300
         assert size_within(MODEL, 1, 4000, 640).width == 1
 
-    def test_what_is_found_comes_in_the_order_and_px_of_the_labels(self, tmp_path: Path) -> None:
+    def test_detections_have_the_order_and_px_of_the_labels(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)
         assert [one.image for one in labelled] == ["b.png", "a.png", "c.png"]
         found = detect_all(MODEL, tmp_path, labelled, Options(side=256, runtime=CPU))
@@ -98,7 +98,7 @@ class TestPictures:
             assert one.scores[0] > 0.5
             assert one.points.shape == (len(one.boxes), 5, 2)
 
-    def test_scores_go_down_to_what_is_asked_for(self, tmp_path: Path) -> None:
+    def test_scores_go_down_to_the_lowest_asked_for(self, tmp_path: Path) -> None:
         labelled = write_portraits(tmp_path)[:1]
         (low,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.01, runtime=CPU))
         (high,) = detect_all(MODEL, tmp_path, labelled, Options(lowest_score=0.5, runtime=CPU))
@@ -128,7 +128,9 @@ class TestPictures:
 
     def test_a_picture_of_another_size_than_labelled_is_refused(self, tmp_path: Path) -> None:
         (picture, *_) = write_portraits(tmp_path)
-        with pytest.raises(InputError, match=r"b\.png is 512x512 px, but its labels say 500x512"):
+        with pytest.raises(
+            InputError, match=r"b\.png is 512x512 px, but its labels are for 500x512"
+        ):
             read_picture(tmp_path, replace(picture, width=500, height=512))
 
 
@@ -172,22 +174,24 @@ class TestLandmarks:
 
 
 class TestJudging:
-    def test_recall_and_false_alarms_from_a_score_on(self) -> None:
+    def test_recall_and_false_positives_at_a_threshold(self) -> None:
         faces = np.array([[0.0, 0, 20, 20], [100, 0, 120, 20], [200, 0, 220, 20]])
         truth = Truth(faces, np.full((3, 5, 2), np.nan), np.array([False, False, True]), {})
         nowhere, loose = [400.0, 0, 420, 20], [105.0, 0, 125, 20]
         boxes = np.array([faces[0], faces[2], loose, nowhere, [106.0, 12, 126, 32], nowhere])
-        found = Found(boxes, np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1]), np.full((6, 5, 2), np.nan))
+        found = Detections(
+            boxes, np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.1]), np.full((6, 5, 2), np.nan)
+        )
         nothing = Truth(np.zeros((0, 4)), np.zeros((0, 5, 2)), np.zeros(0, bool), {})
         evaluation = judge(
             [found, found.from_score(2)], [truth, nothing], {"redaction": 0.2, "stickers": 0.85}
         )
-        assert evaluation.at_score["redaction"].recall == 1
-        assert evaluation.at_score["redaction"].false_alarms == 0.5, (
-            "one of two pictures; what is ignored or loose is none"
+        assert evaluation.at_threshold["redaction"].recall == 1
+        assert evaluation.at_threshold["redaction"].false_positives == 0.5, (
+            "one in two pictures; ignored and loose ones do not count"
         )
-        assert evaluation.at_score["stickers"].recall == 0.5
-        assert evaluation.at_score["stickers"].false_alarms == 0
+        assert evaluation.at_threshold["stickers"].recall == 0.5
+        assert evaluation.at_threshold["stickers"].false_positives == 0
         assert np.isnan(evaluation.landmark_errors).all()
         assert not set(POSES) & set(evaluation.curves)
 
@@ -209,13 +213,16 @@ class TestJudging:
         evaluation = evaluate(MODEL, tmp_path, labelled, Options(runtime=CPU))
         assert evaluation.curves["all"].faces == 2, "the third is ignored"
         assert evaluation.curves["all"].average_precision == 1
-        assert evaluation.at_score["stickers"].recall == 1
+        assert evaluation.at_threshold["stickers"].recall == 1
         assert (evaluation.landmark_errors[:2] < 0.2).all()
         assert np.isnan(evaluation.landmark_errors[2])
 
-    def test_the_working_points_are_the_products_unless_the_card_has_its_own(self) -> None:
-        assert working_points(UNSAID) == {
+    def test_the_thresholds_are_the_products_unless_the_card_has_its_own(self) -> None:
+        assert thresholds_of(WITHOUT_THRESHOLDS) == {
             "redaction": REDACTION.accept,
             "stickers": STICKERS.accept,
         }
-        assert working_points(replace(UNSAID, redaction=Thresholds(0.4, 0.2)))["redaction"] == 0.4
+        assert (
+            thresholds_of(replace(WITHOUT_THRESHOLDS, redaction=Thresholds(0.4, 0.2)))["redaction"]
+            == 0.4
+        )

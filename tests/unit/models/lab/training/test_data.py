@@ -85,5 +85,5 @@ def test_labels_of_another_size_are_not_learnt_from(tmp_path: Path) -> None:
     """A picture that was made smaller, or turned, after it was labelled would teach nonsense."""
     turned = replace(PICTURE, width=40, height=60)
     write(tmp_path, turned, png(np.zeros((40, 60, 3), np.uint8)))
-    with pytest.raises(InputError, match=r"a\.png is 60x40 px, but its labels say 40x60"):
+    with pytest.raises(InputError, match=r"a\.png is 60x40 px, but its labels are for 40x60"):
         Pictures([Folder(tmp_path)], [[turned]]).sample(0)

@@ -1,4 +1,4 @@
-"""A detector in int8 is a quarter of the size and finds what the float32 one finds."""
+"""An int8 detector is a quarter of the size and detects the same faces as the float32 one."""
 
 from pathlib import Path
 
@@ -7,11 +7,13 @@ import onnx
 import pytest
 import skimage.data
 
-from facepaint.detectors.labels import LabelledImage, write_labels
+from facepaint.detectors.labels import write_labels
+from facepaint.detectors.registry import MAX_BYTES
 from facepaint.errors import InputError
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 from models import find_model
-from models.lab.training.quantise import evenly, quantise
+from models.lab.datasets.common import evenly
+from models.lab.training.quantise import quantise
 from models.providers import Runtime
 from models.session import Session
 from tests.support.labelled import labelled_folder
@@ -20,7 +22,7 @@ WEIGHTS = find_model(DEFAULT_DETECTOR).weights
 
 
 def best_of(weights: Path) -> tuple[int, float, np.ndarray, np.ndarray]:
-    """The portrait's surest cell, its score, box and landmarks."""
+    """The portrait's best cell, its score, box and landmarks."""
     session = Session(weights, 512, 512, Runtime("cpu", batch=1))
     session.input[0] = skimage.data.astronaut()[..., ::-1].transpose(2, 0, 1)
     outputs = session.run()
@@ -33,7 +35,7 @@ def best_of(weights: Path) -> tuple[int, float, np.ndarray, np.ndarray]:
     )
 
 
-def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
+def test_the_portraits_face_is_detected_at_the_same_place(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     out = tmp_path / "small.onnx"
     quantise(WEIGHTS, tmp_path / "data", out)
@@ -59,15 +61,14 @@ def test_the_portraits_face_is_found_where_it_was(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 63, 64, 65, 127, 241])
-def test_pictures_to_calibrate_with_are_from_all_over_the_folder(number: int) -> None:
-    pictures = [LabelledImage(f"{row}.png") for row in range(number)]
-    rows = [pictures.index(picture) for picture in evenly(pictures, 64)]
+def test_calibration_images_are_spread_over_the_folder(number: int) -> None:
+    rows = evenly(range(number), 64)
     assert len(set(rows)) == len(rows) == min(number, 64)
     assert rows[0] == 0
     assert number - rows[-1] <= np.ceil(number / 64)
 
 
-def test_what_cannot_be_quantised_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_failure_leaves_no_files(tmp_path: Path) -> None:
     write_labels(tmp_path / "empty", [])
     with pytest.raises(InputError, match="no pictures to calibrate with"):
         quantise(WEIGHTS, tmp_path / "empty", tmp_path / "out.onnx")
@@ -75,4 +76,8 @@ def test_what_cannot_be_quantised_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "text.onnx").write_text("no network")
     with pytest.raises(InputError, match=r"text\.onnx is no ONNX file"):
         quantise(tmp_path / "text.onnx", tmp_path / "data", tmp_path / "out.onnx")
+    with (tmp_path / "large.onnx").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(InputError, match=r"large\.onnx has more than 200 MiB"):
+        quantise(tmp_path / "large.onnx", tmp_path / "data", tmp_path / "out.onnx")
     assert not list(tmp_path.glob("*out.onnx*"))

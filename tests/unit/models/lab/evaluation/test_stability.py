@@ -1,5 +1,4 @@
-"""Steadiness is measured to a fraction of a px: shown with detectors whose trembling and
-stubbornness are known."""
+"""Stability is measured to a fraction of a px, with detectors of known jitter and rotation."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +14,16 @@ from models import find_model
 from models.detector import Pixels, Size
 from models.lab.evaluation.detections import Floats, Options
 from models.lab.evaluation.landmarks import roll
-from models.lab.evaluation.steadiness import (
+from models.lab.evaluation.stability import (
     NOISE,
     SCALES,
     SHIFTS,
     TURNS,
-    changed,
-    changes,
     large_faces,
     measure_faces,
-    steadiness,
+    stability,
+    transformed,
+    transforms,
 )
 from models.providers import Runtime
 from tests.support.portraits import write_portraits
@@ -32,10 +31,10 @@ from tests.support.portraits import write_portraits
 CPU = Runtime("cpu")
 
 EXTENT = Size(240, 200, 256, 224, 2.0, 2.0)
-"""The picture the detector is given is half as large as the labelled one."""
+"""The detector's input is half as large as the labelled image."""
 
 POINTS = np.array([[105.0, 88], [135, 92], [121, 101], [108, 118], [132, 121]])
-"""Of a head a little tilted, near the middle, px of what the detector is given."""
+"""Of a slightly tilted head near the middle, px of the input."""
 
 MARKS = [(0, 90), (0, -90), (1, 90), (1, -90), (2, 90)]
 """Channel and height of the mark at each point."""
@@ -45,7 +44,7 @@ FACE = np.array([[90.0, 75, 150, 135]])
 
 
 def marked() -> Pixels:
-    """Grey with a soft mark at each of the five points, its middle to be found to a hundredth of a
+    """Grey with a soft mark at each of the five points, whose centre is exact to a hundredth of a
     px."""
     rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
     picture = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
@@ -57,7 +56,7 @@ def marked() -> Pixels:
 
 
 class MarkFinder:
-    """A detector that finds the marks exactly; ``spoil`` is what becomes of the points then."""
+    """A detector that finds the marks exactly and then changes the points by ``spoil``."""
 
     def __init__(self, spoil: Callable[[Floats], Floats], misses: tuple[int, ...] = ()) -> None:
         self.size = EXTENT
@@ -90,9 +89,9 @@ def measured(spoil: Callable[[Floats], Floats], misses: tuple[int, ...] = ()) ->
     return row
 
 
-def test_points_that_follow_everything_stand_still() -> None:
-    trembling, found, drift, followed = measured(lambda points: points)
-    assert trembling * EYES < 0.15, "px"
+def test_points_that_follow_every_transform_are_stable() -> None:
+    jitter, found, drift, followed = measured(lambda points: points)
+    assert jitter * EYES < 0.15, "px"
     assert drift * EYES < 0.15, "px"
     assert found == 1
     assert followed == pytest.approx(1, abs=0.01)
@@ -100,9 +99,9 @@ def test_points_that_follow_everything_stand_still() -> None:
 
 def test_points_that_stay_upright_follow_no_turn() -> None:
     layout = POINTS - POINTS.mean(axis=0)
-    trembling, _, drift, followed = measured(lambda points: points.mean(axis=0) + layout)
+    jitter, _, drift, followed = measured(lambda points: points.mean(axis=0) + layout)
     assert followed == pytest.approx(0, abs=0.01)
-    assert trembling < 0.04, "of scaling only"
+    assert jitter < 0.04, "of scaling only"
     turns = np.radians(TURNS)
     expected = (
         np.mean([np.abs(2 * np.sin(turns / 2)) * np.linalg.norm(row) for row in layout]) / EYES
@@ -110,7 +109,7 @@ def test_points_that_stay_upright_follow_no_turn() -> None:
     assert drift == pytest.approx(expected, rel=0.03)
 
 
-def test_half_of_a_turn() -> None:
+def test_points_that_follow_half_of_a_rotation() -> None:
     """Points of a detector that turns half as far as the head."""
 
     def half(points: Floats) -> Floats:
@@ -122,46 +121,50 @@ def test_half_of_a_turn() -> None:
     assert measured(half)[3] == pytest.approx(0.5, abs=0.01)
 
 
-def test_trembling_is_measured_in_eye_distances() -> None:
+def test_jitter_is_measured_in_eye_distances() -> None:
     rng = np.random.default_rng(5)
-    trembling, *_ = measured(lambda points: points + rng.normal(0, 0.06 * EYES, points.shape))
+    jitter, *_ = measured(lambda points: points + rng.normal(0, 0.06 * EYES, points.shape))
     views = len(SHIFTS) + len(SCALES) + 3
-    assert trembling == pytest.approx(0.06 * np.sqrt(2 * (views - 1) / views), rel=0.25)
+    assert jitter == pytest.approx(0.06 * np.sqrt(2 * (views - 1) / views), rel=0.25)
 
 
-def test_a_face_that_is_lost_is_counted() -> None:
-    total = len(changes(EXTENT.width, EXTENT.height))
+def test_missed_faces_are_counted() -> None:
+    total = len(transforms(EXTENT.width, EXTENT.height))
     assert measured(lambda points: points, misses=(3, 7))[1] == pytest.approx(1 - 2 / total)
-    trembling, found, drift, followed = measured(
+    jitter, found, drift, followed = measured(
         lambda points: points, misses=tuple(range(1, total + 1))
     )
     assert found == 0
-    assert np.isnan([trembling, drift, followed]).all()
-    trembling, found, drift, followed = measured(lambda points: points, misses=(0,))
+    assert np.isnan([jitter, drift, followed]).all()
+    jitter, found, drift, followed = measured(lambda points: points, misses=(0,))
     assert found == 0
-    assert np.isnan([trembling, drift, followed]).all()
+    assert np.isnan([jitter, drift, followed]).all()
 
 
-def test_a_detector_without_landmarks_is_found_but_not_judged() -> None:
-    trembling, found, drift, followed = measured(lambda points: np.full_like(points, np.nan))
+def test_without_landmarks_only_the_share_found_is_measured() -> None:
+    jitter, found, drift, followed = measured(lambda points: np.full_like(points, np.nan))
     assert found == 1
-    assert np.isnan([trembling, drift, followed]).all()
+    assert np.isnan([jitter, drift, followed]).all()
 
 
-def test_noise_is_as_strong_as_said_and_the_same_every_time() -> None:
+def test_noise_has_its_strength_and_is_reproducible() -> None:
     still = np.full((100, 100, 3), 128, np.uint8)
     noisy = [
-        changed(still, change) for change in changes(100, 100) if change.noise_seed is not None
+        transformed(still, change)
+        for change in transforms(100, 100)
+        if change.noise_seed is not None
     ]
     assert np.std(noisy[0].astype(float)) == pytest.approx(NOISE, rel=0.05)
     assert not np.array_equal(noisy[0], noisy[1])
     again = [
-        changed(still, change) for change in changes(100, 100) if change.noise_seed is not None
+        transformed(still, change)
+        for change in transforms(100, 100)
+        if change.noise_seed is not None
     ]
     np.testing.assert_array_equal(noisy[0], again[0])
 
 
-def test_only_large_faces_that_count_are_taken() -> None:
+def test_small_and_ignored_faces_are_left_out() -> None:
     faces = (
         LabelledFace((0, 0, 100, 100)),
         LabelledFace((0, 0, 40, 40)),
@@ -172,10 +175,10 @@ def test_only_large_faces_that_count_are_taken() -> None:
 
 def test_a_real_detector(tmp_path: Path) -> None:
     pictures = write_portraits(tmp_path)
-    found = steadiness(
+    found = stability(
         find_model(DEFAULT_DETECTOR), tmp_path, pictures, Options(side=320, runtime=CPU)
     )
     assert len(found.found) == 2
     assert (found.found > 0.8).all()
-    assert (found.trembling < 0.15).all()
+    assert (found.jitter < 0.15).all()
     assert np.isfinite([found.drift, found.followed]).all()
