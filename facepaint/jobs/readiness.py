@@ -2,9 +2,9 @@
 
 A segment can be painted when the detection of every segment within `REACH_S` of its window has
 ended. A look that selects people also waits for person tracking, which needs the faces of all
-segments. Whoever may have made segments ready calls `enqueue_ready`: a detect task when it ends,
-the uploader when it seals, whoever adds a look. Doing so twice is harmless. Painting too early is
-not, so the paint task asks again.
+segments. Every event that can make a segment ready ends with `enqueue_ready`: a detect task that
+ends, an upload that is sealed, a look that is added. A segment that is queued twice is painted
+once. The paint task checks readiness again, because painting too early would use the wrong faces.
 """
 
 from collections.abc import Iterable, Iterator
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 
 class SegmentIndex:
-    """The segments of a job as they are stored, read on demand and remembered.
+    """The stored segments of a job, read on demand and cached.
 
-    A segment's record never changes once written, so what was read stays true; what was missing is
-    asked for again. Of most segments only the windows are remembered: the packets of two hours take
-    120 MB.
+    A stored record never changes, so only absence is not cached. Most records are cached without
+    their packets, which take 120 MB for a video of two hours.
     """
 
     def __init__(self, store: Store, job: Job) -> None:
@@ -38,8 +37,8 @@ class SegmentIndex:
         self._windows: dict[int, Segment] = {}
         self._run: dict[int, Segment] = {}
         self._sealed: Sealed | None = None
-        self._naming: dict[str, bool] = {}
-        self._looked_at = 0
+        self._selects_people: dict[str, bool] = {}
+        self._detected_before = 0
 
     def segment(self, index: int) -> Segment | None:
         """The record of a segment without its packets, or None if it is not stored (yet)."""
@@ -50,19 +49,16 @@ class SegmentIndex:
         return self._windows.get(index)
 
     def run(self, index: int) -> list[Segment]:
-        """The records of video that a segment is decoded from, itself last; those of one run are
-        remembered.
+        """The records, with their video packets, that a segment is decoded from; its own is last.
+
+        The records of one run at a time are cached.
 
         Raises:
             ObjectMissing: one of them is not stored (yet).
         """
-        target = self._whole(index)
-        self._run = {
-            number: each
-            for number, each in self._run.items()
-            if each.decode_from == target.decode_from
-        }
-        return [self._whole(number) for number in range(target.decode_from, index + 1)]
+        decode_from = self._whole(index).decode_from
+        self._run = {n: each for n, each in self._run.items() if each.decode_from == decode_from}
+        return [self._whole(number) for number in range(decode_from, index + 1)]
 
     def _whole(self, index: int) -> Segment:
         if index not in self._run:
@@ -72,7 +68,7 @@ class SegmentIndex:
 
     @property
     def segments(self) -> int | None:
-        """How many there are, once the job is sealed."""
+        """The number of segments, or None until the job is sealed."""
         if self._sealed is None:
             self._sealed = self._store.find_record(keys.sealed(self._job.id), Sealed)
         return self._sealed.segments if self._sealed else None
@@ -83,27 +79,33 @@ class SegmentIndex:
 
     def selects_people(self, look: str) -> bool:
         """Whether a look selects people."""
-        if look not in self._naming:
+        if look not in self._selects_people:
             try:
                 record = self._store.find_record(keys.look(self._job.id, look), Look)
-            except RecordInvalid:  # painting it says so; the other looks go on
+            except RecordInvalid:
+                # The paint task reports the fault. An error here would stop the other looks too.
                 return False
             if record is None:
                 return False
-            self._naming[look] = bool(record.people)
-        return self._naming[look]
+            self._selects_people[look] = bool(record.people)
+        return self._selects_people[look]
 
     def detection_finished(self) -> bool:
         """Whether the job is sealed and the detection of every segment has ended.
 
-        What was seen to have ended is not asked for again: who relies on it looks once more.
+        Segments whose detection has ended are not checked again, although ``resume`` can delete a
+        failed mark in the meantime. The track task reads the keys itself before it relies on them.
         """
         total = self.segments
-        if total is None or not has_faces(self._store, self._job.id, total - 1):
+        # The last segment is usually detected last: a cheap test that mostly decides.
+        if total is None or not self._has_faces(total - 1):
             return False
-        while self._looked_at < total and has_faces(self._store, self._job.id, self._looked_at):
-            self._looked_at += 1
-        return self._looked_at == total
+        while self._detected_before < total and self._has_faces(self._detected_before):
+            self._detected_before += 1
+        return self._detected_before == total
+
+    def _has_faces(self, index: int) -> bool:
+        return has_faces(self._store, self._job.id, index)
 
     def reach(self, index: int) -> list[Segment] | None:
         """The stored segments within `REACH_S` of a segment's window, itself included, in order.
@@ -115,14 +117,15 @@ class SegmentIndex:
             return None
         if isinstance(self._job, ImageJob):
             return [own]
-        ticks = _ticks(self._job)
+        reach = _reach_ticks(self._job)
+        # Windows join without gaps, so a neighbour is within reach if this side is still too short.
         found = [own]
-        while found[0].index > 0 and own.start - found[0].start < ticks:
+        while found[0].index > 0 and own.start - found[0].start < reach:
             before = self.segment(found[0].index - 1)
             if before is None:
                 return None
             found.insert(0, before)
-        while found[-1].end - own.end < ticks:
+        while found[-1].end - own.end < reach:
             if self.ends_before(found[-1].index + 1):
                 break
             after = self.segment(found[-1].index + 1)
@@ -132,24 +135,25 @@ class SegmentIndex:
         return found
 
     def reached_by(self, index: int) -> Iterator[int]:
-        """The stored segments whose painting may depend on the faces of this one, itself
-        included."""
+        """The stored segments that have a segment within their reach, itself included."""
         yield index
         own = self.segment(index)
         if own is None or isinstance(self._job, ImageJob):
             return
-        ticks = _ticks(self._job)
         for step in (-1, 1):
-            other = self.segment(index + step)
-            while other is not None:
-                gap = own.start - other.end if step < 0 else other.start - own.end
-                if gap >= ticks:
-                    break
-                yield other.index
-                other = self.segment(other.index + step)
+            yield from self._reached_in_direction(own, step, _reach_ticks(self._job))
+
+    def _reached_in_direction(self, own: Segment, step: int, reach: Fraction) -> Iterator[int]:
+        other = self.segment(own.index + step)
+        while other is not None:
+            gap = own.start - other.end if step < 0 else other.start - own.end
+            if gap >= reach:
+                return
+            yield other.index
+            other = self.segment(other.index + step)
 
 
-def _ticks(job: VideoJob) -> Fraction:
+def _reach_ticks(job: VideoJob) -> Fraction:
     return Fraction(REACH_S) / job.video.time_base
 
 
@@ -165,19 +169,23 @@ def has_faces(store: Store, job: str, index: int) -> bool:
 
 
 def is_ready(
-    store: Store, timeline: SegmentIndex, job: str, index: int, known: dict[int, bool] | None = None
+    store: Store, segments: SegmentIndex, job: str, index: int, detected: set[int] | None = None
 ) -> bool:
-    """Whether a segment can be painted now. ``known`` remembers, for one caller, which segments
-    have faces."""
-    known = {} if known is None else known
-    reach = timeline.reach(index)
+    """Whether a segment can be painted now.
+
+    Args:
+        detected: segments whose detection is known to have ended; this call adds to them.
+    """
+    detected = set() if detected is None else detected
+    reach = segments.reach(index)
     if reach is None:
         return False
     for segment in reach:
-        if not known.get(segment.index):
-            known[segment.index] = has_faces(store, job, segment.index)
-        if not known[segment.index]:
+        if segment.index in detected:
+            continue
+        if not has_faces(store, job, segment.index):
             return False
+        detected.add(segment.index)
     return True
 
 
@@ -186,9 +194,9 @@ def tracking_ended(store: Store, job: str) -> bool:
     return store.exists(keys.tracks(job)) or store.exists(keys.tracks_failed(job))
 
 
-def enqueue_tracking(queue: "Queue", job: str, timeline: SegmentIndex) -> int:
+def enqueue_tracking(queue: "Queue", job: str, segments: SegmentIndex) -> int:
     """Queue the track task if it can run now; returns the number of messages sent."""
-    if not timeline.detection_finished():
+    if not segments.detection_finished():
         return 0
     queue.track(job)
     return 1
@@ -205,31 +213,40 @@ def enqueue_ready(
     """Queue the painting of every segment that the detection of ``indexes`` may have made ready.
 
     For looks that select people the track task is queued instead, until it has ended. Segments
-    that are painted or given up are left alone.
+    that are painted or have a failed mark are not queued.
 
     Args:
         looks: the looks of the job; listed if None.
-        segments: what the caller has read already.
+        segments: the caller's index, to reuse its cache.
 
     Returns:
         The number of messages sent.
     """
     segments = segments or SegmentIndex(store, job)
-    names = list(list_looks(store, job.id) if looks is None else looks)
+    looks = list_looks(store, job.id) if looks is None else list(looks)
     sent = 0
-    selecting = {look for look in names if segments.selects_people(look)}
-    if selecting and not tracking_ended(store, job.id):
+    waiting = {look for look in looks if segments.selects_people(look)}
+    if waiting and not tracking_ended(store, job.id):
         sent += enqueue_tracking(queue, job.id, segments)
-        names = [look for look in names if look not in selecting]
-    known: dict[int, bool] = {}
-    for index in sorted({other for one in indexes for other in segments.reached_by(one)}):
-        if not is_ready(store, segments, job.id, index, known):
-            continue
-        for look in names:
-            if not _painting_ended(store, job.id, look, index):
-                queue.paint(job.id, look, index)
-                sent += 1
+        looks = [look for look in looks if look not in waiting]
+    for index in _ready_around(store, segments, job.id, indexes):
+        unpainted = [look for look in looks if not _painting_ended(store, job.id, look, index)]
+        for look in unpainted:
+            queue.paint(job.id, look, index)
+        sent += len(unpainted)
     return sent
+
+
+def _ready_around(
+    store: Store, segments: SegmentIndex, job: str, indexes: Iterable[int]
+) -> Iterator[int]:
+    """The ready segments that have one of ``indexes`` within their reach, in order."""
+    candidates = {other for index in indexes for other in segments.reached_by(index)}
+    # Neighbours share most of their reach; each segment is looked up in the storage once.
+    detected: set[int] = set()
+    for index in sorted(candidates):
+        if is_ready(store, segments, job, index, detected):
+            yield index
 
 
 def _painting_ended(store: Store, job: str, look: str, index: int) -> bool:
