@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from facepaint.jobs.status import JobStatus
 from facepaint.records.results import WorkerInfo
+from facepaint.text import counted
 
 NO_DETECTING_WORKER = (
-    "All running workers only paint: `facepaint worker` starts one that detects faces too."
+    "All running workers only paint: `facepaint worker` starts one that also detects faces."
 )
 NO_PAINTING_WORKER = (
-    "All running workers only detect faces: `facepaint worker` starts one that paints too."
+    "All running workers only detect faces: `facepaint worker` starts one that also paints."
 )
 
 
@@ -20,11 +21,11 @@ def why_waiting(
     look_id: str | None = None,
     index: int | None = None,
 ) -> str:
-    """One sentence about what a job waits for.
+    """One sentence that explains what a segment is waiting for.
 
     Args:
         look_id: the look; by default the first that is not complete.
-        index: the segment; by default the first that is neither painted nor given up.
+        index: the segment; by default the first that is neither painted nor failed.
     """
     if not status.looks:
         return "The job has no look yet."
@@ -54,14 +55,15 @@ def _retry(status: JobStatus) -> str:
 def _why_failed(status: JobStatus, look: str, index: int) -> str:
     found = status.look(look)
     reason = found.reasons.get(index, "") if found else ""
-    return f"Segment {index} failed{f' ({reason})' if reason else ''}: {_retry(status)}."
+    why = f" ({reason})" if reason else ""
+    return f"Segment {index} failed{why}: {_retry(status)}."
 
 
 def _why_not_stored(status: JobStatus, look: str, index: int) -> str:
     failed = len(status.keys.paint_failed.get(look, ()))
     if status.keys.sealed and failed:
-        which = "1 segment, which" if failed == 1 else f"{failed} segments, which"
-        return f"Everything is painted except {which} failed: {_retry(status)}."
+        segments = counted(failed, "segment")
+        return f"Everything is painted except {segments}, which failed: {_retry(status)}."
     if status.keys.sealed:
         return "Everything is painted."
     if status.state == "abandoned":
@@ -83,7 +85,7 @@ class _Waiting:
     index: int
 
     def reason(self) -> str:
-        """The first thing that painting waits for."""
+        """The first of the conditions of painting that is not met yet."""
         if not self.workers:
             return "No worker is running: `facepaint worker` starts one."
         return self._detection() or self._tracking() or self._painting()
@@ -92,7 +94,7 @@ class _Waiting:
         return any(queue in worker.queues for worker in self.workers)
 
     def _detection(self) -> str:
-        """What the detection within reach waits for; empty if it has ended."""
+        """What face detection within reach is waiting for; empty if it has ended."""
         keys, index = self.status.keys, self.index
         ended = keys.detected | keys.detect_failed
         # Images do not depend on their neighbours.
@@ -116,26 +118,26 @@ class _Waiting:
         return f"Segment {self.index} is waiting for face detection in the {side} segment, {state}."
 
     def _tracking(self) -> str:
-        """What person tracking waits for; empty if the look does not need it or it has ended."""
+        """What person tracking is waiting for; empty if it has ended or the look needs none."""
         found, keys = self.status.look(self.look), self.status.keys
         needed = found is not None and found.look is not None and bool(found.look.people)
         if not needed or keys.tracked or keys.tracking_failed:
             return ""
-        waits = f"Segment {self.index} is waiting for person tracking, which"
+        waiting = f"Segment {self.index} is waiting for person tracking, which"
         if not keys.sealed:
-            return f"{waits} starts when the upload is complete."
+            return f"{waiting} starts when the upload is complete."
         missing = len(keys.stored - keys.detected - keys.detect_failed)
         if missing:
-            segments = "1 segment" if missing == 1 else f"{missing} segments"
-            return f"{waits} waits for face detection in {segments}."
+            segments = counted(missing, "segment")
+            return f"{waiting} starts when faces are detected in {segments} more."
         if not self._consumed("detect"):
             return NO_DETECTING_WORKER
         running = "track-000000" in self.status.claims
-        return f"{waits} {'is running' if running else 'has not started'}."
+        return f"{waiting} {'is running' if running else 'has not started'}."
 
     def _painting(self) -> str:
         if f"paint-{self.look}-{self.index:06d}" in self.status.claims:
             return f"Segment {self.index} is being painted."
         if not self._consumed("paint"):
             return NO_PAINTING_WORKER
-        return f"Segment {self.index} is ready and waits for a worker to paint it."
+        return f"Segment {self.index} is ready and waiting for a worker to paint it."

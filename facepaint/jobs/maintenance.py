@@ -1,5 +1,4 @@
-"""Upkeep of a job by its owner: delete it, resume it, queue again what was lost. All of it may be
-done twice."""
+"""Maintenance of a job: delete it, resume it, requeue lost messages. All of it is idempotent."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -22,20 +21,20 @@ if TYPE_CHECKING:
 
 
 def delete_job(store: Store, job_id: str) -> int:
-    """Remove all of a job; returns the number of objects removed.
-
-    The tombstone goes first: tasks that see it stop and remove what they wrote meanwhile.
+    """Delete the objects of a job; returns their number.
 
     Raises:
-        UsageError: ``job_id`` is no job id.
-        UnknownJob: nothing of such a job is stored.
+        UsageError: ``job_id`` is not a job id.
+        UnknownJob: no object of such a job is stored.
     """
     prefix = keys.prefix(check_job_id(job_id))
     rows = list(store.list(prefix))
     if not rows:
         raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
+    # The tombstone comes first: tasks that see it stop, and delete what they have just written.
     store.put(keys.deleted(job_id), b"deleted\n", "text/plain")
     removed = 0
+    # Tasks that checked for the tombstone before it was stored write a last time.
     while rows:
         in_parallel(store.delete, [row.key for row in rows])
         removed += len(rows)
@@ -46,45 +45,50 @@ def delete_job(store: Store, job_id: str) -> int:
 def resume_job(
     store: Store, queue: "Queue", job_id: str, seal: bool = False, now: datetime | None = None
 ) -> JobStatus:
-    """Try again what was given up, and queue whatever is missing; returns the status after that.
+    """Retry what failed and queue what is missing; returns the status after that.
 
-    Removes the marks of what was given up, blank pictures among them, and the claims of tasks that
-    died. With ``seal`` an abandoned upload is ended at its last segment without a gap before it.
+    Deletes failed marks, claims, blank segments, and other painted segments that a retry may
+    improve.
+
+    Args:
+        seal: finalize an abandoned upload at its last contiguous segment.
 
     Raises:
         UnknownJob: there is no such job.
-        UsageError: ``seal`` was asked for and the upload is not abandoned.
-        JobError: ``seal`` was asked for and not even the first segment is stored.
+        UsageError: ``seal`` is set and the upload is not abandoned.
+        JobError: ``seal`` is set and the first segment is not stored.
     """
     status = job_status(store, job_id, now)
     if seal:
         _seal(store, status)
-    _forget_failures(store, job_id)
+    _clear_failures(store, job_id)
     queue_missing(store, queue, job_id)
     return job_status(store, job_id, now)
 
 
 def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
-    """Queue every detection and painting that is missing and possible now; returns the number of
-    messages sent."""
+    """Queue every missing detection and every missing painting that is ready.
+
+    Returns:
+        The number of messages sent.
+    """
     job = find_job(store, job_id)
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
     without_faces = sorted(found.stored - found.detected - found.detect_failed)
     for index in without_faces:
         queue.detect(job_id, index)
-    paint_failed = {
-        n
-        for look in found.looks
-        for n in found.stored - found.painted[look] - found.paint_failed[look]
-    }
-    return len(without_faces) + enqueue_ready(
-        store, queue, job, sorted(paint_failed - set(without_faces)), found.looks
-    )
+    unpainted: set[int] = set()
+    for look in found.looks:
+        unpainted |= found.stored - found.painted[look] - found.paint_failed[look]
+    # The detect task of a segment without faces queues its painting.
+    waiting = sorted(unpainted - set(without_faces))
+    return len(without_faces) + enqueue_ready(store, queue, job, waiting, found.looks)
 
 
 def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
-    """Queue again the one segment that a viewer waits for; everything missing if the queues are
-    empty.
+    """Requeue a stalled segment that a viewer waits for.
+
+    If the queues are empty, the broker has lost its messages, and everything missing is queued.
 
     Raises:
         ServiceError: the storage or the broker cannot be reached.
@@ -93,13 +97,15 @@ def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, ind
         queue_missing(store, queue, job_id)
         return
     job = find_job(store, job_id)
-    reach = SegmentIndex(store, job).reach(index) or []
+    reach = SegmentIndex(store, job).reach(index)
+    if reach is None:
+        return
     without_faces = [
         segment.index for segment in reach if not has_faces(store, job_id, segment.index)
     ]
     for other in without_faces:
         queue.detect(job_id, other)
-    if reach and not without_faces:
+    if not without_faces:
         queue.paint(job_id, look_id, index)
 
 
@@ -110,39 +116,39 @@ def _seal(store: Store, status: JobStatus) -> None:
     if status.state != "abandoned":
         wait = (ABANDONED_AFTER_S - status.idle_s) / 60
         raise UsageError(
-            f"job {job_id} may still be uploading; if it is not, `facepaint resume {job_id} "
-            "--seal` ends it in "
-            f"{wait:.0f} minutes"
+            f"job {job_id} may still be uploading; if it is not, "
+            f"`facepaint resume {job_id} --seal` finalizes it in {wait:.0f} minutes"
         )
-    gapless = next(n for n in range(len(status.keys.stored) + 1) if n not in status.keys.stored)
-    if gapless == 0:
+    stored = status.keys.stored
+    contiguous = next(n for n in range(len(stored) + 1) if n not in stored)
+    if contiguous == 0:
         raise JobError(
-            f"nothing of job {job_id} was stored to end it with; `facepaint delete {job_id}` "
-            "removes it"
+            f"job {job_id} has no first segment and cannot be finalized; "
+            f"`facepaint delete {job_id}` removes it"
         )
-    # What lies behind a gap can never be shown, and would keep the job from ever being complete.
-    behind = [index for index in status.keys.stored if index > gapless]
+    # Segments behind a gap cannot be played, and would keep the job from becoming complete.
+    behind = [index for index in stored if index > contiguous]
+    # Records first: a segment without a record does not exist.
     in_parallel(store.delete, [keys.segment(job_id, index) for index in behind])
     rest = (keys.source, keys.audio, keys.faces, keys.faces_failed)
     in_parallel(store.delete, [key(job_id, index) for index in behind for key in rest])
-    store.put_record(
-        keys.sealed(job_id), Sealed(gapless, f"the upload stopped after segment {gapless - 1}")
-    )
+    reason = f"the upload stopped after segment {contiguous - 1}"
+    store.put_record(keys.sealed(job_id), Sealed(contiguous, reason))
 
 
-def _forget_failures(store: Store, job_id: str) -> None:
-    """Delete failed marks, claims and poor results, so that their tasks run again."""
+def _clear_failures(store: Store, job_id: str) -> None:
+    """Delete failed marks, claims and incomplete results, so that their tasks run again."""
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
     if found.detect_failed:
-        _forget_people(store, job_id)
-    _delete_results(store, job_id, rows, list(_poor_results(store, job_id, found, rows)))
+        _reset_tracking(store, job_id)
+    _delete_painted(store, job_id, rows, list(_incomplete_results(store, job_id, found, rows)))
     claims = f"{keys.prefix(job_id)}claims/"
     marks = [row.key for row in rows if row.key.endswith(".failed.json")]
     in_parallel(store.delete, marks + [row.key for row in rows if row.key.startswith(claims)])
 
 
-def _delete_results(
+def _delete_painted(
     store: Store, job_id: str, rows: Iterable[ObjectInfo], results: Sequence[tuple[str, int]]
 ) -> None:
     """Delete painted segments, named by look and index."""
@@ -154,37 +160,36 @@ def _delete_results(
     in_parallel(store.delete, [row.key for row in rows if row.key.startswith(stems)])
 
 
-def _forget_people(store: Store, job_id: str) -> None:
-    """Have people tracked again, because some segments will be detected again.
-
-    The people are kept aside: looks that select them must keep their meaning. Portraits are
-    deleted, since another frame may be the best one.
-    """
+def _reset_tracking(store: Store, job_id: str) -> None:
+    """Make the track task run again, because some segments will be detected again."""
     people = store.find_record(keys.tracks(job_id), People)
-    if people is not None:
-        store.put_record(keys.tracks_before(job_id), people)
-        store.delete(keys.tracks(job_id))
-        in_parallel(store.delete, [row.key for row in store.list(keys.portraits(job_id))])
+    if people is None:
+        return
+    # The track task gives the same people the same numbers: looks that name them stay valid.
+    store.put_record(keys.tracks_before(job_id), people)
+    store.delete(keys.tracks(job_id))
+    # Another frame may now show a person best.
+    in_parallel(store.delete, [row.key for row in store.list(keys.portraits(job_id))])
 
 
-def _poor_results(
+def _incomplete_results(
     store: Store, job_id: str, found: JobKeys, rows: Sequence[ObjectInfo]
 ) -> Iterator[tuple[str, int]]:
-    """Yield look and index of the painted segments that are worth another try.
+    """Yield look and index of the painted segments that a retry may improve.
 
     These are segments that are blank, were painted without their faces, or lost their bytes; and
-    all of a look that selects people, if tracking failed.
+    all segments of a look that selects people, if tracking failed.
     """
     segments = SegmentIndex(store, find_job(store, job_id))
     for look in found.looks:
         painted = found.painted[look]
         if found.tracking_failed and segments.selects_people(look):
-            poor = set(painted)
+            incomplete = set(painted)
         else:
             blank = blank_segments(store, job_id, look, found, rows)
-            poor = set(painted & {*blank, *found.detect_failed})
-            poor |= _without_bytes(job_id, look, painted, rows)
-        yield from ((look, index) for index in sorted(poor))
+            incomplete = set(painted & {*blank, *found.detect_failed})
+            incomplete |= _without_bytes(job_id, look, painted, rows)
+        yield from ((look, index) for index in sorted(incomplete))
 
 
 def _without_bytes(

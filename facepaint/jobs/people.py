@@ -1,7 +1,7 @@
 """The people of a job's video: request person tracking and read its result.
 
-Tracking runs once the detection of every segment has ended. It is queued when it is needed: by
-`facepaint.jobs.readiness` for a look that selects people, or by whoever asks for the people.
+Tracking can run once the detection of every segment has ended. It is queued on demand: by
+`facepaint.jobs.readiness` for a look that selects people, or by `request_people`.
 """
 
 from collections.abc import Iterable
@@ -40,9 +40,9 @@ def find_people(store: Store, job_id: str) -> People | None:
 
 
 def request_people(store: Store, queue: "Queue", job_id: str) -> People | None:
-    """The people of a job's video, or None after queueing their tracking, if it can run.
+    """The people of a job's video, or None; their tracking is then queued, if it can run.
 
-    Takes one LIST. Calling it twice is harmless.
+    Takes one LIST. Idempotent, so a caller may poll.
 
     Raises:
         UnknownJob: there is no such job.
@@ -59,14 +59,14 @@ def request_people(store: Store, queue: "Queue", job_id: str) -> People | None:
 
 
 def require_video(job: Job) -> VideoJob:
-    """The job, if it is a video: people are not tracked from one image to the next.
+    """The job, if it is a video. People are not tracked across the images of a list.
 
     Raises:
         InputError: the job is a list of images.
     """
     if isinstance(job, ImageJob):
         raise InputError(
-            f"job {job.id} is a list of images, and people have numbers in videos only; "
+            f"job {job.id} is a list of images, and only people in videos have numbers; "
             "--region selects a part of each image, `facepaint faces --csv` lists the faces"
         )
     return job
@@ -80,19 +80,18 @@ def check_numbers(look: Look, people: People) -> None:
 
 
 def unknown_people(numbers: Iterable[int], people: People) -> str:
-    """The numbers that no person of the video has, as a list in words; empty if there are none."""
-    there = {person.number for person in people.people}
-    return ", ".join(str(number) for number in sorted(numbers) if number not in there)
+    """The numbers that no person of the video has, separated by commas."""
+    existing = {person.number for person in people.people}
+    return ", ".join(str(number) for number in sorted(numbers) if number not in existing)
 
 
 def describe_people(people: People) -> str:
-    """The numbers of the people of a video, in words."""
-    count = len(people.confident)
+    """A clause about the people of a video: "it has 3 people, 1 to 3"."""
     if not people.people:
         return "no face was found"
+    count = len(people.confident)
+    noun = "person" if count == 1 else "people"
+    numbers = f", 1 to {count}" if count > 1 else ""
     low_confidence = len(people.people) - count
-    also = f", {low_confidence} more with low confidence" if low_confidence else ""
-    return (
-        f"it has {count} "
-        f"{'person' if count == 1 else 'people'}{f', 1 to {count}' if count > 1 else ''}{also}"
-    )
+    more = f", {low_confidence} more with low confidence" if low_confidence else ""
+    return f"it has {count} {noun}{numbers}{more}"

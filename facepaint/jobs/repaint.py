@@ -1,4 +1,4 @@
-"""Another look for a job whose faces are found: nothing is detected again."""
+"""Render a job with other filters, reusing its detections."""
 
 from typing import TYPE_CHECKING
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
-    """Render a job with another look, whose stickers are stored; returns the look's id.
+    """Render a job with another look, whose stickers are already stored; returns the look's id.
 
-    The job may still be uploaded or painted. An existing look is completed. A look that selects
-    people waits for person tracking.
+    The job may be in any state. If it has the look already, what is missing of it is queued. A look
+    that selects people waits for person tracking.
 
     Raises:
         UnknownJob: there is no such job.
@@ -30,7 +30,8 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
     _check(store, find_job(store, job_id), look)
     if not store.exists(keys.look(job_id, look.id)):
         store.put_record(keys.look(job_id, look.id), look)
-    # A detect task that ends after this listing sees the look and queues what becomes ready.
+    # The look is stored before this listing: a detect task that ends later finds the look, and
+    # queues what becomes ready.
     found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
     if look.people and not (found.tracked or found.tracking_failed):
         if found.detection_finished:
@@ -43,7 +44,7 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
 
 
 def _check(store: Store, job: Job, look: Look) -> None:
-    """Refuse a look that does not fit the job; raises as `repaint`."""
+    """Refuse a look that the job cannot have; raises the errors of `repaint`."""
     if look.people:
         require_video(job)
     if isinstance(job, VideoJob):

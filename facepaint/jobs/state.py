@@ -1,4 +1,4 @@
-"""The state of a job: a pure function of which of its keys exist."""
+"""The state of a job, which follows from the existence of its keys alone."""
 
 import re
 from collections.abc import Iterable
@@ -21,10 +21,11 @@ _SEGMENT_KEY = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class JobKeys:
-    """What a listing of a job's keys says: which segments are stored, have faces, are painted, or
-    were given up.
+    """A listing of a job's keys, sorted.
 
-    ``tracked`` says that the people are tracked, ``tracking_failed`` that this was given up.
+    ``stored``, ``detected`` and ``detect_failed`` hold segment numbers: uploaded, with faces, with
+    a failed mark instead. ``painted`` and ``paint_failed`` hold them by look id. A result overrides
+    a failed mark. ``tracked`` and ``tracking_failed`` are those of person tracking.
     """
 
     stored: frozenset[int] = frozenset()
@@ -39,45 +40,49 @@ class JobKeys:
 
     @classmethod
     def read(cls, names: Iterable[str]) -> "JobKeys":
-        """Sort the keys of one job (relative to its prefix, or whole) into what they mean."""
-        found: dict[tuple[str, bool], set[int]] = {}
+        """Sort the keys of one job, which may be relative to its prefix."""
+        numbers: dict[tuple[str, bool], set[int]] = {}
         looks = []
-        top = set()
+        others = set()
         for name in names:
             relative = name.split("/", 2)[2] if name.startswith(JOBS) else name
             match = _SEGMENT_KEY.fullmatch(relative)
             if match:
                 kind = match["look"] or match["kind"]
-                found.setdefault((kind, bool(match["failed"])), set()).add(int(match["index"]))
+                numbers.setdefault((kind, bool(match["failed"])), set()).add(int(match["index"]))
             elif relative.startswith("looks/"):
                 looks.append(relative.removeprefix("looks/").removesuffix(".json"))
             else:
-                top.add(relative)
+                others.add(relative)
 
-        def of(kind: str, failed: bool = False) -> frozenset[int]:
-            return frozenset(found.get((kind, failed), ()))
+        def having(kind: str, failed: bool = False) -> frozenset[int]:
+            return frozenset(numbers.get((kind, failed), ()))
 
         return cls(
-            stored=of("source"),
-            detected=of("faces"),
-            detect_failed=of("faces", failed=True) - of("faces"),
-            painted={look: of(look) for look in looks},
-            paint_failed={look: of(look, failed=True) - of(look) for look in looks},
+            stored=having("source"),
+            detected=having("faces"),
+            detect_failed=having("faces", failed=True) - having("faces"),
+            painted={look: having(look) for look in looks},
+            paint_failed={look: having(look, failed=True) - having(look) for look in looks},
             looks=tuple(sorted(looks)),
-            sealed="sealed.json" in top,
-            tracked="tracks.json" in top,
-            tracking_failed="tracks.failed.json" in top and "tracks.json" not in top,
+            sealed="sealed.json" in others,
+            tracked="tracks.json" in others,
+            tracking_failed="tracks.failed.json" in others and "tracks.json" not in others,
         )
 
     @property
     def detection_finished(self) -> bool:
-        """Whether the faces of every segment were found or given up: then it can be said who is
-        where."""
+        """Whether the job is sealed and every segment has faces or a failed mark. Person tracking
+        can then run."""
         return self.sealed and self.stored <= self.detected | self.detect_failed
 
     def state(self, since_last_record_s: float, look: str | None = None) -> State:
-        """The state of the job, or of one of its looks. Once sealed, every segment is stored by
-        definition."""
+        """The state of the job, or of one of its looks.
+
+        Args:
+            since_last_record_s: seconds since the uploader stored anything.
+            look: the id of the look.
+        """
         if not self.sealed:
             return "abandoned" if since_last_record_s > ABANDONED_AFTER_S else "uploading"
         wanted = self.looks if look is None else (look,)

@@ -1,7 +1,6 @@
-"""What the storage says about jobs and workers: one job in full, all jobs in short, and why a job
-waits.
+"""The status of jobs, read from the storage: one job in detail, or a list of all.
 
-Segments are called by the number in their keys, the first one 0.
+Segments are numbered from 0, as in their keys.
 """
 
 from collections.abc import Iterable
@@ -20,21 +19,21 @@ from facepaint.records.keys import JOB_ID, check_job_id
 from facepaint.records.results import Failed, Painted
 from facepaint.store import ObjectInfo, Store
 
-REASONS = 10
-"""How many reasons of given-up segments are read for a look."""
-
+MAX_REASONS = 10
+"""Failed marks that are read for a look; each takes a GET."""
 
 BlankRecords = dict[tuple[str, datetime | None], bool]
-"""What one caller remembers between calls of `job_status`: whether a painted record, as listed, is
-a blank one."""
+"""A cache that a caller keeps between calls of `job_status`: whether a painted record is of a blank
+segment, by its key and time of change."""
 
 
 @dataclass(frozen=True, slots=True)
 class LookStatus:
-    """One look of a job. ``look`` is None if its record cannot be read; ``blank`` counts among
-    ``painted``.
+    """One look of a job.
 
-    ``reasons`` maps the first few given-up segments to why.
+    ``look`` is None if its record cannot be read. ``painted`` and ``failed`` count segments;
+    ``blank`` is the part of ``painted`` that is blank. ``reasons`` maps the first failed segments
+    to the reason of their failure.
     """
 
     id: str
@@ -48,12 +47,13 @@ class LookStatus:
 
 @dataclass(frozen=True, slots=True)
 class JobStatus:
-    """A job as one listing shows it, its looks in the order in which they were asked for.
+    """A job as of one listing.
 
-    ``total`` is the number of segments once sealed; ``detected`` and ``detect_failed`` count
-    segments with faces and those whose detection was given up; ``idle_s`` is the time since the
-    uploader stored anything; ``claims`` holds the names of the claims in place, such as
-    ``detect-000003`` or ``paint-<look>-000003``.
+    ``looks`` are in the order in which they were requested. ``total`` is the number of segments
+    once the job is sealed. ``stored``, ``detected`` and ``detect_failed`` count segments.
+    ``truncated`` is the reason why the source ended early, if it did. ``idle_s`` is the time since
+    the uploader stored anything. ``claims`` names the tasks that run, such as ``detect-000003`` or
+    ``paint-<look>-000003``.
     """
 
     job: Job
@@ -69,14 +69,14 @@ class JobStatus:
     claims: frozenset[str]
 
     def look(self, look_id: str) -> LookStatus | None:
-        """The look of that id, if the job has it."""
+        """The look with that id, or None."""
         return next((look for look in self.looks if look.id == look_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One row of the list of jobs. ``job`` is None where ``fault`` says why its record cannot be
-    read."""
+    """One row of the list of jobs. If the record cannot be read, ``job`` is None and ``fault`` is
+    the reason."""
 
     id: str
     job: Job | None
@@ -85,11 +85,11 @@ class JobSummary:
 
 
 def find_job(store: Store, job_id: str) -> Job:
-    """The record of a job that stands.
+    """The record of a job.
 
     Raises:
-        UsageError: ``job_id`` is no job id.
-        UnknownJob: there is no such job, or it was deleted.
+        UsageError: ``job_id`` is not a job id.
+        UnknownJob: there is no such job, or it is deleted.
     """
     check_job_id(job_id)
     if not store.exists(keys.deleted(job_id)):
@@ -107,28 +107,30 @@ def job_status(
 ) -> JobStatus:
     """Read a job's status with one LIST and a few GETs.
 
-    Blank segments are counted by reading the painted records of looks that hide; pass the same
-    ``blank_records`` again to read each of them once only.
+    Args:
+        blank_records: pass the same dictionary again to read each painted record of a redacting
+            look only once.
 
     Raises:
-        UsageError: ``job_id`` is no job id.
-        UnknownJob: there is no such job, or it was deleted.
+        UsageError: ``job_id`` is not a job id.
+        UnknownJob: there is no such job, or it is deleted.
     """
     job = find_job(store, job_id)
     rows = list(store.list(keys.prefix(job_id)))
     found = JobKeys.read(row.key for row in rows)
     idle = seconds_idle(job_id, rows, now or datetime.now(UTC))
     sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
-    claims = keys.prefix(job_id) + "claims/"
     blank_records = {} if blank_records is None else blank_records
+    looks = [
+        _look_status(store, job_id, look, found, rows, idle, blank_records)
+        for look in _oldest_first(job_id, found, rows)
+    ]
+    claims = keys.prefix(job_id) + "claims/"
     return JobStatus(
         job=job,
         keys=found,
         state=found.state(idle),
-        looks=tuple(
-            _look_status(store, job_id, look, found, rows, idle, blank_records)
-            for look in _oldest_first(job_id, found, rows)
-        ),
+        looks=tuple(looks),
         stored=len(found.stored),
         total=sealed.segments if sealed else None,
         detected=len(found.detected),
@@ -144,8 +146,8 @@ def job_status(
 
 
 def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
-    """The looks in the order in which they were asked for: what a job was made for stays its
-    first."""
+    """The looks in the order in which they were requested, so that the look of the upload stays
+    the first."""
     stored = {row.key: row.modified for row in rows if row.modified}
     long_ago = datetime.min.replace(tzinfo=UTC)
     return sorted(
@@ -154,7 +156,10 @@ def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> li
 
 
 def seconds_idle(job_id: str, rows: Iterable[ObjectInfo], now: datetime) -> float:
-    """Seconds since the uploader stored anything, by the listing of a job."""
+    """Seconds since the uploader stored anything, from the listing of a job.
+
+    What workers store does not count: they go on after an upload has stopped.
+    """
     prefix = keys.prefix(job_id)
     uploaded = (f"{prefix}job.json", f"{prefix}source/", f"{prefix}audio/", f"{prefix}extras.json")
     times = [row.modified for row in rows if row.modified and row.key.startswith(uploaded)]
@@ -175,17 +180,19 @@ def _look_status(
     except RecordInvalid:
         look = None
     failed = sorted(found.paint_failed[look_id])
-    marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:REASONS]]
+    marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:MAX_REASONS]]
     reasons = in_parallel(lambda key: store.find_record(key, Failed), marks)
+    blank: list[int] = []
+    # Other looks have no blank segments, and reading all painted records takes a GET each.
+    if look is None or look.redacts:
+        blank = blank_segments(store, job_id, look_id, found, rows, blank_records)
     return LookStatus(
         id=look_id,
         look=look,
         state=found.state(idle, look_id),
         painted=len(found.painted[look_id]),
         failed=len(failed),
-        blank=len(blank_segments(store, job_id, look_id, found, rows, blank_records))
-        if look is None or look.redacts
-        else 0,
+        blank=len(blank),
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
     )
 
@@ -198,25 +205,29 @@ def blank_segments(
     rows: Iterable[ObjectInfo],
     blank_records: BlankRecords | None = None,
 ) -> list[int]:
-    """The painted segments of a look that are plain pictures because painting them was given up."""
+    """The numbers of a look's blank segments. ``blank_records`` is as in `job_status`."""
     blank_records = {} if blank_records is None else blank_records
-    listed = {row.key: row.modified for row in rows}
-    records = {
-        keys.painted(job_id, look_id, index): index for index in sorted(found.painted[look_id])
-    }
-    unread = [key for key in records if (key, listed[key]) not in blank_records]
-    for key, record in zip(
-        unread, in_parallel(lambda key: store.find_record(key, Painted), unread), strict=True
-    ):
+    modified = {row.key: row.modified for row in rows}
+    # A segment that is painted again keeps its key, so the cache also has the time of change.
+    versions = {}
+    for index in sorted(found.painted[look_id]):
+        key = keys.painted(job_id, look_id, index)
+        versions[index] = (key, modified[key])
+    unread = [version for version in versions.values() if version not in blank_records]
+    records = in_parallel(lambda version: store.find_record(version[0], Painted), unread)
+    for version, record in zip(unread, records, strict=True):
         if record is not None:
-            blank_records[key, listed[key]] = record.blank
-    return [index for key, index in records.items() if blank_records.get((key, listed[key]))]
+            blank_records[version] = record.blank
+    return [index for index, version in versions.items() if blank_records.get(version)]
 
 
 def list_jobs(
     store: Store, *, limit: int | None = None, with_state: bool = False, now: datetime | None = None
 ) -> list[JobSummary]:
-    """The jobs, newest first: one LIST and a GET a job, with ``with_state`` one more LIST a job."""
+    """The jobs, newest first.
+
+    Takes two LISTs, a GET per job, and with ``with_state`` a LIST per job.
+    """
     rows = store.list(keys.JOBS, folders=True)
     names = sorted((row.key.removeprefix(keys.JOBS).rstrip("/") for row in rows), reverse=True)
     deleted = {row.key for row in store.list(keys.deleted(""))}

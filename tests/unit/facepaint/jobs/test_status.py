@@ -231,7 +231,7 @@ BOTH = (worker(),)
         (
             status_of(2, detected=(0,), detect_failed=(1,)),
             BOTH,
-            "Segment 0 is ready and waits for a worker to paint it.",
+            "Segment 0 is ready and waiting for a worker to paint it.",
         ),
         (
             status_of(1, detected=(0,), claims=(f"paint-{LOOK}-000000",)),
@@ -277,8 +277,8 @@ def test_why_a_job_waits(status: JobStatus, workers: tuple[WorkerInfo, ...], sen
         (
             status_of(3, detected=(0, 1)),
             BOTH,
-            "Segment 0 is waiting for person tracking, which waits for face detection in "
-            "1 segment.",
+            "Segment 0 is waiting for person tracking, which starts when faces are detected in "
+            "1 segment more.",
         ),
         (
             status_of(2, detected=(0, 1)),
@@ -320,4 +320,4 @@ def test_why_one_segment_waits() -> None:
 def test_images_do_not_wait_for_their_neighbours() -> None:
     status = status_of(3, detected=(1,), painted=(0,), sealed=False)
     pictures = replace(status, job=image_job(status.job, "a", "b", "c"))
-    assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waits for a worker to paint it."
+    assert why_waiting(pictures, BOTH) == "Segment 1 is ready and waiting for a worker to paint it."
