@@ -38,7 +38,7 @@ from viewer.follow import (
 )
 from viewer.save.mux import LATE_S, Muxer, OutputPacket, OutputSpec
 from viewer.save.source_audio import SourceAudio, source_audio
-from viewer.verify.saved import Check, check_saved
+from viewer.verify.job_records import Check, check_saved
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio codecs that players expect in MP4. The muxer accepts more, which few players play."""

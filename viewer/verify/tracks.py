@@ -20,7 +20,7 @@ from viewer.save.mux import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
 from viewer.verify.frames import JUMP_S
 from viewer.verify.report import Named, seconds
-from viewer.verify.saved import ADTS_HEADERS
+from viewer.verify.job_records import ADTS_HEADERS
 
 SEAM_S = Fraction(1, 2)
 """So near to where one recording ends and the next begins, sound may be missing: nothing says where

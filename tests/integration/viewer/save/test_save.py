@@ -46,7 +46,7 @@ from tests.support.paths import ROOT
 from viewer.follow import FollowOptions
 from viewer.save.images import safe_names, save_images
 from viewer.save.save import Progress, SaveOptions, SaveReport, save
-from viewer.verify.saved import check_saved
+from viewer.verify.job_records import check_saved
 
 QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1), abandoned_s=1.0)
 
