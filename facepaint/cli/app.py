@@ -93,9 +93,9 @@ def verify(
     from viewer.verify.verify import verify as compare
 
     found = compare(source, result)
-    print(json.dumps(found.facts()) if as_json else "\n".join(found.report()))
+    print(json.dumps(found.facts()) if as_json else "\n".join(found.lines()))
     if not found.passed:
-        wrong = [promise.name for promise in found.guarantees if not promise.kept]
+        wrong = [check.name for check in found.checks if not check.passed]
         raise JobError(
             f"{result} is more than {source} with painted faces: it differs in {', '.join(wrong)}"
         )

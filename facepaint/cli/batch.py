@@ -230,8 +230,8 @@ def save_item(
     for note in report.notes:
         display.say(f"facepaint: {note}")
     if not report.check.passed:
-        problems = "; ".join(report.check.problems)
-        raise JobError(f"{report.path} is saved but not what was painted: {problems}")
+        differences = "; ".join(report.check.differences)
+        raise JobError(f"{report.path} is saved but not what was painted: {differences}")
     return {
         "job": job_id,
         "saved": str(report.path),

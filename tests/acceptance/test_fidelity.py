@@ -17,13 +17,13 @@ from facepaint.stack.processes import Child
 from facepaint.store import Store
 from tests.support.clips import Media
 from tests.support.clips.registry import Clip
-from tests.support.clips.table import DIFFERS, KEPT, NONE, PARTS, Row, begin_of, page_of, section
+from tests.support.clips.table import DIFFERS, KEPT, NONE, PARTS, Row, page_of, section, start_of
 from tests.support.clips.write import MissingTool
 from tests.support.paths import ROOT
 from uploader.classify import classify
 from uploader.upload import UploadResult, upload
 from viewer.save.save import save
-from viewer.verify.report import Guarantee
+from viewer.verify.report import PropertyCheck
 from viewer.verify.verify import verify
 
 PAGE = ROOT / "docs" / "fidelity.md"
@@ -63,26 +63,27 @@ class Machine:
             saved = save(self.store, sent.job_id, LOOK.id, out)
         except FacepaintError as exc:
             return Row(clip, {}, f"not saved: {exc}".replace(sent.job_id, "JOB"))
-        promises = verify(source, saved.path).guarantees
-        differences = (
-            f"{promise.name}: {text}" for promise in promises for text in promise.differences
-        )
+        report = verify(source, saved.path)
         # What else verifying notes has been said on the way; that a file ends early, twice.
-        left_out = (
-            text for promise in promises if promise.name == "tags" for text in promise.notes
-        )
+        left_out = (text for check in report.checks if check.name == "tags" for text in check.notes)
         warnings = sent.warnings[bool(sent.truncated) :]
-        remarks = (*saved.check.problems, *differences, *warnings, *saved.notes, *left_out)
-        cells = {promise.name: cell(promise) for promise in promises}
+        remarks = (
+            *saved.check.differences,
+            *report.differences,
+            *warnings,
+            *saved.notes,
+            *left_out,
+        )
+        cells = {check.name: cell(check) for check in report.checks}
         if clip.loses_audio:
-            cells["sound"] = DIFFERS
+            cells["audio"] = DIFFERS
         return Row(clip, cells, "; ".join(dict.fromkeys(remarks)))
 
 
-def cell(promise: Guarantee) -> str:
-    if not promise.kept:
+def cell(check: PropertyCheck) -> str:
+    if not check.passed:
         return DIFFERS
-    return NONE if promise.found == "none" else KEPT
+    return NONE if check.found == "none" else KEPT
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def tools_may_be_missing() -> Iterator[None]:
 
 def told_row(clip: Clip) -> str:
     """What the page says of a clip."""
-    return next(line for line in PAGE.read_text().splitlines() if line.startswith(begin_of(clip)))
+    return next(line for line in PAGE.read_text().splitlines() if line.startswith(start_of(clip)))
 
 
 def test_the_page_tells_of_every_clip() -> None:
@@ -142,4 +143,4 @@ def test_the_page_tells_of_every_clip() -> None:
     assert len(parts) == len(PARTS)
     for part, told in zip(PARTS, parts, strict=True):
         rows = told.splitlines()[4:]
-        assert [row.startswith(begin_of(clip)) for row, clip in zip(rows, part.clips, strict=True)]
+        assert [row.startswith(start_of(clip)) for row, clip in zip(rows, part.clips, strict=True)]

@@ -97,7 +97,7 @@ def saved(client: Client, folder: Path) -> Callable[[str], Saved]:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not results[-1].exists():
                 job = client.upload(SOURCES[name](source), ["sunglasses"]).job_id
-                assert [client.save(job, path).check.problems for path in results] == [(), ()]
+                assert [client.save(job, path).check.differences for path in results] == [(), ()]
         return measured(*results)
 
     return make

@@ -38,7 +38,8 @@ from viewer.follow import (
 )
 from viewer.save.mux import LATE_S, Muxer, OutputPacket, OutputSpec
 from viewer.save.source_audio import SourceAudio, source_audio
-from viewer.verify.job_records import Check, check_saved
+from viewer.verify.report import VerifyReport
+from viewer.verify.verify import verify_saved
 
 PLAYED_IN_MP4 = frozenset({"aac", "mp3", "mp2", "ac3", "eac3", "opus", "flac", "alac"})
 """Audio codecs that players expect in MP4. The muxer accepts more, which few players play."""
@@ -68,7 +69,7 @@ class SaveReport:
     gaps: tuple[Gap, ...]
     blank: int
     notes: tuple[str, ...]
-    check: Check
+    check: VerifyReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def save(
             joined = _join(
                 spec, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
             )
-            check = check_saved(store, job_id, look_id, part, shift_s=spec.shift_s)
+            check = verify_saved(store, job, look_id, part, spec.shift_s)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
     except av.FFmpegError as exc:

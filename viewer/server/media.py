@@ -279,8 +279,8 @@ def download(request: Request) -> Response:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="facepaint-")))
         report = save(cache.store, job_id, look_id, folder / "video")
         if not report.check.passed:
-            problems = "; ".join(report.check.problems)
-            raise JobError(f"the file differs from the painted segments: {problems}")
+            differences = "; ".join(report.check.differences)
+            raise JobError(f"the file differs from the painted segments: {differences}")
         # The folder outlives this function: it is removed after the last byte is sent, or when the
         # browser closes the connection.
         kept, saved = stack.pop_all(), report.path

@@ -1,5 +1,5 @@
-"""Pair what two files show or sound by their times, so that one thing missing is one difference and
-not many."""
+"""Pair the frames or packets of two files by their times, so that one that is missing is one
+difference and not many."""
 
 from __future__ import annotations
 
@@ -10,24 +10,28 @@ from typing import Protocol, TypeVar
 
 
 class Timed(Protocol):
-    """Something that comes at a time; ``part`` counts the recordings of a file that lie one behind
-    the other."""
+    """A frame or packet with a time."""
 
     @property
-    def part(self) -> int:
-        """In which recording it is."""
+    def recording(self) -> int:
+        """The index of its recording, in a file of concatenated recordings."""
 
     @property
     def time_s(self) -> Fraction | None:
-        """When it comes, in seconds; None where the file does not say."""
+        """When it comes, in seconds; None if the file does not state it."""
+
+    @property
+    def latest_s(self) -> Fraction | None:
+        """The latest time that is as good as ``time_s``; equal to it unless the time is
+        uncertain."""
 
 
 T = TypeVar("T", bound=Timed)
 Pair = tuple[T | None, T | None]
 
 
-class _Ahead(Iterator[T]):
-    """An iterator whose next two items can be looked at."""
+class _Peekable(Iterator[T]):
+    """An iterator whose next two items are visible."""
 
     def __init__(self, items: Iterator[T]) -> None:
         self._items = items
@@ -43,32 +47,58 @@ class _Ahead(Iterator[T]):
 def pair_nearest(
     source: Iterator[T], result: Iterator[T], shifts_s: list[Fraction]
 ) -> Iterator[Pair[T]]:
-    """Each item of the source with the item of the result that is nearest to it in time, None where
-    there is none.
+    """Pair each item of the source with the item of the result that is nearest in time.
 
-    ``shifts_s`` says how many seconds later each part is in the result; the shift of a part it does
-    not have yet is that of the first two items met, and is added.
+    An item without a partner is paired with None. At most two items of each side are read ahead.
+
+    Args:
+        source: in the order of its times.
+        result: in the order of its times.
+        shifts_s: how many seconds later each recording of the source is in the result. A recording
+            without a shift gets that of the first two items that meet, which is appended.
     """
-    there, here = _Ahead(source), _Ahead(result)
+    there, here = _Peekable(source), _Peekable(result)
     while there.now is not None and here.now is not None:
-        if there.now.part >= len(shifts_s):
-            shifts_s.append((here.now.time_s or Fraction(0)) - (there.now.time_s or Fraction(0)))
-        shift_s = shifts_s[there.now.part]
-        apart_s = _apart(there.now, here.now, shift_s)
-        if (
-            there.then is not None
-            and there.then.part == there.now.part
-            and _apart(there.then, here.now, shift_s) < apart_s
-        ):
+        shift_s = _shift_of(there.now, here.now, shifts_s)
+        if _next_fits_better(there, here.now, shift_s):
             yield next(there), None
-        elif here.then is not None and _apart(there.now, here.then, shift_s) < apart_s:
+        elif _is_followed_by_better(there.now, here, shift_s):
             yield None, next(here)
         else:
             yield next(there), next(here)
     yield from chain(((item, None) for item in there), ((None, item) for item in here))
 
 
-def _apart(one: Timed, other: Timed, shift_s: Fraction) -> Fraction:
-    if one.time_s is None or other.time_s is None:
+def lateness_s(wanted: Timed, found: Timed, shift_s: Fraction) -> Fraction:
+    """How much later an item is than wanted, in seconds; negative if earlier, 0 if unknown."""
+    if wanted.time_s is None or wanted.latest_s is None or found.time_s is None:
         return Fraction(0)
-    return abs(other.time_s - one.time_s - shift_s)
+    time_s = found.time_s - shift_s
+    if time_s < wanted.time_s:
+        return time_s - wanted.time_s
+    return max(Fraction(0), time_s - wanted.latest_s)
+
+
+def _shift_of(wanted: Timed, found: Timed, shifts_s: list[Fraction]) -> Fraction:
+    """The shift of the recording of ``wanted``, which is appended if it is a new one."""
+    if wanted.recording >= len(shifts_s):
+        shifts_s.append((found.time_s or Fraction(0)) - (wanted.time_s or Fraction(0)))
+    return shifts_s[wanted.recording]
+
+
+def _next_fits_better(there: _Peekable[T], found: T, shift_s: Fraction) -> bool:
+    """Whether the source's next item is nearer to ``found`` than its present one.
+
+    Items of different recordings cannot be compared: their clocks are not the same.
+    """
+    now, then = there.now, there.then
+    if now is None or then is None or then.recording != now.recording:
+        return False
+    return abs(lateness_s(then, found, shift_s)) < abs(lateness_s(now, found, shift_s))
+
+
+def _is_followed_by_better(wanted: T, here: _Peekable[T], shift_s: Fraction) -> bool:
+    """Whether the result's next item is nearer to ``wanted`` than its present one."""
+    if here.now is None or here.then is None:
+        return False
+    return abs(lateness_s(wanted, here.then, shift_s)) < abs(lateness_s(wanted, here.now, shift_s))

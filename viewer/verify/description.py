@@ -1,8 +1,8 @@
-"""Compare what is said about the pictures of two videos, their tags and their chapters."""
+"""Compare the frame size, the colour description, the tags and the chapters of two videos."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from fractions import Fraction
 
@@ -13,9 +13,10 @@ from av.video.stream import VideoStream
 
 from facepaint.media.open import chapters_of, orientation, track_title
 from facepaint.records.colour import HDR_TRANSFERS, SDR, ColourRange, MatrixCoefficients
+from facepaint.records.job import Chapter
 from viewer.save.mux import CONTAINER_TAGS, PLAIN_TEXT, STYLED_TEXT, placed_chapters
 from viewer.verify.frames import FrameReader
-from viewer.verify.report import Guarantee, seconds
+from viewer.verify.report import PropertyCheck, seconds
 
 CodePoints = tuple[int, int, int]
 """Primaries, transfer characteristics and matrix coefficients, by ITU-T H.273."""
@@ -42,14 +43,14 @@ TERMINOLOGICAL = {
     "tib": "bod",
     "wel": "cym",
 }
-"""ISO 639-2 has two codes for these languages; Matroska takes the former, others the latter."""
+"""ISO 639-2 has two codes for these languages; Matroska uses the former, others the latter."""
 
 CHAPTER_S = Fraction(1, 1000)
-"""Chapters are counted in thousandths of a second."""
+"""The resolution of chapters."""
 
 
-def size_guarantee(source: FrameReader, result: FrameReader) -> Guarantee:
-    """The upright size and the aspect of a pixel; an odd side may be longer by a line."""
+def size_check(source: FrameReader, result: FrameReader) -> PropertyCheck:
+    """The upright size and the pixel aspect; an odd side may be longer by a line."""
     assert source.first is not None
     assert result.first is not None
     width, height, aspect = _upright(source.stream, source.first)
@@ -60,19 +61,19 @@ def size_guarantee(source: FrameReader, result: FrameReader) -> Guarantee:
         differences.append(f"{found[0]}x{found[1]} instead of {width}x{height}")
     elif found[:2] != (width, height):
         notes.append(
-            f"an odd side is longer by a line: {width}x{height} became {found[0]}x{found[1]}"
+            f"odd sides are padded by a line: {width}x{height} became {found[0]}x{found[1]}"
         )
     if found[2] != aspect:
-        differences.append(f"pixels are shown {found[2]} wide instead of {aspect}")
+        differences.append(f"pixel aspect {found[2]} instead of {aspect}")
     if len(source.sizes) > 1:
         notes.append(
             f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first"
         )
     if len(result.sizes) > 1:
-        differences.append(f"there are frames of {len(result.sizes)} sizes")
+        differences.append(f"frames of {len(result.sizes)} sizes")
     shown = Fraction(width, height) * aspect
-    return Guarantee(
-        "picture",
+    return PropertyCheck(
+        "size",
         f"{found[0]}x{found[1]}, shown {float(shown):.3f}:1",
         tuple(differences),
         tuple(notes),
@@ -80,21 +81,26 @@ def size_guarantee(source: FrameReader, result: FrameReader) -> Guarantee:
 
 
 def _upright(stream: VideoStream, frame: av.VideoFrame) -> tuple[int, int, Fraction]:
-    """Width, height and pixel aspect as players show them, turned by the display matrix."""
+    """Width, height and pixel aspect as players show them, rotated by the display matrix."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     if orientation(frame)[0] % 180:
         return frame.height, frame.width, 1 / aspect
     return frame.width, frame.height, aspect
 
 
-def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
-    """The colour description, by the code points of ITU-T H.273, and the range."""
+def colour_check(first: av.VideoFrame, copied: av.VideoFrame) -> PropertyCheck:
+    """The colour description, by the code points of ITU-T H.273, and the range.
+
+    Args:
+        first: the first frame of the source.
+        copied: the first frame of the result.
+    """
     found, copied_full = _colour(copied), _is_full(copied)
     bits = copied.format.components[0].bits
     wanted, full, notes = _expected_colour(first, bits)
     differences = []
-    if wanted[1] in HDR_TRANSFERS and _brightness(first) - _brightness(copied):
-        differences.append("the mastering metadata is missing")
+    if wanted[1] in HDR_TRANSFERS and _static_hdr(first) - _static_hdr(copied):
+        differences.append("the HDR metadata is missing")
     for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
         if there != here:
             differences.append(f"{name} {here} instead of {there}")
@@ -104,11 +110,12 @@ def colour_guarantee(first: av.VideoFrame, copied: av.VideoFrame) -> Guarantee:
         notes.append(f"{first.format.name} became {copied.format.name}")
     tags = "/".join(str(code) for code in found)
     detail = f"{tags} {_range(copied_full)}"
-    return Guarantee("colour", detail, tuple(differences), tuple(notes))
+    return PropertyCheck("colour", detail, tuple(differences), tuple(notes))
 
 
 def _expected_colour(first: av.VideoFrame, bits: int) -> tuple[CodePoints, bool, list[str]]:
-    """The code points and full range that a result of some bits should have, and notes."""
+    """The code points that a result of that bit depth must have, whether its range is full, and
+    notes."""
     wanted, full = _colour(first), _is_full(first)
     if first.format.is_rgb or first.format.has_palette:
         return (wanted[0], wanted[1], SDR.matrix), False, ["RGB became BT.709"]
@@ -127,18 +134,18 @@ def _colour(frame: av.VideoFrame) -> CodePoints:
     return int(frame.color_primaries), int(frame.color_trc), int(frame.colorspace)
 
 
-def _brightness(frame: av.VideoFrame) -> set[str]:
-    """Which of SMPTE ST 2086 and CTA-861.3 a frame carries."""
+def _static_hdr(frame: av.VideoFrame) -> set[str]:
+    """The static HDR metadata of a frame: SMPTE ST 2086, CTA-861.3."""
     kinds = {data.type.name for data in frame.side_data}  # type: ignore[attr-defined]  # the stub says str
     return kinds & {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
 
 
 def _is_full(frame: av.VideoFrame) -> bool:
-    # FFmpeg names full range by its JPEG formats too; what is not said is limited.
+    # FFmpeg's JPEG pixel formats imply full range; without a statement it is limited.
     return int(frame.color_range) == ColourRange.FULL or frame.format.name.startswith("yuvj")
 
 
-def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
+def tags_check(source: InputContainer, result: InputContainer) -> PropertyCheck:
     """The file's tags, and the language and title of each track.
 
     A redacting look removes every tag and title, so a missing one is no difference. Languages
@@ -147,25 +154,37 @@ def tags_guarantee(source: InputContainer, result: InputContainer) -> Guarantee:
     wanted, found = _tags(source.metadata), _tags(result.metadata)
     kept = [name for name in wanted if name in found]
     left_out = [name for name in wanted if name not in found]
-    differences = [
-        f"{name} is {found[name]!r} instead of {wanted[name]!r}"
-        for name in kept
-        if not _alike(found[name], wanted[name])
-    ]
-    for kind, there, here in (
-        ("picture", source.streams.video[:1], result.streams.video[:1]),
-        ("sound", source.streams.audio, result.streams.audio),
-        ("text", text_streams(source), text_streams(result)),
-    ):
-        for number, (track, copy) in enumerate(zip(there, here, strict=False), 1):
-            name = f"{kind} track {number}"
-            differences += _track_differences(name, track, copy)
-            if track_title(track) and not track_title(copy):
-                left_out.append(f"title of {name}")
+    differences = list(_changed_tags(kept, wanted, found))
+    for name, track, copy in _paired_tracks(source, result):
+        differences += _track_differences(name, track, copy)
+        if track_title(track) and not track_title(copy):
+            left_out.append(f"title of {name}")
+    # Redaction removes all tags or none.
     if kept and "title" in left_out:
         differences.append("the title is missing, though other tags are kept")
     notes = (f"left out: {', '.join(left_out)}",) if left_out else ()
-    return Guarantee("tags", ", ".join(kept) or "none", tuple(differences), notes)
+    return PropertyCheck("tags", ", ".join(kept) or "none", tuple(differences), notes)
+
+
+def _changed_tags(
+    names: Iterable[str], wanted: Mapping[str, str], found: Mapping[str, str]
+) -> Iterator[str]:
+    for name in names:
+        if not _alike(found[name], wanted[name]):
+            yield f"{name} is {found[name]!r} instead of {wanted[name]!r}"
+
+
+def _paired_tracks(
+    source: InputContainer, result: InputContainer
+) -> Iterator[tuple[str, Stream, Stream]]:
+    """The name, the stream of the source and the stream of the result of every track of both."""
+    for kind, there, here in (
+        ("video", source.streams.video[:1], result.streams.video[:1]),
+        ("audio", source.streams.audio, result.streams.audio),
+        ("subtitle", text_streams(source), text_streams(result)),
+    ):
+        for number, (track, copy) in enumerate(zip(there, here, strict=False), 1):
+            yield f"{kind} track {number}", track, copy
 
 
 def _track_differences(name: str, track: Stream, copy: Stream) -> Iterator[str]:
@@ -189,7 +208,7 @@ def text_streams(container: InputContainer) -> list[Stream]:
 
 
 def language_of(track: Stream) -> str:
-    """A track's language by its terminological code; empty where it is not said."""
+    """A track's language by its terminological code; empty if it is unknown."""
     language = track.metadata.get("language", "")
     return "" if language == "und" else TERMINOLOGICAL.get(language, language)
 
@@ -201,7 +220,7 @@ def _tags(metadata: dict[str, str]) -> dict[str, str]:
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two values are the same text, or the same moment."""
+    """Whether two values are the same text, or the same point in time."""
     if one.strip() == other.strip():
         return True
     try:
@@ -210,24 +229,24 @@ def _alike(one: str, other: str) -> bool:
         return False
 
 
-def chapters_guarantee(
+def chapters_check(
     source: InputContainer, result: InputContainer, shift_s: Fraction
-) -> Guarantee:
-    """The chapters: begin, end and title of each."""
+) -> PropertyCheck:
+    """The start, end and title of each chapter."""
     wanted = list(placed_chapters(chapters_of(source), shift_s))
     found = chapters_of(result)
     differences = []
     if len(found) != len(wanted):
         differences.append(f"{len(found)} instead of {len(wanted)}")
     for number, (there, here) in enumerate(zip(wanted, found, strict=False), 1):
-        if there.title != here.title:
-            differences.append(
-                f"chapter {number} is called {here.title!r} instead of {there.title!r}"
-            )
-        times = {"begins": (there.start_s, here.start_s), "ends": (there.end_s, here.end_s)}
-        for what, (time_s, copied_s) in times.items():
-            if abs(time_s - copied_s) > CHAPTER_S:
-                differences.append(
-                    f"chapter {number} {what} at {seconds(copied_s)} instead of {seconds(time_s)}"
-                )
-    return Guarantee("chapters", str(len(found)) if found else "none", tuple(differences))
+        differences += (f"chapter {number} {text}" for text in _chapter_differences(there, here))
+    return PropertyCheck("chapters", str(len(found)) if found else "none", tuple(differences))
+
+
+def _chapter_differences(wanted: Chapter, found: Chapter) -> Iterator[str]:
+    if found.title != wanted.title:
+        yield f"is called {found.title!r} instead of {wanted.title!r}"
+    if abs(found.start_s - wanted.start_s) > CHAPTER_S:
+        yield f"starts at {seconds(found.start_s)} instead of {seconds(wanted.start_s)}"
+    if abs(found.end_s - wanted.end_s) > CHAPTER_S:
+        yield f"ends at {seconds(found.end_s)} instead of {seconds(wanted.end_s)}"

@@ -1,5 +1,4 @@
-"""Compare the frames of two videos: how many, and when each is shown. Both are decoded side by
-side."""
+"""Compare the frames of two videos: how many there are, and when each is shown."""
 
 from __future__ import annotations
 
@@ -16,58 +15,76 @@ from av.container import InputContainer
 from av.video.stream import VideoStream
 
 from facepaint.media.open import carries_no_times
-from viewer.verify.alignment import pair_nearest
-from viewer.verify.report import Named, seconds
+from viewer.verify.alignment import lateness_s, pair_nearest
+from viewer.verify.report import Occurrences, seconds
 
 REORDERED_FRAMES = 8
-"""Frames by which a video with reordered frames shows whether its times can be relied on."""
+"""Frames by which a video with reordered frames shows whether its times are reliable."""
 
 KEPT_TIMES = 128
 """Times of packets kept until that is known."""
 
 KEPT_REFUSALS = 1000
-"""Times of refused packets kept: more than there are in a segment of which nothing can be
-decoded."""
+"""Times of refused packets kept: more than a segment has of which nothing can be decoded."""
 
 JUMP_S = 1
-"""Times that go back by more than this begin anew: one recording lies behind another."""
+"""Times that go back by more than this start a new recording in the same file."""
 
 
 class Shown(NamedTuple):
-    """When a frame is shown, in seconds, and in which of the recordings that lie one behind the
-    other."""
+    """When a frame is shown, in seconds.
 
-    part: int
+    Args:
+        recording: the index of its recording, in a file of concatenated recordings.
+        time_s: its time, or the earliest one if it is uncertain.
+        until_s: the latest time if it is uncertain.
+    """
+
+    recording: int
     time_s: Fraction
+    until_s: Fraction | None = None
+
+    @property
+    def latest_s(self) -> Fraction:
+        """The latest time that is as good as ``time_s``."""
+        return self.time_s if self.until_s is None else self.until_s
 
 
 class FrameReader:
-    """The frames of a file's main video as an ordinary decode gives them, a few in memory at a
-    time.
+    """The frames of a file's main video as an ordinary decode returns them, a few in memory.
 
-    While `times` is iterated, ``first`` becomes the first frame, ``sizes`` the sizes met,
-    ``refused`` the packets that the decoder refuses, ``concealed`` the frames decoded with errors,
-    ``hidden`` those that have no time of their own (players show one of two frames at one time),
-    and ``ends_early`` says why reading stopped, if it did. Where a file says nothing of when its
-    frames are shown (``untimed``), the n-th is shown at the time of its n-th packet.
+    The attributes below are filled while `times` is iterated.
+
+    Attributes:
+        untimed: the file has no reliable presentation times; the n-th frame is shown at the time of
+            its n-th packet.
+        first: the first frame.
+        sizes: the frame sizes, in the order of their appearance.
+        refused: packets that the decoder refuses, also by time in ``refused_at``.
+        concealed: frames that are decoded with errors.
+        repeated: frames at the time of the one before; players show only one of the two.
+        ends_early: why reading stopped; empty if it did not.
+        recordings: how many concatenated recordings the file has.
+        count: the frames.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._container, self.stream = container, stream
         context = stream.codec_context
-        # Else a refusal is told with a later packet.
+        # With frame threads, a refusal is reported with a later packet.
         context.thread_type = "SLICE"
         self.tick = Fraction(stream.time_base or 1)
         self.untimed = carries_no_times(
             container.format.name, context.name, bytes(context.extradata or b"")
         )
-        self._told: deque[int] = deque()
+        self._packet_times: deque[int] = deque()
         self.first: av.VideoFrame | None = None
         self.sizes: dict[tuple[int, int], None] = {}
-        self.refused, self.concealed, self.hidden = Named(), Named(), Named()
+        self.refused, self.concealed = Occurrences(), Occurrences()
+        self.repeated = Occurrences()
         self.refused_at: deque[Fraction] = deque(maxlen=KEPT_REFUSALS)
         self.ends_early = ""
-        self.parts = 1
+        self.recordings = 1
         self.count = 0
 
     def times(self) -> Iterator[Shown]:
@@ -75,9 +92,9 @@ class FrameReader:
         last_s: Fraction | None = None
         for frame, at_s in self._timed():
             if last_s is not None and last_s - at_s > JUMP_S:
-                self.parts += 1
+                self.recordings += 1
             elif last_s is not None and at_s <= last_s:
-                self.hidden.add(seconds(at_s))
+                self.repeated.add(seconds(at_s))
                 continue
             last_s = at_s
             self.first = self.first or frame
@@ -85,20 +102,20 @@ class FrameReader:
             if frame.is_corrupt:
                 self.concealed.add(seconds(at_s))
             self.count += 1
-            yield Shown(self.parts - 1, at_s)
+            yield Shown(self.recordings - 1, at_s)
 
     def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
-        """Frames with their times; one that carries none comes right after the one before."""
+        """Frames with their times; one without a time follows the one before."""
         decoded = self._decoded()
-        beginning = list(islice(decoded, REORDERED_FRAMES))
-        times = [frame.pts for frame in beginning]
+        start = list(islice(decoded, REORDERED_FRAMES))
+        times = [frame.pts for frame in start]
         if self.stream.codec_context.has_b_frames and (None in times or times != sorted(times)):  # type: ignore[type-var]
             self.untimed = True
         expected = 0
-        for frame in chain(beginning, decoded):
+        for frame in chain(start, decoded):
             pts = frame.pts if frame.pts is not None else frame.dts
             if self.untimed:
-                pts = self._told.popleft() if self._told else None
+                pts = self._packet_times.popleft() if self._packet_times else None
             pts = expected if pts is None else pts
             expected = pts + max(1, frame.duration or 0)
             yield frame, pts * self.tick
@@ -114,35 +131,48 @@ class FrameReader:
         yield from self._decode(None)
 
     def _note_time(self, packet: av.Packet[VideoStream]) -> None:
-        """Remember when a packet is decoded, for as long as it may be asked for."""
+        """Remember when a packet is decoded, for as long as that may be needed."""
         if packet.dts is not None:
-            self._told.append(packet.dts)
-        if not self.untimed and len(self._told) > KEPT_TIMES:
-            self._told.popleft()
+            self._packet_times.append(packet.dts)
+        if not self.untimed and len(self._packet_times) > KEPT_TIMES:
+            self._packet_times.popleft()
 
     def _decode(self, packet: av.Packet[VideoStream] | None) -> list[av.VideoFrame]:
         try:
             return self.stream.codec_context.decode(packet)
         except av.error.FFmpegError as exc:
-            time = None if packet is None else packet.pts if packet.pts is not None else packet.dts
-            if time is not None:
-                self.refused_at.append(time * self.tick)
-            self.refused.add("at the end" if time is None else seconds(time * self.tick))
-            self.refused.reasons[(exc.strerror or str(exc)).lower()] = None
+            self._note_refusal(packet, (exc.strerror or str(exc)).lower())
             return []
+
+    def _note_refusal(self, packet: av.Packet[VideoStream] | None, reason: str) -> None:
+        time = None if packet is None else packet.pts if packet.pts is not None else packet.dts
+        if time is None:
+            self.refused.add("at the end")
+        else:
+            self.refused_at.append(time * self.tick)
+            self.refused.add(seconds(time * self.tick))
+        self.refused.reasons[reason] = None
 
 
 @dataclass(slots=True)
 class FrameMatch:
-    """What comparing came to: how much later each recording is shown in the result, and every
-    difference."""
+    """The outcome of comparing frames.
+
+    Attributes:
+        matched: pairs of frames.
+        shifts_s: how much later each recording is in the result, in seconds.
+        missing: frames of the source that the result lacks.
+        extra: frames of the result that the source lacks.
+        stand_ins: frames of the result in the place of packets that the decoder refuses.
+        wrong: frames at another time.
+    """
 
     matched: int = 0
     shifts_s: list[Fraction] = field(default_factory=list)
-    missing: Named = field(default_factory=Named)
-    extra: Named = field(default_factory=Named)
-    stand_ins: Named = field(default_factory=Named)
-    wrong: Named = field(default_factory=Named)
+    missing: Occurrences = field(default_factory=Occurrences)
+    extra: Occurrences = field(default_factory=Occurrences)
+    stand_ins: Occurrences = field(default_factory=Occurrences)
+    wrong: Occurrences = field(default_factory=Occurrences)
 
 
 def match_frames(
@@ -153,26 +183,29 @@ def match_frames(
     may_shift: bool,
     refused_at: Collection[Fraction] = (),
 ) -> FrameMatch:
-    """Compare when frames are shown. Where times begin anew in the source, the result tells where
-    that part goes.
+    """Compare when frames are shown.
 
-    The first frames tell how much later everything is in the result only if ``may_shift``.
-    ``refused_at`` are the times of the source's packets that the decoder has refused lately: a
-    frame at one of them is a stand-in and not too much.
+    Args:
+        source: the frames that are expected, in order.
+        result: the frames that there are, in order.
+        tolerance_s: a difference in time that is none.
+        may_shift: everything may be later in the result by the shift of the first frames. The
+            later recordings of a file are shifted in any case.
+        refused_at: the times of packets that the decoder has refused lately. A frame of the result
+            at one of them is a stand-in.
     """
     match = FrameMatch(shifts_s=[] if may_shift else [Fraction(0)])
     for wanted, found in pair_nearest(source, result, match.shifts_s):
         if found is None:
             assert wanted is not None
             match.missing.add(seconds(wanted.time_s))
-            continue
-        if wanted is None:
+        elif wanted is None:
             source_s = found.time_s - sum(match.shifts_s[-1:])
-            known = any(abs(source_s - lost_s) <= tolerance_s for lost_s in refused_at)
-            (match.stand_ins if known else match.extra).add(seconds(source_s))
-            continue
-        match.matched += 1
-        late_s = found.time_s - wanted.time_s - match.shifts_s[wanted.part]
-        if abs(late_s) > tolerance_s:
-            match.wrong.add(f"{seconds(wanted.time_s)} ({float(late_s):+.6f} s)")
+            is_stand_in = any(abs(source_s - lost_s) <= tolerance_s for lost_s in refused_at)
+            (match.stand_ins if is_stand_in else match.extra).add(seconds(source_s))
+        else:
+            match.matched += 1
+            late_s = lateness_s(wanted, found, match.shifts_s[wanted.recording])
+            if abs(late_s) > tolerance_s:
+                match.wrong.add(f"{seconds(wanted.time_s)} ({float(late_s):+.6f} s)")
     return match

@@ -1,4 +1,4 @@
-"""Compare the sound and the subtitles of two files, packet by packet, one track at a time."""
+"""Compare the audio and the subtitles of two files, packet by packet, one track at a time."""
 
 from __future__ import annotations
 
@@ -15,72 +15,167 @@ from av.stream import Stream
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import open_media
-from facepaint.text import counted
 from viewer.save.mux import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
 from viewer.verify.frames import JUMP_S
-from viewer.verify.report import Named, seconds
-from viewer.verify.job_records import ADTS_HEADERS
+from viewer.verify.report import Occurrences, seconds, summarized
 
-SEAM_S = Fraction(1, 2)
-"""So near to where one recording ends and the next begins, sound may be missing: nothing says where
-it belongs."""
+SPLICE_S = Fraction(1, 2)
+"""So near to the splice of two recordings audio may be missing: its place is not defined."""
 
 MATROSKA_S = Fraction(1, 1000)
-"""Matroska counts in these, and rounds a track's encoder delay on its own, too."""
+"""The resolution of Matroska, which also rounds a track's encoder delay separately."""
+
+ADTS_HEADERS = (7, 9)
+"""Bytes before each AAC packet in a transport stream or an .aac file, which MP4 and Matroska do not
+store."""
 
 
-class Piece(NamedTuple):
-    """A packet, or as much of one as the other file has in one: when it is heard, its bytes, its
-    length."""
+class PacketData(NamedTuple):
+    """A packet, or the part of one that the other file has in one packet.
+
+    Args:
+        time_s: when it is played or shown, in seconds; None if the file does not state it.
+        data: its bytes.
+        duration_s: its duration in seconds.
+        recording: always 0, because the packets of a track are spliced before they are compared.
+    """
 
     time_s: Fraction | None
     data: bytes
     duration_s: Fraction
-    part: int = 0
+    recording: int = 0
+
+    @property
+    def latest_s(self) -> Fraction | None:
+        """The same as ``time_s``: the times of packets are certain."""
+        return self.time_s
+
+    def joined(self, other: PacketData) -> PacketData:
+        """This and the packet that follows it as one."""
+        return self._replace(
+            data=self.data + other.data, duration_s=self.duration_s + other.duration_s
+        )
+
+    def cut(self, size: int) -> tuple[PacketData, PacketData | None]:
+        """The first ``size`` bytes, and the rest if there is one."""
+        if size >= len(self.data):
+            return self, None
+        duration_s = self.duration_s * Fraction(size, len(self.data))
+        rest = PacketData(
+            None if self.time_s is None else self.time_s + duration_s,
+            self.data[size:],
+            self.duration_s - duration_s,
+        )
+        return PacketData(self.time_s, self.data[:size], duration_s), rest
+
+    def __str__(self) -> str:
+        return "no time" if self.time_s is None else seconds(self.time_s)
+
+
+class IncreasingTimes:
+    """Times as a muxer writes them: a tick later where a damaged source has the same time twice."""
+
+    def __init__(self, tick_s: Fraction) -> None:
+        self._tick_s = tick_s
+        self._last_s: Fraction | None = None
+
+    def of(self, time_s: Fraction | None) -> Fraction | None:
+        """The written time of the next packet."""
+        if time_s is None:
+            return None
+        last_s = self._last_s
+        self._last_s = time_s if last_s is None else max(time_s, last_s + self._tick_s)
+        return self._last_s
 
 
 @dataclass(slots=True)
 class TrackMatch:
-    """What comparing two tracks came to; ``left_out`` counts the packets at ``seams_s``, ``adts``
-    says headers went."""
+    """The outcome of comparing two tracks.
+
+    Attributes:
+        packets: pairs of packets.
+        dropped: packets of the source that are missing at a splice of two recordings.
+        splices_s: the times of these splices.
+        has_adts: the ADTS headers were removed.
+        missing: packets of the source that the result lacks.
+        extra: packets of the result that the source lacks.
+        changed: packets with other bytes.
+        wrong: packets at another time.
+    """
 
     packets: int = 0
-    left_out: int = 0
-    seams_s: list[Fraction] = field(default_factory=list)
-    adts: bool = False
-    missing: Named = field(default_factory=Named)
-    extra: Named = field(default_factory=Named)
-    changed: Named = field(default_factory=Named)
-    wrong: Named = field(default_factory=Named)
+    dropped: int = 0
+    splices_s: list[Fraction] = field(default_factory=list)
+    has_adts: bool = False
+    missing: Occurrences = field(default_factory=Occurrences)
+    extra: Occurrences = field(default_factory=Occurrences)
+    changed: Occurrences = field(default_factory=Occurrences)
+    wrong: Occurrences = field(default_factory=Occurrences)
 
-    def differences(self, what: str) -> Iterator[str]:
-        """Each kind of difference in a sentence; ``what`` is compared."""
-        kinds = {"missing": self.missing, "not the source's": self.extra, "changed": self.changed}
-        for kind, seen in {**kinds, "at another time": self.wrong}.items():
-            if seen.count:
-                yield f"{counted(seen.count, what)} {kind}: {seen}"
+    def differences(self, noun: str) -> Iterator[str]:
+        """Each kind of difference in a sentence; ``noun`` names what is compared."""
+        return summarized(
+            (self.missing, f"{noun} missing"),
+            (self.extra, f"{noun} not in the source"),
+            (self.changed, f"{noun} changed"),
+            (self.wrong, f"{noun} at another time"),
+        )
+
+    def compare_pair(
+        self, wanted: PacketData, found: PacketData, tolerance_s: Fraction, *, ends: bool = False
+    ) -> None:
+        """Count a pair of packets and its differences; ``ends`` also compares their ends."""
+        self.packets += 1
+        late_s = Fraction(0)
+        if found.time_s is not None and wanted.time_s is not None:
+            late_s = found.time_s - wanted.time_s
+        if ends and abs(late_s) <= tolerance_s and wanted.duration_s:
+            late_s = found.duration_s - wanted.duration_s
+        if abs(late_s) > tolerance_s:
+            self.wrong.add(f"{wanted} ({float(late_s):+.6f} s)")
+        header_size = len(wanted.data) - len(found.data)
+        if header_size in ADTS_HEADERS and wanted.data.endswith(found.data):
+            self.has_adts = True
+        elif found.data != wanted.data:
+            self.changed.add(str(wanted))
+
+    def add_missing(self, wanted: PacketData) -> None:
+        """Count a packet that the result lacks."""
+        if any(abs((wanted.time_s or 0) - splice_s) < SPLICE_S for splice_s in self.splices_s):
+            self.dropped += 1
+        else:
+            self.missing.add(str(wanted))
 
 
-def compare_sound(
+def compare_audio(
     source: Path,
     result: Path,
     indexes: tuple[int, int],
     shifts_s: Sequence[Fraction],
     slack_s: Fraction,
 ) -> TrackMatch:
-    """Compare the packets of a sound track; ``indexes`` are its stream's numbers in the two
-    files."""
+    """Compare the packets of an audio track.
+
+    Args:
+        source: the original file.
+        result: the file made from it.
+        indexes: the track's stream index in each of them.
+        shifts_s: how much later each recording of the source is in the result.
+        slack_s: added to the tolerance, which is a tick of the coarser clock.
+    """
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
-        placed = _placed(_pieces(there, stream), shifts_s, match)
-        wanted, found = _growing(placed, Fraction(copy.time_base or 1)), _pieces(here, copy)
-        # A container cuts samples into packets as it likes.
-        as_samples = stream.codec_context.name.startswith("pcm_")
-        pairs = (
-            _cut_alike(wanted, found) if as_samples else pair_nearest(wanted, found, [Fraction(0)])
+        times = IncreasingTimes(Fraction(copy.time_base or 1))
+        wanted = (
+            packet._replace(time_s=times.of(packet.time_s))
+            for packet in _spliced(_packets(there, stream), shifts_s, match)
         )
+        found = _packets(here, copy)
+        # Containers put as many PCM samples into a packet as they like.
+        is_pcm = stream.codec_context.name.startswith("pcm_")
+        pairs = _cut_alike(wanted, found) if is_pcm else pair_nearest(wanted, found, [Fraction(0)])
         _compare(match, pairs, _tolerance(stream, copy, slack_s))
     return match
 
@@ -88,7 +183,10 @@ def compare_sound(
 def compare_text(
     source: Path, result: Path, indexes: tuple[int, int], shift_s: Fraction, slack_s: Fraction
 ) -> TrackMatch:
-    """Compare the lines of a track of text subtitles; marks and styles are left aside."""
+    """Compare the lines of a text subtitle track, without markup and styles.
+
+    The arguments are those of `compare_audio`, with the shift of the first recording.
+    """
     match = TrackMatch()
     with open_media(source) as there, open_media(result) as here:
         stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
@@ -99,56 +197,17 @@ def compare_text(
     return match
 
 
-def _compare(
-    match: TrackMatch, pairs: Iterable[Pair[Piece]], tolerance_s: Fraction, *, ends: bool = False
-) -> None:
-    """Count the differences of paired packets; ``ends`` also compares where they end."""
-    for wanted, found in pairs:
-        if wanted is not None and found is not None:
-            _compare_pair(match, wanted, found, tolerance_s, ends=ends)
-        elif found is not None:
-            match.extra.add(_where(found))
-        elif wanted is not None:
-            _add_missing(match, wanted)
+def audio_tracks(path: Path) -> tuple[list[int], list[str]]:
+    """The stream indexes of a file's audio tracks, and the codecs that no container can hold.
 
-
-def _add_missing(match: TrackMatch, wanted: Piece) -> None:
-    # The place of audio at a splice of two recordings is not defined.
-    if any(abs((wanted.time_s or 0) - seam_s) < SEAM_S for seam_s in match.seams_s):
-        match.left_out += 1
-    else:
-        match.missing.add(_where(wanted))
-
-
-def _compare_pair(
-    match: TrackMatch, wanted: Piece, found: Piece, tolerance_s: Fraction, *, ends: bool
-) -> None:
-    match.packets += 1
-    late_s = Fraction(0)
-    if found.time_s is not None and wanted.time_s is not None:
-        late_s = found.time_s - wanted.time_s
-    if ends and abs(late_s) <= tolerance_s and wanted.duration_s:
-        late_s = found.duration_s - wanted.duration_s
-    if abs(late_s) > tolerance_s:
-        match.wrong.add(f"{_where(wanted)} ({float(late_s):+.6f} s)")
-    # AAC from a transport stream has a header in each packet that MP4 does not store.
-    header = len(wanted.data) - len(found.data)
-    if header in ADTS_HEADERS and wanted.data.endswith(found.data):
-        match.adts = True
-    elif found.data != wanted.data:
-        match.changed.add(_where(wanted))
-
-
-def sound_tracks(path: Path) -> tuple[list[int], list[str]]:
-    """The numbers of a file's sound tracks, and the codings of those that no file that we write can
-    hold.
-
-    A track without a packet is none.
+    Tracks without a packet do not count.
     """
     with open_media(path) as container:
         waiting = {stream.index for stream in container.streams.audio}
+        if not waiting:
+            return [], []
         tracks, refused = [], []
-        for packet in container.demux(*container.streams.audio) if waiting else ():
+        for packet in container.demux(*container.streams.audio):
             if packet.size and packet.stream_index in waiting:
                 waiting.remove(packet.stream_index)
                 try:
@@ -161,95 +220,86 @@ def sound_tracks(path: Path) -> tuple[list[int], list[str]]:
         return sorted(tracks), refused
 
 
+def _compare(
+    match: TrackMatch,
+    pairs: Iterable[Pair[PacketData]],
+    tolerance_s: Fraction,
+    *,
+    ends: bool = False,
+) -> None:
+    for wanted, found in pairs:
+        if wanted is not None and found is not None:
+            match.compare_pair(wanted, found, tolerance_s, ends=ends)
+        elif found is not None:
+            match.extra.add(str(found))
+        elif wanted is not None:
+            match.add_missing(wanted)
+
+
 def _tolerance(stream: Stream, copy: Stream, slack_s: Fraction) -> Fraction:
-    """One tick of the coarser clock."""
+    """One tick of the coarser clock, and the slack."""
     return max(Fraction(stream.time_base or 1), Fraction(copy.time_base or 1)) + slack_s
 
 
-def _pieces(container: InputContainer, stream: Stream) -> Iterator[Piece]:
-    tick = Fraction(stream.time_base or 1)
+def _packets(container: InputContainer, stream: Stream) -> Iterator[PacketData]:
+    tick_s = Fraction(stream.time_base or 1)
     try:
         for packet in container.demux(stream):
             if packet.size:
                 time = packet.pts if packet.pts is not None else packet.dts
-                yield Piece(
-                    None if time is None else time * tick,
+                yield PacketData(
+                    None if time is None else time * tick_s,
                     bytes(packet),
-                    (packet.duration or 0) * tick,
+                    (packet.duration or 0) * tick_s,
                 )
     except av.error.FFmpegError:
-        return  # the frames' reader has told of it
+        return  # The frame reader reports that the file ends early.
 
 
-def _placed(
-    pieces: Iterator[Piece], shifts_s: Sequence[Fraction], match: TrackMatch
-) -> Iterator[Piece]:
-    """The source's packets at the times they are to have; what is too much at a seam is left
-    out."""
-    part, last_s, placed_s = 0, None, None
-    for piece in pieces:
-        if piece.time_s is None:
-            yield piece
+def _spliced(
+    packets: Iterator[PacketData], shifts_s: Sequence[Fraction], match: TrackMatch
+) -> Iterator[PacketData]:
+    """The source's packets at their times in the result; what overlaps at a splice is dropped."""
+    recording, last_s, spliced_s = 0, None, None
+    for packet in packets:
+        if packet.time_s is None:
+            yield packet
             continue
-        if last_s is not None and last_s - piece.time_s > JUMP_S:
-            if part + 1 == len(shifts_s):
-                match.left_out += 1
+        if last_s is not None and last_s - packet.time_s > JUMP_S:
+            if recording + 1 == len(shifts_s):
+                # Audio alone does not start a recording.
+                match.dropped += 1
                 continue
-            part += 1
-            match.seams_s.append(piece.time_s + shifts_s[part])
-        last_s = piece.time_s
-        time_s = piece.time_s + shifts_s[part]
-        if part and placed_s is not None and time_s <= placed_s:
-            match.left_out += 1
+            recording += 1
+            match.splices_s.append(packet.time_s + shifts_s[recording])
+        last_s = packet.time_s
+        time_s = packet.time_s + shifts_s[recording]
+        if recording and spliced_s is not None and time_s <= spliced_s:
+            match.dropped += 1
             continue
-        placed_s = time_s
-        yield piece._replace(time_s=time_s)
+        spliced_s = time_s
+        yield packet._replace(time_s=time_s)
 
 
-def _growing(pieces: Iterator[Piece], tick: Fraction) -> Iterator[Piece]:
-    """The times as a file must have them: where two are the same, as damaged sources have it, one
-    is a tick later."""
-    last_s: Fraction | None = None
-    for piece in pieces:
-        if piece.time_s is not None:
-            last_s = piece.time_s if last_s is None else max(piece.time_s, last_s + tick)
-            piece = piece._replace(time_s=last_s)
-        yield piece
-
-
-def _cut_alike(there: Iterator[Piece], here: Iterator[Piece]) -> Iterator[Pair[Piece]]:
-    """The same samples in pieces of the same length, whatever packets they come in."""
+def _cut_alike(
+    there: Iterator[PacketData], here: Iterator[PacketData]
+) -> Iterator[Pair[PacketData]]:
+    """The same samples in parts of the same length, whatever packets they come in."""
     wanted, found = next(there, None), next(here, None)
     while wanted is not None and found is not None:
         size = min(len(wanted.data), len(found.data))
-        yield wanted._replace(data=wanted.data[:size]), found._replace(data=found.data[:size])
-        wanted, found = (
-            _behind(wanted, size) or next(there, None),
-            _behind(found, size) or next(here, None),
-        )
+        wanted_part, wanted_rest = wanted.cut(size)
+        found_part, found_rest = found.cut(size)
+        yield wanted_part, found_part
+        wanted, found = wanted_rest or next(there, None), found_rest or next(here, None)
     while wanted is not None or found is not None:
         yield wanted, found
         wanted, found = next(there, None), next(here, None)
 
 
-def _behind(piece: Piece, size: int) -> Piece | None:
-    """What follows the first ``size`` bytes of a piece."""
-    if size == len(piece.data):
-        return None
-    passed_s = piece.duration_s * Fraction(size, len(piece.data))
-    time_s = None if piece.time_s is None else piece.time_s + passed_s
-    return piece._replace(
-        time_s=time_s, data=piece.data[size:], duration_s=piece.duration_s - passed_s
-    )
-
-
-def _lines(container: InputContainer, stream: Stream, shift_s: Fraction) -> Iterator[Piece]:
+def _lines(container: InputContainer, stream: Stream, shift_s: Fraction) -> Iterator[PacketData]:
     codec = stream.codec_context.codec.canonical_name
-    for piece in _pieces(container, stream):
-        text = plain_text(codec, piece.data)
-        if text and piece.time_s is not None:
-            yield piece._replace(time_s=piece.time_s + shift_s, data=text)
-
-
-def _where(piece: Piece) -> str:
-    return "no time" if piece.time_s is None else seconds(piece.time_s)
+    for packet in _packets(container, stream):
+        text = plain_text(codec, packet.data)
+        if text and packet.time_s is not None:
+            yield packet._replace(time_s=packet.time_s + shift_s, data=text)

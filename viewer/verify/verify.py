@@ -1,93 +1,43 @@
-"""Verify that a result is its source with painted faces and nothing else changed, by decoding both
-side by side."""
+"""Verify that a saved file is its source with painted faces and that nothing else has changed.
+
+`verify` decodes the source and the result side by side. `verify_saved` knows the source by the
+records of its job, and decodes nothing. Both make the same report.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
+import av
+import av.error
 from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import main_video, open_media
+from facepaint.records.job import VideoJob
+from facepaint.store import Store
 from facepaint.text import counted
 from viewer.save.mux import LATE_S
 from viewer.verify.description import (
-    chapters_guarantee,
-    colour_guarantee,
-    size_guarantee,
-    tags_guarantee,
+    chapters_check,
+    colour_check,
+    size_check,
+    tags_check,
     text_streams,
 )
 from viewer.verify.frames import FrameMatch, FrameReader, match_frames
-from viewer.verify.report import Guarantee, seconds
-from viewer.verify.tracks import MATROSKA_S, compare_sound, compare_text, sound_tracks
+from viewer.verify.job_records import RecordComparison
+from viewer.verify.report import PropertyCheck, VerifyReport, seconds, summarized
+from viewer.verify.tracks import MATROSKA_S, TrackMatch, audio_tracks, compare_audio, compare_text
 
 
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """The outcome of `verify`.
-
-    ``frames`` were found in both. ``refused`` counts the source's packets that FFmpeg does not
-    decode, ``concealed`` the frames that it decodes with errors; ``notes`` name them, and whatever
-    else is no difference and worth a sentence. ``shift_s`` is how much later everything is in the
-    result, in seconds.
-    """
-
-    source: Path
-    result: Path
-    guarantees: tuple[Guarantee, ...]
-    frames: int
-    refused: int
-    concealed: int
-    shift_s: Fraction
-
-    @property
-    def differences(self) -> tuple[str, ...]:
-        """Every difference, with the name of its guarantee before it."""
-        return tuple(
-            f"{promise.name}: {text}" for promise in self.guarantees for text in promise.differences
-        )
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Everything else there is to say."""
-        return tuple(text for promise in self.guarantees for text in promise.notes)
-
-    @property
-    def passed(self) -> bool:
-        """Whether every guarantee is kept."""
-        return not self.differences
-
-    def report(self) -> Iterator[str]:
-        """A line a guarantee, with what differs and what else is to say under it."""
-        for promise in self.guarantees:
-            yield f"{'ok  ' if promise.kept else 'FAIL'} {promise.name}: {promise.found}"
-            yield from (f"     {text}" for text in (*promise.differences, *promise.notes))
-
-    def facts(self) -> dict[str, object]:
-        """The report for scripts."""
-        return {
-            "source": str(self.source),
-            "result": str(self.result),
-            "passed": self.passed,
-            "frames": self.frames,
-            "refused": self.refused,
-            "concealed": self.concealed,
-            "shift_s": float(self.shift_s),
-            "guarantees": [
-                {**asdict(promise), "kept": promise.kept} for promise in self.guarantees
-            ],
-        }
-
-
-def verify(source: Path, result: Path) -> Verification:
-    """Compare a result with its source: frames and their times, sound, size, colours, tags,
+def verify(source: Path, result: Path) -> VerifyReport:
+    """Compare a result with its source: frames and their times, audio, size, colours, tags,
     chapters, subtitles.
 
-    Both are decoded whole, one frame in memory at a time, whatever their length.
+    Both are decoded whole, with one frame of each in memory.
 
     Raises:
         InputError: there is no such file.
@@ -98,26 +48,30 @@ def verify(source: Path, result: Path) -> Verification:
         found = FrameReader(here, main_video(here, result))
         slack_s = MATROSKA_S if "matroska" in here.format.name else Fraction(0)
         tolerance_s = max(wanted.tick, found.tick)
-        moved = _may_shift(there, wanted.stream)
         match = match_frames(
             wanted.times(),
             found.times(),
             tolerance_s,
-            may_shift=moved,
+            may_shift=_may_shift(there, wanted.stream),
             refused_at=wanted.refused_at,
         )
         shifts_s = match.shifts_s or [Fraction(0)]
-        said = [tags_guarantee(there, here), chapters_guarantee(there, here, shifts_s[0])]
-    frames = [_frames(match, wanted, found), _times(match, wanted, tolerance_s)]
-    pictures = list(_pictures(wanted, found))
-    tracks = [
-        _sound(source, result, shifts_s, slack_s),
-        _subtitles(source, result, shifts_s[0], slack_s),
-    ]
-    return Verification(
-        source=source,
-        result=result,
-        guarantees=(*frames, tracks[0], *pictures, *said, tracks[1]),
+        # A stream of a closed container no longer has its pixel aspect.
+        first_frames = list(_first_frame_checks(wanted, found))
+        tags = tags_check(there, here)
+        chapters = chapters_check(there, here, shifts_s[0])
+    return VerifyReport(
+        source=str(source),
+        result=str(result),
+        checks=(
+            _decoded_frames_check(match, wanted, found),
+            _decoded_times_check(match, wanted, tolerance_s),
+            _copied_audio_check(source, result, shifts_s, slack_s),
+            *first_frames,
+            tags,
+            chapters,
+            _subtitles_check(source, result, shifts_s[0], slack_s),
+        ),
         frames=match.matched,
         refused=wanted.refused.count,
         concealed=wanted.concealed.count,
@@ -125,9 +79,48 @@ def verify(source: Path, result: Path) -> Verification:
     )
 
 
+def verify_saved(
+    store: Store, job: VideoJob, look_id: str, path: Path, shift_s: Fraction = Fraction(0)
+) -> VerifyReport:
+    """Compare a saved file with the records of its job: frames, their times, and audio.
+
+    Args:
+        store: where the records are.
+        job: the job that was saved.
+        look_id: its look that was saved.
+        path: the file.
+        shift_s: how much later everything is in the file than in the source, in seconds.
+
+    Raises:
+        ObjectMissing: the job is not sealed, or one of its records is missing.
+    """
+    try:
+        with av.open(f"file:{path}", "r") as container:
+            comparison = RecordComparison(store, job, look_id, container, shift_s)
+            match = comparison.run()
+    except av.error.FFmpegError as exc:
+        unreadable = PropertyCheck("file", "unreadable", (f"it cannot be read back: {exc}",))
+        return VerifyReport(f"job {job.id}", str(path), (unreadable,), shift_s=shift_s)
+    audio = (
+        _audio_check(comparison.tracks)
+        if comparison.has_all_tracks
+        else _track_count_check("audio", comparison.tracks_found, len(job.audio))
+    )
+    return VerifyReport(
+        source=f"job {job.id}",
+        result=str(path),
+        checks=(
+            _frames_check(match, comparison.frames_due),
+            _times_check(match, comparison.tolerance_s),
+            audio,
+        ),
+        frames=match.matched,
+        shift_s=shift_s,
+    )
+
+
 def _may_shift(source: InputContainer, video: Stream) -> bool:
-    """Whether saving moves everything: where the picture starts below 0, or all starts too late to
-    be waited for."""
+    """Whether saving shifts everything: the video starts before 0, or everything starts late."""
     starts_s = [
         stream.start_time * stream.time_base
         for stream in (video, *source.streams.audio)
@@ -136,108 +129,143 @@ def _may_shift(source: InputContainer, video: Stream) -> bool:
     return bool(starts_s) and (starts_s[0] < 0 or min(starts_s) > LATE_S)
 
 
-def _frames(match: FrameMatch, wanted: FrameReader, found: FrameReader) -> Guarantee:
-    differences = [
-        f"{counted(seen.count, what)}: {seen}"
-        for seen, what in (
-            (match.missing, "frame of the source missing"),
-            (match.extra, "frame not in the source"),
+def _frames_check(
+    match: FrameMatch, count: int, differences: Iterable[str] = (), notes: Iterable[str] = ()
+) -> PropertyCheck:
+    unmatched = summarized(
+        (match.missing, "frame of the source missing"), (match.extra, "frame not in the source")
+    )
+    return PropertyCheck(
+        "frames", f"{match.matched} of {count}", (*unmatched, *differences), tuple(notes)
+    )
+
+
+def _decoded_frames_check(
+    match: FrameMatch, wanted: FrameReader, found: FrameReader
+) -> PropertyCheck:
+    """The number of frames, and what decoding them has shown."""
+    differences = list(
+        summarized(
             (found.refused, "packet not decodable"),
             (found.concealed, "frame decoded with errors"),
-            (found.hidden, "frame without a time of its own"),
+            (found.repeated, "frame without a time of its own"),
         )
-        if seen.count
-    ]
-    notes = [
-        f"{counted(seen.count, what)}: {seen}"
-        for seen, what in (
+    )
+    notes = list(
+        summarized(
             (wanted.refused, "packet of the source not decodable"),
-            (match.stand_ins, "frame stands for what is not decodable"),
+            (match.stand_ins, "frame in the place of a packet that is not decodable"),
             (wanted.concealed, "frame of the source decoded with errors"),
-            (wanted.hidden, "frame of the source without a time of its own"),
+            (wanted.repeated, "frame of the source without a time of its own"),
         )
-        if seen.count
-    ]
+    )
     if found.ends_early:
         differences.append(f"reading it stops: {found.ends_early}")
     if wanted.ends_early:
         notes.append(f"reading the source stops: {wanted.ends_early}")
-    return Guarantee(
-        "frames", f"{match.matched} of {wanted.count}", tuple(differences), tuple(notes)
-    )
+    return _frames_check(match, wanted.count, differences, notes)
 
 
-def _times(match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction) -> Guarantee:
-    differences, notes = [], []
-    if match.wrong.count:
-        differences.append(f"{counted(match.wrong.count, 'frame')} at another time: {match.wrong}")
-    shifts = [seconds(shift_s) for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
+def _times_check(
+    match: FrameMatch, tolerance_s: Fraction, notes: Iterable[str] = ()
+) -> PropertyCheck:
+    differences = summarized((match.wrong, "frame at another time"))
+    return PropertyCheck("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
+
+
+def _decoded_times_check(
+    match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction
+) -> PropertyCheck:
+    """The times of the frames, and how those of the source were found."""
+    notes = []
     if wanted.untimed:
         notes.append(
-            "the source does not say when its frames are shown: the n-th is due at its n-th "
-            "packet's time"
+            "the source has no presentation times: its n-th frame is due at the time of its n-th "
+            "packet"
         )
-    if wanted.parts > 1:
-        notes.append(f"{wanted.parts} recordings one behind the other, shown as one")
-    elif shifts:
-        notes.append(
-            f"everything comes {shifts[0].removeprefix('-')} "
-            f"{'earlier' if shifts[0][0] == '-' else 'later'}"
-        )
-    return Guarantee("times", f"within {tolerance_s} s", tuple(differences), tuple(notes))
+    shifts_s = [shift_s for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
+    if wanted.recordings > 1:
+        notes.append(f"{wanted.recordings} concatenated recordings are shown as one")
+    elif shifts_s:
+        direction = "earlier" if shifts_s[0] < 0 else "later"
+        notes.append(f"everything comes {seconds(abs(shifts_s[0]))} {direction}")
+    return _times_check(match, tolerance_s, notes)
 
 
-def _pictures(wanted: FrameReader, found: FrameReader) -> Iterator[Guarantee]:
+def _first_frame_checks(wanted: FrameReader, found: FrameReader) -> Iterator[PropertyCheck]:
+    """The checks of the first frames, if there are any."""
     if wanted.first is None or found.first is None:
         return
-    yield size_guarantee(wanted, found)
-    yield colour_guarantee(wanted.first, found.first)
+    yield size_check(wanted, found)
+    yield colour_check(wanted.first, found.first)
 
 
-def _sound(source: Path, result: Path, shifts_s: list[Fraction], slack_s: Fraction) -> Guarantee:
-    (there, refused), (here, _) = sound_tracks(source), sound_tracks(result)
-    notes = [f"a track in {codec} is left out: no file can hold it" for codec in refused]
+def _copied_audio_check(
+    source: Path, result: Path, shifts_s: Sequence[Fraction], slack_s: Fraction
+) -> PropertyCheck:
+    (there, refused), (here, _) = audio_tracks(source), audio_tracks(result)
+    notes = [f"a track in {codec} is left out: no container can hold it" for codec in refused]
     if len(there) != len(here):
-        return Guarantee(
-            "sound", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), tuple(notes)
-        )
-    differences, packets = [], []
-    for number, indexes in enumerate(zip(there, here, strict=True), 1):
-        match = compare_sound(source, result, indexes, shifts_s, slack_s)
-        differences += [f"track {number}: {text}" for text in match.differences("packet")]
-        packets.append(counted(match.packets, "packet"))
-        if match.adts:
-            notes.append(
-                f"track {number}: the ADTS headers are taken off, as MP4 and Matroska want it"
-            )
-        if match.left_out:
-            packets_lost = counted(match.left_out, "packet")
-            notes.append(
-                f"track {number}: {packets_lost} left out at a seam: nothing tells their place"
-            )
-    found = f"{counted(len(here), 'track')}: {', '.join(packets)}" if here else "none"
-    return Guarantee("sound", found, tuple(differences), tuple(notes))
+        return _track_count_check("audio", len(here), len(there), notes)
+    matches = [
+        compare_audio(source, result, indexes, shifts_s, slack_s)
+        for indexes in zip(there, here, strict=True)
+    ]
+    return _audio_check(matches, notes)
 
 
-def _subtitles(source: Path, result: Path, shift_s: Fraction, slack_s: Fraction) -> Guarantee:
-    there, pictures = _text_tracks(source)
+def _audio_check(tracks: Sequence[TrackMatch], notes: Iterable[str] = ()) -> PropertyCheck:
+    all_notes = list(notes)
+    for number, match in enumerate(tracks, 1):
+        if match.has_adts:
+            all_notes.append(
+                f"track {number}: the ADTS headers are removed, as MP4 and Matroska require"
+            )
+        if match.dropped:
+            packets = counted(match.dropped, "packet")
+            all_notes.append(f"track {number}: {packets} left out at a splice of two recordings")
+    return _tracks_check("audio", tracks, "packet", all_notes)
+
+
+def _subtitles_check(
+    source: Path, result: Path, shift_s: Fraction, slack_s: Fraction
+) -> PropertyCheck:
+    there, bitmaps = _text_tracks(source)
     here, _ = _text_tracks(result)
-    notes = (f"{counted(pictures, 'track')} of pictures left out",) if pictures else ()
+    notes = (f"{counted(bitmaps, 'bitmap track')} left out",) if bitmaps else ()
     if len(there) != len(here):
-        return Guarantee(
-            "subtitles", "", (f"{counted(len(here), 'track')} instead of {len(there)}",), notes
-        )
-    differences, lines = [], []
-    for number, indexes in enumerate(zip(there, here, strict=True), 1):
-        match = compare_text(source, result, indexes, shift_s, slack_s)
-        differences += [f"track {number}: {text}" for text in match.differences("line")]
-        lines.append(counted(match.packets, "line"))
-    found = f"{counted(len(here), 'track')}: {', '.join(lines)}" if here else "none"
-    return Guarantee("subtitles", found, tuple(differences), notes)
+        return _track_count_check("subtitles", len(here), len(there), notes)
+    matches = [
+        compare_text(source, result, indexes, shift_s, slack_s)
+        for indexes in zip(there, here, strict=True)
+    ]
+    return _tracks_check("subtitles", matches, "line", notes)
+
+
+def _tracks_check(
+    name: str, tracks: Sequence[TrackMatch], noun: str, notes: Iterable[str]
+) -> PropertyCheck:
+    """The packets of all tracks of a kind, which ``noun`` names."""
+    differences = (
+        f"track {number}: {text}"
+        for number, match in enumerate(tracks, 1)
+        for text in match.differences(noun)
+    )
+    packets = ", ".join(counted(match.packets, noun) for match in tracks)
+    found = f"{counted(len(tracks), 'track')}: {packets}" if tracks else "none"
+    return PropertyCheck(name, found, tuple(differences), tuple(notes))
+
+
+def _track_count_check(
+    name: str, found: int, wanted: int, notes: Iterable[str] = ()
+) -> PropertyCheck:
+    """A wrong number of tracks. They are not compared, since it is unknown which is missing."""
+    count = counted(found, "track")
+    return PropertyCheck(name, count, (f"{count} instead of {wanted}",), tuple(notes))
 
 
 def _text_tracks(path: Path) -> tuple[list[int], int]:
-    """The numbers of the tracks of text, and how many tracks of subtitles are something else."""
+    """The stream indexes of the text subtitles, and the number of the other subtitle tracks."""
     with open_media(path) as container:
         texts = [stream.index for stream in text_streams(container)]
         return texts, len(container.streams.subtitles) - len(texts)

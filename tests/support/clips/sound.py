@@ -98,25 +98,25 @@ def ac3(path: Path) -> None:
     write_clip(path, video=Video("mpeg2video", {"bf": "2", "b": "1M"}), sounds=[Sound("ac3")])
 
 
-@clip("sound-late.mp4", "sound that starts late")
+@clip("sound-late.mp4", "audio that starts late")
 def sound_late(path: Path) -> None:
     """Half a second after the pictures."""
     write_clip(path, video=SHOWN, sounds=[Sound(start_s=0.5, seconds=SECONDS - 0.5)])
 
 
-@clip("sound-longer.mp4", "sound that ends later")
+@clip("sound-longer.mp4", "audio that ends later")
 def sound_longer(path: Path) -> None:
     """A second after the last picture."""
     write_clip(path, video=SHOWN, sounds=[Sound(seconds=SECONDS + 1)])
 
 
-@clip("sound-shorter.mp4", "sound that ends earlier")
+@clip("sound-shorter.mp4", "audio that ends earlier")
 def sound_shorter(path: Path) -> None:
     """A second before the last picture."""
     write_clip(path, video=SHOWN, sounds=[Sound(seconds=SECONDS - 1)])
 
 
-@clip("two-tracks.mp4", "two sound tracks with languages")
+@clip("two-tracks.mp4", "two audio tracks with languages")
 def two_tracks(path: Path) -> None:
     """English and German, with a title each, and a title of the whole."""
     english = Sound(language="eng", title="Original")
@@ -124,7 +124,7 @@ def two_tracks(path: Path) -> None:
     write_clip(path, video=SHOWN, sounds=[english, german], extras=Extras(tags=TAGS))
 
 
-@clip("two-codings.mkv", "two sound tracks of two codings, Matroska")
+@clip("two-codings.mkv", "two audio tracks of different codecs, Matroska")
 def two_codings(path: Path) -> None:
     """AAC and Opus, which start apart from each other by their encoders' delays."""
     write_clip(
@@ -134,7 +134,7 @@ def two_codings(path: Path) -> None:
     )
 
 
-@clip("silent.mp4", "no sound")
+@clip("silent.mp4", "no audio")
 def silent(path: Path) -> None:
     """Pictures alone."""
     write_clip(path, video=SHOWN)

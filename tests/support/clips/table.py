@@ -1,11 +1,11 @@
-"""The page docs/fidelity.md: what became of each clip of the set, guarantee by guarantee."""
+"""The page docs/fidelity.md: the outcome of each clip of the set, property by property."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from tests.support.clips.registry import CLIPS, GROUPS, Clip
 
-GUARANTEES = ("frames", "times", "sound", "picture", "colour", "tags", "chapters", "subtitles")
+PROPERTIES = ("frames", "times", "audio", "size", "colour", "tags", "chapters", "subtitles")
 
 KEPT, NONE, DIFFERS = "✓", "-", "✗"
 
@@ -18,15 +18,15 @@ and compared with its source as `facepaint verify SOURCE RESULT` does. {KEPT}: a
 {NONE}: the source has none. {DIFFERS}: different, for the reason in the last column, which also
 lists what had to be changed.
 
-| column | what is promised |
+| column | what is compared |
 |---|---|
 | frames | as many as an ordinary decode of the source gives |
 | times | each within one tick of the source's time base |
-| sound | every packet identical, at its time |
-| picture | upright size and aspect |
+| audio | every packet identical, at its time |
+| size | upright size and pixel aspect |
 | colour | primaries, transfer, matrix and range |
-| tags | title and other tags; language and title of each sound track |
-| chapters, subtitles | begin, end and text of each |
+| tags | title and other tags; language and title of each audio track |
+| chapters, subtitles | start, end and text of each |
 
 Segment borders: every clip is cut at 0.5, 2 and 7 s, and its segments are decoded as workers do.
 The frames on both sides of each border are those of the source, none repeated, none missing,
@@ -65,26 +65,25 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of a clip: a cell for each guarantee, none if there is no result, and remarks in
-    a line."""
+    """The outcome of a clip: a cell for each property, none if there is no result, and remarks."""
 
     clip: Clip
     cells: Mapping[str, str]
     remarks: str
 
     def __str__(self) -> str:
-        cells = [self.cells.get(name, "") for name in GUARANTEES]
-        return f"{begin_of(self.clip)} {' | '.join(cells)} | {self.remarks} |"
+        cells = [self.cells.get(name, "") for name in PROPERTIES]
+        return f"{start_of(self.clip)} {' | '.join(cells)} | {self.remarks} |"
 
 
-def begin_of(clip: Clip) -> str:
-    """How the row of a clip begins."""
+def start_of(clip: Clip) -> str:
+    """The start of the row of a clip."""
     return f"| {clip.title} |"
 
 
 def section(part: Part, rows: Iterable[Row | str]) -> str:
     """The text of a part."""
-    head = f"| | {' | '.join(GUARANTEES)} | |\n|---|{':-:|' * len(GUARANTEES)}---|"
+    head = f"| | {' | '.join(PROPERTIES)} | |\n|---|{':-:|' * len(PROPERTIES)}---|"
     return "\n".join([f"## {part.title}", "", head, *map(str, rows), ""])
 
 

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -46,7 +47,7 @@ from tests.support.paths import ROOT
 from viewer.follow import FollowOptions
 from viewer.save.images import safe_names, save_images
 from viewer.save.save import Progress, SaveOptions, SaveReport, save
-from viewer.verify.job_records import check_saved
+from viewer.verify.verify import verify_saved
 
 QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1), abandoned_s=1.0)
 
@@ -103,7 +104,7 @@ def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
     tone = make_audio("aac", start_s=Fraction(-1, 10))
     made = plain_job(store, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert (report.segments, report.frames, report.gaps, report.blank) == (4, 200, (), 0)
     assert video_times(report.path) == wanted_times(made)
     saved = audio_packets(report.path)
@@ -189,7 +190,7 @@ def test_times_and_sound_of_real_clips(
     """Start offsets, encoder delay at negative times, variable frame rate, MP3, no sound at all."""
     made = clip_job(store, clips / name).complete()
     report = save_job(made, tmp_path / f"out{suffix}")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     found, wanted = video_times(report.path), wanted_times(made)
     if suffix == ".mp4":
         assert found == wanted
@@ -212,7 +213,7 @@ def test_uneven_times_are_kept(store: Store, tmp_path: Path) -> None:
     """A time base of 1/1000, frames of many lengths, one of 9 s."""
     made = uneven_job(store).complete()
     report = save_job(made, tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert video_times(report.path) == wanted_times(made)
     with av.open(str(report.path)) as container:
         durations = [packet.duration for packet in container.demux(video=0) if packet.size]
@@ -224,7 +225,7 @@ def test_a_time_base_with_a_numerator(store: Store, tmp_path: Path) -> None:
     """1001/30000, as AVI and some Matroska files have it: MP4 counts thirty-thousandths."""
     made = MadeJob(store, tuple(range(7, 97)), (7, 67, 97), Fraction(1001, 30_000)).complete()
     report = save_job(made, tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert video_times(report.path) == wanted_times(made)
 
 
@@ -234,7 +235,7 @@ def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path)
         store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)
     ).complete()
     report = save_job(made, tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert (
         "everything starts 0.500 s later: the source starts before 0, which no file can"
         in report.notes
@@ -258,7 +259,7 @@ def test_every_track_comes_along_with_its_language(
     shorter = replace(shorter, stream=replace(shorter.stream, language="deu", title="Kommentar"))
     made = plain_job(store, seconds=5, audio=[longer, shorter]).complete()
     report = save_job(made, tmp_path / f"out{suffix}")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     with av.open(str(report.path)) as container:
         assert [stream.metadata.get("language") for stream in container.streams.audio] == [
             "eng",
@@ -288,7 +289,7 @@ def test_without_a_suffix_the_sound_chooses_the_container(
     made = plain_job(store, seconds=4, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out")
     assert report.path == tmp_path / f"out{suffix}"
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert [data for _, data in audio_packets(report.path)] == sound_bytes(tone)
     told = "saved as out.mkv: MP4 cannot hold pcm_s16le audio" in report.notes
     assert told == (suffix == ".mkv")
@@ -301,7 +302,7 @@ def test_sound_that_mp4_cannot_hold_makes_it_another_container(
     made = plain_job(store, seconds=2, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.path == tmp_path / "out.mov", "nor does PyAV let Matroska hold it"
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert "saved as out.mov: MP4 cannot hold pcm_mulaw audio" in report.notes
     assert b"".join(data for _, data in audio_packets(report.path)) == b"".join(sound_bytes(tone))
 
@@ -311,14 +312,15 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
     tone = adts_sound(tmp_path)
     made = plain_job(store, seconds=4, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert [data for _, data in audio_packets(report.path)] == [
         data[7:] for data in sound_bytes(tone)
     ]
     assert any("ADTS" in note for note in report.notes)
     made.store.put(keys.audio(made.id, 0), b"?" * len(made.store.get(keys.audio(made.id, 0))))
-    check = check_saved(made.store, made.id, made.look.id, report.path)
-    assert check.problems == ("the sound of segment 0 is not the source's",), (
+    check = verify_saved(made.store, made.job, made.look.id, report.path)
+    (difference,) = check.differences
+    assert re.match(r"audio: track 1: \d+ packets changed: ", difference), (
         "the rest of each packet is compared"
     )
 
@@ -400,7 +402,7 @@ def test_tags_chapters_and_subtitles_come_along(
     codec: str, suffix: str, store: Store, tmp_path: Path
 ) -> None:
     report = saved_with_extras(store, tmp_path / f"out{suffix}", "sunglasses", codec)
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert report.frames == 100
     with av.open(str(report.path)) as container:
         tags = {name.lower(): text for name, text in container.metadata.items()}
@@ -527,7 +529,7 @@ def test_missing_segments_are_named_and_refused(store: Store, tmp_path: Path) ->
 def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -> None:
     made = gappy_job(store)
     report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert [gap.index for gap in report.gaps] == [0, 2]
     assert video_times(report.path) == [
         pts * made.time_base
@@ -607,11 +609,15 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("damage", "problem"),
-    [("shift", "instead of"), ("drop", "pictures instead of"), ("sound", "is not the source's")],
+    ("damage", "difference"),
+    [
+        ("shift", "times: 100 frames at another time: 1.500 s (+0.006250 s)"),
+        ("drop", "frames of the source missing: "),
+        ("audio", "packets changed: "),
+    ],
 )
-def test_the_check_finds_what_is_wrong(
-    damage: str, problem: str, store: Store, tmp_path: Path
+def test_the_check_finds_each_difference(
+    damage: str, difference: str, store: Store, tmp_path: Path
 ) -> None:
     made = plain_job(store, seconds=4, audio=[make_audio(seconds=4)]).complete()
     good = save_job(made, tmp_path / "good.mp4").path
@@ -626,19 +632,17 @@ def test_the_check_finds_what_is_wrong(
                 continue
             if damage == "shift" and packet.stream.type == "video":
                 packet.pts, packet.dts = packet.pts + 300, packet.dts + 300
-            if damage == "sound" and packet.stream.type == "audio" and number > 100:
+            if damage == "audio" and packet.stream.type == "audio" and number > 100:
                 packet.update(bytes(packet)[:-1] + b"!")
             packet.stream = streams[packet.stream_index]
             out.mux(packet)
-    check = check_saved(store, made.id, made.look.id, bad)
+    check = verify_saved(store, made.job, made.look.id, bad)
     assert not check.passed
-    assert problem in check.problems[0]
+    (found,) = check.differences
+    assert difference in found
     bad.write_bytes(b"no video")
-    assert (
-        check_saved(store, made.id, made.look.id, bad)
-        .problems[0]
-        .startswith("the file cannot be read back")
-    )
+    (unreadable,) = verify_saved(store, made.job, made.look.id, bad).differences
+    assert unreadable.startswith("file: it cannot be read back")
 
 
 def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ def starts(path: Path) -> dict[str, Fraction]:
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path: Path) -> None:
     report = save_job(late_job(store, 7200), tmp_path / f"out{suffix}")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert (
         "everything starts 7199.879 s earlier: the source's clock starts long after 0"
         in report.notes
@@ -96,7 +96,7 @@ def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path:
 
 def test_what_starts_a_little_late_stays_so(store: Store, tmp_path: Path) -> None:
     report = save_job(late_job(store, LATE_S), tmp_path / "out.mp4")
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
     assert starts(report.path)["video"] == LATE_S
     assert not any("earlier" in note for note in report.notes)
 
@@ -166,7 +166,7 @@ def test_samples_may_be_cut_into_other_packets(store: Store, tmp_path: Path) -> 
         tmp_path / "out.mov",
     )
     assert report.path.suffix == ".mov"
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
 
 
 def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> N
         plain_job(store, seconds=2, audio=[MadeAudio(tone.stream, tuple(rows))]).complete(),
         tmp_path / "o.mp4",
     )
-    assert report.check.passed, report.check.problems
+    assert report.check.passed, report.check.differences
 
 
 def test_what_is_plain_or_missing_is_said(store: Store, tmp_path: Path) -> None:
@@ -208,7 +208,8 @@ def test_a_failing_check_is_an_error(store: Store, settings: Settings, tmp_path:
     key = keys.painted(made.id, made.look.id, 1)
     store.put_record(key, replace(store.get_record(key, Painted), frames=51))
     with pytest.raises(
-        JobError, match=r"out\.mp4 is saved but not what was painted: segment 1 has 50 pictures"
+        JobError,
+        match=r"out\.mp4 is saved but not what was painted: frames: 1 frame of the source missing",
     ) as raised:
         save_item(Client(settings), made.id, tmp_path / "out.mp4", Silent(), Saving())
     assert raised.value.exit_code == 5

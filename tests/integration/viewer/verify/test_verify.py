@@ -1,4 +1,4 @@
-"""`verify` finds what differs between a source and its result, and nothing where nothing does."""
+"""`verify` finds every difference between a source and its result, and none in a copy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from facepaint.cli.app import main
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.open import track_title
 from tests.support.clips.write import Extras, Sound, Video, portrait, write_clip
-from viewer.verify.verify import Verification, verify
+from viewer.verify.report import VerifyReport
+from viewer.verify.verify import verify
 
 if TYPE_CHECKING:
     Packet = av.Packet[Any]
@@ -36,7 +37,7 @@ EXTRAS = Extras(
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """50 frames with everything that a file may have besides."""
+    """50 frames with every kind of track and metadata."""
     path = tmp_path_factory.mktemp("verify") / "source.mp4"
     write_clip(path, video=SHOWN, sounds=SOUNDS, extras=EXTRAS)
     return path
@@ -80,20 +81,20 @@ def copy(
     return out
 
 
-def kinds(found: Verification) -> list[str]:
-    """The names of the guarantees that are not kept."""
-    return [promise.name for promise in found.guarantees if not promise.kept]
+def kinds(found: VerifyReport) -> list[str]:
+    """The names of the properties that differ."""
+    return [check.name for check in found.checks if not check.passed]
 
 
-def test_a_copy_is_the_same(source: Path, tmp_path: Path) -> None:
+def test_a_copy_has_no_differences(source: Path, tmp_path: Path) -> None:
     found = verify(source, copy(source, tmp_path / "copy.mp4"))
     assert found.passed, found.differences
     assert (found.frames, found.refused, found.concealed) == (50, 0, 0)
-    assert [line for line in found.report() if line.startswith("ok  ")] == [
+    assert [line for line in found.lines() if line.startswith("ok  ")] == [
         "ok   frames: 50 of 50",
         "ok   times: within 1/10240 s",
-        "ok   sound: 2 tracks: 119 packets, 119 packets",
-        "ok   picture: 320x180, shown 1.778:1",
+        "ok   audio: 2 tracks: 119 packets, 119 packets",
+        "ok   size: 320x180, shown 1.778:1",
         "ok   colour: 1/1/1 limited range",
         "ok   tags: title, comment",
         "ok   chapters: 2",
@@ -130,11 +131,11 @@ def other_byte(packet: Packet, number: int) -> Packet:
     return packet
 
 
-def drop_sound(packet: Packet, number: int) -> Packet | None:
+def drop_audio(packet: Packet, number: int) -> Packet | None:
     return None if packet.stream.type == "audio" and number == 40 else packet
 
 
-def late_sound(packet: Packet, number: int) -> Packet:
+def late_audio(packet: Packet, number: int) -> Packet:
     if packet.stream.type == "audio" and number >= 40:
         packet.pts, packet.dts = (packet.pts or 0) + 2, (packet.dts or 0) + 2
     return packet
@@ -147,15 +148,15 @@ def other_line(packet: Packet, number: int) -> Packet:
 
 
 @pytest.mark.parametrize(
-    ("change", "guarantee", "said"),
+    ("change", "name", "difference"),
     [
         (drop_frame, "frames", "1 frame of the source missing: "),
         (drop_first_second, "frames", "16 frames of the source missing: 0.000 s, 0.050 s"),
         (late_frame, "times", "1 frame at another time: "),
         (all_late, "times", "50 frames at another time: 0.000 s (+0.012012 s)"),
-        (other_byte, "sound", "track 1: 1 packet changed: 0.832 s"),
-        (drop_sound, "sound", "track 1: 1 packet missing: 0.832 s"),
-        (late_sound, "sound", "track 1: 79 packets at another time: 0.832 s (+0.000042 s)"),
+        (other_byte, "audio", "track 1: 1 packet changed: 0.832 s"),
+        (drop_audio, "audio", "track 1: 1 packet missing: 0.832 s"),
+        (late_audio, "audio", "track 1: 79 packets at another time: 0.832 s (+0.000042 s)"),
         (other_line, "subtitles", "track 1: 1 line changed: 0.200 s"),
     ],
 )
@@ -163,23 +164,23 @@ def test_each_difference_is_named(
     source: Path,
     tmp_path: Path,
     change: Callable[[Packet, int], Packet | None],
-    guarantee: str,
-    said: str,
+    name: str,
+    difference: str,
 ) -> None:
     found = verify(source, copy(source, tmp_path / "copy.mp4", change))
-    assert kinds(found) == [guarantee]
-    assert any(said in text for text in found.differences), found.differences
+    assert kinds(found) == [name]
+    assert any(difference in text for text in found.differences), found.differences
 
 
 def test_another_order_of_tracks_is_found(source: Path, tmp_path: Path) -> None:
     found = verify(source, copy(source, tmp_path / "copy.mp4", order=(0, 2, 1, 3)))
-    assert kinds(found) == ["sound", "tags"]
-    assert "tags: the language of sound track 1 is deu instead of eng" in found.differences
+    assert kinds(found) == ["audio", "tags"]
+    assert "tags: the language of audio track 1 is deu instead of eng" in found.differences
 
 
 def test_missing_tracks_are_found(source: Path, tmp_path: Path) -> None:
     found = verify(source, copy(source, tmp_path / "copy.mp4", order=(0, 1)))
-    assert found.differences == ("sound: 1 track instead of 2", "subtitles: 0 tracks instead of 1")
+    assert found.differences == ("audio: 1 track instead of 2", "subtitles: 0 tracks instead of 1")
 
 
 def test_a_lost_chapter_is_found(source: Path, tmp_path: Path) -> None:
@@ -193,27 +194,27 @@ def test_wrong_tags_are_found_and_lost_ones_named(source: Path, tmp_path: Path) 
     assert wrong.differences == ("tags: title is 'Somebody' instead of 'Eileen Collins'",)
     bare = verify(source, copy(source, tmp_path / "bare.mp4", title="", comment=""))
     assert bare.passed
-    assert bare.notes == ("left out: title, comment",)
+    assert bare.notes == ("tags: left out: title, comment",)
 
 
 @pytest.mark.parametrize(
-    ("colour", "said"),
+    ("colour", "difference"),
     [
         ((1, 1, 6, 1), "colour: matrix 6 instead of 1"),
         ((1, 1, 1, 2), "colour: full range instead of limited range"),
     ],
 )
 def test_wrong_colour_tags_are_found(
-    source: Path, tmp_path: Path, colour: tuple[int, int, int, int], said: str
+    source: Path, tmp_path: Path, colour: tuple[int, int, int, int], difference: str
 ) -> None:
     write_clip(
         tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), sounds=SOUNDS, extras=EXTRAS
     )
-    assert verify(source, tmp_path / "other.mp4").differences == (said,)
+    assert verify(source, tmp_path / "other.mp4").differences == (difference,)
 
 
 def test_wrong_size_and_aspect_are_found(source: Path, tmp_path: Path) -> None:
-    small = [picture[:176] for picture in portrait()]
+    small = [image[:176] for image in portrait()]
     write_clip(
         tmp_path / "small.mp4",
         small,
@@ -222,8 +223,8 @@ def test_wrong_size_and_aspect_are_found(source: Path, tmp_path: Path) -> None:
         extras=EXTRAS,
     )
     assert verify(source, tmp_path / "small.mp4").differences == (
-        "picture: 320x176 instead of 320x180",
-        "picture: pixels are shown 4/3 wide instead of 1",
+        "size: 320x176 instead of 320x180",
+        "size: pixel aspect 4/3 instead of 1",
     )
 
 
@@ -232,12 +233,12 @@ def test_a_truncated_result_is_found(source: Path, tmp_path: Path) -> None:
     cut.write_bytes(copy(source, tmp_path / "copy.mp4").read_bytes()[:-40_000])
     found = verify(source, cut)
     assert "frames" in kinds(found)
-    assert "sound" in kinds(found)
+    assert "audio" in kinds(found)
 
 
 def test_a_different_file_is_found(source: Path, tmp_path: Path) -> None:
     write_clip(tmp_path / "other.mp4", portrait(1, (160, 90), 25), Video(fps=25))
-    assert {"frames", "sound", "picture", "colour", "chapters", "subtitles"} <= set(
+    assert {"frames", "audio", "size", "colour", "chapters", "subtitles"} <= set(
         kinds(verify(source, tmp_path / "other.mp4"))
     )
 
@@ -250,7 +251,7 @@ def test_what_is_no_video_is_refused(source: Path, tmp_path: Path) -> None:
         verify(source, tmp_path / "none.mp4")
 
 
-def test_the_command_prints_a_line_a_guarantee(
+def test_the_command_prints_a_line_for_each_property(
     source: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],

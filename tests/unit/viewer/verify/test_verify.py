@@ -1,4 +1,4 @@
-"""Pairing by time, and what follows from it; no file is involved."""
+"""Pairing by time and comparing frames, without files."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -7,13 +7,13 @@ from facepaint.records.job import Chapter
 from viewer.save.mux import placed_chapters
 from viewer.verify.alignment import pair_nearest
 from viewer.verify.frames import FrameMatch, Shown, match_frames
-from viewer.verify.report import NAMED, Named
+from viewer.verify.report import MAX_NAMED, Occurrences
 
 TICK = Fraction(1, 1000)
 
 
-def shown(*times_ms: int, part: int = 0) -> list[Shown]:
-    return [Shown(part, time * TICK) for time in times_ms]
+def shown(*times_ms: int, recording: int = 0) -> list[Shown]:
+    return [Shown(recording, time * TICK) for time in times_ms]
 
 
 def match(
@@ -32,7 +32,7 @@ def test_one_frame_missing_is_one_difference() -> None:
     )
 
 
-def test_one_frame_too_many_is_one_difference() -> None:
+def test_one_extra_frame_is_one_difference() -> None:
     found = match(shown(0, 40, 80), shown(0, 40, 60, 80))
     assert (found.matched, found.missing.count, str(found.extra), found.wrong.count) == (
         3,
@@ -49,7 +49,7 @@ def test_the_first_and_the_last_may_be_missing() -> None:
     assert match([], shown(0, 40)).extra.count == 2
 
 
-def test_a_tick_is_allowed_and_two_are_not() -> None:
+def test_the_tolerance_is_one_tick() -> None:
     assert match(shown(0, 40, 80), shown(0, 41, 79)).wrong.count == 0
     assert str(match(shown(0, 40, 80), shown(0, 42, 80)).wrong) == "0.040 s (+0.002000 s)"
 
@@ -64,7 +64,7 @@ def test_a_shift_is_found_only_where_there_may_be_one() -> None:
 
 
 def test_each_recording_has_a_shift_of_its_own() -> None:
-    source = [*shown(9000, 9040), *shown(0, 40, 80, part=1)]
+    source = [*shown(9000, 9040), *shown(0, 40, 80, recording=1)]
     found = match(source, shown(9000, 9040, 9080, 9120, 9160))
     assert (found.matched, found.wrong.count, found.shifts_s) == (
         5,
@@ -75,7 +75,7 @@ def test_each_recording_has_a_shift_of_its_own() -> None:
     assert (dropped.matched, str(dropped.missing)) == (4, "0.040 s")
 
 
-def test_what_the_decoder_refused_may_be_stood_in_for() -> None:
+def test_a_frame_may_stand_in_for_a_refused_packet() -> None:
     found = match_frames(
         iter(shown(0, 80)),
         iter(shown(0, 40, 80)),
@@ -86,8 +86,18 @@ def test_what_the_decoder_refused_may_be_stood_in_for() -> None:
     assert (found.matched, found.extra.count, str(found.stand_ins)) == (2, 0, "0.040 s")
 
 
-def test_nothing_is_read_further_ahead_than_needed() -> None:
-    """However long the files, two frames of each wait."""
+def test_a_frame_of_uncertain_time_matches_within_its_range() -> None:
+    """The record of a segment with undecodable packets does not state which frames it has."""
+    uncertain = [Shown(0, Fraction(0), 120 * TICK)] * 2
+    found = match([*uncertain, *shown(160)], shown(40, 120, 160))
+    assert (found.matched, found.wrong.count, found.missing.count) == (3, 0, 0)
+    assert match([*uncertain, *shown(160)], shown(80, 160)).missing.count == 1
+    assert match([*uncertain, *shown(160)], shown(0, 40, 80, 160)).extra.count == 1
+    assert match(uncertain, shown(40, 140)).wrong.count == 1
+
+
+def test_two_items_are_read_ahead() -> None:
+    """However long the files, two frames of each are in memory."""
     taken = [0, 0]
 
     def endless(which: int) -> Iterator[Shown]:
@@ -102,13 +112,13 @@ def test_nothing_is_read_further_ahead_than_needed() -> None:
 
 
 def test_the_first_of_many_names_are_listed_and_the_rest_counted() -> None:
-    names = Named()
-    for number in range(NAMED + 3):
+    names = Occurrences()
+    for number in range(MAX_NAMED + 3):
         names.add(str(number))
     assert str(names) == "0, 1, 2, 3, 4, and 3 more"
 
 
-def test_chapters_move_with_everything_unless_they_count_from_the_beginning() -> None:
+def test_chapters_are_shifted_unless_they_count_from_the_start() -> None:
     def rows(*chapters: Chapter, shift: int) -> list[tuple[float, float]]:
         return [
             (float(c.start_s), float(c.end_s)) for c in placed_chapters(chapters, Fraction(shift))
