@@ -1,9 +1,11 @@
-"""Several inputs in one command: which is what, where each result goes; a bad one is named and the
-others go on."""
+"""Several inputs in one command: how they become jobs, and where each result goes.
+
+A bad input is reported, and the rest is processed.
+"""
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +25,10 @@ from facepaint.text import first_and_more, unique_names
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One job to be: a video, or all the pictures."""
+    """The inputs of one job: a video, or all images."""
 
     inputs: tuple[Path, ...]
-    pictures: bool
+    images: bool
 
     @property
     def name(self) -> str:
@@ -36,78 +38,83 @@ class Item:
 
 @dataclass(slots=True)
 class Batch:
-    """The inputs of a command as jobs, and the problems of the others."""
+    """The inputs of a command: those that become jobs, and the problems of the rest."""
 
     items: list[Item]
     problems: list[FacepaintError] = field(default_factory=list)
 
     @classmethod
-    def sort(cls, inputs: list[Path]) -> "Batch":
-        """Classify the inputs: each video is a job, all images together are one."""
+    def classify(cls, inputs: list[Path]) -> "Batch":
+        """Each video becomes a job; all images together become one."""
         from uploader.classify import classify
 
-        videos, pictures, problems = classify(inputs)
-        items = [Item((path,), pictures=False) for path in videos]
-        if pictures:
-            items.append(Item(tuple(pictures), pictures=True))
+        videos, images, problems = classify(inputs)
+        items = [Item((path,), images=False) for path in videos]
+        if images:
+            items.append(Item(tuple(images), images=True))
         return cls(items, list(problems))
 
     def targets(self, out: Path | None, *, overwrite: bool = False) -> list[Path]:
-        """Where each item's result goes, known before any work is done.
+        """The path of each item's result, before any work is done.
 
         If two have the same name, the second gets a number.
 
         Raises:
-            UsageError: one file was named for several results, a file exists, or its folder does
-                not.
+            UsageError: several results have one file, a file exists, or its folder does not.
         """
         paths = [
-            path
-            if item.pictures
-            else _container_for(item.inputs[0], path, any_container=named_by_us)
+            path if item.images else _choose_container(item.inputs[0], path, named_by_us)
             for item, (path, named_by_us) in zip(self.items, self._paths(out), strict=True)
         ]
         targets = [Path(path) for path in unique_names(map(str, paths))]
         for target, item in zip(targets, self.items, strict=True):
-            # The folder of images is made when they are saved.
-            if not item.pictures:
+            # A folder for images is created when they are saved.
+            if not item.images:
                 _check_target(target, overwrite)
         return targets
 
     def _paths(self, out: Path | None) -> list[tuple[Path, bool]]:
-        """Each item's path, and whether we named it."""
+        """Each item's path, and whether we chose its name."""
         if out is None:
-            return [(_beside(item), True) for item in self.items]
+            return [(_default_path(item), True) for item in self.items]
         if not self.items:
-            # Every input is bad: there is nothing to save and no folder to make.
+            # Every input is bad: there is nothing to save and no folder to create.
             return []
-        if len(self.items) > 1 and out.suffix and not out.is_dir():
+        if self._is_folder(out):
+            out.mkdir(parents=True, exist_ok=True)
+            return [
+                (out if item.images else out / _painted_name(item.inputs[0]), True)
+                for item in self.items
+            ]
+        if len(self.items) > 1:
             raise UsageError(
                 f"{len(self.items)} results do not fit in one file: name a folder with --out, not "
                 f"{out}"
             )
-        # Bad inputs count: a path for several results is a folder even if only one is left.
-        several_inputs = len(self.items) + len(self.problems) > 1
-        if not out.is_dir() and (out.suffix or not several_inputs):
-            return [(out, False)]
-        out.mkdir(parents=True, exist_ok=True)
-        return [
-            (out if one.pictures else out / _painted_name(one.inputs[0]), True)
-            for one in self.items
-        ]
+        return [(out, False)]
 
-    def each(self, work: Callable[[int, Item], None]) -> None:
-        """Do the work for each item. An error of ours is kept, and the others continue."""
+    def _is_folder(self, out: Path) -> bool:
+        """Whether ``--out`` names a folder: an existing one, or one for several results."""
+        # Bad inputs count: a path for several results is a folder even if only one is left.
+        several = len(self.items) + len(self.problems) > 1
+        return out.is_dir() or (several and not out.suffix)
+
+    def for_each(self, process: Callable[[int, Item], None]) -> None:
+        """Process each item with its index. An error is kept, and the rest is processed.
+
+        Raises:
+            FacepaintError: the error of a single item.
+        """
         for index, item in enumerate(self.items):
             try:
-                work(index, item)
+                process(index, item)
             except FacepaintError as exc:
                 if len(self.items) == 1 and not self.problems:
                     raise
                 self.problems.append(exc)
 
     def finish(self) -> None:
-        """Print the problems on standard error and raise the last one, if there is any."""
+        """Print the problems to standard error, and raise the last one if there is any."""
         for problem in self.problems[:-1]:
             print(f"facepaint: {problem}", file=sys.stderr)
         if self.problems:
@@ -117,13 +124,13 @@ class Batch:
 def upload_item(
     client: Client, item: Item, look: Look, display: Display, resume: str | None = None
 ) -> str:
-    """Upload one item and return its job's id."""
+    """Upload one item, print warnings, and return the job's id."""
     from uploader.upload import UploadProgress
 
     def show(progress: UploadProgress) -> None:
         display.uploaded(progress.bytes, progress.total_bytes, progress.waiting)
 
-    if item.pictures:
+    if item.images:
         result = client.upload_images(item.inputs, look, on_progress=show)
     else:
         result = client.upload(item.inputs[0], look, on_progress=show, resume=resume)
@@ -143,11 +150,12 @@ def wait_item(
     """Wait for a job, or for one of its looks, and show its progress.
 
     Args:
-        supervise: called at every change; looks after the embedded workers.
-        advice: what to do on failure, if the job cannot be resumed.
+        supervise: called at every change; supervises the embedded workers.
+        advice: what to do on failure; by default to resume the job.
+        look: the look's id; None waits for all.
 
     Raises:
-        JobError: a segment failed, or no segment could be searched for faces.
+        JobError: a segment failed, or face detection failed in every segment.
     """
     advice = advice or f"`facepaint resume {job_id}` retries it"
 
@@ -157,21 +165,22 @@ def wait_item(
             supervise()
 
     status = client.wait(job_id, look, on_change=show)
-    looks = [one for one in status.looks if one.id == look or look is None]
-    for one in looks:
-        _warn_of_unknown_people(client, job_id, one.look, display)
-    if any(one.state == "incomplete" for one in looks):
+    looks = [state for state in status.looks if look in (None, state.id)]
+    for state in looks:
+        _warn_of_unknown_people(client, job_id, state.look, display)
+    if any(state.state == "incomplete" for state in looks):
         raise JobError(f"{_failed_segments(status, looks)}; {advice}")
     if status.detect_failed:
         failure = _detection_failure(client, status)
+        # With faces from some segments the result may be what the user wants.
         if status.detect_failed == status.total:
             raise JobError(f"{failure}; {advice}")
         display.say(f"facepaint: {failure}")
 
 
 def _failed_segments(status: JobStatus, looks: Sequence[LookStatus]) -> str:
-    """How many segments failed, and why the first one did."""
-    reasons = {index: why for look in looks for index, why in look.reasons.items()}
+    """How many segments failed, and the reason of the first failure."""
+    reasons = {index: reason for look in looks for index, reason in look.reasons.items()}
     first, reason = next(iter(reasons.items()), (0, "unknown"))
     failed = sum(look.failed for look in looks)
     return (
@@ -183,7 +192,7 @@ def _failed_segments(status: JobStatus, looks: Sequence[LookStatus]) -> str:
 def _warn_of_unknown_people(
     client: Client, job_id: str, look: Look | None, display: Display
 ) -> None:
-    """Warn of numbers that no person in the video has, which was not known before."""
+    """Warn of selected numbers that no person has, which is known only after tracking."""
     if look is None or not look.people:
         return
     people = client.store.find_record(keys.tracks(job_id), People)
@@ -196,12 +205,13 @@ def _warn_of_unknown_people(
 
 
 def _detection_failure(client: Client, status: JobStatus) -> str:
-    """How many segments were not searched for faces, and why the first one was not."""
+    """In how many segments face detection failed, and the reason of the first failure."""
     first = min(status.keys.detect_failed)
     failed = client.store.find_record(keys.faces_failed(status.job.id, first), Failed)
+    reason = failed.reason if failed else "unknown"
     return (
         f"face detection failed in {status.detect_failed} of {status.total} segments of job "
-        f"{status.job.id} (segment {first}: {failed.reason if failed else 'unknown'})"
+        f"{status.job.id} (segment {first}: {reason})"
     )
 
 
@@ -217,11 +227,15 @@ class Saving:
 def save_item(
     client: Client, job_id: str, out: Path, display: Display, saving: Saving
 ) -> dict[str, Any]:
-    """Save a job and return the facts to print."""
+    """Save a job and return the facts that ``--json`` prints.
+
+    Raises:
+        JobError: a segment failed, or the check of the saved file found a difference.
+    """
     options: dict[str, Any] = {
         **asdict(saving),
         "on_progress": display.saved,
-        "on_trouble": lambda why: display.say(f"facepaint: {why}"),
+        "on_trouble": lambda problem: display.say(f"facepaint: {problem}"),
     }
     if isinstance(find_job(client.store, job_id), ImageJob):
         files = client.save_images(job_id, out, **options)
@@ -250,33 +264,42 @@ def run_item(
     saving: Saving,
     supervise: Callable[[], object] | None = None,
 ) -> None:
-    """Upload, wait for, save and delete one item; the input file is not touched."""
+    """Upload one item, wait for it, save the result, and delete the job."""
     with make_display(json=as_json) as display:
         job_id = upload_item(client, item, look, display)
         try:
-            # With workers of our own, the job ends with this command.
+            # A job on an embedded stack cannot be resumed: it ends with this command.
             advice = "--allow-gaps saves the rest" if supervise is not None else None
             wait_item(client, job_id, display, supervise, advice)
         except JobError:
             if not saving.allow_gaps:
                 raise
-        saved = save_item(client, job_id, out, display, saving)
+        facts = save_item(client, job_id, out, display, saving)
         client.delete(job_id)
     if as_json:
-        print(json.dumps({"input": [str(path) for path in item.inputs], **saved}), flush=True)
+        print(json.dumps({"input": [str(path) for path in item.inputs], **facts}), flush=True)
     else:
-        print(f"{item.name} -> {saved['saved'] if not item.pictures else out}", flush=True)
+        print(f"{item.name} -> {saved_path(facts, out)}", flush=True)
 
 
-def _container_for(source: Path, path: Path, *, any_container: bool) -> Path:
-    """The path, with the suffix of the container that its audio needs; prints a change."""
+def saved_path(facts: Mapping[str, object], out: Path) -> object:
+    """Where a result of `save_item` is.
+
+    A video may have been saved with another suffix than ``out``; images are in that folder.
+    """
+    return facts["saved"] if isinstance(facts["saved"], str) else out
+
+
+def _choose_container(source: Path, path: Path, any_container: bool) -> Path:
+    """The path with the suffix of a container that can hold the source's audio; prints a change."""
     from uploader.probe import probe
     from viewer.save.save import choose_target
 
     try:
         audio = probe(source).audio
     except InputError:
-        return path  # reported when it is uploaded
+        # The upload reports it.
+        return path
     target, _, notes = choose_target(audio, path, any_container=any_container)
     if target != path:
         for note in notes:
@@ -285,13 +308,14 @@ def _container_for(source: Path, path: Path, *, any_container: bool) -> Path:
 
 
 def _painted_name(source: Path) -> str:
-    suffix = source.suffix if source.suffix.lower() in {".mp4", ".mkv", ".mov", ".m4v"} else ".mp4"
-    return f"{source.stem}-painted{'.mp4' if suffix.lower() in {'.mov', '.m4v'} else suffix}"
+    suffix = source.suffix if source.suffix.lower() in {".mp4", ".mkv"} else ".mp4"
+    return f"{source.stem}-painted{suffix}"
 
 
-def _beside(item: Item) -> Path:
+def _default_path(item: Item) -> Path:
+    """The result's path without ``--out``: in the folder of the first input."""
     first = item.inputs[0]
-    if item.pictures:
+    if item.images:
         return first.parent / "painted"
     return first.parent / _painted_name(first)
 

@@ -1,27 +1,29 @@
-"""The commands about jobs: play or save one, list them, tell how far one is, resume it, delete it,
-see its people."""
+"""The commands about jobs: play, save, list, status, people, resume and delete."""
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from facepaint.cli.batch import Saving, save_item
+from facepaint.cli.batch import Saving, save_item, saved_path
 from facepaint.cli.malloc import give_back_large_blocks
 from facepaint.cli.options import AllowGaps, AsJson, JobId, LookId, Overwrite
-from facepaint.cli.progress import make_display, show_page
+from facepaint.cli.progress import Display, make_display, show_page
 from facepaint.cli.tables import print_jobs, print_people, print_status, status_facts
 from facepaint.client import Client
 from facepaint.errors import JobError, UsageError
 from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.people import require_video
-from facepaint.jobs.status import find_job
+from facepaint.jobs.status import JobStatus, find_job
 from facepaint.jobs.workers import alive_workers
 from facepaint.records import keys
+from facepaint.records.job import VideoJob
 from facepaint.records.keys import check_job_id
+from facepaint.records.tracks import People, Person
+from facepaint.text import counted
 
 
 def view(
@@ -36,15 +38,15 @@ def view(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Play a job while it is being made, or save it as a file."""
+    """Play a job while it is being painted, or save it as a file."""
     client = Client.connect()
     if save is None:
         open_viewer(client, check_job_id(job), browser=browser, look=look)
         return
     give_back_large_blocks()
     with make_display(json=as_json) as display:
-        said = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
-    print(json.dumps(said) if as_json else saved_as(said, save))
+        facts = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
+    print(json.dumps(facts) if as_json else saved_path(facts, save))
 
 
 def jobs(as_json: AsJson = False) -> None:
@@ -66,13 +68,9 @@ def jobs(as_json: AsJson = False) -> None:
 def status(job: JobId, as_json: AsJson = False) -> None:
     """Show a job's progress and what it waits for."""
     client = Client.connect()
-    now = client.status(job)
-    why = why_waiting(now, alive_workers(client.store))
-    if as_json:
-        print(json.dumps(status_facts(now, why)))
-    else:
-        print_status(now, why)
-    if now.state == "incomplete":
+    current = client.status(job)
+    _print_status(client, current, as_json)
+    if current.state == "incomplete":
         raise typer.Exit(JobError.exit_code)
 
 
@@ -86,12 +84,15 @@ def resume(
 ) -> None:
     """Retry what failed and queue what is missing."""
     client = Client.connect()
-    now = client.resume(job, seal=seal)
-    why = why_waiting(now, alive_workers(client.store))
+    _print_status(client, client.resume(job, seal=seal), as_json)
+
+
+def _print_status(client: Client, current: JobStatus, as_json: bool) -> None:
+    waiting = why_waiting(current, alive_workers(client.store))
     if as_json:
-        print(json.dumps(status_facts(now, why)))
+        print(json.dumps(status_facts(current, waiting)))
     else:
-        print_status(now, why)
+        print_status(current, waiting)
 
 
 def delete(
@@ -100,9 +101,10 @@ def delete(
 ) -> None:
     """Delete a job with its video, faces and results."""
     client = Client.connect()
+    # A job without a readable record can be deleted too.
     source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete job {job} ({source}) and everything painted from it?", abort=True)
+        typer.confirm(f"Delete job {job} ({source}) and all its results?", abort=True)
     print(f"{client.delete(job)} objects of {job} deleted")
 
 
@@ -140,47 +142,45 @@ def faces(
     formats = {"json": as_json, "csv": as_csv, "coco": as_coco}
     chosen = _chosen_format(formats, out)
     _check_outputs(sheet, out, overwrite)
-    from facepaint.cli.people_sheet import save_sheet
     from facepaint.jobs.export import export
 
     client = Client.connect()
     record = find_job(client.store, job)
-    video = require_video(record) if sheet is not None or chosen is None else None
+    if sheet is not None or chosen is None:
+        # Refused before the person tracking is waited for.
+        require_video(record)
     with make_display(json=False) as display:
         people = client.people(job, on_change=display.people)
-        if sheet is not None and video is not None:
+        if sheet is not None:
             shown = people.shown(low_confidence=low_confidence)
-            numbers = [person.number for person in people.portrayed if person in shown]
-            portraits = client.portraits(job, numbers)
-            if len(portraits) < len(numbers):
-                missing = len(numbers) - len(portraits)
-                display.say(f"facepaint: {missing} portraits are missing: is a worker running?")
-            save_sheet(sheet, video, shown, portraits)
-    if chosen is not None:
+            _draw_sheet(client, require_video(record), people, shown, sheet, display)
+    if chosen is None:
+        print_people(require_video(record), people, low_confidence=low_confidence)
+    else:
         export(client.store, record, people, chosen, out, low_confidence=low_confidence)
-    elif video is not None:
-        print_people(video, people, low_confidence=low_confidence)
+    # Standard output may be the export itself.
+    stream = sys.stderr if chosen is not None and out is None else sys.stdout
     for path in (sheet, out):
         if path is not None:
-            print(path, file=sys.stderr if chosen is not None and out is None else sys.stdout)
+            print(path, file=stream)
 
 
 def _chosen_format(formats: Mapping[str, bool], out: Path | None) -> str | None:
-    """The export format that was asked for, if any.
+    """The chosen export format, or None.
 
     Raises:
-        UsageError: there are several, or ``out`` names a file for none.
+        UsageError: several are chosen, or none and ``out`` names a file.
     """
-    chosen = [name for name, wanted in formats.items() if wanted]
+    chosen = [name for name, is_chosen in formats.items() if is_chosen]
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other: use one at a time")
     if out is not None and not chosen:
-        raise UsageError("--out needs --json, --csv or --coco; use --sheet for a picture")
+        raise UsageError("--out needs --json, --csv or --coco; use --sheet for an image")
     return chosen[0] if chosen else None
 
 
 def _check_outputs(sheet: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Refuse outputs that cannot be written before anything is waited for."""
+    """Refuse outputs that cannot be written, before the person tracking is waited for."""
     for path in (sheet, out):
         if path is not None and path.exists() and not overwrite:
             raise UsageError(f"{path} exists: use another name, or --overwrite")
@@ -188,22 +188,33 @@ def _check_outputs(sheet: Path | None, out: Path | None, overwrite: bool) -> Non
         raise UsageError(f"{sheet} cannot be written: there is no folder {sheet.parent}")
 
 
-def saved_as(said: Mapping[str, object], path: Path) -> object:
-    """Where a result is, by what `facepaint.cli.batch.save_item` tells: its name may have changed;
-    pictures have many."""
-    return said["saved"] if isinstance(said["saved"], str) else path
+def _draw_sheet(
+    client: Client,
+    job: VideoJob,
+    people: People,
+    shown: Sequence[Person],
+    sheet: Path,
+    display: Display,
+) -> None:
+    """Draw a contact sheet of people, with the portraits that the workers have made."""
+    from facepaint.cli.people_sheet import save_sheet
+
+    numbers = [person.number for person in people.portrayed if person in shown]
+    portraits = client.portraits(job.id, numbers)
+    missing = len(numbers) - len(portraits)
+    if missing:
+        display.say(f"facepaint: {counted(missing, 'portrait')} missing: is a worker running?")
+    save_sheet(sheet, job, shown, portraits)
 
 
 def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None = None) -> None:
-    """Show a job's page: that of the running viewer, else one of our own until Ctrl-C."""
+    """Show a job's page in the running viewer, or in one of our own until Ctrl-C."""
     look_id = client.look_of(job_id, look)
     path = f"/jobs/{job_id}?look={look_id}"
     url = client.settings.viewer_url
-    if url is None:
-        from viewer.server.serve import serve
-
-        serve(
-            client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser)
-        )
-    else:
+    if url is not None:
         show_page(f"{url.rstrip('/')}{path}", browser)
+        return
+    from viewer.server.serve import serve
+
+    serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))

@@ -1,5 +1,4 @@
-"""The commands that paint: all on this machine, the parts of an installation, uploads, another look
-for a job."""
+"""The commands that paint: on this machine, through workers, and a job again with another look."""
 
 import json
 import os
@@ -10,8 +9,17 @@ from typing import Annotated
 
 import typer
 
-from facepaint.cli.batch import Batch, Item, Saving, run_item, save_item, upload_item, wait_item
-from facepaint.cli.jobs import open_viewer, saved_as
+from facepaint.cli.batch import (
+    Batch,
+    Item,
+    Saving,
+    run_item,
+    save_item,
+    saved_path,
+    upload_item,
+    wait_item,
+)
+from facepaint.cli.jobs import open_viewer
 from facepaint.cli.malloc import give_back_large_blocks
 from facepaint.cli.options import (
     AllowGaps,
@@ -80,12 +88,12 @@ def run(
     settings = Settings.load(**choices, device=device and device.value)
     _check_detection(settings)
     _check_encoder(settings)
-    batch = Batch.sort(inputs)
+    batch = Batch.classify(inputs)
     targets = batch.targets(out, overwrite=overwrite)
     saving = Saving(allow_gaps=allow_gaps, overwrite=overwrite)
 
-    def work(client: Client, supervise: Callable[[], object] | None = None) -> None:
-        batch.each(
+    def run_all(client: Client, supervise: Callable[[], object] | None = None) -> None:
+        batch.for_each(
             lambda index, item: run_item(
                 client,
                 item,
@@ -97,16 +105,17 @@ def run(
             )
         )
 
-    living = (
-        running_connection(settings.home, **choices) if workers is None and device is None else None
-    )
+    # The workers of a running stack have their own number and device.
+    may_join = workers is None and device is None
+    running = running_connection(settings.home, **choices) if may_join else None
     if not batch.items:
+        # Every input is bad: nothing has to be started.
         pass
-    elif living is not None:
-        work(Client(living))
+    elif running is not None:
+        run_all(Client(running))
     else:
         with Interrupts(), private_stack(settings, workers) as stack:
-            work(Client(stack.settings), lambda: stack.supervise(give_up=True))
+            run_all(Client(stack.settings), lambda: stack.supervise(give_up=True))
     batch.finish()
 
 
@@ -139,14 +148,16 @@ def worker(
 
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
-        raise UsageError(f"--queues {queues}: there are {', '.join(QUEUES)}")
+        raise UsageError(f"--queues {queues}: the queues are {', '.join(QUEUES)}")
     settings = Settings.load(device=device and device.value)
     _check_detection(settings)
     settings.require_services()
     command = worker_command(settings, queues=names, processes=workers)
     environment = worker_environment(settings)
-    os.chdir("/")  # else a tasks.py in the user's folder would shadow ours
-    os.execve(command[0], command, environment)  # noqa: S606 - the worker takes our place, and our signals
+    # Celery imports from the working directory first: a tasks.py there would shadow ours.
+    os.chdir("/")
+    # The worker replaces this process, so signals reach it.
+    os.execve(command[0], command, environment)  # noqa: S606 - no shell is wanted
 
 
 def _check_detection(settings: Settings) -> None:
@@ -156,12 +167,14 @@ def _check_detection(settings: Settings) -> None:
 
     find_model(settings.detector)
     if settings.device not in ("auto", "cpu") or settings.float16:
-        from models.session import check_device  # slow to import
+        # ONNX Runtime is slow to import.
+        from models.session import check_device
 
         check_device(settings.device, settings.float16)
 
 
 def _check_encoder(settings: Settings) -> None:
+    """Refuse, before any work is done, an encoder that this machine does not have."""
     if settings.encoder is not None:
         from tasks.video.encoder_options import require_encoder
 
@@ -196,32 +209,30 @@ def upload(
         detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format)
     )
     settings.require_services()
-    if not resume:
+    if resume is None:
         from facepaint.detectors.registry import find_detector
 
+        # A resumed job already has a detector.
         find_detector(settings.detector)
-    if resume and len(inputs) != 1:
-        raise UsageError("--resume goes on with one job: give the one file it was uploaded from")
-    # Weak devices upload: a long video's index and the storage's client are never made at once.
+    elif len(inputs) != 1:
+        raise UsageError("--resume continues one job: give the one file it was uploaded from")
+    # Weak devices upload: a long video's index and the storage's client never coexist.
     give_back_large_blocks()
-    batch = Batch.sort(inputs)
+    batch = Batch.classify(inputs)
     client = Client(settings)
-    uploaded = []
+    uploaded: list[str] = []
 
-    def work(_: int, item: Item) -> None:
+    def upload_one(_: int, item: Item) -> None:
         with make_display(json=as_json) as display:
             job_id = upload_item(client, item, look, display, resume)
             uploaded.append(job_id)
             if wait:
                 wait_item(client, job_id, display)
-        print(
-            json.dumps({"input": [str(path) for path in item.inputs], "job": job_id})
-            if as_json
-            else job_id
-        )
+        facts = {"input": [str(path) for path in item.inputs], "job": job_id}
+        print(json.dumps(facts) if as_json else job_id)
 
-    batch.each(work)
-    if not as_json and uploaded and not view and not wait:
+    batch.for_each(upload_one)
+    if uploaded and not (as_json or view or wait):
         print(f"Watch it with: facepaint view {uploaded[-1]}", file=sys.stderr)
     batch.finish()
     if view:
@@ -248,17 +259,22 @@ def repaint(
     as_json: AsJson = False,
 ) -> None:
     """Render a job with other filters, reusing its detections."""
-    asked = chosen_look(filters, keep, only, region, cover)
+    chosen = chosen_look(filters, keep, only, region, cover)
     client = Client.connect()
-    look = client.repaint(job, asked)
-    said: dict[str, object] = {"job": job, "look": look}
+    look = client.repaint(job, chosen)
+    facts: dict[str, object] = {"job": job, "look": look}
     with make_display(json=as_json) as display:
         if save is not None:
             give_back_large_blocks()
-            said |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
+            facts |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
         elif wait:
             wait_item(client, job, display, look=look)
-    print(json.dumps(said) if as_json else look if save is None else saved_as(said, save))
+    if as_json:
+        print(json.dumps(facts))
+    elif save is not None:
+        print(saved_path(facts, save))
+    else:
+        print(look)
     if view:
         open_viewer(client, job, browser=True, look=look)
     elif not as_json and save is None:

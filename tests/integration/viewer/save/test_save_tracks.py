@@ -222,7 +222,7 @@ def test_the_container_is_chosen_before_any_work(
     said."""
     source = tmp_path / "camera.mov"
     write_clip(source, portrait()[:5], Video(), [Tone("pcm_s16be", seconds=0.3)])
-    batch = Batch([Item((source,), pictures=False)])
+    batch = Batch([Item((source,), images=False)])
     assert batch.targets(None) == [tmp_path / "camera-painted.mkv"]
     assert "saved as camera-painted.mkv" in capsys.readouterr().err
     (tmp_path / "out.mkv").touch()

@@ -9,7 +9,7 @@ from facepaint.errors import InputError, UsageError
 
 
 def videos(*names: str) -> Batch:
-    return Batch([Item((Path(name),), pictures=False) for name in names])
+    return Batch([Item((Path(name),), images=False) for name in names])
 
 
 def test_one_result_goes_where_it_is_told(tmp_path: Path) -> None:
@@ -50,6 +50,6 @@ def test_without_a_good_input_nothing_is_made(tmp_path: Path, out: str) -> None:
 
 
 def test_a_bad_input_counts_as_one_of_several(tmp_path: Path) -> None:
-    batch = Batch([Item((Path("a.mp4"),), pictures=False)], [InputError("b.mp4 is empty")])
+    batch = Batch([Item((Path("a.mp4"),), images=False)], [InputError("b.mp4 is empty")])
     assert batch.targets(tmp_path / "results") == [tmp_path / "results" / "a-painted.mp4"]
     assert batch.targets(tmp_path / "out.mp4") == [tmp_path / "out.mp4"]
