@@ -1,5 +1,5 @@
-"""What is painted on a face: stickers of ours, users' own pictures, and filters that hide.
+"""The filters: stickers, text, colour effects, warps and redactions.
 
-`filters.registry.make_painter` turns a look into a painter; `filters.planes.Planes` is what it
-paints on and `filters.face.Face` where.
+`filters.registry.make_painter` turns a look into a painter. It paints on `filters.planes.Planes`,
+at the position of a `filters.face.Face`.
 """

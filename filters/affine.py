@@ -1,5 +1,7 @@
-"""Affine transforms of the plane, in plain floats: for one point or product NumPy's calls cost more
-than the sums."""
+"""Affine transforms of the plane in plain floats.
+
+For one point or one product, the overhead of a NumPy call exceeds the arithmetic.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class Affine:
-    """The transform that takes (x, y) to (xx x + xy y + x0, yx x + yy y + y0)."""
+    """The transform that maps (x, y) to (xx x + xy y + x0, yx x + yy y + y0)."""
 
     xx: float
     xy: float
@@ -21,38 +23,51 @@ class Affine:
 
     @classmethod
     def shift(cls, x: float, y: float) -> "Affine":
-        """The move by (x, y)."""
+        """Return the translation by (x, y)."""
         return cls(1.0, 0.0, x, 0.0, 1.0, y)
 
     @classmethod
-    def landing(
+    def with_axes(
         cls,
         right: tuple[float, float],
         down: tuple[float, float],
         origin: tuple[float, float],
         at: tuple[float, float],
     ) -> "Affine":
-        """The transform that turns the two unit vectors into ``right`` and ``down`` and puts
-        ``origin`` on ``at``."""
-        turned = cls(right[0], down[0], 0.0, right[1], down[1], 0.0).of(*origin)
-        return cls(right[0], down[0], at[0] - turned[0], right[1], down[1], at[1] - turned[1])
+        """Map the unit vectors to ``right`` and ``down``, and the point ``origin`` to ``at``."""
+        moved = cls(right[0], down[0], 0.0, right[1], down[1], 0.0).of(*origin)
+        return cls(right[0], down[0], at[0] - moved[0], right[1], down[1], at[1] - moved[1])
+
+    @property
+    def determinant(self) -> float:
+        """The signed factor by which areas grow."""
+        return self.xx * self.yy - self.xy * self.yx
 
     @property
     def scale(self) -> float:
-        """By how much lengths grow, on average over the directions."""
-        return math.sqrt(abs(self.xx * self.yy - self.xy * self.yx))
+        """The factor by which lengths grow: the geometric mean over the two axes."""
+        return math.sqrt(abs(self.determinant))
 
     @property
     def matrix(self) -> npt.NDArray[np.float64]:
-        """The 2 x 3 matrix OpenCV takes."""
+        """The 2 x 3 matrix, as OpenCV takes it."""
         return np.array([[self.xx, self.xy, self.x0], [self.yx, self.yy, self.y0]])
 
+    @property
+    def between_pixel_centres(self) -> "Affine":
+        """The same transform between OpenCV's coordinates.
+
+        Here (0, 0) is the corner of the first px; OpenCV puts (0, 0) on its centre. Without the
+        correction, everything that is scaled also moves, by up to half a px.
+        """
+        return Affine.shift(-0.5, -0.5) @ self @ Affine.shift(0.5, 0.5)
+
     def of(self, x: float, y: float) -> tuple[float, float]:
-        """Where (x, y) goes."""
+        """Map one point."""
         return self.xx * x + self.xy * y + self.x0, self.yx * x + self.yy * y + self.y0
 
     def __matmul__(self, first: "Affine") -> "Affine":
-        """This transform after another."""
+        """Compose: apply ``first``, then this transform."""
         x0, y0 = self.of(first.x0, first.y0)
         return Affine(
             self.xx * first.xx + self.xy * first.yx,

@@ -1,4 +1,4 @@
-"""Paint artwork on planes: warp it into the region it covers and blend it there."""
+"""Blit artwork: warp it into the block that it covers and composite it there."""
 
 import cv2
 import numpy as np
@@ -7,54 +7,64 @@ from filters.affine import Affine
 from filters.artwork import Artwork
 from filters.planes import Pixels, Planes, Rect
 
+NEUTRAL_CHROMA = 128
+
 
 def blit(
     planes: Planes, artwork: Artwork, to_frame: Affine, opacity: float = 1.0, light: float = 1.0
 ) -> list[Rect]:
-    """Blend artwork into a frame, in place.
+    """Composite artwork over a frame, in place.
 
     Args:
         planes: the frame.
-        artwork: what to paint.
+        artwork: the artwork.
         to_frame: from the artwork's units to px of the frame.
-        opacity: from 0, which paints nothing, to 1.
-        light: how much of its own brightness it shows, from 0, which is black, to 1.
+        opacity: 0 paints nothing, 1 is opaque.
+        light: the share of the artwork's brightness that is shown: 0 is black, 1 all of it.
 
     Returns:
-        The region touched, within the frame; none if the artwork lies outside of it.
+        The rectangle painted on, within the frame; none if the artwork lies outside.
     """
     if opacity <= 0:
         return []
+    # Only the covered block is warped: warpAffine visits every px of its destination.
     block = planes.block(*_bounds(artwork, to_frame))
     if block is None:
         return []
-    level = artwork.level_for(to_frame.scale)
-    # OpenCV counts from the centre of the first px, we count from its corner.
-    to_block = Affine.shift(-0.5 - block.x1, -0.5 - block.y1) @ to_frame @ artwork.to_units(level)
-    source = artwork.coloured(level, planes.matrix, planes.full_range)
-    warped = cv2.warpAffine(
-        source, (to_block @ Affine.shift(0.5, 0.5)).matrix, block.size, flags=cv2.INTER_LINEAR
-    )
+    warped = _warped(planes, artwork, to_frame, block)
     if opacity < 1:
+        # Premultiplied: colours and alpha scale alike.
         warped = cv2.convertScaleAbs(warped, alpha=opacity)
     y, u, v, alpha = _split(warped)
-    planes.composite(0, block, _dimmed(y, alpha, light, 0 if planes.full_range else 16), alpha)
-    if planes.chroma_shift_x or planes.chroma_shift_y:
-        size = (block.size[0] >> planes.chroma_shift_x, block.size[1] >> planes.chroma_shift_y)
-        _, u, v, alpha = _split(cv2.resize(warped, size, interpolation=cv2.INTER_AREA))
-    planes.composite(1, block, _dimmed(u, alpha, light, 128), alpha)
-    planes.composite(2, block, _dimmed(v, alpha, light, 128), alpha)
+    planes.composite(0, block, _dimmed(y, alpha, light, planes.black), alpha)
+    if planes.chroma_step != (1, 1):
+        # Averaged, not sampled at one of the px: else colours shift against the outline.
+        small = cv2.resize(warped, planes.chroma_size(block), interpolation=cv2.INTER_AREA)
+        _, u, v, alpha = _split(small)
+    planes.composite(1, block, _dimmed(u, alpha, light, NEUTRAL_CHROMA), alpha)
+    planes.composite(2, block, _dimmed(v, alpha, light, NEUTRAL_CHROMA), alpha)
     return [planes.clip(block)]
 
 
+def _warped(planes: Planes, artwork: Artwork, to_frame: Affine, block: Rect) -> cv2.typing.MatLike:
+    """The artwork as premultiplied Y, U, V, alpha in the block's px: (height, width, 4)."""
+    level = artwork.level_for(to_frame.scale)
+    to_block = Affine.shift(-block.x1, -block.y1) @ to_frame @ artwork.to_units(level)
+    return cv2.warpAffine(
+        artwork.coloured(level, planes.matrix, planes.full_range),
+        to_block.between_pixel_centres.matrix,
+        block.size,
+        flags=cv2.INTER_LINEAR,
+    )
+
+
 def _dimmed(samples: Pixels, alpha: Pixels, light: float, black: int) -> Pixels:
-    """Premultiplied samples of a plane, brought nearer to its ``black`` (128 for chroma): ``light``
-    of it is left."""
+    """Move premultiplied samples towards ``black`` (128 for chroma); ``light`` of them stays."""
     if light >= 1:
         return samples
-    return np.asarray(
-        cv2.addWeighted(samples, light, alpha, (1 - light) * black / 255, 0.0), np.uint8
-    )
+    # Black is premultiplied too: weighted with alpha, transparent px stay 0.
+    dimmed = cv2.addWeighted(samples, light, alpha, (1 - light) * black / 255, 0.0)
+    return np.asarray(dimmed, np.uint8)
 
 
 def _split(warped: cv2.typing.MatLike) -> list[Pixels]:
@@ -62,8 +72,8 @@ def _split(warped: cv2.typing.MatLike) -> list[Pixels]:
 
 
 def _bounds(artwork: Artwork, to_frame: Affine) -> tuple[float, float, float, float]:
-    """x1, y1, x2, y2 of the artwork in the frame, and the px beyond that interpolation reaches."""
+    """x1, y1, x2, y2 of the artwork in the frame, with the px that interpolation adds around it."""
     right, bottom = artwork.left + artwork.width, artwork.top + artwork.height
     corners = [to_frame.of(x, y) for x in (artwork.left, right) for y in (artwork.top, bottom)]
-    xs, ys = [x for x, _ in corners], [y for _, y in corners]
+    xs, ys = zip(*corners, strict=True)
     return min(xs) - 1, min(ys) - 1, max(xs) + 1, max(ys) + 1

@@ -1,7 +1,8 @@
-"""A user's own picture made ready: read within bounds, and freed from a plain background."""
+"""A user's sticker: decoded within bounds, and cut out of a plain background."""
 
 import io
 import warnings
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,26 +15,26 @@ from filters.artwork import premultiplied
 from filters.planes import Pixels
 
 MAX_PIXELS = 40_000_000
-"""A picture claiming more is refused before it is decoded."""
+"""An image whose header claims more is refused before it is decoded."""
 
 MAX_SIDE_PX = 1024
-"""Longest side a picture is kept at: about that of our own artwork."""
+"""Longer images are shrunk: about the size of our own artwork."""
 
-PLAIN_TOLERANCE = 10.0
-"""How far (CIE76, where 2 is just visible) a colour may be from the background's and still belong
-to it."""
+BACKGROUND_TOLERANCE = 10.0
+"""The colour difference (CIE76, where 2 is just visible) up to which px belong to the
+background."""
 
-PLAIN_SHARE = 0.7
-"""The share of the border that must have one colour for it to be a background: the subject may
-touch the rest."""
+BACKGROUND_SHARE = 0.7
+"""The share of the border that a plain background must fill: the subject may touch the rest."""
 
 EDGE_PX = 3
-"""How far the mixed colours of an edge reach into the subject; in a JPEG they reach further than
-antialiasing does."""
+"""The depth of mixed colours along the subject's edge; JPEG mixes further than antialiasing."""
 
-SPECK_SHARE = 5e-5
-"""Whatever stands alone in the background and is no larger than this share of the picture is
-dirt."""
+MAX_SPECK_SHARE = 5e-5
+"""An isolated spot in the background is dirt up to this share of the image."""
+
+MIN_CONTRAST = 30.0
+"""The least difference of RGB between subject and background from which alpha can be estimated."""
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -42,11 +43,11 @@ Floats = npt.NDArray[np.float32]
 def read_sticker(data: bytes) -> Pixels:
     """Read a user's image: premultiplied RGBA, (height, width, 4), no side over `MAX_SIDE_PX`.
 
-    The first picture of an animation is taken, upright as its EXIF says. One without transparency
-    loses its plain background; one whose border is not plain stays whole.
+    Takes the first frame of an animation, and applies the EXIF orientation. An opaque image loses a
+    plain background; one whose border is not plain stays whole.
 
     Raises:
-        InputError: no PNG, WebP or JPEG, damaged, over 40 megapixels, or nothing of it can be seen.
+        InputError: no PNG, WebP or JPEG, damaged, over 40 megapixels, or fully transparent.
     """
     rgba = _shrunk(_decoded(data))
     if rgba[:, :, 3].min() == 255:
@@ -57,118 +58,122 @@ def read_sticker(data: bytes) -> Pixels:
 
 
 def without_background(rgba: Pixels) -> Pixels:
-    """An opaque picture, its plain background made transparent where it reaches the border, with a
-    soft edge.
+    """Make the plain background of an opaque image transparent where it reaches the border.
 
-    The edge's px are a mixture of subject and background: each gets the colour of the nearest px
-    inside the subject and the share of it as alpha, so that no rim of the old background shows on a
-    new one.
+    Px of the edge are mixtures of subject and background. Each gets the colour of the nearest px
+    inside the subject, and its share of it as alpha: no rim of the old background shows on a new
+    one.
     """
     background = _background(rgba)
     if background is None or background.all():
         return rgba
     colour = np.median(rgba[background][:, :3], axis=0).astype(np.float32)
-    square = np.ones((3, 3), np.uint8)
-    inside = cv2.erode((~background).astype(np.uint8), square, iterations=EDGE_PX, borderValue=1)
+    inside = cv2.erode(
+        (~background).astype(np.uint8), np.ones((3, 3), np.uint8), iterations=EDGE_PX, borderValue=1
+    )
     distance, nearest = cv2.distanceTransformWithLabels(
         1 - inside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
     )
-    # Where the subject is thinner than its edges nothing is inside: there its px keep their own
-    # colour.
-    edge = (
-        ~background & (inside == 0) & (distance <= 2 * EDGE_PX)
-        if inside.any()
-        else np.zeros_like(background)
-    )
     cut = rgba.copy()
     cut[:, :, 3][background] = 0
-    if edge.any():
-        # Labels count the px inside row by row, from 1.
+    # Where the subject is thinner than its edges nothing is inside, and its px keep their colours.
+    if inside.any():
+        edge = ~background & (inside == 0) & (distance <= 2 * EDGE_PX)
+        # Labels number the px inside row by row, from 1.
         subject = rgba[inside > 0][:, :3][nearest[edge] - 1]
         cut[:, :, :3][edge] = subject
-        cut[:, :, 3][edge] = _share(rgba[edge][:, :3], subject, colour)
+        cut[:, :, 3][edge] = _alpha(rgba[edge][:, :3], subject, colour)
+    # Softens a jagged outline; only inwards, or the background would come back.
     cut[:, :, 3] = np.minimum(cut[:, :, 3], cv2.GaussianBlur(cut[:, :, 3], (3, 3), 0.8))
     return cut
 
 
 def _background(rgba: Pixels) -> Mask | None:
-    """The px of the background, True; None where the border has not one colour."""
-    lab = np.asarray(
-        cv2.cvtColor(rgba[:, :, :3].astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32
-    )
-    border = np.concatenate([lab[0], lab[-1], lab[1:-1, 0], lab[1:-1, -1]])
-    close = np.asarray(np.linalg.norm(lab - np.median(border, axis=0), axis=-1) < PLAIN_TOLERANCE)
-    on_border = np.concatenate([close[0], close[-1], close[1:-1, 0], close[1:-1, -1]])
-    if on_border.mean() < PLAIN_SHARE:
+    """The mask of the background; None where most of the border has not one colour."""
+    rgb = rgba[:, :, :3].astype(np.float32) / 255
+    lab = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB), np.float32)
+    colour = np.median(_border(lab), axis=0)
+    close = np.asarray(np.linalg.norm(lab - colour, axis=-1) < BACKGROUND_TOLERANCE)
+    if _border(close).mean() < BACKGROUND_SHARE:
         return None
-    # A gap of a px or two in the subject's outline must not let the background flood its inside.
+    # Eroded before it is flooded from the border: a gap of a px or two in the subject's outline
+    # must not let the background in.
     square = np.ones((3, 3), np.uint8)
     wide = cv2.erode(close.astype(np.uint8), square, borderValue=1)
     _, labels = cv2.connectedComponents(wide, connectivity=4)
-    outer = np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]]))
-    reached = np.isin(labels, outer[outer > 0]).astype(np.uint8)
-    return _without_specks((cv2.dilate(reached, square) > 0) & close)
+    outer = np.unique(_border(labels))
+    flooded = np.isin(labels, outer[outer > 0]).astype(np.uint8)
+    return _without_specks((cv2.dilate(flooded, square) > 0) & close)
+
+
+def _border(pixels: Any) -> Any:
+    """The outermost px of an array of shape (height, width, ...), each once."""
+    return np.concatenate([pixels[0], pixels[-1], pixels[1:-1, 0], pixels[1:-1, -1]])
 
 
 def _without_specks(background: Mask) -> Mask:
-    """The background with the few stray px in it that compression leaves."""
+    """The background with the stray px in it that compression leaves."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(
         (~background).astype(np.uint8), connectivity=8
     )
-    specks = stats[:, cv2.CC_STAT_AREA] <= SPECK_SHARE * background.size
+    specks = stats[:, cv2.CC_STAT_AREA] <= MAX_SPECK_SHARE * background.size
+    # Label 0 is the background itself.
     specks[0] = False
     return np.asarray(background | specks[labels])
 
 
-def _share(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:
-    """How much of the subject is in each of n mixed colours, as alpha; arrays of shape (n, 3),
-    ``background`` (3,)."""
+def _alpha(mixed: Pixels, subject: Pixels, background: Floats) -> Pixels:
+    """The share of the subject in n mixed colours, as alpha (n,).
+
+    ``mixed`` and ``subject`` have shape (n, 3), ``background`` (3,). It is the projection onto the
+    line from the background's colour to the subject's.
+    """
     span = subject.astype(np.float32) - background
-    length = np.sum(span * span, axis=1)
-    share = np.sum((mixed - background) * span, axis=1) / np.maximum(length, 1)
-    # A subject of nearly the background's colour tells nothing: it stays.
-    return np.where(length < 30**2, 255, np.clip(np.rint(255 * share), 0, 255)).astype(np.uint8)
+    squared = np.sum(span * span, axis=1)
+    share = np.sum((mixed - background) * span, axis=1) / np.maximum(squared, 1)
+    alpha = np.clip(np.rint(255 * share), 0, 255)
+    # A subject of nearly the background's colour would get a random alpha: it stays opaque.
+    return np.where(squared < MIN_CONTRAST**2, 255, alpha).astype(np.uint8)
 
 
 def _decoded(data: bytes) -> Pixels:
+    """Straight RGBA of shape (height, width, 4), upright."""
     with warnings.catch_warnings():
-        # Pillow warns of large pictures; those we refuse ourselves.
+        # Pillow warns of large images; `_check_size` refuses them.
         warnings.simplefilter("ignore")
         try:
-            with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as picture:
-                _check_size(*picture.size)
-                return np.asarray(to_8_bits(ImageOps.exif_transpose(picture)).convert("RGBA"))
+            with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+                _check_size(*image.size)
+                return np.asarray(to_8_bits(ImageOps.exif_transpose(image)).convert("RGBA"))
         except InputError:
             raise
         except Image.DecompressionBombError as exc:
             raise InputError(f"the sticker is too large: {exc}") from exc
-        except (
-            Exception
-        ) as exc:  # Pillow raises a dozen types, SyntaxError among them, for damaged data
+        except Exception as exc:
+            # Pillow raises a dozen types for damaged data, SyntaxError among them.
             raise InputError(
-                f"the sticker is no picture that can be read (PNG, WebP or JPEG): {exc}"
+                f"the sticker is not a readable image (PNG, WebP or JPEG): {exc}"
             ) from exc
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
         raise InputError(
-            f"the sticker claims {width}x{height} px: at most {MAX_PIXELS // 1_000_000} "
-            "megapixels are read; shrink it"
+            f"the sticker has {width}x{height} px; the limit is {MAX_PIXELS // 1_000_000} "
+            "megapixels: shrink it"
         )
 
 
 def _shrunk(rgba: Pixels) -> Pixels:
+    """Straight RGBA, shrunk to `MAX_SIDE_PX`."""
     height, width = rgba.shape[:2]
     scale = MAX_SIDE_PX / max(width, height)
     if scale >= 1:
         return rgba
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Averaged premultiplied and taken back, or colours hidden under full transparency would bleed
-    # into the edges.
-    small = np.asarray(
-        cv2.resize(premultiplied(rgba), size, interpolation=cv2.INTER_AREA), np.float32
-    )
+    # Averaged premultiplied: else the colours of fully transparent px would bleed into the edges.
+    averaged = cv2.resize(premultiplied(rgba), size, interpolation=cv2.INTER_AREA)
+    small = np.asarray(averaged, np.float32)
     alpha = small[:, :, 3:]
     colours = small[:, :, :3] * 255 / np.maximum(alpha, 1)
     return np.dstack([np.clip(np.rint(colours), 0, 255), alpha]).astype(np.uint8)

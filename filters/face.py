@@ -1,4 +1,4 @@
-"""A face to paint: where it is in the picture and how sure that is."""
+"""A face to paint: its position, its pose and their uncertainty."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +12,13 @@ from filters.pose import HeadPose, Point, head_poses, pose_of_box
 class Face:
     """One face of a frame, in px of the upright frame.
 
-    ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five x, y: the subject's
-    right eye, left eye, nose, right mouth corner, left mouth corner; or none. ``identity`` counts
-    the video's persons from 1; None is not known. ``opacity`` falls below 1 where a face is about
-    to be lost: stickers fade with it. ``margin`` is by how many px the box may be off to each side:
-    what hides grows by it. ``head`` is the pose as smoothed over time; None has it told from the
-    landmarks, or the box, of this one face. ``light`` is the share of their own brightness that
-    stickers have in the scene about it.
+    ``box`` is x1, y1, x2, y2 and may leave the frame. ``landmarks`` are five points x, y: the
+    subject's right eye, left eye, nose, right mouth corner, left mouth corner; or empty. ``score``
+    is the detector's confidence, 0-1. ``identity`` is the number of the person, from 1; None if
+    unknown. ``opacity`` falls below 1 near the end of a track: stickers fade with it. ``margin`` is
+    the error of the box to each side in px: redactions grow by it. ``head`` is the pose smoothed
+    over time; None estimates it from this frame alone. ``light`` is the share of their brightness
+    that stickers show in the scene around the face.
     """
 
     box: tuple[float, float, float, float]
@@ -32,12 +32,12 @@ class Face:
 
     @property
     def width(self) -> float:
-        """Width of the box in px, never 0."""
+        """Width of the box in px, at least 1."""
         return max(1.0, self.box[2] - self.box[0])
 
     @property
     def height(self) -> float:
-        """Height of the box in px, never 0."""
+        """Height of the box in px, at least 1."""
         return max(1.0, self.box[3] - self.box[1])
 
     @property
@@ -47,16 +47,14 @@ class Face:
 
 
 def pose_of(face: Face) -> HeadPose:
-    """How a face's head stands: as smoothed over time, else as its landmarks tell, else as its box
-    does."""
+    """The head pose of a face: the smoothed one, else from its landmarks, else from its box."""
     return face.head or _pose_alone(face.box, face.landmarks)
 
 
 @lru_cache(maxsize=256)
 def _pose_alone(box: tuple[float, float, float, float], landmarks: tuple[float, ...]) -> HeadPose:
-    """The pose from one frame's box and landmarks; remembered, because several filters may ask."""
+    """The pose from one frame's box and landmarks; cached, because each filter asks for it."""
     if len(landmarks) != 10:
         return pose_of_box(box)
-    return HeadPose(
-        *head_poses(np.array([box], np.float64), np.array([landmarks], np.float64))[0].tolist()
-    )
+    poses = head_poses(np.array([box], np.float64), np.array([landmarks], np.float64))
+    return HeadPose(*poses[0].tolist())

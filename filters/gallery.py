@@ -1,4 +1,4 @@
-"""The gallery: every filter of the catalogue on a face drawn by us, in one picture."""
+"""The gallery: one image with every filter of the catalogue on a drawn portrait."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,12 +11,11 @@ import numpy as np
 from facepaint.errors import UsageError
 from facepaint.files import write_bytes
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.looks.look import FilterSpec, Look
-from facepaint.looks.parser import parse_filter
+from facepaint.looks.parser import parse_look
 from filters.artwork import asset, svg_rgba
 from filters.face import Face
 from filters.planes import Pixels, Planes
-from filters.registry import make_painter
+from filters.registry import Painter, make_painter
 
 TILE_PX = 256
 COLUMNS = 6
@@ -25,13 +24,16 @@ LABEL_PX = 42
 PAPER = (250, 248, 245)
 INK = (38, 40, 48)
 
-MOMENT_S = 0.55
-"""What moves by itself is shown at this time."""
+ANIMATION_TIME_S = 0.55
+"""The time at which animated stickers are shown."""
 
-WRITTEN = (".png", ".jpg", ".jpeg", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
-DRAWN_PX = 480
-"""The portrait's own size, in which its face is measured."""
+PORTRAIT_PX = 480
+"""The size of the portrait in which its face is measured."""
+
+OVERSAMPLING = 4
+"""Corners and labels are drawn so much larger, then averaged: OpenCV's antialiasing is coarse."""
 
 PORTRAIT_FACE = Face(
     box=(153.0, 193.0, 327.0, 418.0),
@@ -39,7 +41,7 @@ PORTRAIT_FACE = Face(
     score=1.0,
     identity=1,
 )
-"""The portrait's face as a detector would find it."""
+"""The portrait's face, as a detector would report it."""
 
 PEOPLE: tuple[Mapping[str, str], ...] = (
     {},
@@ -100,12 +102,11 @@ PEOPLE: tuple[Mapping[str, str], ...] = (
         "lips": "#d4646a",
     },
 )
-"""Colours of the portrait's classes, so that not every face is the same."""
+"""Colours of the portrait's CSS classes, so that faces differ."""
 
 
 def portrait(person: int, width: int) -> Pixels:
-    """Our portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3); its face is
-    `PORTRAIT_FACE`."""
+    """Draw the portrait in the colours of one of `PEOPLE`: RGB of shape (width, width, 3)."""
     colours = PEOPLE[person % len(PEOPLE)]
     style = "".join(
         f".{name} {{ {_property(name)}: {colour} }}" for name, colour in colours.items()
@@ -115,44 +116,46 @@ def portrait(person: int, width: int) -> Pixels:
 
 
 def _property(name: str) -> str:
-    """The CSS property a class of the portrait sets: two colours of a gradient, a line, or an
-    area."""
+    """The CSS property that a class of the portrait sets."""
+    # -a and -b are the stops of a gradient.
     if name.endswith(("-a", "-b")):
         return "stop-color"
     return "stroke" if name == "brow" else "fill"
 
 
 def portrait_face(width: int) -> Face:
-    """Where the face of a `portrait` of that width is."""
-    scale = width / DRAWN_PX
+    """The face of a `portrait` of that width."""
+    scale = width / PORTRAIT_PX
     x1, y1, x2, y2 = (scale * value for value in PORTRAIT_FACE.box)
     return Face((x1, y1, x2, y2), tuple(scale * value for value in PORTRAIT_FACE.landmarks), 1.0, 1)
 
 
 @cache
 def draw_gallery() -> Pixels:
-    """Every filter of the catalogue with its name: RGB of shape (height, width, 3), read-only."""
+    """Draw every filter of the catalogue with its name: RGB (height, width, 3), read-only."""
     names = list(CATALOGUE)
     rows = -(-len(names) // COLUMNS)
     step_x, step_y = TILE_PX + GAP_PX, TILE_PX + LABEL_PX + GAP_PX
     page = np.full((rows * step_y + GAP_PX, COLUMNS * step_x + GAP_PX, 3), PAPER, np.uint8)
-    for place, name in enumerate(names):
-        x, y = GAP_PX + place % COLUMNS * step_x, GAP_PX + place // COLUMNS * step_y
-        page[y : y + TILE_PX, x : x + TILE_PX] = _rounded(_example(name, place))
+    for index, name in enumerate(names):
+        row, column = divmod(index, COLUMNS)
+        x, y = GAP_PX + column * step_x, GAP_PX + row * step_y
+        page[y : y + TILE_PX, x : x + TILE_PX] = _rounded(_example(name, index))
         page[y + TILE_PX : y + TILE_PX + LABEL_PX, x : x + TILE_PX] = _label(name)
+    # The page is cached: a caller that drew on it would change it for all.
     page.flags.writeable = False
     return page
 
 
 def save_gallery(path: Path) -> None:
-    """Write the gallery as a picture; the path's ending says which kind, none says PNG.
+    """Write the gallery in the format of the path's suffix; PNG without a suffix.
 
     Raises:
-        UsageError: the ending is of no kind of picture, or the path cannot be written.
+        UsageError: the suffix is of no image format, or the file cannot be written.
     """
     suffix = path.suffix.lower() or ".png"
-    if suffix not in WRITTEN:
-        raise UsageError(f"{path}: the gallery is written as {', '.join(WRITTEN)}")
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path}: the gallery is written as {', '.join(SUFFIXES)}")
     data = cv2.imencode(suffix, cv2.cvtColor(draw_gallery(), cv2.COLOR_RGB2BGR))[1].tobytes()
     try:
         write_bytes(path, data)
@@ -165,31 +168,34 @@ def _portrait(person: int) -> Pixels:
     return portrait(person, TILE_PX)
 
 
+def example_painter(text: str) -> Painter:
+    """The painter of one filter as users write it; ``sticker`` alone gets a sample image."""
+    if text != "sticker":
+        return make_painter(parse_look([text]), {})
+    image = _sample_sticker()
+    sha256 = hashlib.sha256(image).hexdigest()
+    return make_painter(parse_look([f"sticker:sha256={sha256}"]), {sha256: image})
+
+
 def _example(name: str, person: int) -> Pixels:
-    """One filter on the portrait; the user's picture is one of ours."""
-    if name == "sticker":
-        data = sample_picture()
-        sha256 = hashlib.sha256(data).hexdigest()
-        look, stickers = Look((parse_filter("sticker:any.png").stored_as(sha256),)), {sha256: data}
-    else:
-        look, stickers = Look((FilterSpec(name, parse_filter(name).options),)), {}
+    """One filter on the portrait."""
     planes = Planes.from_rgb(_portrait(person % len(PEOPLE)))
-    make_painter(look, stickers).paint(planes, [portrait_face(TILE_PX)], MOMENT_S)
+    example_painter(name).paint(planes, [portrait_face(TILE_PX)], ANIMATION_TIME_S)
     return planes.to_rgb()
 
 
-def sample_picture() -> bytes:
-    """A drawing of ours as a user's PNG on white would be: without transparency."""
+def _sample_sticker() -> bytes:
+    """A drawing as an opaque PNG on white, as a user would supply it."""
     rgba = svg_rgba(asset("sample-sticker"), 512)
     white = cv2.add(rgba[:, :, :3], cv2.merge([cv2.bitwise_not(rgba[:, :, 3])] * 3))
     return cv2.imencode(".png", cv2.cvtColor(white, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _rounded(tile: Pixels) -> Pixels:
-    """The tile with round corners on the page's paper."""
-    radius, large = TILE_PX // 16, 4
-    mask = np.zeros((TILE_PX * large, TILE_PX * large), np.uint8)
-    inner, outer = radius * large, (TILE_PX - radius) * large
+    """The tile with round corners on the page's background."""
+    side, inner = TILE_PX * OVERSAMPLING, TILE_PX // 16 * OVERSAMPLING
+    outer = side - inner
+    mask = np.zeros((side, side), np.uint8)
     mask[inner:outer], mask[:, inner:outer] = 255, 255
     for x in (inner, outer - 1):
         for y in (inner, outer - 1):
@@ -199,10 +205,9 @@ def _rounded(tile: Pixels) -> Pixels:
 
 
 def _label(name: str) -> Pixels:
-    """A name below its tile, drawn with OpenCV's own letters: a bare machine has no fonts."""
-    large = 4
-    canvas = np.full((LABEL_PX * large, TILE_PX * large, 3), PAPER, np.uint8)
-    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.62 * large, 1 * large
+    """The label below a tile, in OpenCV's own font: a container may have no other."""
+    canvas = np.full((LABEL_PX * OVERSAMPLING, TILE_PX * OVERSAMPLING, 3), PAPER, np.uint8)
+    font, size, thickness = cv2.FONT_HERSHEY_DUPLEX, 0.62 * OVERSAMPLING, OVERSAMPLING
     (width, height), _ = cv2.getTextSize(name, font, size, thickness)
     at = ((canvas.shape[1] - width) // 2, (canvas.shape[0] + height) // 2)
     cv2.putText(canvas, name, at, font, size, INK, thickness, cv2.LINE_AA)

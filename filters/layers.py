@@ -1,32 +1,35 @@
-"""The pieces that stickers are made of: planes in the space of a head, seen as that head stands."""
+"""The layers of stickers: flat drawings in head space, projected as the head is posed."""
 
 import math
 from dataclasses import dataclass
 
 from filters.affine import Affine
-from filters.motion import RESTING, Moment, Motion
+from filters.easing import smoothstep
+from filters.motion import AT_REST, Motion, MotionState
 from filters.pose import HeadPose, Point
 
 UNITS = 100.0
-"""All artwork is drawn for a face whose eyes are this many units of the SVG apart."""
+"""The distance of the eyes in units of the SVG, for which all artwork is drawn."""
 
-AWAY = (0.47, 0.34)
-"""From the first to the second share of its area that is still seen, a layer fades: 62 to 70
-degrees. On real heads its far side lies on the face until then; later it stands out into the air,
-and half faded for long it looks wrong."""
+FADE_START, FADE_END = 0.47, 0.34
+"""A layer fades as the visible share of its area falls between these: from 62 to 70 degrees of yaw.
+
+On real heads the far side of a layer lies on the face until then. Beyond, it sticks out into the
+air. A longer fade looks wrong: it shows half-transparent glasses for too long.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One piece of artwork and where it goes: a plane in head space (see `filters.pose`).
+    """One drawing and its position: a plane in head space (see `filters.pose`).
 
-    The point ``origin`` of the SVG lies at ``place``: eye distances right, down and out from
-    between the eyes. The plane faces as the face does, but for ``turn`` degrees about the vertical
-    (positive to the picture's right), and then ``tilt`` degrees about its own horizontal (positive
-    with its top leaning back). ``roundness`` is how much it looks the same from all sides, as a
-    cylinder about the vertical: 1 shows its front however the head turns, 0 is flat.
-    ``motion`` is how it moves by itself. A sprite has several ``frames``, ``<asset>-1.svg`` and on,
-    each shown for the same share of a round of its motion. What ``glows`` is as bright in the dark.
+    ``origin``, a point of the SVG, lies at ``place``: eye distances right, down and out from the
+    middle between the eyes. The plane is parallel to the face, turned by ``turn`` degrees about
+    the vertical (positive to the right of the image) and by ``tilt`` degrees about its own
+    horizontal (positive leans its top back). ``roundness`` is the share of the head's yaw that it
+    ignores, like a cylinder: 1 always shows its front, 0 is flat.
+    ``motion`` animates it. A sprite has several ``frames``, ``<asset>-1.svg`` and on, which share
+    the period of its motion equally. A layer that ``glows`` is not dimmed in dark scenes.
     """
 
     asset: str
@@ -42,48 +45,58 @@ class Layer:
 
     @property
     def assets(self) -> tuple[str, ...]:
-        """The names of its drawings, in the order they are shown."""
-        return (
-            (self.asset,)
-            if self.frames == 1
-            else tuple(f"{self.asset}-{n + 1}" for n in range(self.frames))
-        )
+        """The names of its drawings, in the order of the animation."""
+        if self.frames == 1:
+            return (self.asset,)
+        return tuple(f"{self.asset}-{number}" for number in range(1, self.frames + 1))
 
-    def moment(self, time_s: float) -> Moment:
-        """Where it is in its motion ``time_s`` seconds after the video's start."""
-        return self.motion.at(time_s) if self.motion else RESTING
+    def state_at(self, time_s: float) -> MotionState:
+        """The state of its motion ``time_s`` seconds after the start of the video."""
+        return self.motion.at(time_s) if self.motion else AT_REST
 
 
 def layer_to_frame(
-    layer: Layer, pose: HeadPose, scale: float = 1.0, moment: Moment = RESTING
+    layer: Layer, pose: HeadPose, scale: float = 1.0, state: MotionState = AT_REST
 ) -> Affine:
-    """Where a layer goes: the transform from units of its SVG to px of the frame."""
+    """The transform from units of a layer's SVG to px of the frame."""
     to_right, to_down, to_out = pose.axes
-    turn, tilt = math.radians(layer.turn - layer.roundness * pose.yaw), math.radians(layer.tilt)
+    turn = math.radians(layer.turn - layer.roundness * pose.yaw)
+    tilt = math.radians(layer.tilt)
     facing = _sum(_times(to_right, math.sin(turn)), _times(to_out, math.cos(turn)))
     right = _sum(_times(to_right, math.cos(turn)), _times(to_out, -math.sin(turn)))
     down = _sum(_times(to_down, math.cos(tilt)), _times(facing, math.sin(tilt)))
-    if moment.degrees:
-        cos, sin = math.cos(math.radians(moment.degrees)), math.sin(math.radians(moment.degrees))
-        right, down = (
-            _sum(_times(right, cos), _times(down, sin)),
-            _sum(_times(right, -sin), _times(down, cos)),
-        )
-    unit = scale * moment.size / UNITS
+    if state.degrees:
+        right, down = _rotated(right, down, math.radians(state.degrees))
+    unit = scale * state.size / UNITS
     across = _times(right, -unit if layer.mirrored else unit)
-    at = pose.at(
-        layer.place[0] + moment.right, layer.place[1] + moment.down, layer.place[2] + moment.out
-    )
-    return Affine.landing(across, _times(down, unit), layer.origin, at)
+    x, y, z = layer.place
+    at = pose.at(x + state.right, y + state.down, z + state.out)
+    return Affine.with_axes(across, _times(down, unit), layer.origin, at)
 
 
 def layer_opacity(layer: Layer, to_frame: Affine, size: float) -> float:
-    """How opaque a layer that lies so is (0-1), if an eye distance of its artwork is ``size`` px
-    from the front."""
-    seen = (to_frame.xx * to_frame.yy - to_frame.xy * to_frame.yx) * (UNITS / size) ** 2
-    first, last = AWAY
-    x = min(1.0, max(0.0, ((-seen if layer.mirrored else seen) - last) / (first - last)))
-    return x * x * (3 - 2 * x)
+    """The opacity (0-1) of a layer that is turned away from the camera.
+
+    Args:
+        layer: the layer.
+        to_frame: its transform, of `layer_to_frame`.
+        size: the px that an eye distance of its artwork has from the front.
+    """
+    # By the rule of the parallelogram: the cosine of the angle to the camera. Negative: seen from
+    # behind, where a mirrored drawing has the opposite orientation.
+    visible = to_frame.determinant * (UNITS / size) ** 2
+    if layer.mirrored:
+        visible = -visible
+    return smoothstep(visible, FADE_END, FADE_START)
+
+
+def _rotated(right: Point, down: Point, angle: float) -> tuple[Point, Point]:
+    """Two axes of a plane, rotated within it clockwise by an angle in radians."""
+    cos, sin = math.cos(angle), math.sin(angle)
+    return (
+        _sum(_times(right, cos), _times(down, sin)),
+        _sum(_times(right, -sin), _times(down, cos)),
+    )
 
 
 def _times(vector: Point, factor: float) -> Point:

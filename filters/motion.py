@@ -1,18 +1,22 @@
-"""How parts of stickers move by themselves: as a function of time alone, over and over without a
-jump."""
+"""Animation of sticker layers: periodic functions of time alone.
+
+They keep no state from frame to frame, so segments that are painted on different machines join
+without a jump.
+"""
 
 import math
 from dataclasses import dataclass
 
+from filters.easing import smoothstep
+
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """Where a part is in its motion.
+class MotionState:
+    """The state of a layer at one time of its animation.
 
-    ``right``, ``down`` and ``out`` are how far it is from its place, in eye distances of head
-    space; ``degrees`` is how far it is rolled clockwise about its origin, ``size`` how large it is
-    relative to its drawing, ``opacity`` 0-1 how much of it is seen. ``share`` of its round has
-    passed (0-1, 1 excluded).
+    ``right``, ``down`` and ``out`` are its offset in eye distances of head space; ``degrees`` is
+    its clockwise rotation about its origin, ``size`` its scale, ``opacity`` is 0-1. ``progress`` is
+    the share of the period that has passed: [0, 1).
     """
 
     right: float = 0.0
@@ -21,35 +25,32 @@ class Moment:
     degrees: float = 0.0
     size: float = 1.0
     opacity: float = 1.0
-    share: float = 0.0
+    progress: float = 0.0
 
 
-RESTING = Moment()
-"""A part in its place, as drawn."""
+AT_REST = MotionState()
+"""The state of a layer without animation."""
 
-APPEARING = 0.22
-"""In this share of a round a part that appears does so; it takes twice as long to vanish."""
+FADE_IN = 0.22
+"""The share of its period in which a rising layer appears; it takes twice as long to vanish."""
 
 LOOP_TILT = 0.3
-"""A loop about the head is seen from above a little: this share of its radius is what is down in
+"""A loop around the head is seen from slightly above: the share of its radius that is down in
 front."""
 
-SHARE_DIGITS = 6
-"""Shares of a round are rounded, so that the same moment of another round is the same to the last
-bit."""
+PROGRESS_DIGITS = 6
+"""Progress is rounded, so that equal times of two periods give equal states to the last bit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """A round that takes ``period`` seconds, of which a part is ``phase`` (a share) ahead.
+    """An animation with a period of ``period`` seconds, started ``phase`` periods early.
 
-    In a round it swings by ``bob`` down and up and by ``sway`` right and left (eye distances to
-    each side), rocks by
-    ``rock`` degrees to each side, is up to ``swell`` (a share) larger and smaller, goes once about
-    the vertical in a
-    ``loop`` of that radius, and turns ``turns`` times about itself. With ``rise`` it goes that far
-    up (down where negative), faster and faster where it falls; it appears at its place, growing,
-    and has vanished at the end.
+    In a period the layer moves by ``bob`` down and up and by ``sway`` right and left (eye distances
+    to each side), rotates by ``rock`` degrees to each side, grows and shrinks by ``swell`` (a
+    share), goes once around the vertical in a ``loop`` of that radius, and spins ``turns`` times.
+    With ``rise`` it moves up by so much, or accelerates down if negative; it grows and fades in at
+    its place and has faded out at the end.
     """
 
     period: float
@@ -62,25 +63,20 @@ class Motion:
     turns: int = 0
     rise: float = 0.0
 
-    def at(self, time_s: float) -> Moment:
-        """The moment ``time_s`` seconds after the video's start."""
-        share = round(time_s / self.period + self.phase, SHARE_DIGITS) % 1.0
-        sin, cos = math.sin(math.tau * share), math.cos(math.tau * share)
-        way = share * share if self.rise < 0 else share
-        come = _smooth(share / APPEARING) if self.rise else 1.0
-        gone = _smooth((1 - share) / (2 * APPEARING)) if self.rise else 1.0
-        return Moment(
+    def at(self, time_s: float) -> MotionState:
+        """The state ``time_s`` seconds after the start of the video."""
+        progress = round(time_s / self.period + self.phase, PROGRESS_DIGITS) % 1.0
+        sin, cos = math.sin(math.tau * progress), math.cos(math.tau * progress)
+        # Falling drops accelerate: the square of time, as under gravity.
+        risen = progress * progress if self.rise < 0 else progress
+        fade_in = smoothstep(progress / FADE_IN) if self.rise else 1.0
+        fade_out = smoothstep((1 - progress) / (2 * FADE_IN)) if self.rise else 1.0
+        return MotionState(
             right=self.sway * sin + self.loop * sin,
-            down=self.bob * sin + LOOP_TILT * self.loop * cos - self.rise * way,
+            down=self.bob * sin + LOOP_TILT * self.loop * cos - self.rise * risen,
             out=self.loop * cos,
-            degrees=self.rock * sin + 360.0 * self.turns * share,
-            size=(1 + self.swell * sin) * (0.4 + 0.6 * come),
-            opacity=come * gone,
-            share=share,
+            degrees=self.rock * sin + 360.0 * self.turns * progress,
+            size=(1 + self.swell * sin) * (0.4 + 0.6 * fade_in),
+            opacity=fade_in * fade_out,
+            progress=progress,
         )
-
-
-def _smooth(x: float) -> float:
-    """From 0 at 0 to 1 at 1, and flat at both."""
-    x = min(1.0, max(0.0, x))
-    return x * x * (3 - 2 * x)

@@ -1,10 +1,9 @@
-"""Filters that hide a face for good: blur, mosaic, fill. What they cover is replaced on all three
-planes.
+"""Redactions: blur, mosaic and fill. They replace what they cover, on all three planes.
 
-The covered area grows with the option ``scale``; at the default 1.3 it holds every px of the face's
-box. A soft edge lies outside of it only. Blur and mosaic keep a coarse grid of average brightness,
-spoilt by noise, and one average colour, so no more than that can ever be won back.
-``docs/privacy.md`` says what that is worth.
+The covered area grows with the option ``scale``; at the default of 1.3 it contains every px of the
+face's box. The soft edge lies outside of it. Blur and mosaic keep a coarse grid of average
+brightness, with noise, and one average colour; no more than that can be recovered.
+``docs/privacy.md`` measures what it is worth.
 """
 
 import hashlib
@@ -20,31 +19,30 @@ from facepaint.looks.look import FilterSpec
 from facepaint.looks.parser import parse_filter
 from filters.area import covered_area, has_finite_position
 from filters.face import Face
-from filters.planes import Pixels, Planes, Rect, rgb_to_yuv
+from filters.planes import PLANES, Pixels, Planes, Rect, rgb_to_yuv
 
 SMALLEST_CELL_PX = 4.0
-"""Smaller cells would leave the px of a small face nearly as they were."""
+"""Smaller cells would leave the px of a small face nearly unchanged."""
 
 NOISE = 32
-"""By how much the average of a cell is off at most, in levels of luma: all values in between are as
-likely."""
+"""The largest error of a cell's average, in levels of luma; it is uniformly distributed."""
 
-Noise = npt.NDArray[np.int16]
 NOISE_CELLS = 64
 """Side of the grid of noise; a larger area of cells repeats it."""
 
-Shown = Callable[[Pixels, int], Pixels]
-"""From the samples of a plane under a block, and the plane's number (Y, U, V), what is shown
-instead."""
+Noise = npt.NDArray[np.int16]
+
+Replacement = Callable[[Pixels, int], Pixels]
+"""From the samples of a plane under a block, and the plane's index, to what replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """One hiding filter with its options.
+    """One redaction with its options.
 
-    ``secret`` is what the noise is made of: something that who sees the result alone does not know,
-    and the same in every frame of a video. So there is nothing to average out over time, and the
-    same frame is always hidden alike. None leaves the averages exact.
+    The noise is derived from ``secret``: bytes that are unknown to those who see only the result,
+    and constant over a video. So noise does not average out over frames, and a repeated task gives
+    the same bytes. None adds no noise.
     """
 
     spec: FilterSpec
@@ -52,17 +50,19 @@ class Redaction:
 
     @classmethod
     def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":  # noqa: ARG003 - as every maker
-        """The filter of a look's entry."""
+        """Make the filter that a look specifies."""
         return cls(spec)
 
     @classmethod
     def plain(cls) -> "Redaction":
-        """The plainest: one dark colour."""
+        """Return the default redaction: a fill with one dark colour."""
         return cls(parse_filter("fill"))
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
-        """Hide one face in place; the region touched, within the frame. A face that is nowhere may
-        be anywhere."""
+        """Redact one face in place; the rectangle painted on, within the frame.
+
+        A face without a finite position may be anywhere: the whole frame is covered.
+        """
         if not has_finite_position(face):
             return self.cover(planes)
         spec = self.spec
@@ -74,125 +74,132 @@ class Redaction:
         return [planes.clip(block)]
 
     def cover(self, planes: Planes) -> list[Rect]:
-        """Hide the whole frame in place, as if one face filled it; the region touched, which is all
-        of it."""
+        """Redact the whole frame in place, as if one face filled it; the rectangle painted on."""
         block = planes.block(0, 0, planes.width, planes.height)
         if block is None:
             return []
-        everything = np.full((block.y2 - block.y1, block.x2 - block.x1), 255, np.uint8)
+        width, height = block.size
+        everything = np.full((height, width), 255, np.uint8)
         self._replace(planes, block, min(planes.width, planes.height), everything)
         return [planes.clip(block)]
 
     def _replace(self, planes: Planes, block: Rect, face_width: float, mask: Pixels) -> None:
-        shown = REDACTIONS[self.spec.name](self, planes, block, face_width)
-        luma = planes.luma(block)
-        height, width = luma.shape
-        _mix(planes, 0, block, shown(luma, 0), mask[:height, :width])
-        # A chroma sample belongs to several px: it is hidden as much as the most hidden of them.
-        step_x, step_y = 1 << planes.chroma_shift_x, 1 << planes.chroma_shift_y
-        most = np.maximum.reduce(
-            [mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)]
-        )
-        for number, chroma in enumerate(planes.chroma(block), start=1):
-            _mix(planes, number, block, shown(chroma, number), most)
+        replacement = REDACTIONS[self.spec.name](self, planes, block, face_width)
+        height, width = planes.luma(block).shape
+        luma_mask, chroma_mask = mask[:height, :width], _largest_of_each_sample(planes, mask)
+        for plane in PLANES:
+            over = replacement(planes.samples(plane, block), plane)
+            alpha = chroma_mask if plane else luma_mask
+            premultiplied = np.asarray(cv2.multiply(over, alpha, scale=1 / 255), np.uint8)
+            planes.composite(plane, block, premultiplied, alpha)
 
 
-def _mix(planes: Planes, number: int, block: Rect, over: Pixels, mask: Pixels) -> None:
-    """Replace a plane's samples under a block: wholly where ``mask`` is 255, not at all where it is
-    0."""
-    planes.composite(
-        number, block, np.asarray(cv2.multiply(over, mask, scale=1 / 255), np.uint8), mask
-    )
+def _largest_of_each_sample(planes: Planes, mask: Pixels) -> Pixels:
+    """The mask of the chroma planes: for each sample, the largest value of its px.
+
+    A chroma sample belongs to several px. An average would leave colour on the edge of the area.
+    """
+    step_x, step_y = planes.chroma_step
+    shifted = [mask[y::step_y, x::step_x] for y in range(step_y) for x in range(step_x)]
+    return np.asarray(np.maximum.reduce(shifted), np.uint8)
 
 
-def _mosaic(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
-    grid = _grid(block, face_width / hiding.spec.number("size"))
+def _mosaic(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+    grid = _grid(block, face_width / redaction.spec.number("size"))
 
-    def shown(samples: Pixels, number: int) -> Pixels:
-        tiles = _averages(samples, grid, hiding.secret) if number == 0 else _average(samples)
-        return np.asarray(
-            cv2.resize(tiles, samples.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8
-        )
+    def replacement(samples: Pixels, plane: int) -> Pixels:
+        tiles = _average(samples) if plane else _cells(samples, grid, redaction.secret)
+        size = samples.shape[::-1]
+        return np.asarray(cv2.resize(tiles, size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
-    return shown
+    return replacement
 
 
-def _blur(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
-    grid = _grid(block, face_width * hiding.spec.number("size") / 2)
+def _blur(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+    # Not a Gaussian of the px: a linear filter can be inverted. A blurred grid of averages holds no
+    # more than the averages.
+    grid = _grid(block, face_width * redaction.spec.number("size") / 2)
 
-    def shown(samples: Pixels, number: int) -> Pixels:
-        if number:
+    def replacement(samples: Pixels, plane: int) -> Pixels:
+        if plane:
             return np.full(samples.shape, _average(samples), np.uint8)
-        averages = _averages(samples, grid, hiding.secret)
-        blurred = cv2.GaussianBlur(averages, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
-        # A curve through the cells, drawn at a quarter of the size and lines in between: it looks
-        # the same, 5 x faster.
+        cells = _cells(samples, grid, redaction.secret)
+        blurred = cv2.GaussianBlur(cells, (5, 5), 1.2, borderType=cv2.BORDER_REPLICATE)
+        # Cubic to four times the grid, then linear: it looks the same as cubic all the way, and is
+        # 5 times faster.
         smooth = cv2.resize(blurred, (4 * grid[0], 4 * grid[1]), interpolation=cv2.INTER_CUBIC)
-        return np.asarray(
-            cv2.resize(smooth, samples.shape[::-1], interpolation=cv2.INTER_LINEAR), np.uint8
-        )
+        size = samples.shape[::-1]
+        return np.asarray(cv2.resize(smooth, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
-    return shown
+    return replacement
 
 
-def _fill(hiding: Redaction, planes: Planes, block: Rect, face_width: float) -> Shown:  # noqa: ARG001
-    rgb = bytes.fromhex(hiding.spec.text("colour")[1:])
-    colour = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
+def _fill(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+    rgb = bytes.fromhex(redaction.spec.text("colour")[1:])
+    yuv = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
 
-    def shown(samples: Pixels, number: int) -> Pixels:
-        return np.full(samples.shape, round(float(colour[number])), np.uint8)
+    def replacement(samples: Pixels, plane: int) -> Pixels:
+        return np.full(samples.shape, round(float(yuv[plane])), np.uint8)
 
-    return shown
+    return replacement
 
 
 def _average(samples: Pixels) -> Pixels:
-    """The mean of all samples: shape (1, 1). Colours tell faces apart as well as brightness does,
-    in as few cells."""
+    """The mean of all samples: shape (1, 1).
+
+    Chroma keeps no grid: colours identify faces as well as brightness does, with as few cells.
+    """
     return np.full((1, 1), round(float(samples.mean())), np.uint8)
 
 
-def _averages(samples: Pixels, grid: tuple[int, int], secret: bytes | None) -> Pixels:
-    """The mean of each cell, made inexact: shape (rows, columns)."""
-    left = np.ascontiguousarray(samples)
-    # Halving even sides is much the fastest of OpenCV's reductions.
-    while all(
-        side % 2 == 0 and side > 4 * cells
-        for side, cells in zip(left.shape[::-1], grid, strict=True)
-    ):
-        left = np.asarray(
-            cv2.resize(left, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8
-        )
-    exact = np.asarray(cv2.resize(left, grid, interpolation=cv2.INTER_AREA), np.uint8).reshape(
-        grid[::-1]
-    )
+def _cells(samples: Pixels, grid: tuple[int, int], secret: bytes | None) -> Pixels:
+    """The mean of each cell with noise: shape (rows, columns)."""
+    columns, rows = grid
+    exact = np.asarray(
+        cv2.resize(_prescaled(samples, grid), grid, interpolation=cv2.INTER_AREA), np.uint8
+    ).reshape(rows, columns)
     if secret is None:
         return exact
-    # Counted from the middle, so that it stays with the face when the grid gets another row.
-    rows, columns = ((np.arange(cells) - cells // 2) % NOISE_CELLS for cells in grid[::-1])
-    return np.asarray(np.clip(exact + _noise(secret)[np.ix_(rows, columns)], 0, 255), np.uint8)
+    # Indexed from the middle of the grid: the noise of a cell stays with its place on the face when
+    # the grid gets another row or column.
+    y, x = ((np.arange(cells) - cells // 2) % NOISE_CELLS for cells in (rows, columns))
+    return np.asarray(np.clip(exact + _noise(secret)[np.ix_(y, x)], 0, 255), np.uint8)
+
+
+def _prescaled(samples: Pixels, grid: tuple[int, int]) -> Pixels:
+    """The samples, halved while both sides are even and over 4 times the grid.
+
+    Exact halving is by far the fastest of OpenCV's area reductions.
+    """
+    smaller = np.ascontiguousarray(samples)
+    columns, rows = grid
+    while True:
+        height, width = smaller.shape
+        if width % 2 or height % 2 or width <= 4 * columns or height <= 4 * rows:
+            return smaller
+        halved = cv2.resize(smaller, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        smaller = np.asarray(halved, np.uint8)
 
 
 @lru_cache(maxsize=8)
 def _noise(secret: bytes) -> Noise:
-    """Numbers up to `NOISE` to both sides of 0, the same on every machine: shape (`NOISE_CELLS`,
-    `NOISE_CELLS`)."""
-    # A cryptographic hash, so that the noise of cells whose content is known does not tell that of
-    # the others.
-    stream = np.frombuffer(hashlib.shake_256(secret).digest(NOISE_CELLS * NOISE_CELLS), np.uint8)
-    return np.rint((stream.reshape(NOISE_CELLS, NOISE_CELLS) / 127.5 - 1) * NOISE).astype(np.int16)
+    """Integers in [-`NOISE`, `NOISE`], equal on every machine: (`NOISE_CELLS`, `NOISE_CELLS`)."""
+    # A cryptographic hash: cells whose content is known do not reveal the noise of the others.
+    stream = hashlib.shake_256(secret).digest(NOISE_CELLS * NOISE_CELLS)
+    unit = np.frombuffer(stream, np.uint8).reshape(NOISE_CELLS, NOISE_CELLS) / 127.5 - 1
+    return np.rint(unit * NOISE).astype(np.int16)
 
 
 def _grid(block: Rect, cell_px: float) -> tuple[int, int]:
-    """Columns and rows of the cells a block is cut into, each at least `SMALLEST_CELL_PX` wide and
-    high."""
+    """Columns and rows of the cells of a block, each at least `SMALLEST_CELL_PX` wide and high."""
     cell = max(SMALLEST_CELL_PX, cell_px)
-    return max(1, int((block.x2 - block.x1) / cell)), max(1, int((block.y2 - block.y1) / cell))
+    width, height = block.size
+    return max(1, int(width / cell)), max(1, int(height / cell))
 
 
-REDACTIONS: Mapping[str, Callable[[Redaction, Planes, Rect, float], Shown]] = {
+REDACTIONS: Mapping[str, Callable[[Redaction, Planes, Rect, float], Replacement]] = {
     "blur": _blur,
     "mosaic": _mosaic,
     "fill": _fill,
 }
-"""The hiding filters: from one with its options, the frame, the block and the face's width in px,
-what is shown."""
+"""The redactions: from the options, the frame, the block and the face's width in px."""

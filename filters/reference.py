@@ -1,6 +1,9 @@
-"""The page about filters, `docs/filters.md`, from the catalogue."""
+"""Generates `docs/filters.md` from the catalogue."""
+
+from collections.abc import Iterable
 
 from facepaint.looks.catalogue import CATALOGUE, FilterKind, Option
+from filters.stickers_table import STICKERS
 
 INTRODUCTION = """# Filters
 
@@ -8,8 +11,8 @@ INTRODUCTION = """# Filters
 
 A filter is written `name` or `name:option=value,option=value`. Give `--filter` several times to
 paint several, in that order: `--filter blur --filter sunglasses` puts sunglasses on a blurred
-face. `name@2` is for person 2 only, by the numbers of `facepaint faces JOB`
-([people](people.md)). `facepaint filters --preview filters.jpg` draws the picture above.
+face. `name@2` applies to person 2 only; `facepaint faces JOB` lists the people and their numbers
+([people](people.md)). `facepaint filters --preview filters.jpg` draws the image above.
 
 ```
 facepaint run party.mp4 --filter party-hat --filter moustache:scale=1.2
@@ -24,20 +27,19 @@ NOTES = """## Stickers
 Stickers follow the position, size, roll, yaw and pitch of the head. Near faces are painted over
 far ones.
 
-These are animated: {moving}. The animation depends only on the time since the start of the video,
-so segments fit together. A still image shows its first moment.
+These are animated: {animated}. The animation depends only on the time since the start of the
+video, so segments join without a jump. A still image shows the start of the animation.
 
-Your own picture (`sticker:FILE`) may be a PNG, WebP or JPEG of up to 40 megapixels. It covers
-the face's box; one much wider or higher than a face is not enlarged all the way, use `scale`. A
-picture without transparency on a plain background loses this background, from its border
-inwards; inside it nothing is touched. One whose border has many colours stays whole. Of an
-animation the first picture is taken.
+Your own image (`sticker:FILE`) is a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's
+box. An image that is much wider or higher than a face is not enlarged so far; use `scale`. An
+opaque image on a plain background loses this background where it reaches the border. An image whose
+border has many colours stays whole. Of an animation, the first frame is used.
 
-Stickers take the brightness of the scene around the face, so they do not glow in a dark picture.
-Halo and flames keep their own.
+Stickers take the brightness of the scene around the face, so they do not glow in the dark.
+{glowing} keep their own brightness.
 
-`text` takes ASCII and the letters of Latin scripts. The words take the rest, commas and all, so
-they come last: `text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
+`text` draws ASCII and the letters of Latin scripts. The words may contain commas, so they come
+last: `text:Hello, world` or `text:place=forehead,colour=#202020,text=Hello, world`.
 
 ## Effects
 
@@ -46,27 +48,26 @@ it. None of them makes a face unrecognizable.
 
 ## Redaction
 
-`fill` replaces the face by one colour and leaves nothing of it: choose it where recognition
-would harm someone. `blur` and `mosaic` replace it by a few averages. These keep enough to
-recognise some people by comparison with known pictures; fewer tiles (`mosaic:size=3`, the
-default is {tiles}) or a larger blur (`blur:size=1`) keep less. [Privacy](privacy.md) has the
-measurements. Cells are at least 4 px wide, however small the face. At the default scale of 1.3
-every pixel of the detector's box is covered; the soft edge lies outside of it.
+`fill` replaces the face by one colour and leaves nothing of it: choose it where recognition would
+harm someone. `blur` and `mosaic` replace the face by a few averages. These suffice to recognize
+some people by comparison with known photographs. Fewer tiles (`mosaic:size=3`, the default is
+{tiles}) or a larger blur (`blur:size=1`) keep less; [privacy](privacy.md) has the measurements.
+Cells are at least 4 px wide, however small the face. At the default scale of 1.3 every pixel of the
+detector's box is covered; the soft edge lies outside of it.
 
-A redaction also covers uncertain faces: `name@2` covers a face whose person is unknown. A frame
-whose faces could not be detected is covered completely.
+When the identity of a face is unknown, a redaction of `name@2` covers it. A frame whose faces could
+not be detected is covered completely.
 """
 
 
 def filters_page() -> str:
-    """The whole page, in Markdown."""
-    moving = ", ".join(f"`{kind.name}`" for kind in CATALOGUE.values() if kind.animated)
+    """The page in Markdown."""
+    animated = _listed(kind.name for kind in CATALOGUE.values() if kind.animated)
+    glowing = _listed(name for name, layers in STICKERS.items() if any(x.glows for x in layers))
     size = CATALOGUE["mosaic"].option("size")
     assert size is not None
-    return (
-        f"{INTRODUCTION}\n## "
-        f"Options\n\n{options_table()}\n{NOTES.format(moving=moving, tiles=_default(size))}"
-    )
+    notes = NOTES.format(animated=animated, glowing=glowing, tiles=_default(size))
+    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{notes}"
 
 
 def options_table() -> str:
@@ -77,8 +78,12 @@ def options_table() -> str:
     return "\n".join(rows) + "\n"
 
 
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
 def _rows(kind: FilterKind) -> list[str]:
-    # The hash of a stored sticker is filled in by the client, not by people.
+    # The client fills in the hash of a stored sticker; users never write it.
     options = [option for option in kind.options if option.type != "sha256"]
     rows = []
     for number, option in enumerate(options):

@@ -1,4 +1,4 @@
-"""The filters by name, and the painter of a look."""
+"""The registry of filters by name, and the painter of a look."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,8 +20,10 @@ class Filter(Protocol):
     """What is painted on one face."""
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
-        """Paint on the planes in place, ``time_s`` after the video's start; the regions touched,
-        within the frame."""
+        """Paint on the planes in place; the rectangles painted on, within the frame.
+
+        ``time_s`` is the time since the start of the video.
+        """
         ...
 
 
@@ -35,22 +37,21 @@ FILTERS: Mapping[str, Maker] = {
     "text": ribbon_with_words,
     **dict.fromkeys(REDACTIONS, Redaction.from_spec),
 }
-"""How each filter of `facepaint.looks.look.CATALOGUE` is made."""
+"""The maker of each filter of `facepaint.looks.catalogue.CATALOGUE`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Painter:
-    """Paints a look: its filters in the order given, each on the faces it is for.
+    """Paints a look: its filters in order, each on the faces that it applies to.
 
-    ``size`` is width and height of the frames, of which regions may be a share.
+    ``size`` is the width and height of the frames; face selections by region need it.
     """
 
     filters: tuple[tuple[FilterSpec, Filter], ...]
     size: tuple[int, int] = (0, 0)
 
     def with_noise_secret(self, secret: bytes | None) -> "Painter":
-        """The same, the noise on hidden faces made of a secret: see
-        `filters.redaction.Redaction`."""
+        """The same painter, with a secret for the noise of its redactions (see `Redaction`)."""
         filters = (
             (spec, replace(one, secret=secret) if isinstance(one, Redaction) else one)
             for spec, one in self.filters
@@ -58,8 +59,8 @@ class Painter:
         return replace(self, filters=tuple(filters))
 
     def touches(self, faces: Iterable[Face]) -> bool:
-        """Whether any filter is for any of these faces."""
-        return any(self._is_for(spec, face) for face in faces for spec, _ in self.filters)
+        """Whether any filter applies to any of these faces."""
+        return any(self._applies(spec, face) for face in faces for spec, _ in self.filters)
 
     def paint(
         self,
@@ -68,40 +69,48 @@ class Painter:
         time_s: float = 0.0,
         scene: SceneLight | None = None,
     ) -> list[Rect]:
-        """Paint the faces of one frame in place, near ones over far ones; the regions touched,
-        within the frame.
+        """Paint the faces of one frame in place, near ones over far ones.
 
-        ``time_s`` is the frame's time since the video's start, for what moves by itself; ``scene``
-        gives the light that stickers are in, by default what the frame shows.
+        Args:
+            planes: the frame.
+            faces: its faces.
+            time_s: the frame's time since the start of the video, for animation.
+            scene: the light on stickers; by default that of the frame.
+
+        Returns:
+            The rectangles painted on, within the frame.
         """
         far_to_near = sorted(faces, key=lambda face: face.width * face.height)
         if not all(spec.redacts for spec, _ in self.filters):
-            # Before anything is painted: a white hat lights no scene.
+            # Measured before anything is painted: a white hat must not light the scene.
             scene = scene or SceneLight.of_frame(planes)
             far_to_near = [replace(face, light=scene.light_on(face)) for face in far_to_near]
-        regions: list[Rect] = []
-        for spec, painted in self.filters:
+        painted: list[Rect] = []
+        # Filter by filter, not face by face: a later filter covers an earlier one on all faces.
+        for spec, one in self.filters:
             for face in far_to_near:
-                if self._is_for(spec, face):
-                    regions += painted.paint(planes, face, time_s)
-        return regions
+                if self._applies(spec, face):
+                    painted += one.paint(planes, face, time_s)
+        return painted
 
     def cover(self, planes: Planes) -> list[Rect]:
-        """Hide the whole frame, for when nobody knows where its faces are; the region touched."""
-        hiding = [painted for _, painted in self.filters if isinstance(painted, Redaction)]
-        return (hiding[-1] if hiding else Redaction.plain()).cover(planes)
+        """Cover a whole frame whose faces are unknown; the rectangle painted on.
 
-    def _is_for(self, spec: FilterSpec, face: Face) -> bool:
-        # Who is not known may be the one to hide.
+        The last redaction of the look is used, because it is painted on top; else a plain fill.
+        """
+        redactions = [one for _, one in self.filters if isinstance(one, Redaction)]
+        return (redactions[-1] if redactions else Redaction.plain()).cover(planes)
+
+    def _applies(self, spec: FilterSpec, face: Face) -> bool:
         return spec.applies_to.matches(
             face.identity, face.box, self.size, face.margin, redacts=spec.redacts
         )
 
 
 def make_painter(look: Look, stickers: Mapping[str, bytes]) -> Painter:
-    """The painter of a look; ``stickers`` holds the bytes of its users' pictures by sha256.
+    """Make the painter of a look; ``stickers`` holds the bytes of its users' images by sha256.
 
     Raises:
-        InputError: a sticker is no picture, too large, or not among ``stickers``.
+        InputError: a sticker is no image, too large, or missing from ``stickers``.
     """
     return Painter(tuple((spec, FILTERS[spec.name](spec, stickers)) for spec in look.filters))

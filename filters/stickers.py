@@ -1,5 +1,4 @@
-"""Sticker filters: artwork of ours, and the user's own pictures, as planes in the space of a
-head."""
+"""Sticker filters: our artwork and users' images, as layers in head space."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,94 +13,90 @@ from filters.layers import UNITS, Layer, layer_opacity, layer_to_frame
 from filters.planes import Planes, Rect
 from filters.stickers_table import STICKERS
 
-FACE_SIDES = (2.3, 2.95)
-"""Width and height of what a user's picture covers, in eye distances: a little more than the box of
-a face does."""
+FACE_SIZE = (2.3, 2.95)
+"""Width and height that a user's image covers, in eye distances: slightly more than the face's
+box."""
 
-FACE_MIDDLE = (0.0, 0.34, 0.0)
-"""Where in head space its middle is."""
+FACE_CENTRE = (0.0, 0.34, 0.0)
+"""The centre of that area in head space."""
 
-WIDEST_COVER = 1.6
-"""A user's picture covers that, but grows no more than this beyond fitting into it (a banner
-would)."""
+MAX_COVER = 1.6
+"""The most that a user's image is enlarged over the size at which it fits into that area.
+
+A wide banner that covered the area would be many faces wide.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Sticker:
-    """One sticker of ours with its options; layers are painted in order, each with its drawing or
-    its sprite's."""
+    """One of our stickers: layers in the order of painting, each with its drawings."""
 
     layers: tuple[tuple[Layer, tuple[Artwork, ...]], ...]
     scale: float
 
     @classmethod
     def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
-        """The filter of a look's entry."""
+        """Make the filter that a look specifies."""
         opacity = spec.number("opacity")
+        table = STICKERS[spec.name]
+        # Several layers may share one drawing: it is rendered once.
         artwork = {
-            name: svg_artwork(
-                name, opacity, PX_PER_UNIT if layer.frames == 1 else SPRITE_PX_PER_UNIT
-            )
-            for layer in STICKERS[spec.name]
-            for name in layer.assets
+            asset: svg_artwork(asset, opacity, _resolution(layer))
+            for layer in table
+            for asset in layer.assets
         }
-        layers = tuple(
-            (layer, tuple(artwork[name] for name in layer.assets)) for layer in STICKERS[spec.name]
-        )
-        return cls(layers, spec.number("scale"))
+        layers = [(layer, tuple(artwork[asset] for asset in layer.assets)) for layer in table]
+        return cls(tuple(layers), spec.number("scale"))
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
-        """Paint on one face in place; the regions touched, within the frame."""
+        """Paint on one face in place; the rectangles painted on, within the frame."""
         pose = pose_of(face)
-        regions: list[Rect] = []
-        for layer, sprite in self.layers:
-            moment = layer.moment(time_s)
-            to_frame = layer_to_frame(layer, pose, self.scale, moment)
-            opacity = moment.opacity * layer_opacity(
-                layer, to_frame, self.scale * moment.size * pose.size
-            )
-            artwork = sprite[int(moment.share * len(sprite))]
-            regions += blit(
-                planes,
-                artwork,
-                to_frame,
-                face.opacity * opacity,
-                1.0 if layer.glows else face.light,
-            )
-        return regions
+        painted: list[Rect] = []
+        for layer, drawings in self.layers:
+            state = layer.state_at(time_s)
+            to_frame = layer_to_frame(layer, pose, self.scale, state)
+            size = self.scale * state.size * pose.size
+            opacity = state.opacity * layer_opacity(layer, to_frame, size)
+            drawing = drawings[int(state.progress * len(drawings))]
+            light = 1.0 if layer.glows else face.light
+            painted += blit(planes, drawing, to_frame, face.opacity * opacity, light)
+        return painted
+
+
+def _resolution(layer: Layer) -> float:
+    """The px for a unit at which a layer's drawings are rendered."""
+    return PX_PER_UNIT if layer.frames == 1 else SPRITE_PX_PER_UNIT
 
 
 @dataclass(frozen=True, slots=True)
 class UserSticker:
-    """A user's own picture, over the face's box and turned with the head."""
+    """A user's image over the face's box, turned with the head."""
 
     artwork: Artwork
     scale: float
 
     @classmethod
     def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "UserSticker":
-        """The filter of a look's entry.
+        """Make the filter that a look specifies.
 
         Raises:
-            InputError: the picture is not among ``stickers``, or is no good.
+            InputError: the image is missing from ``stickers``, or cannot be used.
         """
         sha256 = spec.text("sha256")
         if sha256 not in stickers:
             raise InputError(
-                f"sticker {sha256[:12]} is not stored: store the picture again with its look"
+                f"sticker {sha256[:12]} is not stored: store the image again with its look"
             )
-        return cls(
-            Artwork(read_sticker(stickers[sha256]), opacity=spec.number("opacity")),
-            spec.number("scale"),
-        )
+        artwork = Artwork(read_sticker(stickers[sha256]), opacity=spec.number("opacity"))
+        return cls(artwork, spec.number("scale"))
 
     def paint(self, planes: Planes, face: Face, time_s: float) -> list[Rect]:
-        """Paint on one face in place; the regions touched, within the frame."""
+        """Paint on one face in place; the rectangle painted on, within the frame."""
         pose, artwork = pose_of(face), self.artwork
-        fits = (FACE_SIDES[0] / artwork.width, FACE_SIDES[1] / artwork.height)
-        scale = min(max(fits), WIDEST_COVER * min(fits)) * self.scale * UNITS
-        middle = (artwork.left + artwork.width / 2, artwork.top + artwork.height / 2)
-        layer = Layer("", middle, FACE_MIDDLE, roundness=0.5)
+        to_fit = (FACE_SIZE[0] / artwork.width, FACE_SIZE[1] / artwork.height)
+        # The larger of the two covers the face's area, the smaller fits into it.
+        scale = min(max(to_fit), MAX_COVER * min(to_fit)) * self.scale * UNITS
+        layer = Layer("", artwork.centre, FACE_CENTRE, roundness=0.5)
         to_frame = layer_to_frame(layer, pose, scale)
         opacity = face.opacity * layer_opacity(layer, to_frame, scale * pose.size)
         return blit(planes, artwork, to_frame, opacity, face.light)

@@ -1,4 +1,4 @@
-"""Our own stickers: which points of which drawings lie where on the head, and how they move."""
+"""The layers of our stickers: their drawings, their places on the head and their animations."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ STARS = 5
 
 
 def _heart(number: int) -> Layer:
-    """One of the hearts that rise by turns on both sides of the head."""
+    """One of the hearts that rise in turn on both sides of the head."""
     side = 1 if number % 2 else -1
     right = (1.5, 1.25, 1.75)[number // 2] * side
     motion = Motion(
@@ -20,13 +20,15 @@ def _heart(number: int) -> Layer:
 
 
 def _star(number: int) -> Layer:
-    """One of the stars that go round above the head."""
+    """One of the stars that circle above the head."""
     motion = Motion(2.5, phase=number / STARS, loop=1.15, rock=14, swell=0.1)
     return Layer("star", (40, 42), (0.0, -1.75, -0.75), roundness=1.0, motion=motion, glows=True)
 
 
 def _tears(side: int) -> tuple[Layer, ...]:
-    """What wells up in an eye and runs down the cheek, twice in a round."""
+    """Two tears that run from one eye down the cheek."""
+    # Phases differ between the eyes: tears in step look mechanical.
+    phases = (0.0, 0.5) if side > 0 else (0.27, 0.77)
     return tuple(
         Layer(
             "tear",
@@ -35,7 +37,7 @@ def _tears(side: int) -> tuple[Layer, ...]:
             mirrored=side > 0,
             motion=Motion(1.6, phase=phase, rise=-1.0),
         )
-        for phase in ((0.0, 0.5) if side > 0 else (0.27, 0.77))
+        for phase in phases
     )
 
 
@@ -101,4 +103,4 @@ STICKERS: Mapping[str, tuple[Layer, ...]] = {
     ),
     "tears": (*_tears(-1), *_tears(1)),
 }
-"""The layers of each sticker of the catalogue, in the order they are painted."""
+"""The layers of each sticker of the catalogue, in the order of painting."""

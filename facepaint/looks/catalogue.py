@@ -1,7 +1,6 @@
-"""The catalogue of filters: what each is called, what it does, and its options with their defaults
-and bounds.
+"""The catalogue of filters: their names, summaries and options with defaults and bounds.
 
-``filters/`` has one painter for every name in `CATALOGUE`, and a test keeps the two equal. Pure.
+``filters/`` has a painter for every name in `CATALOGUE`; a test keeps the two equal. Pure.
 """
 
 import re
@@ -18,15 +17,15 @@ Value = float | str
 SHA256 = re.compile(r"[0-9a-f]{64}")
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 DRAWABLE = re.compile(r"[ -~À-ÖØ-öø-ķĹ-ňŊ-ž]")
-"""The characters of texts that every worker can draw: ASCII and the letters of Latin scripts."""
+"""The characters that every worker can draw: ASCII and the letters of Latin scripts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
     """One option of a filter: its type, default and bounds, and a sentence for the help.
 
-    Of a text ``minimum`` and ``maximum`` are numbers of characters. It takes the rest, so it comes
-    last.
+    ``minimum`` and ``maximum`` of a text count characters. A text extends to the end of what the
+    user wrote, so it comes last.
     """
 
     name: str
@@ -38,7 +37,7 @@ class Option:
     choices: tuple[str, ...] = ()
 
     def parse(self, text: str, where: str) -> Value:
-        """Turn what the user typed into a value, or raise `UsageError` naming what is allowed."""
+        """Parse a value as users write it; raise `UsageError` with what is allowed."""
         if self.type == "number":
             return self._number(text, where)
         if self.type == "text":
@@ -53,18 +52,17 @@ class Option:
         return value
 
     def _text(self, text: str, where: str) -> str:
+        # Composed, so that an accent counts as part of its letter.
         value = unicodedata.normalize("NFC", text).strip()
         if not self.minimum <= len(value) <= self.maximum:
             raise UsageError(
                 f"{where}: {self.name} has {len(value)} characters, not {self.minimum:g} to "
                 f"{self.maximum:g}"
             )
-        others = sorted({character for character in value if not DRAWABLE.fullmatch(character)})
-        if others:
-            named = " ".join(
-                other if other.isprintable() else f"U+{ord(other):04X}" for other in others
-            )
-            raise UsageError(f"{where}: {self.name} has characters that cannot be drawn: {named}")
+        undrawable = sorted({char for char in value if not DRAWABLE.fullmatch(char)})
+        if undrawable:
+            names = " ".join(map(_visible, undrawable))
+            raise UsageError(f"{where}: {self.name} has characters that cannot be drawn: {names}")
         return value
 
     def _number(self, text: str, where: str) -> float:
@@ -72,6 +70,7 @@ class Option:
             value = float(text)
         except ValueError:
             raise UsageError(f"{where}: {self.name}={text} is not a number") from None
+        # Written so that NaN is refused: comparisons with it are false.
         if not self.minimum <= value <= self.maximum:
             raise UsageError(
                 f"{where}: {self.name}={text} is not between {self.minimum:g} and {self.maximum:g}"
@@ -79,10 +78,13 @@ class Option:
         return value
 
 
+def _visible(char: str) -> str:
+    return char if char.isprintable() else f"U+{ord(char):04X}"
+
+
 @dataclass(frozen=True, slots=True)
 class FilterKind:
-    """A filter one can ask for: what it is called, what it does, whether it hides the face, or
-    moves by itself."""
+    """One filter of the catalogue; ``redacts`` if it makes the face unrecognizable."""
 
     name: str
     summary: str
@@ -91,19 +93,21 @@ class FilterKind:
     animated: bool = False
 
     def option(self, name: str) -> Option | None:
-        """The option of that name, if the filter has it."""
+        """The option of that name; None if the filter has none."""
         return next((option for option in self.options if option.name == name), None)
 
 
 COVERS = ("face", "head")
-"""What a filter that hides may cover."""
+"""The areas that a redaction can cover."""
 
 SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
 AREA = Option(
     "scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0
 )
-STRENGTH = Option("strength", "0 changes nothing, 1 most", 0.7, minimum=0.0, maximum=1.0)
-OPACITY = Option("opacity", "1 covers, 0 cannot be seen", 1.0, minimum=0.0, maximum=1.0)
+STRENGTH = Option(
+    "strength", "0 changes nothing, 1 is the strongest", 0.7, minimum=0.0, maximum=1.0
+)
+OPACITY = Option("opacity", "1 is opaque, 0 invisible", 1.0, minimum=0.0, maximum=1.0)
 SHAPE = Option(
     "shape", "outline of the covered area", "ellipse", type="choice", choices=("ellipse", "box")
 )
@@ -157,15 +161,15 @@ CATALOGUE: Mapping[str, FilterKind] = {
         _sticker("flower-crown", "a wreath of flowers on the hair"),
         _sticker("halo", "a golden ring that floats above the head", animated=True),
         _sticker("hearts", "hearts that rise on both sides of the head", animated=True),
-        _sticker("stars", "stars that go round above the head", animated=True),
+        _sticker("stars", "stars that circle above the head", animated=True),
         _sticker("flames", "a head on fire", animated=True),
         _sticker("tears", "tears that run down the cheeks", animated=True),
         FilterKind(
             "sticker",
-            "your own picture (PNG, WebP or JPEG) over the face: sticker:FILE",
+            "your own image (PNG, WebP or JPEG) over the face: sticker:FILE",
             redacts=False,
             options=(
-                Option("sha256", "the stored picture; filled in from the file", "", type="sha256"),
+                Option("sha256", "the stored image; filled in from the file", "", type="sha256"),
                 SCALE,
                 OPACITY,
             ),
@@ -182,12 +186,18 @@ CATALOGUE: Mapping[str, FilterKind] = {
             options=(
                 Option("colour", "of the letters, #rrggbb", "#ffffff", type="colour"),
                 Option("background", "of the ribbon, #rrggbb", "#c8283c", type="colour"),
-                Option("place", "where it is", "chin", type="choice", choices=("chin", "forehead")),
+                Option(
+                    "place",
+                    "position of the ribbon",
+                    "chin",
+                    type="choice",
+                    choices=("chin", "forehead"),
+                ),
                 SCALE,
                 OPACITY,
                 Option(
                     "text",
-                    "the words; they take the rest",
+                    "the words; the last option, may contain commas",
                     "HELLO",
                     type="text",
                     minimum=1,
@@ -227,14 +237,14 @@ CATALOGUE: Mapping[str, FilterKind] = {
         ),
         FilterKind(
             "fill",
-            "hides the face behind one colour",
+            "replaces the face by one colour",
             redacts=True,
             options=(
                 COVER,
                 MARGIN,
                 SHAPE,
                 HOLD,
-                Option("colour", "what to fill with, #rrggbb", "#202020", type="colour"),
+                Option("colour", "of the covered area, #rrggbb", "#202020", type="colour"),
             ),
         ),
     )

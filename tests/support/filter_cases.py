@@ -1,32 +1,23 @@
-"""Faces, frames and painters the tests of the filters share."""
+"""Faces, frames and painters that the tests of filters share."""
 
 import functools
-import hashlib
+from dataclasses import replace
 
 import numpy as np
 
-from facepaint.looks.look import Look
-from facepaint.looks.parser import parse_filter, parse_look
 from filters.face import Face
-from filters.gallery import PORTRAIT_FACE, sample_picture
+from filters.gallery import PORTRAIT_FACE, example_painter
 from filters.planes import Planes
-from filters.registry import Painter, make_painter
 
 FORMATS = {"4:2:0": (1, 1), "4:2:2": (1, 0), "4:4:0": (0, 1), "4:4:4": (0, 0)}
 
 
-@functools.cache
-def painter_of(text: str) -> Painter:
-    """The painter of one filter; ``sticker`` alone gets a picture of ours."""
-    if not text.startswith("sticker"):
-        return make_painter(parse_look([text]), {})
-    data = sample_picture()
-    sha256 = hashlib.sha256(data).hexdigest()
-    return make_painter(Look((parse_filter("sticker:any.png").stored_as(sha256),)), {sha256: data})
+painter_of = functools.cache(example_painter)
+"""The painter of one filter as users write it, rendered once."""
 
 
 def noise(width: int, height: int, shifts: tuple[int, int] = (1, 1), seed: int = 1) -> Planes:
-    """A frame of random samples of video range."""
+    """A frame of random samples in limited range."""
     random = np.random.default_rng(seed)
     chroma = (-(-height // (1 << shifts[1])), -(-width // (1 << shifts[0])))
     y, u, v = (
@@ -36,16 +27,8 @@ def noise(width: int, height: int, shifts: tuple[int, int] = (1, 1), seed: int =
 
 
 def copy(planes: Planes) -> Planes:
-    """The same frame in other memory."""
-    return Planes(
-        planes.y.copy(),
-        planes.u.copy(),
-        planes.v.copy(),
-        planes.chroma_shift_x,
-        planes.chroma_shift_y,
-        planes.full_range,
-        planes.matrix,
-    )
+    """A copy of the frame."""
+    return replace(planes, y=planes.y.copy(), u=planes.u.copy(), v=planes.v.copy())
 
 
 def same(a: Planes, b: Planes) -> bool:
@@ -54,7 +37,7 @@ def same(a: Planes, b: Planes) -> bool:
 
 
 def face_at(x: float, y: float, width: float) -> Face:
-    """The portrait's face, that wide, about a point."""
+    """The portrait's face, scaled to a width and centred on a point."""
     scale = width / PORTRAIT_FACE.width
     numbers = (*PORTRAIT_FACE.box, *PORTRAIT_FACE.landmarks)
     moved = [

@@ -6,7 +6,7 @@ import pytest
 
 from facepaint.looks.catalogue import CATALOGUE
 from filters.layers import Layer
-from filters.motion import Moment, Motion
+from filters.motion import Motion, MotionState
 from filters.stickers_table import STICKERS
 from tests.support.filter_cases import face_at, noise, painter_of, same
 
@@ -47,8 +47,8 @@ def test_what_does_not_move_looks_the_same_at_any_time(name: str) -> None:
 @pytest.mark.parametrize("motion", MOTIONS, ids=str)
 def test_nothing_jumps(motion: Motion) -> None:
     """In a hundredth of a round a layer does not go far, except while it cannot be seen."""
-    moments = [motion.at((n / 100 - 1) * motion.period) for n in range(301)]
-    for before, after in pairwise(moments):
+    states = [motion.at((n / 100 - 1) * motion.period) for n in range(301)]
+    for before, after in pairwise(states):
         seen = min(before.opacity, after.opacity)
         for way in (after.right - before.right, after.down - before.down, after.out - before.out):
             assert abs(way) * seen < 0.08
@@ -62,7 +62,7 @@ def test_what_rises_appears_in_its_place_and_vanishes_above_it() -> None:
     start, middle, end = (motion.at(time_s) for time_s in (0.0, 1.0, 1.98))
     assert (start.opacity, start.down) == (0, 0)
     assert start.size < middle.size == 1
-    assert middle == Moment(down=-0.75, share=0.5)
+    assert middle == MotionState(down=-0.75, progress=0.5)
     assert end.opacity < 0.01
     assert end.down == pytest.approx(-1.485)
 
@@ -70,7 +70,7 @@ def test_what_rises_appears_in_its_place_and_vanishes_above_it() -> None:
 def test_each_drawing_of_a_sprite_has_its_turn() -> None:
     layer = Layer("flames", (0, 0), (0.0, 0.0, 0.0), motion=Motion(0.6), frames=6)
     assert layer.assets == tuple(f"flames-{n}" for n in range(1, 7))
-    assert [int(layer.moment(n / 10 + 0.05).share * 6) for n in range(8)] == [
+    assert [int(layer.state_at(n / 10 + 0.05).progress * 6) for n in range(8)] == [
         0,
         1,
         2,

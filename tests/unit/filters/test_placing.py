@@ -236,7 +236,7 @@ def test_no_fringe_at_any_size(scale: float) -> None:
         1,
         1,
     )
-    turned = Affine.landing(
+    turned = Affine.with_axes(
         (scale * 0.8, scale * 0.6), (-scale * 0.6, scale * 0.8), (36, 36), (99.3, 101.8)
     )
     assert blit(frame, square((255, 255, 255)), turned)

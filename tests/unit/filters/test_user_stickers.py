@@ -189,7 +189,7 @@ def png_claiming(width: int, height: int) -> bytes:
 
 @pytest.mark.parametrize("size", [(60000, 60000), (8000, 5001), (12000, 12000)])
 def test_a_picture_claiming_too_much_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
-    with pytest.raises(InputError, match=r"too large|at most 40 megapixels"):
+    with pytest.raises(InputError, match=r"too large|the limit is 40 megapixels"):
         read_sticker(png_claiming(*size))
 
 
@@ -206,7 +206,7 @@ def test_a_picture_claiming_too_much_is_refused_before_it_is_decoded(size: tuple
     ids=["empty", "text", "zeros", "no data", "cut off", "GIF"],
 )
 def test_what_is_no_picture_is_said_to_be_none(data: bytes) -> None:
-    with pytest.raises(InputError, match="no picture that can be read"):
+    with pytest.raises(InputError, match="not a readable image"):
         read_sticker(data)
 
 
