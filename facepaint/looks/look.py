@@ -1,11 +1,6 @@
-"""Looks: which filters a job is painted with. The parser and the canonical form.
+"""Looks: the filters of a rendering, with their canonical form and their id.
 
-A filter is written ``name:key=value,key=value``; ``name@2`` paints person 2 only, by the numbers of
-``tracks.json``; several filters are painted in the order given. ``sticker:PATH`` takes the rest as
-a path, ``text:WORDS`` and
-``text=WORDS`` as words.
-`facepaint.looks.catalogue` says which filters there are. Pure: nothing here reads a file or the
-storage.
+`facepaint.looks.parser` parses them as users write them. Pure: no file or storage is read here.
 """
 
 import hashlib
@@ -20,11 +15,10 @@ from facepaint.looks.selection import EVERYONE, FaceSelection
 
 @dataclass(frozen=True, slots=True)
 class FilterSpec:
-    """One filter as asked for, defaults filled in.
+    """One filter of a look, with all its options.
 
-    ``face`` is the number of the one person to paint, None where ``selection`` says who is.
-    ``path`` is the user's sticker file while the client has not stored it yet; a stored look has
-    none.
+    ``face`` is the number of the person of ``name@person``; None leaves it to ``selection``.
+    ``path`` is the user's sticker file until the client has stored it; a stored look has none.
     """
 
     name: str
@@ -35,12 +29,12 @@ class FilterSpec:
 
     @property
     def applies_to(self) -> FaceSelection:
-        """The faces it is for."""
+        """The faces that it is painted on."""
         return self.selection if self.face is None else FaceSelection(only=(self.face,))
 
     @property
     def redacts(self) -> bool:
-        """Whether this filter is there to hide the face."""
+        """Whether the filter is a redaction."""
         return CATALOGUE[self.name].redacts
 
     def number(self, option: str) -> float:
@@ -54,81 +48,82 @@ class FilterSpec:
     def _option(self, name: str) -> Value:
         if name in self.options:
             return self.options[name]
-        # A look stored before there was this option means what it is by default.
+        # Stored by a version without this option: the default is what that version painted.
         option = CATALOGUE[self.name].option(name)
         assert option is not None
         return option.default
 
     @property
     def shorthand(self) -> str:
-        """The filter as one asks for it, without whom it is for: its name and what is not as by
-        default."""
+        """The filter as users write it: its name and its options other than the defaults."""
         defaults = {option.name: option.default for option in CATALOGUE[self.name].options}
-        others = {name: value for name, value in self.options.items() if value != defaults[name]}
-        pairs = (f"{name}={value}" for name, value in sorted(others.items()))
-        return f"{self.name}:{','.join(pairs)}" if others else self.name
+        # Sorted; "text", the one option that must come last, is the last by name as well.
+        changed = sorted(
+            (name, value) for name, value in self.options.items() if value != defaults[name]
+        )
+        pairs = ",".join(f"{name}={value}" for name, value in changed)
+        return f"{self.name}:{pairs}" if pairs else self.name
 
     def stored_as(self, sha256: str) -> "FilterSpec":
-        """The same filter once its sticker is stored under that sha256."""
+        """The filter with its sticker stored under that sha256."""
         return replace(self, options={**self.options, "sha256": sha256}, path=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The filters a job is painted with, in order of painting."""
+    """The filters that a job is rendered with, in order of painting."""
 
     filters: tuple[FilterSpec, ...]
     schema: Literal[1] = 1
 
     @property
     def redacts(self) -> bool:
-        """Whether any filter hides: then what is in doubt is covered, and failures become blank
-        pictures."""
+        """Whether any filter is a redaction: then the job fails closed."""
         return any(spec.redacts for spec in self.filters)
 
     @property
     def people(self) -> tuple[int, ...]:
-        """The people it selects, in order: such a look can be painted once people are tracked
-        in the video."""
+        """The people that it names, in order; if any, it is painted once tracking has finished."""
         return tuple(sorted({number for spec in self.filters for number in spec.applies_to.people}))
 
     @property
     def redacted_people(self) -> frozenset[int]:
-        """The people whom, and nobody else, a filter that hides is for."""
+        """The people that a redaction is limited to."""
         return frozenset(
             number for spec in self.filters if spec.redacts for number in spec.applies_to.only
         )
 
     @property
     def hold_s(self) -> float:
-        """Seconds for which faces stay hidden before they are first and after they are last seen; 0
-        for stickers."""
+        """Seconds that faces stay covered before their first and after their last detection.
+
+        It is the longest of all redactions, 0 without one.
+        """
         return max((spec.number("hold") for spec in self.filters if spec.redacts), default=0.0)
 
     def require_regions_within(self, width: int, height: int) -> None:
-        """Raise `UsageError` if a region lies beyond an upright frame of that size: nobody would
-        ever be in it."""
-        for region in (region for spec in self.filters for region in spec.applies_to.regions):
-            if not region.intersects(width, height):
-                raise UsageError(
-                    f"--region {region} lies beyond the picture, which is {width}x{height} px"
-                )
+        """Raise `UsageError` if a region lies outside of an upright frame of that size."""
+        for spec in self.filters:
+            for region in spec.applies_to.regions:
+                if not region.intersects(width, height):
+                    raise UsageError(
+                        f"--region {region} lies outside of the frame, which is {width}x{height} px"
+                    )
 
     def with_cover(self, cover: str | None) -> "Look":
-        """The same with every filter that hides covering ``face`` or ``head``; None leaves them as
-        they are.
+        """The look with all redactions covering ``face`` or ``head``; None changes nothing.
 
         Raises:
-            UsageError: it is neither.
+            UsageError: ``cover`` is neither.
         """
         if cover is None:
             return self
         value = COVER.parse(cover, "--cover")
-        specs = (
-            replace(s, options={**s.options, "cover": value}) if s.redacts else s
-            for s in self.filters
+        filters = (
+            replace(spec, options={**spec.options, "cover": value}) if spec.redacts else spec
+            for spec in self.filters
         )
-        return replace(self, filters=tuple(specs))
+        return replace(self, filters=tuple(filters))
 
     @property
     def id(self) -> str:
@@ -137,13 +132,14 @@ class Look:
 
     @property
     def stickers(self) -> tuple[str, ...]:
-        """The sha256 of every stored sticker picture this look uses."""
+        """The sha256 of every stored sticker image that the look uses."""
         return tuple(spec.text("sha256") for spec in self.filters if spec.name == "sticker")
 
     def canonical(self) -> bytes:
-        """JSON with sorted keys and every default filled in: equal looks have equal bytes."""
+        """JSON with sorted keys and all defaults filled in: equal looks have equal bytes."""
         filters: list[dict[str, object]] = []
         for spec in self.filters:
+            # Omitted where it selects everyone: ids from before there were selections stay valid.
             selection = {} if spec.selection == EVERYONE else {"selection": asdict(spec.selection)}
             filters.append(
                 {

@@ -1,4 +1,8 @@
-"""Parse filters and looks as users write them."""
+"""Parses filters and looks as users write them.
+
+A filter is ``name`` or ``name:key=value,key=value``. ``name@2`` applies to person 2 only.
+``sticker:PATH`` and ``text:WORDS`` are short for ``sticker:path=PATH`` and ``text:text=WORDS``.
+"""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -14,11 +18,12 @@ def parse_look(texts: Iterable[str], selection: FaceSelection = EVERYONE) -> Loo
     """Parse the values of several ``--filter`` options.
 
     Args:
+        texts: the filters, in order of painting.
         selection: the faces of the filters that name no person themselves.
 
     Raises:
-        UsageError: an unknown filter (naming the nearest), an unknown option, a value out of range,
-            or no filter.
+        UsageError: no filter, an unknown one (the message names the nearest), an unknown option, or
+            a value out of range.
     """
     specs = (parse_filter(text) for text in texts)
     look = Look(tuple(spec if spec.face else replace(spec, selection=selection) for spec in specs))
@@ -28,9 +33,7 @@ def parse_look(texts: Iterable[str], selection: FaceSelection = EVERYONE) -> Loo
 
 
 def parse_filter(text: str) -> FilterSpec:
-    """Parse one ``name@person:key=value,...``.
-
-    A sticker takes the rest as its file, and a text its words, if no option is named.
+    """Parse one filter.
 
     Raises:
         UsageError: see `parse_look`.
@@ -50,7 +53,7 @@ def parse_filter(text: str) -> FilterSpec:
         else:
             raise _unknown_option(kind, key)
     if name == "sticker" and not path and not options["sha256"]:
-        raise UsageError("filter sticker needs a picture: sticker:FILE")
+        raise UsageError("filter sticker needs an image: sticker:FILE")
     return FilterSpec(name, options, face, path or None)
 
 
@@ -64,20 +67,21 @@ def _kind(name: str) -> FilterKind:
 
 
 def _unknown_option(kind: FilterKind, key: str) -> UsageError:
-    # The checksum is filled in from the file; nobody writes it.
+    # The client fills in the checksum; users never write it.
     allowed = ", ".join(option.name for option in kind.options if option.type != "sha256")
     return UsageError(f"filter {kind.name} has no option '{key}'; it has {allowed}")
 
 
 def _assignments(kind: FilterKind, rest: str, where: str) -> Sequence[tuple[str, str]]:
-    """The options that are written behind a filter's name, with their values."""
+    """The options behind a filter's name, with their values."""
     names = {option.name for option in kind.options}
+    # A path may contain any character: only a known option before the first "=" is none.
     if kind.name == "sticker" and rest.partition("=")[0] not in {"path", *names}:
         return [("path", rest)]
-    words = next((option.name for option in kind.options if option.type == "text"), None)
-    if words and rest and "=" not in rest.partition(",")[0]:
-        return [(words, rest)]
-    return _pairs(rest, where, words)
+    text_option = next((option.name for option in kind.options if option.type == "text"), None)
+    if text_option and rest and "=" not in rest.partition(",")[0]:
+        return [(text_option, rest)]
+    return _pairs(rest, where, text_option)
 
 
 def _face_number(text: str, where: str) -> int:
@@ -86,18 +90,18 @@ def _face_number(text: str, where: str) -> int:
     return int(text)
 
 
-def _pairs(text: str, where: str, words: str | None) -> Sequence[tuple[str, str]]:
-    """The options and their values. The option ``words`` takes the rest, commas included."""
+def _pairs(text: str, where: str, text_option: str | None) -> Sequence[tuple[str, str]]:
+    """The options and their values; ``text_option`` takes the rest, commas included."""
     pairs: list[tuple[str, str]] = []
     rest = text
     while rest:
-        part, _, after = rest.partition(",")
-        key, equals, value = part.partition("=")
-        if words and key.strip() == words and equals:
-            return [*pairs, (words, rest.partition("=")[2])]
-        if part.strip() and not equals:
-            raise UsageError(f"filter {where}: '{part.strip()}' is not key=value")
+        pair, _, after = rest.partition(",")
+        key, equals, value = pair.partition("=")
+        if equals and key.strip() == text_option:
+            return [*pairs, (key.strip(), rest.partition("=")[2])]
         if equals:
             pairs.append((key.strip(), value.strip()))
+        elif pair.strip():
+            raise UsageError(f"filter {where}: '{pair.strip()}' is not key=value")
         rest = after
     return pairs

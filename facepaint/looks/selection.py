@@ -1,5 +1,4 @@
-"""Whom a filter is for: everyone, some of the people of a video, or the faces in a part of the
-picture. Pure."""
+"""Face selections: everyone, some of the people of a video, or the faces in regions. Pure."""
 
 import re
 from collections.abc import Iterable
@@ -18,7 +17,7 @@ _LENGTH = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(%?)")
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of the upright frame: its upper left corner, its width and its height."""
+    """A rectangle of the upright frame: its top left corner, its width and its height."""
 
     x: Length
     y: Length
@@ -26,8 +25,10 @@ class Region:
     height: Length
 
     def box(self, width: float, height: float) -> Box:
-        """x1, y1, x2, y2 in px of a frame of that size; a side on the frame's edge takes in all
-        that lies beyond."""
+        """x1, y1, x2, y2 in px of a frame of that size.
+
+        A side on the edge of the frame extends to infinity: faces may leave the frame there.
+        """
         x1, y1 = _px(self.x, width), _px(self.y, height)
         x2, y2 = x1 + _px(self.width, width), y1 + _px(self.height, height)
         return (
@@ -38,7 +39,7 @@ class Region:
         )
 
     def intersects(self, width: float, height: float) -> bool:
-        """Whether any of it lies in a frame of that size."""
+        """Whether any of it lies within a frame of that size."""
         return _px(self.x, width) < width and _px(self.y, height) < height
 
     def __str__(self) -> str:
@@ -48,10 +49,10 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class FaceSelection:
-    """The faces a filter is for: everyone but the people in ``keep``; only those in ``only``; only
-    those in a region.
+    """The faces that a filter applies to.
 
-    People are called by their numbers in ``tracks.json``. What is not said excludes nobody.
+    All but the people in ``keep``; only those in ``only``; only faces in one of ``regions``. An
+    empty field does not restrict. People are numbered as in ``tracks.json``.
     """
 
     keep: tuple[int, ...] = ()
@@ -60,7 +61,7 @@ class FaceSelection:
 
     @property
     def people(self) -> tuple[int, ...]:
-        """Every number it names."""
+        """The numbers of all people that it names."""
         return self.keep + self.only
 
     def matches(
@@ -72,36 +73,41 @@ class FaceSelection:
         *,
         redacts: bool,
     ) -> bool:
-        """Whether a face of a frame of that width and height is meant.
+        """Whether a filter with this selection is painted on a face.
 
         Args:
-            identity: the person's number, None where it is not known.
-            box: in px of the upright frame; it may be off by ``margin`` px to each side.
-            hides: who may be meant is meant: one who is not known, and a face that touches a
-                region. Else it must be certain, and the middle of the face lie in a region.
+            identity: the number of the person, None if unknown.
+            box: the face in px of the upright frame.
+            size: width and height of the frame in px.
+            margin: the error of the box to each side in px.
+            redacts: whether the filter is a redaction. If so, a face of unknown identity and one
+                that touches a region match. Else only a known person and a face whose centre lies
+                in a region do.
         """
-        if identity is None:
-            meant = redacts or not self.people
-        else:
-            meant = identity not in self.keep and (not self.only or identity in self.only)
-        if not meant or not self.regions:
-            return meant
+        if not self._matches_person(identity, redacts=redacts):
+            return False
+        if not self.regions:
+            return True
         x1, y1, x2, y2 = box
         if redacts:
-            seen = (x1 - margin, y1 - margin, x2 + margin, y2 + margin)
+            tested = (x1 - margin, y1 - margin, x2 + margin, y2 + margin)
         else:
             x, y = (x1 + x2) / 2, (y1 + y2) / 2
-            seen = (x, y, x, y)
-        return any(_meet(seen, region.box(*size)) for region in self.regions)
+            tested = (x, y, x, y)
+        return any(_overlap(tested, region.box(*size)) for region in self.regions)
+
+    def _matches_person(self, identity: int | None, *, redacts: bool) -> bool:
+        if identity is None:
+            # Fail closed: the face may be one to redact. A sticker on the wrong person is worse
+            # than none.
+            return redacts or not self.people
+        return identity not in self.keep and (not self.only or identity in self.only)
 
     def __str__(self) -> str:
-        said = [
-            f"{name} {', '.join(map(str, people))}"
-            for name, people in _named(self.keep, self.only)
-            if people
-        ]
-        said += [f"in {region}" for region in self.regions]
-        return " ".join(said)
+        named = (("without", self.keep), ("only", self.only))
+        words = [f"{name} {', '.join(map(str, people))}" for name, people in named if people]
+        words += [f"in {region}" for region in self.regions]
+        return " ".join(words)
 
 
 EVERYONE = FaceSelection()
@@ -114,31 +120,27 @@ def parse_selection(
     ``--region``.
 
     Raises:
-        UsageError: something is no number from 1 on or no rectangle, or both ``keep`` and ``only``
-            name somebody.
+        UsageError: a value is no number from 1 or no rectangle, or both ``keep`` and ``only`` are
+            given.
     """
     selection = FaceSelection(
         _numbers(keep, "--keep"), _numbers(only, "--only"), tuple(map(_region, regions))
     )
     if selection.keep and selection.only:
-        raise UsageError(
-            "--keep leaves people out and --only names those that are meant: give one of them"
-        )
+        raise UsageError("--keep excludes people and --only selects people: give one of the two")
     return replace(selection, regions=tuple(dict.fromkeys(selection.regions)))
 
 
 def _numbers(texts: Iterable[str], option: str) -> tuple[int, ...]:
-    found = set()
+    numbers = set()
     for text in texts:
-        for part in text.split(","):
-            number = part.strip()
+        for number in map(str.strip, text.split(",")):
             if not number.isdecimal() or int(number) < 1:
                 raise UsageError(
-                    f"{option} {text}: people have numbers from 1 on; `facepaint faces JOB` "
-                    "shows them"
+                    f"{option} {text}: people are numbered from 1; `facepaint faces JOB` lists them"
                 )
-            found.add(int(number))
-    return tuple(sorted(found))
+            numbers.add(int(number))
+    return tuple(sorted(numbers))
 
 
 def _region(text: str) -> Region:
@@ -148,13 +150,13 @@ def _region(text: str) -> Region:
         if _size(lengths[2]) > 0 and _size(lengths[3]) > 0:
             return Region(*lengths)
     raise UsageError(
-        f"--region {text}: it is x,y,width,height in px of the upright frame or percent, as "
-        "0,0,50%,100%"
+        f"--region {text}: expected x,y,width,height in px of the upright frame or in percent, "
+        "such as 0,0,50%,100%"
     )
 
 
 def _length(value: float, *, percent: bool) -> Length:
-    # Nothing is nothing in either unit, and equal looks must have equal names.
+    # 0 px and 0 % are equal, and equal looks must have equal ids.
     return f"{value:g}%" if percent and value else value
 
 
@@ -166,9 +168,5 @@ def _px(length: Length, side: float) -> float:
     return _size(length) * side / 100 if isinstance(length, str) else length
 
 
-def _named(keep: tuple[int, ...], only: tuple[int, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    return (("without", keep), ("only", only))
-
-
-def _meet(a: Box, b: Box) -> bool:
+def _overlap(a: Box, b: Box) -> bool:
     return a[0] <= b[2] and b[0] <= a[2] and a[1] <= b[3] and b[1] <= a[3]

@@ -155,7 +155,7 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
         (
             ("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"),
             2,
-            "people have numbers from 1 on",
+            "people are numbered from 1",
         ),
         (("faces", "20260101T000000-aaaaaaaa", "--csv", "--coco"), 2, "use one at a time"),
         (

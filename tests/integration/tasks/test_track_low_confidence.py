@@ -72,7 +72,7 @@ def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
 
 def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: MadeJob) -> None:
     for region in ("320,0,10,10", "0,180,50%,50%", "100%,0,10%,10%"):
-        with pytest.raises(UsageError, match="lies beyond the picture, which is 320x180 px"):
+        with pytest.raises(UsageError, match="lies outside of the frame, which is 320x180 px"):
             repaint(
                 context.store,
                 context.queue,

@@ -1,4 +1,4 @@
-"""The grammar of filters, what it refuses and how, and names of looks that never change."""
+"""The syntax of filters, its error messages, and ids of looks that never change."""
 
 import contextlib
 import hashlib
@@ -20,14 +20,11 @@ SHA = "0f" * 32
 
 
 def test_the_catalogue_has_the_promised_filters() -> None:
-    hiding = {name for name, kind in CATALOGUE.items() if kind.redacts}
-    assert hiding == {"blur", "mosaic", "fill"}
-    assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= set(
-        CATALOGUE
-    ) - hiding
-    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= set(
-        CATALOGUE
-    ) - hiding
+    redactions = {name for name, kind in CATALOGUE.items() if kind.redacts}
+    others = set(CATALOGUE) - redactions
+    assert redactions == {"blur", "mosaic", "fill"}
+    assert {"sunglasses", "moustache", "party-hat", "dog", "crown", "me-gusta", "sticker"} <= others
+    assert {"cartoon", "heat", "big-eyes", "big-mouth", "tiny-face", "text"} <= others
 
 
 @pytest.mark.parametrize(
@@ -44,7 +41,9 @@ def test_the_catalogue_has_the_promised_filters() -> None:
         (f"sticker:sha256={SHA.upper()}", "sticker", {"sha256": SHA}, None),
     ],
 )
-def test_the_grammar(text: str, name: str, options: dict[str, Any], face: int | None) -> None:
+def test_filters_parse_to_their_options(
+    text: str, name: str, options: dict[str, Any], face: int | None
+) -> None:
     spec = parse_filter(text)
     defaults = {option.name: option.default for option in CATALOGUE[name].options}
     assert spec == FilterSpec(name, {**defaults, **options}, face)
@@ -61,7 +60,7 @@ def test_the_grammar(text: str, name: str, options: dict[str, Any], face: int | 
         ("sticker@2:cat.png", "cat.png", 1.0),
     ],
 )
-def test_a_sticker_is_given_by_its_path(text: str, path: str, scale: float) -> None:
+def test_a_sticker_takes_a_path(text: str, path: str, scale: float) -> None:
     spec = parse_filter(text)
     assert (spec.path, spec.number("scale")) == (path, scale)
     stored = spec.stored_as(SHA)
@@ -87,16 +86,16 @@ def test_a_sticker_is_given_by_its_path(text: str, path: str, scale: float) -> N
         ("blur:shape=star", "filter blur: shape=star is not one of ellipse, box"),
         ("fill:colour=red", "filter fill: colour=red is not a colour like #ff8800"),
         ("sticker:sha256=12", "filter sticker: sha256=12 is not a sha256 in hexadecimal"),
-        ("sticker", "filter sticker needs a picture: sticker:FILE"),
-        ("sticker:", "filter sticker needs a picture: sticker:FILE"),
-        ("sticker:scale=2", "filter sticker needs a picture: sticker:FILE"),
+        ("sticker", "filter sticker needs an image: sticker:FILE"),
+        ("sticker:", "filter sticker needs an image: sticker:FILE"),
+        ("sticker:scale=2", "filter sticker needs an image: sticker:FILE"),
         ("sticker:path=a.png,size=2", "filter sticker has no option 'size'; it has scale, opacity"),
         ("dog@0", "filter dog@0: after @ comes the number of a person, 1 or more"),
         ("dog@x", "filter dog@x: after @ comes the number of a person, 1 or more"),
         ("dog@", "filter dog@: after @ comes the number of a person, 1 or more"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
+def test_errors_in_a_filter_are_one_line(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_filter(text)
     assert str(caught.value) == message
@@ -106,7 +105,7 @@ def test_what_is_wrong_is_said_in_one_line(text: str, message: str) -> None:
     ("filter_name", "option"),
     [(kind.name, option) for kind in CATALOGUE.values() for option in kind.options],
 )
-def test_every_option_takes_its_default_and_bounds_and_no_more(
+def test_options_accept_their_default_and_bounds_and_nothing_beyond(
     filter_name: str, option: Option
 ) -> None:
     if option.type == "text":
@@ -136,7 +135,7 @@ def test_several_filters_keep_their_order() -> None:
         parse_look([])
 
 
-def test_equal_looks_have_one_name() -> None:
+def test_equal_looks_have_equal_ids() -> None:
     spellings = ["crown:scale=1,opacity=1.0", "crown:opacity=1", " crown", "crown:scale=1e0"]
     assert len({parse_look([text]).id for text in spellings}) == 1
     different = ["crown", "crown@1", "crown:scale=1.1", "dog", f"sticker:sha256={SHA}"]
@@ -155,19 +154,18 @@ def test_equal_looks_have_one_name() -> None:
         (["dog@2", "fill:colour=#ff8800"], "29b0e1f4416f"),
     ],
 )
-def test_names_of_looks_never_change(texts: list[str], look_id: str) -> None:
-    """Painted segments are stored under them: a change of one would orphan what stands in every
-    bucket."""
+def test_ids_of_looks_never_change(texts: list[str], look_id: str) -> None:
+    """Painted segments are stored under them: a change would orphan the objects of every bucket."""
     assert parse_look(texts).id == look_id
 
 
-def test_a_look_stored_before_an_option_came_means_its_default_and_keeps_its_name() -> None:
+def test_a_stored_look_without_a_newer_option_uses_its_default_and_keeps_its_id() -> None:
     older = FilterSpec("blur", {"scale": 1.3, "shape": "box", "size": 0.5})
     assert Look((older,)).id == "325993c09fef"
     assert (older.text("cover"), older.number("hold")) == ("face", 0.3)
 
 
-def test_a_filter_is_written_as_it_is_asked_for() -> None:
+def test_the_shorthand_of_a_filter_is_what_users_write() -> None:
     for text in (
         "blur",
         "blur:cover=head",
@@ -177,12 +175,10 @@ def test_a_filter_is_written_as_it_is_asked_for() -> None:
     ):
         spec = parse_filter(text)
         assert spec.shorthand == text
-    assert parse_filter("dog@2:scale=1").shorthand == "dog", (
-        "without whom it is for, and what is so by default"
-    )
+    assert parse_filter("dog@2:scale=1").shorthand == "dog", "without the person and defaults"
 
 
-def test_covering_the_head_is_for_every_filter_that_hides() -> None:
+def test_cover_applies_to_all_redactions() -> None:
     look = parse_look(["blur", "sunglasses", "fill:cover=face"])
     assert look.with_cover(None) == look
     assert [spec.options.get("cover") for spec in look.with_cover("head").filters] == [
@@ -194,25 +190,25 @@ def test_covering_the_head_is_for_every_filter_that_hides() -> None:
         look.with_cover("body")
 
 
-def test_faces_stay_hidden_as_long_as_the_most_careful_filter_says() -> None:
+def test_hold_of_a_look_is_the_longest_of_its_redactions() -> None:
     assert parse_look(["blur:hold=0.1", "fill:hold=0.6", "dog"]).hold_s == 0.6
     assert parse_look(["dog"]).hold_s == 0.0
 
 
-def test_a_name_is_a_hash_of_the_canonical_form() -> None:
+def test_an_id_is_a_hash_of_the_canonical_form() -> None:
     look = parse_look(["dog@2:scale=2"])
     assert look.id == hashlib.sha256(look.canonical()).hexdigest()[:12]
     filters = [{"face": 2, "name": "dog", "options": {"opacity": 1.0, "scale": 2.0}}]
     assert json.loads(look.canonical()) == {"filters": filters}
 
 
-def test_a_path_is_no_part_of_a_name() -> None:
+def test_the_path_of_a_sticker_does_not_change_the_id() -> None:
     spec = parse_filter("sticker:cat.png").stored_as(SHA)
     assert Look((spec,)).id == Look((replace(spec, path="/elsewhere/cat.png"),)).id
 
 
 @given(st.sampled_from(sorted(CATALOGUE)), st.integers(1, 9) | st.none(), st.floats(1.0, 3.0))
-def test_a_stored_look_reads_back_with_its_name(name: str, face: int | None, scale: float) -> None:
+def test_a_stored_look_reads_back_with_its_id(name: str, face: int | None, scale: float) -> None:
     at = f"@{face}" if face else ""
     sticker = f"sha256={SHA}," if name == "sticker" else ""
     look = parse_look([f"{name}{at}:{sticker}scale={scale!r}"])
@@ -222,7 +218,7 @@ def test_a_stored_look_reads_back_with_its_name(name: str, face: int | None, sca
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_a_filter_or_an_error_of_ours(text: str) -> None:
+def test_any_text_is_a_filter_or_a_usage_error(text: str) -> None:
     for given_text in (text, f"blur:{text}", f"dog@{text}"):
         with contextlib.suppress(UsageError):
             assert parse_filter(given_text).name in CATALOGUE
