@@ -1,16 +1,16 @@
 // The page of one job: asks how far it is, and hands that to player, seek bar, gallery and words.
 
-import { askJson, Poll } from './ask.js';
+import { askJson, Poll } from './api.js';
 import { enableControls } from './controls.js';
 import { byId, enableCopying, sentence, setText, show } from './dom.js';
-import { beginFaces } from './faces/begin.js';
+import { beginFaces } from './faces/setup.js';
 import { Gallery } from './gallery.js';
 import { drawLegend } from './legend.js';
 import { Model } from './model.js';
 import { canPlay, Player } from './player.js';
 import { SeekBar } from './seekbar.js';
 import { Waiting } from './waiting.js';
-import { ago, cannotPlay, STATES, tryingAgain, workersRunning } from './words.js';
+import { ago, cannotPlay, STATES, tryingAgain, workersRunning } from './text.js';
 
 const id = location.pathname.split('/')[2];
 const asked = new URLSearchParams(location.search).get('look');

@@ -1,7 +1,7 @@
 // How many segments stand at which stage: the key to the seek bar's colours.
 
 import { byId, make } from './dom.js';
-import { count } from './words.js';
+import { count } from './text.js';
 
 export function drawLegend(model, thing) {
   const rows = [

@@ -1,8 +1,8 @@
 // The list of jobs.
 
-import { askJson, Poll } from './ask.js';
+import { askJson, Poll } from './api.js';
 import { byId, enableCopying, make, sentence, show } from './dom.js';
-import { ago, clock, STATES, tryingAgain, workersRunning } from './words.js';
+import { ago, clock, STATES, tryingAgain, workersRunning } from './text.js';
 
 function row(job) {
   const item = make('li');

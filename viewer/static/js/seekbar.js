@@ -1,7 +1,7 @@
 // The seek bar: how far each segment is, where the playhead stands, and going elsewhere.
 
 import { byId, make, setText, show } from './dom.js';
-import { clock } from './words.js';
+import { clock } from './text.js';
 
 const STAGES = {
   painted: 'painted',

@@ -1,6 +1,6 @@
 // One SourceBuffer: what it was given, what it still holds, appending and removing one after another.
 
-import { askBytes } from './ask.js';
+import { askBytes } from './api.js';
 
 const TRIES = 3;
 const LONGEST_REST_MS = 15000;

@@ -1,7 +1,7 @@
 // The card on the picture that says what is waited for.
 
 import { byId, make, sentence, show } from './dom.js';
-import { count, workersRunning } from './words.js';
+import { count, workersRunning } from './text.js';
 
 // Loading what is painted takes a moment; nobody needs to read of shorter ones.
 const PATIENCE_MS = 600;

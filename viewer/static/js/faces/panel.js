@@ -1,8 +1,8 @@
 // The people of a video below the player: found on request, shown with portraits, chosen with a click.
 
-import { askJson, Poll, post } from '../ask.js';
+import { askJson, Poll, post } from '../api.js';
 import { byId, make, sentence, setText, show } from '../dom.js';
-import { clock, count } from '../words.js';
+import { clock, count } from '../text.js';
 
 const ASK_AGAIN_MS = 3000;
 // Portraits come a moment after the people; a person without one after so many looks will have none.

@@ -1,6 +1,6 @@
 // Where the faces of each frame are, loaded a segment at a time around the playhead and kept for a while.
 
-import { askJson } from '../ask.js';
+import { askJson } from '../api.js';
 
 const KEPT = 24;
 // The browser's times are rounded to microseconds: a frame may seem to be shown that much too early.

@@ -1,10 +1,10 @@
 // Puts together what chooses faces on the page of a video.
 
 import { byId, show } from '../dom.js';
-import { Chosen } from './chosen.js';
-import { Making } from './making.js';
+import { Chosen } from './selection.js';
+import { Making } from './look_form.js';
 import { Panel } from './panel.js';
-import { Picture } from './picture.js';
+import { Picture } from './overlay.js';
 
 // `look` is the one on the screen: the page comes anew for another one.
 export function beginFaces({ api, video, model, aspect, look }) {

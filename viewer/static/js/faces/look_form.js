@@ -1,8 +1,8 @@
 // The bar that appears once somebody is chosen: what is to happen to them, and having it made.
 
-import { post } from '../ask.js';
+import { post } from '../api.js';
 import { byId, sentence, setText, show } from '../dom.js';
-import { count } from '../words.js';
+import { count } from '../text.js';
 
 // How each way names the chosen, whether its filters are those that hide, and what it comes to.
 const WAYS = {
