@@ -14,7 +14,7 @@ OUT ?= demo
 # imports, which doubles its start-up time.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup train-setup demo test test-all check check-page format bench docs lock clean
+.PHONY: setup train-setup demo test test-all check check-page check-node format bench docs lock clean
 
 setup: $(READY)
 
@@ -56,9 +56,16 @@ check: $(READY)
 	else echo "no Node.js here: the page's JavaScript is not checked"; fi
 
 # The page has no build step; ESLint and TypeScript only check it.
-check-page: node_modules/.package-lock.json
+check-page: check-node node_modules/.package-lock.json
 	npm run --silent lint
 	npm run --silent types
+
+# npm only warns about an old Node.js, and the tools then fail with syntax errors of their own.
+check-node:
+	@node -e 'const need = require("./package.json").engines.node.slice(2), have = process.versions.node; \
+	  const [[a, b], [c, d]] = [have, need].map((version) => version.split(".").map(Number)); \
+	  if (a < c || (a === c && b < d)) { \
+	    console.error(`check-page needs Node.js $${need} or newer, this is $${have}`); process.exit(1); }'
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --silent --no-audit --no-fund

@@ -1,5 +1,5 @@
-"""Choosing faces in a real browser: in the picture, among the portraits, by keyboard; and the look
-that comes of it."""
+"""Selecting faces in a real browser: in the video, among the portraits and by keyboard; and the new
+look."""
 
 import io
 import re
@@ -36,8 +36,8 @@ pytestmark = pytest.mark.browser
 LEFT, RIGHT = (40.0, 30.0, 100.0, 110.0), (200.0, 45.0, 264.0, 135.0)
 
 
-def chosen(page: Page) -> list[list[int]]:
-    """Who is shown as chosen in the picture, and who among the portraits."""
+def selected(page: Page) -> list[list[int]]:
+    """The people that are selected in the overlay, and those among the portraits."""
     found: list[list[int]] = page.evaluate(
         """[
           [...document.querySelectorAll('.face:not([hidden])[aria-pressed=true]')]
@@ -50,8 +50,8 @@ def chosen(page: Page) -> list[list[int]]:
 
 
 def place(page: Page, number: int) -> list[float]:
-    """Where a face's outline is: left, top, right, bottom in px of the window; empty while it is
-    not seen."""
+    """A face's outline: left, top, right, bottom in px of the window; empty while it is not
+    shown."""
     found: list[float] = page.evaluate(
         """(number) => {
           const all = [...document.querySelectorAll('.face:not([hidden])')];
@@ -66,8 +66,8 @@ def place(page: Page, number: int) -> list[float]:
 def on_screen(
     page: Page, box: tuple[float, ...], size: tuple[int, int] = (320, 180)
 ) -> list[float]:
-    """Where a box of the picture lies in the window: the picture is as large as its stage allows,
-    in the middle."""
+    """A box of the frame in px of the window: the frame is centred in its stage, as large as
+    fits."""
     left, top, width, height = page.evaluate(
         "(b => [b.left, b.top, b.width, "
         "b.height])(document.querySelector('#stage').getBoundingClientRect())"
@@ -100,44 +100,44 @@ def open_paused(page: Page, made: MadeJob, time_s: float = 1.0) -> None:
     eventually(lambda: current_time(page) > 0.1, 20)
     page.locator("video").evaluate("video => video.pause()")
     seek(page, time_s)
-    expect(page.locator("#choose")).to_be_visible()
+    expect(page.locator("#select-faces")).to_be_visible()
 
 
-def test_a_face_clicked_in_the_video_gets_a_look_of_its_own(
+def test_a_face_that_is_clicked_in_the_video_gets_a_look_of_its_own(
     page: Page, store: Store, queue: Queue
 ) -> None:
     made = plain_job(store, 4.0, filters=("mosaic:hold=0.5",)).complete()
     made.track([LEFT, RIGHT])
     open_paused(page, made)
-    expect(page.locator("#making")).to_be_hidden()
+    expect(page.locator("#look-form")).to_be_hidden()
 
     page.keyboard.press("c")
     eventually(lambda: place(page, 2) == pytest.approx(on_screen(page, RIGHT), abs=1.5))
     left, top, right, bottom = on_screen(page, RIGHT)
     page.mouse.click((left + right) / 2, (top + bottom) / 2)
 
-    assert eventually(lambda: chosen(page) == [[2], [2]])
-    expect_visible_text(page, "#making", "1 face chosen")
-    page.get_by_label("Hide only these").check()
-    expect_visible_text(page, "#making", "They are hidden")
-    page.locator("#making-filter").select_option("mosaic")
-    page.locator("#make").click()
+    assert eventually(lambda: selected(page) == [[2], [2]])
+    expect_visible_text(page, "#look-form", "1 face selected")
+    page.get_by_label("Redact only these").check()
+    expect_visible_text(page, "#look-form", "They are redacted")
+    page.locator("#look-filter").select_option("mosaic")
+    page.locator("#create-look").click()
 
     look_id = wait_for_look(page)
     look = store.get_record(keys.look(made.id, look_id), Look)
     assert (look.filters[0].name, look.filters[0].applies_to.only) == ("mosaic", (2,))
-    assert look.hold_s == 0.5, "what was hidden with care goes on to be"
+    assert look.hold_s == 0.5, "options of the shown look are kept"
     assert queue.length() == made.segments
     expect_visible_text(page, "#waiting", "No worker is running")
-    eventually(lambda: chosen(page)[1] == [2], 20)
-    expect(page.locator("#making")).to_be_hidden()
+    eventually(lambda: selected(page)[1] == [2], 20)
+    expect(page.locator("#look-form")).to_be_hidden()
     made.paint(range(made.segments), look_id)
     eventually(lambda: current_time(page) > 0.5, 20)
     options = page.evaluate("[...document.querySelectorAll('#look option')].map(n => n.innerText)")
     assert sorted(options) == ["mosaic", "mosaic only 2"]
 
 
-def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, store: Store) -> None:
+def test_an_outline_follows_the_face_of_the_shown_frame(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
     made.track([LEFT], drift=2)
     page.set_viewport_size({"width": 500, "height": 900})
@@ -152,33 +152,31 @@ def test_an_outline_is_where_the_face_is_in_the_shown_frame(page: Page, store: S
     eventually(lambda: place(page, 1) == pytest.approx(on_screen(page, LEFT), abs=1.5))
 
 
-def test_the_keyboard_alone_chooses(page: Page, store: Store) -> None:
+def test_faces_can_be_selected_by_keyboard_alone(page: Page, store: Store) -> None:
     made = plain_job(store, 4.0).complete()
     made.track([LEFT, RIGHT])
     open_paused(page, made)
 
     page.locator(".portrait").first.focus()
     page.keyboard.press("Enter")
-    eventually(lambda: chosen(page) == [[], [1]])
+    eventually(lambda: selected(page) == [[], [1]])
     page.keyboard.press("c")
-    eventually(lambda: chosen(page) == [[1], [1]])
+    eventually(lambda: selected(page) == [[1], [1]])
     page.locator(".face").nth(1).focus()
     page.keyboard.press("Enter")
-    eventually(lambda: chosen(page) == [[1, 2], [1, 2]])
+    eventually(lambda: selected(page) == [[1, 2], [1, 2]])
     page.keyboard.press("Enter")
-    eventually(lambda: chosen(page) == [[1], [1]])
+    eventually(lambda: selected(page) == [[1], [1]])
     assert page.evaluate("document.querySelector('video').paused")
     names = (
-        "[...document.querySelectorAll('.face, .portrait, .ways input')].every(n => "
+        "[...document.querySelectorAll('.face, .portrait, .modes input')].every(n => "
         "n.ariaLabel || n.labels?.length)"
     )
     assert page.evaluate(names)
 
 
 @pytest.mark.slow
-def test_the_people_are_found_when_they_are_asked_for(
-    page: Page, store: Store, queue: Queue
-) -> None:
+def test_people_are_tracked_on_request(page: Page, store: Store, queue: Queue) -> None:
     made = plain_job(store, 4.0).complete()
     heartbeat(store)
     page.goto(f"/jobs/{made.id}")
@@ -186,7 +184,7 @@ def test_the_people_are_found_when_they_are_asked_for(
 
     page.locator("#find-people").click()
 
-    expect_visible_text(page, "#people-why", "Finding people")
+    expect_visible_text(page, "#people-status", "Finding people")
     expect(page.locator("#find-people")).to_be_hidden()
     assert queue.length() == 1
     made.track([LEFT, RIGHT])
@@ -196,28 +194,28 @@ def test_the_people_are_found_when_they_are_asked_for(
 
 
 @pytest.mark.parametrize("width", [360, pytest.param(768, marks=pytest.mark.slow)])
-def test_nothing_of_it_sticks_out(new_page: NewPage, store: Store, width: int) -> None:
+def test_the_panel_fits_any_width(new_page: NewPage, store: Store, width: int) -> None:
     made = plain_job(store, 4.0).complete()
     made.track([LEFT, RIGHT] * 6)
     page = new_page(viewport={"width": width, "height": 800}, is_mobile=width < 500)
     open_paused(page, made)
     page.locator(".portrait").first.click()
-    page.locator("#choose").click()
+    page.locator("#select-faces").click()
     eventually(lambda: place(page, 2))
 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     bar: dict[str, Any] = page.evaluate(
-        "document.querySelector('#making').getBoundingClientRect().toJSON()"
+        "document.querySelector('#look-form').getBoundingClientRect().toJSON()"
     )
     assert bar["bottom"] <= 800
 
 
 SIDE = 320
-"""Of each of the two portraits in px."""
+"""Side of each of the two portraits in px."""
 
 
 def write_twins(path: Path) -> None:
-    """Two seconds of the public-domain portrait beside its mirror image, sinking a little."""
+    """Write two seconds of the public-domain portrait next to its mirror image, moving down slowly."""
     portrait = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE)))
     both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     with av.open(str(path), "w") as output:
@@ -233,8 +231,8 @@ def write_twins(path: Path) -> None:
 
 
 def sharpness(store: Store, job_id: str, look: str) -> list[float]:
-    """How much neighbouring pixels of the left and of the right face differ in the first painted
-    picture."""
+    """Mean difference of neighbouring pixels of the left and of the right face in the first painted
+    frame."""
     record = store.get_record(keys.painted(job_id, look, 0), Painted)
     with av.open(io.BytesIO(store.get(keys.painted_data(job_id, look, record.name)))) as container:
         luma = next(container.decode(video=0)).to_ndarray(format="gray").astype(float)
@@ -244,7 +242,7 @@ def sharpness(store: Store, job_id: str, look: str) -> list[float]:
 
 
 @pytest.mark.slow
-def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
+def test_a_face_that_is_clicked_in_a_redacted_video_is_shown(
     page: Page,
     settings: Settings,
     store: Store,
@@ -252,8 +250,8 @@ def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
     start_worker: Callable[..., Child],
     tmp_path: Path,
 ) -> None:
-    """Real faces, real workers: found on request, clicked in the picture that hides them, painted
-    with the new look."""
+    """Real faces and workers: tracked on request, selected in the redacted video, painted with the
+    new look."""
     start_worker(settings)
     write_twins(tmp_path / "twins.mp4")
     job_id = upload(tmp_path / "twins.mp4", parse_look(["blur"]), store, queue, settings).job_id
@@ -265,13 +263,13 @@ def test_of_two_faces_in_a_hidden_video_the_one_clicked_is_shown(
     page.keyboard.press("c")
     left, top, right, bottom = eventually(lambda: place(page, 1), 20)
     page.mouse.click((left + right) / 2, (top + bottom) / 2)
-    assert eventually(lambda: chosen(page) == [[1], [1]])
-    page.locator("#make").click()
+    assert eventually(lambda: selected(page) == [[1], [1]])
+    page.locator("#create-look").click()
 
     look = wait_for_look(page)
     eventually(lambda: current_time(page) > 0.5, 60)
-    hidden = sharpness(store, job_id, parse_look(["blur"]).id)
+    redacted = sharpness(store, job_id, parse_look(["blur"]).id)
     kept = sharpness(store, job_id, look)
-    assert max(hidden) < 2
-    assert kept[0] > 3 * hidden[0]
-    assert kept[1] == pytest.approx(hidden[1], rel=0.2)
+    assert max(redacted) < 2
+    assert kept[0] > 3 * redacted[0]
+    assert kept[1] == pytest.approx(redacted[1], rel=0.2)

@@ -1,4 +1,4 @@
-"""The page in a real browser: it plays what is painted while the rest is being made, and says what
+"""The page in a real browser: it plays painted segments while the others are painted, and shows what
 it waits for."""
 
 from fractions import Fraction
@@ -39,8 +39,8 @@ KEEP_BUFFERS = """
 
 
 def video(page: Page) -> dict[str, Any]:
-    """How the video element stands; ``buffers`` says where what is buffered of picture and of sound
-    begins."""
+    """The state of the video element; ``buffers`` has the start of what is buffered of video and
+    audio."""
     found: dict[str, Any] = page.evaluate(
         """() => {
           const v = document.querySelector('video');
@@ -49,11 +49,11 @@ def video(page: Page) -> dict[str, Any]:
             ranges.push([v.buffered.start(n), v.buffered.end(n)]);
           const { currentTime, videoWidth, videoHeight, paused, ended, duration } = v;
           const frames = v.getVideoPlaybackQuality().totalVideoFrames;
-          const sound = v.webkitAudioDecodedByteCount;
+          const audioBytes = v.webkitAudioDecodedByteCount;
           const error = v.error && v.error.message;
           const start = b => b.buffered.length ? b.buffered.start(0) : null;
           const buffers = (window.sourceBuffers ?? []).map(start);
-          const shown = { videoWidth, videoHeight, frames, sound, error };
+          const shown = { videoWidth, videoHeight, frames, audioBytes, error };
           return { currentTime, paused, ended, duration, ranges, buffers, ...shown };
         }"""
     )
@@ -67,7 +67,7 @@ def set_video(page: Page, name: str, value: float) -> None:
 
 
 @pytest.mark.slow
-def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
+def test_playback_starts_with_the_first_segment_and_continues_with_later_ones(
     page: Page, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
@@ -81,7 +81,7 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
     early = video(page)
     assert (early["videoWidth"], early["videoHeight"]) == (320, 180)
     assert early["frames"] > 5
-    assert early["sound"] > 0
+    assert early["audioBytes"] > 0
     assert early["ranges"][0][1] == pytest.approx(2.0, abs=0.03)
     expect(page.locator("#state:visible")).to_have_text("Uploading")
 
@@ -113,7 +113,7 @@ def test_playing_begins_with_the_first_segments_and_goes_on_with_later_ones(
         ),
     ],
 )
-def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
+def test_audio_of_every_codec_is_decoded_and_starts_with_the_video(
     page: Page, store: Store, codec: str
 ) -> None:
     made = plain_job(store, 4.0, audio=[make_audio(codec, 4.0)]).complete()
@@ -122,7 +122,7 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
 
     eventually(lambda: video(page)["currentTime"] > 2.5, 30)
     state = video(page)
-    assert state["sound"] > 0
+    assert state["audioBytes"] > 0
     assert state["ranges"][0][0] == pytest.approx(0, abs=0.03)
 
 
@@ -136,7 +136,7 @@ def test_sound_of_every_kind_is_decoded_and_begins_with_the_picture(
         ),
     ],
 )
-def test_sound_and_picture_stand_to_each_other_as_in_the_source(
+def test_audio_and_video_are_in_sync_as_in_the_source(
     page: Page, store: Store, start_s: Fraction
 ) -> None:
     made = plain_job(store, 4.0, audio=[make_audio("aac", 4.0, start_s)]).complete()
@@ -162,9 +162,9 @@ def test_sound_and_picture_stand_to_each_other_as_in_the_source(
         pytest.param(Fraction(0), 6.0, 6.0, marks=pytest.mark.slow),
         pytest.param(Fraction(-3), 6.0, 7.0, marks=pytest.mark.slow),
     ],
-    ids=["begins late", "goes on after the last picture", "begins long before the first picture"],
+    ids=["starts late", "ends after the last frame", "starts long before the first frame"],
 )
-def test_the_page_shows_every_picture_and_ends_with_what_ends_last(
+def test_the_page_shows_every_frame_and_ends_when_both_frames_and_audio_have_ended(
     page: Page, store: Store, start_s: Fraction, seconds: float, ends_s: float
 ) -> None:
     made = plain_job(store, 4.0, audio=[make_audio("aac", seconds, start_s)]).complete()
@@ -193,7 +193,7 @@ def test_uneven_frame_times_play_to_the_end(page: Page, store: Store) -> None:
     )
 
 
-def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(
+def test_a_seek_to_an_unpainted_segment_waits_with_a_reason_and_continues_by_itself(
     page: Page, store: Store
 ) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
@@ -216,7 +216,7 @@ def test_a_jump_into_the_unpainted_waits_says_so_and_goes_on_by_itself(
 
 
 @pytest.mark.slow
-def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, store: Store) -> None:
+def test_a_failed_segment_is_marked_and_skipped(page: Page, store: Store) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
     made.upload(range(4))
     made.seal()
@@ -228,7 +228,7 @@ def test_a_segment_given_up_is_shown_as_such_and_stepped_over(page: Page, store:
 
     eventually(lambda: video(page)["currentTime"] > 4.2, 30)
     assert runs(page) == [["painted", 0, 25], ["failed", 25, 25], ["painted", 50, 50]]
-    expect_visible_text(page, "#legend", "Given up 1")
+    expect_visible_text(page, "#legend", "Failed 1")
     expect_visible_text(page, "#status", "failed")
 
 
@@ -242,7 +242,7 @@ def runs(page: Page) -> list[list[Any]]:
     return found
 
 
-def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, store: Store) -> None:
+def test_the_seek_bar_shows_the_stage_of_each_segment(page: Page, store: Store) -> None:
     made = plain_job(store).begin()
     made.upload(range(3))
     made.detect(range(2))
@@ -252,14 +252,14 @@ def test_the_seek_bar_shows_how_far_each_segment_is(page: Page, store: Store) ->
 
     assert eventually(lambda: runs(page), 20) == [
         ["painted", 0, 25],
-        ["found", 25, 25],
+        ["detected", 25, 25],
         ["stored", 50, 25],
     ]
     made.paint([1])
     eventually(lambda: runs(page)[0] == ["painted", 0, 50], 20)
 
 
-def test_keys_play_pause_jump_and_mute(page: Page, store: Store) -> None:
+def test_keys_play_pause_seek_and_mute(page: Page, store: Store) -> None:
     made = plain_job(store, audio=[make_audio()]).complete()
     page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 20)
@@ -280,7 +280,7 @@ def test_keys_play_pause_jump_and_mute(page: Page, store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, store: Store) -> None:
+def test_played_segments_are_removed_and_loaded_again_on_demand(page: Page, store: Store) -> None:
     made = plain_job(store, 120.0).complete()
     page.goto(f"/jobs/{made.id}")
     eventually(lambda: video(page)["currentTime"] > 0.2, 30)
@@ -293,7 +293,7 @@ def test_played_segments_are_let_go_and_come_back_on_demand(page: Page, store: S
     eventually(lambda: 1.2 < video(page)["currentTime"] < 20, 30)
 
 
-def test_names_of_strangers_are_text_and_nothing_else(page: Page, store: Store) -> None:
+def test_markup_in_a_file_name_is_shown_as_text(page: Page, store: Store) -> None:
     name = '<img src=x onerror="document.title=1">.mp4'
     made = plain_job(store, 4.0, name=name).complete()
 
@@ -321,35 +321,35 @@ def test_the_list_is_empty_at_first_and_then_shows_jobs(page: Page, store: Store
     expect(page.locator("#empty")).to_be_hidden()
 
 
-def test_pictures_appear_as_they_are_painted_and_open_large(page: Page, store: Store) -> None:
+def test_images_appear_as_they_are_painted_and_can_be_enlarged(page: Page, store: Store) -> None:
     job, look = stored_image_job(store, ["one.png", "two.png"])
     paint_image(store, job, look, 0)
     page.goto(f"/jobs/{job.id}")
-    loaded = "[...document.querySelectorAll('#pictures img')].filter(n => n.naturalWidth).length"
+    loaded = "[...document.querySelectorAll('#images img')].filter(n => n.naturalWidth).length"
     eventually(lambda: page.evaluate(loaded) == 1, 20)
     expect(page.locator("#player")).to_be_hidden()
 
     paint_image(store, job, look, 1)
     eventually(lambda: page.evaluate(loaded) == 2, 20)
-    page.locator("#pictures button").first.click()
+    page.locator("#images button").first.click()
     page.keyboard.press("ArrowRight")
 
     expect(page.locator("#large-name:visible")).to_have_text("two.png")
 
 
-def test_an_unknown_job_is_told_in_a_sentence(page: Page, page_errors: list[str]) -> None:
+def test_the_page_of_an_unknown_job_says_so(page: Page, page_errors: list[str]) -> None:
     job_id = "20260101T000000-aaaaaaaa"
 
     page.goto(f"/jobs/{job_id}")
 
-    expect_visible_text(page, "#lost", f"There is no job {job_id}")
+    expect_visible_text(page, "#not-found", f"There is no job {job_id}")
     # Both the page and its request for the job are answered with 404; Chromium logs that itself.
     assert ["404" in error for error in page_errors] == [True, True]
     page_errors.clear()
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])
-def test_nothing_sticks_out_at_any_width(new_page: NewPage, store: Store, width: int) -> None:
+def test_the_pages_fit_any_width(new_page: NewPage, store: Store, width: int) -> None:
     long_name = "a_very_long_file_name_without_a_single_space_in_it_" * 3 + ".mp4"
     looks = ("sunglasses", "party-hat", "dog", "crown")
     made = plain_job(store, 4.0, name=long_name, filters=looks).complete()
@@ -362,7 +362,9 @@ def test_nothing_sticks_out_at_any_width(new_page: NewPage, store: Store, width:
 
 
 @pytest.mark.slow
-def test_a_result_the_browser_has_no_decoder_for_is_said_to_be_so(page: Page, store: Store) -> None:
+def test_a_result_that_the_browser_cannot_decode_is_offered_for_download(
+    page: Page, store: Store
+) -> None:
     """Chromium is built without HEVC on Linux; elsewhere it plays where the machine does."""
     made = plain_job(store, 4.0, output=OutputProfile("libx265", preset="ultrafast")).complete()
     codec = store.get_record(keys.painted(made.id, made.look.id, 0), Painted).codec

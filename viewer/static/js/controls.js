@@ -1,85 +1,133 @@
-// Buttons and keys around the picture.
+// Buttons and keys of the player.
 
+import { asError } from './api.js';
 import { byId, show } from './dom.js';
 
 const STEP_S = 5;
-const QUIET_MS = 2600;
+const HIDE_AFTER_MS = 2600;
 
-export function enableControls(video, { sound }) {
-  const player = byId('player');
+/**
+ * @param {HTMLVideoElement} video
+ * @param {{ hasAudio: boolean }} options
+ */
+export function enableControls(video, { hasAudio }) {
+  show(byId('mute'), hasAudio);
+  show(byId('volume'), hasAudio);
+  byId('play').addEventListener('click', () => togglePlay(video));
+  byId('start').addEventListener('click', () => togglePlay(video));
+  video.addEventListener('click', () => togglePlay(video));
+  byId('mute').addEventListener('click', () => { video.muted = !video.muted; });
+  byId('volume').addEventListener('input', () => setVolume(video, byId('volume').valueAsNumber));
+  for (const name of ['play', 'pause', 'volumechange']) video.addEventListener(name, () => drawButtons(video));
+  enableKeys(video);
+  enableFullscreen(video);
+}
 
-  const toggle = () => {
-    if (!video.paused) video.pause();
-    else video.play().catch((error) => { if (error.name !== 'AbortError') throw error; });
-  };
-  const mute = () => { video.muted = !video.muted; };
-  const seek = (time) => { video.currentTime = Math.max(0, Math.min(time, video.duration || 0)); };
-  const louder = (by) => {
-    video.volume = Math.max(0, Math.min(1, video.volume + by));
-    video.muted = false;
-  };
+/** @param {HTMLVideoElement} video */
+async function togglePlay(video) {
+  if (!video.paused) {
+    video.pause();
+    return;
+  }
+  try {
+    await video.play();
+  } catch (thrown) {
+    // Another press before playback started.
+    if (asError(thrown).name !== 'AbortError') throw thrown;
+  }
+}
 
-  byId('play').addEventListener('click', toggle);
-  byId('start').addEventListener('click', toggle);
-  video.addEventListener('click', toggle);
-  byId('mute').addEventListener('click', mute);
-  byId('volume').addEventListener('input', () => {
-    video.volume = byId('volume').valueAsNumber;
-    video.muted = false;
-  });
-  show(byId('mute'), sound);
-  show(byId('volume'), sound);
-  enableFullscreen(video, player);
+/**
+ * @param {HTMLVideoElement} video
+ * @param {number} volume
+ */
+function setVolume(video, volume) {
+  video.volume = Math.max(0, Math.min(1, volume));
+  video.muted = false;
+}
 
-  const keys = {
-    ' ': toggle,
-    k: toggle,
-    m: mute,
+/**
+ * @param {HTMLVideoElement} video
+ * @param {number} time
+ */
+function seek(video, time) {
+  video.currentTime = Math.max(0, Math.min(time, video.duration || 0));
+}
+
+/** @param {HTMLVideoElement} video */
+function drawButtons(video) {
+  byId('player').classList.toggle('playing', !video.paused);
+  byId('player').classList.toggle('muted', video.muted || video.volume === 0);
+  byId('play').setAttribute('aria-label', video.paused ? 'Play' : 'Pause');
+  byId('play').title = video.paused ? 'Play (space)' : 'Pause (space)';
+  byId('mute').setAttribute('aria-pressed', String(video.muted));
+  byId('volume').value = String(video.muted ? 0 : video.volume);
+  if (!video.paused) show(byId('start'), false);
+}
+
+/** @param {HTMLVideoElement} video */
+function enableKeys(video) {
+  /** @type {Record<string, () => void>} */
+  const actions = {
+    ' ': () => togglePlay(video),
+    k: () => togglePlay(video),
+    m: () => byId('mute').click(),
     f: () => byId('fullscreen').click(),
-    c: () => byId('choose-key').click(),
-    ArrowLeft: () => seek(video.currentTime - STEP_S),
-    ArrowRight: () => seek(video.currentTime + STEP_S),
-    ArrowUp: () => louder(0.1),
-    ArrowDown: () => louder(-0.1),
-    Home: () => seek(0),
-    End: () => seek(video.duration),
+    c: () => byId('select-faces-icon').click(),
+    ArrowLeft: () => seek(video, video.currentTime - STEP_S),
+    ArrowRight: () => seek(video, video.currentTime + STEP_S),
+    ArrowUp: () => setVolume(video, video.volume + 0.1),
+    ArrowDown: () => setVolume(video, video.volume - 0.1),
+    Home: () => seek(video, 0),
+    End: () => seek(video, video.duration),
   };
   document.addEventListener('keydown', (event) => {
-    const target = /** @type {Element} */ (event.target);
-    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!act || event.ctrlKey || event.metaKey || event.altKey || document.querySelector('dialog[open]')) return;
-    const pressable = event.key === ' ' && target.closest('button, a, summary');
-    if (pressable || target.closest('select, input:not(#position)')) return;
+    const act = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (document.querySelector('dialog[open]') || ownsKey(/** @type {Element} */ (event.target), event.key)) return;
     event.preventDefault();
     act();
   });
-
-  const update = () => {
-    player.classList.toggle('playing', !video.paused);
-    player.classList.toggle('muted', video.muted || video.volume === 0);
-    byId('play').setAttribute('aria-label', video.paused ? 'Play' : 'Pause');
-    byId('play').title = video.paused ? 'Play (space)' : 'Pause (space)';
-    byId('mute').setAttribute('aria-pressed', String(video.muted));
-    byId('volume').value = video.muted ? 0 : video.volume;
-    if (!video.paused) show(byId('start'), false);
-  };
-  for (const name of ['play', 'pause', 'volumechange']) video.addEventListener(name, update);
 }
 
-function enableFullscreen(video, player) {
-  const able = player.requestFullscreen ?? video.webkitEnterFullscreen;
-  show(byId('fullscreen'), Boolean(able));
+/**
+ * Whether the focused element handles a key itself. The seek bar does not: arrow keys step by seconds there, too.
+ * @param {Element} element
+ * @param {string} key
+ */
+function ownsKey(element, key) {
+  if (key === ' ' && element.closest('button, a, summary')) return true;
+  return element.closest('select, input:not(#position)') !== null;
+}
+
+/** @param {HTMLVideoElement} video */
+function enableFullscreen(video) {
+  const player = byId('player');
+  // iPhones show only a video element in full screen, with controls of their own.
+  /** @type {(() => void) | undefined} */
+  const enterNative = /** @type {any} */ (video).webkitEnterFullscreen?.bind(video);
+  show(byId('fullscreen'), Boolean(player.requestFullscreen ?? enterNative));
   byId('fullscreen').addEventListener('click', () => {
     if (document.fullscreenElement) document.exitFullscreen();
     else if (player.requestFullscreen) player.requestFullscreen();
-    else video.webkitEnterFullscreen();
+    else enterNative?.();
   });
+  hideControlsWhenIdle(video, player);
+}
+
+/**
+ * @param {HTMLVideoElement} video
+ * @param {HTMLElement} player
+ */
+function hideControlsWhenIdle(video, player) {
   let timer = 0;
-  const wake = () => {
-    player.classList.remove('quiet');
+  const showControls = () => {
+    player.classList.remove('idle');
     clearTimeout(timer);
-    timer = setTimeout(() => player.classList.toggle('quiet', !video.paused), QUIET_MS);
+    timer = setTimeout(() => player.classList.toggle('idle', !video.paused), HIDE_AFTER_MS);
   };
-  for (const name of ['pointermove', 'pointerdown', 'keydown', 'fullscreenchange']) player.addEventListener(name, wake);
-  video.addEventListener('pause', wake);
+  for (const name of ['pointermove', 'pointerdown', 'keydown', 'fullscreenchange']) {
+    player.addEventListener(name, showControls);
+  }
+  video.addEventListener('pause', showControls);
 }

@@ -1,203 +1,277 @@
-// The page of one job: asks how far it is, and hands that to player, seek bar, gallery and words.
+// The page of one job: polls its state and passes it to player, seek bar, gallery and text.
 
-import { askJson, Poll } from './api.js';
+import { ApiError, getJson, Poll } from './api.js';
 import { enableControls } from './controls.js';
-import { byId, enableCopying, sentence, setText, show } from './dom.js';
-import { beginFaces } from './faces/setup.js';
+import { byId, enableCopying, setSentence, setText, show } from './dom.js';
+import { enableFaceSelection } from './faces/setup.js';
 import { Gallery } from './gallery.js';
 import { drawLegend } from './legend.js';
 import { Model } from './model.js';
 import { canPlay, Player } from './player.js';
 import { SeekBar } from './seekbar.js';
-import { Waiting } from './waiting.js';
-import { ago, cannotPlay, STATES, tryingAgain, workersRunning } from './text.js';
+import { cannotPlayMessage, retryMessage, STATES, timeSince, workersRunning } from './text.js';
+import { WaitingCard } from './waiting.js';
 
-const id = location.pathname.split('/')[2];
-const asked = new URLSearchParams(location.search).get('look');
-const api = `/api/jobs/${id}`;
+/** @typedef {import('./api.js').JobState} JobState */
+/** @typedef {import('./api.js').Look} Look */
 
-const video = byId('video');
+const WAITING_CARD_MS = 200;
+
+const jobId = location.pathname.split('/')[2];
+const requestedLook = new URLSearchParams(location.search).get('look');
+const api = `/api/jobs/${jobId}`;
+
 const model = new Model();
-const waiting = new Waiting();
-let state = null;
-let player = null;
-let seekBar = null;
-let gallery = null;
-let sound = null;
 
-const segmentUrl = (index) => `${api}/looks/${state.look}/segments/${index}`;
+/** What shows the job, made when its first state arrives. */
+/** @type {VideoView | ImagesView | null} */
+let view = null;
+
+/** @param {JobState} state */
+function lookOf(state) {
+  return state.looks.find(({ id }) => id === state.look);
+}
 
 async function step() {
   const query = new URLSearchParams({ from: String(model.known) });
-  if (asked) query.set('look', asked);
-  const lacking = player ? player.lacking : 0;
-  if (lacking !== null) query.set('wait', lacking);
-  const answer = await askJson(`${api}?${query}`);
+  if (requestedLook) query.set('look', requestedLook);
+  const wait = view ? view.nextUnpainted : 0;
+  if (wait !== null) query.set('wait', String(wait));
+  /** @type {JobState} */
+  const state = await getJson(`${api}?${query}`);
   show(byId('loading'), false);
-  if (answer.look === null) throw new Error(answer.waiting);
-  const first = state === null;
-  state = answer;
-  const changed = model.take(answer);
+  if (state.look === null) throw new Error(state.waiting);
+  const changed = model.update(state);
   show(byId('notice'), false);
-  if (first) begin();
-  drawFacts();
-  if (changed || first) drawProgress();
-  if (state.kind === 'video') await play();
-  return pause();
+  const first = view === null;
+  view ??= open(state);
+  drawFacts(state);
+  if (changed || first) {
+    drawLegend(model, state.kind === 'images' ? 'image' : 'segment');
+    view.draw();
+  }
+  await view.update(state);
+  return pauseMs(state);
 }
 
-function pause() {
-  if (model.known < model.stored.size && state.kind === 'video') return 50;
+/** @param {JobState} state */
+function pauseMs(state) {
+  // The windows of a long job arrive in several responses.
+  if (state.kind === 'video' && model.known < model.stored.size) return 50;
   if (state.state === 'complete') return null;
   return state.state === 'incomplete' || state.state === 'abandoned' ? 5000 : 1000;
 }
 
-function failed(error, wait) {
+/**
+ * @param {Error} error
+ * @param {number} pause
+ */
+function failed(error, pause) {
   show(byId('loading'), false);
-  if (error.status === 404) {
-    show(byId('found'), false);
-    sentence(byId('lost-why'), error.message);
-    show(byId('lost'));
-    document.title = 'No such job – facepaint';
+  if (error instanceof ApiError && error.status === 404) {
+    show(byId('job'), false);
+    setSentence(byId('not-found-reason'), error.message);
+    show(byId('not-found'));
+    document.title = 'Job not found – facepaint';
     return false;
   }
-  sentence(byId('notice'), tryingAgain(error.message, wait));
+  setSentence(byId('notice'), retryMessage(error.message, pause));
   show(byId('notice'));
   return true;
 }
 
-function begin() {
-  show(byId('found'));
+/** @param {Error} error */
+function showPlaybackError(error) {
+  setSentence(byId('notice'), error.message);
+  show(byId('notice'));
+  poll.soon();
+}
+
+/** @param {JobState} state */
+function open(state) {
+  show(byId('job'));
   document.title = `${state.name} – facepaint`;
   setText(byId('name'), state.name);
   byId('look').addEventListener('change', () => {
     location.search = String(new URLSearchParams({ look: byId('look').value }));
   });
-  setText(byId('save-command'), `facepaint view ${id} --save ${state.kind === 'video' ? 'painted.mp4' : 'painted/'}`);
-  show(byId('hls-term'), state.kind === 'video');
-  show(byId('hls-row'), state.kind === 'video');
-  if (state.kind === 'video') beginVideo();
-  else gallery = new Gallery(model, state.images, segmentUrl);
+  const isVideo = state.kind === 'video';
+  setText(byId('save-command'), `facepaint view ${jobId} --save ${isVideo ? 'painted.mp4' : 'painted/'}`);
+  show(byId('hls-term'), isVideo);
+  show(byId('hls-row'), isVideo);
+  return isVideo ? new VideoView(state) : new ImagesView(state);
 }
 
-function beginVideo() {
-  const playlist = `/jobs/${id}/${state.look}/master.m3u8`;
-  const urls = {
-    segment: segmentUrl,
-    sound: (track, index) => `${api}/audio/${track}/${index}`,
-    playlist,
-  };
-  setText(byId('hls-url'), new URL(playlist, location.href).href);
-  byId('player').style.setProperty('--aspect', state.video.aspect);
-  sound = state.audio.length ? 0 : null;
-  enableControls(video, { sound: sound !== null });
-  offerSounds();
-  player = new Player({ video, model, urls, onTrouble: trouble });
-  seekBar = new SeekBar(video, model);
-  show(byId('player'));
-  const look = state.looks.find(({ id: name }) => name === state.look);
-  beginFaces({ api, video, model, aspect: state.video.aspect, look });
-  video.addEventListener('error', () => trouble(new Error('The browser stopped playing this video; reload the page.')));
-  video.addEventListener('canplay', start, { once: true });
-  setInterval(updateWaiting, 200);
-}
+/**
+ * The URL of a painted segment or image.
+ * @param {JobState} state
+ * @returns {(index: number) => string}
+ */
+const segmentUrl = (state) => (index) => `${api}/looks/${state.look}/segments/${index}`;
 
-function trouble(error) {
-  sentence(byId('notice'), error.message);
-  show(byId('notice'));
-  poll.soon();
-}
+class ImagesView {
+  #gallery;
+  nextUnpainted = 0;
 
-async function play() {
-  const { mime } = state.video;
-  if (mime && !canPlay(video, mime)) {
-    sentence(byId('unplayable-why'), cannotPlay(mime, byId('save-command').textContent));
-    show(byId('unplayable'));
-    show(byId('player'), false);
-    return;
+  /** @param {JobState} state */
+  constructor(state) {
+    this.#gallery = new Gallery(model, state.images, segmentUrl(state));
   }
-  if (!player.opened && state.video.mime && model.painted.size) await player.open(state, sound);
-  player.tick();
-  updateWaiting();
-}
 
-// Browsers let a page play by itself only where they trust it; everywhere else the first press does.
-async function start() {
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  try {
-    if (!calm) await video.play();
-  } catch {
-    // Not allowed: the button below says what to do.
+  draw() {
+    this.#gallery.draw();
   }
-  show(byId('start'), video.paused);
+
+  async update() {}
 }
 
-let needed = null;
+class VideoView {
+  #video = byId('video');
+  #player;
+  #seekBar;
+  #waiting = new WaitingCard();
+  #state;
+  /** @type {{ number: number, mime: string } | null} */
+  #audio = null;
+  /** @type {number | null} */
+  #blockedOn = null;
 
-function updateWaiting() {
-  const need = player.need;
-  waiting.update(need, need !== null && model.painted.has(need), {
-    ...state,
-    painted: model.painted.size,
-    stored: model.stored.size,
-  });
-  if (need !== null) show(byId('start'), false);
-  show(byId('status'), byId('waiting').hidden);
-  if (need !== needed && need !== null && !model.painted.has(need)) poll.soon();
-  needed = need;
+  /** @param {JobState} state */
+  constructor(state) {
+    const video = this.#video;
+    const playlist = `/jobs/${jobId}/${state.look}/master.m3u8`;
+    this.#state = state;
+    this.#player = new Player({
+      video,
+      model,
+      urls: {
+        segment: segmentUrl(state),
+        audio: (track, index) => `${api}/audio/${track}/${index}`,
+        playlist,
+      },
+      onError: showPlaybackError,
+    });
+    this.#seekBar = new SeekBar(video, model);
+    this.#offerAudio();
+    setText(byId('hls-url'), new URL(playlist, location.href).href);
+    const aspect = state.video?.aspect ?? 16 / 9;
+    byId('player').style.setProperty('--aspect', String(aspect));
+    enableControls(video, { hasAudio: this.#audio !== null });
+    show(byId('player'));
+    const look = lookOf(state);
+    if (look) enableFaceSelection({ api, video, model, aspect, look });
+    video.addEventListener('error', () => {
+      showPlaybackError(new Error('The browser stopped playing this video; reload the page.'));
+    });
+    video.addEventListener('canplay', () => this.#autoplay(), { once: true });
+    setInterval(() => this.#updateWaiting(), WAITING_CARD_MS);
+  }
+
+  get playing() {
+    return !this.#video.paused;
+  }
+
+  get nextUnpainted() {
+    return this.#player.nextUnpainted;
+  }
+
+  draw() {
+    this.#seekBar.draw();
+  }
+
+  /** @param {JobState} state */
+  async update(state) {
+    this.#state = state;
+    const mime = state.video?.mime;
+    if (mime && !canPlay(this.#video, mime)) {
+      setSentence(byId('unplayable-reason'), cannotPlayMessage(mime, byId('save-command').textContent ?? ''));
+      show(byId('unplayable'));
+      show(byId('player'), false);
+      return;
+    }
+    if (!this.#player.opened && mime && model.painted.size) await this.#player.open(mime, this.#audio);
+    this.#player.tick();
+    this.#updateWaiting();
+  }
+
+  // Browsers let trusted pages play at once; on others the first press on the button starts.
+  async #autoplay() {
+    const reduceMotion = matchMedia('(prefers-reduced-motion: reduce)').matches;
+    try {
+      if (!reduceMotion) await this.#video.play();
+    } catch {
+      // Not allowed: the button appears.
+    }
+    show(byId('start'), this.#video.paused);
+  }
+
+  #updateWaiting() {
+    const index = this.#player.blockedOn;
+    this.#waiting.update(index, model, this.#state);
+    if (index !== null) show(byId('start'), false);
+    // The card shows the same sentence.
+    show(byId('status'), byId('waiting').hidden);
+    const isNew = index !== null && index !== this.#blockedOn;
+    if (isNew && !model.painted.has(index)) poll.soon();
+    this.#blockedOn = index;
+  }
+
+  #offerAudio() {
+    const tracks = this.#state.audio;
+    if (tracks.length) this.#audio = { number: 0, mime: tracks[0].mime };
+    const select = byId('track');
+    show(byId('track-choice'), tracks.length > 1);
+    tracks.forEach(({ title, language }, at) => {
+      const name = [title, language].filter(Boolean).join(', ');
+      select.add(new Option(name || `Track ${at + 1}`, String(at)));
+    });
+    select.addEventListener('change', () => {
+      const number = Number(select.value);
+      this.#audio = { number, mime: tracks[number].mime };
+      const mime = this.#state.video?.mime;
+      if (mime) this.#player.reopen(mime, this.#audio);
+    });
+  }
 }
 
-function offerLooks() {
-  const { looks } = state;
-  const choice = byId('look');
-  const offered = [...choice.options].map(({ value }) => value);
+/** @param {JobState} state */
+function offerLooks({ looks, look: shown }) {
+  const select = byId('look');
+  const offered = [...select.options].map(({ value }) => value);
   show(byId('look-choice'), looks.length > 1);
   setText(byId('look-title'), looks.length === 1 ? looks[0].title : '');
-  if (offered.join() === looks.map((look) => look.id).join()) return;
-  choice.replaceChildren(...looks.map(({ id: name, title }) => new Option(title, name, false, name === state.look)));
+  if (offered.join() === looks.map(({ id }) => id).join()) return;
+  select.replaceChildren(...looks.map(({ id, title }) => new Option(title, id, false, id === shown)));
 }
 
-function offerSounds() {
-  const choice = byId('track');
-  show(byId('track-choice'), state.audio.length > 1);
-  state.audio.forEach(({ title, language }, at) => {
-    choice.add(new Option([title, language].filter(Boolean).join(', ') || `Sound ${at + 1}`, at));
-  });
-  choice.addEventListener('change', () => {
-    sound = Number(choice.value);
-    player.reopen(state, sound);
-  });
-}
-
-function drawFacts() {
-  offerLooks();
-  const look = state.looks.find(({ id: name }) => name === state.look);
+/** @param {JobState} state */
+function drawFacts(state) {
+  offerLooks(state);
+  const look = lookOf(state);
   const pill = byId('state');
-  pill.dataset.state = look?.state ?? state.state;
-  setText(pill, STATES[pill.dataset.state]);
-  setText(byId('made'), ago(state.created));
+  const stage = look?.state ?? state.state;
+  pill.dataset.state = stage;
+  setText(pill, STATES[stage]);
+  setText(byId('created'), timeSince(state.created));
   setText(byId('workers'), workersRunning(state.workers));
   byId('workers').classList.toggle('none', state.workers === 0);
   show(byId('workers'));
-  const done = look?.state === 'complete';
-  const waiting = done && !look.blank ? '' : state.waiting;
-  sentence(byId('status'), [waiting, blanks(look), state.truncated].filter(Boolean).join(' '));
+  const complete = look?.state === 'complete';
+  const waiting = complete && !look.blank ? '' : state.waiting;
+  const sentences = [waiting, blankSegments(look), state.truncated];
+  setSentence(byId('status'), sentences.filter(Boolean).join(' '));
   for (const link of [byId('download'), byId('unplayable-download')]) {
-    link.href = `/jobs/${id}/download?look=${state.look}`;
-    show(link, done && state.kind === 'video');
+    link.href = `/jobs/${jobId}/download?look=${state.look}`;
+    show(link, complete && state.kind === 'video');
   }
 }
 
-function blanks(look) {
-  return look?.blank ? `${look.blank} of the segments could not be painted and show a plain picture.` : '';
+/** @param {Look | undefined} look */
+function blankSegments(look) {
+  if (!look?.blank) return '';
+  return `${look.blank} of the segments could not be painted and are blank.`;
 }
 
-function drawProgress() {
-  drawLegend(model, state.kind === 'images' ? 'image' : 'segment');
-  seekBar?.draw();
-  gallery?.draw();
-}
-
-const poll = new Poll({ step, failed, busy: () => player !== null && !video.paused });
+const poll = new Poll({ step, failed, busy: () => view instanceof VideoView && view.playing });
 enableCopying();
 poll.soon();

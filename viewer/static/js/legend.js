@@ -1,22 +1,27 @@
-// How many segments stand at which stage: the key to the seek bar's colours.
+// The number of segments at each stage; also the key to the colours of the seek bar.
 
 import { byId, make } from './dom.js';
 import { count } from './text.js';
 
-export function drawLegend(model, thing) {
+/**
+ * @param {import('./model.js').Model} model
+ * @param {'image' | 'segment'} unit
+ */
+export function drawLegend(model, unit) {
+  /** @type {[stage: string, label: string, size: number][]} */
   const rows = [
     ['painted', 'Painted', model.painted.size],
-    ['found', 'Faces found', model.detected.size],
+    ['detected', 'Faces detected', model.detected.size],
     ['stored', 'Uploaded', model.stored.size],
   ];
-  if (model.failed.size) rows.push(['failed', 'Given up', model.failed.size]);
-  const items = rows.map(([stage, words, size]) => {
+  if (model.failed.size) rows.push(['failed', 'Failed', model.failed.size]);
+  const items = rows.map(([stage, label, size]) => {
     const item = make('li');
-    const text = make('span', '', `${words} `);
+    const text = make('span', '', `${label} `);
     text.append(make('b', '', String(size)));
     item.append(make('i', stage), text);
     return item;
   });
-  const whole = `of ${count(model.segments, thing)}${model.total === null ? ' so far' : ''}`;
-  byId('legend').replaceChildren(...items, make('li', 'whole', whole));
+  const total = `of ${count(model.segments, unit)}${model.total === null ? ' so far' : ''}`;
+  byId('legend').replaceChildren(...items, make('li', 'total', total));
 }

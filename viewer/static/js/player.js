@@ -1,44 +1,72 @@
-// Plays a job while it is being painted: loads painted segments ahead of the playhead into a MediaSource, lets go of
-// what was played, steps over what was given up, and knows which segment it waits for.
+// Plays a job while it is being painted: loads painted segments ahead of the playhead into a MediaSource, removes what
+// was played, skips failed segments, and knows which segment it waits for.
 
+import { asError } from './api.js';
 import { Track } from './track.js';
 
 const AHEAD_S = 30;
 const BEHIND_S = 30;
-const LEAST_AHEAD_S = 6;
+const MIN_AHEAD_S = 6;
 const GAP_S = 0.5;
 const TICK_MS = 250;
 
-const Source = globalThis.ManagedMediaSource ?? globalThis.MediaSource;
+// ManagedMediaSource is the one of iPhones. It says by `streaming` when it wants data.
+/** @typedef {MediaSource & { streaming?: boolean }} AnyMediaSource */
+/** @type {typeof MediaSource | undefined} */
+const Source = /** @type {any} */ (globalThis).ManagedMediaSource ?? globalThis.MediaSource;
 const AAC = 'audio/mp4; codecs="mp4a.40.2"';
 
-// Whether this browser says it can play a stream; on some phones only the video element knows.
+/** @typedef {import('./api.js').JobState} JobState */
+
+/**
+ * Whether this browser plays a codec, through MediaSource or only as the source of a video element (HLS).
+ * @param {HTMLVideoElement} video
+ * @param {string} mime
+ */
 export function canPlay(video, mime) {
   return Boolean(Source?.isTypeSupported(mime) || video.canPlayType(mime));
 }
 
-// Whether a video has what it needs for now: it has ended, it has data ahead, or it rests on a frame.
-function isPlaying(video) {
-  const resting = video.paused && !video.seeking && video.readyState === HTMLMediaElement.HAVE_CURRENT_DATA;
-  return video.ended || video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || resting;
+/**
+ * Whether a video has all that it needs now: it has ended, has data ahead, or is paused on a frame.
+ * @param {HTMLVideoElement} video
+ */
+function isSatisfied(video) {
+  const onFrame = video.paused && !video.seeking && video.readyState === HTMLMediaElement.HAVE_CURRENT_DATA;
+  return video.ended || video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || onFrame;
 }
 
 export class Player {
   #video;
   #model;
   #urls;
+  #onError;
+  /** @type {AnyMediaSource | null} */
   #source = null;
+  /** @type {Track[]} */
   #tracks = [];
-  #ahead = AHEAD_S;
+  /** @type {Set<Track>} */
   #loading = new Set();
-  #onTrouble;
+  #ahead = AHEAD_S;
 
-  constructor({ video, model, urls, onTrouble }) {
+  /**
+   * @typedef {object} Urls
+   * @property {(index: number) => string} segment
+   * @property {(track: number, index: number) => string} audio
+   * @property {string} playlist
+   *
+   * @param {object} options
+   * @param {HTMLVideoElement} options.video
+   * @param {import('./model.js').Model} options.model
+   * @param {Urls} options.urls
+   * @param {(error: Error) => void} options.onError
+   */
+  constructor({ video, model, urls, onError }) {
     this.#video = video;
     this.#model = model;
     this.#urls = urls;
-    this.#onTrouble = onTrouble;
-    video.addEventListener('seeking', () => this.#jumped());
+    this.#onError = onError;
+    video.addEventListener('seeking', () => this.#onSeek());
     setInterval(() => this.tick(), TICK_MS);
   }
 
@@ -46,166 +74,205 @@ export class Player {
     return this.#source !== null || this.#video.hasAttribute('src');
   }
 
-  // Begin, once the first painted segment tells the codec. `sound` is a number of the job's audio tracks, or null.
-  async open(state, sound) {
-    const videoMime = state.video.mime;
+  /**
+   * Open the job once its first painted segment states the codec.
+   * @param {string} videoMime
+   * @param {{ number: number, mime: string } | null} audio the track to play
+   */
+  async open(videoMime, audio) {
     if (!Source?.isTypeSupported(videoMime)) {
+      // Older iPhones have no MediaSource, but play HLS.
       this.#video.src = this.#urls.playlist;
       return;
     }
     const source = new Source();
     this.#source = source;
+    // ManagedMediaSource opens only with remote playback off.
     this.#video.disableRemotePlayback = true;
     this.#video.src = URL.createObjectURL(source);
     await new Promise((resolve) => { source.addEventListener('sourceopen', resolve, { once: true }); });
-    source.addEventListener?.('startstreaming', () => this.tick());
-    const tracks = [new Track(source, videoMime, this.#urls.segment)];
-    if (sound !== null) {
-      const { mime } = state.audio[sound];
-      const copied = mime && Source.isTypeSupported(mime);
-      const url = (index) => this.#urls.sound(sound, index) + (copied ? '' : '?as=aac');
-      tracks.push(new Track(source, copied ? mime : AAC, url));
-    }
-    this.#tracks = tracks;
+    source.addEventListener('startstreaming', () => this.tick());
+    this.#tracks = [new Track(source, videoMime, this.#urls.segment)];
+    if (audio !== null) this.#tracks.push(this.#audioTrack(source, audio));
     this.tick();
   }
 
-  // Start over with another sound, at the same place.
-  async reopen(state, sound) {
+  /**
+   * @param {MediaSource} source
+   * @param {{ number: number, mime: string }} audio
+   */
+  #audioTrack(source, { number, mime }) {
+    const copied = mime !== '' && Boolean(Source?.isTypeSupported(mime));
+    const query = copied ? '' : '?as=aac';
+    return new Track(source, copied ? mime : AAC, (index) => this.#urls.audio(number, index) + query);
+  }
+
+  /**
+   * Open again with another audio track, at the same position.
+   * @param {string} videoMime
+   * @param {{ number: number, mime: string }} audio
+   */
+  async reopen(videoMime, audio) {
     const { currentTime, paused } = this.#video;
     const old = this.#video.src;
     this.#tracks = [];
-    await this.open(state, sound);
+    await this.open(videoMime, audio);
     if (old.startsWith('blob:')) URL.revokeObjectURL(old);
     this.#video.currentTime = currentTime;
     if (!paused) await this.#video.play();
   }
 
-  // The segment that keeps it from playing, or null. `painted` ones are on their way.
-  get need() {
+  /** The segment without which the video cannot play now, or null. It may be painted and only has to be loaded. */
+  get blockedOn() {
     const video = this.#video;
-    if (isPlaying(video)) return null;
+    if (isSatisfied(video)) return null;
     const model = this.#model;
     let index = model.at(video.currentTime);
     const window = model.window(index);
-    const atEnd = window && window[1] - video.currentTime < GAP_S && this.#held(index);
+    const atEnd = window !== undefined && window[1] - video.currentTime < GAP_S && this.#holds(index);
     if (atEnd && index + 1 !== model.total) index += 1;
     while (model.failed.has(index)) index += 1;
     return model.total !== null && index >= model.total ? null : index;
   }
 
-  // The next segment from the playhead on that is still to be painted, or null.
-  get lacking() {
-    const model = this.#model;
-    let index = model.at(this.#video.currentTime);
-    while (model.painted.has(index) || model.failed.has(index)) index += 1;
-    return model.total !== null && index >= model.total ? null : index;
+  /** The next segment from the playhead on that is still to be painted, or null. */
+  get nextUnpainted() {
+    return this.#model.nextUnpainted(this.#model.at(this.#video.currentTime));
   }
 
-  #held(index) {
+  /** @param {number} index */
+  #holds(index) {
     const window = this.#model.window(index);
     return window !== undefined && this.#tracks.every((track) => track.holds(window));
   }
 
+  get #updating() {
+    return this.#tracks.some((track) => track.updating);
+  }
+
+  /** Load, and keep duration, gaps and end up to date. */
   tick() {
     if (this.#source === null || this.#source.readyState === 'closed') return;
     for (const track of this.#tracks) this.#fill(track);
-    this.#stretch();
-    this.#stepOverGap();
-    this.#finish();
+    this.#updateDuration(this.#source);
+    this.#skipGap();
+    this.#endStream(this.#source);
   }
 
+  /** @param {Track} track */
   async #fill(track) {
-    if (this.#loading.has(track) || track.resting) return;
+    if (this.#loading.has(track) || track.backingOff) return;
     this.#loading.add(track);
     try {
-      for (let index = this.#next(track); index !== null; index = this.#next(track)) {
+      for (let index = this.#nextToLoad(track); index !== null; index = this.#nextToLoad(track)) {
         const data = await track.load(index);
+        // Meanwhile the job may have been opened again with other tracks.
         if (!this.#tracks.includes(track)) return;
         await this.#append(track, index, data);
-        this.#finish();
+        if (this.#source !== null) this.#endStream(this.#source);
       }
-    } catch (error) {
+    } catch (thrown) {
+      const error = asError(thrown);
       if (error.name === 'AbortError') return;
-      track.failed();
-      this.#onTrouble(error);
+      track.backOff();
+      this.#onError(error);
     } finally {
       this.#loading.delete(track);
     }
   }
 
-  // The next segment from the playhead on that is painted and not there yet.
-  #next(track) {
+  /**
+   * The next segment from the playhead on that is painted and not buffered, or null.
+   * @param {Track} track
+   */
+  #nextToLoad(track) {
     const model = this.#model;
     const now = this.#video.currentTime;
-    if (this.#source.streaming === false && this.#video.readyState > 2) return null;
+    const hasEnough = this.#source?.streaming === false;
+    if (hasEnough && this.#video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA) return null;
     for (let index = model.at(now); index < model.known; index += 1) {
       const window = model.window(index);
-      if (window[0] > now + this.#ahead) return null;
+      if (window === undefined || window[0] > now + this.#ahead) return null;
       if (model.failed.has(index)) continue;
       if (!model.painted.has(index)) return null;
-      if (track.wants(index, window)) return index;
+      if (track.lacks(index, window)) return index;
     }
     return null;
   }
 
+  /**
+   * @param {Track} track
+   * @param {number} index
+   * @param {ArrayBuffer} data
+   */
   async #append(track, index, data) {
     const now = this.#video.currentTime;
     const { buffered } = track;
     if (buffered.length && buffered.start(0) < now - 2 * BEHIND_S) await track.remove(0, now - BEHIND_S);
     try {
       await track.append(index, data);
-    } catch (error) {
-      if (error.name !== 'QuotaExceededError') throw error;
-      this.#ahead = Math.max(LEAST_AHEAD_S, this.#ahead / 2);
+    } catch (thrown) {
+      if (asError(thrown).name !== 'QuotaExceededError') throw thrown;
+      // The browser's memory for this video is full: buffer less from now on.
+      this.#ahead = Math.max(MIN_AHEAD_S, this.#ahead / 2);
       await track.remove(0, Math.max(0, now - 1));
-      if (now + this.#ahead < this.#source.duration) await track.remove(now + this.#ahead, Infinity);
+      const duration = this.#source?.duration ?? 0;
+      if (now + this.#ahead < duration) await track.remove(now + this.#ahead, Infinity);
       await track.append(index, data);
     }
   }
 
-  // The element's length follows what is known of the job's.
-  #stretch() {
-    const source = this.#source;
-    const { length } = this.#model;
-    const idle = source.readyState === 'open' && !this.#tracks.some((track) => track.updating);
-    if (idle && length > 0 && !(source.duration >= length)) source.duration = length;
+  /**
+   * The duration grows while the job is uploaded. It can be set only while no buffer is updating.
+   * @param {AnyMediaSource} source
+   */
+  #updateDuration(source) {
+    const { duration } = this.#model;
+    const settable = source.readyState === 'open' && !this.#updating;
+    // NaN at first: every comparison with it is false.
+    if (settable && duration > 0 && !(source.duration >= duration)) source.duration = duration;
   }
 
-  // Between segments lies at most a rounding, but one that was given up leaves a hole.
-  #stepOverGap() {
+  // Neighbouring segments are apart by a rounding at most; a failed one leaves a gap as long as itself.
+  #skipGap() {
     const video = this.#video;
-    if (video.readyState > 2 || video.seeking || video.paused) return;
+    if (video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || video.seeking || video.paused) return;
     const { buffered, currentTime } = video;
     for (let at = 0; at < buffered.length; at += 1) {
       const start = buffered.start(at);
-      if (start > currentTime) {
-        if (start - currentTime < GAP_S || this.#givenUpBetween(currentTime, start)) video.currentTime = start + 0.001;
-        return;
-      }
+      if (start <= currentTime) continue;
+      if (start - currentTime < GAP_S || this.#allFailed(currentTime, start)) video.currentTime = start + 0.001;
+      return;
     }
   }
 
-  #givenUpBetween(from, until) {
+  /**
+   * Whether all segments between two times failed.
+   * @param {number} from
+   * @param {number} until
+   */
+  #allFailed(from, until) {
     const first = this.#model.at(from + GAP_S / 5);
-    const end = this.#model.at(until + GAP_S / 5);
-    for (let index = first; index < end; index += 1) {
+    const stop = this.#model.at(until + GAP_S / 5);
+    for (let index = first; index < stop; index += 1) {
       if (!this.#model.failed.has(index)) return false;
     }
-    return end > first;
+    return stop > first;
   }
 
-  #finish() {
+  /**
+   * Without the end of the stream, browsers wait for more data instead of ending the video.
+   * @param {AnyMediaSource} source
+   */
+  #endStream(source) {
     const { last } = this.#model;
-    const source = this.#source;
     if (last < 0 || source.readyState !== 'open' || last >= this.#model.known) return;
-    if (this.#tracks.length && !this.#tracks.some((track) => track.updating) && this.#held(last)) source.endOfStream();
+    if (this.#tracks.length && !this.#updating && this.#holds(last)) source.endOfStream();
   }
 
-  #jumped() {
-    const index = this.#model.at(this.#video.currentTime);
-    if (this.#held(index)) return;
-    for (const track of this.#tracks) track.jumped();
+  #onSeek() {
+    if (this.#holds(this.#model.at(this.#video.currentTime))) return;
+    for (const track of this.#tracks) track.reset();
     this.tick();
   }
 }

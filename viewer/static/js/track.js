@@ -1,13 +1,18 @@
-// One SourceBuffer: what it was given, what it still holds, appending and removing one after another.
+// One SourceBuffer: loads segments, appends and removes them one at a time, and knows what it holds.
 
-import { askBytes } from './api.js';
+import { getBytes } from './api.js';
 
-const TRIES = 3;
-const LONGEST_REST_MS = 15000;
+const MAX_APPENDS = 3;
+const MAX_BACKOFF_MS = 15000;
 
-function ended(buffer) {
+/**
+ * The end of the operation that the buffer does next.
+ * @param {SourceBuffer} buffer
+ * @returns {Promise<void>}
+ */
+function updated(buffer) {
   return new Promise((resolve, reject) => {
-    buffer.addEventListener('updateend', resolve, { once: true });
+    buffer.addEventListener('updateend', () => resolve(), { once: true });
     buffer.addEventListener('error', () => reject(new Error('The browser cannot play this segment.')), { once: true });
   });
 }
@@ -16,11 +21,18 @@ export class Track {
   #buffer;
   #url;
   #mime;
-  #tries = new Map();
+  /** @type {Map<number, number>} */
+  #appends = new Map();
+  /** @type {AbortController | null} */
   #abort = null;
-  #troubles = 0;
-  #restUntil = 0;
+  #failures = 0;
+  #retryAt = 0;
 
+  /**
+   * @param {MediaSource} source
+   * @param {string} mime
+   * @param {(index: number) => string} url of a segment
+   */
   constructor(source, mime, url) {
     this.#buffer = source.addSourceBuffer(mime);
     this.#mime = mime;
@@ -35,7 +47,10 @@ export class Track {
     return this.#buffer.buffered;
   }
 
-  // Whether the middle of a window is there. A browser may drop what was played to make room.
+  /**
+   * Whether the middle of a window is buffered. The borders may be off by a rounding, and browsers drop played media.
+   * @param {import('./api.js').TimeWindow} window
+   */
   holds([start, end]) {
     const middle = (start + end) / 2;
     const { buffered } = this;
@@ -45,24 +60,30 @@ export class Track {
     return false;
   }
 
-  // Whether a segment is worth loading: not there, and not appended in vain before.
-  wants(index, window) {
-    return !this.holds(window) && (this.#tries.get(index) ?? 0) < TRIES;
+  /**
+   * Whether to load a segment: it is not buffered, and was not appended in vain several times.
+   * @param {number} index
+   * @param {import('./api.js').TimeWindow} window
+   */
+  lacks(index, window) {
+    return !this.holds(window) && (this.#appends.get(index) ?? 0) < MAX_APPENDS;
   }
 
-  // Whether the last attempt failed so recently that the next one has to wait.
-  get resting() {
-    return performance.now() < this.#restUntil;
+  /** Whether the next attempt has to wait after a failure. */
+  get backingOff() {
+    return performance.now() < this.#retryAt;
   }
 
-  failed() {
-    this.#troubles += 1;
-    this.#restUntil = performance.now() + Math.min(LONGEST_REST_MS, 500 * 2 ** this.#troubles);
+  backOff() {
+    this.#failures += 1;
+    this.#retryAt = performance.now() + Math.min(MAX_BACKOFF_MS, 500 * 2 ** this.#failures);
   }
 
+  /** @param {number} index */
   async load(index) {
     this.#abort = new AbortController();
-    const { data, mime } = await askBytes(this.#url(index), this.#abort.signal);
+    const { data, mime } = await getBytes(this.#url(index), this.#abort.signal);
+    // One track may be copied in some segments and encoded in others.
     if (mime !== this.#mime && mime.includes('codecs=')) {
       this.#buffer.changeType(mime);
       this.#mime = mime;
@@ -70,26 +91,35 @@ export class Track {
     return data;
   }
 
+  /**
+   * @param {number} index
+   * @param {ArrayBuffer} data
+   */
   async append(index, data) {
-    this.#tries.set(index, (this.#tries.get(index) ?? 0) + 1);
-    const done = ended(this.#buffer);
+    this.#appends.set(index, (this.#appends.get(index) ?? 0) + 1);
+    const done = updated(this.#buffer);
+    // If appendBuffer throws, nobody awaits this promise, and a later error event must not count as unhandled.
     done.catch(() => {});
     this.#buffer.appendBuffer(data);
     await done;
-    this.#troubles = 0;
+    this.#failures = 0;
   }
 
+  /**
+   * @param {number} start
+   * @param {number} end
+   */
   async remove(start, end) {
     if (end <= start || this.#buffer.buffered.length === 0) return;
-    const done = ended(this.#buffer);
+    const done = updated(this.#buffer);
     this.#buffer.remove(start, end);
     await done;
   }
 
-  // After a jump: what was being loaded is not wanted first any more, and what failed may be tried again.
-  jumped() {
+  /** After a seek: drop the current download, as another segment comes first, and allow failed ones again. */
+  reset() {
     this.#abort?.abort();
-    this.#tries.clear();
-    this.#restUntil = 0;
+    this.#appends.clear();
+    this.#retryAt = 0;
   }
 }

@@ -1,39 +1,56 @@
-// The card on the picture that says what is waited for.
+// The card over the video that explains what playback waits for.
 
-import { byId, make, sentence, show } from './dom.js';
+import { byId, make, setSentence, show } from './dom.js';
 import { count, workersRunning } from './text.js';
 
-// Loading what is painted takes a moment; nobody needs to read of shorter ones.
-const PATIENCE_MS = 600;
+// Loading a painted segment takes a moment; the card would only flicker.
+const DELAY_MS = 600;
 
-export class Waiting {
+export class WaitingCard {
   #since = 0;
+  /** @type {number | null} */
   #index = null;
 
-  // `need` is the segment that is missing, `painted` whether it only has to be loaded.
-  update(need, painted, state) {
+  /**
+   * @param {number | null} index the segment that playback waits for
+   * @param {import('./model.js').Model} model
+   * @param {import('./api.js').JobState} state
+   */
+  update(index, model, state) {
     const card = byId('waiting');
-    if (need !== this.#index) this.#since = performance.now();
-    this.#index = need;
-    const late = performance.now() - this.#since > PATIENCE_MS;
-    show(card, need !== null && (late || !card.hidden || !painted));
-    if (need === null) return;
-    sentence(byId('waiting-why'), painted ? `Loading segment ${need}.` : state.waiting);
-    say(byId('waiting-more'), painted ? [] : this.#more(state));
+    if (index !== this.#index) this.#since = performance.now();
+    this.#index = index;
+    if (index === null) {
+      show(card, false);
+      return;
+    }
+    const painted = model.painted.has(index);
+    const late = performance.now() - this.#since > DELAY_MS;
+    show(card, late || !card.hidden || !painted);
+    setSentence(byId('waiting-reason'), painted ? `Loading segment ${index}.` : state.waiting);
+    setDetails(byId('waiting-details'), painted ? [] : details(model, state));
     card.classList.toggle('idle', !painted && state.workers === 0);
-  }
-
-  #more(state) {
-    if (state.state === 'abandoned') return [];
-    const [done, all] = [state.painted, state.total ?? state.stored];
-    const progress = all && `${done} of ${count(all, 'segment')} painted${state.total === null ? ' so far' : ''}`;
-    const workers = state.workers ? workersRunning(state.workers) : '';
-    return [progress, workers, 'Playback continues automatically'].filter(Boolean).map((words) => `${words}.`);
   }
 }
 
-// Short pieces of which none is torn at a line's end. Said once, so that it is not read out again and again.
-function say(node, pieces) {
-  if (node.textContent.trim() === pieces.join(' ')) return;
-  node.replaceChildren(...pieces.flatMap((piece) => [make('span', '', piece), ' ']));
+/**
+ * @param {import('./model.js').Model} model
+ * @param {import('./api.js').JobState} state
+ */
+function details(model, state) {
+  if (state.state === 'abandoned') return [];
+  const soFar = state.total === null ? ' so far' : '';
+  const progress = `${model.painted.size} of ${count(model.segments, 'segment')} painted${soFar}`;
+  const lines = [model.segments ? progress : '', state.workers ? workersRunning(state.workers) : ''];
+  return [...lines, 'Playback continues automatically'].filter(Boolean).map((line) => `${line}.`);
+}
+
+/**
+ * Set short sentences that are not broken at the end of a line. Unchanged ones are not set again: see `setSentence`.
+ * @param {HTMLElement} node
+ * @param {string[]} sentences
+ */
+function setDetails(node, sentences) {
+  if (node.textContent?.trim() === sentences.join(' ')) return;
+  node.replaceChildren(...sentences.flatMap((sentence) => [make('span', '', sentence), ' ']));
 }

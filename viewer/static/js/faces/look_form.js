@@ -1,100 +1,148 @@
-// The bar that appears once somebody is chosen: what is to happen to them, and having it made.
+// The form for a new look, which appears once people are selected: what happens to them, and with which filter.
 
-import { post } from '../api.js';
-import { byId, sentence, setText, show } from '../dom.js';
+import { asError, postJson } from '../api.js';
+import { byId, setSentence, setText, show } from '../dom.js';
 import { count } from '../text.js';
 
-// How each way names the chosen, whether its filters are those that hide, and what it comes to.
-const WAYS = {
-  keep: { selection: 'keep', redacts: true, result: 'Everyone else is hidden, and every face that is not recognized.' },
-  hide: { selection: 'only', redacts: true, result: 'They are hidden, and every face that is not recognized.' },
-  paint: { selection: 'only', redacts: false, result: 'Only they are painted, where they are recognized.' },
+/**
+ * @typedef {object} Mode
+ * @property {'keep' | 'only'} selection how the look names the selected people
+ * @property {boolean} redacts whether it takes redacting filters or the others
+ * @property {string} result
+ */
+
+/** @type {Record<string, Mode>} */
+const MODES = {
+  keep: {
+    selection: 'keep',
+    redacts: true,
+    result: 'Everyone else is redacted, and every face that is not recognized.',
+  },
+  redact: {
+    selection: 'only',
+    redacts: true,
+    result: 'They are redacted, and every face that is not recognized.',
+  },
+  paint: {
+    selection: 'only',
+    redacts: false,
+    result: 'Only they are painted, wherever they are recognized.',
+  },
 };
 
-export class Making {
+export class LookForm {
   #api;
-  #chosen;
+  #selection;
+  /** @type {import('../api.js').Filter[]} */
   #filters = [];
-  #picked = {};
-  // How the filters of the look on the screen are written, with their options, by name.
-  #written = new Map();
-  #shown = '';
-  #form = byId('making');
+  /** The filter that was last chosen, of those that redact (true) and of the others. */
+  /** @type {Map<boolean, string>} */
+  #chosen = new Map();
+  /** The filters of the shown look with their options, by name: a new look keeps the options. */
+  /** @type {Map<string, string>} */
+  #shorthands = new Map();
+  /** The request that would give the shown look again. */
+  #current = '';
+  #form = byId('look-form');
+  #filter = byId('look-filter');
 
-  constructor({ api, chosen }) {
+  /**
+   * @param {object} options
+   * @param {string} options.api URL of the job
+   * @param {import('./selection.js').Selection} options.selection
+   */
+  constructor({ api, selection }) {
     this.#api = api;
-    this.#chosen = chosen;
-    chosen.addEventListener('change', () => this.#draw());
+    this.#selection = selection;
+    selection.addEventListener('change', () => this.#draw());
     this.#form.addEventListener('change', (event) => {
-      if (event.target === byId('making-filter')) this.#picked[this.#way.redacts] = byId('making-filter').value;
+      if (event.target === this.#filter) this.#chosen.set(this.#mode.redacts, this.#filter.value);
       this.#draw();
     });
     this.#form.addEventListener('submit', (event) => {
       event.preventDefault();
-      this.#make();
+      this.#submit();
     });
-    byId('choose-none').addEventListener('click', () => chosen.take([]));
+    byId('clear-selection').addEventListener('click', () => selection.replace([]));
   }
 
-  // Takes the filters one can ask for, each with `name`, `summary` and `redacts`, and begins with what the look on the
-  // screen does to whom.
-  begin(filters, look) {
+  /**
+   * Offer filters, and start with the people, mode and filter of the shown look.
+   * @param {import('../api.js').Filter[]} filters
+   * @param {import('../api.js').Look} look
+   */
+  start(filters, look) {
     this.#filters = filters;
-    this.#written = new Map(look.filters.map((written) => [written.split(':')[0], written]));
-    const [first] = this.#written.keys();
-    const shown = filters.find(({ name }) => name === first);
-    const redacts = shown?.redacts ?? true;
-    this.#picked[redacts] = shown?.name;
-    this.#form.elements.way.value = look.only.length ? (redacts ? 'hide' : 'paint') : 'keep';
-    this.#chosen.take([...look.keep, ...look.only]);
-    this.#shown = shown && look.filters.length === 1 ? this.#said : '';
+    this.#shorthands = new Map(look.filters.map((shorthand) => [shorthand.split(':')[0], shorthand]));
+    const [firstName] = this.#shorthands.keys();
+    const first = filters.find(({ name }) => name === firstName);
+    const redacts = first?.redacts ?? true;
+    if (first) this.#chosen.set(redacts, first.name);
+    this.#setMode(look, redacts);
+    this.#selection.replace([...look.keep, ...look.only]);
+    // A look of several filters, or of a sticker from a file, cannot be made here.
+    if (first && look.filters.length === 1) this.#current = this.#request;
     this.#draw();
   }
 
-  get #wish() {
-    const { value } = byId('making-filter');
-    return { filters: [this.#written.get(value) ?? value], [this.#way.selection]: this.#chosen.numbers };
+  /**
+   * @param {import('../api.js').Look} look
+   * @param {boolean} redacts
+   */
+  #setMode(look, redacts) {
+    let mode = 'keep';
+    if (look.only.length) mode = redacts ? 'redact' : 'paint';
+    this.#modeButtons.value = mode;
   }
 
-  get #said() {
-    return JSON.stringify(this.#wish);
+  get #modeButtons() {
+    return /** @type {RadioNodeList} */ (this.#form.elements.namedItem('mode'));
   }
 
-  get #way() {
-    return WAYS[this.#form.elements.way.value];
+  get #mode() {
+    return MODES[this.#modeButtons.value];
+  }
+
+  get #content() {
+    const { value } = this.#filter;
+    return { filters: [this.#shorthands.get(value) ?? value], [this.#mode.selection]: this.#selection.numbers };
+  }
+
+  get #request() {
+    return JSON.stringify(this.#content);
   }
 
   #draw() {
-    this.#offer();
-    const { size } = this.#chosen;
-    show(this.#form, size > 0 && this.#said !== this.#shown);
-    setText(byId('chosen-count'), size ? `${count(size, 'face')} chosen` : 'No face is chosen');
-    setText(byId('making-result'), this.#way.result);
-    show(byId('making-trouble'), false);
+    this.#offerFilters();
+    const { size } = this.#selection;
+    show(this.#form, size > 0 && this.#request !== this.#current);
+    setText(byId('selection-count'), size ? `${count(size, 'face')} selected` : 'No face selected');
+    setText(byId('look-result'), this.#mode.result);
+    show(byId('look-error'), false);
   }
 
-  #offer() {
-    const { redacts } = this.#way;
-    const choice = byId('making-filter');
-    if (choice.dataset.redacts === String(redacts) && choice.options.length) return;
-    choice.dataset.redacts = redacts;
+  #offerFilters() {
+    const { redacts } = this.#mode;
+    const select = this.#filter;
+    if (select.dataset.redacts === String(redacts) && select.options.length) return;
+    select.dataset.redacts = String(redacts);
     const offered = this.#filters.filter((filter) => filter.redacts === redacts);
-    choice.replaceChildren(...offered.map(({ name, summary }) => {
-      const option = new Option(name, name, false, name === this.#picked[redacts]);
+    select.replaceChildren(...offered.map(({ name, summary }) => {
+      const option = new Option(name, name, false, name === this.#chosen.get(redacts));
       option.title = summary;
       return option;
     }));
   }
 
-  async #make() {
-    const button = byId('make');
+  async #submit() {
+    const button = byId('create-look');
     button.disabled = true;
     try {
-      const { look } = await post(`${this.#api}/looks`, this.#wish);
+      const { look } = await postJson(`${this.#api}/looks`, this.#content);
       location.assign(`${location.pathname}?${new URLSearchParams({ look })}#faces`);
-    } catch (error) {
-      sentence(byId('making-trouble'), error.message);
-      show(byId('making-trouble'));
+    } catch (thrown) {
+      setSentence(byId('look-error'), asError(thrown).message);
+      show(byId('look-error'));
     } finally {
       button.disabled = false;
     }

@@ -1,127 +1,155 @@
-// The people of a video below the player: found on request, shown with portraits, chosen with a click.
+// The people of a video below the player: requested on demand, shown with portraits, selected with a click.
 
-import { askJson, Poll, post } from '../api.js';
-import { byId, make, sentence, setText, show } from '../dom.js';
-import { clock, count } from '../text.js';
+import { ApiError, asError, getJson, Poll, postJson } from '../api.js';
+import { byId, make, setSentence, setText, show } from '../dom.js';
+import { count, formatTime } from '../text.js';
 
-const ASK_AGAIN_MS = 3000;
-// Portraits come a moment after the people; a person without one after so many looks will have none.
-const LOOKS_FOR_PORTRAITS = 10;
+const POLL_MS = 3000;
+// Portraits are made a moment after the people. A person without one after so many polls will have none.
+const PORTRAIT_POLLS = 10;
+
+/** @typedef {import('../api.js').People} People */
+/** @typedef {import('../api.js').Person} Person */
 
 export class Panel {
   #api;
   #video;
-  #chosen;
+  #selection;
   #onPeople;
-  #looks = 0;
+  #polls = 0;
   #poll;
   #drawn = '';
 
-  // `onPeople` gets the answer of the server once the people are there.
-  constructor({ api, video, chosen, onPeople }) {
+  /**
+   * @param {object} options
+   * @param {string} options.api URL of the job
+   * @param {HTMLVideoElement} options.video
+   * @param {import('./selection.js').Selection} options.selection
+   * @param {(people: People) => void} options.onPeople called whenever the people are loaded
+   */
+  constructor({ api, video, selection, onPeople }) {
     this.#api = api;
     this.#video = video;
-    this.#chosen = chosen;
+    this.#selection = selection;
     this.#onPeople = onPeople;
-    chosen.addEventListener('change', () => this.#mark());
-    byId('find-people').addEventListener('click', () => this.#find());
+    selection.addEventListener('change', () => this.#drawSelection());
+    byId('find-people').addEventListener('click', () => this.#request());
     this.#poll = new Poll({ step: () => this.#step(), failed: (error) => this.#failed(error) });
     this.#poll.soon();
   }
 
   async #step() {
-    const told = await askJson(`${this.#api}/people`);
-    const { state, people } = told;
+    /** @type {People} */
+    const people = await getJson(`${this.#api}/people`);
+    const { state } = people;
     show(byId('people'));
     show(byId('find-people'), state === 'ready');
-    byId('people').classList.toggle('busy', state === 'requested' && told.workers > 0);
+    byId('people').classList.toggle('busy', state === 'requested' && people.workers > 0);
     if (state !== 'tracked') {
-      this.#say(this.#why(told));
-      return state === 'waiting' || state === 'requested' ? ASK_AGAIN_MS : null;
+      this.#setStatus(status(people));
+      return state === 'waiting' || state === 'requested' ? POLL_MS : null;
     }
-    this.#draw(people);
-    this.#onPeople(told);
-    this.#looks += 1;
-    const complete = people.every(({ has_portrait: portrayed }) => portrayed) || this.#looks === LOOKS_FOR_PORTRAITS;
-    return complete ? null : ASK_AGAIN_MS;
+    this.#draw(people.people);
+    this.#onPeople(people);
+    this.#polls += 1;
+    const complete = people.people.every((person) => person.has_portrait);
+    return complete || this.#polls === PORTRAIT_POLLS ? null : POLL_MS;
   }
 
+  /** @param {Error} error */
   #failed(error) {
     show(byId('people'));
-    this.#say(error.message);
-    return error.status !== 403;
+    this.#setStatus(error.message);
+    // 403: this viewer never shows faces.
+    return !(error instanceof ApiError && error.status === 403);
   }
 
-  #why({ state, reason, workers }) {
-    if (state === 'ready') return 'Find the people in this video to hide or paint only some of them.';
-    if (state !== 'requested') return reason;
-    return workers
-      ? 'Finding people: comparing the faces of the whole video.'
-      : 'Waiting for a worker to find people: `facepaint worker` starts one.';
+  /** @param {string} text */
+  #setStatus(text) {
+    show(byId('people-status'), text !== '');
+    const ended = /[.!?`]$/.test(text);
+    setSentence(byId('people-status'), ended || !text ? text : `${text}.`);
   }
 
-  #say(text) {
-    show(byId('people-why'), text !== '');
-    sentence(byId('people-why'), /[.!?`]$/.test(text) || !text ? text : `${text}.`);
-  }
-
-  async #find() {
+  async #request() {
     byId('find-people').disabled = true;
     try {
-      await post(`${this.#api}/people`, {});
+      await postJson(`${this.#api}/people`, {});
       this.#poll.soon();
-    } catch (error) {
-      this.#say(error.message);
+    } catch (thrown) {
+      this.#setStatus(asError(thrown).message);
     } finally {
       byId('find-people').disabled = false;
     }
   }
 
+  /** @param {Person[]} people */
   #draw(people) {
     const drawn = JSON.stringify(people);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
-    const sure = people.filter((one) => !one.low_confidence);
-    const lowConfidence = people.filter((one) => one.low_confidence);
-    byId('portraits').replaceChildren(...sure.map((one) => this.#item(one)));
-    byId('low-confidence-portraits').replaceChildren(...lowConfidence.map((one) => this.#item(one)));
+    const confident = people.filter((person) => !person.low_confidence);
+    const lowConfidence = people.filter((person) => person.low_confidence);
+    byId('portraits').replaceChildren(...confident.map((person) => this.#item(person)));
+    byId('low-confidence-portraits').replaceChildren(...lowConfidence.map((person) => this.#item(person)));
     show(byId('low-confidence'), lowConfidence.length > 0);
     setText(byId('low-confidence-count'), `${lowConfidence.length} more with low confidence`);
-    setText(byId('people-count'), sure.length ? count(sure.length, 'person', 'people') : '');
-    this.#say(sure.length
-      ? 'Click a face here or in the video, then choose what to do.'
+    setText(byId('people-count'), confident.length ? count(confident.length, 'person', 'people') : '');
+    this.#setStatus(confident.length
+      ? 'Select faces here or in the video, then choose what happens to them.'
       : 'No people were found in this video.');
-    this.#mark();
+    this.#drawSelection();
   }
 
+  /** @param {Person} person */
   #item(person) {
-    const { number, first_s: first, last_s: last } = person;
     const item = make('li', 'person');
-    const button = make('button', 'portrait');
-    button.type = 'button';
-    button.dataset.person = number;
-    const span = `${clock(first)} to ${clock(last)}`;
-    button.setAttribute('aria-label', `Person ${number}, ${span}`);
-    if (person.has_portrait) {
-      const picture = make('img');
-      picture.alt = '';
-      picture.src = `${this.#api}/people/${number}/portrait`;
-      button.append(picture);
-    }
-    button.append(make('span', 'number', String(number)));
-    button.addEventListener('click', () => this.#chosen.toggle(number));
-    const go = make('button', 'span', `${clock(first)} – ${clock(last)}`);
-    go.type = 'button';
-    go.title = 'Go to where this face is seen best';
-    go.setAttribute('aria-label', `Go to person ${number} at ${clock(person.best_s)}`);
-    go.addEventListener('click', () => { this.#video.currentTime = person.best_s + 0.001; });
-    item.append(button, go);
+    item.append(this.#portrait(person), this.#seekButton(person));
     return item;
   }
 
-  #mark() {
-    for (const button of byId('people').querySelectorAll('.portrait')) {
-      button.setAttribute('aria-pressed', String(this.#chosen.has(Number(button.dataset.person))));
+  /** @param {Person} person */
+  #portrait({ number, first_s: first, last_s: last, has_portrait: hasPortrait }) {
+    const button = make('button', 'portrait');
+    button.type = 'button';
+    button.dataset.person = String(number);
+    button.setAttribute('aria-label', `Person ${number}, ${formatTime(first)} to ${formatTime(last)}`);
+    if (hasPortrait) {
+      const image = make('img');
+      image.alt = '';
+      image.src = `${this.#api}/people/${number}/portrait`;
+      button.append(image);
+    }
+    button.append(make('span', 'number', String(number)));
+    button.addEventListener('click', () => this.#selection.toggle(number));
+    return button;
+  }
+
+  /** @param {Person} person */
+  #seekButton({ number, first_s: first, last_s: last, best_s: best }) {
+    const button = make('button', 'span', `${formatTime(first)} – ${formatTime(last)}`);
+    button.type = 'button';
+    button.title = 'Go to the frame that shows this face best';
+    button.setAttribute('aria-label', `Go to person ${number} at ${formatTime(best)}`);
+    // Just behind the frame's start: browsers round times, and an earlier one shows the frame before.
+    button.addEventListener('click', () => { this.#video.currentTime = best + 0.001; });
+    return button;
+  }
+
+  #drawSelection() {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = byId('people').querySelectorAll('.portrait');
+    for (const button of buttons) {
+      button.setAttribute('aria-pressed', String(this.#selection.has(Number(button.dataset.person))));
     }
   }
+}
+
+/** @param {People} people */
+function status({ state, reason, workers }) {
+  if (state === 'ready') return 'Find the people in this video to redact or paint only some of them.';
+  if (state !== 'requested') return reason;
+  return workers
+    ? 'Finding people: the faces of the whole video are compared.'
+    : 'Waiting for a worker to find people: `facepaint worker` starts one.';
 }

@@ -1,26 +1,39 @@
-// Where the faces of each frame are, loaded a segment at a time around the playhead and kept for a while.
+// The faces of each frame, loaded by segment around the playhead and cached for a while.
 
-import { askJson } from '../api.js';
+import { getJson } from '../api.js';
 
-const KEPT = 24;
-// The browser's times are rounded to microseconds: a frame may seem to be shown that much too early.
+const CACHED_SEGMENTS = 24;
+const RETRY_MS = 5000;
+// Browsers round times to microseconds: a frame may seem to be shown a little early.
 const ROUNDING_S = 0.001;
+
+/** @typedef {import('../api.js').TrackedFrame} TrackedFrame */
 
 export class Positions {
   #model;
   #url;
   #onLoad;
+  /** By segment; null while it is being loaded. */
+  /** @type {Map<number, TrackedFrame[] | null>} */
   #frames = new Map();
+  /** @type {Map<number, number>} */
   #retryAt = new Map();
 
+  /**
+   * @param {import('../model.js').Model} model
+   * @param {(index: number) => string} url of a segment's faces
+   * @param {() => void} onLoad called when the faces of a segment are loaded
+   */
   constructor(model, url, onLoad) {
     this.#model = model;
     this.#url = url;
     this.#onLoad = onLoad;
   }
 
-  // The faces of the frame shown at a time, each as [person, left, top, width, height] in shares of the picture.
-  // None while they are being loaded; `onLoad` is called when they are there.
+  /**
+   * The faces of the frame that is shown at a time; none while they are being loaded.
+   * @param {number} time
+   */
   at(time) {
     const index = this.#model.at(time + ROUNDING_S);
     const frames = this.#segment(index);
@@ -35,23 +48,25 @@ export class Positions {
     return frames[Math.max(0, low - 1)][1];
   }
 
+  /** @param {number} index */
   #segment(index) {
     if (index < 0 || index >= this.#model.known) return null;
     if (!this.#frames.has(index) && performance.now() > (this.#retryAt.get(index) ?? 0)) this.#load(index);
     return this.#frames.get(index);
   }
 
+  /** @param {number} index */
   async #load(index) {
     this.#frames.set(index, null);
     try {
-      const { frames } = await askJson(this.#url(index));
+      const { frames } = await getJson(this.#url(index));
       this.#frames.set(index, frames);
-      for (const old of [...this.#frames.keys()].slice(0, -KEPT)) this.#frames.delete(old);
+      for (const old of [...this.#frames.keys()].slice(0, -CACHED_SEGMENTS)) this.#frames.delete(old);
       this.#onLoad();
     } catch {
-      // The page's own asking tells of a viewer that is gone; here the next frame shown tries again, a little later.
+      // The page's poll reports a viewer that is gone; here a later frame tries again.
       this.#frames.delete(index);
-      this.#retryAt.set(index, performance.now() + 5000);
+      this.#retryAt.set(index, performance.now() + RETRY_MS);
     }
   }
 }

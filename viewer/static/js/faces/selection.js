@@ -1,8 +1,10 @@
-// Which people are chosen, by number; the picture and the panel show and change the same set.
+// The selected people, by number. Overlay and panel show and change the same selection.
 
-export class Chosen extends EventTarget {
+export class Selection extends EventTarget {
+  /** @type {Set<number>} */
   #numbers = new Set();
 
+  /** @param {number} number */
   has(number) {
     return this.#numbers.has(number);
   }
@@ -11,18 +13,22 @@ export class Chosen extends EventTarget {
     return this.#numbers.size;
   }
 
-  // In ascending order.
+  /** In ascending order. */
   get numbers() {
     return [...this.#numbers].sort((a, b) => a - b);
   }
 
+  /** @param {number} number */
   toggle(number) {
     if (!this.#numbers.delete(number)) this.#numbers.add(number);
     this.dispatchEvent(new Event('change'));
   }
 
-  // Chooses these and nobody else.
-  take(numbers) {
+  /**
+   * Select these people and no others.
+   * @param {number[]} numbers
+   */
+  replace(numbers) {
     this.#numbers = new Set(numbers);
     this.dispatchEvent(new Event('change'));
   }

@@ -1,31 +1,41 @@
-// Puts together what chooses faces on the page of a video.
+// Connects the parts of face selection on the page of a video.
 
 import { byId, show } from '../dom.js';
-import { Chosen } from './selection.js';
-import { Making } from './look_form.js';
+import { LookForm } from './look_form.js';
+import { Overlay } from './overlay.js';
 import { Panel } from './panel.js';
-import { Picture } from './overlay.js';
+import { Selection } from './selection.js';
 
-// `look` is the one on the screen: the page comes anew for another one.
-export function beginFaces({ api, video, model, aspect, look }) {
-  const chosen = new Chosen();
-  const making = new Making({ api, chosen });
-  const picture = new Picture({ video, model, chosen, aspect, url: (index) => `${api}/tracks/${index}` });
-  const toggles = [byId('choose'), byId('choose-key')];
+/**
+ * @param {object} options
+ * @param {string} options.api URL of the job
+ * @param {HTMLVideoElement} options.video
+ * @param {import('../model.js').Model} options.model
+ * @param {number} options.aspect width of the video by its height
+ * @param {import('../api.js').Look} options.look the shown one; the page is loaded again for another one
+ */
+export function enableFaceSelection({ api, video, model, aspect, look }) {
+  const selection = new Selection();
+  const form = new LookForm({ api, selection });
+  const url = (/** @type {number} */ index) => `${api}/tracks/${index}`;
+  const overlay = new Overlay({ video, model, selection, aspect, url });
+  const buttons = [byId('select-faces'), byId('select-faces-icon')];
 
-  const choose = (on) => {
-    picture.on = on;
-    for (const toggle of toggles) toggle.setAttribute('aria-pressed', String(on));
+  const enable = (/** @type {boolean} */ on) => {
+    overlay.on = on;
+    for (const button of buttons) button.setAttribute('aria-pressed', String(on));
   };
-  for (const toggle of toggles) toggle.addEventListener('click', () => choose(!picture.on));
-  let begun = false;
-  const onPeople = ({ people, filters }) => {
-    if (begun) return;
-    begun = true;
-    making.begin(filters, look);
-    picture.lowConfidence = people.filter(({ low_confidence: low }) => low).map(({ number }) => number);
-    for (const toggle of toggles) show(toggle, people.length > 0);
-    if (location.hash === '#faces') choose(true);
+  for (const button of buttons) button.addEventListener('click', () => enable(!overlay.on));
+
+  let started = false;
+  const onPeople = (/** @type {import('../api.js').People} */ { people, filters }) => {
+    if (started) return;
+    started = true;
+    form.start(filters, look);
+    overlay.lowConfidence = people.filter((person) => person.low_confidence).map(({ number }) => number);
+    for (const button of buttons) show(button, people.length > 0);
+    // The form leads to the page of the new look with this fragment: see `LookForm`.
+    if (location.hash === '#faces') enable(true);
   };
-  new Panel({ api, video, chosen, onPeople });
+  new Panel({ api, video, selection, onPeople });
 }
