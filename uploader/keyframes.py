@@ -81,7 +81,6 @@ def _coded_number(body: bytes, position: int) -> tuple[int, int]:
 
 def _exp_golomb(bits: bytes) -> int:
     """The unsigned Exp-Golomb number at the start of some bytes."""
-
     text = "".join(f"{byte:08b}" for byte in bits)
     zeros = len(text) - len(text.lstrip("0"))
     return int(text[zeros : 2 * zeros + 1] or "1", 2) - 1

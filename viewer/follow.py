@@ -1,9 +1,8 @@
-"""Follow a job: its painted segments in order, from the store, while later ones are still being
-made.
+"""Follow a job: yield its painted segments in order, while later ones are still being painted.
 
-Nothing is ever listed. The next few keys are known, each is asked for at most once a second, less
-often the longer nothing comes. What has waited too long is queued again, since the broker may lose
-messages.
+Nothing is listed: the keys of the next few segments are known. Each is requested at most once a
+second, and less often the longer nothing comes. A segment that takes too long is requeued, because
+the broker may lose messages.
 """
 
 import hashlib
@@ -35,13 +34,15 @@ from facepaint.store import Store
 T = TypeVar("T")
 
 Report = Callable[[str], None]
-"""Is told, in one line, about trouble that is being waited out."""
+"""Called with one line about a failure that is retried."""
 
 
 @dataclass(frozen=True, slots=True)
 class PaintedSegment:
-    """A painted segment: its record and its bytes, a whole fragmented MP4 (or a picture) with the
-    record's sha256."""
+    """A painted segment: its record, and its bytes, which have the record's sha256.
+
+    They are a fragmented MP4, or an image.
+    """
 
     record: Painted
     data: bytes
@@ -54,7 +55,7 @@ class PaintedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A segment that was given up, and why."""
+    """A segment whose painting failed, and why."""
 
     index: int
     reason: str
@@ -104,12 +105,12 @@ def follow(
 ) -> Generator[PaintedSegment | Gap, None, None]:
     """Yield the painted segments from ``start`` on in order, until the end of the job.
 
-    A segment that was given up is a `Gap`. The end is known once the job is sealed.
+    A segment whose painting failed is a `Gap`. The end is known once the job is sealed.
 
     Raises:
         UnknownJob: there is no such job.
         InputError: the job has no such look.
-        JobDeleted: the job was deleted meanwhile.
+        JobDeleted: the job was deleted since.
         JobError: the upload was abandoned, or a segment's bytes stay missing or damaged.
         StoreUnreachable: the storage was unreachable for too long.
     """
@@ -125,7 +126,7 @@ def follow(
         index = start
         while not waiter.ends_before(index) and not waiter.stopped:
             coming = range(index, index + options.ahead)
-            prefetch.ask(n for n in coming if not waiter.ends_before(n))
+            prefetch.request(n for n in coming if not waiter.ends_before(n))
             item = waiter.attempt(partial(prefetch.take, index))
             if item is None:
                 waiter.wait_for(index)
@@ -194,17 +195,17 @@ class _Prefetch:
     ) -> None:
         self._store, self._job, self._look = store, job_id, look_id
         self._options, self._pool = options, pool
-        self._asked: dict[int, float] = {}
+        self._requested_at: dict[int, float] = {}
         self._futures: dict[int, Future[PaintedSegment | Gap | None]] = {}
         self._damaged: dict[int, int] = {}
 
-    def ask(self, indexes: Iterable[int]) -> None:
+    def request(self, indexes: Iterable[int]) -> None:
         """Start to fetch segments that are not being fetched, each at most once per pause."""
         now = time.monotonic()
         for index in indexes:
-            since = now - self._asked.get(index, -math.inf)
-            if not self._is_coming(index) and since >= self._options.retry.first_delay_s:
-                self._asked[index] = now
+            age_s = now - self._requested_at.get(index, -math.inf)
+            if not self._is_coming(index) and age_s >= self._options.retry.first_delay_s:
+                self._requested_at[index] = now
                 self._futures[index] = self._pool.submit(self._fetch, index)
 
     def _is_coming(self, index: int) -> bool:
@@ -222,13 +223,14 @@ class _Prefetch:
             item = future.result()
         except _Damaged as exc:
             self._damaged[index] = self._damaged.get(index, 0) + 1
+            # Another worker may be replacing the segment at this moment.
             if self._damaged[index] < self._options.damaged_tries:
                 return None
             raise JobError(f"{exc}; `facepaint resume {self._job}` paints it again") from exc
         finally:
             del self._futures[index]
         if item is not None:
-            self._asked.pop(index, None)
+            self._requested_at.pop(index, None)
         return item
 
     def _fetch(self, index: int) -> PaintedSegment | Gap | None:
@@ -237,7 +239,8 @@ class _Prefetch:
             try:
                 return self._read(record)
             except (ObjectMissing, _Damaged) as exc:
-                # A record is replaced by a later one, whose writer removes the older bytes.
+                # The segment may have been painted again: the writer of the new record removes the
+                # older bytes.
                 newer = self._record(index)
                 if newer is None or newer.name == record.name:
                     raise _Damaged(str(exc)) from exc
@@ -245,7 +248,7 @@ class _Prefetch:
         failed = self._store.find_record(keys.painted_failed(self._job, self._look, index), Failed)
         if failed is None:
             return None
-        # A result counts more than a failed mark, even if it came in between.
+        # A result takes precedence over a failed mark, even if it was stored in between.
         record = self._record(index)
         return Gap(index, failed.reason) if record is None else self._read(record)
 
@@ -261,13 +264,13 @@ class _Prefetch:
 
 
 class _Waiter:
-    """Keeps the deadlines of waiting, and knows when the job is at its end."""
+    """The deadlines of waiting, and the end of the job."""
 
     def __init__(self, store: Store, job_id: str, options: FollowOptions) -> None:
         self._store, self._job, self._options = store, job_id, options
         self._sealed: Sealed | None = None
         self._delay_s = options.retry.first_delay_s
-        self._away_since: float | None = None
+        self._unreachable_since: float | None = None
         self._requeue_at = self._upload_at = 0.0
         self.reset()
 
@@ -277,14 +280,14 @@ class _Waiter:
         return self._options.stop.is_set()
 
     def reset(self) -> None:
-        """Start all deadlines again, because something came."""
+        """Restart all deadlines, because a segment has come."""
         now = time.monotonic()
         self._delay_s = self._options.retry.first_delay_s
         self._requeue_at = now + self._options.requeue_after_s
         self._upload_at = now + self._options.abandoned_s
 
     def ends_before(self, index: int) -> bool:
-        """Whether the job is known to be sealed without a segment of that number."""
+        """Whether the job is sealed and has no segment of that number."""
         return self._sealed is not None and index >= self._sealed.segments
 
     def attempt(self, action: Callable[[], T]) -> T | None:
@@ -292,17 +295,21 @@ class _Waiter:
         try:
             result = action()
         except StoreUnreachable as exc:
-            if self._away_since is None:
-                self._away_since = time.monotonic()
-            if self._options.retry.is_over(self._away_since):
+            if self._unreachable_since is None:
+                self._unreachable_since = time.monotonic()
+            if self._options.retry.is_over(self._unreachable_since):
                 raise
             self._options.on_trouble(f"{exc}; trying again")
             return None
-        self._away_since = None
+        self._unreachable_since = None
         return result
 
     def find_sealed(self) -> Sealed | None:
-        """The job's `Sealed` record once there is one; a deleted job has none and is an error."""
+        """The job's `Sealed` record once there is one.
+
+        Raises:
+            JobDeleted: the job was deleted.
+        """
         if self._sealed is None:
             self._sealed = self._store.find_record(keys.sealed(self._job), Sealed)
         if self._store.exists(keys.deleted(self._job)):
@@ -315,9 +322,9 @@ class _Waiter:
         if self.ends_before(index):
             return
         now = time.monotonic()
-        if self._away_since is None and now >= self._upload_at:
+        if self._unreachable_since is None and now >= self._upload_at:
             self.attempt(partial(self._check_upload, index))
-        if self._away_since is None and now >= self._requeue_at:
+        if self._unreachable_since is None and now >= self._requeue_at:
             self._requeue_at = now + self._options.requeue_after_s
             self._requeue(index)
         self._pause()
@@ -331,12 +338,14 @@ class _Waiter:
             self._options.on_trouble(f"{exc}; trying again")
 
     def wait_for_upload(self, index: int) -> int:
-        """Wait a little for the upload; returns the first segment from ``index`` on that is not
-        stored."""
+        """Wait a little for the upload.
+
+        Returns the first segment from ``index`` on that is not stored.
+        """
         while self.attempt(partial(self._store.exists, keys.segment(self._job, index))):
             index += 1
             self.reset()
-        if self._away_since is None and time.monotonic() >= self._upload_at:
+        if self._unreachable_since is None and time.monotonic() >= self._upload_at:
             self.attempt(partial(self._check_upload, index))
         self._pause()
         return index

@@ -404,7 +404,6 @@ def _video_packets(
 
 def _parameters(segment: PaintedSegment) -> tuple[int, int, bytes | None]:
     """Size and parameter sets, which all segments of one track share."""
-
     with _open(segment) as container:
         context = container.streams.video[0].codec_context
         return context.width, context.height, context.extradata

@@ -57,48 +57,47 @@ def pair_nearest(
         shifts_s: how many seconds later each recording of the source is in the result. A recording
             without a shift gets that of the first two items that meet, which is appended.
     """
-    there, here = _Peekable(source), _Peekable(result)
-    while there.now is not None and here.now is not None:
-        shift_s = _shift_of(there.now, here.now, shifts_s)
-        if _next_fits_better(there, here.now, shift_s):
-            yield next(there), None
-        elif _is_followed_by_better(there.now, here, shift_s):
-            yield None, next(here)
+    expected, found = _Peekable(source), _Peekable(result)
+    while expected.now is not None and found.now is not None:
+        shift_s = _shift_of(expected.now, found.now, shifts_s)
+        if _next_expected_is_nearer(expected, found.now, shift_s):
+            yield next(expected), None
+        elif _next_found_is_nearer(expected.now, found, shift_s):
+            yield None, next(found)
         else:
-            yield next(there), next(here)
-    yield from chain(((item, None) for item in there), ((None, item) for item in here))
+            yield next(expected), next(found)
+    yield from chain(((item, None) for item in expected), ((None, item) for item in found))
 
 
-def lateness_s(wanted: Timed, found: Timed, shift_s: Fraction) -> Fraction:
-    """How much later an item is than wanted, in seconds; negative if earlier, 0 if unknown."""
-    if wanted.time_s is None or wanted.latest_s is None or found.time_s is None:
+def lateness_s(expected: Timed, found: Timed, shift_s: Fraction) -> Fraction:
+    """How much later an item is than expected, in seconds; negative if earlier, 0 if unknown."""
+    if expected.time_s is None or expected.latest_s is None or found.time_s is None:
         return Fraction(0)
     time_s = found.time_s - shift_s
-    if time_s < wanted.time_s:
-        return time_s - wanted.time_s
-    return max(Fraction(0), time_s - wanted.latest_s)
+    if time_s < expected.time_s:
+        return time_s - expected.time_s
+    return max(Fraction(0), time_s - expected.latest_s)
 
 
-def _shift_of(wanted: Timed, found: Timed, shifts_s: list[Fraction]) -> Fraction:
-    """The shift of the recording of ``wanted``, which is appended if it is a new one."""
-    if wanted.recording >= len(shifts_s):
-        shifts_s.append((found.time_s or Fraction(0)) - (wanted.time_s or Fraction(0)))
-    return shifts_s[wanted.recording]
+def _shift_of(expected: Timed, found: Timed, shifts_s: list[Fraction]) -> Fraction:
+    """The shift of the recording of ``expected``, which is appended if it is a new one."""
+    if expected.recording >= len(shifts_s):
+        shifts_s.append((found.time_s or Fraction(0)) - (expected.time_s or Fraction(0)))
+    return shifts_s[expected.recording]
 
 
-def _next_fits_better(there: _Peekable[T], found: T, shift_s: Fraction) -> bool:
-    """Whether the source's next item is nearer to ``found`` than its present one.
-
-    Items of different recordings cannot be compared: their clocks are not the same.
-    """
-    now, then = there.now, there.then
+def _next_expected_is_nearer(expected: _Peekable[T], found: T, shift_s: Fraction) -> bool:
+    """Whether the source's next item is nearer to ``found`` than its present one."""
+    now, then = expected.now, expected.then
+    # The clocks of different recordings are not the same, so their times cannot be compared.
     if now is None or then is None or then.recording != now.recording:
         return False
     return abs(lateness_s(then, found, shift_s)) < abs(lateness_s(now, found, shift_s))
 
 
-def _is_followed_by_better(wanted: T, here: _Peekable[T], shift_s: Fraction) -> bool:
-    """Whether the result's next item is nearer to ``wanted`` than its present one."""
-    if here.now is None or here.then is None:
+def _next_found_is_nearer(expected: T, found: _Peekable[T], shift_s: Fraction) -> bool:
+    """Whether the result's next item is nearer to ``expected`` than its present one."""
+    now, then = found.now, found.then
+    if now is None or then is None:
         return False
-    return abs(lateness_s(wanted, here.then, shift_s)) < abs(lateness_s(wanted, here.now, shift_s))
+    return abs(lateness_s(expected, then, shift_s)) < abs(lateness_s(expected, now, shift_s))

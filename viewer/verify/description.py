@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import datetime
 from fractions import Fraction
 
@@ -54,17 +54,17 @@ def size_check(source: FrameReader, result: FrameReader) -> PropertyCheck:
     assert source.first is not None
     assert result.first is not None
     width, height, aspect = _upright(source.stream, source.first)
-    found = _upright(result.stream, result.first)
+    found_width, found_height, found_aspect = _upright(result.stream, result.first)
+    size, found_size = f"{width}x{height}", f"{found_width}x{found_height}"
     differences, notes = [], []
-    padded = (width + width % 2, height + height % 2)
-    if found[:2] not in {(width, height), padded}:
-        differences.append(f"{found[0]}x{found[1]} instead of {width}x{height}")
-    elif found[:2] != (width, height):
-        notes.append(
-            f"odd sides are padded by a line: {width}x{height} became {found[0]}x{found[1]}"
-        )
-    if found[2] != aspect:
-        differences.append(f"pixel aspect {found[2]} instead of {aspect}")
+    # Encoders of 4:2:0 refuse odd sides.
+    padded_size = f"{width + width % 2}x{height + height % 2}"
+    if found_size not in {size, padded_size}:
+        differences.append(f"{found_size} instead of {size}")
+    elif found_size != size:
+        notes.append(f"odd sides are padded by a line: {size} became {found_size}")
+    if found_aspect != aspect:
+        differences.append(f"pixel aspect {found_aspect} instead of {aspect}")
     if len(source.sizes) > 1:
         notes.append(
             f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first"
@@ -74,7 +74,7 @@ def size_check(source: FrameReader, result: FrameReader) -> PropertyCheck:
     shown = Fraction(width, height) * aspect
     return PropertyCheck(
         "size",
-        f"{found[0]}x{found[1]}, shown {float(shown):.3f}:1",
+        f"{found_size}, shown {float(shown):.3f}:1",
         tuple(differences),
         tuple(notes),
     )
@@ -97,13 +97,15 @@ def colour_check(first: av.VideoFrame, copied: av.VideoFrame) -> PropertyCheck:
     """
     found, copied_full = _colour(copied), _is_full(copied)
     bits = copied.format.components[0].bits
-    wanted, full, notes = _expected_colour(first, bits)
+    expected, full, notes = _expected_colour(first, bits)
     differences = []
-    if wanted[1] in HDR_TRANSFERS and _static_hdr(first) - _static_hdr(copied):
+    if expected[1] in HDR_TRANSFERS and _static_hdr(first) - _static_hdr(copied):
         differences.append("the HDR metadata is missing")
-    for name, there, here in zip(("primaries", "transfer", "matrix"), wanted, found, strict=True):
-        if there != here:
-            differences.append(f"{name} {here} instead of {there}")
+    for name, code, copied_code in zip(
+        ("primaries", "transfer", "matrix"), expected, found, strict=True
+    ):
+        if code != copied_code:
+            differences.append(f"{name} {copied_code} instead of {code}")
     if full != copied_full:
         differences.append(f"{_range(copied_full)} instead of {_range(full)}")
     if first.format.components[0].bits > bits:
@@ -116,14 +118,15 @@ def colour_check(first: av.VideoFrame, copied: av.VideoFrame) -> PropertyCheck:
 def _expected_colour(first: av.VideoFrame, bits: int) -> tuple[CodePoints, bool, list[str]]:
     """The code points that a result of that bit depth must have, whether its range is full, and
     notes."""
-    wanted, full = _colour(first), _is_full(first)
+    expected, full = _colour(first), _is_full(first)
+    # The painter converts RGB and palettes with BT.709's matrix.
     if first.format.is_rgb or first.format.has_palette:
-        return (wanted[0], wanted[1], SDR.matrix), False, ["RGB became BT.709"]
-    if wanted[1] in HDR_TRANSFERS and bits == 8:
+        return (expected[0], expected[1], SDR.matrix), False, ["RGB became BT.709"]
+    if expected[1] in HDR_TRANSFERS and bits == 8:
         return (SDR.primaries, SDR.transfer, SDR.matrix), False, ["HDR became BT.709"]
-    if wanted[2] == MatrixCoefficients.RGB:
-        wanted = (wanted[0], wanted[1], MatrixCoefficients.UNSPECIFIED)
-    return wanted, full, []
+    if expected[2] == MatrixCoefficients.RGB:
+        expected = (expected[0], expected[1], MatrixCoefficients.UNSPECIFIED)
+    return expected, full, []
 
 
 def _range(full: bool) -> str:
@@ -151,39 +154,39 @@ def tags_check(source: InputContainer, result: InputContainer) -> PropertyCheck:
     A redacting look removes every tag and title, so a missing one is no difference. Languages
     stay.
     """
-    wanted, found = _tags(source.metadata), _tags(result.metadata)
-    kept = [name for name in wanted if name in found]
-    left_out = [name for name in wanted if name not in found]
-    differences = list(_changed_tags(kept, wanted, found))
+    expected, found = _tags(source.metadata), _tags(result.metadata)
+    kept = [name for name in expected if name in found]
+    left_out = [name for name in expected if name not in found]
+    differences = list(_tag_differences(kept, expected, found))
     for name, track, copy in _paired_tracks(source, result):
         differences += _track_differences(name, track, copy)
         if track_title(track) and not track_title(copy):
             left_out.append(f"title of {name}")
-    # Redaction removes all tags or none.
-    if kept and "title" in left_out:
-        differences.append("the title is missing, though other tags are kept")
     notes = (f"left out: {', '.join(left_out)}",) if left_out else ()
     return PropertyCheck("tags", ", ".join(kept) or "none", tuple(differences), notes)
 
 
-def _changed_tags(
-    names: Iterable[str], wanted: Mapping[str, str], found: Mapping[str, str]
+def _tag_differences(
+    kept: Collection[str], expected: Mapping[str, str], found: Mapping[str, str]
 ) -> Iterator[str]:
-    for name in names:
-        if not _alike(found[name], wanted[name]):
-            yield f"{name} is {found[name]!r} instead of {wanted[name]!r}"
+    for name in kept:
+        if not _alike(found[name], expected[name]):
+            yield f"{name} is {found[name]!r} instead of {expected[name]!r}"
+    # Redaction removes all tags, other looks none.
+    if kept and "title" in expected and "title" not in found:
+        yield "the title is missing, though other tags are kept"
 
 
 def _paired_tracks(
     source: InputContainer, result: InputContainer
 ) -> Iterator[tuple[str, Stream, Stream]]:
     """The name, the stream of the source and the stream of the result of every track of both."""
-    for kind, there, here in (
+    for kind, tracks, copies in (
         ("video", source.streams.video[:1], result.streams.video[:1]),
         ("audio", source.streams.audio, result.streams.audio),
         ("subtitle", text_streams(source), text_streams(result)),
     ):
-        for number, (track, copy) in enumerate(zip(there, here, strict=False), 1):
+        for number, (track, copy) in enumerate(zip(tracks, copies, strict=False), 1):
             yield f"{kind} track {number}", track, copy
 
 
@@ -233,20 +236,20 @@ def chapters_check(
     source: InputContainer, result: InputContainer, shift_s: Fraction
 ) -> PropertyCheck:
     """The start, end and title of each chapter."""
-    wanted = list(placed_chapters(chapters_of(source), shift_s))
+    expected = list(placed_chapters(chapters_of(source), shift_s))
     found = chapters_of(result)
     differences = []
-    if len(found) != len(wanted):
-        differences.append(f"{len(found)} instead of {len(wanted)}")
-    for number, (there, here) in enumerate(zip(wanted, found, strict=False), 1):
-        differences += (f"chapter {number} {text}" for text in _chapter_differences(there, here))
+    if len(found) != len(expected):
+        differences.append(f"{len(found)} instead of {len(expected)}")
+    for number, pair in enumerate(zip(expected, found, strict=False), 1):
+        differences += (f"chapter {number} {text}" for text in _chapter_differences(*pair))
     return PropertyCheck("chapters", str(len(found)) if found else "none", tuple(differences))
 
 
-def _chapter_differences(wanted: Chapter, found: Chapter) -> Iterator[str]:
-    if found.title != wanted.title:
-        yield f"is called {found.title!r} instead of {wanted.title!r}"
-    if abs(found.start_s - wanted.start_s) > CHAPTER_S:
-        yield f"starts at {seconds(found.start_s)} instead of {seconds(wanted.start_s)}"
-    if abs(found.end_s - wanted.end_s) > CHAPTER_S:
-        yield f"ends at {seconds(found.end_s)} instead of {seconds(wanted.end_s)}"
+def _chapter_differences(expected: Chapter, found: Chapter) -> Iterator[str]:
+    if found.title != expected.title:
+        yield f"is called {found.title!r} instead of {expected.title!r}"
+    if abs(found.start_s - expected.start_s) > CHAPTER_S:
+        yield f"starts at {seconds(found.start_s)} instead of {seconds(expected.start_s)}"
+    if abs(found.end_s - expected.end_s) > CHAPTER_S:
+        yield f"ends at {seconds(found.end_s)} instead of {seconds(expected.end_s)}"

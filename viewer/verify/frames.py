@@ -195,17 +195,17 @@ def match_frames(
             at one of them is a stand-in.
     """
     match = FrameMatch(shifts_s=[] if may_shift else [Fraction(0)])
-    for wanted, found in pair_nearest(source, result, match.shifts_s):
+    for expected, found in pair_nearest(source, result, match.shifts_s):
         if found is None:
-            assert wanted is not None
-            match.missing.add(seconds(wanted.time_s))
-        elif wanted is None:
+            assert expected is not None
+            match.missing.add(seconds(expected.time_s))
+        elif expected is None:
             source_s = found.time_s - sum(match.shifts_s[-1:])
             is_stand_in = any(abs(source_s - lost_s) <= tolerance_s for lost_s in refused_at)
             (match.stand_ins if is_stand_in else match.extra).add(seconds(source_s))
         else:
             match.matched += 1
-            late_s = lateness_s(wanted, found, match.shifts_s[wanted.recording])
+            late_s = lateness_s(expected, found, match.shifts_s[expected.recording])
             if abs(late_s) > tolerance_s:
-                match.wrong.add(f"{seconds(wanted.time_s)} ({float(late_s):+.6f} s)")
+                match.wrong.add(f"{seconds(expected.time_s)} ({float(late_s):+.6f} s)")
     return match

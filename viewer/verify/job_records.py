@@ -107,12 +107,12 @@ class RecordComparison:
             tick_s = self._job.audio[packet.stream].time_base
             time_s = None if packet.pts is None else packet.pts * tick_s
             due_s = self._due[packet.stream].of(time_s)
-            wanted = PacketData(due_s, data, packet.duration * tick_s)
+            expected = PacketData(due_s, data, packet.duration * tick_s)
             match, index = self.tracks[packet.stream], self._file.audio[packet.stream]
             if saved is None:
-                match.add_missing(wanted)
+                match.add_missing(expected)
             else:
-                match.compare_pair(wanted, saved, self._file.tolerance_s(index, tick_s))
+                match.compare_pair(expected, saved, self._file.tolerance_s(index, tick_s))
 
     def _take(self, packet: AudioPacket) -> PacketData | None:
         """The next audio packet of the file, for one of the job."""

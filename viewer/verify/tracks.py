@@ -123,29 +123,29 @@ class TrackMatch:
         )
 
     def compare_pair(
-        self, wanted: PacketData, found: PacketData, tolerance_s: Fraction, *, ends: bool = False
+        self, expected: PacketData, found: PacketData, tolerance_s: Fraction, *, ends: bool = False
     ) -> None:
         """Count a pair of packets and its differences; ``ends`` also compares their ends."""
         self.packets += 1
         late_s = Fraction(0)
-        if found.time_s is not None and wanted.time_s is not None:
-            late_s = found.time_s - wanted.time_s
-        if ends and abs(late_s) <= tolerance_s and wanted.duration_s:
-            late_s = found.duration_s - wanted.duration_s
+        if found.time_s is not None and expected.time_s is not None:
+            late_s = found.time_s - expected.time_s
+        if ends and abs(late_s) <= tolerance_s and expected.duration_s:
+            late_s = found.duration_s - expected.duration_s
         if abs(late_s) > tolerance_s:
-            self.wrong.add(f"{wanted} ({float(late_s):+.6f} s)")
-        header_size = len(wanted.data) - len(found.data)
-        if header_size in ADTS_HEADERS and wanted.data.endswith(found.data):
+            self.wrong.add(f"{expected} ({float(late_s):+.6f} s)")
+        header_size = len(expected.data) - len(found.data)
+        if header_size in ADTS_HEADERS and expected.data.endswith(found.data):
             self.has_adts = True
-        elif found.data != wanted.data:
-            self.changed.add(str(wanted))
+        elif found.data != expected.data:
+            self.changed.add(str(expected))
 
-    def add_missing(self, wanted: PacketData) -> None:
+    def add_missing(self, expected: PacketData) -> None:
         """Count a packet that the result lacks."""
-        if any(abs((wanted.time_s or 0) - splice_s) < SPLICE_S for splice_s in self.splices_s):
+        if any(abs((expected.time_s or 0) - splice_s) < SPLICE_S for splice_s in self.splices_s):
             self.dropped += 1
         else:
-            self.missing.add(str(wanted))
+            self.missing.add(str(expected))
 
 
 def compare_audio(
@@ -165,17 +165,19 @@ def compare_audio(
         slack_s: added to the tolerance, which is a tick of the coarser clock.
     """
     match = TrackMatch()
-    with open_media(source) as there, open_media(result) as here:
-        stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
+    with open_media(source) as source_file, open_media(result) as result_file:
+        stream, copy = source_file.streams[indexes[0]], result_file.streams[indexes[1]]
         times = IncreasingTimes(Fraction(copy.time_base or 1))
-        wanted = (
+        expected = (
             packet._replace(time_s=times.of(packet.time_s))
-            for packet in _spliced(_packets(there, stream), shifts_s, match)
+            for packet in _spliced(_packets(source_file, stream), shifts_s, match)
         )
-        found = _packets(here, copy)
+        found = _packets(result_file, copy)
         # Containers put as many PCM samples into a packet as they like.
         is_pcm = stream.codec_context.name.startswith("pcm_")
-        pairs = _cut_alike(wanted, found) if is_pcm else pair_nearest(wanted, found, [Fraction(0)])
+        pairs = (
+            _cut_alike(expected, found) if is_pcm else pair_nearest(expected, found, [Fraction(0)])
+        )
         _compare(match, pairs, _tolerance(stream, copy, slack_s))
     return match
 
@@ -188,10 +190,12 @@ def compare_text(
     The arguments are those of `compare_audio`, with the shift of the first recording.
     """
     match = TrackMatch()
-    with open_media(source) as there, open_media(result) as here:
-        stream, copy = there.streams[indexes[0]], here.streams[indexes[1]]
+    with open_media(source) as source_file, open_media(result) as result_file:
+        stream, copy = source_file.streams[indexes[0]], result_file.streams[indexes[1]]
         pairs = pair_nearest(
-            _lines(there, stream, shift_s), _lines(here, copy, Fraction(0)), [Fraction(0)]
+            _lines(source_file, stream, shift_s),
+            _lines(result_file, copy, Fraction(0)),
+            [Fraction(0)],
         )
         _compare(match, pairs, _tolerance(stream, copy, slack_s), ends=True)
     return match
@@ -227,13 +231,13 @@ def _compare(
     *,
     ends: bool = False,
 ) -> None:
-    for wanted, found in pairs:
-        if wanted is not None and found is not None:
-            match.compare_pair(wanted, found, tolerance_s, ends=ends)
+    for expected, found in pairs:
+        if expected is not None and found is not None:
+            match.compare_pair(expected, found, tolerance_s, ends=ends)
         elif found is not None:
             match.extra.add(str(found))
-        elif wanted is not None:
-            match.add_missing(wanted)
+        elif expected is not None:
+            match.add_missing(expected)
 
 
 def _tolerance(stream: Stream, copy: Stream, slack_s: Fraction) -> Fraction:
@@ -282,19 +286,19 @@ def _spliced(
 
 
 def _cut_alike(
-    there: Iterator[PacketData], here: Iterator[PacketData]
+    source: Iterator[PacketData], result: Iterator[PacketData]
 ) -> Iterator[Pair[PacketData]]:
     """The same samples in parts of the same length, whatever packets they come in."""
-    wanted, found = next(there, None), next(here, None)
-    while wanted is not None and found is not None:
-        size = min(len(wanted.data), len(found.data))
-        wanted_part, wanted_rest = wanted.cut(size)
+    expected, found = next(source, None), next(result, None)
+    while expected is not None and found is not None:
+        size = min(len(expected.data), len(found.data))
+        expected_part, expected_rest = expected.cut(size)
         found_part, found_rest = found.cut(size)
-        yield wanted_part, found_part
-        wanted, found = wanted_rest or next(there, None), found_rest or next(here, None)
-    while wanted is not None or found is not None:
-        yield wanted, found
-        wanted, found = next(there, None), next(here, None)
+        yield expected_part, found_part
+        expected, found = expected_rest or next(source, None), found_rest or next(result, None)
+    while expected is not None or found is not None:
+        yield expected, found
+        expected, found = next(source, None), next(result, None)
 
 
 def _lines(container: InputContainer, stream: Stream, shift_s: Fraction) -> Iterator[PacketData]:

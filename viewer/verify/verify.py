@@ -43,29 +43,29 @@ def verify(source: Path, result: Path) -> VerifyReport:
         InputError: there is no such file.
         UnreadableMedia: one of them holds no video.
     """
-    with open_media(source) as there, open_media(result) as here:
-        wanted = FrameReader(there, main_video(there, source))
-        found = FrameReader(here, main_video(here, result))
-        slack_s = MATROSKA_S if "matroska" in here.format.name else Fraction(0)
-        tolerance_s = max(wanted.tick, found.tick)
+    with open_media(source) as source_file, open_media(result) as result_file:
+        expected = FrameReader(source_file, main_video(source_file, source))
+        found = FrameReader(result_file, main_video(result_file, result))
+        slack_s = MATROSKA_S if "matroska" in result_file.format.name else Fraction(0)
+        tolerance_s = max(expected.tick, found.tick)
         match = match_frames(
-            wanted.times(),
+            expected.times(),
             found.times(),
             tolerance_s,
-            may_shift=_may_shift(there, wanted.stream),
-            refused_at=wanted.refused_at,
+            may_shift=_may_shift(source_file, expected.stream),
+            refused_at=expected.refused_at,
         )
         shifts_s = match.shifts_s or [Fraction(0)]
         # A stream of a closed container no longer has its pixel aspect.
-        first_frames = list(_first_frame_checks(wanted, found))
-        tags = tags_check(there, here)
-        chapters = chapters_check(there, here, shifts_s[0])
+        first_frames = list(_first_frame_checks(expected, found))
+        tags = tags_check(source_file, result_file)
+        chapters = chapters_check(source_file, result_file, shifts_s[0])
     return VerifyReport(
         source=str(source),
         result=str(result),
         checks=(
-            _decoded_frames_check(match, wanted, found),
-            _decoded_times_check(match, wanted, tolerance_s),
+            _decoded_frames_check(match, expected, found),
+            _decoded_times_check(match, expected, tolerance_s),
             _copied_audio_check(source, result, shifts_s, slack_s),
             *first_frames,
             tags,
@@ -73,8 +73,8 @@ def verify(source: Path, result: Path) -> VerifyReport:
             _subtitles_check(source, result, shifts_s[0], slack_s),
         ),
         frames=match.matched,
-        refused=wanted.refused.count,
-        concealed=wanted.concealed.count,
+        refused=expected.refused.count,
+        concealed=expected.concealed.count,
         shift_s=shifts_s[0],
     )
 
@@ -141,7 +141,7 @@ def _frames_check(
 
 
 def _decoded_frames_check(
-    match: FrameMatch, wanted: FrameReader, found: FrameReader
+    match: FrameMatch, expected: FrameReader, found: FrameReader
 ) -> PropertyCheck:
     """The number of frames, and what decoding them has shown."""
     differences = list(
@@ -153,17 +153,17 @@ def _decoded_frames_check(
     )
     notes = list(
         summarized(
-            (wanted.refused, "packet of the source not decodable"),
+            (expected.refused, "packet of the source not decodable"),
             (match.stand_ins, "frame in the place of a packet that is not decodable"),
-            (wanted.concealed, "frame of the source decoded with errors"),
-            (wanted.repeated, "frame of the source without a time of its own"),
+            (expected.concealed, "frame of the source decoded with errors"),
+            (expected.repeated, "frame of the source without a time of its own"),
         )
     )
     if found.ends_early:
         differences.append(f"reading it stops: {found.ends_early}")
-    if wanted.ends_early:
-        notes.append(f"reading the source stops: {wanted.ends_early}")
-    return _frames_check(match, wanted.count, differences, notes)
+    if expected.ends_early:
+        notes.append(f"reading the source stops: {expected.ends_early}")
+    return _frames_check(match, expected.count, differences, notes)
 
 
 def _times_check(
@@ -174,42 +174,42 @@ def _times_check(
 
 
 def _decoded_times_check(
-    match: FrameMatch, wanted: FrameReader, tolerance_s: Fraction
+    match: FrameMatch, expected: FrameReader, tolerance_s: Fraction
 ) -> PropertyCheck:
     """The times of the frames, and how those of the source were found."""
     notes = []
-    if wanted.untimed:
+    if expected.untimed:
         notes.append(
             "the source has no presentation times: its n-th frame is due at the time of its n-th "
             "packet"
         )
     shifts_s = [shift_s for shift_s in match.shifts_s if abs(shift_s) > tolerance_s]
-    if wanted.recordings > 1:
-        notes.append(f"{wanted.recordings} concatenated recordings are shown as one")
+    if expected.recordings > 1:
+        notes.append(f"{expected.recordings} concatenated recordings are shown as one")
     elif shifts_s:
         direction = "earlier" if shifts_s[0] < 0 else "later"
         notes.append(f"everything comes {seconds(abs(shifts_s[0]))} {direction}")
     return _times_check(match, tolerance_s, notes)
 
 
-def _first_frame_checks(wanted: FrameReader, found: FrameReader) -> Iterator[PropertyCheck]:
+def _first_frame_checks(expected: FrameReader, found: FrameReader) -> Iterator[PropertyCheck]:
     """The checks of the first frames, if there are any."""
-    if wanted.first is None or found.first is None:
+    if expected.first is None or found.first is None:
         return
-    yield size_check(wanted, found)
-    yield colour_check(wanted.first, found.first)
+    yield size_check(expected, found)
+    yield colour_check(expected.first, found.first)
 
 
 def _copied_audio_check(
     source: Path, result: Path, shifts_s: Sequence[Fraction], slack_s: Fraction
 ) -> PropertyCheck:
-    (there, refused), (here, _) = audio_tracks(source), audio_tracks(result)
+    (expected, refused), (found, _) = audio_tracks(source), audio_tracks(result)
     notes = [f"a track in {codec} is left out: no container can hold it" for codec in refused]
-    if len(there) != len(here):
-        return _track_count_check("audio", len(here), len(there), notes)
+    if len(expected) != len(found):
+        return _track_count_check("audio", len(found), len(expected), notes)
     matches = [
         compare_audio(source, result, indexes, shifts_s, slack_s)
-        for indexes in zip(there, here, strict=True)
+        for indexes in zip(expected, found, strict=True)
     ]
     return _audio_check(matches, notes)
 
@@ -230,14 +230,14 @@ def _audio_check(tracks: Sequence[TrackMatch], notes: Iterable[str] = ()) -> Pro
 def _subtitles_check(
     source: Path, result: Path, shift_s: Fraction, slack_s: Fraction
 ) -> PropertyCheck:
-    there, bitmaps = _text_tracks(source)
-    here, _ = _text_tracks(result)
+    expected, bitmaps = _text_tracks(source)
+    found, _ = _text_tracks(result)
     notes = (f"{counted(bitmaps, 'bitmap track')} left out",) if bitmaps else ()
-    if len(there) != len(here):
-        return _track_count_check("subtitles", len(here), len(there), notes)
+    if len(expected) != len(found):
+        return _track_count_check("subtitles", len(found), len(expected), notes)
     matches = [
         compare_text(source, result, indexes, shift_s, slack_s)
-        for indexes in zip(there, here, strict=True)
+        for indexes in zip(expected, found, strict=True)
     ]
     return _tracks_check("subtitles", matches, "line", notes)
 
@@ -257,11 +257,11 @@ def _tracks_check(
 
 
 def _track_count_check(
-    name: str, found: int, wanted: int, notes: Iterable[str] = ()
+    name: str, found: int, expected: int, notes: Iterable[str] = ()
 ) -> PropertyCheck:
     """A wrong number of tracks. They are not compared, since it is unknown which is missing."""
     count = counted(found, "track")
-    return PropertyCheck(name, count, (f"{count} instead of {wanted}",), tuple(notes))
+    return PropertyCheck(name, count, (f"{count} instead of {expected}",), tuple(notes))
 
 
 def _text_tracks(path: Path) -> tuple[list[int], int]:

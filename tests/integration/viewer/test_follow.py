@@ -1,5 +1,4 @@
-"""`follow` gives painted segments in order while they are being made, and lives through what goes
-wrong."""
+"""`follow` yields painted segments in order while they are being painted, and survives failures."""
 
 import threading
 import time
@@ -31,7 +30,7 @@ QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1))
 
 
 class WatchedStore(Store):
-    """Notes when each key was asked for, and can be cut off."""
+    """Notes when each key was requested, and can be made unreachable."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -53,7 +52,7 @@ class WatchedStore(Store):
 
 
 class Following:
-    """A `follow` running in a thread, and what it has given so far."""
+    """A `follow` running in a thread, and what it has yielded so far."""
 
     def __init__(
         self,
@@ -106,7 +105,7 @@ def data_key(made: MadeJob, index: int) -> str:
     return keys.painted_data(made.id, made.look.id, record.name)
 
 
-def test_segments_come_in_order_while_later_ones_are_made(made: MadeJob) -> None:
+def test_segments_come_in_order_while_later_ones_are_painted(made: MadeJob) -> None:
     following = Following(made)
     made.paint([2])
     made.paint([0])
@@ -133,7 +132,7 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
     assert following.end().error is None
 
 
-def test_nothing_is_listed_and_no_key_asked_for_too_often(
+def test_nothing_is_listed_and_no_key_requested_too_often(
     made: MadeJob, watched: WatchedStore
 ) -> None:
     following = Following(made, watched, options=FollowOptions(retry=RetryPolicy(0.2, 0.4)))
@@ -157,7 +156,7 @@ def test_nothing_is_listed_and_no_key_asked_for_too_often(
     )
 
 
-def test_a_segment_given_up_is_a_gap_and_a_result_beats_the_mark(made: MadeJob) -> None:
+def test_a_failed_segment_is_a_gap_and_a_result_takes_precedence(made: MadeJob) -> None:
     made.paint([0, 1, 3])
     made.give_up(1, "crashed")
     made.give_up(2, "crashed 3 times")
@@ -167,7 +166,7 @@ def test_a_segment_given_up_is_a_gap_and_a_result_beats_the_mark(made: MadeJob) 
     assert following.items[1] == Gap(2, "crashed 3 times")
 
 
-def test_the_storage_may_be_away_for_a_while(made: MadeJob, watched: WatchedStore) -> None:
+def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, watched: WatchedStore) -> None:
     following = Following(made, watched)
     made.paint([0])
     eventually(lambda: following.indexes == [0])
@@ -180,7 +179,7 @@ def test_the_storage_may_be_away_for_a_while(made: MadeJob, watched: WatchedStor
     assert following.troubles[0] == "the object storage is away; trying again"
 
 
-def test_a_storage_that_stays_away_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
+def test_a_storage_that_stays_unreachable_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
     options = FollowOptions(retry=RetryPolicy(0.05, 0.05, deadline_s=0.3))
     following = Following(made, watched, options=options)
     watched.away.set()
@@ -188,7 +187,7 @@ def test_a_storage_that_stays_away_is_an_error(made: MadeJob, watched: WatchedSt
 
 
 def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> None:
-    """The record that was read names bytes that its writer took away: a later record has come."""
+    """The bytes of the record that was read are gone, because a later record replaced it."""
     made.paint(range(4))
     key = data_key(made, 0)
     data = made.store.get(key)
@@ -223,7 +222,7 @@ def test_bytes_that_stay_damaged_are_an_error_that_names_them(damage: str, made:
     assert f"`facepaint resume {made.id}` paints it again" in str(following.error)
 
 
-def test_a_deleted_job_ends_the_waiting(made: MadeJob) -> None:
+def test_a_deleted_job_ends_the_wait(made: MadeJob) -> None:
     following = Following(made)
     made.paint([0])
     eventually(lambda: following.indexes == [0])
@@ -243,8 +242,8 @@ def test_an_abandoned_upload_ends_the_waiting(store: Store) -> None:
         wait_until_sealed(store, made.id, options=options)
 
 
-def test_slow_workers_are_not_taken_for_an_abandoned_upload(store: Store) -> None:
-    """The awaited segment is stored, so the upload has done its part."""
+def test_slow_workers_do_not_make_an_upload_abandoned(store: Store) -> None:
+    """The awaited segment is stored, so the workers are late and not the upload."""
     made = plain_job(store).begin()
     made.upload(range(2))
     requeued = threading.Event()
@@ -283,7 +282,7 @@ def test_stopping_ends_the_iteration(made: MadeJob) -> None:
     assert following.items == []
 
 
-def test_what_is_not_there_cannot_be_followed(made: MadeJob) -> None:
+def test_a_missing_job_or_look_cannot_be_followed(made: MadeJob) -> None:
     with pytest.raises(UnknownJob, match="`facepaint jobs` lists them"):
         next(follow(made.store, "20260101T000000-aaaaaaaa", made.look.id))
     with pytest.raises(InputError, match=f"`facepaint status {made.id}` lists them"):
@@ -291,7 +290,7 @@ def test_what_is_not_there_cannot_be_followed(made: MadeJob) -> None:
 
 
 def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: WatchedStore) -> None:
-    """Between asking for the record and finding the mark, the result came in."""
+    """The result is stored between the request for the record and that for the mark."""
     made.store.put_record(keys.painted_failed(made.id, made.look.id, 0), Failed(0, "crashed", 3))
     made.paint(range(1, 4))
     record = keys.painted(made.id, made.look.id, 0)

@@ -1,5 +1,4 @@
-"""`save` joins painted segments and the source's sound into one file with the source's own
-times."""
+"""`save` joins painted segments and the source's audio into one file with the source's times."""
 
 import hashlib
 import io
@@ -69,7 +68,7 @@ def wanted_times(made: MadeJob) -> list[Fraction]:
     return [pts * made.time_base for pts in made.times]
 
 
-def sound_bytes(made: MadeAudio) -> list[bytes]:
+def packet_bytes(made: MadeAudio) -> list[bytes]:
     return [data for _, data in made.packets]
 
 
@@ -83,7 +82,7 @@ def audio_packets(path: Path, track: int = 0) -> list[tuple[Fraction, bytes]]:
         ]
 
 
-def sound_starts(path: Path) -> list[tuple[int, Fraction]]:
+def audio_starts(path: Path) -> list[tuple[int, Fraction]]:
     """Of each audio track: where it starts by the container, and when its first decoded samples
     are."""
     starts = []
@@ -99,8 +98,8 @@ def top_boxes(path: Path) -> list[bytes]:
     return [box.kind for box in walk(path.read_bytes())]
 
 
-def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
-    """The job starts at 1.5 s on the source's clock; its sound a little earlier."""
+def test_times_and_audio_are_those_of_the_source(store: Store, tmp_path: Path) -> None:
+    """The job starts at 1.5 s on the source's clock; its audio a little earlier."""
     tone = make_audio("aac", start_s=Fraction(-1, 10))
     made = plain_job(store, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
@@ -108,7 +107,7 @@ def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
     assert (report.segments, report.frames, report.gaps, report.blank) == (4, 200, (), 0)
     assert video_times(report.path) == wanted_times(made)
     saved = audio_packets(report.path)
-    assert [data for _, data in saved] == sound_bytes(tone)
+    assert [data for _, data in saved] == packet_bytes(tone)
     assert [time for time, _ in saved] == [
         packet.pts * tone.stream.time_base for packet, _ in tone.packets
     ]
@@ -119,29 +118,29 @@ def test_times_and_sound_are_the_sources(store: Store, tmp_path: Path) -> None:
 
 
 def clip_job(store: Store, clip: Path) -> MadeJob:
-    """A job with the frame times, time base and sound of a real clip; its pictures are ours."""
+    """A job with the frame times, time base and audio of a real clip; its frames are synthetic."""
     with av.open(str(clip)) as container:
         tick = container.streams.video[0].time_base
         assert tick is not None
         times = sorted(
             int(frame.pts) for frame in container.decode(video=0) if frame.pts is not None
         )
-    sounds = []
+    tracks = []
     with av.open(str(clip)) as container:
         for number, stream in enumerate(container.streams.audio):
             with av.open(str(clip)) as again:
-                sounds.append(_sound_of(again, number))
-            assert stream.time_base == sounds[-1].stream.time_base
+                tracks.append(_audio_of(again, number))
+            assert stream.time_base == tracks[-1].stream.time_base
     cuts, end = [times[0]], times[-1] + (times[-1] - times[-2])
     cuts += [
         pts
         for before, pts in itertools.pairwise(times)
         if (pts - times[0]) * tick // 2 > (before - times[0]) * tick // 2
     ]
-    return MadeJob(store, tuple(times), (*cuts, end), tick, tuple(sounds), name=clip.name)
+    return MadeJob(store, tuple(times), (*cuts, end), tick, tuple(tracks), name=clip.name)
 
 
-def _sound_of(container: InputContainer, number: int) -> MadeAudio:
+def _audio_of(container: InputContainer, number: int) -> MadeAudio:
     stream = container.streams.audio[number]
     buffer, packets, skip = io.BytesIO(), [], 0
     with av.open(buffer, "w", format="nut") as codec_params:
@@ -184,10 +183,10 @@ def _sound_of(container: InputContainer, number: int) -> MadeAudio:
     ],
 )
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_times_and_sound_of_real_clips(
+def test_times_and_audio_of_real_clips(
     name: str, suffix: str, store: Store, clips: Path, tmp_path: Path
 ) -> None:
-    """Start offsets, encoder delay at negative times, variable frame rate, MP3, no sound at all."""
+    """Start offsets, encoder delay at negative times, variable frame rate, MP3, no audio."""
     made = clip_job(store, clips / name).complete()
     report = save_job(made, tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.differences
@@ -206,7 +205,7 @@ def test_times_and_sound_of_real_clips(
     for there, here in zip(before, after, strict=True):
         assert all(abs(t - h) <= tolerance for (t, _), (h, _) in zip(there, here, strict=True))
     if suffix == ".mp4":
-        assert sound_starts(report.path) == sound_starts(clips / name)
+        assert audio_starts(report.path) == audio_starts(clips / name)
 
 
 def test_uneven_times_are_kept(store: Store, tmp_path: Path) -> None:
@@ -229,7 +228,7 @@ def test_a_time_base_with_a_numerator(store: Store, tmp_path: Path) -> None:
     assert video_times(report.path) == wanted_times(made)
 
 
-def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path) -> None:
+def test_a_negative_start_shifts_everything_equally(store: Store, tmp_path: Path) -> None:
     tone = make_audio("aac", start_s=Fraction(-2))
     made = MadeJob(
         store, tuple(range(-50, 350, 4)), (-50, 150, 350), Fraction(1, 100), (tone,)
@@ -250,10 +249,8 @@ def test_a_start_below_zero_moves_everything_alike(store: Store, tmp_path: Path)
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_every_track_comes_along_with_its_language(
-    suffix: str, store: Store, tmp_path: Path
-) -> None:
-    """Sound that is longer than the picture, and sound that starts late and ends early."""
+def test_every_track_is_copied_with_its_language(suffix: str, store: Store, tmp_path: Path) -> None:
+    """Audio that is longer than the video, and audio that starts late and ends early."""
     longer = make_audio("aac", seconds=7.0)
     shorter = make_audio("libmp3lame", seconds=2.0, start_s=Fraction(3, 2))
     shorter = replace(shorter, stream=replace(shorter.stream, language="deu", title="Kommentar"))
@@ -265,12 +262,12 @@ def test_every_track_comes_along_with_its_language(
             "eng",
             "deu",
         ]
-    for number, made_sound in enumerate((longer, shorter)):
+    for number, track in enumerate((longer, shorter)):
         saved = audio_packets(report.path, number)
-        assert [data for _, data in saved] == sound_bytes(made_sound)
+        assert [data for _, data in saved] == packet_bytes(track)
         times = [
-            packet.pts * made_sound.stream.time_base
-            for packet, _ in made_sound.packets
+            packet.pts * track.stream.time_base
+            for packet, _ in track.packets
             if packet.pts is not None
         ]
         assert all(
@@ -282,7 +279,7 @@ def test_every_track_comes_along_with_its_language(
 @pytest.mark.parametrize(
     ("codec", "suffix"), [("libopus", ".mp4"), ("flac", ".mp4"), ("pcm_s16le", ".mkv")]
 )
-def test_without_a_suffix_the_sound_chooses_the_container(
+def test_without_a_suffix_the_audio_chooses_the_container(
     codec: str, suffix: str, store: Store, tmp_path: Path
 ) -> None:
     tone = make_audio(codec, seconds=4)
@@ -290,31 +287,29 @@ def test_without_a_suffix_the_sound_chooses_the_container(
     report = save_job(made, tmp_path / "out")
     assert report.path == tmp_path / f"out{suffix}"
     assert report.check.passed, report.check.differences
-    assert [data for _, data in audio_packets(report.path)] == sound_bytes(tone)
-    told = "saved as out.mkv: MP4 cannot hold pcm_s16le audio" in report.notes
-    assert told == (suffix == ".mkv")
+    assert [data for _, data in audio_packets(report.path)] == packet_bytes(tone)
+    is_noted = "saved as out.mkv: MP4 cannot hold pcm_s16le audio" in report.notes
+    assert is_noted == (suffix == ".mkv")
 
 
-def test_sound_that_mp4_cannot_hold_makes_it_another_container(
-    store: Store, tmp_path: Path
-) -> None:
+def test_audio_that_mp4_cannot_hold_changes_the_container(store: Store, tmp_path: Path) -> None:
     tone = make_audio("pcm_mulaw", seconds=2)
     made = plain_job(store, seconds=2, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.path == tmp_path / "out.mov", "nor does PyAV let Matroska hold it"
     assert report.check.passed, report.check.differences
     assert "saved as out.mov: MP4 cannot hold pcm_mulaw audio" in report.notes
-    assert b"".join(data for _, data in audio_packets(report.path)) == b"".join(sound_bytes(tone))
+    assert b"".join(data for _, data in audio_packets(report.path)) == b"".join(packet_bytes(tone))
 
 
-def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Path) -> None:
-    """AAC as a transport stream carries it: MP4 takes the headers off, and the report says so."""
-    tone = adts_sound(tmp_path)
+def test_adts_headers_are_removed_from_aac(store: Store, tmp_path: Path) -> None:
+    """AAC as a transport stream carries it: MP4 removes the headers, which the report notes."""
+    tone = adts_audio(tmp_path)
     made = plain_job(store, seconds=4, audio=[tone]).complete()
     report = save_job(made, tmp_path / "out.mp4")
     assert report.check.passed, report.check.differences
     assert [data for _, data in audio_packets(report.path)] == [
-        data[7:] for data in sound_bytes(tone)
+        data[7:] for data in packet_bytes(tone)
     ]
     assert any("ADTS" in note for note in report.notes)
     made.store.put(keys.audio(made.id, 0), b"?" * len(made.store.get(keys.audio(made.id, 0))))
@@ -325,7 +320,7 @@ def test_aac_with_adts_headers_is_kept_but_for_these(store: Store, tmp_path: Pat
     )
 
 
-def adts_sound(folder: Path) -> MadeAudio:
+def adts_audio(folder: Path) -> MadeAudio:
     """`make_audio` through an .aac file, which gives every packet a header of 7 bytes and knows no
     extradata."""
     path, plain = folder / "tone.aac", make_audio("aac", seconds=4)
@@ -346,7 +341,7 @@ def adts_sound(folder: Path) -> MadeAudio:
     with av.open(str(path)) as container:
         bodies = [bytes(packet) for packet in container.demux(audio=0) if packet.size]
     with av.open(str(path)) as container:
-        whole = _sound_of(container, 0)
+        whole = _audio_of(container, 0)
     rows = tuple(
         (replace(row, size=len(body)), body)
         for (row, _), body in zip(plain.packets, bodies, strict=True)
@@ -398,7 +393,7 @@ def saved_with_extras(store: Store, out: Path, look: str, codec: str = "subrip")
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("codec", SUBTITLES)
-def test_tags_chapters_and_subtitles_come_along(
+def test_tags_chapters_and_subtitles_are_copied(
     codec: str, suffix: str, store: Store, tmp_path: Path
 ) -> None:
     report = saved_with_extras(store, tmp_path / f"out{suffix}", "sunglasses", codec)
@@ -437,7 +432,7 @@ def test_tags_chapters_and_subtitles_come_along(
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_a_hiding_look_takes_no_tags_along(suffix: str, store: Store, tmp_path: Path) -> None:
+def test_a_redacting_look_removes_the_tags(suffix: str, store: Store, tmp_path: Path) -> None:
     report = saved_with_extras(store, tmp_path / f"out{suffix}", "blur")
     data = report.path.read_bytes()
     for text in (b"Holiday", b"52.5200", b"at home", b"Main"):
@@ -448,7 +443,7 @@ def test_a_hiding_look_takes_no_tags_along(suffix: str, store: Store, tmp_path: 
         assert len(container.streams.subtitles) == 1
 
 
-def test_shape_and_colours_are_told_by_the_container(store: Store, tmp_path: Path) -> None:
+def test_pixel_aspect_and_colours_are_in_the_container(store: Store, tmp_path: Path) -> None:
     """Pixels twice as wide as high, BT.709, limited range."""
     made = plain_job(store, seconds=4).complete()
     colour = Colour(1, 1, 1, 1)
@@ -526,7 +521,7 @@ def test_missing_segments_are_named_and_refused(store: Store, tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -> None:
+def test_gaps_do_not_shift_the_other_segments(store: Store, tmp_path: Path) -> None:
     made = gappy_job(store)
     report = save_job(made, tmp_path / "out.mp4", allow_gaps=True)
     assert report.check.passed, report.check.differences
@@ -537,11 +532,11 @@ def test_gaps_leave_everything_else_in_its_place(store: Store, tmp_path: Path) -
         for pts in made.times
         if made.cuts[n] <= pts < made.cuts[n + 1]
     ]
-    assert [data for _, data in audio_packets(report.path)] == sound_bytes(made.audio[0])
+    assert [data for _, data in audio_packets(report.path)] == packet_bytes(made.audio[0])
 
 
 @pytest.mark.slow
-def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: Path) -> None:
+def test_saving_follows_a_job_that_is_still_being_painted(store: Store, tmp_path: Path) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
     made.upload([0])
     seen: list[tuple[int, int]] = []
@@ -557,7 +552,7 @@ def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: P
     made.detect(range(4))
     made.paint([1, 0])
     eventually(lambda: seen[-1:] == [(2, 4)], timeout_s=30)
-    assert not (tmp_path / "out.mp4").exists(), "the file appears once it is whole"
+    assert not (tmp_path / "out.mp4").exists(), "the file appears once it is complete"
     made.paint([2, 3])
     thread.join(30)
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
@@ -565,7 +560,7 @@ def test_saving_follows_a_job_that_is_still_being_made(store: Store, tmp_path: P
     assert video_times(tmp_path / "out.mp4") == wanted_times(made)
 
 
-def test_where_it_cannot_be_written_is_said(store: Store, tmp_path: Path) -> None:
+def test_a_target_that_cannot_be_written_is_an_error(store: Store, tmp_path: Path) -> None:
     made = plain_job(store, seconds=2).complete()
     existing = tmp_path / "existing.mp4"
     existing.write_bytes(b"precious")
@@ -645,7 +640,7 @@ def test_the_check_finds_each_difference(
     assert unreadable.startswith("file: it cannot be read back")
 
 
-def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> None:
+def test_images_are_saved_under_their_names(store: Store, tmp_path: Path) -> None:
     job, look = stored_image_job(store, ["a.jpg", "../../b.jpg", "a.jpg"])
     for index in range(3):
         paint_image(store, job, look, index)
@@ -662,7 +657,7 @@ def test_pictures_come_back_under_their_names(store: Store, tmp_path: Path) -> N
     assert written[0].read_bytes() != b"mine"
 
 
-def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
+def test_an_image_that_failed_is_named_and_the_others_are_saved(
     store: Store, tmp_path: Path
 ) -> None:
     job, look = stored_image_job(store, ["a.jpg", "b.jpg"])
@@ -686,7 +681,7 @@ def test_a_picture_that_was_given_up_is_named_and_the_others_saved(
         ("x" * 300 + ".jpg", "x" * 196 + ".jpg"),
     ],
 )
-def test_names_of_pictures_are_made_safe(given: str, name: str, store: Store) -> None:
+def test_unsafe_image_names_are_changed(given: str, name: str, store: Store) -> None:
     job, _ = stored_image_job(store, ["a.jpg"])
     assert safe_names(replace(job, images=(given,))) == [name]
 
@@ -696,7 +691,7 @@ def impatient_client(settings: Settings) -> Client:
     return Client(settings.model_copy(update={"visibility_timeout_s": 1}))
 
 
-def test_a_stalled_segment_is_queued_again_by_the_visibility_timeout(
+def test_a_stalled_segment_is_requeued_after_the_visibility_timeout(
     settings: Settings, store: Store, queue: Queue, tmp_path: Path
 ) -> None:
     made = plain_job(store).begin()
@@ -711,7 +706,7 @@ def test_a_stalled_segment_is_queued_again_by_the_visibility_timeout(
         assert saving.result(60).segments == made.segments
 
 
-def test_a_stalled_picture_is_queued_again_by_the_visibility_timeout(
+def test_a_stalled_image_is_requeued_after_the_visibility_timeout(
     settings: Settings, store: Store, queue: Queue, tmp_path: Path
 ) -> None:
     job, look = stored_image_job(store, ["a.jpg"])

@@ -1,5 +1,4 @@
-"""What `save` makes of the tracks: late starts, titles and purposes, containers, and what it says
-of the result."""
+"""`save` and the tracks: late starts, titles, dispositions, containers, notes."""
 
 from dataclasses import replace
 from fractions import Fraction
@@ -40,7 +39,7 @@ def save_job(made: MadeJob, out: Path, *, allow_gaps: bool = False) -> SaveRepor
 
 
 def late_job(store: Store, start_s: int) -> MadeJob:
-    """2 s whose clock shows ``start_s`` at the first picture; sound begins 0.1 s and 1,024 samples
+    """2 s whose clock shows ``start_s`` at the first frame; audio starts 0.1 s and 1,024 samples
     before it."""
     first = round(start_s / TICK)
     tone = make_audio("aac", seconds=2, start_s=Fraction(-1, 10), shift=first)
@@ -69,7 +68,7 @@ def starts(path: Path) -> dict[str, Fraction]:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
-def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path: Path) -> None:
+def test_a_start_of_hours_is_moved_to_0(suffix: str, store: Store, tmp_path: Path) -> None:
     report = save_job(late_job(store, 7200), tmp_path / f"out{suffix}")
     assert report.check.passed, report.check.differences
     assert (
@@ -94,7 +93,7 @@ def test_what_starts_hours_in_is_moved_to_0(suffix: str, store: Store, tmp_path:
     assert abs(chapters[0][1] - Fraction(11, 10) - PRIMING) <= Fraction(1, 1000)
 
 
-def test_what_starts_a_little_late_stays_so(store: Store, tmp_path: Path) -> None:
+def test_a_start_of_seconds_is_kept(store: Store, tmp_path: Path) -> None:
     report = save_job(late_job(store, LATE_S), tmp_path / "out.mp4")
     assert report.check.passed, report.check.differences
     assert starts(report.path)["video"] == LATE_S
@@ -123,7 +122,7 @@ def labelled_job(store: Store, look: str) -> MadeJob:
 
 
 def labels(path: Path) -> list[tuple[str, str, Disposition]]:
-    """Language, title and purpose of each track of sound and text."""
+    """Language, title and disposition of each audio and subtitle track."""
     mask = Disposition.default | Disposition.forced | Disposition.comment
     with av.open(str(path)) as container:
         return [
@@ -132,7 +131,7 @@ def labels(path: Path) -> list[tuple[str, str, Disposition]]:
         ]
 
 
-def test_titles_and_purposes_of_tracks_come_along(store: Store, tmp_path: Path) -> None:
+def test_titles_and_dispositions_of_tracks_are_copied(store: Store, tmp_path: Path) -> None:
     made = labelled_job(store, "sunglasses")
     mkv = save_job(made, tmp_path / "out.mkv").path
     nothing = Disposition(0)
@@ -154,7 +153,7 @@ def test_titles_and_purposes_of_tracks_come_along(store: Store, tmp_path: Path) 
     )
 
 
-def test_a_hiding_look_keeps_languages_and_no_titles(store: Store, tmp_path: Path) -> None:
+def test_a_redacting_look_keeps_languages_but_no_titles(store: Store, tmp_path: Path) -> None:
     for suffix in (".mp4", ".mkv"):
         found = labels(save_job(labelled_job(store, "blur"), tmp_path / f"out{suffix}").path)
         assert [row[:2] for row in found] == [("fra", ""), ("eng", ""), ("eng", ""), ("fra", "")]
@@ -169,7 +168,7 @@ def test_samples_may_be_cut_into_other_packets(store: Store, tmp_path: Path) -> 
     assert report.check.passed, report.check.differences
 
 
-def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> None:
+def test_audio_packets_at_the_same_time_are_a_tick_apart(store: Store, tmp_path: Path) -> None:
     """As damaged transport streams have them; a file wants times that grow."""
     tone = make_audio("aac", seconds=2)
     rows = list(tone.packets)
@@ -181,7 +180,7 @@ def test_sounds_at_one_time_come_a_tick_apart(store: Store, tmp_path: Path) -> N
     assert report.check.passed, report.check.differences
 
 
-def test_what_is_plain_or_missing_is_said(store: Store, tmp_path: Path) -> None:
+def test_blank_and_missing_segments_are_noted(store: Store, tmp_path: Path) -> None:
     made = plain_job(store).begin()
     made.upload(range(4))
     made.seal()
@@ -218,8 +217,7 @@ def test_a_failing_check_is_an_error(store: Store, settings: Settings, tmp_path:
 def test_the_container_is_chosen_before_any_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """MP4 players do not expect PCM: with a name of our own it becomes Matroska, and that is
-    said."""
+    """MP4 players do not expect PCM, so a default name becomes Matroska, which is reported."""
     source = tmp_path / "camera.mov"
     write_clip(source, portrait()[:5], Video(), [Tone("pcm_s16be", seconds=0.3)])
     batch = Batch([Item((source,), images=False)])

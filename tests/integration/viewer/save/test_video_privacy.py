@@ -1,8 +1,6 @@
-"""With a look that hides nothing of a video's file survives but what is heard, read or chosen; with
-a sticker its tags.
+"""A redacting look keeps only audio, subtitles, chapters and languages; a sticker also keeps tags.
 
-Everything else is planted in the sources, goes the whole way, and is searched for in the bytes of
-the result.
+Secrets are planted in everything else, and must not be among the bytes of the result.
 """
 
 from collections.abc import Callable
@@ -79,7 +77,7 @@ def test_everything_is_planted(kind: str, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_look_that_hides_lets_nothing_through(
+def test_a_redacting_look_lets_nothing_through(
     kind: str, suffix: str, tmp_path: Path, paint: Paint
 ) -> None:
     source = SOURCES[kind](tmp_path / f"SecretName.{kind}")
@@ -112,7 +110,7 @@ def test_with_a_sticker_the_tags_are_kept(kind: str, tmp_path: Path, paint: Pain
         assert container.metadata["creation_time"] == CREATED
 
 
-def test_a_job_begun_to_hide_stores_no_tags(
+def test_a_job_that_starts_with_redaction_stores_no_tags(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     """Nobody but the source's owner needs to know where it was taken, whatever is painted later."""
@@ -132,7 +130,7 @@ def test_ignored_tracks_are_reported(settings: Settings, store: Store, tmp_path:
 
 
 @pytest.mark.slow
-def test_a_look_that_hides_added_later_lets_nothing_through_either(
+def test_a_redacting_look_that_is_added_later_lets_nothing_through(
     tmp_path: Path, paint: Paint
 ) -> None:
     assert found(paint(planted_mp4(tmp_path / "source.mp4"), "sunglasses", later="mosaic")) == set()
