@@ -52,6 +52,7 @@ def is_still_image(path: Path) -> bool:
         UnreadableMedia: it is an image that cannot be painted: damaged, too large, or in a format
             that facepaint does not read.
     """
+    # The one case in which the name decides: Pillow would take the first of many JPEGs.
     if path.suffix.lower() in MOTION_JPEG:
         return False
     try:

@@ -107,6 +107,7 @@ class Cutter:
     ) -> None:
         self._time_base = time_base
         self._pixels = pixels
+        # Exact, so that the same file is cut at the same packets everywhere.
         self._segment = Fraction(segment_s).limit_denominator(1000) / time_base
         self._limits = limits
         self._held = _Held()
@@ -155,6 +156,7 @@ class Cutter:
             yield cut
             for packet, data in rest:
                 self._take(packet, data)
+        # Without a shown frame there is no window, and so no segment.
         if self._end is not None and self._held.packets:
             yield self._make(len(self._held.packets), len(self._held.packets), self._end, None)
 
@@ -175,6 +177,7 @@ class Cutter:
         if border is None or packet.discard:
             return
         if not border.at_keyframe:
+            # Frames that are reordered across the border belong to the segment after it.
             border.pts = min(border.pts, _time(packet))
         if border.pts <= self._window_start(border.position):
             # The frame that the segment would start with comes after the border: end later.

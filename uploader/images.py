@@ -65,6 +65,7 @@ def upload_images(
         writer.begin(look, start_pts=0)
         for index, path in enumerate(paths):
             data = _read(path)
+            # One packet of one tick: an image is a run of its own.
             record = Segment(
                 index=index,
                 start=index,
@@ -110,6 +111,7 @@ def _read(path: Path, size: int = -1) -> bytes:
 
 def _new_job(paths: Sequence[Path], total: int, settings: Settings, detector: DetectorSpec) -> Job:
     now = datetime.now(UTC)
+    # Of the names and not of the contents: jobs of images are not resumed.
     digest = hashlib.sha256()
     for path in paths:
         digest.update(os.fsencode(path.name))

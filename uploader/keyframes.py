@@ -26,6 +26,7 @@ def begins_cleanly(codec: str, extradata: bytes, data: bytes) -> bool:
             frames = _recovery_frames(unit)
             if frames is not None:
                 return frames == 0
+    # Without a recovery point, the container's mark is the best information.
     return True
 
 

@@ -118,6 +118,7 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
                 f"{path} is a HEIC or AVIF image; save it as JPEG, PNG or WebP first"
             )
         stream = main_video(container, path)
+        # Before a decoder allocates frames of that size.
         _check_size(stream, path)
         video = _describe(stream)
         recover_pts = recover_pts or carries_no_times(
@@ -138,6 +139,7 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
                 "convert it to HDR10 or SDR first"
             )
         indexes = [audio.index for audio in container.streams.audio]
+        # A track is described by its first packet: ADTS and others have their parameters there.
         late = late_packets(path, container, set(indexes) - frames.packets.keys())
         audio, refused = _describe_tracks(container, indexes, frames.packets | late)
         return Probe(
@@ -190,6 +192,7 @@ def _describe(stream: InputVideo) -> VideoStream:
     context = stream.codec_context
     assert stream.time_base is not None
     codec = context.codec.name
+    # WebM marks video with transparency by this tag of the track.
     if stream.metadata.get("alpha_mode") == "1":
         codec = WITH_ALPHA.get(codec, codec)
     return VideoStream(

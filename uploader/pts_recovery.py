@@ -138,6 +138,7 @@ class PtsRecovery:
                 self.dropped += 1
                 continue
             packet.pts = self._time(number)
+            # The cutter relies on a dts that is never above the pts.
             packet.dts = min(packet.pts, self._time(self._returned - 1 - self._order.delay))
             while len(self._times) > KEPT_TIMES:
                 self._times.popleft()

@@ -118,6 +118,7 @@ class Reader:
 
     def _demux(self, container: InputContainer) -> Iterator[CutSegment]:
         for packet in container.demux(self._wanted(container)):
+            # Packets that flush a decoder are empty.
             if packet.size:
                 self.bytes += packet.size
                 yield from self._sort(packet)
@@ -167,6 +168,7 @@ class Reader:
             ends_s = float(self._splicer.ends_s)
             self.truncated = f"its video changes its codec parameters after {ends_s:.1f} s"
             return
+        # Only the last packet counts: others are damaged, not cut off.
         self._corrupt = packet.is_corrupt
         data = bytes(packet)
         described = self._describe(packet, data, shift, side_data)
@@ -199,6 +201,7 @@ class Reader:
         ends_s = self._splicer.ends_s
         if stated_s is not None and stated_s - ends_s > MISSING_S:
             self.truncated = f"its data ends at {float(ends_s):.1f} s of {float(stated_s):.1f} s"
+        # Transport streams state no length; their demuxer marks an incomplete last frame.
         elif self._corrupt or self._breaks_off(container.format.name):
             self.truncated = f"its data ends in the middle of a frame at {float(ends_s):.1f} s"
 

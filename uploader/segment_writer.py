@@ -67,6 +67,7 @@ class SegmentWriter:
 
         Waits while too many are being stored. Raises what went wrong with an earlier one.
         """
+        # A segment may have 64 MiB: what the threads cannot take yet must not be cut.
         self._wait_until_pending(self._parallel)
         if cut.record.index in self._stored_before:
             self._queue_segment(cut.record.index)
@@ -83,6 +84,7 @@ class SegmentWriter:
 
         Returns whether the broker was unreachable, so that tasks are left to be queued.
         """
+        # In this order: a sealed job has its extras.
         ends = {keys.extras(self.job.id): extras, keys.sealed(self.job.id): sealed}
         for key, record in ends.items():
             self._retry(partial(self._store.put_record, key, record))
@@ -110,6 +112,7 @@ class SegmentWriter:
             queue_missing(self._store, self._queue, self.job.id)
             return
         self._send_unqueued()
+        # If its last segments were searched before the seal, no detect task finds them ready.
         enqueue_ready(self._store, self._queue, self.job, [sealed.segments - 1])
 
     def _store_segment(self, cut: CutSegment) -> None:
@@ -153,6 +156,7 @@ class SegmentWriter:
                 if self._next not in self._stored_before:
                     self._unqueued.append(self._next)
                 self._next += 1
+            # An attempt at an unreachable broker takes seconds, and this thread stores nothing then.
             if self._queueing or time.monotonic() < self._try_broker_at:
                 return
             self._queueing = True
@@ -174,6 +178,7 @@ class SegmentWriter:
                     self._queueing = False
                     return
                 index = self._unqueued[0]
+            # Removed only when it is sent. Sending twice is harmless, because tasks are idempotent.
             self._queue.detect(self.job.id, index)
             self._unqueued.popleft()
 

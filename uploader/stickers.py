@@ -29,6 +29,7 @@ def _stored(spec: FilterSpec, store: Store) -> FilterSpec:
         return spec
     data = _read(Path(spec.path))
     sha256 = hashlib.sha256(data).hexdigest()
+    # Jobs share stickers, and a key that is a digest needs no update.
     key = keys.sticker(sha256)
     if not store.exists(key):
         store.put(key, data)

@@ -41,6 +41,7 @@ class SubtitleReader:
         index = packet.stream.index
         if packet.pts is None:
             return
+        # They are held until the end of the file, so a limit bounds the memory.
         if self._bytes + packet.size > MAX_BYTES:
             self.dropped += 1
             return

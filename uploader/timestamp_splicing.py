@@ -39,6 +39,7 @@ class TimestampSplicer:
         """Ticks to add to the packet's times; None if the packet is to be dropped."""
         index = packet.stream.index
         time = packet.pts if packet.dts is None else packet.dts
+        # The times of discarded packets are no evidence: an edit list may set them back.
         if time is None or packet.is_discard:
             return self._ticks(packet)
         now_s = time * packet.time_base
@@ -49,6 +50,7 @@ class TimestampSplicer:
         self._source_s[index] = now_s
         shift_s = self._shifts_s[self._recording[index]]
         is_spliced_audio = index != self._video and self._recording[index] > 0
+        # Audio that overlaps the recording before: both cannot be played.
         if is_spliced_audio and now_s + shift_s <= self._spliced_s[index]:
             return None
         self._spliced_s[index] = now_s + shift_s

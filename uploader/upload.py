@@ -77,6 +77,7 @@ def upload(
     probed = probe(path)
     store.make_bucket()
     if resume is None:
+        # Everything that can be refused is checked before a record of the job is stored.
         look.require_regions_within(*probed.video.upright_size)
         look = store_stickers(look, store)
         job, redacts = new_job(probed, settings, store_detector(settings, store)), look.redacts
@@ -92,6 +93,7 @@ def upload(
             UploadProgress(min(reader.bytes, total), total, writer.stored, why)
         )
         if resume is not None:
+            # The cut is deterministic, so the stored segments are those of this pass.
             writer.skip_stored()
         for cut in reader.segments():
             if cut.record.index == 0 and resume is None:

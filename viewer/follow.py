@@ -114,6 +114,7 @@ def follow(
         JobError: the upload was abandoned, or a segment's bytes stay missing or damaged.
         StoreUnreachable: the storage was unreachable for too long.
     """
+    # Otherwise a wrong id would be waited for.
     find_job(store, job_id)
     if not store.exists(keys.look(job_id, look_id)):
         raise InputError(
@@ -335,6 +336,7 @@ class _Waiter:
         try:
             self._options.requeue_stalled(index)
         except ServiceError as exc:
+            # The segment may come without it, and the next deadline tries again.
             self._options.on_trouble(f"{exc}; trying again")
 
     def wait_for_upload(self, index: int) -> int:
@@ -342,6 +344,7 @@ class _Waiter:
 
         Returns the first segment from ``index`` on that is not stored.
         """
+        # Without a listing: one request for each new segment.
         while self.attempt(partial(self._store.exists, keys.segment(self._job, index))):
             index += 1
             self.reset()

@@ -69,8 +69,10 @@ def safe_names(job: ImageJob) -> list[str]:
 
 
 def _safe(given: str) -> str:
+    # Names come from the uploader's machine, so both kinds of separators count, on any system.
     last = PurePosixPath(PureWindowsPath(given).name).name
     kept = "".join(letter for letter in last if letter.isprintable() and letter not in '<>:"/\\|?*')
+    # Windows drops dots and spaces at the end; a dot at the start hides a file on Unix.
     path = PurePosixPath(kept.strip().lstrip(".").rstrip(". "))
     stem, suffix = path.stem, path.suffix
     while len((stem + suffix).encode()) > LONGEST_NAME_BYTES:
@@ -97,6 +99,7 @@ def _write(target: Path, data: bytes, overwrite: bool) -> None:
     try:
         with atomic_write(target) as draft:
             draft.write_bytes(data)
+            # Checked again, because painting may have taken hours since.
             if not overwrite and (target.exists() or target.is_symlink()):
                 raise UsageError(f"{target} was created by another program: name another folder")
     except OSError as exc:

@@ -114,6 +114,7 @@ def save(
     target, container, notes = choose_target(job.audio, out)
     _check_target(target, options.overwrite)
     _fail_fast(store, job_id, look_id, allow_gaps=options.allow_gaps)
+    # The number of segments and the extras are known once the job is sealed.
     sealed = wait_until_sealed(store, job_id, options.following)
     assert sealed is not None
     # A look that cannot be read may be one that redacts.
@@ -235,6 +236,7 @@ def _output_spec(store: Store, job: VideoJob, container: str, *, redacts: bool) 
     extras = store.find_record(keys.extras(job.id), Extras) or Extras()
     if redacts:
         job, extras = strip_job(job), strip_extras(extras)
+    # The first segment has the earliest packet of every track that starts with the video.
     first = store.get_record(keys.segment(job.id, 0), Segment)
     shift_s = shift_of(job, first)
     return OutputSpec(container, job, extras, shift_s, _late_starts(job, first, shift_s))
@@ -381,6 +383,7 @@ def _video_packets(
         joined.gaps.append(item)
         return
     parameters = _parameters(item)
+    # One track has one set of codec parameters; players would decode the others wrongly.
     if joined.parameters not in {None, parameters}:
         raise JobError(
             f"segment {item.index} of job {job.id} was encoded differently from those before it "

@@ -45,9 +45,11 @@ def source_audio(
             if index < segments:
                 fetch = partial(_fetch, store, job, index)
                 coming.append(pool.submit(retry_while_unreachable, fetch, options))
+            # Some segments behind the requests: those are fetched while this one is written.
             if index >= options.ahead:
                 yield list(_packets(job, *coming.popleft().result(), ends))
     finally:
+        # An interrupted save does not wait for a request that may take a minute.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -123,6 +123,7 @@ def _expected_colour(first: av.VideoFrame, bits: int) -> tuple[CodePoints, bool,
     if first.format.is_rgb or first.format.has_palette:
         return (expected[0], expected[1], SDR.matrix), False, ["RGB became BT.709"]
     if expected[1] in HDR_TRANSFERS and bits == 8:
+        # HDR is tone-mapped unless its format is kept.
         return (SDR.primaries, SDR.transfer, SDR.matrix), False, ["HDR became BT.709"]
     if expected[2] == MatrixCoefficients.RGB:
         expected = (expected[0], expected[1], MatrixCoefficients.UNSPECIFIED)
@@ -226,6 +227,7 @@ def _alike(one: str, other: str) -> bool:
     """Whether two values are the same text, or the same point in time."""
     if one.strip() == other.strip():
         return True
+    # MP4 and Matroska write the creation time in different formats.
     try:
         return datetime.fromisoformat(one) == datetime.fromisoformat(other)
     except (TypeError, ValueError):

@@ -94,6 +94,7 @@ class FrameReader:
             if last_s is not None and last_s - at_s > JUMP_S:
                 self.recordings += 1
             elif last_s is not None and at_s <= last_s:
+                # Players show one of two frames at the same time.
                 self.repeated.add(seconds(at_s))
                 continue
             last_s = at_s
@@ -107,6 +108,7 @@ class FrameReader:
     def _timed(self) -> Iterator[tuple[av.VideoFrame, Fraction]]:
         """Frames with their times; one without a time follows the one before."""
         decoded = self._decoded()
+        # Unreliable times show where frames are reordered: the decoder returns them out of order.
         start = list(islice(decoded, REORDERED_FRAMES))
         times = [frame.pts for frame in start]
         if self.stream.codec_context.has_b_frames and (None in times or times != sorted(times)):  # type: ignore[type-var]
@@ -200,6 +202,7 @@ def match_frames(
             assert expected is not None
             match.missing.add(seconds(expected.time_s))
         elif expected is None:
+            # It belongs to the latest recording, whose shift is the last.
             source_s = found.time_s - sum(match.shifts_s[-1:])
             is_stand_in = any(abs(source_s - lost_s) <= tolerance_s for lost_s in refused_at)
             (match.stand_ins if is_stand_in else match.extra).add(seconds(source_s))

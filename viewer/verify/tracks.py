@@ -130,6 +130,7 @@ class TrackMatch:
         late_s = Fraction(0)
         if found.time_s is not None and expected.time_s is not None:
             late_s = found.time_s - expected.time_s
+        # The end of a subtitle is as visible as its start; the duration of audio is in its samples.
         if ends and abs(late_s) <= tolerance_s and expected.duration_s:
             late_s = found.duration_s - expected.duration_s
         if abs(late_s) > tolerance_s:
@@ -210,6 +211,7 @@ def audio_tracks(path: Path) -> tuple[list[int], list[str]]:
         waiting = {stream.index for stream in container.streams.audio}
         if not waiting:
             return [], []
+        # A codec can be judged by a packet only: some carry their parameters there.
         tracks, refused = [], []
         for packet in container.demux(*container.streams.audio):
             if packet.size and packet.stream_index in waiting:

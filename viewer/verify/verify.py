@@ -95,6 +95,7 @@ def verify_saved(
         ObjectMissing: the job is not sealed, or one of its records is missing.
     """
     try:
+        # With the prefix, a path may contain a colon.
         with av.open(f"file:{path}", "r") as container:
             comparison = RecordComparison(store, job, look_id, container, shift_s)
             match = comparison.run()
