@@ -34,7 +34,7 @@ from tasks.detector_cache import load_detector
 from tasks.image_metadata import orientation, save_options
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import faces_of_image
-from tasks.video.painter import Result, known_times, painter_for, valid_faces
+from tasks.video.painter import Result, detected_times, painter_for, valid_faces
 
 JPEG_QUALITY = 92
 """Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""
@@ -149,7 +149,7 @@ def paint_image(
     """
     clock = Stopwatch()
     found = faces and valid_faces(faces)
-    known = known_times(found) == {index}
+    known = detected_times(found) == {index}
     here = faces_of_image(found, look.redacts, card) if found else []
     with clock.stage("decode"):
         picture = _open(data, index)

@@ -1,7 +1,7 @@
 """The paint task: decode a segment, draw a look on the faces of each frame, encode."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -30,7 +30,7 @@ from tasks.video.decode import DecodeReport, RunSource, decode_window, window_ti
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.video.encoder_options import require_encoder
 from tasks.video.normalize import Normalizer
-from tasks.video.painter import FramePainter, Result, known_times, painter_for, valid_faces
+from tasks.video.painter import FramePainter, Result, detected_times, painter_for, valid_faces
 from tasks.video.strip_side_data import strip_side_data
 
 
@@ -41,9 +41,9 @@ class Inputs:
     Args:
         faces: the detections of the segments within reach, by index. A segment whose detection
             failed is absent.
-        stickers: the bytes of each stored picture that the look uses, by sha256.
+        stickers: the bytes of each stored image that the look uses, by sha256.
         person_of: the person of each detection; needed by a look that selects people.
-        notes: what the record says about these inputs.
+        notes: notes about these inputs for the record.
     """
 
     faces: Mapping[int, Faces]
@@ -60,29 +60,24 @@ def run_paint(
     Returns:
         The record, if this call made one.
     """
-    known = context.job(job_id)
-    if known is None:
+    loaded = context.job(job_id)
+    if loaded is None:
         return None
-    job, segments = known
+    job, segments = loaded
     store = context.store
     done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
-    if store.exists(done) or store.exists(failed) or not is_ready(store, segments, job_id, index):
+    if store.exists(done) or store.exists(failed):
         return None
-    look = store.find_record(keys.look(job_id, look_id), Look)
+    look = _ready_look(context, segments, job_id, index, look_id)
     if look is None:
-        return None
-    if look.people and not tracking_ended(store, job_id):
-        enqueue_tracking(context.queue, job_id, segments)
         return None
     with hold_claim(context, job_id, "paint", index, look_id, redelivered) as claim:
         if claim is None:
             return None
         work = partial(_paint, context, job, segments, look, index)
-        # A redacting look that gives up still shows something for these times, never the source.
-        fallback = None
-        if look.redacts and isinstance(job, VideoJob):
-            fallback = partial(_blank, context, job, segments, index)
+        fallback = _fallback(context, job, segments, look, index)
         result = run_or_give_up(context, claim, (failed, index), work, fallback)
+        # Within the claim: a crash while storing counts as one of painting.
         if result is not None:
             _store_painted(store, job_id, look_id, index, result)
     if result is None:
@@ -93,14 +88,46 @@ def run_paint(
     return result.record
 
 
+def _ready_look(
+    context: WorkerContext, segments: SegmentIndex, job_id: str, index: int, look_id: str
+) -> Look | None:
+    """The look, or None while a segment cannot be painted with it.
+
+    A look that names people waits for person tracking, which is queued here: the message that asked
+    for it may be lost.
+    """
+    if not is_ready(context.store, segments, job_id, index):
+        return None
+    look = context.store.find_record(keys.look(job_id, look_id), Look)
+    if look is None:
+        return None
+    if look.people and not tracking_ended(context.store, job_id):
+        enqueue_tracking(context.queue, job_id, segments)
+        return None
+    return look
+
+
+def _fallback(
+    context: WorkerContext, job: Job, segments: SegmentIndex, look: Look, index: int
+) -> Callable[[], Result] | None:
+    """What stands in for a segment whose painting is given up.
+
+    The blank frames of a redacting look let players pass; the source must not show. Without a
+    redaction, players show the gap.
+    """
+    if not look.redacts or not isinstance(job, VideoJob):
+        return None
+    return partial(_blank, context, job, segments, index)
+
+
 def _store_painted(store: Store, job_id: str, look_id: str, index: int, result: Result) -> None:
     """Store a result and its record.
 
     The last record wins. A writer whose record was replaced removes its own data.
     """
     data_key = keys.painted_data(job_id, look_id, result.record.name)
-    kind = "video/mp4" if data_key.endswith(".mp4") else "application/octet-stream"
-    store.put(data_key, result.data, kind)
+    content_type = "video/mp4" if data_key.endswith(".mp4") else "application/octet-stream"
+    store.put(data_key, result.data, content_type)
     store.put_record(keys.painted(job_id, look_id, index), result.record)
     stored = store.get_record(keys.painted(job_id, look_id, index), type(result.record))
     if stored.name != result.record.name:
@@ -123,20 +150,22 @@ def _paint(
 
 def _inputs(store: Store, job: Job, segments: SegmentIndex, look: Look, index: int) -> Inputs:
     """Read the detections within reach, the stickers and the people of a segment."""
-    reach = segments.reach(index) or []
-    found = {segment.index: store.find(keys.faces(job.id, segment.index)) for segment in reach}
-    stored = {number: data for number, data in found.items() if data is not None}
+    stored: dict[int, bytes] = {}
+    for segment in segments.reach(index) or []:
+        data = store.find(keys.faces(job.id, segment.index))
+        if data is not None:
+            stored[segment.index] = data
     faces = {
         number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()
     }
     stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
     if not look.people or isinstance(job, ImageJob):
         return Inputs(faces, stickers)
-    person_of, notes = _people(store, job.id, look, stored)
+    person_of, notes = people_for_look(store, job.id, look, stored)
     return Inputs(faces, stickers, person_of, notes)
 
 
-def _people(
+def people_for_look(
     store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
 ) -> tuple[PersonLookup, tuple[str, ...]]:
     """The people of the detections of some segments, and notes for the record.
@@ -165,7 +194,7 @@ def _people(
         return person_lookup([]), (f"every face is redacted: this video has no person {missing}",)
     tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
     # Rows refer to the detections that were tracked. Detected again, these may be in another order.
-    known = [
+    current = [
         segment
         for segment in tracked
         if segment is not None and segment.faces == _sha256(stored[segment.index])
@@ -173,9 +202,9 @@ def _people(
     notes = []
     if missing := unknown_people(look.people, people):
         notes.append(f"this video has no person {missing}")
-    if len(known) < len(stored):
+    if len(current) < len(stored):
         notes.append("some faces were detected again after tracking: their person is unknown")
-    return person_lookup(known), tuple(notes)
+    return person_lookup(current), tuple(notes)
 
 
 def _sha256(data: bytes) -> str:
@@ -246,7 +275,7 @@ def _frame_painter(
     secret = job.source.sha256_ends.encode()
     painter = painter_for(look, inputs.stickers, job.video.upright_size, secret)
     own = inputs.faces.get(index)
-    detected = known_times(valid_faces(own) if own else None)
+    detected = detected_times(valid_faces(own) if own else None)
     return FramePainter(Canvas(normalizer), painter, look.redacts, detected, report.damaged)
 
 
@@ -259,10 +288,10 @@ def _tracks(job: VideoJob, look: Look, inputs: Inputs) -> Tracks:
 def blank_segment(
     job: VideoJob, source: RunSource, worker: str = "", notes: tuple[str, ...] = ()
 ) -> Result:
-    """A segment with a plain frame for each frame of the window; nothing is decoded.
+    """A blank segment: a plain frame for each frame of the window. Nothing is decoded.
 
-    It stands in for a segment that a redacting look gave up, and for a window of which no frame
-    can be decoded.
+    It stands in for a segment whose painting with a redacting look failed, and for a window of
+    which no frame can be decoded.
     """
     target = source.target
     clock = Stopwatch()
@@ -280,7 +309,7 @@ def blank_segment(
 
 
 def encode_spec(job: VideoJob, normalizer: Normalizer, threads: int) -> EncodeSpec:
-    """The encoding every segment of a job shares."""
+    """The encoding that every segment of a job shares."""
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     return EncodeSpec(
         size=normalizer.size,

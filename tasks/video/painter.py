@@ -36,7 +36,7 @@ def _valid_frame(frame: FrameFaces) -> FrameFaces:
     return frame if all(map(math.isfinite, numbers)) else replace(frame, status="failed")
 
 
-def known_times(record: Faces | None) -> set[int]:
+def detected_times(record: Faces | None) -> set[int]:
     """The pts of the frames that were decoded whole and searched for faces."""
     if record is None:
         return set()

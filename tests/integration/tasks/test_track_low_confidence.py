@@ -19,7 +19,7 @@ from facepaint.records.tracks import People, TrackedSegment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.context import WorkerContext
-from tasks.paint import _people
+from tasks.paint import people_for_look
 from tasks.track import run_track
 from tests.support.made_job import MadeJob, plain_job
 
@@ -58,15 +58,15 @@ def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
     """A look can be asked for before there are numbers, and numbers can go when a part is looked at
     again."""
     run_track(context, made.id)
-    hidden = parse_look(["blur"], FaceSelection(only=(7,)))
-    who, notes = _people(context.store, made.id, hidden, stored_faces(made))
-    assert {who(made.times[0], row) for row in (0, 1)} == {None}, (
-        "nobody is known, so everybody is hidden"
+    redacting = parse_look(["blur"], FaceSelection(only=(7,)))
+    person_of, notes = people_for_look(context.store, made.id, redacting, stored_faces(made))
+    assert {person_of(made.times[0], row) for row in (0, 1)} == {None}, (
+        "no identity is known, so every face is covered"
     )
     assert notes == ("every face is redacted: this video has no person 7",)
     for look in (parse_look(["blur"], FaceSelection(keep=(1, 7))), parse_look(["blur@2", "dog@7"])):
-        who, notes = _people(context.store, made.id, look, stored_faces(made))
-        assert [who(made.times[0], row) for row in (0, 1)] == [1, 2]
+        person_of, notes = people_for_look(context.store, made.id, look, stored_faces(made))
+        assert [person_of(made.times[0], row) for row in (0, 1)] == [1, 2]
         assert notes == ("this video has no person 7",)
 
 
