@@ -22,7 +22,7 @@ from tasks.video.yuv import top_down
 
 
 class SegmentBytes(Protocol):
-    """The bytes of each segment of a run, by their place in it; may be fetched on demand."""
+    """The bytes of each segment of a run, by its position in the run; may be fetched on demand."""
 
     def __getitem__(self, number: int, /) -> bytes: ...
 
@@ -56,14 +56,16 @@ class DecodeReport:
 
 
 class DecoderPool:
-    """Open decoders that a process keeps between tasks. Whoever takes one uses it alone.
+    """Open decoders that a process keeps between tasks. A taken decoder has one user.
 
     Args:
         kept: decoders kept at most: one of a detect and one of a paint task that lags behind it.
             Each holds up to 16 frames.
         lead_s: seconds that one attempt may spend on packets before its window. The window itself
             and its painting need the rest of a task's time limit.
-        clock: gives seconds; replaced in tests.
+        clock: gives seconds.
+
+    ``packets`` counts those that its decoders were given.
     """
 
     def __init__(
@@ -72,14 +74,16 @@ class DecoderPool:
         self._kept = kept
         self.lead_s = lead_s
         self.clock = clock
+        self.packets = 0
         self._decoders: list[RunDecoder] = []
 
     def take(self, video: VideoStream, source: RunSource) -> RunDecoder:
         """The kept decoder that is closest to the last segment of a run, or a new one."""
-        fitting = [decoder for decoder in self._decoders if decoder.fits(video, source)]
-        if not fitting:
+        usable = [decoder for decoder in self._decoders if decoder.fits(video, source)]
+        if not usable:
             return RunDecoder(video, source.threads)
-        best = max(fitting, key=lambda decoder: decoder.position)
+        best = max(usable, key=lambda decoder: decoder.position)
+        # The next window would find it in another state than it was kept in.
         self._decoders.remove(best)
         return best
 
@@ -98,7 +102,7 @@ class RunSource:
 
     Args:
         segments: the records from the segment's ``decode_from`` to itself.
-        data: their bytes in the same order, asked for one at a time and only if needed.
+        data: their bytes in the same order, read one at a time and only if needed.
         threads: threads of a new decoder.
         decoders: where open decoders are kept between tasks.
     """
@@ -130,22 +134,35 @@ def decode_window(
     report = report if report is not None else DecodeReport()
     decoder = source.decoders.take(video, source)
     due = set(window_times(source.segments))
-    last = source.target.start - 1
     in_fields = False
-    for frame in decoder.decode(source, due):
-        # A player shows one frame of several with the same time, and no encoder takes the others.
-        if frame.pts is None or frame.pts <= last or frame.pts not in due:
+    for pts, frame in _due_frames(decoder.decode(source, due), due):
+        in_fields = in_fields or frame.interlaced_frame
+        if frame.is_corrupt:
+            report.damaged.append(pts)
+        yield top_down(frame)
+    refused = {pts: reason for pts, reason in decoder.refused.items() if pts in due}
+    # The second field of a frame may be a packet with a time of its own, which shows no frame. So
+    # of interlaced video only refused packets count as lost.
+    report.lost += sorted(refused if in_fields else due)
+    report.reasons += [
+        reason for reason in dict.fromkeys(refused.values()) if reason not in report.reasons
+    ]
+
+
+def _due_frames(
+    frames: Iterable[av.VideoFrame], due: set[int]
+) -> Iterator[tuple[int, av.VideoFrame]]:
+    """Yield the frames at times that are due, in ascending order, and remove their times.
+
+    A player shows one of several frames with the same time, and no encoder takes the others.
+    """
+    last: int | None = None
+    for frame in frames:
+        if frame.pts not in due or (last is not None and frame.pts <= last):
             continue
         last = frame.pts
         due.discard(last)
-        in_fields = in_fields or frame.interlaced_frame
-        if frame.is_corrupt:
-            report.damaged.append(last)
-        yield top_down(frame)
-    refused = {pts: why for pts, why in decoder.refused.items() if pts in due}
-    # The second field of a frame may be a packet with a time of its own.
-    report.lost += sorted(refused if in_fields else due)
-    report.reasons += [why for why in dict.fromkeys(refused.values()) if why not in report.reasons]
+        yield last, frame
 
 
 def window_times(run: Sequence[Segment]) -> list[int]:
@@ -180,29 +197,30 @@ class RunDecoder:
         self._fed: list[_Identity] = []
         """The segments whose own packets were all fed."""
         self._ahead = 0
-        """Packets behind these that were fed as well."""
+        """Packets after these that were fed as well."""
         self._begun: _Identity | None = None
         """The segment of these packets, unless they are the overlap of the one before."""
-        self._waiting: list[av.VideoFrame] = []
+        self._later: list[av.VideoFrame] = []
+        """Frames after the last window."""
         self._complete_from: int | None = None
-        """Frames before this time are gone."""
+        """Frames before this time were yielded or dropped."""
         self.refused: dict[int, str] = {}
 
     @property
     def position(self) -> tuple[int, int]:
-        """Segments fed whole, and packets behind them."""
+        """Segments that were fed completely, and packets after them."""
         return len(self._fed), self._ahead
 
     def fits(self, video: VideoStream, source: RunSource) -> bool:
-        """Whether it can continue to the last segment: it was fed the start of this very run."""
+        """Whether it can continue to the last segment: it was fed the start of this same run."""
         run, count = source.segments, len(self._fed)
-        if count >= len(run) or (
-            self._complete_from is not None and self._complete_from > run[-1].start
-        ):
+        if count >= len(run):
             return False
-        fed, begun = [_identity(segment) for segment in run[:count]], _identity(run[count])
-        fits = (self._video, self._threads, self._fed) == (video, source.threads, fed)
-        return fits and self._begun in (None, begun)
+        if self._complete_from is not None and self._complete_from > run[-1].start:
+            return False
+        start = [_identity(segment) for segment in run[:count]]
+        same = (self._video, self._threads, self._fed) == (video, source.threads, start)
+        return same and self._begun in (None, _identity(run[count]))
 
     def decode(self, source: RunSource, due: set[int]) -> Iterator[av.VideoFrame]:
         """Yield the frames from here to the end of the last segment's window.
@@ -210,19 +228,24 @@ class RunDecoder:
         Every packet is decoded, even of frames before the window that no other frame refers to: a
         decoder conceals damaged parts with any of them.
 
-        ``due`` are the times that the caller still waits for. If none is left at the end and the
-        run continues, the decoder is kept for the next window; otherwise it is flushed.
+        Args:
+            due: the times that the caller still waits for. If none is left at the end and the run
+                continues, the decoder is kept for the next window; otherwise it is flushed.
+
+        Raises:
+            PartialProgress: the time for packets before the window is over; the decoder is kept.
         """
         run, target, pool = source.segments, source.target, source.decoders
         until = pool.clock() + pool.lead_s
         self._complete_from = target.start
         self.refused = {pts: why for pts, why in self.refused.items() if pts >= target.start}
-        waiting, self._waiting = self._waiting, []
-        yield from self._until_window_end(waiting, target)
+        later, self._later = self._later, []
+        yield from self._until_window_end(later, target)
         for number in range(len(self._fed), len(run)):
             segment, before = run[number], self._ahead
+            # Only the last segment's overlap is fed: the next segment starts with the same packets.
             packets = segment.packets if segment is target else segment.own_packets
-            # Asked for only if something is left to feed: it may have to be fetched.
+            # Read only if something is left to feed: the bytes may have to be fetched.
             data = source.data[number] if before < len(packets) else b""
             for packet, stored in SegmentData(data).unpack(packets, skip=before):
                 before_window = packet.pts is not None and packet.pts < target.start
@@ -233,11 +256,14 @@ class RunDecoder:
                         f"segment {target.index} is far behind its keyframe; decoded up to "
                         f"{segment.index}"
                     )
+                pool.packets += 1
                 yield from self._until_window_end(self._feed(packet, stored), target)
                 self._ahead += 1
             self._ahead = max(before, len(packets)) - len(segment.own_packets)
             self._fed.append(_identity(segment))
             self._begun = None
+        # A frame that is still due may sit in the decoder, which gives it when flushed. A flushed
+        # decoder cannot continue.
         if due - self.refused.keys() or not _run_continues(target):
             yield from self._received(None)
         else:
@@ -250,17 +276,14 @@ class RunDecoder:
         """Yield the frames before the window's end; keep later ones for their own window."""
         for frame in frames:
             if frame.pts is not None and frame.pts >= target.end:
-                self._waiting.append(frame)
+                self._later.append(frame)
             else:
                 yield frame
 
     def _feed(self, description: Packet, stored: bytes) -> list[av.VideoFrame]:
         packet = make_packet(*description.split(stored))
-        packet.pts, packet.dts, packet.time_base = (
-            description.pts,
-            description.dts,
-            self._video.time_base,
-        )
+        packet.pts, packet.dts = description.pts, description.dts
+        packet.time_base = self._video.time_base
         packet.duration = description.duration
         packet.is_keyframe = description.keyframe
         try:
@@ -275,7 +298,7 @@ class RunDecoder:
 
 
 def _run_continues(segment: Segment) -> bool:
-    """Whether the run continues behind a segment: a keyframe would start a new one."""
+    """Whether the run continues after a segment: a keyframe would start a new one."""
     return bool(segment.overlap) and not segment.packets[-segment.overlap].keyframe
 
 
@@ -288,13 +311,15 @@ def _spans(video: VideoStream, origin: int, times: Sequence[int], chosen: Sequen
             spans[-1].append(pts)
         else:
             spans.append([pts])
-    seconds = [
-        [f"{float((pts - origin) * video.time_base):.3f}" for pts in (span[0], span[-1])]
+
+    def seconds(pts: int) -> str:
+        return f"{float((pts - origin) * video.time_base):.3f}"
+
+    texts = [
+        seconds(span[0]) if len(span) == 1 else f"{seconds(span[0])}-{seconds(span[-1])}"
         for span in spans
     ]
-    return (
-        ", ".join(first if first == last else f"{first}-{last}" for first, last in seconds) + " s"
-    )
+    return f"{', '.join(texts)} s"
 
 
 def _frames(count: int) -> str:
