@@ -28,7 +28,7 @@ from filters.planes import Matrix, rgb_to_yuv
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.hdr import WHITE, Floats, pq_signal, to_sdr
 from tasks.video.tonemap import back_to_hdr, in_sdr, tone_map
-from tasks.video.yuv import Samples, planes_of, samples_of
+from tasks.video.yuv import YuvPlanes, planes_of, yuv_of
 
 PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
@@ -67,7 +67,7 @@ def times() -> dict[str, float]:
     flat = av.VideoFrame.from_ndarray(portrait, "rgb24").reformat(
         format="yuv420p", dst_colorspace="ITU709"
     )
-    hdr = back_to_hdr(COLOURS["PQ"], 10)(samples_of(flat, full_range=False))
+    hdr = back_to_hdr(COLOURS["PQ"], 10)(yuv_of(flat, full_range=False))
     deep = {name: flat.reformat(format=name) for name in ("yuv422p10le", "yuva420p")}
     planes_of(deep["yuva420p"])[3][:] = 128
     encoded, coding = _coded(hdr.to_frame("yuv420p10le", *SIZE))
@@ -91,7 +91,7 @@ def times() -> dict[str, float]:
 
 
 def _plain(frame: av.VideoFrame) -> av.VideoFrame:
-    samples = samples_of(frame, full_range=False).on_black().with_chroma(1, 1).with_bits(8)
+    samples = yuv_of(frame, full_range=False).on_black().with_chroma(1, 1).with_bits(8)
     return samples.to_frame("yuv420p", *SIZE)
 
 
@@ -131,12 +131,12 @@ def _coded(frame: av.VideoFrame, frames: int = 16) -> tuple[float, float]:
 
 
 def _moved(frame: av.VideoFrame, number: int) -> av.VideoFrame:
-    samples = samples_of(frame, full_range=False)
+    samples = yuv_of(frame, full_range=False)
     y, u, v = (
         np.roll(plane, by * number, 1)
         for plane, by in ((samples.y, 4), (samples.u, 2), (samples.v, 2))
     )
-    return Samples(y, u, v, None, samples.bits, 1, 1, False).to_frame(frame.format.name, *SIZE)
+    return YuvPlanes(y, u, v, None, samples.bits, 1, 1, False).to_frame(frame.format.name, *SIZE)
 
 
 def _encode(
@@ -281,7 +281,7 @@ def _portrait() -> Floats:
     return skimage.data.astronaut() / 255.0
 
 
-def _hdr(light: Floats, colour: Colour) -> Samples:
+def _hdr(light: Floats, colour: Colour) -> YuvPlanes:
     """BT.2020 light relative to white as 10-bit samples."""
     if colour.transfer == PQ:
         return _coded_samples(pq_signal(light * WHITE), "bt2020", 10)
@@ -290,7 +290,7 @@ def _hdr(light: Floats, colour: Colour) -> Samples:
     return back_to_hdr(colour, 10)(_coded_samples(sdr, "bt709"))
 
 
-def _coded_samples(rgb: Floats, matrix: Matrix, bits: int = 8) -> Samples:
+def _coded_samples(rgb: Floats, matrix: Matrix, bits: int = 8) -> YuvPlanes:
     ycc = rgb @ rgb_to_yuv(matrix, True)[:, :3].T
     scale = 1 << bits - 8
     kind = np.uint8 if bits == 8 else np.uint16
@@ -298,10 +298,10 @@ def _coded_samples(rgb: Floats, matrix: Matrix, bits: int = 8) -> Samples:
         np.rint(plane * scale).astype(kind)
         for plane in np.moveaxis(ycc * (219, 224, 224) + (16, 128, 128), -1, 0)
     )
-    return Samples(y, u, v, None, bits, 0, 0, False)
+    return YuvPlanes(y, u, v, None, bits, 0, 0, False)
 
 
-def _normal(samples: Samples) -> Floats:
+def _normal(samples: YuvPlanes) -> Floats:
     samples = samples.with_chroma(0, 0)
     scale = 1 << samples.bits - 8
     codes = np.dstack([samples.y, samples.u, samples.v]).astype(np.float64) / scale

@@ -24,9 +24,9 @@ from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import scene_change
 from tasks.video.decode import DecodeReport, RunSource, decode_window
 from tasks.video.hdr import is_hdr
-from tasks.video.normalize import shown_samples, source_colour
+from tasks.video.normalize import displayed_yuv, source_colour
 from tasks.video.tonemap import in_sdr
-from tasks.video.yuv import PLANAR, AnyPlane, Plane, Samples, samples_of
+from tasks.video.yuv import PLANAR, AnyPlane, Plane, YuvPlanes, yuv_of
 
 SIGNATURE_SIZE = (16, 9)
 
@@ -194,14 +194,14 @@ def _small_planes(
         video.width,
         video.height,
     ):
-        samples = samples_of(frame, colour.is_full_range)
+        samples = yuv_of(frame, colour.is_full_range)
     else:
-        samples = shown_samples(frame, video)
+        samples = displayed_yuv(frame, video)
     # The two fields of a moving face lie apart; one of them is enough to find it.
     lines = slice(None, None, 2 if frame.interlaced_frame else 1)
     y, u, v = (_small(plane[lines], size) for plane in (samples.y, samples.u, samples.v))
     alpha = None if samples.alpha is None else _small(samples.alpha[lines], size)
-    small = Samples(y, u, v, alpha, samples.bits, 0, 0, samples.full_range).on_black()
+    small = YuvPlanes(y, u, v, alpha, samples.bits, 0, 0, samples.full_range).on_black()
     if is_hdr(colour):
         small = in_sdr(small, colour, video.light)
     scale = 1 / (1 << small.bits - 8)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -99,12 +100,9 @@ class Candidates:
 
         Candidates with coordinates that are not finite are left out.
         """
-        frames = [frame for record in records for frame in record.frames]
+        frames = list(chain.from_iterable(record.frames for record in records))
         kept = list(_kept(frames, discard))
         faces = [face for _, _, face in kept]
-        # One width for all: the detector of a job gives landmarks always or never.
-        width = 14 if any(face.landmarks for face in faces) else 4
-        shapes = [[*face.box, *face.landmarks] for face in faces]
         return cls(
             pts=np.array([frame.pts for frame in frames], np.int64),
             times=np.array([float(frame.pts * time_base) for frame in frames]),
@@ -114,7 +112,7 @@ class Candidates:
             row=np.array([row for row, _, _ in kept], np.int64),
             place=np.array([place for _, place, _ in kept], np.int64),
             scores=np.array([face.score for face in faces]),
-            shapes=np.array(shapes).reshape(len(faces), width),
+            shapes=_shapes(faces),
         )
 
     @classmethod
@@ -127,12 +125,8 @@ class Candidates:
         # Rows and scenes count within a part, so each part is shifted by what lies before it.
         first_rows = _starts(len(part.times) for part in parts)
         scenes = [part.scene - part.scene[0] for part in parts]
-        first_scenes = _starts(scene[-1] for scene in scenes) + np.cumsum(
-            starts_scene, dtype=np.int64
-        )
-        width = max((part.shapes.shape[1] for part in parts), default=4)
-        # A part without candidates may have another width.
-        shapes = [part.shapes for part in parts if len(part.row)]
+        first_scenes = _starts(scene[-1] for scene in scenes)
+        first_scenes += np.cumsum(starts_scene, dtype=np.int64)
         return cls(
             pts=_joined([part.pts for part in parts]),
             times=np.concatenate([np.zeros(0), *(part.times for part in parts)]),
@@ -140,7 +134,7 @@ class Candidates:
             row=_shifted([part.row for part in parts], first_rows),
             place=_joined([part.place for part in parts]),
             scores=np.concatenate([np.zeros(0), *(part.scores for part in parts)]),
-            shapes=np.concatenate([np.zeros((0, width)), *shapes]),
+            shapes=_joined_shapes(parts),
         )
 
     def between(self, first: float, last: float) -> "Candidates":
@@ -156,6 +150,13 @@ class Candidates:
             self.scores[nodes],
             self.shapes[nodes],
         )
+
+
+def _shapes(faces: Sequence[Candidate]) -> Vector:
+    # One width for all: the detector of a job gives landmarks always or never.
+    width = 14 if any(face.landmarks for face in faces) else 4
+    shapes = [[*face.box, *face.landmarks] for face in faces]
+    return np.array(shapes).reshape(len(faces), width)
 
 
 def _kept(frames: Sequence[FrameFaces], discard: float) -> Iterator[tuple[int, int, Candidate]]:
@@ -178,6 +179,12 @@ def _starts(lengths: Iterable[int]) -> Indexes:
 
 def _shifted(parts: Sequence[Indexes], offsets: Indexes) -> Indexes:
     return _joined([part + offset for part, offset in zip(parts, offsets, strict=True)])
+
+
+def _joined_shapes(parts: Sequence[Candidates]) -> Vector:
+    width = max((part.shapes.shape[1] for part in parts), default=4)
+    # A part without candidates may have another width.
+    return np.concatenate([np.zeros((0, width)), *(part.shapes for part in parts if len(part.row))])
 
 
 def _joined(parts: Sequence[Indexes]) -> Indexes:

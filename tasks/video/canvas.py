@@ -13,7 +13,7 @@ from filters.planes import Pixels, Planes, Rect
 from tasks.video.hdr import from_sdr
 from tasks.video.normalize import Normalizer
 from tasks.video.tonemap import back_to_hdr, in_sdr
-from tasks.video.yuv import AnyPlane, Samples, code_range, planes_of
+from tasks.video.yuv import AnyPlane, YuvPlanes, code_range, planes_of
 
 BLANK_GREY = (40, 128, 128)
 """Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be
@@ -46,7 +46,7 @@ class Canvas:
         frame.make_writable()
         upright = self._upright
         y, u, v = planes_of(frame)
-        samples = Samples(y, u, v, None, upright.bits, *upright.shifts, self._full_range)
+        samples = YuvPlanes(y, u, v, None, upright.bits, *upright.shifts, self._full_range)
         if self._direct:
             paint(
                 Planes(y, u, v, *upright.shifts, full_range=self._full_range, matrix=upright.matrix)
@@ -88,7 +88,7 @@ class Canvas:
             plane[:] = value
         return frame
 
-    def _shown(self, samples: Samples) -> Samples:
+    def _shown(self, samples: YuvPlanes) -> YuvPlanes:
         """In 8-bit SDR."""
         if self._hdr:
             return in_sdr(samples, self._upright.colour, self._upright.light)
@@ -99,7 +99,7 @@ class Canvas:
     ) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
         """From 8-bit SDR."""
         upright = self._upright
-        samples = Samples(*planes, None, 8, *upright.shifts, self._full_range)
+        samples = YuvPlanes(*planes, None, 8, *upright.shifts, self._full_range)
         if self._hdr:
             samples = back_to_hdr(upright.colour, upright.bits)(replace(samples, full_range=False))
         else:
@@ -107,7 +107,7 @@ class Canvas:
         return samples.y, samples.u, samples.v
 
     def _brought_back(
-        self, samples: Samples, shown: Samples, planes: Planes, block: Rect
+        self, samples: YuvPlanes, shown: YuvPlanes, planes: Planes, block: Rect
     ) -> list[AnyPlane]:
         """What the frame holds under a block once it is painted."""
         assert planes.kept_share is not None
@@ -129,8 +129,8 @@ def _full(plane: AnyPlane) -> Pixels:
     return np.full(plane.shape, 255, np.uint8)
 
 
-def _under(samples: Samples | Planes, block: Rect) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
+def _under(samples: YuvPlanes | Planes, block: Rect) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
     """The views of the three planes under a block of `Planes.block`."""
-    if isinstance(samples, Samples):
+    if isinstance(samples, YuvPlanes):
         samples = Planes(samples.y, samples.u, samples.v, samples.shift_x, samples.shift_y)
     return samples.luma(block), *samples.chroma(block)

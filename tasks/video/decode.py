@@ -245,11 +245,8 @@ class RunDecoder:
             segment, before = run[number], self._ahead
             # Only the last segment's overlap is fed: the next segment starts with the same packets.
             packets = segment.packets if segment is target else segment.own_packets
-            # Read only if something is left to feed: the bytes may have to be fetched.
-            data = source.data[number] if before < len(packets) else b""
-            for packet, stored in SegmentData(data).unpack(packets, skip=before):
-                before_window = packet.pts is not None and packet.pts < target.start
-                if before_window and pool.clock() > until:
+            for packet, stored in _unread(source.data, number, packets, before):
+                if _is_before(packet, target) and pool.clock() > until:
                     self._begun = _identity(segment)
                     pool.keep(self)
                     raise PartialProgress(
@@ -295,6 +292,19 @@ class RunDecoder:
 
     def _received(self, packet: av.Packet[av.VideoStream] | None) -> list[av.VideoFrame]:
         return list(self._context.decode(packet))
+
+
+def _unread(
+    data: SegmentBytes, number: int, packets: Sequence[Packet], skip: int
+) -> Iterator[tuple[Packet, bytes]]:
+    """The packets of a segment from ``skip`` on, with their stored bytes."""
+    # Nothing is read for nothing: the bytes may have to be fetched.
+    if skip < len(packets):
+        yield from SegmentData(data[number]).unpack(packets, skip)
+
+
+def _is_before(packet: Packet, target: Segment) -> bool:
+    return packet.pts is not None and packet.pts < target.start
 
 
 def _run_continues(segment: Segment) -> bool:

@@ -23,7 +23,7 @@ from filters.planes import Matrix
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.hdr import is_hdr, peak_of
 from tasks.video.tonemap import in_sdr
-from tasks.video.yuv import PLANAR, SHIFTS, Samples, samples_of
+from tasks.video.yuv import PLANAR, SHIFTS, YuvPlanes, yuv_of
 
 _MATRICES: dict[int, Matrix] = {
     MatrixCoefficients.BT709: "bt709",
@@ -79,7 +79,7 @@ class Normalizer:
         as_it_is = frame.format.name == self.format and not self.tone_mapped and not turned
         if as_it_is and (frame.width, frame.height) == (video.width, video.height) == self.size:
             return frame
-        samples = shown_samples(frame, video, self._note)
+        samples = displayed_yuv(frame, video, self._note)
         samples = (self._kept if self._keep else self._plain)(samples, frame.format.name)
         if self.size != video.upright_size:
             self._note(
@@ -93,7 +93,7 @@ class Normalizer:
         made.color_primaries, made.color_trc = self.colour.primaries, self.colour.transfer
         return made
 
-    def _plain(self, samples: Samples, name: str) -> Samples:
+    def _plain(self, samples: YuvPlanes, name: str) -> YuvPlanes:
         """In 8-bit 4:2:0 of SDR."""
         if self.tone_mapped:
             peak = peak_of(self.source, self.light)
@@ -107,7 +107,7 @@ class Normalizer:
         )
         return samples.turned(self._video.rotation, self._video.mirrored)
 
-    def _kept(self, samples: Samples, name: str) -> Samples:
+    def _kept(self, samples: YuvPlanes, name: str) -> YuvPlanes:
         """In the source's own depth and chroma."""
         turned = samples.turned(self._video.rotation, self._video.mirrored)
         if (samples.shift_x, samples.shift_y, samples.bits) != (*self.shifts, self.bits):
@@ -121,7 +121,7 @@ class Normalizer:
 
 
 def source_colour(video: VideoStream) -> Colour:
-    """The colour of a stream's `shown_samples`: as described, but for RGB, which becomes BT.709 of
+    """The colour of a stream's `displayed_yuv`: as described, but for RGB, which becomes BT.709 of
     limited range."""
     if _is_rgb(video.pixel_format):
         return replace(video.colour, matrix=SDR.matrix, range=SDR.range)
@@ -135,23 +135,23 @@ def source_colour(video: VideoStream) -> Colour:
     return colour
 
 
-def shown_samples(
+def displayed_yuv(
     frame: av.VideoFrame, video: VideoStream, note: Callable[[str], None] = lambda _: None
-) -> Samples:
+) -> YuvPlanes:
     """The samples of a decoded frame as the stream is shown before it is turned: on black, and of
     the stream's size.
 
     A frame of another size is scaled to fit into it, its aspect kept, in the middle of black:
     nobody's face is stretched. ``note`` is told what had to be changed.
     """
-    samples = samples_of(frame, source_colour(video).is_full_range)
+    samples = yuv_of(frame, source_colour(video).is_full_range)
     if samples.transparent:
         note("what is transparent shown on black")
     samples = samples.on_black()
     width, height = video.width, video.height
     if (frame.width, frame.height) != (width, height):
         note(f"frames of {frame.width}x{frame.height} scaled to {width}x{height}")
-        samples = samples.scaled(*fitting(frame.width, frame.height, width, height)).amid_black(
+        samples = samples.scaled(*fitting(frame.width, frame.height, width, height)).letterboxed(
             width, height
         )
     return samples

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from facepaint.records.colour import Colour, LightLevels
 from tasks.video.hdr import Floats, from_sdr, peak_of, to_sdr
-from tasks.video.yuv import AnyPlane, Samples, code_range, quantised
+from tasks.video.yuv import AnyPlane, YuvPlanes, code_range, quantised
 
 NODES = 65
 """Along Cb and Cr, closer to grey than far from it: see `_nodes`. Between them is interpolated."""
@@ -76,7 +76,7 @@ class ColourTable:
         )
         self._factors = [_tiled(levels[..., number]) for number in range(3)]
 
-    def __call__(self, samples: Samples) -> Samples:
+    def __call__(self, samples: YuvPlanes) -> YuvPlanes:
         """The samples changed; the chroma sampling stays. Alpha is dropped."""
         assert samples.bits == self._bits, samples.bits
         size = samples.u.shape[::-1]
@@ -100,7 +100,7 @@ class ColourTable:
         y = self._written(
             cv2.multiply(grey, luma), self._to_span, self._to_black - LIFT * self._to_span
         )
-        return Samples(
+        return YuvPlanes(
             y, u, v, None, self._to_bits, samples.shift_x, samples.shift_y, self._to_full_range
         )
 
@@ -117,7 +117,7 @@ class ColourTable:
         return quantised(samples, scale, self._to_bits, offset)
 
 
-def in_sdr(samples: Samples, colour: Colour, light: LightLevels) -> Samples:
+def in_sdr(samples: YuvPlanes, colour: Colour, light: LightLevels) -> YuvPlanes:
     """HDR samples of a colour description tone-mapped to BT.709 of 8 bits, limited range; the
     chroma sampling stays."""
     if samples.bits not in _DEPTHS:

@@ -21,7 +21,7 @@ from tasks.video.hdr import (
     tone_curve,
 )
 from tasks.video.tonemap import back_to_hdr, in_sdr
-from tasks.video.yuv import Samples
+from tasks.video.yuv import YuvPlanes
 
 PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
@@ -47,7 +47,7 @@ def rgb(samples: Floats, matrix: int = 1) -> Floats:
     return np.stack([r, (y - red * r - blue * b) / (1 - red - blue), b], -1)
 
 
-def coded(samples: Floats, bits: int) -> Samples:
+def coded(samples: Floats, bits: int) -> YuvPlanes:
     """Limited-range 4:4:4 samples of normalised ones."""
     scale = 1 << bits - 8
     y, u, v = (
@@ -57,10 +57,10 @@ def coded(samples: Floats, bits: int) -> Samples:
             *np.moveaxis((128 + 224 * samples[..., 1:]) * scale, -1, 0),
         )
     )
-    return Samples(y, u, v, None, bits, 0, 0, False)
+    return YuvPlanes(y, u, v, None, bits, 0, 0, False)
 
 
-def decoded(samples: Samples) -> Floats:
+def decoded(samples: YuvPlanes) -> Floats:
     """The inverse of `coded`."""
     scale = 1 << samples.bits - 8
     y, u, v = (plane.astype(np.float64) / scale for plane in (samples.y, samples.u, samples.v))
@@ -190,7 +190,7 @@ def test_a_portrait_in_hdr_comes_back_as_it_was(portrait: Floats, colour: Colour
 def test_greys_stay_grey_to_the_last_step(colour: Colour) -> None:
     grey = np.arange(64, 941, dtype=np.uint16)[None].repeat(2, 0)
     neutral = np.full_like(grey, 512)
-    shown = in_sdr(Samples(grey, neutral, neutral, None, 10, 0, 0, False), colour, LightLevels())
+    shown = in_sdr(YuvPlanes(grey, neutral, neutral, None, 10, 0, 0, False), colour, LightLevels())
     assert (shown.u == 128).all()
     assert (shown.v == 128).all()
     assert (np.diff(shown.y.astype(int).mean(axis=0)) >= -1).all(), "but for its dither"

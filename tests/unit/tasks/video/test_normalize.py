@@ -13,7 +13,7 @@ from facepaint.records.colour import Colour, LightLevels, TransferCharacteristic
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
 from tasks.video.normalize import Normalizer, fitting
-from tasks.video.yuv import planes_of, samples_of
+from tasks.video.yuv import planes_of, yuv_of
 
 PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
 
@@ -227,7 +227,7 @@ def test_transparent_parts_are_black_and_told() -> None:
     assert (u[:, :15] == 128).all()
     assert (v[:, :15] == 128).all()
     assert "what is transparent shown on black" in upright.notes
-    assert samples_of(source, False).alpha is not None
+    assert yuv_of(source, False).alpha is not None
 
 
 @pytest.mark.parametrize(

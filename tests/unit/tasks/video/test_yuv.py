@@ -9,18 +9,18 @@ import pytest
 
 from tasks.video.yuv import (
     AnyPlane,
-    Samples,
+    YuvPlanes,
     code_range,
     planes_of,
     quantised,
-    samples_of,
     top_down,
+    yuv_of,
 )
 
 SIZE = (66, 34)
 
 
-def ramp(shifts: tuple[int, int], bits: int = 10) -> Samples:
+def ramp(shifts: tuple[int, int], bits: int = 10) -> YuvPlanes:
     """Cb that grows by one 8-bit step a px to the right and by half of one a px down, read where
     H.264 sites it."""
     x = np.arange(-(-SIZE[0] // (1 << shifts[0]))) << shifts[0]
@@ -28,7 +28,7 @@ def ramp(shifts: tuple[int, int], bits: int = 10) -> Samples:
     scale = 1 << bits - 8
     u = np.rint((40 + x[None] + y[:, None] / 2) * scale).astype(np.uint16)
     luma = np.full(SIZE[::-1], 60 * scale, np.uint16)
-    return Samples(luma, u, u.copy(), None, bits, *shifts, False)
+    return YuvPlanes(luma, u, u.copy(), None, bits, *shifts, False)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_depth_is_lost_without_bias_and_whole_steps_exactly(bits: int) -> None:
     assert np.abs(error).max() < 1
     whole = deep >> bits - 8 << bits - 8
     assert (quantised(whole, 1 / (1 << bits - 8), 8) == whole >> bits - 8).all()
-    samples = Samples(flat, flat, flat, None, 8, 0, 0, False)
+    samples = YuvPlanes(flat, flat, flat, None, 8, 0, 0, False)
     assert (samples.with_bits(bits).with_bits(8).y == flat).all(), "there and back"
 
 
@@ -74,7 +74,7 @@ def test_alpha_is_composited_on_black(bits: int, full_range: bool) -> None:
     kind = np.uint8 if bits == 8 else np.uint16
     y, u, v, alpha = (rng.integers(0, 1 << bits, (16, 16)).astype(kind) for _ in range(4))
     alpha[:4], alpha[4:8] = 0, (1 << bits) - 1
-    shown = Samples(y, u, v, alpha, bits, 0, 0, full_range).on_black()
+    shown = YuvPlanes(y, u, v, alpha, bits, 0, 0, full_range).on_black()
     black = (code_range(bits, full_range)[0], 1 << bits - 1, 1 << bits - 1)
     for plane, before, base in zip((shown.y, shown.u, shown.v), (y, u, v), black, strict=True):
         assert (plane[:4] == base).all(), "nothing of what is transparent"
@@ -135,7 +135,7 @@ def coloured(name: str, alpha: int) -> av.VideoFrame:
     ],
 )
 def test_every_way_to_carry_alpha(name: str) -> None:
-    samples = samples_of(coloured(name, 128), full_range=False)
+    samples = yuv_of(coloured(name, 128), full_range=False)
     assert samples.transparent
     shown = samples.on_black().with_chroma(1, 1).with_bits(8)
     black = np.array([16, 128, 128])
@@ -146,7 +146,7 @@ def test_every_way_to_carry_alpha(name: str) -> None:
 
 
 def test_alpha_that_hides_nothing_changes_nothing() -> None:
-    samples = samples_of(coloured("yuva420p", 255), full_range=False)
+    samples = yuv_of(coloured("yuva420p", 255), full_range=False)
     assert not samples.transparent
     assert samples.on_black().y is samples.y
 
@@ -158,7 +158,7 @@ def test_grey_keeps_its_range(name: str, full_range: bool) -> None:
     bits = frame.format.components[0].bits
     for plane in planes_of(frame):
         plane[:] = 16 << bits - 8
-    samples = samples_of(frame, full_range)
+    samples = yuv_of(frame, full_range)
     assert (samples.y == 16 << bits - 8).all()
     assert (samples.u == 1 << bits - 1).all()
     assert samples.full_range == full_range
@@ -173,7 +173,7 @@ def test_packed_formats_are_unpacked_exactly(name: str) -> None:
     rng = np.random.default_rng(3)
     for plane in planes_of(source):
         plane[:] = rng.integers(1 << 4, 1 << source.format.components[0].bits, plane.shape)
-    samples = samples_of(source.reformat(format=name), full_range=True)
+    samples = yuv_of(source.reformat(format=name), full_range=True)
     for plane, before in zip((samples.y, samples.u, samples.v), planes_of(source), strict=True):
         assert (plane == before).all()
 
@@ -181,7 +181,7 @@ def test_packed_formats_are_unpacked_exactly(name: str) -> None:
 def test_a_smaller_picture_lies_in_the_middle_of_black() -> None:
     plane: AnyPlane = np.full((8, 8), 200, np.uint8)
     chroma: AnyPlane = np.full((4, 4), 90, np.uint8)
-    framed = Samples(plane, chroma, chroma, None, 8, 1, 1, False).amid_black(16, 8)
+    framed = YuvPlanes(plane, chroma, chroma, None, 8, 1, 1, False).letterboxed(16, 8)
     assert framed.y[0].tolist() == [16] * 4 + [200] * 8 + [16] * 4
     assert framed.u[0].tolist() == [128] * 2 + [90] * 4 + [128] * 2
 
