@@ -62,10 +62,8 @@ check-page: check-node node_modules/.package-lock.json
 
 # npm only warns about an old Node.js, and the tools then fail with syntax errors of their own.
 check-node:
-	@node -e 'const need = require("./package.json").engines.node.slice(2), have = process.versions.node; \
-	  const [[a, b], [c, d]] = [have, need].map((version) => version.split(".").map(Number)); \
-	  if (a < c || (a === c && b < d)) { \
-	    console.error(`check-page needs Node.js $${need} or newer, this is $${have}`); process.exit(1); }'
+	@node -e 'const [[a, b], [c, d]] = [process.versions.node, require("./package.json").engines.node.slice(2)].map((v) => v.split(".").map(Number)); process.exit(a > c || (a === c && b >= d) ? 0 : 1)' \
+	  || { echo "check-page needs Node.js $$(node -p 'require("./package.json").engines.node'), this is $$(node --version)" >&2; exit 1; }
 
 node_modules/.package-lock.json: package.json package-lock.json
 	npm ci --silent --no-audit --no-fund

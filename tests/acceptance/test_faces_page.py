@@ -215,7 +215,7 @@ SIDE = 320
 
 
 def write_twins(path: Path) -> None:
-    """Write two seconds of the public-domain portrait next to its mirror image, moving down slowly."""
+    """Write two seconds of the public-domain portrait next to its mirror image, slowly sinking."""
     portrait = np.asarray(Image.fromarray(skimage.data.astronaut()).resize((SIDE, SIDE)))
     both = np.concatenate([portrait, portrait[:, ::-1]], axis=1)
     with av.open(str(path), "w") as output:

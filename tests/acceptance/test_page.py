@@ -1,5 +1,5 @@
-"""The page in a real browser: it plays painted segments while the others are painted, and shows what
-it waits for."""
+"""The page in a real browser: it plays painted segments while others are painted, and shows what it
+waits for."""
 
 from fractions import Fraction
 from typing import Any
