@@ -1,4 +1,4 @@
-"""Face detectors: weights and their cards, those that ship among them."""
+"""Face detectors on this machine: weights and their cards, the shipped ones included."""
 
 import os
 from dataclasses import dataclass
@@ -16,8 +16,7 @@ from facepaint.detectors.registry import (
 from facepaint.errors import UsageError
 from facepaint.records.detector_card import DetectorCard
 
-# ONNX Runtime 1.29 and later send telemetry to its maker unless told not to before the first
-# import.
+# ONNX Runtime 1.29 and later send telemetry unless this is set before the first import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -25,8 +24,7 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 @dataclass(frozen=True, slots=True)
 class DetectorModel:
-    """A face detector on this machine: its weights, the same in int8 for CPUs where there are such,
-    and its card."""
+    """A face detector: weights, the same in int8 for CPUs if there are any, and card."""
 
     weights: Path
     card: DetectorCard
@@ -38,19 +36,19 @@ class DetectorModel:
 
     @property
     def stride(self) -> int:
-        """The sides of its input are multiples of it, in px."""
+        """The sides of the input are multiples of it, in px."""
         return self.card.stride
 
     @property
     def smallest_face_px(self) -> float:
-        """The height of the smallest face that it finds dependably; see
+        """The height of the smallest face that it reliably detects; see
         `models.detector.size_for`."""
         return self.card.smallest_face_px
 
 
 @cache
 def shipped_model(name: str) -> DetectorModel:
-    """A detector that ships, by its name and by nothing else: names in jobs are strangers' words.
+    """A shipped detector by its name. Paths are refused: names in jobs are untrusted.
 
     Raises:
         UsageError: there is none of that name.
@@ -62,19 +60,18 @@ def shipped_model(name: str) -> DetectorModel:
 
 
 def find_model(choice: str) -> DetectorModel:
-    """A detector that ships or was fetched by its name, or that of a file PATH.onnx.
+    """A shipped or downloaded detector by its name, or the one of a file PATH.onnx.
 
     Raises:
-        UsageError: there is no detector of that name, or it was not fetched yet.
-        InputError: the file is no network that can be used, or its card is none.
+        UsageError: no detector has this name, or it is not downloaded yet.
+        InputError: the file is not a usable network, or its card is invalid.
     """
     found = find_detector(choice)
     return shipped_model(choice) if found is None else DetectorModel(found.path, found.card)
 
 
 def detector_rows() -> list[dict[str, str]]:
-    """The detectors that have a name: whether each is here (ships, yes, no), its licence, and what
-    it is."""
+    """The named detectors: whether each is on this machine (ships, yes, no), licence, summary."""
     cards = {name: (shipped_model(name).card, "ships") for name in SHIPPED}
     cards |= {
         name: (known.card, "yes" if is_intact(known) else "no")

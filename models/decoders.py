@@ -1,8 +1,8 @@
-"""Decoders: how a network wants its pictures, and what its outputs mean.
+"""Decoders: the input format of a network, and the meaning of its outputs.
 
-A decoder is named on the model card, since neither can be told from the weights. All give boxes as
-x1, y1, x2, y2 and landmarks in the field's order, the subject's right eye first, in px of the
-network's input.
+The detector card names the decoder, because the weights do not determine it. All decoders give
+boxes as x1, y1, x2, y2 and landmarks in the order of `facepaint.records.faces.LANDMARKS`, in px of
+the network's input.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,22 +16,22 @@ from facepaint.records.detector_card import DecoderName
 
 Floats = npt.NDArray[np.float32]
 Outputs = Mapping[str, Floats]
-"""What a network gave for a batch, by name, in the order of its graph."""
+"""A network's outputs for a batch by name, in the order of its graph."""
 
 STRIDES = (8, 16, 32)
 
 SLACK = 0.01
-"""What rounding may take a score beyond 0 and 1."""
+"""How far rounding may move a score beyond 0 and 1."""
 
 
 class WrongOutputs(ValueError):
-    """The outputs are not those the decoder reads; the message says which is wrong."""
+    """The outputs do not fit the decoder; the message names the wrong one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """What was found in one picture, unsorted: ``boxes`` n x 4, ``scores`` n, ``landmarks`` n x 10
-    or n x 0."""
+    """The detections in one image, unsorted: ``boxes`` n x 4, ``scores`` n, ``landmarks`` n x 10 or
+    n x 0."""
 
     boxes: Floats
     scores: Floats
@@ -47,17 +47,16 @@ class Input:
 
 
 Decode = Callable[[Outputs, int, Input, float], Raw]
-"""From a batch's outputs, a row of it and the lowest score to keep, to what was found in that
-picture."""
+"""Arguments: a batch's outputs, the image's row, the input's size, the lowest score to keep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
     """One kind of network.
 
-    Its pictures are n x 3 x h x w float32, ``channels`` in that order, each pixel (value -
-    ``mean``) / ``divisor``, and padded right and below with pixels of value 0. ``batch`` is how
-    many it takes at once, None as many as one likes.
+    Its input is n x 3 x h x w float32, with ``channels`` in that order, each value (value -
+    ``mean``) / ``divisor``, padded right and below with pixels of 0. ``batch`` is the largest batch
+    size, None for any.
     """
 
     channels: Literal["bgr", "rgb"]
@@ -68,8 +67,7 @@ class Decoder:
 
 
 def _facepaint(outputs: Outputs, row: int, _: Input, lowest: float) -> Raw:
-    """Our own: decoded inside the graph; ``boxes``, ``scores``, ``landmarks`` over cells of all
-    strides."""
+    """facepaint's own: decoded in the graph; ``boxes``, ``scores``, ``landmarks`` of all cells."""
     scores = _output(outputs, "scores", None)[row]
     boxes, landmarks = _output(outputs, "boxes", None, 4), _output(outputs, "landmarks", None, 10)
     scores = _probabilities(scores)
@@ -82,7 +80,8 @@ def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     Zoo's 2023mar.
 
     For each stride class and objectness as probabilities, the box as centre and log size, the
-    points relative to the cell, all in strides; the score is the geometric mean of the two.
+    points relative to the cell, all in strides. The score is the geometric mean of class and
+    objectness.
     """
     found = []
     for stride in STRIDES:
@@ -105,10 +104,10 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     """SCRFD (Guo et al.: "Sample and Computation Redistribution for Efficient Face Detection",
     2021), by InsightFace.
 
-    Scores of all strides, then boxes, then points, where there are any: two anchors a cell, each at
-    the cell's upper left corner; boxes as distances to the four sides and points as offsets, in
-    strides. Exports name the outputs as they like, and most of them fold the batch into the rows,
-    so that only one picture can be told from another.
+    Scores of all strides, then boxes, then points, if there are any. Each cell has two anchors at
+    its upper left corner; boxes are distances to the four sides and points are offsets, in strides.
+    The names of outputs differ between exports, and most fold the batch into the rows, so the batch
+    size must be 1.
     """
     layers = [array[row] if array.ndim == 3 else array for array in outputs.values()]
     widths = [1, 1, 1, 4, 4, 4, 10, 10, 10][: len(layers)]
@@ -171,16 +170,16 @@ DECODERS: dict[DecoderName, Decoder] = {
 
 
 def _probabilities(scores: Floats) -> Floats:
-    """Scores, once they are some: those without a sigmoid, and what is no number, would let faces
-    pass for none."""
+    """The scores, checked: without a sigmoid, or as NaN, they would hide faces."""
     least, most = scores.min(initial=0), scores.max(initial=0)
-    if not (least >= -SLACK and most <= 1 + SLACK):  # so that it is true of NaN, too
+    # Written so that NaN fails.
+    if not (least >= -SLACK and most <= 1 + SLACK):
         raise WrongOutputs(f"there are scores from {least:g} to {most:g} where 0 to 1 is expected")
     return np.clip(scores, 0, 1)
 
 
 def _cells(numbers: npt.NDArray[np.intp], columns: int) -> Floats:
-    """Column and row of cells that are numbered row by row: n x 2."""
+    """Column and row of cells by their number, row by row: n x 2."""
     return np.stack((numbers % columns, numbers // columns), axis=1).astype(np.float32)
 
 
@@ -193,7 +192,7 @@ def _joined(parts: list[Raw]) -> Raw:
 
 
 def _output(outputs: Outputs, name: str, *shape: int | None) -> Floats:
-    """An output of a shape behind the batch; None is any number."""
+    """An output, whose shape after the batch is checked; None is any number."""
     if name not in outputs:
         raise WrongOutputs(f"there is no output '{name}' but {', '.join(outputs)}")
     _check(name, outputs[name].shape[1:], shape)

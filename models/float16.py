@@ -1,5 +1,5 @@
-"""Networks in half precision, for GPUs: half the memory traffic, and instructions that are several
-times as fast."""
+"""Converts networks to half precision for GPUs: half the memory traffic, and several times the
+arithmetic throughput."""
 
 from collections.abc import Iterator
 
@@ -10,15 +10,14 @@ from onnx import TensorProto, helper, numpy_helper
 from models.layers import name_nodes, output_layers
 
 KEPT_INPUTS = {"Resize": slice(1, None), "Upsample": slice(1, None)}
-"""Inputs that an operator takes in float32 whatever its pictures are."""
+"""Inputs that an operator takes in float32 even if its images are float16."""
 
 
 def with_float16(network: bytes) -> bytes:
-    """An ONNX file that computes in float16, with the same inputs and outputs as before, in
-    float32.
+    """An ONNX file that computes in float16; inputs and outputs stay in float32.
 
-    The last convolutions and the decoding stay in float32: they give px, and float16 has steps of
-    0.5 px at 1000 px.
+    So do the last convolutions and the decoding, because they give px: at 1000 px float16 has steps
+    of 0.5 px.
     """
     model = onnx.load_from_string(network)
     name_nodes(model.graph)
@@ -37,7 +36,7 @@ def with_float16(network: bytes) -> bytes:
 
 
 def _gather_constants(graph: onnx.GraphProto) -> None:
-    """Make initializers of nodes that are constants, so that there is one kind of both."""
+    """Turn constant nodes into initializers, so that all weights are of one kind."""
     rest = []
     for node in graph.node:
         tensors = [attribute.t for attribute in node.attribute if attribute.name == "value"]
@@ -51,48 +50,57 @@ def _gather_constants(graph: onnx.GraphProto) -> None:
 
 
 class _Halved:
-    """Goes through a graph in order and rewrites its nodes; ``weights`` are those it has made
-    smaller."""
+    """Rewrites the nodes of a graph in order; ``weights`` are the converted ones."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
-        given = {value.name for value in graph.output}
-        makes_outputs = {node.name for node in graph.node if given & set(node.output)}
+        outputs = {value.name for value in graph.output}
+        makes_outputs = {node.name for node in graph.node if outputs & set(node.output)}
         self._kept = makes_outputs | set(output_layers(graph))
         values = [*graph.input, *graph.value_info, *graph.output]
         self._floats = {
             value.name for value in values if value.type.tensor_type.elem_type == TensorProto.FLOAT
         }
-        self._given_weights = {tensor.name: tensor for tensor in graph.initializer}
+        self._originals = {tensor.name: tensor for tensor in graph.initializer}
         self._halves: set[str] = set()
         self._made: set[str] = set()
         self.weights: list[onnx.TensorProto] = []
 
     def nodes(self) -> Iterator[onnx.NodeProto]:
+        """The nodes, with casts between those in float16 and those that stay in float32."""
         for node in self._graph.node:
             half = node.name not in self._kept
-            fixed = range(len(node.input))[KEPT_INPUTS.get(node.op_type, slice(0, 0))]
             for row, name in enumerate(node.input):
-                if half and name in self._given_weights and row not in fixed:
-                    node.input[row] = self._smaller(name)
+                if half and name in self._originals and not _is_kept(node, row):
+                    node.input[row] = self._converted(name)
                 elif name in self._floats and half != (name in self._halves):
-                    node.input[row] = cast = f"{name}_float{16 if half else 32}"
-                    if cast not in self._made:
-                        self._made.add(cast)
-                        to = TensorProto.FLOAT16 if half else TensorProto.FLOAT
-                        yield helper.make_node("Cast", [name], [cast], name=cast, to=to)
+                    node.input[row] = f"{name}_float{16 if half else 32}"
+                    yield from self._cast(name, node.input[row], half)
             if half:
                 self._halves |= self._floats & set(node.output)
             yield node
 
-    def _smaller(self, name: str) -> str:
-        """The name of a weight in float16; its own where it is no float."""
-        tensor = self._given_weights[name]
+    def _cast(self, source: str, target: str, half: bool) -> Iterator[onnx.NodeProto]:
+        """The node that converts a value, once for all that use it."""
+        if target in self._made:
+            return
+        self._made.add(target)
+        to = TensorProto.FLOAT16 if half else TensorProto.FLOAT
+        yield helper.make_node("Cast", [source], [target], name=target, to=to)
+
+    def _converted(self, name: str) -> str:
+        """The name of a weight in float16; its own if it is no float."""
+        tensor = self._originals[name]
         if tensor.data_type != TensorProto.FLOAT:
             return name
-        smaller = f"{name}_float16"
-        if smaller not in self._made:
-            self._made.add(smaller)
+        converted = f"{name}_float16"
+        if converted not in self._made:
+            self._made.add(converted)
             values = numpy_helper.to_array(tensor).astype(np.float16)
-            self.weights.append(numpy_helper.from_array(values, smaller))
-        return smaller
+            self.weights.append(numpy_helper.from_array(values, converted))
+        return converted
+
+
+def _is_kept(node: onnx.NodeProto, row: int) -> bool:
+    """Whether an operator takes this input in float32 even if its images are float16."""
+    return row in range(len(node.input))[KEPT_INPUTS.get(node.op_type, slice(0, 0))]

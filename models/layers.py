@@ -1,4 +1,4 @@
-"""What a network's layers are for, told from its graph."""
+"""Finds the first and the last layers of a network in its graph."""
 
 from collections import defaultdict
 
@@ -6,32 +6,28 @@ import onnx
 
 
 def input_layers(graph: onnx.GraphProto) -> list[str]:
-    """Names of the nodes that the network's pictures go into."""
-    pictures = graph.input[0].name
-    return [node.name for node in graph.node if pictures in node.input]
+    """Names of the nodes that take the network's images."""
+    images = graph.input[0].name
+    return [node.name for node in graph.node if images in node.input]
 
 
 def output_layers(graph: onnx.GraphProto) -> list[str]:
-    """Names of the last convolutions, and of all nodes that no convolution comes after: the
-    decoding."""
+    """Names of the last convolutions and of the decoding: all nodes that no convolution follows."""
     consumers = defaultdict(list)
     for node in graph.node:
         for name in node.input:
             consumers[name].append(node)
-    # From the end: what comes after a node has been seen before it, as ONNX wants nodes in their
-    # order.
     before_convolutions: set[str] = set()
+    # ONNX sorts nodes topologically, so from the end all consumers come before their node.
     for node in reversed(graph.node):
-        after = [consumer for name in node.output for consumer in consumers[name]]
-        if any(
-            consumer.op_type == "Conv" or consumer.name in before_convolutions for consumer in after
-        ):
+        following = [consumer for name in node.output for consumer in consumers[name]]
+        if any(each.op_type == "Conv" or each.name in before_convolutions for each in following):
             before_convolutions.add(node.name)
     return [node.name for node in graph.node if node.name not in before_convolutions]
 
 
 def name_nodes(graph: onnx.GraphProto) -> None:
-    """Give every node a name of its own; ONNX does not ask for one."""
+    """Give every node a unique name; ONNX does not require any."""
     taken = {node.name for node in graph.node}
     for number, node in enumerate(graph.node):
         if not node.name:

@@ -1,5 +1,5 @@
-"""Where a network can run, and what ONNX Runtime is told for each place. Pure: nothing is loaded
-here."""
+"""The devices that a network can run on, and ONNX Runtime's options for each. Pure: it loads
+nothing."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from facepaint.errors import DeviceError, UsageError
 Options = Mapping[str, str | bool]
 
 BATCHES = {"cpu": 4, "cuda": 16, "tensorrt": 16, "openvino": 1}
-"""Pictures a device is given at once, unless told otherwise.
+"""The default batch size of each device.
 
-On a CPU 4 take 5 % less time a picture than 1 at 320x192, and no more than 8 do; at 640x384 it is
-all one.
+On a CPU a batch of 4 takes 5 % less time per image than 1 at 320x192, and 8 gain nothing more; at
+640x384 there is no difference.
 """
 
 
@@ -23,10 +23,10 @@ class Runtime:
     """How networks are run.
 
     Attributes:
-        device: ``auto`` is CUDA where it is there, else the CPU; the others are used or refused.
-        threads: of the CPU, for one network.
-        batch: pictures at once; None is what `BATCHES` says.
-        float16: compute in half precision, but for decoding; only on `GPUS`.
+        device: ``auto`` is CUDA if it is available, else the CPU; any other is used or an error.
+        threads: CPU threads of one network.
+        batch: images at once; None takes it from `BATCHES`.
+        float16: compute in half precision, except for decoding; only on `GPUS`.
     """
 
     device: Device = "auto"
@@ -39,22 +39,22 @@ AUTO = Runtime()
 
 
 def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
-    """The devices to try, in order, where ONNX Runtime lists these providers.
+    """The devices to try, in order, if ONNX Runtime lists these providers.
 
     Raises:
-        DeviceError: the device asked for is not among them; the message says which are.
-        UsageError: float16 is asked for where it cannot be.
+        DeviceError: the requested device is missing; the message lists the available ones.
+        UsageError: float16 is requested on a device without it.
     """
-    there = [device for device, provider in PROVIDERS.items() if provider in listed]
+    available = [device for device, provider in PROVIDERS.items() if provider in listed]
     wanted: list[str]
     if runtime.device == "auto":
-        wanted = [device for device in ("cuda", "cpu") if device in there]
-    elif runtime.device in there:
+        wanted = [device for device in ("cuda", "cpu") if device in available]
+    elif runtime.device in available:
         wanted = [runtime.device]
     else:
         raise DeviceError(
-            f"device '{runtime.device}' was asked for, but this ONNX Runtime offers only "
-            f"{_offer(there)}: "
+            f"device '{runtime.device}' was requested, but this ONNX Runtime offers only "
+            f"{_offer(available)}: "
             f"install the extra '{EXTRAS[runtime.device]}' instead of 'worker', or use --device cpu"
         )
     if runtime.float16:
@@ -69,21 +69,18 @@ def devices_for(runtime: Runtime, listed: Collection[str]) -> list[str]:
 def providers_for(
     device: str, runtime: Runtime, engines: Path, name: str
 ) -> list[tuple[str, Options]]:
-    """What ONNX Runtime is to be given: the device's provider and those for what that one cannot
-    do, with options.
+    """The device's provider and its fallbacks for unsupported operators, with their options.
 
     Args:
-        engines: the folder in which TensorRT keeps what it has built.
-        name: of the network with these weights and sizes, in the names of files there. TensorRT
-            tells engines apart by the graph alone, so another training's weights would be run with
-            the old ones.
+        engines: the folder for TensorRT's engines.
+        name: identifies the network's weights and sizes in the names of files there. TensorRT
+            distinguishes engines by the graph alone, and would run new weights with an old engine.
     """
     cpu: tuple[str, Options] = (PROVIDERS["cpu"], {})
     cuda: tuple[str, Options] = (
         PROVIDERS["cuda"],
         {
-            # One fixed shape: the search is made once, at the first run, and the arena need not
-            # grow in advance.
+            # With one fixed shape the search runs once, and the arena need not grow in advance.
             "cudnn_conv_algo_search": "EXHAUSTIVE",
             "arena_extend_strategy": "kSameAsRequested",
         },
@@ -99,8 +96,7 @@ def providers_for(
             "trt_timing_cache_path": str(engines),
         },
     )
-    # Left to itself, OpenVINO takes bfloat16 where the CPU has it, so results would depend on the
-    # machine.
+    # By default OpenVINO uses bfloat16 if the CPU has it, and results depend on the machine.
     openvino: tuple[str, Options] = (
         PROVIDERS["openvino"],
         {"device_type": "CPU", "num_of_threads": str(runtime.threads), "precision": "FP32"},

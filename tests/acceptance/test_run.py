@@ -68,7 +68,7 @@ def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
     [
         (["--detector", "no-such"], "unknown detector 'no-such'"),
         (["--out", "no/such/folder/out.mp4"], "there is no folder"),
-        pytest.param(["--device", "cuda"], "device 'cuda' was asked for", marks=needs_no_gpu),
+        pytest.param(["--device", "cuda"], "device 'cuda' was requested", marks=needs_no_gpu),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_starts(

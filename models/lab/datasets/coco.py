@@ -112,10 +112,7 @@ def _read_annotations(
     annotations = _rows(content, "annotations", file)
     categories = {row.get("id"): row for row in _rows(content, "categories", file)}
     names = {key: str(row.get("name", "")) for key, row in categories.items()}
-    used = {row.get("category_id") for row in annotations}
-    # An unused category is no reason to ask which ones are faces.
-    candidates = [names[key] for key in names if key in used] or list(names.values())
-    chosen = chosen_classes(candidates, source)
+    chosen = chosen_classes(_used_names(names, annotations), source)
     orders = {key: _keypoint_order(row, names[key], notes) for key, row in categories.items()}
     faces: dict[Any, list[LabelledFace]] = {}
     skipped = 0
@@ -132,6 +129,13 @@ def _read_annotations(
     if skipped:
         notes.append(f"{counted(skipped, 'annotation')} of other classes left out of {file.name}")
     return faces
+
+
+def _used_names(names: dict[Any, str], annotations: Sequence[Row]) -> list[str]:
+    """The names of the categories that have annotations; those of all if none has."""
+    # An unused category is no reason to ask which ones are faces.
+    used = {row.get("category_id") for row in annotations}
+    return [name for key, name in names.items() if key in used] or list(names.values())
 
 
 def _rows(content: Row, key: str, file: Path) -> list[Row]:

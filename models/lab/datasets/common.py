@@ -4,10 +4,11 @@ landmarks."""
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
-from facepaint.detectors.coco import VISIBLE, keypoints_of
+from facepaint.detectors.coco import NOT_LABELLED, VISIBLE, keypoints_of
 from facepaint.detectors.labels import LabelledFace, LabelledImage, Landmarks, check_image_name
 from facepaint.errors import InputError
 from facepaint.records.faces import LANDMARKS, Box
@@ -111,18 +112,19 @@ def flagged_keypoints(face: LabelledFace) -> list[float] | None:
 
 def landmarks_of(keypoints: Sequence[float]) -> tuple[Landmarks | None, dict[str, Any]]:
     """Landmarks and attributes from x, y, flag of the five; landmarks only if all are labelled."""
-    xs, ys = keypoints[0::3], keypoints[1::3]
-    flags = [int(flag) for flag in keypoints[2::3]]
+    points = [
+        (px(x), px(y), int(flag))
+        for x, y, flag in zip(keypoints[0::3], keypoints[1::3], keypoints[2::3], strict=True)
+    ]
+    flags = [flag for *_, flag in points]
     if not any(flags):
         return None, {}
     if not all(flags):
         # Coordinates of unlabelled points are arbitrary; COCO asks for 0.
-        points = zip(xs, ys, flags, strict=True)
-        rows = ((px(x), px(y), flag) if flag else (0, 0, 0) for x, y, flag in points)
-        return None, {KEYPOINTS: [value for row in rows for value in row]}
-    coordinates = (px(value) for point in zip(xs, ys, strict=True) for value in point)
-    landmarks: Landmarks = tuple(coordinates)  # type: ignore[assignment]  # ten of them
-    is_visible = all(flag == VISIBLE for flag in flags)
+        rows = [point if point[2] else (0.0, 0.0, NOT_LABELLED) for point in points]
+        return None, {KEYPOINTS: list(chain.from_iterable(rows))}
+    landmarks: Landmarks = tuple(chain.from_iterable(point[:2] for point in points))  # type: ignore[assignment]
+    is_visible = flags == [VISIBLE] * len(flags)
     return landmarks, {} if is_visible else {VISIBILITY: flags}
 
 
@@ -142,7 +144,7 @@ def chosen_classes(names: Iterable[str], source: Source) -> set[str]:
     """Which of these classes are faces.
 
     Raises:
-        InputError: a class that was asked for is missing, or no choice is certain.
+        InputError: a class of ``source`` is missing, or no choice is certain.
     """
     names = list(dict.fromkeys(names))
     missing = [name for name in source.classes if name not in names]

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import InputError
 from models import DetectorModel, find_model
+from models.detector import Pixels
 from models.lab.evaluation.average_precision import Curve
 from models.lab.evaluation.detections import Options, read_picture
 from models.lab.evaluation.evaluate import THRESHOLDS, Evaluation, evaluate, split, truth_of
@@ -119,16 +120,22 @@ def compare(
         measures += _stability([stability(model, folder, sample, options) for model in models])
     if plan.rounds and pictures:
         # An image with many faces: decoding and suppression take time as well.
-        crowded = read_picture(folder, max(pictures, key=lambda picture: len(picture.faces)))
-        for size in plan.sizes:
-            timings = time_detectors(models, crowded, size, plan.rounds, options.runtime)
-            name = f"{size[0]}x{size[1]}"
-            times_ms = tuple(timing.ms for timing in timings)
-            shares = tuple(timing.share for timing in timings)
-            measures.append(Measure(f"ms per picture, {name}", times_ms, 1, min))
-            measures.append(Measure(f"time relative to the first, {name}", shares, 2))
+        crowded = max(pictures, key=lambda picture: len(picture.faces))
+        measures += _times(models, read_picture(folder, crowded), plan, options)
     curves = {name: evaluation.curves for name, evaluation in zip(names, evaluations, strict=True)}
     return Comparison(tuple(names), tuple(measures), curves)
+
+
+def _times(
+    models: Sequence[DetectorModel], image: Pixels, plan: Plan, options: Options
+) -> Iterator[Measure]:
+    """The times of all detectors at each size."""
+    for width, height in plan.sizes:
+        timings = time_detectors(models, image, (width, height), plan.rounds, options.runtime)
+        name = f"{width}x{height}"
+        yield Measure(f"ms per picture, {name}", tuple(each.ms for each in timings), 1, min)
+        shares = tuple(each.share for each in timings)
+        yield Measure(f"time relative to the first, {name}", shares, 2)
 
 
 def as_facts(comparison: Comparison) -> dict[str, dict[str, float | None]]:

@@ -235,7 +235,7 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name == "cuda" and not torch.cuda.is_available():
         raise DeviceError(
-            "device 'cuda' was asked for, but this PyTorch finds no CUDA device; use --device cpu"
+            "device 'cuda' was requested, but this PyTorch finds no CUDA device; use --device cpu"
         )
     try:
         device = torch.device(name)

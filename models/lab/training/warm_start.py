@@ -1,7 +1,6 @@
-"""Go on from weights that were exported: read them back out of an ONNX file and make their batch
-norms live again."""
+"""Continues from exported weights: reads them from an ONNX file and restores the batch norms."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 
+from facepaint.detectors.registry import read_weights
 from facepaint.errors import UsageError
 from models.lab.training.export import FOLDED, head_scales
 from models.lab.training.network import (
@@ -31,19 +31,19 @@ class _Convolution:
 
 
 def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architecture) -> FaceNetwork:
-    """A network that computes what the ONNX file does, with batch norms that training can move.
+    """A network that computes the same as the ONNX file, with batch norms that can be trained.
 
-    Exported convolutions have their batch norm folded in. It is taken out again by measuring, for
-    each convolution, the mean and variance of its output over ``calibration`` and setting the norm
-    so that the two cancel.
+    Exported convolutions have their batch norm folded in. To restore it, the mean and variance of
+    each convolution's output are measured over ``calibration``, and the norm and the weights are
+    set so that the two cancel.
 
     Args:
-        calibration: batches of pictures, n x 3 x h x w, as in training.
-        wanted: its residual layers and channels of the heads beyond the file's own are added, and
-            begin as nothing; all else is as in the file.
+        calibration: batches of images, n x 3 x h x w, as in training.
+        wanted: its additional residual layers and head channels are added, and compute nothing at
+            first; all else is as in the file.
 
     Raises:
-        UsageError: the file does not load or is no detector of this package.
+        UsageError: the file does not load, or was not exported by facepaint.
     """
     try:
         convolutions = _convolutions(path)
@@ -51,7 +51,7 @@ def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architectur
         with torch.no_grad():
             for layer, convolution in zip(layers_in_order(loaded), convolutions, strict=True):
                 _set(layer, convolution)
-    except Exception as exc:  # whatever a file that is no such graph makes onnx or torch raise
+    except Exception as exc:  # onnx and torch have many for a file of another graph
         raise UsageError(
             f"{path}: not a detector that `facepaint detectors export` wrote ({exc}); train "
             "without --from"
@@ -64,7 +64,7 @@ def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architectur
 
 
 def _grown(network: FaceNetwork, architecture: Architecture) -> FaceNetwork:
-    """The network in a larger one that computes the same."""
+    """A larger network that computes the same."""
     larger = FaceNetwork(architecture)
     with torch.no_grad():
         for output in larger.outputs:
@@ -76,31 +76,39 @@ def _grown(network: FaceNetwork, architecture: Architecture) -> FaceNetwork:
 
 
 def _convolutions(path: Path) -> list[_Convolution]:
-    model = onnx.load(str(path))
-    graph = model.graph
-    tensors = {
-        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
-        for tensor in graph.initializer
-    }
-    added = {name for node in graph.node if node.op_type == "Add" for name in node.input}
-    found = []
-    for node in graph.node:
-        if node.op_type == "Conv":
-            stride = next(
-                attribute.ints[0] for attribute in node.attribute if attribute.name == "strides"
-            )
-            weight, bias = (tensors[name] for name in node.input[1:])
-            found.append(_Convolution(weight, bias, stride, node.output[0] in added))
+    """The convolutions of a file, in their order; the outputs in strides, not px."""
+    model = onnx.load_from_string(read_weights(path))
     if not any(entry.key == FOLDED for entry in model.metadata_props):
         raise ValueError("its heads are not in px")
-    outputs = (row for row in range(len(found)) if found[row].weight.shape[0] == LANDMARKS.stop)
-    for row, px in zip([*outputs][-len(STRIDES) :], STRIDES, strict=True):
-        found[row] = _in_strides(found[row], px)
-    return found
+    weights = {
+        tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
+        for tensor in model.graph.initializer
+    }
+    # A residual layer is added to its input.
+    added = {name for node in _nodes(model, "Add") for name in node.input}
+    convolutions = [
+        _convolution(node, weights, node.output[0] in added) for node in _nodes(model, "Conv")
+    ]
+    outputs = [row for row, each in enumerate(convolutions) if len(each.weight) == LANDMARKS.stop]
+    for row, px in zip(outputs[-len(STRIDES) :], STRIDES, strict=True):
+        convolutions[row] = _in_strides(convolutions[row], px)
+    return convolutions
+
+
+def _nodes(model: onnx.ModelProto, operator: str) -> list[onnx.NodeProto]:
+    return [node for node in model.graph.node if node.op_type == operator]
+
+
+def _convolution(
+    node: onnx.NodeProto, weights: Mapping[str, Tensor], residual: bool
+) -> _Convolution:
+    weight, bias = (weights[name] for name in node.input[1:])
+    strides = next(each.ints for each in node.attribute if each.name == "strides")
+    return _Convolution(weight, bias, strides[0], residual)
 
 
 def _in_strides(convolution: _Convolution, stride: int) -> _Convolution:
-    """A last convolution that gives px as one that gives strides."""
+    """An output convolution in px as one in strides."""
     factor, shift = (torch.from_numpy(values) for values in head_scales(stride))
     weight = convolution.weight / factor[:, None, None, None]
     return replace(convolution, weight=weight, bias=(convolution.bias - shift) / factor)
@@ -129,7 +137,7 @@ def _set(layer: ConvBlock | nn.Conv2d, convolution: _Convolution) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     layer.convolution.weight.copy_(convolution.weight)
-    # Until it is measured the norm only adds the bias.
+    # The norm only adds the bias until its moments are measured.
     norm.running_mean.zero_()
     norm.running_var.fill_(1.0 - norm.eps)
     norm.weight.fill_(1.0)
@@ -149,7 +157,7 @@ def _restore_batch_norm(network: FaceNetwork, calibration: Iterable[Tensor]) -> 
 
 
 class _Moments:
-    """Mean and variance of what a block's convolution gives, channel by channel."""
+    """Mean and variance of a block's convolution, channel by channel."""
 
     def __init__(self, block: ConvBlock) -> None:
         self._block = block
@@ -164,12 +172,11 @@ class _Moments:
         self._squares += output.double().square().sum((0, 2, 3))
 
     def restore(self) -> None:
-        """Set the norm to measure these moments and to give back what it was given, plus the bias
-        it has.
+        """Set the norm to these moments, so that it returns its input plus the bias it has.
 
-        The weights get the length they would begin a training with: folded ones may be so short,
-        the first layer's above all, whose pictures go to 255, that the optimiser's first steps
-        would wipe them out.
+        The weights get the norm of freshly initialized ones. Folded weights may be so small, in the
+        first layer above all, whose input goes to 255, that the first steps of the optimizer would
+        erase them.
         """
         self._hook.remove()
         norm, weight = self._block.norm, self._block.convolution.weight

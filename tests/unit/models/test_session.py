@@ -35,8 +35,8 @@ def portrait() -> np.ndarray:
     return skimage.data.astronaut()[::2, ::2, ::-1].transpose(2, 0, 1).astype(np.float32)
 
 
-def filled(runtime: Runtime, most: int | None = None) -> Session:
-    session = Session(WEIGHTS, 256, 256, runtime, most)
+def filled(runtime: Runtime, max_batch: int | None = None) -> Session:
+    session = Session(WEIGHTS, 256, 256, runtime, max_batch)
     session.input[:] = portrait()
     return session
 
@@ -111,7 +111,7 @@ class TestOnTheCpu:
                 np.testing.assert_allclose(row, rows[0], rtol=1e-3, atol=1e-3)
 
     def test_a_network_that_takes_one_gets_one(self) -> None:
-        session = filled(Runtime("cpu", batch=8), most=1)
+        session = filled(Runtime("cpu", batch=8), max_batch=1)
         assert session.input.shape == (1, 3, 256, 256)
         assert len(session.run(1)["scores"]) == 1
 
@@ -134,7 +134,7 @@ class TestOnTheCpu:
     ) -> None:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
         with pytest.raises(
-            DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"
+            DeviceError, match="device 'cuda' was requested, but ONNX Runtime could not load it"
         ):
             Session(WEIGHTS, 64, 64, Runtime("cuda"))
         assert Session(WEIGHTS, 64, 64, Runtime("auto")).device == "cpu"
@@ -145,7 +145,7 @@ class TestOnTheCpu:
     ) -> None:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
         with pytest.raises(
-            DeviceError, match="device 'cuda' was asked for, but ONNX Runtime could not load it"
+            DeviceError, match="device 'cuda' was requested, but ONNX Runtime could not load it"
         ):
             Session(WEIGHTS, 64, 64, Runtime("auto", float16=True))
 
