@@ -19,10 +19,10 @@ from facepaint.errors import UnreadableMedia
 from facepaint.media.animated_webp import is_animation
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import (
-    carries_no_times,
     chapters_of,
     check_file,
     dispositions,
+    lacks_pts,
     main_video,
     open_media,
     track_title,
@@ -121,9 +121,7 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
         # Before a decoder allocates frames of that size.
         _check_size(stream, path)
         video = _describe(stream)
-        recover_pts = recover_pts or carries_no_times(
-            container.format.name, video.codec, video.extradata
-        )
+        recover_pts = recover_pts or lacks_pts(container.format.name, video.codec, video.extradata)
         if recover_pts:
             # FFmpeg reports 25 frames/s as the average of a bare stream, whatever is written in it.
             video = replace(video, frame_rate=stream.guessed_rate or video.frame_rate)

@@ -1,4 +1,4 @@
-"""Animated WebP as a movie of whole pictures: FFmpeg reads only the first picture of one."""
+"""Animated WebP as a movie of PNG frames, because FFmpeg reads only the first frame of a WebP."""
 
 from __future__ import annotations
 
@@ -13,57 +13,57 @@ import av.error
 from PIL import Image
 
 TICK = Fraction(1, 1000)
-"""What the durations of a WebP count in (RFC 9649, 2.7.1.1), and the movie's time base."""
+"""The unit of a WebP's frame durations (RFC 9649, 2.7.1.1), and the movie's time base."""
 
-SHORTEST_MS, INSTEAD_MS = 11, 100
-"""A picture said to last less than the first lasts as long as the second: so do browsers have
-it."""
+MIN_DURATION_MS, REPLACED_DURATION_MS = 11, 100
+"""Browsers show a frame whose stated duration is below the first for the second."""
 
-ANIMATED = 0x02
-"""The flag in the header of a WebP that is one."""
+ANIMATION_FLAG = 0x02
+"""In byte 20 of an extended WebP (RFC 9649, 2.7)."""
 
 
 def is_animated_webp(path: Path) -> bool:
-    """Whether a file says in its first bytes that it is an animated WebP."""
+    """Whether a file's header is that of an animated WebP."""
     head = _head(path)
-    return head[:4] + head[8:16] == b"RIFFWEBPVP8X" and bool(head[20] & ANIMATED)
+    return head[:4] + head[8:16] == b"RIFFWEBPVP8X" and bool(head[20] & ANIMATION_FLAG)
 
 
 def is_animation(path: Path) -> bool:
-    """Whether a video is one in a format of pictures: GIF, PNG or WebP."""
+    """Whether a video is in an image format: GIF, PNG or WebP."""
     return _head(path).startswith((b"GIF8", b"\x89PNG")) or is_animated_webp(path)
 
 
 def _head(path: Path) -> bytes:
-    """A file's first bytes, as many as are looked at."""
+    """A file's first 21 bytes, padded with zeros."""
     with path.open("rb") as file:
         return file.read(21).ljust(21, b"\0")
 
 
 class AnimationFile:
-    """A file to be opened as "mov", made while it is being read: a PNG for each picture, put
-    together and shown alone.
+    """A file object for `av.open` with the format "mov", generated while it is read.
 
-    Damage met on the way is raised as `av.error.InvalidDataError`.
+    Each frame is a whole picture as PNG: blended with the frames before it, as a player shows it.
+
+    `read` raises `av.error.InvalidDataError` for damaged data.
     """
 
     def __init__(self, path: Path) -> None:
-        self._pieces = _movie(path)
-        self._rest = b""
+        self._chunks = _movie(path)
+        self._unread = b""
 
     def read(self, size: int) -> bytes:
         """At most ``size`` bytes; none at the end."""
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
+        while not self._unread:
+            chunk = next(self._chunks, None)
+            if chunk is None:
                 return b""
-            self._rest = piece
-        taken, self._rest = self._rest[:size], self._rest[size:]
+            self._unread = chunk
+        taken, self._unread = self._unread[:size], self._unread[size:]
         return taken
 
 
-class _Pieces(io.RawIOBase):
-    """What a muxer has written since it was last taken."""
+class _MuxerOutput(io.RawIOBase):
+    """A file that a muxer writes to, and whose new bytes are taken out after each frame."""
 
     def __init__(self) -> None:
         self.written = b""
@@ -71,22 +71,23 @@ class _Pieces(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]  # PyAV hands over bytes
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # PyAV passes bytes
         self.written += data
         return len(data)
 
     def take(self) -> bytes:
-        piece, self.written = self.written, b""
-        return piece
+        chunk, self.written = self.written, b""
+        return chunk
 
 
 def _movie(path: Path) -> Iterator[bytes]:
+    """Yield the bytes of the movie, one fragment per frame."""
     options = {
         "movflags": "empty_moov+frag_every_frame+default_base_moof",
         "video_track_timescale": "1000",
     }
-    pieces = _Pieces()
-    with _opened(path) as animation, av.open(pieces, "w", format="mov", options=options) as out:
+    output = _MuxerOutput()
+    with _opened(path) as animation, av.open(output, "w", format="mov", options=options) as out:
         stream = out.add_stream("png", rate=25)
         context = stream.codec_context
         context.width, context.height = animation.size
@@ -95,7 +96,7 @@ def _movie(path: Path) -> Iterator[bytes]:
         pts, damage = 0, None
         for number in range(getattr(animation, "n_frames", 1)):
             try:
-                data, duration = _picture(animation, number)
+                data, duration = _frame(animation, number)
             except av.error.InvalidDataError as exc:
                 damage = exc
                 break
@@ -105,10 +106,11 @@ def _movie(path: Path) -> Iterator[bytes]:
             packet.is_keyframe, packet.stream = True, stream
             out.mux_one(packet)
             pts += duration
-            yield pieces.take()
-    yield pieces.take()
+            yield output.take()
+    yield output.take()
+    # Raised last, so that the frames before the damage are read.
     if damage is not None:
-        raise damage  # only now, when the pictures before it are through
+        raise damage
 
 
 def _opened(path: Path) -> Image.Image:
@@ -118,14 +120,14 @@ def _opened(path: Path) -> Image.Image:
         raise av.error.InvalidDataError(errno.EINVAL, "it is damaged") from exc
 
 
-def _picture(animation: Image.Image, number: int) -> tuple[bytes, int]:
-    """A picture as PNG, and its duration in ms."""
+def _frame(animation: Image.Image, number: int) -> tuple[bytes, int]:
+    """A frame as PNG, and its duration in ms."""
     file = io.BytesIO()
     try:
         animation.seek(number)
         animation.load()
         animation.save(file, "PNG", compress_level=1)
     except (OSError, EOFError, ValueError, SyntaxError) as exc:
-        raise av.error.InvalidDataError(errno.EINVAL, f"picture {number} is damaged") from exc
+        raise av.error.InvalidDataError(errno.EINVAL, f"frame {number} is damaged") from exc
     duration = int(animation.info["duration"])
-    return file.getvalue(), duration if duration >= SHORTEST_MS else INSTEAD_MS
+    return file.getvalue(), duration if duration >= MIN_DURATION_MS else REPLACED_DURATION_MS

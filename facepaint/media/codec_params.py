@@ -1,7 +1,8 @@
-"""Templates of tracks: a stream's codec parameters in bytes, for a muxer or decoder elsewhere.
+"""A stream's codec parameters as bytes, for a muxer or a decoder on another machine.
 
-A template is a file in memory with the track's first packet, in NUT if that keeps the parameters,
-else in Matroska.
+The bytes are a file with the track's first packet, in NUT if that keeps the parameters, else in
+Matroska. FFmpeg has no format for parameters alone, and its muxers and decoders read what they need
+from such a file.
 """
 
 from __future__ import annotations
@@ -18,18 +19,21 @@ from av.stream import Stream
 from facepaint.errors import UnreadableMedia
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mkv": "matroska", ".mov": "mov"}
-"""The muxer for each suffix a result may have."""
+"""The muxer for each suffix that a result can have."""
 
 EBML = b"\x1a\x45\xdf\xa3"
-"""How every Matroska file begins."""
+"""The first bytes of every Matroska file."""
 
 
 def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
-    """The template of a stream and its first packet.
+    """The codec parameters of a stream.
+
+    Args:
+        packet: the first packet of the stream.
 
     Raises:
-        UnreadableMedia: no container used for templates can hold that codec, or none that results
-            are written in.
+        UnreadableMedia: neither NUT nor Matroska keeps the parameters, or no container of results
+            can hold the codec.
     """
     for format_name in ("nut", "matroska"):
         try:
@@ -44,15 +48,13 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
 
 
 def open_codec_params(codec_params: bytes) -> InputContainer:
-    """Open a template: the first of its ``streams`` is for `add_stream_from_template`, or to decode
-    with."""
+    """Open codec parameters as a file with one stream, to decode or as a muxer's template."""
     format_name = "matroska" if codec_params.startswith(EBML) else "nut"
     return av.open(io.BytesIO(codec_params), "r", format=format_name, metadata_errors="replace")
 
 
 def can_hold(container: str, codec_params: bytes) -> bool:
-    """Whether a container can hold the track of a template: the muxer itself is asked, with the
-    packet there is."""
+    """Whether a container can hold the track. The muxer decides, with the packet that is stored."""
     with open_codec_params(codec_params) as source:
         stream = source.streams[0]
         packet = next((packet for packet in source.demux(stream) if packet.size), None)
@@ -68,32 +70,31 @@ def can_hold(container: str, codec_params: bytes) -> bool:
 
 
 def codec_name(codec_params: bytes) -> str:
-    """FFmpeg's name for the coding of a template's track: mp3, where a decoder may be called
-    mp3float."""
+    """FFmpeg's name of the codec, such as mp3, whose decoder is called mp3float."""
     with open_codec_params(codec_params) as container:
         return str(container.streams[0].codec_context.codec.canonical_name)
 
 
-def change_parameters(codec_params: bytes, change: Callable[[bytes], bytes]) -> bytes:
-    """The template of the same track with other extradata: ``change`` is given what it has."""
+def change_extradata(codec_params: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    """The codec parameters with other extradata: ``change`` maps the old to the new."""
+    format_name = "matroska" if codec_params.startswith(EBML) else "nut"
     with open_codec_params(codec_params) as container:
         stream = container.streams[0]
         packet = next(container.demux(stream))
-        changed = change(stream.codec_context.extradata or b"")
-        return _write(
-            stream, packet, "matroska" if codec_params.startswith(EBML) else "nut", changed
-        )
+        extradata = change(stream.codec_context.extradata or b"")
+        return _write(stream, packet, format_name, extradata)
 
 
 def _write(
-    stream: Stream, packet: av.Packet[Any], format_name: str, parameters: bytes | None = None
+    stream: Stream, packet: av.Packet[Any], format_name: str, extradata: bytes | None = None
 ) -> bytes:
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=format_name) as out:
         target = out.add_stream_from_template(stream)
-        if parameters is not None:
-            target.codec_context.extradata = parameters
+        if extradata is not None:
+            target.codec_context.extradata = extradata
         copy = av.Packet(bytes(packet))
+        # The time of the packet is not a parameter of the codec.
         copy.pts = copy.dts = 0
         copy.time_base = packet.time_base
         copy.is_keyframe = True
@@ -103,9 +104,9 @@ def _write(
 
 
 def _same_parameters(copy: Stream, stream: Stream) -> bool:
-    there, here = stream.codec_context, copy.codec_context
-    if (there.name, there.extradata or b"") != (here.name, here.extradata or b""):
+    wanted, actual = stream.codec_context, copy.codec_context
+    if (wanted.name, wanted.extradata or b"") != (actual.name, actual.extradata or b""):
         return False
-    if isinstance(there, av.AudioCodecContext) and isinstance(here, av.AudioCodecContext):
-        return (there.sample_rate, there.channels) == (here.sample_rate, here.channels)
+    if isinstance(wanted, av.AudioCodecContext) and isinstance(actual, av.AudioCodecContext):
+        return (wanted.sample_rate, wanted.channels) == (actual.sample_rate, actual.channels)
     return True

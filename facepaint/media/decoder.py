@@ -1,5 +1,4 @@
-"""A video decoder made from stream parameters alone, without a container, and the packets to feed
-it."""
+"""A video decoder made from a job's record, without a container, and its packets."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.records.job import VideoStream
 
 PADDING_BYTES = 64
-"""How far FFmpeg's decoders may read past the end of what they are given
+"""Bytes that FFmpeg's decoders may read past the end of their input
 (AV_INPUT_BUFFER_PADDING_SIZE)."""
 
 
@@ -22,7 +21,7 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
     """A decoder for a job's stream.
 
     Raises:
-        UnreadableMedia: FFmpeg has no such decoder, or it refuses the parameters.
+        UnreadableMedia: FFmpeg has no decoder of this codec, or it refuses the parameters.
     """
     try:
         context = av.CodecContext.create(video.codec, "r")
@@ -37,7 +36,7 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
             context.codec_tag = video.codec_tag
         context.reorder_depth = video.reorder_depth
         context.thread_count = threads
-        # Frame threads delay output and hold a frame a thread; the work is spread over processes
+        # Frame threads delay output and hold one frame each. Segments run in parallel processes
         # instead.
         context.thread_type = "SLICE"
         context.open()
@@ -47,15 +46,17 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
 
 
 def make_packet(data: bytes, side_data: Mapping[str, bytes] | None = None) -> av.Packet[Any]:
-    """A packet of these bytes, safe to decode, with the pieces of side data named.
+    """A packet that is safe to decode.
 
-    Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's
-    bytes, behind which anything may lie: damaged pictures that come and go with what else is in
-    memory.
+    Args:
+        data: the packet's own bytes.
+        side_data: bytes by FFmpeg's name of the side data.
 
     Raises:
         UnreadableMedia: FFmpeg has no side data of that name.
     """
+    # Decoders read past a packet's end and need zeros there. `av.Packet(data)` borrows Python's
+    # bytes without padding: frames would be damaged at random, by what follows them in memory.
     packet: av.Packet[Any] = av.Packet(len(data))
     if data:
         packet.update(data)
@@ -66,11 +67,11 @@ def make_packet(data: bytes, side_data: Mapping[str, bytes] | None = None) -> av
 
 def _side_data(name: str, piece: bytes) -> PacketSideData:
     if name not in get_args(PktSideDataT):
-        raise UnreadableMedia(f"no decoder takes side data called {name}")
+        raise UnreadableMedia(f"no decoder accepts side data named {name}")
     if name == "new_extradata":
-        # Read like a packet. The zeros are no part of it to any codec that takes parameters in this
-        # way.
+        # Parsed like a packet, so it needs padding too. No codec that gets parameters in this way
+        # takes the zeros as a part of them.
         piece += bytes(PADDING_BYTES)
-    made = PacketSideData(packet_sidedata_type_from_literal(name), len(piece))  # type: ignore[call-arg, arg-type]
-    made.update(piece)
-    return made
+    side_data = PacketSideData(packet_sidedata_type_from_literal(name), len(piece))  # type: ignore[call-arg, arg-type]
+    side_data.update(piece)
+    return side_data

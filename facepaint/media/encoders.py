@@ -1,7 +1,6 @@
-"""The video encoders a result may be made with: what each needs and can hold, and which one a job
-gets.
+"""The video encoders: what each needs and can encode, and the choice of a job's encoder.
 
-How each is told what to do is in `tasks.video.encoder_options`.
+Their options are in `tasks.video.encoder_options`.
 """
 
 from collections.abc import Mapping
@@ -24,7 +23,7 @@ EncoderName = Literal[
 ]
 
 MAX_BITS = 12
-"""Of a sample, in any format that an encoder here holds."""
+"""The greatest bit depth of a sample that any of these encoders accepts."""
 
 _EIGHT_BITS = {"yuv420p": "yuv420p", "yuv422p": "yuv422p", "yuv444p": "yuv444p"}
 _TEN_BITS = {f"{name}10le": f"{name}10le" for name in _EIGHT_BITS}
@@ -33,10 +32,9 @@ _TWELVE_BITS = {f"{name}12le": f"{name}12le" for name in _EIGHT_BITS}
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """An encoder of FFmpeg's. ``codec`` is H.264, HEVC or AV1; ``tag`` names it in an MP4.
+    """An encoder of FFmpeg. ``tag`` is the codec's tag in an MP4.
 
-    ``formats`` maps the pixel formats it can hold, of those that `kept_format` knows, to what it
-    takes them as.
+    ``formats`` maps the pixel formats of `kept_format` that it can encode to those of its input.
     ``hardware`` is what it needs besides a CPU. ``cost`` is the encoding time of a pixel, relative
     to x264: segments are cut so that none takes too long.
     """
@@ -75,19 +73,18 @@ ENCODERS: Mapping[str, Encoder] = MappingProxyType(
         )
     }
 )
-"""Every encoder by its name."""
+"""The encoders by name."""
 
 assert set(ENCODERS) == set(get_args(EncoderName))
 
 
 def kept_format(pixel_format: str) -> str:
-    """The planar YUV format that keeps the bit depth and the chroma of a pixel format: such as
-    yuv422p10le.
+    """The planar YUV format that keeps the bit depth and the chroma subsampling of a pixel format.
 
-    What has more than 12 bits is kept with 12, RGB as 4:4:4, grey as 4:2:0; alpha is not kept. The
-    range (yuvj420p) is no matter of the format.
+    More than 12 bits become 12, RGB becomes 4:4:4, grey 4:2:0; alpha is dropped. The result has no
+    range, so yuvj420p becomes yuv420p.
     """
-    import av  # slow to import, and commands that ask for no format start without
+    import av  # slow to import, and most commands need no format
 
     source = av.VideoFormat(pixel_format, 64, 64)
     colours = [component for component in source.components if not component.is_alpha]
@@ -96,45 +93,44 @@ def kept_format(pixel_format: str) -> str:
     elif len(colours) < 3:
         chroma = "420"
     else:
-        chroma = {(32, 32): "420", (16, 16): "420", (32, 64): "422", (16, 64): "422"}.get(
-            (colours[1].width, colours[1].height), "444"
-        )
+        # By the size of a chroma plane, of 64 x 64 px. Coarser ones (4:1:0, 4:1:1) are refined.
+        subsampling = {(32, 32): "420", (16, 16): "420", (32, 64): "422", (16, 64): "422"}
+        chroma = subsampling.get((colours[1].width, colours[1].height), "444")
     bits = min(MAX_BITS, max(component.bits for component in colours))
     depth = "" if bits <= 8 else "10le" if bits <= 10 else "12le"
     return f"yuv{chroma}p{depth}"
 
 
 def describe_format(pixel_format: str) -> str:
-    """A format of `kept_format` in words: "10-bit 4:2:2"."""
+    """A format of `kept_format` as users know it: "10-bit 4:2:2"."""
     chroma, _, depth = pixel_format.removeprefix("yuv").partition("p")
     return f"{depth.removesuffix('le') or 8}-bit {':'.join(chroma)}"
 
 
 def choose_encoder(
-    pixel_format: str, asked: str | None = None, *, keep_format: bool = False
+    pixel_format: str, requested: str | None = None, *, keep_format: bool = False
 ) -> str:
-    """The encoder of a job: the one asked for, else x264, or x265 where more than 8 bits are to be
-    kept.
+    """The encoder of a job: the requested one, else x264, or x265 to keep more than 8 bits.
 
-    H.264 with more than 8 bits is decoded by no hardware, HEVC's Main 10 by nearly all; 8 bits with
-    more chroma stay H.264, which browsers decode where they have no HEVC.
+    No hardware decodes H.264 with more than 8 bits, and nearly all decodes HEVC Main 10. 8 bits
+    with more chroma stay H.264, which also browsers without HEVC decode.
 
     Raises:
-        UsageError: the encoder asked for cannot hold the format that is to be kept.
+        UsageError: the requested encoder cannot encode the format to keep.
     """
     kept = kept_format(pixel_format) if keep_format and pixel_format else "yuv420p"
-    if asked is None:
+    if requested is None:
         return "libx264" if kept in _EIGHT_BITS else "libx265"
-    if kept not in ENCODERS[asked].formats:
+    if kept not in ENCODERS[requested].formats:
         able = ", ".join(name for name, encoder in ENCODERS.items() if kept in encoder.formats)
         raise UsageError(
-            f"{asked} cannot keep {describe_format(kept)}: choose {able}, or omit --keep-format"
+            f"{requested} cannot keep {describe_format(kept)}: choose {able}, or omit --keep-format"
         )
-    return asked
+    return requested
 
 
 def kept_format_note(profile: OutputProfile, pixel_format: str) -> str:
-    """What to tell of a job that keeps its source's format; nothing where every player plays it."""
+    """A note for a job that keeps its source's format; empty if every player plays the result."""
     kept = kept_format(pixel_format or "yuv420p")
     codec = ENCODERS[profile.encoder].codec
     if not profile.keep_format or (kept, codec) == ("yuv420p", "H.264"):

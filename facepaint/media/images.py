@@ -1,4 +1,4 @@
-"""Opening still pictures: the one place where a picture file meets Pillow."""
+"""Open image files. This is the only place where Pillow opens a user's file."""
 
 import io
 import struct
@@ -14,7 +14,7 @@ from facepaint.errors import NotAnImage, UnreadableMedia
 
 STICKER_FORMATS = ("JPEG", "PNG", "WEBP")
 IMAGE_FORMATS = (*STICKER_FORMATS, "GIF")
-"""What a picture to be painted may be; a GIF is no sticker."""
+"""The formats of images to paint."""
 
 MAX_SIDE_PX = 16_384
 MAX_PIXELS = 134_000_000
@@ -29,7 +29,7 @@ _DAMAGED = (
     struct.error,
     zlib.error,
 )
-"""What Pillow's decoders raise over damaged data."""
+"""The errors that Pillow's decoders raise for damaged data."""
 
 
 @contextmanager
@@ -39,62 +39,66 @@ def open_image(
     max_pixels: int = MAX_PIXELS,
     formats: tuple[str, ...] = STICKER_FORMATS,
 ) -> Iterator[Image.Image]:
-    """Open a picture in one of the formats; only its header is read yet. ``name`` is what messages
-    call it.
+    """Open an image and read its header; the caller decodes it.
+
+    Args:
+        source: the file, or its bytes.
+        name: the name of the image in messages.
+        formats: Pillow's names of the formats that are accepted.
 
     Raises:
-        NotAnImage: it is in none of them.
-        UnreadableMedia: it is too large, or damaged; also if that shows while the caller decodes
-            it.
+        NotAnImage: the file has none of the formats.
+        UnreadableMedia: the image is too large or damaged. Damage may show only when the caller
+            decodes it, and is raised then.
     """
     try:
         with warnings.catch_warnings():
-            # Of what is large, which is decided here, by the header; of odd things beside the
-            # pixels, left out anyway.
+            # Pillow warns of large images, which are refused below, and of faults in metadata,
+            # which is not used.
             warnings.simplefilter("ignore")
             opened = Image.open(
                 io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats
             )
-        with opened as picture:
-            width, height = picture.size
+        with opened as image:
+            width, height = image.size
             if max(width, height) > MAX_SIDE_PX or width * height > max_pixels:
                 raise UnreadableMedia(
                     f"{name} has {width}x{height} px, more than can be painted; make it smaller"
                 )
-            yield picture
+            yield image
     except Image.DecompressionBombError as exc:
         raise UnreadableMedia(
             f"{name} claims far more pixels than can be painted; make it smaller"
         ) from exc
     except UnidentifiedImageError as exc:
-        raise NotAnImage(f"{name} is no picture in PNG, WebP or JPEG") from exc
+        raise NotAnImage(f"{name} is not a PNG, WebP or JPEG image") from exc
     except _DAMAGED as exc:
         raise UnreadableMedia(
-            f"{name} is a damaged picture ({exc}); open it to see if it is whole"
+            f"{name} is damaged ({exc}); open it in an image viewer to check it"
         ) from exc
 
 
-def image_format(picture: Image.Image) -> str:
-    """One of `IMAGE_FORMATS`. Phones write JPEGs that hold further pictures (MPO); the first is the
-    photograph."""
-    return "JPEG" if picture.format == "MPO" else str(picture.format)
+def image_format(image: Image.Image) -> str:
+    """The format of an image, one of `IMAGE_FORMATS`."""
+    # Phones write JPEGs with further images in them (MPO). The first one is the photograph.
+    return "JPEG" if image.format == "MPO" else str(image.format)
 
 
-def is_animated(picture: Image.Image) -> bool:
-    """Whether a GIF, PNG or WebP moves."""
-    return image_format(picture) != "JPEG" and bool(getattr(picture, "is_animated", False))
+def is_animated(image: Image.Image) -> bool:
+    """Whether a GIF, PNG or WebP has more than one frame."""
+    return image_format(image) != "JPEG" and bool(getattr(image, "is_animated", False))
 
 
-def to_8_bits(picture: Image.Image) -> Image.Image:
-    """The picture with 8 bits a sample: of grey in 16, Pillow's own conversion cuts everything over
-    255 off."""
-    if not picture.mode.startswith("I"):
-        return picture
-    return picture.convert("I").point(lambda value: value * (1 / 257)).convert("L")
+def to_8_bits(image: Image.Image) -> Image.Image:
+    """The image with 8 bits per sample."""
+    if not image.mode.startswith("I"):
+        return image
+    # Pillow's own conversion of 16-bit grey clips at 255 instead of scaling.
+    return image.convert("I").point(lambda value: value * (1 / 257)).convert("L")
 
 
 def is_lossless_webp(data: bytes) -> bool:
-    """Whether the pixels of a WebP are in its lossless coding (RFC 9649)."""
+    """Whether a WebP is coded losslessly (RFC 9649)."""
     at = 12
     while at + 8 <= len(data):
         name, size = struct.unpack_from("<4sI", data, at)

@@ -1,5 +1,4 @@
-"""Opening a file as media, and only as media: the one place where FFmpeg is let near a user's
-file."""
+"""Open video files. This is the only place where FFmpeg opens a user's file."""
 
 from __future__ import annotations
 
@@ -22,8 +21,8 @@ from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.animated_webp import AnimationFile, is_animated_webp
 from facepaint.records.job import Chapter
 
-# Formats that are scripts (ffconcat), playlists (HLS, DASH) or devices name other files; they are
-# not listed.
+# Scripts (ffconcat), playlists (HLS, DASH) and devices are not listed: such a file makes FFmpeg
+# open other files.
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2",
     "matroska,webm",
@@ -51,12 +50,11 @@ FORMATS = (
 )
 
 
-TIMELESS_FORMATS = ("avi", "h264", "hevc")
-"""Their packets never tell when a frame is shown; what FFmpeg says instead is a guess."""
+FORMATS_WITHOUT_PTS = ("avi", "h264", "hevc")
+"""Formats whose packets have no presentation times; those that FFmpeg reports are guesses."""
 
-PACKED = re.compile(rb"DivX\d+(?:b|Build)\d+p")
-"""MPEG-4 with two frames to a packet says so in its user data, as VirtualDub's encoders began to
-write it."""
+PACKED_BITSTREAM = re.compile(rb"DivX\d+(?:b|Build)\d+p")
+"""The user data of MPEG-4 with two frames per packet, a convention of DivX encoders."""
 
 
 @contextmanager
@@ -64,8 +62,8 @@ def open_media(path: Path) -> Iterator[InputContainer]:
     """Open a file for demuxing.
 
     Raises:
-        InputError: there is no such file, it is a folder, empty, or not to be read.
-        UnreadableMedia: it is in no format that facepaint reads.
+        InputError: the file does not exist, is a folder, is empty, or cannot be read.
+        UnreadableMedia: the file has no format that facepaint reads.
     """
     check_file(path)
     options = {"format_whitelist": ",".join(FORMATS), "protocol_whitelist": "file"}
@@ -73,18 +71,18 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         if is_animated_webp(path):
             container = av.open(AnimationFile(path), "r", format="mov")
         else:
-            # The prefix keeps a name such as "concat:x" from being taken for another protocol.
+            # Without the prefix, a file named "concat:x" would select another protocol.
             container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as exc:
         raise UnreadableMedia(
-            f"{path} is no video that can be read ({_reason(exc)}); play it to see if it is whole"
+            f"{path} is not a readable video ({_reason(exc)}); play it to check it"
         ) from exc
     with container:
         yield container
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The first real video stream: a cover picture is none.
+    """The first video stream that is not a cover image.
 
     Raises:
         UnreadableMedia: there is none.
@@ -92,15 +90,15 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:
             return stream
-    what = "only sound" if container.streams.audio else "no video"
-    raise UnreadableMedia(f"{path} holds {what}; facepaint needs a video or a picture")
+    content = "only audio" if container.streams.audio else "no video"
+    raise UnreadableMedia(f"{path} contains {content}; facepaint needs a video or an image")
 
 
 def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
-    """Clockwise turn in degrees (a multiple of 90) that makes a frame upright, and whether it is
-    flipped before that.
+    """The clockwise rotation in degrees (0, 90, 180, 270) that makes a frame upright, and whether
+    the frame is flipped left to right before it.
 
-    From the display matrix as ISO/IEC 14496-12 has it: (x, y) is shown at (a x + c y, b x + d y).
+    Follows the display matrix of ISO/IEC 14496-12: (x, y) is shown at (a x + c y, b x + d y).
     """
     for data in frame.side_data:
         if data.type.name == "DISPLAYMATRIX":  # type: ignore[attr-defined]  # the stub says str
@@ -111,25 +109,25 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
     return 0, False
 
 
-def carries_no_times(format_name: str, codec: str, extradata: bytes) -> bool:
-    """Whether packets of such a video are known to say nothing of when their frames are shown."""
-    return (codec in ("h264", "hevc") and format_name in TIMELESS_FORMATS) or (
-        codec == "mpeg4" and PACKED.search(extradata) is not None
+def lacks_pts(format_name: str, codec: str, extradata: bytes) -> bool:
+    """Whether the packets of such a video have no usable presentation times."""
+    return (codec in ("h264", "hevc") and format_name in FORMATS_WITHOUT_PTS) or (
+        codec == "mpeg4" and PACKED_BITSTREAM.search(extradata) is not None
     )
 
 
 def dispositions(stream: Stream) -> tuple[str, ...]:
-    """FFmpeg's names for what a track is for: default, forced, comment, hearing_impaired ..."""
+    """FFmpeg's dispositions of a track: default, forced, comment, hearing_impaired ..."""
     return tuple(flag.name for flag in Disposition if stream.disposition & flag and flag.name)
 
 
 def track_title(stream: Stream) -> str:
-    """What a track is called; in MP4 it is its name."""
+    """The title of a track, which MP4 calls its name."""
     return stream.metadata.get("title") or stream.metadata.get("name", "")
 
 
 def chapters_of(container: InputContainer) -> list[Chapter]:
-    """The chapters of a file, on its clock."""
+    """The chapters of a file, in seconds of its timeline."""
     found = []
     for chapter in container.chapters():
         base = chapter["time_base"] or Fraction(1)
@@ -139,26 +137,22 @@ def chapters_of(container: InputContainer) -> list[Chapter]:
 
 
 def check_file(path: Path) -> None:
-    """Raise `InputError` in words of the user's unless the path is a readable file with something
-    in it."""
+    """Raise `InputError` unless the path is a readable file that is not empty."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise InputError(f"{path} is a folder; name the files in it")
         if not stat.S_ISREG(kind):
-            # It is read several times, and opening a pipe that nobody writes to would wait for
-            # ever.
-            raise InputError(
-                f"{path} is no file but a pipe or device; save what comes out of it as a file first"
-            )
+            # A file is read several times, and opening a pipe without a writer blocks for ever.
+            raise InputError(f"{path} is a pipe or a device; save its output as a file first")
         with path.open("rb") as file:
-            something = file.read(1)
+            first_byte = file.read(1)
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"{path} does not exist; check the name") from None
     except (OSError, ValueError) as exc:
         raise InputError(f"{path} cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
-    if not something:
-        raise InputError(f"{path} is empty; copy it again from where it came from")
+    if not first_byte:
+        raise InputError(f"{path} is empty; copy it again from its origin")
 
 
 def _reason(exc: Exception) -> str:

@@ -1,10 +1,13 @@
-"""What a look that hides lets through of a video's records: what is heard, what is read, and its
-languages."""
+"""Remove metadata from the records of a video with a redacting look.
+
+Audio, subtitles, chapters and languages stay. Tags, titles and comments can identify people, so
+they are not stored at all.
+"""
 
 import re
 from dataclasses import replace
 
-from facepaint.media.codec_params import change_parameters, codec_name
+from facepaint.media.codec_params import change_extradata, codec_name
 from facepaint.records.job import Extras, VideoJob
 
 SUBTITLE_HEADER = {
@@ -18,28 +21,27 @@ SUBTITLE_HEADER = {
     ),
     "events": ("format",),
 }
-"""Of ASS: the lines that tell how subtitles look, by section; programs write names and folders
-beside them."""
+"""The lines of an ASS header that affect rendering, by section. Programs add names and paths."""
 
 VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
-"""Lengths of the first header of three."""
+"""Lengths of the first of the three headers."""
 
 
 def strip_job(job: VideoJob) -> VideoJob:
-    """The record of a video without the titles of its tracks and what comments their parameters
-    carry."""
+    """The record of a video without the titles of its tracks and the comments in their codec
+    parameters."""
     audio = tuple(
         replace(track, title="", codec_params=strip_codec_params(track.codec_params))
         for track in job.audio
     )
     video = replace(job.video, title="")
     if video.codec == "theora":
-        video = replace(video, extradata=_bare_theora(video.extradata))
+        video = replace(video, extradata=_strip_theora(video.extradata))
     return replace(job, video=video, audio=audio)
 
 
 def strip_extras(extras: Extras) -> Extras:
-    """The chapters and subtitles alone: no tags, no titles of tracks."""
+    """The extras without tags and without titles of subtitle tracks."""
     subtitles = (
         replace(track, title="", codec_params=strip_codec_params(track.codec_params))
         for track in extras.subtitles
@@ -48,59 +50,67 @@ def strip_extras(extras: Extras) -> Extras:
 
 
 def strip_codec_params(codec_params: bytes) -> bytes:
-    """A template without words that are neither heard nor read: comments of Vorbis, what programs
-    write into ASS."""
-    changes = {"vorbis": _bare_vorbis, "ass": _styles_alone, "ssa": _styles_alone}
+    """The codec parameters without the comments of Vorbis and the metadata of ASS."""
+    strippers = {"vorbis": _strip_vorbis, "ass": _strip_ass, "ssa": _strip_ass}
     codec = codec_name(codec_params) if codec_params else ""
-    return change_parameters(codec_params, changes[codec]) if codec in changes else codec_params
+    if codec not in strippers:
+        return codec_params
+    return change_extradata(codec_params, strippers[codec])
 
 
-def _bare_vorbis(parameters: bytes) -> bytes:
-    """Vorbis I, 5: no vendor, no comment, and the framing bit."""
-    return _without_comments(parameters, b"\x03vorbis" + bytes(8) + b"\x01", VORBIS_FIRST_BYTES)
+def _strip_vorbis(parameters: bytes) -> bytes:
+    # Vorbis I, section 5: no vendor, no comment, and the framing bit.
+    no_comments = b"\x03vorbis" + bytes(8) + b"\x01"
+    return _replace_comments(parameters, no_comments, VORBIS_FIRST_BYTES)
 
 
-def _bare_theora(parameters: bytes) -> bytes:
-    """Theora specification, 6.3: no vendor, no comment."""
-    return _without_comments(parameters, b"\x81theora" + bytes(8), THEORA_FIRST_BYTES)
+def _strip_theora(parameters: bytes) -> bytes:
+    # Theora specification, section 6.3: no vendor, no comment.
+    no_comments = b"\x81theora" + bytes(8)
+    return _replace_comments(parameters, no_comments, THEORA_FIRST_BYTES)
 
 
-def _without_comments(parameters: bytes, empty: bytes, first_size: int) -> bytes:
-    """The three headers of Vorbis or Theora, the second of them, the comments, ``empty``; in Xiph
-    lacing."""
+def _replace_comments(parameters: bytes, comments: bytes, first_size: int) -> bytes:
+    """The three headers of Vorbis or Theora in Xiph lacing, with another second one."""
     first, setup = _outer_headers(parameters, first_size)
-    return bytes((2, len(first), len(empty))) + first + empty + setup if setup else parameters
+    if not setup:
+        return parameters
+    lacing = bytes((2, len(first), len(comments)))
+    return lacing + first + comments + setup
 
 
 def _outer_headers(parameters: bytes, first_size: int) -> tuple[bytes, bytes]:
-    """The first and third of three Xiph headers, behind lengths in Xiph lacing or in two bytes
-    each; else nothing."""
+    """The first and third of three Xiph headers; the third is empty if the layout is another.
+
+    FFmpeg's demuxers write the headers with lengths of two bytes each, or in Xiph lacing.
+    """
     if parameters[:2] == first_size.to_bytes(2):
         comments_at = 2 + first_size
         setup_at = comments_at + 2 + int.from_bytes(parameters[comments_at : comments_at + 2])
         return parameters[2:comments_at], parameters[setup_at + 2 :]
-    sizes: list[int] = []
-    at = 1
-    while parameters[:1] == b"\x02" and len(sizes) < 2:
-        end = (
-            next((place for place in range(at, len(parameters)) if parameters[place] < 255), at) + 1
-        )
-        sizes.append(sum(parameters[at:end]))
-        at = end
-    return parameters[at : at + sum(sizes[:1])], parameters[at + sum(sizes) :] if sizes else b""
+    if not parameters.startswith(b"\x02"):
+        return b"", b""
+    first_bytes, position = _laced_size(parameters, 1)
+    comment_bytes, position = _laced_size(parameters, position)
+    setup_at = position + first_bytes + comment_bytes
+    return parameters[position : position + first_bytes], parameters[setup_at:]
 
 
-def _styles_alone(parameters: bytes) -> bytes:
-    """The header of ASS subtitles with its styles, and of the rest what tells how they look."""
+def _laced_size(data: bytes, start: int) -> tuple[int, int]:
+    """A size in Xiph lacing, bytes of 255 and a smaller last one, and the position behind it."""
+    end = next((n for n in range(start, len(data)) if data[n] < 255), start) + 1
+    return sum(data[start:end]), end
+
+
+def _strip_ass(parameters: bytes) -> bytes:
+    """The header of ASS subtitles with its styles, and the other lines that affect rendering."""
     kept, section = [], ""
     for line in parameters.decode("utf-8", "replace").splitlines():
         heading = re.fullmatch(r"\s*\ufeff?\[(.*)\]\s*", line)
-        section = heading[1].lower() if heading else section
-        told = SUBTITLE_HEADER.get(section, ())
-        if (
-            "styles" in section
-            or (told and heading)
-            or line.partition(":")[0].strip().lower() in told
-        ):
+        if heading:
+            section = heading[1].lower()
+        allowed = SUBTITLE_HEADER.get(section, ())
+        key = line.partition(":")[0].strip().lower()
+        if "styles" in section or (allowed and heading) or key in allowed:
             kept.append(line)
     return "".join(f"{line}\r\n" for line in kept).encode()

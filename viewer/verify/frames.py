@@ -14,7 +14,7 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from facepaint.media.open import carries_no_times
+from facepaint.media.open import lacks_pts
 from viewer.verify.alignment import lateness_s, pair_nearest
 from viewer.verify.report import Occurrences, seconds
 
@@ -74,7 +74,7 @@ class FrameReader:
         # With frame threads, a refusal is reported with a later packet.
         context.thread_type = "SLICE"
         self.tick = Fraction(stream.time_base or 1)
-        self.untimed = carries_no_times(
+        self.untimed = lacks_pts(
             container.format.name, context.name, bytes(context.extradata or b"")
         )
         self._packet_times: deque[int] = deque()

@@ -217,7 +217,7 @@ def test_a_cover_image_is_no_video(tmp_path: Path) -> None:
         tone = av.AudioFrame(format="s16", layout="mono", samples=8000)
         tone.sample_rate, tone.pts = 8000, 0
         container.mux([*track.encode(tone), *track.encode(None)])
-    with pytest.raises(UnreadableMedia, match=r"song\.mkv holds only sound"):
+    with pytest.raises(UnreadableMedia, match=r"song\.mkv contains only audio"):
         probe(path)
 
 

@@ -456,7 +456,7 @@ def test_a_pipe_is_refused_at_once(
 ) -> None:
     """Opening it would wait for a writer, and it cannot be read twice."""
     os.mkfifo(tmp_path / "pipe.mp4")
-    with pytest.raises(InputError, match=r"pipe\.mp4 is no file but a pipe or device"):
+    with pytest.raises(InputError, match=r"pipe\.mp4 is a pipe or a device"):
         upload(tmp_path / "pipe.mp4", BLUR, store, queue, settings)
     with pytest.raises(InputError, match="/dev/null is no file"):
         upload(Path("/dev/null"), BLUR, store, queue, settings)

@@ -79,7 +79,7 @@ def test_a_bad_file_is_named_and_the_others_continue(tmp_path: Path) -> None:
     videos, images, problems = classify([empty, good, tmp_path / "nowhere.mp4", tmp_path])
     assert (videos, images) == ([], [good])
     assert [str(problem) for problem in problems] == [
-        f"{empty} is empty; copy it again from where it came from",
+        f"{empty} is empty; copy it again from its origin",
         f"{tmp_path / 'nowhere.mp4'} does not exist; check the name",
         f"{tmp_path} is a folder; name the files in it",
     ]
@@ -106,5 +106,5 @@ def test_a_truncated_image_is_damaged(kind: str, tmp_path: Path) -> None:
     data = (tmp_path / "whole").read_bytes()
     cut = tmp_path / "cut"
     cut.write_bytes(data[: len(data) // 2])
-    with pytest.raises(UnreadableMedia, match="cut is a damaged picture"):
+    with pytest.raises(UnreadableMedia, match="cut is damaged"):
         is_still_image(cut)

@@ -69,12 +69,12 @@ def test_a_look_without_stickers_is_unchanged() -> None:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"no picture", "is no picture in PNG, WebP or JPEG"),
+        (b"no picture", "is not a PNG, WebP or JPEG image"),
         (
             b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;",
-            "is no picture",
+            "is not a PNG, WebP or JPEG image",
         ),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is no picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "is not a PNG"),
     ],
     ids=["empty", "text", "gif", "postscript"],
 )

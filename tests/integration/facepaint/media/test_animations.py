@@ -97,7 +97,7 @@ def test_an_animated_webp_damaged_in_the_middle_ends_there(tmp_path: Path) -> No
     with open_media(path) as container:
         packets = container.demux()
         assert [next(packets).pts for _ in range(29)] == list(range(0, 29 * 40, 40))
-        with pytest.raises(av.error.InvalidDataError, match="picture 29 is damaged"):
+        with pytest.raises(av.error.InvalidDataError, match="frame 29 is damaged"):
             next(packets)
 
 

@@ -245,7 +245,7 @@ def test_a_different_file_is_found(source: Path, tmp_path: Path) -> None:
 
 def test_what_is_no_video_is_refused(source: Path, tmp_path: Path) -> None:
     (tmp_path / "text.mp4").write_text("no video")
-    with pytest.raises(UnreadableMedia, match=r"text\.mp4 is no video"):
+    with pytest.raises(UnreadableMedia, match=r"text\.mp4 is not a readable video"):
         verify(source, tmp_path / "text.mp4")
     with pytest.raises(InputError, match="does not exist"):
         verify(source, tmp_path / "none.mp4")

@@ -348,5 +348,5 @@ def test_a_picture_of_many_megapixels() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_damage_behind_the_header_is_told(kind: str) -> None:
     source = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
-    with pytest.raises(UnreadableMedia, match="picture 7 is a damaged picture"):
+    with pytest.raises(UnreadableMedia, match="picture 7 is damaged"):
         paint_image(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})

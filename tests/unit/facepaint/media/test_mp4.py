@@ -1,4 +1,4 @@
-"""MP4 boxes read and patched: what FFmpeg writes is what we find, what we patch is what FFmpeg
+"""MP4 atoms read and patched: what FFmpeg writes is what we find, what we patch is what FFmpeg
 reads."""
 
 import io
@@ -50,29 +50,29 @@ def times(data: bytes) -> list[int]:
         ]
 
 
-def box(kind: bytes, body: bytes = b"") -> bytes:
+def atom(kind: bytes, body: bytes = b"") -> bytes:
     return (8 + len(body)).to_bytes(4) + kind + body
 
 
-def test_boxes_of_every_form_of_size_are_walked() -> None:
+def test_atoms_of_every_size_form_are_walked() -> None:
     long = (1).to_bytes(4) + b"long" + (19).to_bytes(8) + b"abc"
     to_the_end = (0).to_bytes(4) + b"last" + b"xyz"
-    data = box(b"free") + long + to_the_end
+    data = atom(b"free") + long + to_the_end
     assert [(b.kind, data[b.body : b.end]) for b in walk(data)] == [
         (b"free", b""),
         (b"long", b"abc"),
         (b"last", b"xyz"),
     ]
-    nested = box(b"moof", box(b"traf", box(b"tfdt", b"1")) + box(b"traf", box(b"tfdt", b"2")))
+    nested = atom(b"moof", atom(b"traf", atom(b"tfdt", b"1")) + atom(b"traf", atom(b"tfdt", b"2")))
     assert [nested[b.body : b.end] for b in find(nested, "moof/traf/tfdt")] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize(
     "data",
-    [box(b"moov")[:-1] + b"v12", (7).to_bytes(4) + b"moov", (99).to_bytes(4) + b"moov", b"ab"],
+    [atom(b"moov")[:-1] + b"v12", (7).to_bytes(4) + b"moov", (99).to_bytes(4) + b"moov", b"ab"],
 )
-def test_damaged_boxes_are_refused(data: bytes) -> None:
-    with pytest.raises(UnreadableMedia, match="does not fit what holds it"):
+def test_damaged_atoms_are_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableMedia, match="does not fit into its parent"):
         list(walk(data))
 
 
@@ -83,10 +83,10 @@ def test_the_init_part_ends_before_the_first_fragment() -> None:
     assert next(walk(data[len(init) :])).kind == b"moof"
     assert codec_string(init).startswith("avc1.42")
     for other in (b"", init, data[len(init) :], b"\0\0\0\x08free"):
-        with pytest.raises(UnreadableMedia, match="no fragmented MP4"):
+        with pytest.raises(UnreadableMedia, match="not a fragmented MP4"):
             init_length(other)
     with pytest.raises(UnreadableMedia, match=r"no H\.264, HEVC or AV1 track"):
-        codec_string(box(b"moov"))
+        codec_string(atom(b"moov"))
 
 
 @pytest.mark.parametrize("ticks", [0, 1, 12_800, 2**40])
@@ -101,12 +101,12 @@ def test_every_fragment_moves(ticks: int) -> None:
 def test_times_that_do_not_fit_are_refused() -> None:
     with pytest.raises(UnreadableMedia, match="-1 does not fit"):
         shift_tfdt(fragmented(), -1)
-    short = box(b"moof", box(b"traf", box(b"tfdt", bytes(4) + (5).to_bytes(4))))
-    moved = box(b"moof", box(b"traf", box(b"tfdt", bytes(4) + (12).to_bytes(4))))
+    short = atom(b"moof", atom(b"traf", atom(b"tfdt", bytes(4) + (5).to_bytes(4))))
+    moved = atom(b"moof", atom(b"traf", atom(b"tfdt", bytes(4) + (12).to_bytes(4))))
     assert shift_tfdt(short, 7) == moved
     with pytest.raises(UnreadableMedia, match="4294967296 does not fit"):
         shift_tfdt(short, 2**32 - 5)
-    for data in (b"", box(b"moof")):
+    for data in (b"", atom(b"moof")):
         with pytest.raises(UnreadableMedia, match="tfdt"):
             shift_tfdt(data, 1)
 
@@ -157,6 +157,6 @@ def test_a_track_that_starts_at_once_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_a_file_without_moov_is_refused() -> None:
-    for data in (b"", b"abc", box(b"ftyp") + box(b"mdat", b"12")):
-        with pytest.raises(UnreadableMedia, match="it has no moov box"):
+    for data in (b"", b"abc", atom(b"ftyp") + atom(b"mdat", b"12")):
+        with pytest.raises(UnreadableMedia, match="it has no moov atom"):
             read_moov(io.BytesIO(data))

@@ -104,9 +104,9 @@ def test_an_unusable_input_is_reported_and_the_others_are_labelled(
     (tmp_path / "b.mp4").write_text("nothing of the kind")
     lines: list[str] = []
     label([tmp_path / "b.mp4", tmp_path / "a.png"], tmp_path / "out", labeller, report=lines.append)
-    assert lines[0].startswith(f"facepaint: {tmp_path / 'b.mp4'} is no video")
+    assert lines[0].startswith(f"facepaint: {tmp_path / 'b.mp4'} is not a readable video")
     assert lines[-1] == f"{tmp_path / 'a.png'}: 1 picture, 0 faces"
-    with pytest.raises(InputError, match="is no video that can be read"):
+    with pytest.raises(InputError, match="is not a readable video"):
         label([tmp_path / "b.mp4"], tmp_path / "out", labeller)
     with pytest.raises(UsageError, match="is among the inputs"):
         label([tmp_path / "out"], tmp_path / "out", labeller)

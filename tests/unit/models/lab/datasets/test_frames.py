@@ -93,7 +93,7 @@ def test_a_truncated_file_gives_the_frames_it_has(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_video_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.mp4").write_text("nothing of the kind")
-    with pytest.raises(UnreadableMedia, match="is no video that can be read"):
+    with pytest.raises(UnreadableMedia, match="is not a readable video"):
         list(sample_frames(tmp_path / "a.mp4", 1.0, None, []))
     with pytest.raises(InputError, match="does not exist"):
         list(sample_frames(tmp_path / "b.mp4", 1.0, None, []))
