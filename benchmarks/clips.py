@@ -1,4 +1,4 @@
-"""Clips made on the spot: two faces that move, turn and leave the picture, with sound.
+"""Clips made on the spot: two faces that move, turn and leave the picture, with audio.
 
 Both are the public-domain portrait that scikit-image ships (Eileen Collins, NASA), once as it is
 and once mirrored.
@@ -153,10 +153,10 @@ def make_portrait_clip(
         gop: longest distance of keyframes in frames; a huge one gives a file with a single
             keyframe.
         options: of the encoder, such as ``{"bf": "3", "flags": "-cgop"}``.
-        audio: codec of the sound, None for a silent clip.
+        audio: codec of the audio, None for a silent clip.
         rotation: clockwise degrees the pictures are stored turned by, with the display matrix that
             turns them back.
-        start: presentation time of the first frame, in seconds; the sound starts with it.
+        start: presentation time of the first frame, in seconds; the audio starts with it.
     """
     rate = Fraction(fps)
     chosen = (
@@ -172,8 +172,8 @@ def make_portrait_clip(
         video.codec_context.time_base = 1 / rate
         if rotation:
             video.set_display_rotation(-rotation)
-        sound = _sound_stream(container, audio) if audio else None
-        tones = _tones(seconds, sound, start) if sound else iter(())
+        audio = _audio_stream(container, audio) if audio else None
+        tones = _tones(seconds, audio, start) if audio else iter(())
         for number, picture in enumerate(scenes(seconds, size, rate)):
             turned = np.ascontiguousarray(np.rot90(picture, rotation // 90))
             frame = av.VideoFrame.from_ndarray(turned, format="rgb24")
@@ -193,7 +193,7 @@ def make_portrait_clip(
     return path
 
 
-def _sound_stream(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
+def _audio_stream(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
     """A stereo track; its encoder is open, since it must be before the first picture is written."""
     # FFmpeg's own Vorbis encoder must be asked for so.
     stream = container.add_stream(
@@ -231,7 +231,7 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
     """The clip's packets again and again, one turn behind the other, nothing encoded anew; returns
     ``out``.
 
-    Turns are as long as the picture; sound that does not fit in before the next turn is left out.
+    Turns are as long as the picture; audio that does not fit in before the next turn is left out.
     """
     with av.open(str(clip)) as source:
         picture = source.streams.video[0]

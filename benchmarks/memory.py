@@ -189,7 +189,7 @@ def describe(path: Path) -> None:
         print(
             f"{path.name}: {seconds / 3600:.2f} h of {video.width}x{video.height}, "
             f"{video.frames} frames, "
-            f"{path.stat().st_size / MIB:.0f} MiB, sound "
+            f"{path.stat().st_size / MIB:.0f} MiB, audio "
             f"{[s.codec_context.name for s in container.streams.audio]}"
         )
 

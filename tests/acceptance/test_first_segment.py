@@ -53,7 +53,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second a segment, with sound."""
+    """A second a segment, with audio."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
     return make_portrait_clip(path, seconds=SEGMENTS, size=(320, 180), fps=20, gop=20)
 

@@ -40,7 +40,7 @@ PROBE = ("ffprobe", "-v", "warning", "-of", "json", "-show_entries", "packet=cod
 
 
 def times_of(printed: str) -> dict[str, list[float]]:
-    """The times of pictures and sound, in order."""
+    """The times of pictures and audio, in order."""
     packets = json.loads(printed)["packets"]
     kinds = ("video", "audio")
     return {
@@ -51,9 +51,9 @@ def times_of(printed: str) -> dict[str, list[float]]:
 
 JOBS: dict[str, Any] = {
     "even": {},
-    "sound 0.844 s before the picture": {"start_s": Fraction(-844, 1000), "seconds": 8.8},
-    "sound from 2.5 s to 5.5 s": {"start_s": Fraction(5, 2), "seconds": 3.0},
-    "sound 3 s longer than the picture": {"seconds": 11.0},
+    "audio 0.844 s before the picture": {"start_s": Fraction(-844, 1000), "seconds": 8.8},
+    "audio from 2.5 s to 5.5 s": {"start_s": Fraction(5, 2), "seconds": 3.0},
+    "audio 3 s longer than the picture": {"seconds": 11.0},
     "MP3": {"codec": "libmp3lame"},
 }
 
@@ -72,7 +72,7 @@ def test_ffprobe_finds_the_times_of_the_saved_file(
 
     begins_s = there["video"][-1] - here["video"][-1]
     pictures = [time + begins_s for time in here["video"]]
-    # Sound from before the first picture is heard while that is shown already.
+    # Audio from before the first picture is heard while that is shown already.
     held = there["video"][0] - pictures[0]
     assert held == pytest.approx(0.844 if "before" in name else 0, abs=float(made.time_base))
     assert pictures[1:] == pytest.approx(there["video"][1:], abs=2 * TICK_S)
@@ -81,7 +81,7 @@ def test_ffprobe_finds_the_times_of_the_saved_file(
     heard = [time + begins_s for time in here["audio"]]
     assert heard == pytest.approx(there["audio"][-len(heard) :], abs=1.5 / RATE)
     assert len(there["audio"]) - len(heard) <= 2, (
-        "nothing but what an encoder puts before the sound is left out"
+        "nothing but what an encoder puts before the audio is left out"
     )
 
 

@@ -46,10 +46,10 @@ SOURCES: dict[str, Callable[[Path], Path]] = {
     "mono-flac.mkv": lambda path: make_flashing(
         path, every(25, 3), Beeps("flac", "mono", seconds=3)
     ),
-    "late-sound.mp4": lambda path: make_flashing(
+    "late-audio.mp4": lambda path: make_flashing(
         path, every(25, 4), Beeps(start_s=Fraction(9, 4), seconds=1.7)
     ),
-    "long-sound.mp4": lambda path: make_flashing(path, every(25, 2), Beeps(seconds=4)),
+    "long-audio.mp4": lambda path: make_flashing(path, every(25, 2), Beeps(seconds=4)),
     "silent.mp4": lambda path: make_flashing(path, every(NTSC, 3), None, tick=Fraction(1, 30_000)),
     "everything-late.ts": lambda path: make_flashing(path, every(25, 3), Beeps(seconds=3)),
 }
@@ -62,7 +62,7 @@ class Saved:
     mp4: Path
     mkv: Path
     frames: int
-    sounds: int
+    audio: int
     starts_s: float
     ends_s: float
 
@@ -128,11 +128,11 @@ def test_programs_read_and_play_every_frame_without_a_word(
         shown = run_silently(
             "ffprobe", "-v", "warning", "-count_frames", "-of", "json", "-show_streams", path
         )
-        video, *sounds = sorted(
+        video, *audio = sorted(
             json.loads(shown)["streams"], key=lambda stream: stream["codec_type"] != "video"
         )
         assert int(video["nb_read_frames"]) == made.frames
-        assert len(sounds) == bool(made.sounds)
+        assert len(audio) == bool(made.audio)
         strict = ("-nostdin", "-v", "warning", "-xerror", "-err_detect", "explode")
         as_they_are = (
             "-map",

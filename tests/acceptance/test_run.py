@@ -1,4 +1,4 @@
-"""`facepaint run`: a video goes in on one side and comes out painted, sound intact, on the
+"""`facepaint run`: a video goes in on one side and comes out painted, audio intact, on the
 other."""
 
 import json
@@ -95,14 +95,14 @@ def test_only_one_person_is_hidden_in_one_go(tmp_path: Path) -> None:
         assert changed_share(there[:, right], here[:, right]) < 0.01
 
 
-def test_a_video_comes_back_painted_with_its_sound(tmp_path: Path) -> None:
+def test_a_video_comes_back_painted_with_its_audio(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=6)
     out = tmp_path / "painted.mp4"
     done = facepaint("run", clip, "--out", out, "--filter", "sunglasses", home=tmp_path / "home")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"party.mp4 -> {out}\n"
     assert_same_but_painted(clip, out, faces=True)
-    assert read_audio(out)[0], "the clip has sound"
+    assert read_audio(out)[0], "the clip has audio"
     assert not list((tmp_path / "home" / "runs").glob("*")), (
         "the private folder goes with the command"
     )

@@ -23,7 +23,7 @@ Samples = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Beeps:
-    """The sound of a clip, from ``start_s`` on for ``seconds``."""
+    """The audio of a clip, from ``start_s`` on for ``seconds``."""
 
     codec: str = "aac"
     layout: str = "stereo"
@@ -55,7 +55,7 @@ def make_flashing(
     tick: Fraction = Fraction(1, 90_000),
     size: tuple[int, int] = SIZE,
 ) -> Path:
-    """Write H.264 with B-frames and that sound into the container of the suffix; ``tick`` is what
+    """Write H.264 with B-frames and that audio into the container of the suffix; ``tick`` is what
     times count in."""
     with av.open(str(path), "w") as container:
         video: Any = container.add_stream(
@@ -68,15 +68,17 @@ def make_flashing(
             video.codec_context.colorspace
         ) = BT709
         video.codec_context.open()
-        sound = _sound_stream(container, beeps) if beeps else None
+        audio = _audio_stream(container, beeps) if beeps else None
         packets = [
             packet
             for frame in chain(_pictures(times, tick, size), [None])
             for packet in video.encode(frame)
         ]
-        if beeps and sound:
+        if beeps and audio:
             packets += [
-                packet for frame in (*_sounds(sound, beeps), None) for packet in sound.encode(frame)
+                packet
+                for frame in (*_beep_frames(audio, beeps), None)
+                for packet in audio.encode(frame)
             ]
         container.start_encoding()
         # FLAC's encoder ends with a packet that only says what belongs into the header.
@@ -114,13 +116,13 @@ def beeping(seconds: float, start_s: Fraction = Fraction(0)) -> Samples:
     return np.asarray(beep, np.float32)
 
 
-def _sound_stream(container: av.container.OutputContainer, beeps: Beeps) -> Any:
+def _audio_stream(container: av.container.OutputContainer, beeps: Beeps) -> Any:
     stream: Any = container.add_stream(beeps.codec, rate=RATE, layout=beeps.layout)
     stream.codec_context.open()
     return stream
 
 
-def _sounds(stream: Any, beeps: Beeps) -> Iterator[av.AudioFrame]:
+def _beep_frames(stream: Any, beeps: Beeps) -> Iterator[av.AudioFrame]:
     context = stream.codec_context
     samples = beeping(beeps.seconds, beeps.start_s)
     whole = av.AudioFrame.from_ndarray(

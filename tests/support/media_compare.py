@@ -1,4 +1,4 @@
-"""Compare what came out with what went in: frames, times, sound, and where pixels changed."""
+"""Compare what came out with what went in: frames, times, audio, and where pixels changed."""
 
 import hashlib
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Videos with everything in them that cameras, phones and programs write beside picture and sound.
+"""Videos with everything in them that cameras, phones and programs write beside picture and audio.
 
 Each is a second of a grey that grows lighter, 64x48, H.264, with a tone, made with PyAV; what is
 planted can be found by a search of the file's bytes.
@@ -32,7 +32,7 @@ SECRETS = {
     "location": b"SecretPlace",
     "com.apple.quicktime.location.ISO6709": b"SecretPhone",
     "track's title": b"SecretTrack",
-    "sound's title": b"SecretSound",
+    "audio's title": b"SecretSound",
     "captions": b"Se\xfccr\xfcet",
     "SEI": b"SecretSei",
     "second video": b"SecretSecond",
@@ -84,7 +84,7 @@ def planted_mov(path: Path) -> Path:
 
 
 def planted_mkv(path: Path) -> Path:
-    """A Matroska file with an attachment, sound in Vorbis and subtitles in ASS."""
+    """A Matroska file with an attachment, audio in Vorbis and subtitles in ASS."""
     _write(path, "matroska", {})
     return path
 
@@ -99,7 +99,7 @@ def _write(path: Path, kind: str, options: dict[str, str]) -> None:
         video.metadata["title"] = SECRETS["track's title"].decode()
         with av.open(io.BytesIO(tone.stream.codec_params)) as codec_params:
             audio = out.add_stream_from_template(codec_params.streams.audio[0])
-        audio.metadata["title"] = SECRETS["sound's title"].decode()
+        audio.metadata["title"] = SECRETS["audio's title"].decode()
         more = {"mp4": _mp4_tracks, "matroska": _mkv_tracks, "mov": lambda _: []}[kind](out)
         chapter = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000)}
         out.set_chapters([{**chapter, "metadata": {"title": KEPT["chapter"].decode()}}])  # type: ignore[typeddict-item]

@@ -14,7 +14,7 @@ from benchmarks.clips import scenes
 from facepaint.records.segment import AudioPacket
 from tests.support.clips import CLIPS, Clip, Media
 from tests.support.clips.ordinary import Frame, audio_packets, decode_ordinarily
-from tests.support.clips.write import Sound, Video, portrait, write_clip
+from tests.support.clips.write import AudioTrack, Video, portrait, write_clip
 from tests.support.cut_clip import CutClip, cut_clip
 
 LENGTHS_S = (0.5, 2, 7)
@@ -110,7 +110,7 @@ def test_concatenated_recordings(
     """Broadcasts, cameras and DVDs leave such files: the times of each recording start again, and a
     player shows them one after the other."""
     once = tmp_path / name
-    write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [Sound(audio_codec, 2)])
+    write_clip(once, portrait(2), Video(codec, {"bf": "2"}), [AudioTrack(audio_codec, 2)])
     thrice = tmp_path / f"thrice-{name}"
     thrice.write_bytes(once.read_bytes() * 3)
     cut = cut_clip(thrice, segment_s)

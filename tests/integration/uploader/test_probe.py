@@ -19,7 +19,7 @@ from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import open_codec_params
 from facepaint.records.colour import Colour
 from tests.support.clips.ordinary import audio_packets
-from tests.support.clips.write import Sound, portrait, write_clip
+from tests.support.clips.write import AudioTrack, portrait, write_clip
 from tests.support.cut_clip import cut_clip
 from uploader.probe import probe
 
@@ -186,7 +186,7 @@ def test_a_track_without_a_packet_is_ignored_and_reported(tmp_path: Path) -> Non
 def test_audio_that_starts_far_into_the_file(name: str, tmp_path: Path) -> None:
     """An index leads to it; in a format without one the track is ignored and reported."""
     path = tmp_path / name
-    write_clip(path, portrait(2), sounds=[Sound(seconds=0.5, start_s=1.4)])
+    write_clip(path, portrait(2), audio=[AudioTrack(seconds=0.5, start_s=1.4)])
     found = probe(path, search_bytes=20_000)
     if path.suffix == ".mkv":
         assert (found.audio, found.ignored) == ((), ("an empty or unknown audio track",))

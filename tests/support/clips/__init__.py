@@ -5,7 +5,7 @@ its docstring.
 ``media`` of tests/conftest.py makes one, once a session.
 """
 
-from tests.support.clips import codecs, colour, damage, geometry, sound, times
+from tests.support.clips import audio, codecs, colour, damage, geometry, times
 from tests.support.clips.registry import CLIPS, Clip, Media
 
-__all__ = ["CLIPS", "Clip", "Media", "codecs", "colour", "damage", "geometry", "sound", "times"]
+__all__ = ["CLIPS", "Clip", "Media", "audio", "codecs", "colour", "damage", "geometry", "times"]

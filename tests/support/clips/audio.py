@@ -1,4 +1,4 @@
-"""Sound of every coding, early, late, twice or not at all; and the words beside it: titles,
+"""Audio of every coding, early, late, twice or not at all; and the words beside it: titles,
 subtitles, chapters."""
 
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 
 from tests.support.clips.registry import clip
-from tests.support.clips.write import SECONDS, Extras, Sound, Video, write_clip
+from tests.support.clips.write import SECONDS, AudioTrack, Extras, Video, write_clip
 
 SHOWN = Video(options={"bf": "2"})
 
@@ -23,13 +23,13 @@ TAGS = {"title": "Eileen Collins", "artist": "NASA", "comment": "STS-93"}
 @clip("aac.mp4", "AAC in MP4")
 def aac(path: Path) -> None:
     """With the 1,024 samples of encoder delay before 0 that its edit list skips."""
-    write_clip(path, video=SHOWN, sounds=[Sound()])
+    write_clip(path, video=SHOWN, audio=[AudioTrack()])
 
 
 @clip("aac.ts", "AAC (ADTS) in MPEG-TS", quick=True)
 def aac_ts(path: Path) -> None:
     """Each packet behind an ADTS header, which no MP4 keeps."""
-    write_clip(path, video=SHOWN, sounds=[Sound()])
+    write_clip(path, video=SHOWN, audio=[AudioTrack()])
 
 
 @clip("he-aac.mp4", "AAC declared as HE-AAC, MP4")
@@ -41,7 +41,7 @@ def he_aac(path: Path) -> None:
     clock of the track is that of the header.
     """
     plain = path.with_name("plain.mp4")
-    write_clip(plain, video=SHOWN, sounds=[Sound(rate=24_000)])
+    write_clip(plain, video=SHOWN, audio=[AudioTrack(rate=24_000)])
     # ISO/IEC 14496-3, 1.6.2.1: object type 5 (SBR), 24 kHz, stereo, 48 kHz, then the core's object
     # type 2 (LC).
     config = bytes.fromhex("2b118800")
@@ -57,7 +57,7 @@ def he_aac(path: Path) -> None:
 @clip("mp3.mp4", "MP3 in MP4")
 def mp3(path: Path) -> None:
     """LAME, as older phones and converters have it."""
-    write_clip(path, video=SHOWN, sounds=[Sound("libmp3lame")])
+    write_clip(path, video=SHOWN, audio=[AudioTrack("libmp3lame")])
 
 
 @clip("opus.webm", "Opus in WebM")
@@ -66,7 +66,7 @@ def opus(path: Path) -> None:
     write_clip(
         path,
         video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
-        sounds=[Sound("libopus")],
+        audio=[AudioTrack("libopus")],
     )
 
 
@@ -76,52 +76,52 @@ def vorbis(path: Path) -> None:
     write_clip(
         path,
         video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
-        sounds=[Sound("vorbis")],
+        audio=[AudioTrack("vorbis")],
     )
 
 
 @clip("flac.mkv", "FLAC in Matroska")
 def flac(path: Path) -> None:
     """Lossless, 16 bit."""
-    write_clip(path, video=SHOWN, sounds=[Sound("flac")])
+    write_clip(path, video=SHOWN, audio=[AudioTrack("flac")])
 
 
 @clip("pcm.mov", "PCM in MOV")
 def pcm(path: Path) -> None:
     """16 bit, big-endian, as cameras write it."""
-    write_clip(path, video=SHOWN, sounds=[Sound("pcm_s16be")])
+    write_clip(path, video=SHOWN, audio=[AudioTrack("pcm_s16be")])
 
 
 @clip("ac3.ts", "AC-3 in MPEG-TS")
 def ac3(path: Path) -> None:
     """As broadcast in America."""
-    write_clip(path, video=Video("mpeg2video", {"bf": "2", "b": "1M"}), sounds=[Sound("ac3")])
+    write_clip(path, video=Video("mpeg2video", {"bf": "2", "b": "1M"}), audio=[AudioTrack("ac3")])
 
 
-@clip("sound-late.mp4", "audio that starts late")
-def sound_late(path: Path) -> None:
+@clip("audio-late.mp4", "audio that starts late")
+def audio_late(path: Path) -> None:
     """Half a second after the pictures."""
-    write_clip(path, video=SHOWN, sounds=[Sound(start_s=0.5, seconds=SECONDS - 0.5)])
+    write_clip(path, video=SHOWN, audio=[AudioTrack(start_s=0.5, seconds=SECONDS - 0.5)])
 
 
-@clip("sound-longer.mp4", "audio that ends later")
-def sound_longer(path: Path) -> None:
+@clip("audio-longer.mp4", "audio that ends later")
+def audio_longer(path: Path) -> None:
     """A second after the last picture."""
-    write_clip(path, video=SHOWN, sounds=[Sound(seconds=SECONDS + 1)])
+    write_clip(path, video=SHOWN, audio=[AudioTrack(seconds=SECONDS + 1)])
 
 
-@clip("sound-shorter.mp4", "audio that ends earlier")
-def sound_shorter(path: Path) -> None:
+@clip("audio-shorter.mp4", "audio that ends earlier")
+def audio_shorter(path: Path) -> None:
     """A second before the last picture."""
-    write_clip(path, video=SHOWN, sounds=[Sound(seconds=SECONDS - 1)])
+    write_clip(path, video=SHOWN, audio=[AudioTrack(seconds=SECONDS - 1)])
 
 
 @clip("two-tracks.mp4", "two audio tracks with languages")
 def two_tracks(path: Path) -> None:
     """English and German, with a title each, and a title of the whole."""
-    english = Sound(language="eng", title="Original")
-    german = Sound(language="deu", title="Synchronfassung", pitch_hz=220)
-    write_clip(path, video=SHOWN, sounds=[english, german], extras=Extras(tags=TAGS))
+    english = AudioTrack(language="eng", title="Original")
+    german = AudioTrack(language="deu", title="Synchronfassung", pitch_hz=220)
+    write_clip(path, video=SHOWN, audio=[english, german], extras=Extras(tags=TAGS))
 
 
 @clip("two-codings.mkv", "two audio tracks of different codecs, Matroska")
@@ -130,7 +130,7 @@ def two_codings(path: Path) -> None:
     write_clip(
         path,
         video=SHOWN,
-        sounds=[Sound(language="eng"), Sound("libopus", language="fra", pitch_hz=220)],
+        audio=[AudioTrack(language="eng"), AudioTrack("libopus", language="fra", pitch_hz=220)],
     )
 
 
@@ -144,11 +144,11 @@ def silent(path: Path) -> None:
 def subtitles_mp4(path: Path) -> None:
     """Timed text in two languages, two chapters and a title."""
     extras = Extras(tags=TAGS, chapters=CHAPTERS, subtitles=LINES)
-    write_clip(path, video=SHOWN, sounds=[Sound(language="eng")], extras=extras)
+    write_clip(path, video=SHOWN, audio=[AudioTrack(language="eng")], extras=extras)
 
 
 @clip("subtitles.mkv", "subtitles and chapters, Matroska")
 def subtitles_mkv(path: Path) -> None:
     """SubRip in two languages, two chapters and a title."""
     extras = Extras(tags=TAGS, chapters=CHAPTERS, subtitles=LINES)
-    write_clip(path, video=SHOWN, sounds=[Sound(language="eng")], extras=extras)
+    write_clip(path, video=SHOWN, audio=[AudioTrack(language="eng")], extras=extras)

@@ -12,8 +12,8 @@ from tests.support.clips.registry import clip
 from tests.support.clips.write import (
     FPS,
     SIZE,
+    AudioTrack,
     Extras,
-    Sound,
     Video,
     debian_ffmpeg,
     portrait,
@@ -27,7 +27,7 @@ LIVE_WEBM = Extras(options={"live": "1"})
 @clip("h264-closed.mp4", "H.264, closed GOP, B-frames, MP4")
 def h264_closed(path: Path) -> None:
     """x264 with three B-frames and AAC, the file most people have."""
-    write_clip(path, video=Video(options={"bf": "3"}), sounds=[Sound()])
+    write_clip(path, video=Video(options={"bf": "3"}), audio=[AudioTrack()])
 
 
 @clip("h264-open.mp4", "H.264, open GOP, B-pyramid, MP4", quick=True)
@@ -35,26 +35,26 @@ def h264_open(path: Path) -> None:
     """x264 ``open-gop=1:b-pyramid=normal``: frames before a keyframe need it, and are shown before
     it."""
     options = {"x264-params": "open-gop=1:bframes=5:b-pyramid=normal:b-adapt=0:ref=4"}
-    write_clip(path, video=Video(options=options), sounds=[Sound()])
+    write_clip(path, video=Video(options=options), audio=[AudioTrack()])
 
 
 @clip("h264-open.ts", "H.264, open GOP, MPEG-TS")
 def h264_open_ts(path: Path) -> None:
-    """The same in a transport stream with MP2 sound."""
+    """The same in a transport stream with MP2 audio."""
     options = {"x264-params": "open-gop=1:bframes=3:b-adapt=0"}
-    write_clip(path, video=Video(options=options), sounds=[Sound("mp2")])
+    write_clip(path, video=Video(options=options), audio=[AudioTrack("mp2")])
 
 
 @clip("h264.mkv", "H.264, Matroska")
 def h264_mkv(path: Path) -> None:
     """x264 with B-frames in a container that counts milliseconds."""
-    write_clip(path, video=Video(options={"bf": "3"}), sounds=[Sound("flac")])
+    write_clip(path, video=Video(options={"bf": "3"}), audio=[AudioTrack("flac")])
 
 
 @clip("h264.flv", "H.264, Flash video")
 def h264_flv(path: Path) -> None:
     """x264 with B-frames as streaming software records it."""
-    write_clip(path, video=Video(options={"bf": "2"}), sounds=[Sound()])
+    write_clip(path, video=Video(options={"bf": "2"}), audio=[AudioTrack()])
 
 
 @clip("h264-refresh.ts", "H.264, intra refresh, MPEG-TS")
@@ -73,14 +73,16 @@ def h264_refresh_mp4(path: Path) -> None:
 def hevc_open(path: Path) -> None:
     """x265's defaults, four B-frames and open groups, tagged hvc1."""
     options = {"preset": "fast"}
-    write_clip(path, video=Video("libx265", options, tag="hvc1"), sounds=[Sound()])
+    write_clip(path, video=Video("libx265", options, tag="hvc1"), audio=[AudioTrack()])
 
 
 @clip("vp8-live.webm", "VP8, WebM without duration and cues")
 def vp8_live(path: Path) -> None:
     """libvpx with hidden alt-ref frames, muxed live as browsers do, with Opus."""
     options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime", "cpu-used": "8"}
-    write_clip(path, video=Video("libvpx", options), sounds=[Sound("libopus")], extras=LIVE_WEBM)
+    write_clip(
+        path, video=Video("libvpx", options), audio=[AudioTrack("libopus")], extras=LIVE_WEBM
+    )
 
 
 @clip("vp9-live.webm", "VP9, WebM without duration and cues", quick=True)
@@ -90,7 +92,7 @@ def vp9_live(path: Path) -> None:
     write_clip(
         path,
         video=Video("libvpx-vp9", options, gop=999),
-        sounds=[Sound("libopus")],
+        audio=[AudioTrack("libopus")],
         extras=LIVE_WEBM,
     )
 
@@ -109,30 +111,30 @@ def av1(path: Path) -> None:
     write_clip(
         path,
         video=Video("libsvtav1", {"preset": "12", "svtav1-params": "lookahead=8"}),
-        sounds=[Sound()],
+        audio=[AudioTrack()],
     )
 
 
 @clip("mpeg2-hours.ts", "MPEG-2, MPEG-TS that starts at hours", quick=True)
 def mpeg2_hours(path: Path) -> None:
     """A broadcast whose clock stands at 5 h 33 min when the recording begins, with B-frames and MP2
-    sound."""
+    audio."""
     begin = 20_000
     times = range(begin * FPS, begin * FPS + len(portrait()))
     video = Video("mpeg2video", {"bf": "2", "b": "1M"})
-    write_clip(path, video=video, sounds=[Sound("mp2", start_s=begin)], times=times)
+    write_clip(path, video=video, audio=[AudioTrack("mp2", start_s=begin)], times=times)
 
 
 @clip("mpeg2.mpg", "MPEG-2, program stream")
 def mpeg2_program(path: Path) -> None:
-    """As on a DVD, with MP2 sound."""
-    write_clip(path, video=Video("mpeg2video", {"bf": "2", "b": "1M"}), sounds=[Sound("mp2")])
+    """As on a DVD, with MP2 audio."""
+    write_clip(path, video=Video("mpeg2video", {"bf": "2", "b": "1M"}), audio=[AudioTrack("mp2")])
 
 
 @clip("mpeg4.avi", "MPEG-4 ASP, B-frames, AVI", quick=True)
 def mpeg4_avi(path: Path) -> None:
-    """FFmpeg's MPEG-4 with B-frames in a container without presentation times, with MP3 sound."""
-    write_clip(path, video=Video("mpeg4", {"bf": "2", "b": "1M"}), sounds=[Sound("libmp3lame")])
+    """FFmpeg's MPEG-4 with B-frames in a container without presentation times, with MP3 audio."""
+    write_clip(path, video=Video("mpeg4", {"bf": "2", "b": "1M"}), audio=[AudioTrack("libmp3lame")])
 
 
 @clip("mpeg4-packed.avi", "MPEG-4 ASP, packed B-frames, AVI", untimed=True)
@@ -144,22 +146,22 @@ def mpeg4_packed(path: Path) -> None:
 
 @clip("mjpeg.avi", "Motion JPEG, full range, AVI")
 def mjpeg_avi(path: Path) -> None:
-    """As webcams and old cameras do: every frame a keyframe, full range, PCM sound."""
-    write_clip(path, video=Video("mjpeg", {"b": "4M"}, "yuvj420p"), sounds=[Sound("pcm_s16le")])
+    """As webcams and old cameras do: every frame a keyframe, full range, PCM audio."""
+    write_clip(path, video=Video("mjpeg", {"b": "4M"}, "yuvj420p"), audio=[AudioTrack("pcm_s16le")])
 
 
 @clip("prores.mov", "ProRes 422, MOV")
 def prores_mov(path: Path) -> None:
     """An editor's export, 10 bit 4:2:2, with 24-bit PCM."""
     video = Video("prores_ks", {"profile": "proxy"}, "yuv422p10le", fps=10)
-    write_clip(path, portrait(fps=10), video, sounds=[Sound("pcm_s24le")])
+    write_clip(path, portrait(fps=10), video, audio=[AudioTrack("pcm_s24le")])
 
 
 @clip("wmv2.wmv", "Windows Media Video 8", loses_audio=True)
 def wmv2(path: Path) -> None:
     """FFmpeg's wmv2 and wmav2, as Movie Maker saved it."""
     write_clip(
-        path, video=Video("wmv2", {"b": "1M"}), sounds=[Sound("wmav2", options={"b": "128k"})]
+        path, video=Video("wmv2", {"b": "1M"}), audio=[AudioTrack("wmav2", options={"b": "128k"})]
     )
 
 

@@ -13,7 +13,7 @@ from benchmarks.clips import Picture
 from facepaint.records.colour import ColourPrimaries, ColourRange, TransferCharacteristics
 from tests.support.clips.ordinary import Frame, decode_ordinarily
 from tests.support.clips.registry import clip
-from tests.support.clips.write import FPS, Sound, Video, portrait, write_clip
+from tests.support.clips.write import FPS, AudioTrack, Video, portrait, write_clip
 
 BT709, BT2020 = ColourPrimaries.BT709, ColourPrimaries.BT2020
 """Primaries and matrix, and for BT.709 the transfer too, have the same code points."""
@@ -50,7 +50,7 @@ def bt601(path: Path) -> None:
     write_clip(
         path,
         video=Video(options={"bf": "2"}, colour=(BT470BG, BT601, BT470BG, LIMITED)),
-        sounds=[Sound()],
+        audio=[AudioTrack()],
     )
 
 
@@ -60,7 +60,7 @@ def bt709(path: Path) -> None:
     write_clip(
         path,
         video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, LIMITED)),
-        sounds=[Sound()],
+        audio=[AudioTrack()],
     )
 
 
@@ -68,7 +68,9 @@ def bt709(path: Path) -> None:
 def full_range(path: Path) -> None:
     """As phones record it: 0 to 255, tagged so."""
     write_clip(
-        path, video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, FULL)), sounds=[Sound()]
+        path,
+        video=Video(options={"bf": "2"}, colour=(BT709, BT709, BT709, FULL)),
+        audio=[AudioTrack()],
     )
 
 
@@ -78,7 +80,7 @@ def ten_bit(path: Path) -> None:
     video = Video(
         "libx265", pixel_format="yuv420p10le", tag="hvc1", colour=(BT709, BT709, BT709, LIMITED)
     )
-    write_clip(path, video=video, sounds=[Sound()])
+    write_clip(path, video=video, audio=[AudioTrack()])
 
 
 @clip("10bit-422.mp4", "10 bit 4:2:2, H.264")
@@ -87,7 +89,7 @@ def ten_bit_422(path: Path) -> None:
     video = Video(
         options={"bf": "2"}, pixel_format="yuv422p10le", colour=(BT709, BT709, BT709, LIMITED)
     )
-    write_clip(path, video=video, sounds=[Sound()])
+    write_clip(path, video=video, audio=[AudioTrack()])
 
 
 @clip("422.mp4", "4:2:2")
@@ -115,7 +117,7 @@ def hlg(path: Path) -> None:
     """HEVC Main 10 as phones record it: the portrait in the light of ITU-R BT.2100 HLG, with a lamp
     of 900 cd/m2."""
     options = {"preset": "ultrafast", "x265-params": "log-level=none"}
-    write_clip(path, _bt2100(hlg_signal), _hdr(options, HLG), [Sound()])
+    write_clip(path, _bt2100(hlg_signal), _hdr(options, HLG), [AudioTrack()])
 
 
 @clip("pq.mp4", "PQ HDR (HDR10), 10 bit")
@@ -123,7 +125,7 @@ def pq(path: Path) -> None:
     """HEVC Main 10 with mastering data and light levels: the same portrait and lamp in BT.2100
     PQ."""
     options = {"preset": "ultrafast", "x265-params": f"log-level=none:{MASTERING}"}
-    write_clip(path, _bt2100(pq_signal), _hdr(options, PQ), [Sound()])
+    write_clip(path, _bt2100(pq_signal), _hdr(options, PQ), [AudioTrack()])
 
 
 def decode_with_alpha(path: Path) -> list[Frame]:

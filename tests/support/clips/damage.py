@@ -6,7 +6,7 @@ from pathlib import Path
 import av
 
 from tests.support.clips.registry import clip
-from tests.support.clips.write import Extras, Sound, Video, write_clip
+from tests.support.clips.write import AudioTrack, Extras, Video, write_clip
 
 SHOWN = Video(options={"bf": "2"})
 TRANSPORT_PACKET = 188
@@ -15,7 +15,7 @@ TRANSPORT_PACKET = 188
 @clip("damaged.mp4", "a damaged packet in the middle", quick=True)
 def damaged(path: Path) -> None:
     """The second half of the 24th packet overwritten with noise."""
-    write_clip(path, video=SHOWN, sounds=[Sound()])
+    write_clip(path, video=SHOWN, audio=[AudioTrack()])
     _overwrite(path, 23, keep=0.5)
 
 
@@ -31,14 +31,14 @@ def wiped(path: Path) -> None:
 def wiped_start(path: Path) -> None:
     """The first keyframe is noise: the frames up to the second keyframe have nothing to be made
     of."""
-    write_clip(path, video=Video(options={"bf": "0"}), sounds=[Sound()])
+    write_clip(path, video=Video(options={"bf": "0"}), audio=[AudioTrack()])
     _overwrite(path, 0, keep=0)
 
 
 @clip("lost.ts", "transport packets lost")
 def lost(path: Path) -> None:
     """Reception failed for a moment: 12 transport packets in the middle are not there."""
-    write_clip(path, video=SHOWN, sounds=[Sound("mp2")])
+    write_clip(path, video=SHOWN, audio=[AudioTrack("mp2")])
     whole = path.read_bytes()
     middle = len(whole) // TRANSPORT_PACKET // 2 * TRANSPORT_PACKET
     path.write_bytes(whole[:middle] + whole[middle + 12 * TRANSPORT_PACKET :])
@@ -52,7 +52,7 @@ def lost(path: Path) -> None:
 def cut_off(path: Path) -> None:
     """A download that broke off at 70 %, its index at the front."""
     write_clip(
-        path, video=SHOWN, sounds=[Sound()], extras=Extras(options={"movflags": "faststart"})
+        path, video=SHOWN, audio=[AudioTrack()], extras=Extras(options={"movflags": "faststart"})
     )
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 7 // 10])

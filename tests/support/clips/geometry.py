@@ -10,7 +10,7 @@ import numpy as np
 from av.filter import Graph
 
 from tests.support.clips.registry import clip
-from tests.support.clips.write import FPS, SIZE, Sound, Video, encode, portrait, write_clip
+from tests.support.clips.write import FPS, SIZE, AudioTrack, Video, encode, portrait, write_clip
 
 TURNED = {"bf": "2"}
 
@@ -55,7 +55,7 @@ def stretched(path: Path) -> None:
         path,
         portrait(size=(240, 180)),
         Video(options=TURNED, aspect=Fraction(4, 3)),
-        sounds=[Sound()],
+        audio=[AudioTrack()],
     )
 
 
@@ -84,7 +84,7 @@ def interlaced_mpeg2(path: Path) -> None:
     """40 fields a second woven into 20 frames while the camera pans, coded as fields and flagged,
     as DVB sends it."""
     options = {"flags": "+ildct+ilme", "bf": "2", "b": "2M"}
-    write_clip(path, _woven("tff"), Video("mpeg2video", options), sounds=[Sound("mp2")])
+    write_clip(path, _woven("tff"), Video("mpeg2video", options), audio=[AudioTrack("mp2")])
 
 
 @clip("interlaced-h264.mp4", "interlaced H.264, bottom field first")
@@ -138,7 +138,9 @@ def _turned(path: Path, clockwise: int) -> None:
     pictures = [
         np.ascontiguousarray(np.rot90(picture, clockwise // 90)) for picture in portrait(size=size)
     ]
-    write_clip(path, pictures, Video(options=TURNED, shown=(-clockwise, False)), sounds=[Sound()])
+    write_clip(
+        path, pictures, Video(options=TURNED, shown=(-clockwise, False)), audio=[AudioTrack()]
+    )
 
 
 def _woven(order: str) -> Iterator[av.VideoFrame]:

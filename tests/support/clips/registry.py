@@ -21,7 +21,7 @@ GROUPS = {
     "times": "Times",
     "geometry": "Shape",
     "colour": "Colour and depth",
-    "sound": "Audio, subtitles, chapters",
+    "audio": "Audio, subtitles, chapters",
     "damage": "Damage",
 }
 """The files of the recipes and what the table in docs/ calls them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.support.clips.registry import clip
 from tests.support.clips.spliced import splice
-from tests.support.clips.write import FPS, SIZE, Sound, Video, portrait, write_clip
+from tests.support.clips.write import FPS, SIZE, AudioTrack, Video, portrait, write_clip
 
 MILLISECONDS = Fraction(1, 1000)
 
@@ -33,23 +33,23 @@ def uneven_mp4(path: Path) -> None:
     write_clip(
         path,
         video=Video(options={"bf": "2"}, time_base=Fraction(1, 90_000)),
-        sounds=[Sound()],
+        audio=[AudioTrack()],
         times=times,
     )
 
 
 @clip("hole.mp4", "a hole of 3 s in the times")
 def hole(path: Path) -> None:
-    """A camera that hung: nothing is shown anew from 1 to 4 s; the sound goes on."""
+    """A camera that hung: nothing is shown anew from 1 to 4 s; the audio goes on."""
     times = [number if number < FPS else number + 3 * FPS for number in range(len(portrait()))]
-    write_clip(path, video=Video(options={"bf": "2"}), sounds=[Sound(seconds=5.5)], times=times)
+    write_clip(path, video=Video(options={"bf": "2"}), audio=[AudioTrack(seconds=5.5)], times=times)
 
 
 @clip("late.mp4", "first frame at 2.5 s")
 def late(path: Path) -> None:
     """Everything begins at 2.5 s, by an empty edit."""
     times = range(5 * FPS // 2, 5 * FPS // 2 + len(portrait()))
-    write_clip(path, video=Video(options={"bf": "3"}), sounds=[Sound(start_s=2.5)], times=times)
+    write_clip(path, video=Video(options={"bf": "3"}), audio=[AudioTrack(start_s=2.5)], times=times)
 
 
 @clip("wrapping.ts", "negative start: the clock of MPEG-TS wraps", quick=True)
@@ -61,7 +61,7 @@ def wrapping(path: Path) -> None:
     write_clip(
         path,
         video=Video(options={"bf": "2"}),
-        sounds=[Sound("mp2", start_s=begin / FPS)],
+        audio=[AudioTrack("mp2", start_s=begin / FPS)],
         times=times,
     )
 
@@ -70,7 +70,7 @@ def wrapping(path: Path) -> None:
 def trimmed(path: Path) -> None:
     """As phones trim: an edit list that begins between keyframes at 0.7 s."""
     whole = path.with_name("whole.mp4")
-    write_clip(whole, video=Video(options={"bf": "2"}, gop=999), sounds=[Sound()])
+    write_clip(whole, video=Video(options={"bf": "2"}, gop=999), audio=[AudioTrack()])
     splice(whole, path, [(0.7, 1.8)])
 
 
@@ -90,7 +90,7 @@ def fast(path: Path) -> None:
         path,
         portrait(1.5, (240, 136), 120),
         Video(options={"bf": "2"}, fps=120, gop=90),
-        sounds=[Sound("aac", 1.5)],
+        audio=[AudioTrack("aac", 1.5)],
     )
 
 
@@ -102,8 +102,8 @@ def slow(path: Path) -> None:
 
 @clip("single.mp4", "one frame only")
 def single(path: Path) -> None:
-    """One picture, with half a second of sound."""
-    write_clip(path, portrait()[:1], sounds=[Sound(seconds=0.5)])
+    """One picture, with half a second of audio."""
+    write_clip(path, portrait()[:1], audio=[AudioTrack(seconds=0.5)])
 
 
 @clip("minute.mp4", "one keyframe in 60 s")
@@ -111,7 +111,7 @@ def minute(path: Path) -> None:
     """A screen share at 5 frames a second: everything is decoded from its one keyframe on."""
     pictures = portrait(60, (160, 90), 5)
     write_clip(
-        path, pictures, Video(options={"bf": "2"}, fps=5, gop=9999), sounds=[Sound(seconds=60)]
+        path, pictures, Video(options={"bf": "2"}, fps=5, gop=9999), audio=[AudioTrack(seconds=60)]
     )
 
 
@@ -119,5 +119,5 @@ def minute(path: Path) -> None:
 def headless(path: Path) -> None:
     """As recordings of broadcasts do; nobody shows what comes before the first keyframe."""
     whole = path.with_name("whole.ts")
-    write_clip(whole, video=Video(options={"bf": "3"}), sounds=[Sound()])
+    write_clip(whole, video=Video(options={"bf": "3"}), audio=[AudioTrack()])
     path.write_bytes(whole.read_bytes()[188 * 60 :])

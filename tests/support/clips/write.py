@@ -69,7 +69,7 @@ class Video:
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioTrack:
     """A track of tones from ``start_s`` on, ``seconds`` long."""
 
     codec: str = "aac"
@@ -101,7 +101,7 @@ def write_clip(
     path: Path,
     frames: Frames | None = None,
     video: Video = Video(),
-    sounds: Sequence[Sound] = (),
+    audio: Sequence[AudioTrack] = (),
     extras: Extras = Extras(),
     *,
     times: Iterable[int] | None = None,
@@ -120,14 +120,14 @@ def write_clip(
                 [_chapter(number, *row) for number, row in enumerate(extras.chapters, 1)]
             )
         stream = _video_stream(container, video, shown[0])
-        tracks = [_sound_stream(container, sound) for sound in sounds]
+        tracks = [_audio_stream(container, track) for track in audio]
         packets = [
             *_subtitle_packets(container, extras),
             *encode(stream, shown, video, times),
             *(
                 packet
-                for track, sound in zip(tracks, sounds, strict=True)
-                for packet in _tones(track, sound)
+                for stream, track in zip(tracks, audio, strict=True)
+                for packet in _tones(stream, track)
             ),
         ]
         container.start_encoding()
@@ -203,31 +203,31 @@ def _video_stream(
     return stream
 
 
-def _sound_stream(container: av.container.OutputContainer, sound: Sound) -> av.AudioStream:
+def _audio_stream(container: av.container.OutputContainer, audio: AudioTrack) -> av.AudioStream:
     # FFmpeg's own Vorbis encoder must be asked for so.
-    options = {"strict": "experimental", **sound.options}
-    stream = container.add_stream(sound.codec, rate=sound.rate, layout="stereo", options=options)
+    options = {"strict": "experimental", **audio.options}
+    stream = container.add_stream(audio.codec, rate=audio.rate, layout="stereo", options=options)
     assert isinstance(stream, av.AudioStream)
-    if sound.language:
-        stream.metadata["language"] = sound.language
-    if sound.title:
-        stream.metadata["title"] = sound.title
+    if audio.language:
+        stream.metadata["language"] = audio.language
+    if audio.title:
+        stream.metadata["title"] = audio.title
     stream.codec_context.open()
     return stream
 
 
-def _tones(stream: av.AudioStream, sound: Sound) -> list[av.Packet[Any]]:
+def _tones(stream: av.AudioStream, audio: AudioTrack) -> list[av.Packet[Any]]:
     """A tone whose pitch changes every half second."""
     context = stream.codec_context
-    at = np.arange(int(sound.seconds * sound.rate)) / sound.rate
-    pitch = sound.pitch_hz * (1 + (at * 2).astype(int) % 5 / 4)
+    at = np.arange(int(audio.seconds * audio.rate)) / audio.rate
+    pitch = audio.pitch_hz * (1 + (at * 2).astype(int) % 5 / 4)
     wave = (0.15 * np.sin(2 * np.pi * pitch * at)).astype(np.float32)
     resampler = av.AudioResampler(
-        context.format, "stereo", sound.rate, frame_size=context.frame_size or 1024
+        context.format, "stereo", audio.rate, frame_size=context.frame_size or 1024
     )
     whole = av.AudioFrame.from_ndarray(np.stack([wave, wave]), format="fltp", layout="stereo")
-    whole.sample_rate, whole.time_base = sound.rate, Fraction(1, sound.rate)
-    whole.pts = round(sound.start_s * sound.rate)
+    whole.sample_rate, whole.time_base = audio.rate, Fraction(1, audio.rate)
+    whole.pts = round(audio.start_s * audio.rate)
     packets = []
     for frame in (*resampler.resample(whole), *resampler.resample(None), None):
         packets += stream.encode(frame)

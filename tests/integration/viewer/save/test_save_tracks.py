@@ -19,7 +19,7 @@ from facepaint.records.results import Painted
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.support.clips.write import Sound as Tone
+from tests.support.clips.write import AudioTrack as Tone
 from tests.support.clips.write import Video, portrait, write_clip
 from tests.support.made_job import MadeAudio, MadeJob, make_audio, plain_job
 from viewer.follow import FollowOptions

@@ -15,7 +15,7 @@ import pytest
 from facepaint.cli.app import main
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.open import track_title
-from tests.support.clips.write import Extras, Sound, Video, portrait, write_clip
+from tests.support.clips.write import AudioTrack, Extras, Video, portrait, write_clip
 from viewer.verify.report import VerifyReport
 from viewer.verify.verify import verify
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     Packet = av.Packet[Any]
 
 SHOWN = Video(options={"bf": "2"}, colour=(1, 1, 1, 1))
-SOUNDS = (
-    Sound(language="eng", title="Original"),
-    Sound(language="deu", title="Synchronfassung", pitch_hz=220),
+AUDIO = (
+    AudioTrack(language="eng", title="Original"),
+    AudioTrack(language="deu", title="Synchronfassung", pitch_hz=220),
 )
 EXTRAS = Extras(
     options={"movflags": "faststart"},
@@ -39,7 +39,7 @@ EXTRAS = Extras(
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """50 frames with every kind of track and metadata."""
     path = tmp_path_factory.mktemp("verify") / "source.mp4"
-    write_clip(path, video=SHOWN, sounds=SOUNDS, extras=EXTRAS)
+    write_clip(path, video=SHOWN, audio=AUDIO, extras=EXTRAS)
     return path
 
 
@@ -208,7 +208,7 @@ def test_wrong_colour_tags_are_found(
     source: Path, tmp_path: Path, colour: tuple[int, int, int, int], difference: str
 ) -> None:
     write_clip(
-        tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), sounds=SOUNDS, extras=EXTRAS
+        tmp_path / "other.mp4", video=replace(SHOWN, colour=colour), audio=AUDIO, extras=EXTRAS
     )
     assert verify(source, tmp_path / "other.mp4").differences == (difference,)
 
@@ -219,7 +219,7 @@ def test_wrong_size_and_aspect_are_found(source: Path, tmp_path: Path) -> None:
         tmp_path / "small.mp4",
         small,
         replace(SHOWN, aspect=Fraction(4, 3)),
-        sounds=SOUNDS,
+        audio=AUDIO,
         extras=EXTRAS,
     )
     assert verify(source, tmp_path / "small.mp4").differences == (

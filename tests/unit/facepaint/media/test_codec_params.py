@@ -10,7 +10,7 @@ from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import EBML, open_codec_params, write_codec_params
 
-SOUNDS = [
+AUDIO = [
     ("aac", "mp4"),
     ("aac", "ts"),
     ("libmp3lame", "mp4"),
@@ -28,7 +28,7 @@ SOUNDS = [
 
 
 def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
-    """A clip's sound track, its first packet and its template. The container stays open with the
+    """A clip's audio track, its first packet and its template. The container stays open with the
     stream."""
     options = {"codec": "mpeg4", "seconds": 0.5, "size": (64, 64)}
     container = av.open(str(make_portrait_clip(path, audio=codec, **options)))
@@ -37,7 +37,7 @@ def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
     return stream, packet, write_codec_params(stream, packet)
 
 
-@pytest.mark.parametrize(("codec", "suffix"), SOUNDS)
+@pytest.mark.parametrize(("codec", "suffix"), AUDIO)
 def test_parameters_survive(codec: str, suffix: str, tmp_path: Path) -> None:
     stream, packet, codec_params = track(tmp_path / f"clip.{suffix}", codec)
     with stream.container, open_codec_params(codec_params) as container:
