@@ -1,5 +1,7 @@
-"""The command line: thin commands over `facepaint.client`; only here do our errors become a line
-and an exit code."""
+"""The command line: thin commands over `facepaint.client`.
+
+Only `main` turns our errors into one line and an exit code.
+"""
 
 import json
 import os
@@ -26,7 +28,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="facepaint",
-    help="Paint or hide the faces in a video on machines other than the one that holds it.",
+    help="Paint or redact the faces in a video on machines other than the one that holds it.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -40,7 +42,7 @@ def version_option(
         bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
     ] = False,
 ) -> None:
-    """Paint or hide the faces in a video on machines other than the one that holds it."""
+    """Paint or redact the faces in a video on machines other than the one that holds it."""
     if version:
         print(f"facepaint {__version__}")
         raise typer.Exit
@@ -65,7 +67,8 @@ for command in (
 @app.command()
 def filters(
     preview: Annotated[
-        Path | None, typer.Option("--preview", help="Draw every filter on a face into this PNG.")
+        Path | None,
+        typer.Option("--preview", help="Write a PNG that shows every filter on a face."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -92,45 +95,44 @@ def verify(
     """Compare RESULT with SOURCE: frames, times, audio, colours, tags."""
     from viewer.verify.verify import verify as compare
 
-    found = compare(source, result)
-    print(json.dumps(found.facts()) if as_json else "\n".join(found.lines()))
-    if not found.passed:
-        wrong = [check.name for check in found.checks if not check.passed]
+    report = compare(source, result)
+    print(json.dumps(report.facts()) if as_json else "\n".join(report.lines()))
+    if not report.passed:
+        failed = [check.name for check in report.checks if not check.passed]
         raise JobError(
-            f"{result} is more than {source} with painted faces: it differs in {', '.join(wrong)}"
+            f"{result} differs from {source} in more than painted faces: {', '.join(failed)}"
         )
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check the installation and the services, and how to fix them."""
+    """Check the installation and the services, and print how to fix problems."""
     from facepaint.cli.doctor import checks
 
-    found = checks(Settings.load())
+    results = checks(Settings.load())
     if as_json:
-        print(json.dumps([asdict(check) for check in found]))
+        print(json.dumps([asdict(check) for check in results]))
     else:
-        for check in found:
+        for check in results:
             print(f"{'ok  ' if check.ok else 'FAIL'} {check.name}: {check.detail}")
             if not check.ok and check.advice:
                 print(f"     {check.advice}")
-    if not all(check.ok for check in found):
+    if not all(check.ok for check in results):
         raise typer.Exit(ServiceError.exit_code)
 
 
 def _end_interrupted() -> NoReturn:
-    """End with the code for it; everything has been put away by now.
-
-    CPython kills itself by SIGINT, however well the interrupt was handled, if it came while a
-    string was executed, as is done to make a dataclass at import. This leaves it no time to.
-    """
+    """Exit with the code of an interrupted command; everything is cleaned up by now."""
+    # CPython kills itself by SIGINT, even if the interrupt was handled, if it came during `exec`,
+    # which creating a dataclass at import uses. `os._exit` skips that.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)
 
 
 def main() -> None:
-    """Run the command line; errors of ours are one line on standard error and an exit code."""
+    """Run the command line. An error of ours becomes one line on standard error and its exit
+    code."""
     try:
         check_packages()
         app()
@@ -142,7 +144,7 @@ def main() -> None:
             _end_interrupted()
         raise
     except KeyboardInterrupt:
-        # Typer handles the first one. A second one may come during the clean-up.
+        # Typer handles the first one. A second one may come during the cleanup.
         _end_interrupted()
     except Exception as exc:
         # Anything else is a bug.

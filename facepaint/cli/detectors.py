@@ -1,6 +1,6 @@
-"""`facepaint detectors`: list, fetch, label, train, measure and export face detectors.
+"""`facepaint detectors`: list, download, train, evaluate and export face detectors; label images.
 
-Each command parses its options and calls one plain function, which it imports when it is called.
+Each command parses its options and calls one function, which it imports when it is called.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from facepaint.cli.options import AsJson, Detector, DeviceOption, Overwrite
-from facepaint.cli.tables import print_columns, print_detectors, print_training
+from facepaint.cli.tables import print_detectors, print_figures, print_training
 from facepaint.errors import InputError, UsageError
 from facepaint.extras import require_extra
 from facepaint.files import write_text
@@ -24,18 +24,18 @@ from facepaint.text import counted
 
 app = typer.Typer(
     name="detectors",
-    help="List and fetch face detectors, label pictures, and train, measure and export one.",
+    help="List, download, train, evaluate and export face detectors; label images.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
 
 RUN_OPTIONS = ("batch", "size", "learning_rate", "seed", "start")
-"""Of `train`, what a run keeps to from its beginning."""
+"""Options of `train` that are fixed when a run starts."""
 
 
 class Part(StrEnum):
-    """Which of the pictures of a folder, as `models.lab.evaluation.evaluate.split` parts them."""
+    """Part of the images of a folder, as `models.lab.evaluation.evaluate.split` divides them."""
 
     all = "all"
     training = "training"
@@ -43,7 +43,7 @@ class Part(StrEnum):
 
 
 class Fill(StrEnum):
-    """What `label --fill` adds to labels that are there."""
+    """What `label --fill` adds to existing labels."""
 
     landmarks = "landmarks"
 
@@ -51,37 +51,41 @@ class Fill(StrEnum):
 @app.command()
 def label(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT", help="Pictures, folders of pictures, videos.")
+        list[Path], typer.Argument(metavar="INPUT", help="Images, folders of images, videos.")
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Folder of labels to make, or to add to: what it has stays."
+            "--out", "-o", help="Folder of labels to create or extend; existing labels are kept."
         ),
     ] = None,
     detector: Detector = None,
-    every: Annotated[float, typer.Option(min=0.01, help="Seconds of a video to a frame.")] = 1.0,
+    every: Annotated[
+        float, typer.Option(min=0.01, help="Label one frame per this many seconds of a video.")
+    ] = 1.0,
     most: Annotated[
-        int | None, typer.Option("--max", min=1, help="Frames of a video at most.")
+        int | None, typer.Option("--max", min=1, help="Maximum number of frames per video.")
     ] = None,
     fill: Annotated[
         Fill | None,
-        typer.Option(help="INPUT is a folder of labels: give its faces the landmarks they lack."),
+        typer.Option(help="Add missing landmarks to the labels of the folder INPUT."),
     ] = None,
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Label faces by a detector that looks at several scales and mirrored, for people to
-    correct."""
-    require_extra("worker", "labelling pictures")
+    """Label the faces in images with a detector, for manual correction.
+
+    The detector runs at several scales and on mirrored images.
+    """
+    require_extra("worker", "labelling images")
     from facepaint.stack.components import cores
     from models.lab.datasets.auto_label import Labeller, fill_landmarks
     from models.lab.datasets.auto_label import label as label_inputs
 
     if (out is None) != (fill is not None):
         raise UsageError(
-            "name the folder of labels: --out FOLDER to make one, or --fill landmarks FOLDER "
-            "for one there is"
+            "name the folder of labels: --out FOLDER to create one, or --fill landmarks FOLDER "
+            "for an existing one"
         )
     labeller = Labeller(
         Settings.load(detector=detector).detector, device.value if device else "auto", cores()
@@ -100,27 +104,32 @@ def convert(
         Path, typer.Argument(metavar="IN", help="Folder or file of labels, in any of the formats.")
     ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write.")],
-    to: Annotated[str, typer.Option(help="facepaint, coco or wider.")],
+    to: Annotated[str, typer.Option(help="Format to write: facepaint, coco or wider.")],
     kind: Annotated[
-        str | None, typer.Option("--from", help="Format of IN.  [default: recognised by its files]")
+        str | None, typer.Option("--from", help="Format of IN.  [default: detected from its files]")
     ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Where the pictures lie, if not beside the labels.")
+        Path | None, typer.Option(help="Folder of the images, if not next to the labels.")
     ] = None,
     classes: Annotated[
         list[str] | None,
-        typer.Option("--class", help="A class that is a face.  [default: face, or the only one]"),
+        typer.Option(
+            "--class",
+            help="Class that is a face; repeat for several.  [default: face, or the only class]",
+        ),
     ] = None,
     complete_from: Annotated[
         Path | None,
-        typer.Option(help="Labels as they were: what another tool lost comes from there."),
+        typer.Option(
+            help="Original labels: fields that another tool dropped are restored from them."
+        ),
     ] = None,
     link: Annotated[
-        bool, typer.Option("--link", help="Link the pictures rather than copying them.")
+        bool, typer.Option("--link", help="Link the images instead of copying them.")
     ] = False,
     overwrite: Overwrite = False,
 ) -> None:
-    """Bring labels into another tool's format, or back."""
+    """Convert labels to another tool's format, or back."""
     from models.lab.datasets import Source
     from models.lab.datasets.convert import convert as convert_labels
 
@@ -137,71 +146,68 @@ def convert(
 def sheet(
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/."
-        ),
+        typer.Argument(metavar="DATA", help="Folder with labels.jsonl and the images in images/."),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="PNG to write.")],
-    faces: Annotated[bool, typer.Option("--faces", help="Each face by itself, enlarged.")] = False,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Draw each face by itself, enlarged.")
+    ] = False,
     most: Annotated[
-        int, typer.Option("--max", min=1, help="Cells at most, spread evenly over the data.")
+        int,
+        typer.Option("--max", min=1, help="Maximum number of cells, sampled evenly from the data."),
     ] = 48,
     columns: Annotated[int, typer.Option(min=1, max=40, help="Cells in a row.")] = 6,
     cell: Annotated[
         int, typer.Option(min=48, max=2000, help="Longest side of a cell in px.")
     ] = 240,
 ) -> None:
-    """Draw labelled pictures, or their faces, into one PNG to look at."""
+    """Draw labelled images, or their faces, into one PNG."""
     require_extra("worker", "drawing a contact sheet")
     from models.lab.datasets.contact_sheet import Layout, save_contact_sheet
 
     drawn = save_contact_sheet(data, out, Layout(columns, cell, most), faces=faces)
-    print(f"{out}: {counted(drawn, 'face' if faces else 'picture')}")
+    print(f"{out}: {counted(drawn, 'face' if faces else 'image')}")
 
 
 @app.command()
 def evaluate(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL", help="Detectors: names, or files PATH.onnx.")
+        list[str], typer.Argument(metavar="MODEL", help="Detectors: names or files PATH.onnx.")
     ],
     data: Annotated[
         Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with labels.jsonl, and the pictures in images/."
-        ),
+        typer.Argument(metavar="DATA", help="Folder with labels.jsonl and the images in images/."),
     ],
     side: Annotated[
         int,
         typer.Option(
-            min=32, max=4096, help="Longest side of a picture in px: larger ones are made smaller."
+            min=32, max=4096, help="Longest side of an image in px; larger ones are scaled down."
         ),
     ] = 640,
     part: Annotated[
         Part,
         typer.Option(
-            help="Only the tenth of the pictures that training leaves out, or only the rest."
+            help="Use only the tenth of the images that training holds out, or only the rest."
         ),
     ] = Part.all,
     steady: Annotated[
         int,
-        typer.Option(
-            min=0, help="Pictures on which steadiness is measured, at most; 0 leaves it out."
-        ),
+        typer.Option(min=0, help="Maximum number of images for measuring steadiness; 0 skips it."),
     ] = 40,
     rounds: Annotated[
-        int, typer.Option(min=0, help="How often each size is timed; 0 leaves the times out.")
+        int, typer.Option(min=0, help="Timed runs per input size; 0 skips the timing.")
     ] = 30,
     plot: Annotated[
         Path | None, typer.Option(help="Write precision-recall curves to this PNG.")
     ] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write the table to this file for documents.")
+        Path | None, typer.Option(help="Write the table to this Markdown file.")
     ] = None,
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure detectors side by side: average precision, landmarks, steadiness and time."""
-    require_extra("worker", "measuring detectors")
+    """Compare detectors: average precision, landmark error, steadiness and time."""
+    require_extra("worker", "evaluating detectors")
     from models.lab.evaluation.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
     from models.lab.evaluation.detections import Options
     from models.lab.evaluation.plots import check_plotting, plot_precision_recall
@@ -218,7 +224,7 @@ def evaluate(
     if as_json:
         print(json.dumps(as_facts(comparison)))
     else:
-        print_columns(as_rows(comparison))
+        print_figures(as_rows(comparison))
 
 
 @app.command()
@@ -227,7 +233,7 @@ def train(
     data: Annotated[
         list[str],
         typer.Argument(
-            metavar="DATA...", help="Labelled folders; FOLDER=2 draws its pictures twice as often."
+            metavar="DATA...", help="Labelled folders; FOLDER=2 samples its images twice as often."
         ),
     ],
     out: Annotated[
@@ -235,32 +241,31 @@ def train(
         typer.Option(help="Folder of the run: settings, log, curve, checkpoint, detector.onnx."),
     ],
     batches: Annotated[
-        int | None, typer.Option(min=1, help="Steps in all.  [default: 8000]")
+        int | None, typer.Option(min=1, help="Number of training steps.  [default: 8000]")
     ] = None,
-    batch: Annotated[int, typer.Option(min=2, help="Pictures a step.")] = 32,
+    batch: Annotated[int, typer.Option(min=2, help="Images per step.")] = 32,
     size: Annotated[
-        int, typer.Option(min=64, help="Side of a training picture in px, a multiple of 32.")
+        int, typer.Option(min=64, help="Side of a training image in px, a multiple of 32.")
     ] = 256,
-    learning_rate: Annotated[float, typer.Option(min=0, help="Highest learning rate.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Peak learning rate.")] = 1e-3,
     seed: Annotated[
-        int, typer.Option(help="The same seed gives the same run on the same machine.")
+        int, typer.Option(help="Random seed; the same one gives the same run on the same machine.")
     ] = 0,
     start: Annotated[
-        Path | None, typer.Option("--from", help="Begin with the weights of an exported detector.")
+        Path | None, typer.Option("--from", help="Start from the weights of an exported detector.")
     ] = None,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on from the checkpoint in --out, with the settings it has."
-        ),
+        typer.Option("--resume", help="Continue from the checkpoint in --out, with its settings."),
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or a device of PyTorch.")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU.")] = 2,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or another PyTorch device.")
+    ] = "auto",
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads.")] = 2,
 ) -> None:
-    """Train a detector on labelled folders; a tenth of the pictures is kept aside for
-    validation."""
+    """Train a detector on labelled folders. A tenth of the images is held out for validation."""
     if resume:
-        _refuse_options(context, "--resume goes on with the settings of the run", RUN_OPTIONS)
+        _refuse_options(context, "--resume continues with the settings of the run", RUN_OPTIONS)
     _require_training()
     from models.lab.training.command import Beginning, Place, train
     from models.lab.training.settings import settings_for
@@ -289,12 +294,12 @@ def export(
     ],
     int8: Annotated[
         Path | None,
-        typer.Option(metavar="DATA", help="Quantise to int8, calibrated on this labelled folder."),
+        typer.Option(metavar="DATA", help="Quantize to int8, calibrated on this labelled folder."),
     ] = None,
     licence: Annotated[str, typer.Option(help="Licence of the weights, for the card.")] = "",
-    data: Annotated[str, typer.Option(help="What it was trained on, in words, for the card.")] = "",
+    data: Annotated[str, typer.Option(help="Description of the training data, for the card.")] = "",
 ) -> None:
-    """Write the detector of a training run as one ONNX file with its card."""
+    """Export the detector of a training run as one ONNX file with its card."""
     _require_training()
     from models.lab.training.command import Words, export_run
 
@@ -303,7 +308,7 @@ def export(
 
 @app.command("list")
 def list_detectors(as_json: AsJson = False) -> None:
-    """List the detectors that have a name, and whether they are on this machine."""
+    """List the known detectors and whether they are installed."""
     from models import detector_rows
 
     rows = detector_rows()
@@ -316,10 +321,10 @@ def list_detectors(as_json: AsJson = False) -> None:
 @app.command()
 def pull(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="As `facepaint detectors list` has them.")
+        list[str], typer.Argument(metavar="NAME...", help="Names from `facepaint detectors list`.")
     ],
 ) -> None:
-    """Fetch known detectors of others, for --detector NAME."""
+    """Download third-party detectors, for --detector NAME."""
     from models.pull import pull
 
     for name in names:
@@ -334,8 +339,11 @@ def _require_training() -> None:
 
 
 def _refuse_options(context: typer.Context, why: str, names: Sequence[str]) -> None:
-    """Raise `UsageError` if one of these options was given: to pass over it would not be what was
-    asked for."""
+    """Refuse options that would have no effect.
+
+    Raises:
+        UsageError: one of ``names`` was given; the message starts with ``why``.
+    """
     for option in context.command.params:
         source = context.get_parameter_source(option.name) if option.name in names else None
         if source and source.name != "DEFAULT":

@@ -1,29 +1,28 @@
-"""How the C library keeps memory that was freed."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 import sys
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8
-"""Of glibc's malloc.h."""
+"""Constants of glibc's malloc.h."""
 
-LARGE_BYTES = 128 * 1024
-"""Where glibc itself begins; left alone it moves this up to 32 MiB, by what is freed."""
+MMAP_THRESHOLD_BYTES = 128 * 1024
+"""glibc's initial threshold. Without a fixed value it grows to 32 MiB as blocks are freed."""
 
-
-ARENAS = 2
-"""Heaps that all threads share; left alone each thread has one of its own, which keeps what it once
-needed."""
+MAX_ARENAS = 2
+"""Heaps shared by all threads. By default each thread has one, which keeps its largest size."""
 
 
 def give_back_large_blocks() -> None:
-    """Have glibc give every large block back to the system as soon as it is freed.
+    """Make glibc return every large block to the system as soon as it is freed.
 
-    A video's index is tens of megabytes in a few blocks that grow. Kept in the heap they are copied
-    each time, and the holes they leave stay with the process. Does nothing where the C library is
-    another.
+    The index of a long video is tens of megabytes in a few growing blocks. In the heap they would
+    be copied when they grow, and the holes would stay with the process. Does nothing with other C
+    libraries.
     """
-    if sys.platform == "linux":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-        if mallopt is not None:
-            mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
-            mallopt(M_ARENA_MAX, ARENAS)
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD_BYTES)
+        mallopt(M_ARENA_MAX, MAX_ARENAS)

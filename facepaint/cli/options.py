@@ -34,14 +34,14 @@ class Cover(StrEnum):
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", help="Videos, one job each, or images, one job for all."),
+    typer.Argument(metavar="INPUT...", help="Videos (one job each) or images (one job for all)."),
 ]
 Filters = Annotated[
     list[str],
     typer.Option(
         "--filter",
         "-f",
-        help="Filter to paint: NAME or NAME:KEY=VALUE,...; repeat it for several, in order.",
+        help="Filter: NAME or NAME:KEY=VALUE,...; repeat for several, painted in this order.",
     ),
 ]
 Keep = Annotated[
@@ -68,8 +68,8 @@ Regions = Annotated[
     typer.Option(
         "--region",
         metavar="X,Y,W,H",
-        help="Paint only faces in this region of the upright picture, in px or percent: "
-        "0,0,50%,100% is the left half. Repeat it for several regions.",
+        help="Paint only faces in this region of the upright frame, in px or percent: "
+        "0,0,50%,100% is the left half. Repeat for several regions.",
         show_default=False,
     ),
 ]
@@ -97,7 +97,7 @@ MinFace = Annotated[
     float | None,
     typer.Option(
         "--min-face",
-        help="Smallest face to find, as a share of the frame's height.  [default: 0.06]",
+        help="Smallest face to detect, as a share of the frame's height.  [default: 0.06]",
     ),
 ]
 Quality = Annotated[
@@ -135,7 +135,7 @@ DeviceOption = Annotated[
 def output_choices(
     quality: int | None, encoder: str | None, keep_format: bool
 ) -> dict[str, object]:
-    """Settings of the result; None keeps a setting."""
+    """Settings of the result by name; None keeps a setting."""
     return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}
 
 

@@ -71,7 +71,7 @@ def run(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Paint on this machine: start the embedded services, paint, save, stop them.
+    """Paint on this machine: start the embedded services, paint, save, and stop them.
 
     To see the people's numbers before --keep or --only, use `facepaint up`, then upload, faces and
     repaint.
@@ -189,9 +189,10 @@ def upload(
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
     view: Annotated[
-        bool, typer.Option("--view", help="Play the result in the browser while it is being made.")
+        bool,
+        typer.Option("--view", help="Play the result in the browser while it is being painted."),
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is painted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
     resume: Annotated[
         str | None,
         typer.Option("--resume", metavar="JOB", help="Continue this interrupted upload."),
@@ -247,9 +248,10 @@ def repaint(
     region: Regions = [],  # noqa: B006
     cover: CoverOption = None,
     view: Annotated[
-        bool, typer.Option("--view", help="Play the result in the browser while it is being made.")
+        bool,
+        typer.Option("--view", help="Play the result in the browser while it is being painted."),
     ] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait until all is painted.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
     save: Annotated[
         Path | None,
         typer.Option("--save", help="Wait, then save to this file (a folder for images)."),

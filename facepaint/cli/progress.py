@@ -1,11 +1,10 @@
-"""What a person sees of a job under way: bars on a terminal, plain lines elsewhere, nothing where
-JSON is asked for."""
+"""Progress of a running job: bars on a terminal, plain lines in logs, nothing with ``--json``."""
 
 import sys
 import time
 import webbrowser
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -15,46 +14,11 @@ from facepaint.jobs.status import JobStatus
 from facepaint.records.job import VideoJob
 
 PLAIN_EVERY_S = 5.0
+"""Shortest time between two plain lines."""
 
 
-class Display(Protocol):
-    """Shows the stages of one job. A context manager; `say` prints a line above whatever is being
-    drawn."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
-
-    def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
-        """The upload has come this far; ``note`` says what it waits for, if it does."""
-
-    def job(self, snapshot: Snapshot) -> None:
-        """The workers have come this far."""
-
-    def people(self, status: JobStatus) -> None:
-        """The workers have come this far with finding out who is where."""
-
-    def saved(self, done: int, total: int) -> None:
-        """This many segments are in the saved file."""
-
-    def say(self, text: str) -> None:
-        """One line for the user."""
-
-
-def make_display(*, json: bool) -> Display:
-    """The display that suits where standard error goes."""
-    if json:
-        return Silent()
-    return Bars() if sys.stderr.isatty() else Lines()
-
-
-class Silent:
-    """Shows nothing: the caller prints JSON at the end."""
+class Display:
+    """Shows the stages of one job. A context manager; this base shows nothing."""
 
     def __enter__(self) -> Self:
         return self
@@ -68,39 +32,62 @@ class Silent:
         return
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
-        return
+        """Show the progress of an upload; ``note`` is what it waits for."""
 
     def job(self, snapshot: Snapshot) -> None:
-        return
+        """Show the progress of detection and painting."""
 
     def people(self, status: JobStatus) -> None:
-        return
+        """Show the progress of detection and person tracking."""
 
     def saved(self, done: int, total: int) -> None:
-        return
+        """Show how many segments are in the saved file."""
 
     def say(self, text: str) -> None:
-        return
+        """Print one line for the user, above what is drawn."""
 
 
-class Rate:
-    """Frames a second over the last few snapshots."""
+def make_display(*, json: bool) -> Display:
+    """The display for standard error; with ``json`` one that shows nothing."""
+    if json:
+        return Display()
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+class FrameRate:
+    """Painted frames per second, as a moving average."""
 
     def __init__(self, span_s: float = 8.0) -> None:
         self._span_s = span_s
-        self._seen: list[tuple[float, int]] = []
+        self._totals: list[tuple[float, int]] = []
 
-    def of(self, frames: int) -> float:
-        """Take note of a new total and return the rate; 0 until it is known."""
+    def update(self, frames: int) -> str:
+        """Add a new total of frames; returns the rate as text, empty while it is unknown."""
         now = time.monotonic()
-        self._seen.append((now, frames))
-        while len(self._seen) > 2 and now - self._seen[1][0] > self._span_s:
-            self._seen.pop(0)
-        first_time, first = self._seen[0]
-        return (frames - first) / (now - first_time) if now > first_time else 0.0
+        self._totals.append((now, frames))
+        # Segments come at intervals longer than a snapshot: two totals are always kept.
+        while len(self._totals) > 2 and now - self._totals[1][0] > self._span_s:
+            self._totals.pop(0)
+        first_time, first = self._totals[0]
+        if now <= first_time or frames == first:
+            return ""
+        return f"{(frames - first) / (now - first_time):.0f} frames/s"
 
 
-class Bars(Silent):
+def _painted(status: JobStatus) -> int:
+    """Segments that need no more painting, in the look that has most of them."""
+    return max((look.painted + look.failed for look in status.looks), default=0)
+
+
+def _detected(status: JobStatus) -> int:
+    return status.detected + status.detect_failed
+
+
+def _is_tracking(status: JobStatus) -> bool:
+    return status.keys.detection_finished and isinstance(status.job, VideoJob)
+
+
+class Bars(Display):
     """Progress bars on a terminal."""
 
     def __init__(self) -> None:
@@ -114,7 +101,7 @@ class Bars(Silent):
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._rate = Rate()
+        self._rate = FrameRate()
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -134,16 +121,13 @@ class Bars(Silent):
 
     def job(self, snapshot: Snapshot) -> None:
         status = snapshot.status
-        total = status.total
-        self._show("detected", status.detected + status.detect_failed, total)
-        rate = self._rate.of(snapshot.frames)
-        painted = max((look.painted + look.failed for look in status.looks), default=0)
-        self._show("painted", painted, total, f"{rate:.0f} frames/s" if rate else "")
+        self._show("detected", _detected(status), status.total)
+        self._show("painted", _painted(status), status.total, self._rate.update(snapshot.frames))
 
     def people(self, status: JobStatus) -> None:
-        self._show("detected", status.detected + status.detect_failed, status.total)
-        if status.keys.detection_finished and isinstance(status.job, VideoJob):
-            self._show("followed", 0, None, "people, through the whole video", " ")
+        self._show("detected", _detected(status), status.total)
+        if _is_tracking(status):
+            self._show("tracking", 0, None, "people in the whole video", " ")
 
     def saved(self, done: int, total: int) -> None:
         self._show("saved", done, total)
@@ -162,50 +146,54 @@ class Bars(Silent):
         )
 
 
-class Lines(Silent):
-    """Plain lines for logs: one when something has changed, at most every few seconds."""
+class Lines(Display):
+    """Plain lines for logs. Rich prints nothing before the end where there is no terminal."""
 
     def __init__(self) -> None:
-        self._rate = Rate()
+        self._rate = FrameRate()
         self._last = ""
-        self._at = -PLAIN_EVERY_S
+        self._printed_at = -PLAIN_EVERY_S
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
-        share = 100 * done_bytes // max(1, total_bytes)
-        self._line(
-            f"uploaded {share} %{f' ({note})' if note else ''}", last=done_bytes >= total_bytes
-        )
+        line = f"uploaded {100 * done_bytes // max(1, total_bytes)} %"
+        self._print(f"{line} ({note})" if note else line, last=done_bytes >= total_bytes)
 
     def job(self, snapshot: Snapshot) -> None:
         status = snapshot.status
-        of = f"/{status.total}" if status.total is not None else ""
-        painted = max((look.painted + look.failed for look in status.looks), default=0)
-        rate = self._rate.of(snapshot.frames)
-        text = f"detected {status.detected + status.detect_failed}{of}, painted {painted}{of}"
-        self._line(text + (f", {rate:.0f} frames/s" if rate else ""), last=painted == status.total)
+        painted = _painted(status)
+        line = f"detected {_detected(status)}{_of_total(status)}, painted {painted}"
+        line += _of_total(status)
+        rate = self._rate.update(snapshot.frames)
+        self._print(f"{line}, {rate}" if rate else line, last=painted == status.total)
 
     def people(self, status: JobStatus) -> None:
-        if status.keys.detection_finished and isinstance(status.job, VideoJob):
-            self._line("people are followed through the whole video", last=True)
+        if _is_tracking(status):
+            self._print("tracking people in the whole video", last=True)
         else:
-            of = f"/{status.total}" if status.total is not None else ""
-            self._line(f"detected {status.detected + status.detect_failed}{of}")
+            self._print(f"detected {_detected(status)}{_of_total(status)}")
 
     def saved(self, done: int, total: int) -> None:
-        self._line(f"saved {done}/{total} segments", last=done == total)
+        self._print(f"saved {done}/{total} segments", last=done == total)
 
     def say(self, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    def _line(self, text: str, *, last: bool = False) -> None:
+    def _print(self, line: str, *, last: bool = False) -> None:
+        """Print a line that differs from the one before; all but the last of a stage only every
+        few seconds."""
         now = time.monotonic()
-        if text != self._last and (last or now - self._at >= PLAIN_EVERY_S):
-            self._last, self._at = text, now
-            self.say(text)
+        is_due = last or now - self._printed_at >= PLAIN_EVERY_S
+        if is_due and line != self._last:
+            self._last, self._printed_at = line, now
+            self.say(line)
+
+
+def _of_total(status: JobStatus) -> str:
+    return "" if status.total is None else f"/{status.total}"
 
 
 def show_page(url: str, browser: bool) -> None:
-    """Print a page's URL, and open it in the browser if that is wanted."""
+    """Print a page's URL, and open it in the browser if ``browser`` is set."""
     print(url, flush=True)
     if browser and not webbrowser.open(url):
         print("No browser could be opened: open the page by hand.", file=sys.stderr)

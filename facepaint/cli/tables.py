@@ -1,4 +1,4 @@
-"""What commands print: tables and facts of jobs, filters and detectors."""
+"""Tables and texts that commands print: jobs, people, filters and detectors."""
 
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,138 +8,156 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from facepaint.jobs.status import JobStatus, JobSummary
+from facepaint.jobs.status import JobStatus, JobSummary, LookStatus
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.records.job import VideoJob
-from facepaint.records.tracks import People
+from facepaint.records.tracks import People, Person
+
+PLAIN_WIDTH = 10_000
+"""Columns where the output is no terminal: wide enough that no row is wrapped or cut."""
 
 
 def print_jobs(summaries: Iterable[JobSummary]) -> None:
-    """A row a job."""
-    table = Table("job", "state", "input", "uploaded", box=None, pad_edge=False)
+    """Print one row for each job."""
+    rows = []
     for summary in summaries:
         if summary.job is None:
-            table.add_row(summary.id, "unreadable", summary.fault, "")
+            rows.append((summary.id, "unreadable", summary.fault, ""))
         else:
-            when = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
-            table.add_row(summary.id, summary.state or "", summary.job.source.name, when)
-    Console().print(table)
+            uploaded = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
+            rows.append((summary.id, summary.state or "", summary.job.source.name, uploaded))
+    _print_table(("job", "state", "input", "uploaded"), rows)
 
 
 def print_filters() -> None:
-    """A row a filter."""
-    table = Table("filter", "what it does", "options", box=None, pad_edge=False)
+    """Print one row for each filter."""
+    rows = []
     for kind in CATALOGUE.values():
-        options = " ".join(f"{o.name}={o.default}" for o in kind.options if o.type != "sha256")
-        table.add_row(kind.name, kind.summary, options)
-    Console().print(table)
-
-
-def print_columns(rows: Sequence[Sequence[str]]) -> None:
-    """A table of figures, the first row its head: drawn on a terminal, else plain text that no
-    width breaks."""
-    console = Console()
-    if console.is_terminal:
-        head, *others = rows
-        table = Table(
-            *(Column(name, justify="right" if row else "left") for row, name in enumerate(head)),
-            box=None,
-        )
-        for cells in others:
-            table.add_row(*map(Text, cells))
-        console.print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for name, *cells in rows:
-        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        print("  ".join([name.ljust(widths[0]), *padded]).rstrip())
+        # Files are given by path, not by their checksum.
+        shown = [option for option in kind.options if option.type != "sha256"]
+        options = " ".join(f"{option.name}={option.default}" for option in shown)
+        rows.append((kind.name, kind.summary, options))
+    _print_table(("filter", "what it does", "options"), rows)
 
 
 def print_detectors(rows: Iterable[Mapping[str, object]]) -> None:
-    """A row a detector."""
-    table = Table("detector", "here", "licence", "what it is", box=None, pad_edge=False)
+    """Print one row for each detector of `models.detector_rows`."""
+    names = ("name", "here", "licence", "summary")
+    cells = [[str(row[name]) for name in names] for row in rows]
+    _print_table(("detector", "installed", "licence", "description"), cells)
+
+
+def print_figures(rows: Sequence[Sequence[str]]) -> None:
+    """Print a table of figures, right-aligned but for the first column; the first row is the
+    head."""
+    head, *figures = rows
+    first, *others = head
+    columns = [Column(first), *(Column(name, justify="right") for name in others)]
+    _print_table(columns, figures)
+
+
+def _print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PLAIN_WIDTH)
+    table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
-        table.add_row(*(str(row[name]) for name in ("name", "here", "licence", "summary")))
-    Console().print(table)
+        # Not as str: Rich would take brackets in a file's name for markup.
+        table.add_row(*map(Text, row))
+    console.print(table)
 
 
 def print_people(job: VideoJob, people: People, *, low_confidence: bool = False) -> None:
-    """A row a person; how many more there may be."""
-    tick = job.video.time_base
+    """Print one row for each person, and how many more have a low confidence."""
     shown = people.shown(low_confidence=low_confidence)
-    rows = [("person", "first s", "last s", "frames", "score", "seen best at s", "there")]
-    for person in shown:
-        times = (
-            f"{float((pts - job.start_pts) * tick):.2f}"
-            for pts in (person.first, person.last, person.best_pts)
-        )
-        first, last, best = times
-        x1, y1, x2, y2 = person.best_box
-        number = f"{person.number}{' ?' if person.low_confidence else ''}"
-        there = f"{(x1 + x2) / 2:.0f},{(y1 + y2) / 2:.0f}"
-        rows.append((number, first, last, str(person.frames), f"{person.score:.2f}", best, there))
+    head = ("person", "first s", "last s", "frames", "confidence", "best at s", "position")
     if shown:
-        print_columns(rows)
+        print_figures([head, *(_person_row(job, person) for person in shown)])
     else:
         print("No face was found.")
-    hidden = len(people.people) - len(shown)
-    if hidden:
-        print(f"{hidden} more may be no faces: --all shows them", file=sys.stderr)
+    more = len(people.people) - len(shown)
+    if more:
+        print(f"{more} more with low confidence: --all includes them", file=sys.stderr)
 
 
-def status_facts(now: JobStatus, why: str) -> dict[str, object]:
-    """A status for scripts."""
+def _person_row(job: VideoJob, person: Person) -> tuple[str, ...]:
+    """A person's number, times in seconds, and the center of the best face in px."""
+
+    def seconds(pts: int) -> str:
+        return f"{float((pts - job.start_pts) * job.video.time_base):.2f}"
+
+    x1, y1, x2, y2 = person.best_box
+    return (
+        person_label(person),
+        seconds(person.first),
+        seconds(person.last),
+        str(person.frames),
+        f"{person.score:.2f}",
+        seconds(person.best_pts),
+        f"{(x1 + x2) / 2:.0f},{(y1 + y2) / 2:.0f}",
+    )
+
+
+def person_label(person: Person) -> str:
+    """A person's number, with a question mark if the confidence is low."""
+    return f"{person.number} ?" if person.low_confidence else str(person.number)
+
+
+def status_facts(status: JobStatus, waiting: str) -> dict[str, object]:
+    """A status as ``--json`` prints it."""
     return {
-        "job": now.job.id,
-        "input": now.job.source.name,
-        "state": now.state,
-        "detector": now.job.detector.label,
-        "segments": now.total,
-        "stored": now.stored,
-        "detected": now.detected,
-        "detect_failed": now.detect_failed,
-        "tracked": now.keys.tracked,
-        "truncated": now.truncated,
-        "looks": [
-            {
-                "look": look.id,
-                "filters": str(look.look) if look.look else None,
-                "state": look.state,
-                "painted": look.painted,
-                "failed": look.failed,
-                "blank": look.blank,
-                "reasons": look.reasons,
-            }
-            for look in now.looks
-        ],
-        "waiting": why,
+        "job": status.job.id,
+        "input": status.job.source.name,
+        "state": status.state,
+        "detector": status.job.detector.label,
+        "segments": status.total,
+        "stored": status.stored,
+        "detected": status.detected,
+        "detect_failed": status.detect_failed,
+        "tracked": status.keys.tracked,
+        "truncated": status.truncated,
+        "looks": [_look_facts(look) for look in status.looks],
+        "waiting": waiting,
     }
 
 
-def print_status(now: JobStatus, why: str) -> None:
-    """A status for people."""
-    of = f" of {now.total}" if now.total is not None else ""
-    print(f"{now.job.id}  {now.job.source.name}  {now.state}")
-    by = now.job.detector.label
-    print(
-        f"  stored {now.stored}{of}, faces found in {now.detected} by {by}, given up "
-        f"{now.detect_failed}"
-    )
-    for look in now.looks:
-        extra = f", {look.failed} given up" if look.failed else ""
-        extra += f", {look.blank} blank" if look.blank else ""
-        print(f"  look {look.id} ({look.look}): {look.painted}{of} painted{extra}")
-    if now.truncated:
-        print(f"  the source ended early: {now.truncated}")
-    if now.state != "complete":
-        print(f"  {why}")
+def _look_facts(look: LookStatus) -> dict[str, object]:
+    return {
+        "look": look.id,
+        "filters": str(look.look) if look.look else None,
+        "state": look.state,
+        "painted": look.painted,
+        "failed": look.failed,
+        "blank": look.blank,
+        "reasons": look.reasons,
+    }
+
+
+def print_status(status: JobStatus, waiting: str) -> None:
+    """Print a status as text."""
+    of = f" of {status.total}" if status.total is not None else ""
+    failed = f", {status.detect_failed} failed" if status.detect_failed else ""
+    print(f"{status.job.id}  {status.job.source.name}  {status.state}")
+    print(f"  {status.stored}{of} segments stored")
+    print(f"  {status.detected}{of} detected by {status.job.detector.label}{failed}")
+    for look in status.looks:
+        line = f"  {look.painted}{of} painted with look {look.id} ({look.look})"
+        if look.failed:
+            line += f", {look.failed} failed"
+        if look.blank:
+            line += f", {look.blank} blank"
+        print(line)
+    if status.truncated:
+        print(f"  the source ended early: {status.truncated}")
+    if status.state != "complete":
+        print(f"  {waiting}")
 
 
 def print_training(entry: Mapping[str, Any]) -> None:
-    """A line of a training run's log."""
+    """Print one entry of a training run's log."""
     losses = entry.get("validation", entry)
     parts = "  ".join(
         f"{part} {losses[part]:.3f}" for part in ("object", "class", "box", "landmarks")
     )
-    last = "validation" if "validation" in entry else f"{entry['pictures_per_s']:g} pictures/s"
+    last = "validation" if "validation" in entry else f"{entry['pictures_per_s']:g} images/s"
     print(f"step {entry['step']}  {parts}  {last}", flush=True)

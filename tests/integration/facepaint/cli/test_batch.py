@@ -1,11 +1,11 @@
-"""Waiting for the job of a command: what it says when the job cannot end whole."""
+"""Waiting for a job: the error and its advice when segments failed."""
 
 import re
 
 import pytest
 
 from facepaint.cli.batch import wait_item
-from facepaint.cli.progress import Silent
+from facepaint.cli.progress import Display
 from facepaint.client import Client
 from facepaint.errors import JobError
 from facepaint.records import keys
@@ -18,7 +18,7 @@ from tests.support.made_job import plain_job
 @pytest.mark.parametrize(
     "advice", [None, "--allow-gaps saves the rest"], ids=["lasting job", "job of one command"]
 )
-def test_what_was_given_up_is_named_with_what_can_be_done(
+def test_failed_segments_are_an_error_with_advice(
     store: Store, settings: Settings, advice: str | None
 ) -> None:
     made = plain_job(store).begin()
@@ -30,12 +30,12 @@ def test_what_was_given_up_is_named_with_what_can_be_done(
     with pytest.raises(
         JobError, match=r"1 of 4 segments .* \(segment 2: it cannot be decoded\)"
     ) as raised:
-        wait_item(Client(settings), made.id, Silent(), advice=advice)
+        wait_item(Client(settings), made.id, Display(), advice=advice)
     assert str(raised.value).endswith(advice or f"`facepaint resume {made.id}` retries it")
 
 
-class Said(Silent):
-    """Keeps what is said."""
+class Recorded(Display):
+    """Records the lines that are printed."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -45,11 +45,10 @@ class Said(Silent):
 
 
 @pytest.mark.parametrize("failed", [1, 4])
-def test_failed_detection_is_reported_and_fails_the_job_if_no_segment_was_searched(
+def test_failed_detection_is_an_error_only_if_every_segment_failed(
     store: Store, settings: Settings, failed: int
 ) -> None:
-    """As with a detector whose card names another decoder: the result shows everything, or nothing
-    at all."""
+    """As with a detector whose card names another decoder."""
     made = plain_job(store).begin()
     made.upload(range(4))
     made.seal()
@@ -59,15 +58,15 @@ def test_failed_detection_is_reported_and_fails_the_job_if_no_segment_was_search
             keys.faces_failed(made.id, index), Failed(index, "the detector does not fit", 1)
         )
     made.paint(range(4))
-    told = (
+    message = (
         rf"face detection failed in {failed} of 4 segments .* "
         rf"\(segment {4 - failed}: the detector does not fit\)"
     )
-    said = Said()
+    display = Recorded()
     if failed == 4:
-        with pytest.raises(JobError, match=told):
-            wait_item(Client(settings), made.id, said)
+        with pytest.raises(JobError, match=message):
+            wait_item(Client(settings), made.id, display)
     else:
-        wait_item(Client(settings), made.id, said)
-        (line,) = said.lines
-        assert re.match(f"facepaint: {told}$", line)
+        wait_item(Client(settings), made.id, display)
+        (line,) = display.lines
+        assert re.match(f"facepaint: {message}$", line)

@@ -9,7 +9,7 @@ import pytest
 from av.stream import Disposition
 
 from facepaint.cli.batch import Batch, Item, Saving, save_item
-from facepaint.cli.progress import Silent
+from facepaint.cli.progress import Display
 from facepaint.client import Client
 from facepaint.errors import JobError
 from facepaint.media.open import track_title
@@ -210,7 +210,7 @@ def test_a_failing_check_is_an_error(store: Store, settings: Settings, tmp_path:
         JobError,
         match=r"out\.mp4 is saved but not what was painted: frames: 1 frame of the source missing",
     ) as raised:
-        save_item(Client(settings), made.id, tmp_path / "out.mp4", Silent(), Saving())
+        save_item(Client(settings), made.id, tmp_path / "out.mp4", Display(), Saving())
     assert raised.value.exit_code == 5
 
 

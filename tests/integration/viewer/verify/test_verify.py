@@ -269,5 +269,5 @@ def test_the_command_prints_a_line_for_each_property(
     printed = capsys.readouterr()
     facts = json.loads(printed.out)
     assert (facts["passed"], facts["frames"]) == (False, 49)
-    assert printed.err.endswith("source.mp4 with painted faces: it differs in frames\n")
+    assert printed.err.endswith("source.mp4 in more than painted faces: frames\n")
     assert run(source, tmp_path / "none.mp4") == 3

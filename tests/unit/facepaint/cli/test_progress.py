@@ -1,4 +1,4 @@
-"""The bars that a person sees on a terminal of 80 columns."""
+"""Progress bars on a terminal of 80 columns."""
 
 import io
 from dataclasses import replace
@@ -19,7 +19,7 @@ def drawn(bars: Bars) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-def test_a_small_file_says_how_much_of_it_is_there() -> None:
+def test_small_amounts_are_shown_with_a_decimal() -> None:
     bars = Bars()
     bars.uploaded(350_000, 700_000)
     bars.saved(1, 4)
@@ -30,7 +30,7 @@ def test_a_small_file_says_how_much_of_it_is_there() -> None:
     assert "0.7/0.7 MB" in drawn(bars)[0]
 
 
-def test_a_long_note_stays_in_its_line() -> None:
+def test_a_long_note_does_not_wrap() -> None:
     bars = Bars()
     bars.uploaded(
         350_000_000, 1_700_000_000, "the object storage does not answer; trying again " * 3
@@ -39,7 +39,7 @@ def test_a_long_note_stays_in_its_line() -> None:
     assert len(drawn(bars)) == 2
 
 
-def test_following_people_shows_what_is_waited_for() -> None:
+def test_person_tracking_is_shown_after_detection() -> None:
     made = plain_job(None, id="20261122T120000-aaaaaaaa")  # type: ignore[arg-type]
     found = JobKeys(frozenset({0, 1}), detected=frozenset({0}), sealed=True)
     status = JobStatus(made.job, found, "working", (), 2, 2, 1, 0, "", 1.0, frozenset())
@@ -48,11 +48,11 @@ def test_following_people_shows_what_is_waited_for() -> None:
     (detected,) = drawn(bars)
     assert "1/2" in detected
     bars.people(replace(status, keys=replace(found, detected=frozenset({0, 1})), detected=2))
-    detected, followed = drawn(bars)
+    detected, tracking = drawn(bars)
     assert "2/2" in detected
-    assert "people, through the whole video" in followed
+    assert "people in the whole video" in tracking
 
 
-def test_what_is_said_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_lines_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Bars().say("holiday [1080p].mp4: [ONNXRuntimeError] [/b]")
     assert capsys.readouterr().err == "holiday [1080p].mp4: [ONNXRuntimeError] [/b]\n"

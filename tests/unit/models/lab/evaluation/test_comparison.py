@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 import benchmarks.detectors as benchmark
 from facepaint.cli.app import app
-from facepaint.cli.tables import print_columns
+from facepaint.cli.tables import print_figures
 from facepaint.detectors.labels import write_labels
 from facepaint.errors import InputError, MissingExtra
 from facepaint.records.detector_card import DEFAULT_DETECTOR
@@ -75,7 +75,7 @@ class TestTable:
         assert as_markdown(comparison) == (
             "| | one | two |\n|---|---|---|\n| AP hard | 0.500 | **0.750** |\n| ms | - | 12.0 |\n"
         )
-        print_columns(as_rows(comparison))
+        print_figures(as_rows(comparison))
         assert (
             capsys.readouterr().out
             == "           one    two\nAP hard  0.500  0.750\nms           -   12.0\n"

@@ -343,7 +343,7 @@ def test_a_resumed_run_takes_no_other_settings(option: list[str]) -> None:
     assert isinstance(done.exception, UsageError)
     assert (
         str(done.exception)
-        == f"--resume goes on with the settings of the run: leave out {option[0]}"
+        == f"--resume continues with the settings of the run: leave out {option[0]}"
     )
 
 
