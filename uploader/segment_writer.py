@@ -156,7 +156,7 @@ class SegmentWriter:
                 if self._next not in self._stored_before:
                     self._unqueued.append(self._next)
                 self._next += 1
-            # An attempt at an unreachable broker takes seconds, in which this thread stores nothing.
+            # An attempt at an unreachable broker takes seconds, when this thread stores nothing.
             if self._queueing or time.monotonic() < self._try_broker_at:
                 return
             self._queueing = True
