@@ -301,9 +301,9 @@ def export(
 ) -> None:
     """Export the detector of a training run as one ONNX file with its card."""
     _require_training()
-    from models.lab.training.command import Words, export_run
+    from models.lab.training.command import CardTexts, export_run
 
-    export_run(run, out, Words(licence, data), int8)
+    export_run(run, out, CardTexts(licence, data), int8)
 
 
 @app.command("list")

@@ -1,1 +1,1 @@
-"""Train face detectors and export them: the only place that needs PyTorch (extra ``train``)."""
+"""Trains face detectors and exports them; only this package needs PyTorch (extra ``train``)."""

@@ -1,4 +1,4 @@
-"""Which cells learn which face: SimOTA (Ge et al., YOLOX, 2021), for a whole batch at once."""
+"""Assigns faces to cells: SimOTA (Ge et al., YOLOX, 2021), for a whole batch at once."""
 
 from dataclasses import dataclass
 
@@ -6,19 +6,19 @@ import torch
 from torch import Tensor
 
 CENTRE_RADIUS = 2.5
-"""A cell may learn a face whose centre is within this many strides, or in whose box it lies."""
+"""A face may be assigned to the cells within this many strides of its centre, or in its box."""
 
-LIKELIEST = 10
-"""How many of the best overlaps are summed to say how many cells a face gets."""
+CANDIDATES = 10
+"""The number of cells of a face is the sum of this many best overlaps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assigned:
-    """The cells that learn a face, in no order.
+    """The cells to which faces are assigned, in no order.
 
     Attributes:
-        pictures, cells, faces: k int64 each: cell ``cells[i]`` of picture ``pictures[i]`` learns
-            face ``faces[i]``, a row of the faces given.
+        pictures, cells, faces: k int64 each: face ``faces[i]``, a row of the faces given, is
+            assigned to cell ``cells[i]`` of picture ``pictures[i]``.
         overlaps: k float32, the IoU of the cell's box with that face.
     """
 
@@ -42,14 +42,14 @@ def intersection_over_union(boxes: Tensor, others: Tensor) -> Tensor:
 def assign(
     boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, pictures: Tensor
 ) -> Assigned:
-    """Choose for each face the cells that are near it and already agree best with it.
+    """Choose for each face the cells near it whose predictions fit it best.
 
     Args:
-        boxes: n x cells x 4, what the network says.
+        boxes: n x cells x 4, as predicted.
         scores: n x cells, 0-1.
         grid: cells x 3, see `network.cell_grid`.
-        faces: m x 4 px, those of all pictures one after another.
-        pictures: m int64, the picture that each face is in.
+        faces: m x 4 px, those of all images concatenated.
+        pictures: m int64, the image of each face.
     """
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
     middle = (faces[:, :2] + faces[:, 2:]) / 2
@@ -59,13 +59,14 @@ def assign(
 
     overlaps = intersection_over_union(faces[:, None], boxes[pictures])
     likelihood = scores[pictures].clamp(1e-6, 1 - 1e-6).log()
+    # Cells both inside and near come first; others only if there are too few.
     cost = -likelihood - 3.0 * (overlaps + 1e-8).log() + 1e5 * ~(inside & near)
     cost = cost.masked_fill(~allowed, torch.inf)
 
-    best = (overlaps * allowed).topk(LIKELIEST, -1).values
+    best = (overlaps * allowed).topk(CANDIDATES, -1).values
     wanted = best.sum(-1).int().clamp_min(1)
-    cheapest, cells = cost.topk(LIKELIEST, -1, largest=False)
-    chosen = (torch.arange(LIKELIEST, device=cells.device) < wanted[:, None]) & cheapest.isfinite()
+    cheapest, cells = cost.topk(CANDIDATES, -1, largest=False)
+    chosen = (torch.arange(CANDIDATES, device=cells.device) < wanted[:, None]) & cheapest.isfinite()
     rows, ranks = chosen.nonzero(as_tuple=True)
     columns = cells[rows, ranks]
     kept = _cheapest_of_each(pictures[rows] * len(grid) + columns, cheapest[rows, ranks])
@@ -74,8 +75,7 @@ def assign(
 
 
 def _cheapest_of_each(keys: Tensor, costs: Tensor) -> Tensor:
-    """The rows that have the lowest cost of all with their key: a cell that several faces want
-    learns one of them."""
+    """The rows with the lowest cost of their key: a cell gets one face, even if several fit it."""
     order = costs.argsort(stable=True)
     different, inverse = keys[order].unique(return_inverse=True)
     ranks = torch.arange(len(order), device=keys.device)

@@ -1,5 +1,5 @@
-"""Make training pictures: a random square crop of a labelled picture, turned, mirrored, recoloured
-and spoilt."""
+"""Augments training images: a random square crop of a labelled image, rotated, mirrored, recoloured
+and degraded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A picture and its faces.
+    """An image and its faces.
 
     Attributes:
         picture: h x w x 3, B, G, R.
         boxes: m x 4 float32 px.
-        points: m x 5 x 2 float32 px, NaN where unknown.
-        learn: m bool, False for faces to be ignored.
+        points: m x 5 x 2 float32 px, NaN if unknown.
+        learn: m bool, False for ignored faces.
     """
 
     picture: Pixels
@@ -31,7 +31,7 @@ class Sample:
     learn: npt.NDArray[np.bool_]
 
     def chosen(self, rows: npt.NDArray[np.bool_]) -> "Sample":
-        """The same picture with some of its faces."""
+        """The same image with some of its faces."""
         return replace(
             self, boxes=self.boxes[rows], points=self.points[rows], learn=self.learn[rows]
         )
@@ -39,16 +39,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
-    """How far training pictures are from the labelled ones. Chances are 0-1.
+    """How strongly images are augmented. Probabilities are 0-1.
 
     Attributes:
-        size: side of the square picture, px.
-        crop: shortest and longest side of the crop, in short sides of the picture.
-        smallest_face: shorter sides of a face in px; below it a face is ignored.
-        tilt, tilt_degrees: chance of a turn, and the most it may be.
-        strong_tilt, strong_tilt_degrees: the same for a second, rarer and larger turn.
-        mosaic: chance of four pictures in one.
-        coarse: chance of a picture made smaller and large again, as from a poor camera.
+        size: side of the square result, px.
+        crop: smallest and largest side of the crop, in short sides of the image.
+        smallest_face: shorter side in px below which a face is ignored.
+        tilt, tilt_degrees: probability and largest angle of a rotation.
+        strong_tilt, strong_tilt_degrees: the same for a rarer and larger one.
+        mosaic: probability of four images in one.
+        coarse: probability of downscaling and upscaling, as from a poor camera.
     """
 
     size: int = 256
@@ -68,11 +68,10 @@ class Augmentation:
     compression: float = 0.2
 
     def calmed(self) -> "Augmentation":
-        """Pictures nearer to those that a detector is given: fewer turned or spoilt ones, no
-        mosaic.
+        """Weaker augmentation, nearer to the images at inference: fewer rotated or degraded ones,
+        no mosaic.
 
-        A training ends better with them (Ge et al., YOLOX, 2021, leave mosaics out of the last
-        epochs).
+        It improves the end of a run (Ge et al., YOLOX, 2021, stop mosaics in the last epochs).
         """
         half = ("strong_tilt", "blur", "motion_blur", "coarse", "noise")
         return replace(
@@ -86,14 +85,14 @@ class Augmentation:
 def augmented(
     samples: Sequence[Sample], settings: Augmentation, random: np.random.Generator
 ) -> Sample:
-    """A training picture of one sample, or a mosaic of four.
+    """A training image from one sample, or a mosaic of four.
 
     Args:
-        samples: one or four labelled pictures.
+        samples: one or four labelled images.
 
     Returns:
-        A sample of ``settings.size`` squared; faces whose centre left it are gone, too small ones
-        not to be learnt.
+        A square sample of ``settings.size``, without faces whose centre is outside; too small ones
+        are ignored.
     """
     if len(samples) == 4:
         made = _mosaic(
@@ -101,7 +100,7 @@ def augmented(
         )
     else:
         made = _cropped(samples[0], settings.size, settings, random)
-    made = replace(made, picture=_spoilt(made.picture, settings, random))
+    made = replace(made, picture=_degraded(made.picture, settings, random))
     sides = made.boxes[:, 2:] - made.boxes[:, :2]
     large = sides.min(1, initial=np.inf) >= settings.smallest_face
     return replace(made, learn=made.learn & large)
@@ -120,21 +119,19 @@ def _cropped(
     points = sample.points @ matrix[:, :2].T + matrix[:, 2]
     if mirrored:
         points = points[:, list(MIRRORED)]
-    moved = Sample(picture, _turned_boxes(sample.boxes, matrix, angle), points, sample.learn)
+    moved = Sample(picture, _rotated_boxes(sample.boxes, matrix, angle), points, sample.learn)
     return _inside(moved, size)
 
 
 def _crop_centre(sample: Sample, side: float, random: np.random.Generator) -> Floats:
-    """A place for a crop of that side: around one of the faces as a rule, so that it holds at least
-    that one."""
+    """The centre of a crop: usually around a face, so that the crop contains at least one."""
     extent = np.array([sample.picture.shape[1], sample.picture.shape[0]], np.float32)
     if sample.learn.any() and random.random() < 0.9:
         box = sample.boxes[random.choice(np.flatnonzero(sample.learn))]
         centre = (box[:2] + box[2:]) / 2 + random.uniform(-0.42, 0.42, 2) * side
     else:
         centre = random.uniform(0, extent)
-    # A crop smaller than the picture lies in it, a larger one holds it: little of a training
-    # picture is empty.
+    # A crop smaller than the image lies inside, a larger one contains it: few pixels are empty.
     ends = np.stack([np.full(2, side / 2), extent - side / 2])
     return np.asarray(np.clip(centre, ends.min(0), ends.max(0)), np.float32)
 
@@ -149,7 +146,7 @@ def _angle(settings: Augmentation, random: np.random.Generator) -> float:
 
 
 def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
-    """The picture made smaller by about a whole factor, before a warp that would alias, and the
+    """The image reduced by about a whole factor, because a warp alone would alias, and the exact
     factors of x and y."""
     factor = max(1, int(scale))
     height, width = sample.picture.shape[:2]
@@ -163,7 +160,7 @@ def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
 
 
 def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool) -> Floats:
-    """2 x 3: px of the labelled picture to px of the training picture."""
+    """2 x 3: from px of the labelled image to px of the training image."""
     turn = np.deg2rad(angle)
     rotation = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * (
         size / side
@@ -176,8 +173,7 @@ def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool
 
 def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
     picture, factors = shrunk
-    # Labels count from the corner of the first pixel, OpenCV from its centre: half a pixel in on
-    # both sides.
+    # Labels count from the corner of the first pixel, OpenCV from its centre.
     inner = np.column_stack(
         [matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5]
     )
@@ -188,9 +184,9 @@ def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
     return np.asarray(warped, np.uint8)
 
 
-def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
-    """The boxes around the turned ellipses that filled the boxes: those around turned corners would
-    be too large."""
+def _rotated_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
+    """The bounding boxes of the rotated ellipses that fill the boxes; those of rotated corners
+    would be too large."""
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2 @ matrix[:, :2].T + matrix[:, 2]
     scale = float(np.hypot(*matrix[:, 0]))
     half = (boxes[:, 2:] - boxes[:, :2]) / 2 * scale
@@ -206,8 +202,8 @@ def _turned_boxes(boxes: Floats, matrix: Floats, angle: float) -> Floats:
 
 
 def _inside(sample: Sample, size: int) -> Sample:
-    """Faces whose centre is in the picture, their boxes clipped to it; the rest of the others is to
-    be ignored."""
+    """The sample with boxes clipped to the image; faces whose centre is outside, or of which less
+    than 40 % is visible, are ignored."""
     clipped = sample.boxes.clip(0, size)
     sides = clipped[:, 2:] - clipped[:, :2]
     whole = (sample.boxes[:, 2:] - sample.boxes[:, :2]).prod(1)
@@ -240,11 +236,11 @@ def _mosaic(quarters: list[Sample]) -> Sample:
     )
 
 
-def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator) -> Pixels:
-    """What light, lenses, sensors and encoders do to a picture."""
+def _degraded(picture: Pixels, settings: Augmentation, random: np.random.Generator) -> Pixels:
+    """Simulate light, lenses, sensors and encoders."""
     size = picture.shape[0]
     if random.random() < settings.colour:
-        # One table for each channel: contrast, brightness and a cast of colour.
+        # One table for each channel: gamma, contrast, brightness and a colour cast.
         contrast, gamma = random.uniform(0.6, 1.4), float(np.exp(random.uniform(-0.4, 0.4)))
         cast = random.uniform(0.9, 1.1, 3)
         values = (np.arange(256) / 255) ** gamma * 255
@@ -278,8 +274,8 @@ def _spoilt(picture: Pixels, settings: Augmentation, random: np.random.Generator
 
 
 def motion_kernel(random: np.random.Generator) -> Floats:
-    """A kernel that smears along a line through its middle: of odd sides, since others have none
-    and move pictures."""
+    """A kernel that blurs along a line through its centre; its side is odd, because an even one
+    would shift the image."""
     length = 2 * int(random.integers(1, 5)) + 1
     kernel = np.zeros((length, length), np.float32)
     turn = random.uniform(0, np.pi)

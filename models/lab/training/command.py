@@ -1,4 +1,4 @@
-"""What `facepaint detectors train` and `detectors export` do."""
+"""The functions behind `facepaint detectors train` and `detectors export`."""
 
 import hashlib
 import shutil
@@ -41,10 +41,9 @@ def _silent(_: dict[str, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """Where a run begins: with random weights, those of an exported detector, or its own
-    checkpoint.
+    """The start of a run: random weights, those of an exported detector, or the run's checkpoint.
 
-    ``batches``, if given, is a new length for a resumed run.
+    ``batches`` changes the length of a resumed run.
     """
 
     weights: Path | None = None
@@ -54,7 +53,7 @@ class Beginning:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a run computes: ``auto``, ``cpu`` or a device of PyTorch's, and CPU threads."""
+    """The device of a run (``auto``, ``cpu`` or one of PyTorch's) and its CPU threads."""
 
     device: str = "auto"
     threads: int = 2
@@ -72,16 +71,15 @@ def train(
 ) -> FaceNetwork:
     """Train a detector on labelled folders, each ``FOLDER`` or ``FOLDER=WEIGHT``.
 
-    ``out`` then holds the settings, the log, the last checkpoint, a curve and the exported
-    detector.
+    ``out`` gets the settings, the log, the last checkpoint, a curve and the exported detector.
 
     Returns:
         The network with averaged weights.
 
     Raises:
         InputError: a folder, the weights or the checkpoint cannot be used.
-        UsageError: ``out`` has a run already, and it is not to be resumed.
-        DeviceError: the device is not there.
+        UsageError: ``out`` has a run already, and ``beginning`` does not resume it.
+        DeviceError: the device is missing.
     """
     device = _device(place.device)
     earlier = RunRecord.read(out / SETTINGS) if beginning.resume else None
@@ -89,31 +87,32 @@ def train(
         settings = replace(earlier.settings, batches=beginning.batches or earlier.settings.batches)
     elif (out / CHECKPOINT).exists():
         raise UsageError(
-            f"{out} has a training run already: go on with it by --resume, or name another folder"
+            f"{out} has a training run already: continue it with --resume, or name another folder"
         )
     torch.manual_seed(settings.seed)
     torch.set_num_threads(place.threads)
-    # The quickest gradients of a GPU differ from run to run.
+    # The fastest gradients of a GPU differ from run to run.
     torch.backends.cudnn.deterministic = True
     folders = [Folder.parse(text) for text in data]
-    labels = read_folders(folders)
+    folder_labels = read_folders(folders)
     parts = [
-        split(some, settings.validation) if settings.validation else (some, []) for some in labels
+        split(some, settings.validation) if settings.validation else (some, [])
+        for some in folder_labels
     ]
-    learnt, aside = zip(*parts, strict=True)
-    pictures = Pictures(folders, learnt)
+    training_labels, validation_labels = zip(*parts, strict=True)
+    pictures = Pictures(folders, training_labels)
     network = _beginning(settings, beginning, pictures)
     settings = replace(settings, architecture=network.architecture)
     training = Training(
         settings,
         pictures,
-        Pictures(folders, aside) if any(aside) else None,
+        Pictures(folders, validation_labels) if any(validation_labels) else None,
         out,
         network,
         device,
         report,
     )
-    record = _record(folders, learnt, settings, beginning, command, device)
+    record = _record(folders, training_labels, settings, beginning, command, device)
     if earlier:
         training.resume()
         record = _continued(record, earlier)
@@ -125,23 +124,25 @@ def train(
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """What a card says that a run does not know: the weights' licence, and their data in words."""
+class CardTexts:
+    """Texts for a card that a run does not have: licence, and a description of the data."""
 
     licence: str = ""
     data: str = ""
 
 
-def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | None = None) -> None:
-    """Write the averaged network of a run's checkpoint as ONNX, with its card; the run may still be
-    under way.
+def export_run(
+    folder: Path, path: Path, texts: CardTexts = CardTexts(), int8: Path | None = None
+) -> None:
+    """Write the averaged network of a run's checkpoint as ONNX, with its card; the run need not be
+    finished.
 
     Args:
-        int8: a labelled folder: quantise, calibrated on its pictures.
+        int8: a labelled folder; quantizes, calibrated on its images.
 
     Raises:
-        UsageError: ``path`` does not end in .onnx, by which detectors and their cards are found.
-        InputError: the folder is no run, or has no checkpoint yet, or ``path`` cannot be written.
+        UsageError: ``path`` does not end in .onnx, as detectors must.
+        InputError: the folder has no run or no checkpoint yet, or ``path`` cannot be written.
     """
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: a detector is a file that ends in .onnx")
@@ -166,12 +167,12 @@ def export_run(folder: Path, path: Path, words: Words = Words(), int8: Path | No
                 shutil.copyfile(float32, path)
             else:
                 quantise(float32, int8, path)
-            write_card(card_beside(path), _card(record, training.step, path, words))
+            write_card(card_beside(path), _card(record, training.step, path, texts))
         except OSError as exc:
             raise InputError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
-def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCard:
+def _card(record: RunRecord, step: int, path: Path, texts: CardTexts) -> DetectorCard:
     settings = record.settings
     begun = f", begun with {record.start}" if record.start else ""
     return DetectorCard(
@@ -179,8 +180,8 @@ def _card(record: RunRecord, step: int, path: Path, words: Words) -> DetectorCar
         decoder="facepaint",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         summary=f"trained {step} batches of {settings.batch} pictures{begun}",
-        licence=words.licence,
-        data=words.data
+        licence=texts.licence,
+        data=texts.data
         or f"{', '.join(record.data)}: {record.pictures} pictures, {record.faces} faces",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         command=record.command,
@@ -195,20 +196,20 @@ def _beginning(settings: TrainingSettings, beginning: Beginning, pictures: Pictu
 
 def _record(
     folders: Sequence[Folder],
-    learnt: Sequence[Sequence[LabelledImage]],
+    labels: Sequence[Sequence[LabelledImage]],
     settings: TrainingSettings,
     beginning: Beginning,
     command: str,
     device: torch.device,
 ) -> RunRecord:
     faces = [
-        face for some in learnt for picture in some for face in picture.faces if not face.ignore
+        face for some in labels for picture in some for face in picture.faces if not face.ignore
     ]
     return RunRecord(
         settings,
         data=tuple(f"{folder.path.name}={folder.weight:g}" for folder in folders),
         start=beginning.weights.name if beginning.weights else "",
-        pictures=sum(len(some) for some in learnt),
+        pictures=sum(len(some) for some in labels),
         faces=len(faces),
         landmarks=sum(face.landmarks is not None for face in faces),
         command=command,
@@ -217,7 +218,7 @@ def _record(
 
 
 def _continued(record: RunRecord, earlier: RunRecord) -> RunRecord:
-    """The record of a resumed run: it began as it did, and took every command that it took."""
+    """The record of a resumed run: its original start, and all of its commands."""
     commands = [command for command in (earlier.command, record.command) if command]
     if record.command in earlier.command.split(NEXT_COMMAND):
         commands = [earlier.command]
@@ -242,6 +243,6 @@ def _device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as exc:
         raise DeviceError(
-            f"device '{name}' is none that this PyTorch finds; use --device cpu"
+            f"device '{name}' is not one that this PyTorch finds; use --device cpu"
         ) from exc
     return device

@@ -1,4 +1,4 @@
-"""Labelled folders as batches for training: the same step of the same seed is the same batch."""
+"""Labelled folders as training batches; seed and step determine a batch."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -17,30 +17,27 @@ from models.lab.training.augment import Augmentation, Pixels, Sample, augmented
 from models.lab.training.losses import Targets
 
 MEMORY_BYTES = 4 << 30
-"""Decoded pictures are kept up to this size; what does not fit is decoded each time it is used."""
+"""Decoded images are cached up to this size; the others are decoded each time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A labelled folder and how often its pictures are drawn, relative to those of other
-    folders."""
+    """A labelled folder, and how often its images are drawn relative to those of other folders."""
 
     path: Path
     weight: float = 1.0
 
     @classmethod
     def parse(cls, text: str) -> "Folder":
-        """``FOLDER`` or ``FOLDER=WEIGHT``; raises `UsageError` for a weight that no chance can be
-        made of."""
+        """``FOLDER`` or ``FOLDER=WEIGHT``; raises `UsageError` for a weight that is not positive
+        and finite."""
         path, equals, weight = text.rpartition("=")
         try:
             folder = cls(Path(path), float(weight)) if equals else cls(Path(text))
         except ValueError:
             return cls(Path(text))
         if not 0 < folder.weight < math.inf:
-            raise UsageError(
-                f"{text}: a folder is drawn from with a weight above 0, such as {path}=2"
-            )
+            raise UsageError(f"{text}: the weight of a folder must be above 0, such as {path}=2")
         return folder
 
 
@@ -57,9 +54,7 @@ class Pictures:
         ]
         if not self._entries:
             named = ", ".join(str(folder.path) for folder in folders)
-            raise InputError(
-                f"{named}: no picture to learn from, beside those kept aside for validation"
-            )
+            raise InputError(f"{named}: no picture to train on besides those kept for validation")
         chances = np.concatenate(
             [
                 np.full(len(some), folder.weight)
@@ -74,10 +69,10 @@ class Pictures:
         return len(self._entries)
 
     def sample(self, row: int) -> Sample:
-        """The picture of that row with its faces.
+        """The image of that row with its faces.
 
         Raises:
-            InputError: its file is missing, no picture, or of another size than its labels say.
+            InputError: its file is missing, is no image, or differs in size from its labels.
         """
         faces = self._entries[row][1].faces
         points = [face.landmarks if face.landmarks else (np.nan,) * 10 for face in faces]
@@ -114,13 +109,13 @@ class Batch:
 def make_batch(
     pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int
 ) -> Batch:
-    """The batch of a step; it follows from the seed and the step alone, so that a resumed run sees
-    the same ones."""
+    """The batch of a step, determined by seed and step alone: a resumed run gets the same
+    batches."""
     random = np.random.default_rng((seed, step))
     samples = []
     for _ in range(size):
         rows = random.choice(len(pictures), 4, p=pictures.chances)
-        # Decoding takes the longest: what no mosaic needs is not read.
+        # Decoding takes most of the time, so only a mosaic reads four images.
         needed = rows if random.random() < augmentation.mosaic else rows[:1]
         samples.append(
             augmented([pictures.sample(int(row)) for row in needed], augmentation, random)
@@ -142,8 +137,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def batches(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
-    """The batches of the steps in order, made ahead by threads (OpenCV lets go of the interpreter
-    while it works)."""
+    """The batches of the steps in order, prepared by threads: OpenCV releases the GIL."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         ahead = [pool.submit(make, step) for step in steps[: 2 * threads]]
         for step in steps:

@@ -1,5 +1,5 @@
-"""Write a network as one ONNX file with decoding inside: batch norms folded in, batch and picture
-size left open."""
+"""Writes a network as one ONNX file with decoding inside, batch norms folded in, and any batch and
+image size."""
 
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ OPSET = 17
 IR_VERSION = 8
 
 FOLDED = "facepaint.heads"
-"""Metadata key: the last convolutions give px of the picture (``px``), not strides; see
-`head_scales`."""
+"""Metadata key: the output convolutions are in px of the image, not strides; see `head_scales`."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -26,7 +25,7 @@ def export(network: FaceNetwork, path: Path) -> None:
 
     Input ``image``: n x 3 x h x w float32, B, G, R, 0-255, sides multiples of 32. Outputs ``boxes``
     n x cells x 4 (x1, y1, x2, y2 in px), ``scores`` n x cells, ``landmarks`` n x cells x 10 px;
-    cells of strides 8, 16, 32 one after another, row by row. Nothing is suppressed.
+    cells of strides 8, 16, 32 concatenated, row by row. There is no suppression.
     """
     graph = _Graph()
     heads = _network_nodes(graph, network)
@@ -35,8 +34,7 @@ def export(network: FaceNetwork, path: Path) -> None:
 
 
 def fused(block: ConvBlock) -> tuple[Floats, Floats]:
-    """Weight and bias of the one convolution that does what a block's convolution and batch norm
-    do."""
+    """Weight and bias of the convolution that equals a block's convolution and batch norm."""
     norm = block.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
@@ -47,11 +45,11 @@ def fused(block: ConvBlock) -> tuple[Floats, Floats]:
 
 
 def head_scales(stride: int) -> tuple[Floats, Floats]:
-    """What a head's 16 channels are multiplied by and then given, so that they are px: centres, log
-    half sizes, points.
+    """Factor and offset of a head's 16 channels that turn strides into px: centres, log half sizes,
+    points.
 
-    Folded into the last convolution they cost nothing; done on its outputs they were a tenth of the
-    whole time.
+    Folded into the output convolution they cost nothing; as operators they took a tenth of the
+    time.
     """
     factor = np.ones(16, np.float32)
     factor[2:4] = factor[6:] = stride
@@ -61,8 +59,7 @@ def head_scales(stride: int) -> tuple[Floats, Floats]:
 
 
 class _Graph:
-    """Nodes and weights of a graph that is being built; each node's name is that of its one
-    output."""
+    """The nodes and weights of a graph; each node has the name of its only output."""
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -156,8 +153,7 @@ def _block(module: object) -> ConvBlock:
 
 
 def _decoding_nodes(graph: _Graph, heads: list[str]) -> None:
-    """Heads in px to boxes, scores and landmarks: channels first to the end, which is what makes it
-    quick."""
+    """Heads in px to boxes, scores and landmarks, channels first until the end for speed."""
     add, constant = graph.add, graph.constant
     cells = constant("cells", [0, 16, -1], np.int64)
     flat = [
@@ -197,8 +193,7 @@ def _decoding_nodes(graph: _Graph, heads: list[str]) -> None:
 
 
 def _origins(graph: _Graph, stride: int) -> str:
-    """For each cell of a stride y and x of its corner in px: 2 x cells. From the picture's size,
-    which is open."""
+    """For each cell of a stride y and x of its corner in px: 2 x cells, from the image's size."""
     add, constant = graph.add, graph.constant
     if stride == STRIDES[0]:
         add("Shape", "sides", "image", start=2)

@@ -25,12 +25,11 @@ VALIDATION_BATCHES = 8
 
 
 class Training:
-    """A run in a folder, from the start or from where its checkpoint was left.
+    """A run in a folder, from the start or from its checkpoint.
 
     Args:
-        pictures: to learn from; None if it is only to be exported.
-        validation: kept aside; its losses are logged, of the averaged weights on batches that never
-            change.
+        pictures: to train on; None if the run is only exported.
+        validation: its losses are logged, those of the averaged weights on fixed batches.
         start: the network to begin with.
         report: called with each entry of the log.
     """
@@ -49,7 +48,7 @@ class Training:
         self._pictures, self._validation = pictures, validation
         size = settings.augmentation.size
         self._grid = cell_grid(size, size, device)
-        # Channels last: several times as fast on CPUs, and what tensor cores want.
+        # Channels last: several times as fast on CPUs, and the layout of tensor cores.
         self.network = start.to(device, memory_format=torch.channels_last)
         decay = settings.ema
         self.average = torch.optim.swa_utils.AveragedModel(
@@ -64,8 +63,7 @@ class Training:
         folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, threads: int = 2) -> FaceNetwork:
-        """Train to the end, and return the averaged network; so many ``threads`` make batches
-        ahead."""
+        """Train to the end and return the averaged network; ``threads`` prepare batches."""
         assert self._pictures is not None
         settings = self.settings
         steps = range(self.step, settings.batches)
@@ -91,7 +89,7 @@ class Training:
         )
 
     def averaged(self) -> FaceNetwork:
-        """The network with averaged weights, which is what a run is for."""
+        """The network with averaged weights, the result of a run."""
         network = self.average.module
         assert isinstance(network, FaceNetwork)
         return network.eval()
@@ -107,8 +105,7 @@ class Training:
         total = torch.stack(list(losses.values())).sum()
         if not total.isfinite():
             raise UsageError(
-                f"step {self.step + 1}: the loss is no number any more; begin again with a lower "
-                "--learning-rate"
+                f"step {self.step + 1}: the loss diverged; start again with a lower --learning-rate"
             )
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
@@ -163,7 +160,7 @@ class Training:
             torch.save(state, draft)
 
     def resume(self) -> None:
-        """Go on from the folder's checkpoint.
+        """Continue from the folder's checkpoint.
 
         Raises:
             InputError: there is none, it is damaged, or of another architecture.
@@ -177,7 +174,7 @@ class Training:
             self.step = int(state["step"])
         except FileNotFoundError:
             raise InputError(
-                f"{path}: there is no checkpoint to go on from; train without --resume"
+                f"{path}: there is no checkpoint to continue from; train without --resume"
             ) from None
         except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as exc:
             reason = next(iter(str(exc).splitlines()), "it ends early")
@@ -191,7 +188,7 @@ class Training:
 
 
 class _Recent:
-    """The losses since the last line of the log."""
+    """The losses since the last log entry."""
 
     def __init__(self, batch: int) -> None:
         self._batch = batch
@@ -204,7 +201,7 @@ class _Recent:
         self._steps += 1
 
     def take(self) -> dict[str, float]:
-        """Their means and the pictures a second, and begin anew."""
+        """Their means and the images per second; starts anew."""
         means = {name: round(value / self._steps, 5) for name, value in self._sums.items()}
         speed = round(self._steps * self._batch / (time.monotonic() - self._since), 1)
         self._sums, self._steps, self._since = {}, 0, time.monotonic()
@@ -212,7 +209,7 @@ class _Recent:
 
 
 def _groups(network: FaceNetwork, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Weights are decayed; norms and biases, of which each has a meaning of its own, are not."""
+    """Weight decay applies to weights, not to norms and biases."""
     decayed = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     return [
@@ -222,8 +219,7 @@ def _groups(network: FaceNetwork, settings: TrainingSettings) -> list[dict[str, 
 
 
 def _has_fast_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is quicker there than float32: on GPUs, and on CPUs with AMX or
-    AVX512-BF16."""
+    """Whether bfloat16 is faster than float32: on GPUs, and on CPUs with AMX."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and torch.cpu._is_amx_tile_supported()

@@ -1,4 +1,4 @@
-"""What training makes small."""
+"""The training losses."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from models.lab.training.assign import assign, intersection_over_union
 from models.lab.training.network import decode_boxes, decode_landmarks, decode_scores
 
 CLEAR_PX = 24.0
-"""Size of a face (root of its area) from which its landmarks count in full."""
+"""Size of a face (root of its area) from which its landmarks have full weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The faces of a batch, those of all its pictures one after another.
+    """The faces of a batch, those of all images concatenated.
 
     Attributes:
-        pictures: m int64: the picture that each is in.
+        pictures: m int64, the image of each face.
         boxes: m x 4 px.
-        points: m x 5 x 2 px; NaN where unknown.
-        learn: m bool: to be found; the others are too small or unsure, neither to be found nor
-            taken for background.
+        points: m x 5 x 2 px; NaN if unknown.
+        learn: m bool; the others are too small or uncertain, and count neither as faces nor as
+            background.
     """
 
     pictures: Tensor
@@ -43,8 +43,7 @@ class Targets:
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """How much each part counts; all but ``object`` are averaged over the cells that learn a
-    face."""
+    """The weights of the losses; all but ``object`` are averaged over the assigned cells."""
 
     object: float = 1.0
     classification: float = 1.0
@@ -57,8 +56,8 @@ def detection_losses(
 ) -> dict[str, Tensor]:
     """The weighted losses of a batch by name.
 
-    Objectness is learnt by every cell but those on ignored faces, the class (whose target is the
-    IoU that the cell reaches), box and landmarks only by the cells assigned to a face.
+    Objectness counts every cell except those on ignored faces; class (its target is the cell's
+    IoU), box and landmarks count only cells with an assigned face.
 
     Args:
         raw: n x cells x 16 float32, see `network.flatten_heads`.
@@ -70,8 +69,7 @@ def detection_losses(
     found = assign(boxes, scores, grid, faces.boxes, faces.pictures)
     count = max(1, len(found.cells))
 
-    # Once for the whole batch: indexing picture by picture makes autograd fill a gradient of the
-    # full size each time.
+    # Indexed once for the batch: for each index operation autograd fills a full gradient.
     mine = raw[found.pictures, found.cells]
     here = grid[found.cells]
     wanted = faces.boxes[found.faces]
@@ -102,8 +100,7 @@ def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
     """Which cells lie on one of the faces: pictures x cells bool."""
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
     boxes = faces.boxes[:, None]
-    # Half a cell more on each side: a tiny face may lie between the centres of the cells that see
-    # it.
+    # Half a cell more on each side: a tiny face may lie between the centres of cells.
     margin = grid[:, 2:] / 2
     inside = ((centres > boxes[..., :2] - margin) & (centres < boxes[..., 2:] + margin)).all(-1)
     covered = torch.zeros(pictures, len(grid), dtype=torch.int32, device=grid.device)
@@ -111,7 +108,7 @@ def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
 
 
 def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
-    """EIoU (Zhang et al., 2021): 1 - IoU plus how far apart centre, width and height are. k x 4
+    """EIoU (Zhang et al., 2021): 1 - IoU plus the distances of centre, width and height. k x 4
     each, to k."""
     size, wanted_size = boxes[:, 2:] - boxes[:, :2], wanted[:, 2:] - wanted[:, :2]
     hull = torch.maximum(boxes[:, 2:], wanted[:, 2:]) - torch.minimum(boxes[:, :2], wanted[:, :2])
@@ -122,15 +119,13 @@ def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:
 
 
 def landmark_loss(points: Tensor, wanted: Tensor, boxes: Tensor) -> Tensor:
-    """Smooth L1 of the points' distance in sizes of the face, over the faces whose points are
-    known.
+    """Smooth L1 of the points' distance in sizes of the face, over the known points.
 
-    In sizes of the face, so that a large face's points, whose px are many, do not drown all others.
-    Faces smaller than `CLEAR_PX` count for less: their points can't be seen, and the labels of most
-    were guessed.
+    In px, the points of large faces would dominate all others. Faces smaller than `CLEAR_PX` have
+    less weight: their points are not visible, and most of their labels are guesses.
 
     Args:
-        points, wanted: k x 5 x 2 px; NaN in ``wanted`` where a point is unknown.
+        points, wanted: k x 5 x 2 px; NaN in ``wanted`` if a point is unknown.
         boxes: k x 4 px.
     """
     known = ~wanted.isnan()

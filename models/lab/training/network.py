@@ -10,11 +10,11 @@ from torch.nn import functional
 STRIDES = (8, 16, 32)
 
 CLASS, OBJECT, BOX, LANDMARKS = slice(0, 1), slice(1, 2), slice(2, 6), slice(6, 16)
-"""Channels of a head: two logits, centre and log size of the box, five points, both relative to the
-cell in strides."""
+"""Channels of a head: two logits, centre and log size of the box, and five points, relative to the
+cell and in strides."""
 
 LOG_HALF_SIDES = (-7.0, 8.0)
-"""A box's half sides are between e^-7 and e^8 (2,981) px: more would only overflow."""
+"""Half sides of a box are between e^-7 and e^8 (2,981) px, so that they cannot overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Architecture:
         stem: channels of the three layers at strides 2, 4 and 4.
         channels: channels of every layer from stride 8 on.
         depths: layers at strides 8, 16 and 32.
-        residuals: layers behind those that add to what they are given (He et al., 2016); they begin
-            as nothing, so that a trained network can be given more of them.
-        head: channels of the last layer before the outputs, of each stride.
+        residuals: residual layers after those (He et al., 2016). At first they change nothing, so
+            that they can be added to a trained network.
+        head: channels of the last layer before the outputs of each stride.
     """
 
     stem: tuple[int, int, int] = (16, 32, 32)
@@ -56,31 +56,30 @@ class ConvBlock(nn.Sequential):
 
     @property
     def norm(self) -> nn.BatchNorm2d:
-        """The batch norm behind it."""
+        """The batch norm after it."""
         layer = self[1]
         assert isinstance(layer, nn.BatchNorm2d)
         return layer
 
 
 class ResidualBlock(ConvBlock):
-    """A block that adds to its input; at first it adds nothing."""
+    """A block that adds to its input; at first it adds 0."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels)
         nn.init.zeros_(self.norm.weight)
 
     def forward(self, features: Tensor) -> Tensor:
-        """ReLU(input + block(input)). The activation comes last: ONNX Runtime then runs all of it
-        as one layer."""
+        """ReLU(input + block(input)): in this order ONNX Runtime fuses everything into one
+        layer."""
         return functional.relu(features + self.norm(self.convolution(features)), inplace=True)
 
 
 class FaceNetwork(nn.Module):
-    """Pictures n x 3 x h x w (B, G, R, 0-255; sides multiples of 32) to raw heads of strides 8, 16
+    """Images n x 3 x h x w (B, G, R, 0-255; sides multiples of 32) to raw heads of strides 8, 16
     and 32.
 
-    A feature pyramid (Lin et al., 2017) in its smallest form: each level adds the enlarged one
-    above it.
+    A minimal feature pyramid (Lin et al., 2017): each level adds the upscaled one above it.
     """
 
     def __init__(self, architecture: Architecture = Architecture()) -> None:
@@ -120,8 +119,8 @@ class FaceNetwork(nn.Module):
             assert output.bias is not None
             nn.init.normal_(output.weight, std=0.01)
             nn.init.zeros_(output.bias)
-            # Nearly every cell is background: starting there keeps the first steps from exploding
-            # (Lin et al., 2017b).
+            # Nearly every cell is background; this prior keeps the first steps stable (Lin et al.,
+            # 2017b).
             nn.init.constant_(output.bias[OBJECT], -4.0)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
@@ -146,12 +145,12 @@ class FaceNetwork(nn.Module):
 
 
 def flatten_heads(heads: Sequence[Tensor]) -> Tensor:
-    """Raw heads as one n x cells x 16, strides one after another, cells row by row."""
+    """Raw heads as one n x cells x 16, strides concatenated, cells row by row."""
     return torch.cat([head.flatten(2) for head in heads], 2).transpose(1, 2)
 
 
 def cell_grid(height: int, width: int, device: torch.device | str = "cpu") -> Tensor:
-    """For each cell of a picture of that size its column, row and stride: cells x 3 float32."""
+    """Column, row and stride of each cell of an image of that size: cells x 3 float32."""
     grids = []
     for stride in STRIDES:
         rows, columns = torch.meshgrid(
@@ -187,8 +186,7 @@ def decode_scores(raw: Tensor) -> Tensor:
 
 
 def layers_in_order(network: FaceNetwork) -> Iterator[ConvBlock | nn.Conv2d]:
-    """Every convolution, with its batch norm if it has one, in the order in which exported graphs
-    have them."""
+    """Every convolution, with its batch norm if it has one, in the order of exported graphs."""
     yield from network.stem
     for level in network.levels:
         yield from level

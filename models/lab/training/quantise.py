@@ -1,10 +1,10 @@
-"""Detectors in int8, for CPUs: static quantisation (Jacob et al., "Quantization and Training of
-Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018), calibrated on labelled
-pictures.
+"""Quantizes detectors to int8 for CPUs: static quantization (Jacob et al., "Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR 2018), calibrated
+on labelled images.
 
-Weights are signed and symmetric, with a scale for each output channel; activations unsigned, with a
-zero point. In float32 stay the first convolution, whose three input channels are slower in int8;
-the last ones, which give px; and the decoding.
+Weights are signed and symmetric, with a scale for each output channel; activations are unsigned,
+with a zero point. The first convolution stays in float32, because three input channels are slower
+in int8, and so do the outputs, which give px, and the decoding.
 """
 
 import tempfile
@@ -26,8 +26,8 @@ from models.lab.datasets.common import evenly
 from models.lab.evaluation.detections import read_picture
 from models.layers import input_layers, name_nodes, output_layers
 
-PICTURES = 64
-"""Activations' ranges hardly change with more."""
+CALIBRATION_IMAGES = 64
+"""More images hardly change the ranges of activations."""
 
 QUANTISED = ["Conv", "Relu", "Add", "Resize", "MaxPool"]
 
@@ -36,26 +36,25 @@ STRIDE = 32
 Floats = npt.NDArray[np.float32]
 
 
-def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> None:
-    """Write an int8 copy of one of our own detectors.
+def quantise(weights: Path, data: Path, out: Path, images: int = CALIBRATION_IMAGES) -> None:
+    """Write an int8 copy of a detector with facepaint's decoder.
 
     Args:
         weights: an ONNX file with one input of n x 3 x h x w float32, B, G, R, 0-255, of any n, h
             and w.
-        data: a labelled folder. The ranges of activations are taken from as many ``pictures`` of
-            it, evenly chosen.
-        out: where to write it; replaced when the new file is whole.
+        data: a labelled folder; so many ``images`` of it give the ranges of activations.
+        out: the file to write, atomically.
 
     Raises:
-        InputError: the folder has no pictures, or the file is no network.
-        UsageError: the network cannot be quantised.
-        UnreadableMedia: a picture is missing or cannot be decoded.
+        InputError: the folder has no images, or the file is not a network.
+        UsageError: the network cannot be quantized.
+        UnreadableMedia: an image is missing or cannot be decoded.
     """
     labelled = read_labels(data)
     if not labelled:
         raise InputError(f"{data} has no pictures to calibrate with")
     read_network(read_weights(weights), f"detector {weights}")
-    chosen = evenly(labelled, pictures)
+    chosen = evenly(labelled, images)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         prepared, draft = Path(folder, "prepared.onnx"), Path(folder, out.name)
         try:
@@ -63,13 +62,13 @@ def quantise(weights: Path, data: Path, out: Path, pictures: int = PICTURES) -> 
             graph = _named(prepared)
             _quantise(prepared, draft, _Pictures(data, chosen, graph.input[0].name), graph)
         except (ValueError, RuntimeError, onnx.checker.ValidationError) as exc:
-            raise UsageError(f"{weights} cannot be quantised: {exc}") from exc
+            raise UsageError(f"{weights} cannot be quantized: {exc}") from exc
         with atomic_write(out) as place:
             draft.replace(place)
 
 
 def _named(path: Path) -> onnx.GraphProto:
-    """The graph of a file, in which every node is given a name."""
+    """The graph of a file, after every node got a name."""
     model = onnx.load(str(path))
     name_nodes(model.graph)
     onnx.save(model, str(path))
@@ -86,8 +85,7 @@ def _quantise(
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED,
         per_channel=True,
-        # Without VNNI a product of unsigned and signed bytes is added in 16 bits, which overflow; 7
-        # bits do not.
+        # Without VNNI products are summed in 16 bits, which overflow with weights of 8 bits.
         reduce_range=True,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8,
@@ -98,7 +96,7 @@ def _quantise(
 
 
 class _Pictures(quantization.CalibrationDataReader):
-    """Pictures as the detector gets them, one at a time."""
+    """Images as the detector gets them, one at a time."""
 
     def __init__(self, folder: Path, pictures: Sequence[LabelledImage], name: str) -> None:
         self._folder, self._left, self._name = folder, iter(pictures), name
@@ -109,7 +107,7 @@ class _Pictures(quantization.CalibrationDataReader):
 
 
 def _padded(pixels: npt.NDArray[np.uint8]) -> Floats:
-    """A picture h x w x 3 as 1 x 3 x H x W, H and W multiples of the stride, 0 beyond it."""
+    """An image h x w x 3 as 1 x 3 x H x W, padded with 0 to multiples of the stride."""
     height, width = pixels.shape[:2]
     given = np.zeros(
         (1, 3, -(-height // STRIDE) * STRIDE, -(-width // STRIDE) * STRIDE), np.float32

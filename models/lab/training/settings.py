@@ -21,15 +21,13 @@ class TrainingSettings:
     """How a detector is trained.
 
     Attributes:
-        batches: steps in all.
-        batch: pictures a step.
-        learning_rate: of AdamW, reached after ``warm_up`` steps, held, and brought to 0 over the
-            last ``cool_down`` of the run: a run can be made longer while it lasts, which a cosine
-                could not.
-        calm: share of the run, at its end, with calmer pictures; see `Augmentation.calmed`.
-        ema: decay of the running average of the weights, which is what is exported.
-        validation: share of the pictures kept aside for validation, chosen by a hash of their
-            names.
+        batches: number of steps.
+        batch: images per step.
+        learning_rate: of AdamW; reached after ``warm_up`` steps, held, and lowered linearly to 0
+            over the last ``cool_down`` of the run. Unlike with a cosine, a run can be extended.
+        calm: share of the run, at its end, with weaker augmentation; see `Augmentation.calmed`.
+        ema: decay of the running average of the weights, which are exported.
+        validation: share of the images for validation, chosen by a hash of their names.
         evaluate_every, checkpoint_every: steps.
     """
 
@@ -57,7 +55,7 @@ class TrainingSettings:
         return self.learning_rate * min(rising, falling)
 
     def augmentation_at(self, step: int) -> Augmentation:
-        """How the pictures of a step are made."""
+        """The augmentation of a step."""
         return (
             self.augmentation.calmed()
             if step >= self.batches * (1 - self.calm)
@@ -71,7 +69,7 @@ def settings_for(
     """The settings with these choices.
 
     Raises:
-        UsageError: the size is none the network can be given.
+        UsageError: the network does not accept the size.
     """
     if size % 32:
         raise UsageError(f"--size {size}: must be a multiple of 32")
@@ -88,13 +86,13 @@ def settings_for(
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """What a run's ``settings.json`` says.
+    """A run's ``settings.json``.
 
     Attributes:
-        data: the folders, as they were given.
-        start: the weights it began with, empty if random.
-        command: the command line, empty if it was started from Python.
-        pictures, faces, landmarks: how many were learnt from: pictures, faces, faces with
+        data: the folders and their weights.
+        start: the file of the initial weights, empty if random.
+        command: the command line, empty if started from Python.
+        pictures, faces, landmarks: numbers of training images, their faces, and faces with
             landmarks.
     """
 
@@ -118,7 +116,7 @@ class RunRecord:
         """Read what `write` wrote.
 
         Raises:
-            InputError: it is missing or is no such record.
+            InputError: it is missing or invalid.
         """
         try:
             return _record().validate_json(path.read_bytes())

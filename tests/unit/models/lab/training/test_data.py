@@ -36,10 +36,8 @@ def test_a_folder_may_have_a_weight() -> None:
 
 
 @pytest.mark.parametrize("weight", ["0", "-1", "nan", "inf"])
-def test_a_weight_that_no_chance_can_be_made_of_is_refused(weight: str) -> None:
-    with pytest.raises(
-        UsageError, match=f"a={weight}: a folder is drawn from with a weight above 0"
-    ):
+def test_a_weight_that_is_not_positive_is_refused(weight: str) -> None:
+    with pytest.raises(UsageError, match=f"a={weight}: the weight of a folder must be above 0"):
         Folder.parse(f"a={weight}")
 
 
@@ -48,7 +46,9 @@ def test_a_weight_that_no_chance_can_be_made_of_is_refused(weight: str) -> None:
     [np.zeros((40, 60), np.uint8), np.zeros((40, 60), np.uint16), np.zeros((40, 60, 4), np.uint8)],
     ids=["grey", "16 bit", "alpha"],
 )
-def test_every_kind_of_png_is_three_channels_of_bytes(tmp_path: Path, pixels: np.ndarray) -> None:
+def test_every_kind_of_png_becomes_three_channels_of_bytes(
+    tmp_path: Path, pixels: np.ndarray
+) -> None:
     write(tmp_path, PICTURE, png(pixels))
     sample = Pictures([Folder(tmp_path)], [[PICTURE]]).sample(0)
     assert sample.picture.shape == (40, 60, 3)
@@ -56,7 +56,7 @@ def test_every_kind_of_png_is_three_channels_of_bytes(tmp_path: Path, pixels: np
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture"])
-def test_a_file_that_is_no_picture_is_named(tmp_path: Path, data: bytes) -> None:
+def test_a_file_that_is_no_image_is_named(tmp_path: Path, data: bytes) -> None:
     write(tmp_path, PICTURE, data)
     with pytest.raises(InputError, match=r"a\.png cannot be decoded"):
         Pictures([Folder(tmp_path)], [[PICTURE]]).sample(0)
@@ -81,8 +81,8 @@ def test_only_mosaics_read_four_pictures(
     assert len(rows) == read
 
 
-def test_labels_of_another_size_are_not_learnt_from(tmp_path: Path) -> None:
-    """A picture that was made smaller, or turned, after it was labelled would teach nonsense."""
+def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
+    """An image that was scaled or rotated after it was labelled would be wrong training data."""
     turned = replace(PICTURE, width=40, height=60)
     write(tmp_path, turned, png(np.zeros((40, 60, 3), np.uint8)))
     with pytest.raises(InputError, match=r"a\.png is 60x40 px, but its labels are for 40x60"):

@@ -1,7 +1,8 @@
-"""The network, what it learns from, and how its weights leave and come back."""
+"""The network, its losses, and the export and import of its weights."""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,13 +53,15 @@ QUICK = TrainingSettings(
 )
 
 
+BEGINNING = Beginning()
+
+
 def grid64() -> torch.Tensor:
     return cell_grid(64, 64)
 
 
 def raw_of(grid: torch.Tensor, boxes: torch.Tensor, score: float) -> torch.Tensor:
-    """What the network would have to say for each cell to give its box with that score: cells x
-    16."""
+    """The raw outputs that decode to these boxes with that score: cells x 16."""
     raw = torch.zeros(len(grid), 16)
     stride = grid[:, 2:]
     raw[:, 0] = raw[:, 1] = torch.logit(torch.tensor(score))
@@ -67,7 +70,20 @@ def raw_of(grid: torch.Tensor, boxes: torch.Tensor, score: float) -> torch.Tenso
     return raw
 
 
-def test_cells_decode_to_what_they_say() -> None:
+def run(
+    folder: Path, batches: int, beginning: Beginning = BEGINNING, **changes: Any
+) -> FaceNetwork:
+    """Train in ``folder``/run on a few portraits."""
+    data = folder / "data"
+    if not data.exists():
+        write_portraits(data)
+    settings = replace(QUICK, batches=batches, **changes)
+    return train(
+        [str(data)], folder / "run", settings, beginning, Place(threads=1), command="train it"
+    )
+
+
+def test_cells_decode_to_boxes_scores_and_landmarks() -> None:
     grid = grid64()
     boxes = torch.tensor([10.0, 12.0, 30.0, 44.0]).repeat(len(grid), 1)
     raw = raw_of(grid, boxes, 0.8)
@@ -79,19 +95,17 @@ def test_cells_decode_to_what_they_say() -> None:
     )
 
 
-def test_a_face_goes_to_the_cells_that_already_find_it() -> None:
+def test_a_face_is_assigned_to_the_cells_that_predict_it() -> None:
     grid = grid64()
     face = torch.tensor([[16.0, 16.0, 32.0, 32.0]])
     boxes = torch.zeros(1, len(grid), 4)
-    boxes[0, 3 * 8 + 3] = boxes[0, 2 * 8 + 2] = face[
-        0
-    ]  # two cells of stride 8 that say the face exactly
+    boxes[0, 3 * 8 + 3] = boxes[0, 2 * 8 + 2] = face[0]  # two cells of stride 8
     found = assign(boxes, torch.full((1, len(grid)), 0.5), grid, face, torch.tensor([0]))
     assert sorted(found.cells.tolist()) == [2 * 8 + 2, 3 * 8 + 3]
     torch.testing.assert_close(found.overlaps, torch.ones(2))
 
 
-def test_faces_apart_each_have_cells_and_no_cell_two_faces() -> None:
+def test_every_face_has_cells_and_no_cell_two_faces() -> None:
     grid = grid64()
     faces = torch.tensor(
         [[10.0, 10.0, 30.0, 30.0], [28.0, 12.0, 48.0, 32.0], [40.0, 40.0, 60.0, 60.0]]
@@ -112,7 +126,7 @@ def targets(box: tuple[float, ...], learn: bool = True) -> Targets:
     return Targets(torch.tensor([0]), torch.tensor([box]), points, torch.tensor([learn]))
 
 
-def test_background_is_learnt_but_not_on_ignored_faces() -> None:
+def test_background_counts_except_on_ignored_faces() -> None:
     grid = grid64()
     raw = torch.zeros(1, len(grid), 16, requires_grad=True)
     detection_losses(raw, grid, targets((16, 16, 40, 40), learn=False), Weights())[
@@ -126,7 +140,7 @@ def test_background_is_learnt_but_not_on_ignored_faces() -> None:
     assert pushed[((centres < 8) | (centres > 56)).any(1) & (grid[:, 2] == 8)].all()
 
 
-def test_a_perfect_answer_costs_next_to_nothing() -> None:
+def test_a_perfect_prediction_has_almost_no_loss() -> None:
     grid = grid64()
     face = (16.0, 16.0, 40.0, 44.0)
     boxes = torch.tensor(face).repeat(len(grid), 1)
@@ -148,7 +162,7 @@ def test_landmarks_are_measured_in_sizes_of_the_face(factor: float) -> None:
     torch.testing.assert_close(small, large)
 
 
-def test_unknown_landmarks_teach_nothing() -> None:
+def test_unknown_landmarks_have_no_gradient() -> None:
     points = torch.rand(2, 5, 2, requires_grad=True)
     wanted = torch.full((2, 5, 2), torch.nan)
     wanted[1, 0] = 0.0
@@ -167,7 +181,7 @@ def outputs(weights: Path, pictures: torch.Tensor) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("size", [(64, 96), (128, 64)])
-def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_the_exported_network_gives_the_same_outputs(tmp_path: Path, size: tuple[int, int]) -> None:
     torch.manual_seed(1)
     network = FaceNetwork(SMALL)
     for norm in (
@@ -191,9 +205,8 @@ def test_the_exported_network_says_the_same(tmp_path: Path, size: tuple[int, int
     )
 
 
-def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> None:
-    """The first weights, given layers and channels that they did not have, and written again, still
-    say the same."""
+def test_imported_weights_give_the_same_outputs_and_have_batch_norms(tmp_path: Path) -> None:
+    """Also after layers and channels are added, and after another export."""
     torch.manual_seed(1)
     first = find_model(DEFAULT_DETECTOR).weights
     pictures = torch.rand(2, 3, 96, 64) * 255
@@ -211,117 +224,75 @@ def test_weights_come_back_as_they_were_with_norms_that_live(tmp_path: Path) -> 
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=2e-2)
 
 
-def test_no_detector_of_ours_to_begin_with_is_named(tmp_path: Path) -> None:
+def test_a_file_that_facepaint_did_not_export_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"no network")
     with pytest.raises(UsageError, match=r"x\.onnx: not a detector that .* train without --from"):
         load_exported(tmp_path / "x.onnx", [], SMALL)
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
-    write_portraits(tmp_path / "data")
-    data = [str(tmp_path / "data")]
-    one, other, third = (
-        train(data, tmp_path / name, replace(QUICK, seed=seed), place=Place(threads=1)).state_dict()
-        for name, seed in (("one", 1), ("other", 1), ("third", 2))
+    first, second, other = (
+        run(tmp_path / name, 6, seed=seed).state_dict()
+        for name, seed in (("first", 1), ("second", 1), ("other", 2))
     )
-    for key, value in one.items():
-        torch.testing.assert_close(value, other[key], rtol=0, atol=0)
-    assert any((value != third[key]).any() for key, value in one.items())
-    assert {"settings.json", "log.jsonl", "checkpoint.pt", "curve.png", "detector.onnx"} == {
-        path.name for path in (tmp_path / "one").iterdir()
-    }
+    for key, value in first.items():
+        torch.testing.assert_close(value, second[key], rtol=0, atol=0)
+    assert any((value != other[key]).any() for key, value in first.items())
+    files = {path.name for path in (tmp_path / "first" / "run").iterdir()}
+    assert files == {"settings.json", "log.jsonl", "checkpoint.pt", "curve.png", "detector.onnx"}
 
 
-def test_a_run_is_exported_while_it_lasts_and_goes_on(tmp_path: Path) -> None:
-    write_portraits(tmp_path / "data")
-    data = [str(tmp_path / "data")]
-    steady = replace(QUICK, batches=3, cool_down=0.0, calm=0.0)
-    train(data, tmp_path / "run", steady, place=Place(threads=1))
-    export_run(tmp_path / "run", tmp_path / "early.onnx")
+def test_an_unfinished_run_is_exported_and_resumed(tmp_path: Path) -> None:
+    steady = {"cool_down": 0.0, "calm": 0.0}
+    run(tmp_path / "a", 3, **steady)
+    export_run(tmp_path / "a" / "run", tmp_path / "early.onnx")
     assert outputs(tmp_path / "early.onnx", torch.zeros(1, 3, 64, 64))["scores"].shape == (1, 84)
-    resumed = train(
-        data, tmp_path / "run", steady, Beginning(resume=True, batches=6), place=Place(threads=1)
-    )
-    straight = train(
-        data, tmp_path / "straight", replace(steady, batches=6), place=Place(threads=1)
-    )
-    for one, other in zip(
-        resumed.state_dict().values(), straight.state_dict().values(), strict=True
-    ):
-        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    resumed = run(tmp_path / "a", 3, Beginning(resume=True, batches=6), **steady).state_dict()
+    for key, value in run(tmp_path / "b", 6, **steady).state_dict().items():
+        torch.testing.assert_close(value, resumed[key], rtol=0, atol=0)
 
 
-def test_a_run_is_not_begun_over_another(tmp_path: Path) -> None:
-    write_portraits(tmp_path / "data")
-    train(
-        [str(tmp_path / "data")],
-        tmp_path / "run",
-        replace(QUICK, batches=1),
-        place=Place(threads=1),
-    )
+def test_a_run_is_not_overwritten_by_another(tmp_path: Path) -> None:
+    run(tmp_path, 1)
     checkpoint = (tmp_path / "run" / "checkpoint.pt").read_bytes()
-    with pytest.raises(
-        UsageError, match="run has a training run already: go on with it by --resume"
-    ):
-        train(
-            [str(tmp_path / "data")],
-            tmp_path / "run",
-            replace(QUICK, batches=1),
-            place=Place(threads=1),
-        )
+    with pytest.raises(UsageError, match="has a training run already: continue it with --resume"):
+        run(tmp_path, 1)
     assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == checkpoint
 
 
-def test_a_resumed_run_tells_how_it_began_and_went_on(tmp_path: Path) -> None:
+def test_a_resumed_run_records_its_start_and_commands(tmp_path: Path) -> None:
     write_portraits(tmp_path / "data")
-    data, run = [str(tmp_path / "data")], tmp_path / "run"
     export(FaceNetwork(SMALL).eval(), tmp_path / "first.onnx")
-    train(
-        data,
-        run,
-        replace(QUICK, batches=1),
-        Beginning(tmp_path / "first.onnx"),
-        place=Place(threads=1),
-        command="train",
+    beginnings = (
+        ("train", Beginning(tmp_path / "first.onnx", batches=1)),
+        ("train --resume", Beginning(resume=True, batches=2)),
+        ("train --resume", Beginning(resume=True, batches=3)),
     )
-    for more in (2, 3):
-        train(
-            data,
-            run,
-            QUICK,
-            Beginning(resume=True, batches=more),
-            place=Place(threads=1),
-            command="train --resume",
-        )
-    record = RunRecord.read(run / "settings.json")
+    for command, beginning in beginnings:
+        data, place = [str(tmp_path / "data")], Place(threads=1)
+        settings = replace(QUICK, batches=1)
+        train(data, tmp_path / "run", settings, beginning, place, command=command)
+    record = RunRecord.read(tmp_path / "run" / "settings.json")
     assert record.start == "first.onnx"
     assert record.command == "train && train --resume"
 
 
 @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
 def test_a_device_that_is_not_there_is_named(tmp_path: Path, device: str) -> None:
-    with pytest.raises(DeviceError, match=f"device '{device}' is none that this PyTorch finds"):
+    with pytest.raises(DeviceError, match=f"device '{device}' is not one that this PyTorch finds"):
         train([str(tmp_path)], tmp_path / "run", QUICK, place=Place(device))
 
 
 def test_an_exported_detector_is_found_with_its_card(tmp_path: Path) -> None:
-    """Whatever its file's name is, and in a folder that is made for it."""
-    write_portraits(tmp_path / "data")
-    train(
-        [str(tmp_path / "data")],
-        tmp_path / "run",
-        replace(QUICK, batches=1),
-        place=Place(threads=1),
-        command="train it",
-    )
-    export_run(tmp_path / "run", tmp_path / "new" / "my faces (2).onnx")
-    card = find_model(str(tmp_path / "new" / "my faces (2).onnx")).card
+    """Whatever the file's name is, and in a folder that is created for it."""
+    run(tmp_path, 1)
+    new = tmp_path / "new"
+    export_run(tmp_path / "run", new / "my faces (2).onnx")
+    card = find_model(str(new / "my faces (2).onnx")).card
     assert (card.name, card.command) == ("my-faces-2", "train it")
-    export_run(tmp_path / "run", tmp_path / "new" / "eight.onnx", int8=tmp_path / "data")
-    assert find_model(str(tmp_path / "new" / "eight.onnx")).card.command == "train it"
-    with pytest.raises(
-        UsageError, match=r"detector\.json: a detector is a file that ends in \.onnx"
-    ):
+    export_run(tmp_path / "run", new / "eight.onnx", int8=tmp_path / "data")
+    assert find_model(str(new / "eight.onnx")).card.command == "train it"
+    with pytest.raises(UsageError, match=r"detector\.json: a detector is a file that ends in"):
         export_run(tmp_path / "run", tmp_path / "detector.json")
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"x\.onnx cannot be written"):
@@ -347,39 +318,26 @@ def test_a_resumed_run_takes_no_other_settings(option: list[str]) -> None:
     )
 
 
-def test_nothing_to_resume_is_named(tmp_path: Path) -> None:
-    write_portraits(tmp_path / "data")
+def test_resuming_without_a_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"settings\.json: no record of a training run"):
-        train([str(tmp_path / "data")], tmp_path / "run", QUICK, Beginning(resume=True))
+        run(tmp_path, 1, Beginning(resume=True))
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
-    write_portraits(tmp_path / "data")
-    train(
-        [str(tmp_path / "data")],
-        tmp_path / "run",
-        replace(QUICK, batches=1),
-        place=Place(threads=1),
-    )
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, 1)
     for data in (b"", b"no checkpoint", b"PK\x03\x04" + bytes(99)):
         (tmp_path / "run" / "checkpoint.pt").write_bytes(data)
-        with pytest.raises(
-            InputError, match=r"checkpoint\.pt: not a checkpoint of this architecture \(.+\)"
-        ):
+        with pytest.raises(InputError, match=r"\.pt: not a checkpoint of this architecture \(.+\)"):
             export_run(tmp_path / "run", tmp_path / "x.onnx")
 
 
-def test_a_run_whose_loss_is_no_number_ends(tmp_path: Path) -> None:
-    """Its weights would be no numbers from the next step on, and overwrite the checkpoint."""
-    write_portraits(tmp_path / "data")
-    wild = replace(QUICK, batches=40, learning_rate=1e30, warm_up=0)
-    with pytest.raises(
-        UsageError, match=r"the loss is no number any more; .* lower --learning-rate"
-    ):
-        train([str(tmp_path / "data")], tmp_path / "run", wild, place=Place(threads=1))
+def test_a_run_with_a_diverging_loss_ends(tmp_path: Path) -> None:
+    """Its weights would be NaN from the next step on, and overwrite the checkpoint."""
+    with pytest.raises(UsageError, match=r"the loss diverged; .* lower --learning-rate"):
+        run(tmp_path, 40, learning_rate=1e30, warm_up=0)
 
 
-def test_the_rate_rises_stays_and_falls() -> None:
+def test_the_learning_rate_rises_stays_and_falls() -> None:
     rates = [
         replace(QUICK, batches=100, warm_up=10, cool_down=0.2).rate(step) for step in range(100)
     ]
@@ -388,7 +346,7 @@ def test_the_rate_rises_stays_and_falls() -> None:
     assert rates[-1] == pytest.approx(5e-5)
 
 
-def test_a_run_ends_with_calmer_pictures() -> None:
+def test_a_run_ends_with_weaker_augmentation() -> None:
     run = TrainingSettings(batches=100, calm=0.35)
     assert run.augmentation_at(64) == run.augmentation
     assert run.augmentation_at(65).mosaic == 0
