@@ -1,4 +1,4 @@
-"""Devices that a detector can run on, by our names and by ONNX Runtime's."""
+"""Devices that a detector can run on, with their names in ONNX Runtime."""
 
 from typing import Literal
 
@@ -10,11 +10,11 @@ PROVIDERS = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-"""ONNX Runtime's name for each device; https://onnxruntime.ai/docs/execution-providers tells their
-options."""
+"""ONNX Runtime's execution provider for each device, see
+https://onnxruntime.ai/docs/execution-providers."""
 
 GPUS = ("cuda", "tensorrt")
-"""Devices that one process uses at a time, and that compute in float16."""
+"""Devices that support float16 and are used by one process at a time."""
 
 EXTRAS = {"cpu": "worker", "cuda": "gpu", "tensorrt": "gpu", "openvino": "openvino"}
-"""The extra whose ONNX Runtime offers a device; it stands instead of the others."""
+"""The extra whose build of ONNX Runtime supports a device; these extras exclude each other."""

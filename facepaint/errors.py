@@ -7,7 +7,7 @@
     │       └── EncoderMissing  this machine does not have the job's encoder
     ├── InputError            the file, image or job cannot be used               exit 3
     │   ├── UnreadableMedia   the bytes cannot be decoded: do not retry
-    │   │   └── NotAnImage     the file is not a still image
+    │   │   └── NotAnImage    the file is not a still image
     │   └── UnknownJob
     ├── ServiceError          storage or broker unreachable: wait and retry       exit 4
     │   ├── StoreUnreachable
@@ -23,8 +23,11 @@ A message is one line: what failed, on which file or key, what to do next.
 
 
 class FacepaintError(Exception):
-    """Base of every error raised on purpose; ``exit_code`` is what the command line returns for
-    it."""
+    """Base of every error that facepaint raises on purpose.
+
+    Attributes:
+        exit_code: what the command line exits with.
+    """
 
     exit_code = 1
 
@@ -54,19 +57,19 @@ class MissingExtra(UsageError):
 
 
 class DeviceError(UsageError):
-    """A compute device was asked for by name and is not there."""
+    """A compute device is selected by name and not available on this machine."""
 
 
 class EncoderMissing(DeviceError):
     """A job's encoder is not on this machine."""
 
-    def __init__(self, encoder: str, why: str) -> None:
+    def __init__(self, encoder: str, reason: str) -> None:
         self.encoder = encoder
-        super().__init__(f"this machine cannot encode with {encoder}, {why}")
+        super().__init__(f"this machine cannot encode with {encoder}, {reason}")
 
 
 class InputError(FacepaintError):
-    """The input or the job named by the user cannot be worked on."""
+    """The input or the job that the user named cannot be processed."""
 
     exit_code = 3
 
@@ -76,11 +79,11 @@ class UnreadableMedia(InputError):
 
 
 class NotAnImage(UnreadableMedia):
-    """The bytes are in none of the picture formats."""
+    """The bytes are in none of the supported image formats."""
 
 
 class UnknownJob(InputError):
-    """No job of that id in the storage."""
+    """The storage has no job with this id."""
 
 
 class ServiceError(FacepaintError):
@@ -98,7 +101,7 @@ class QueueUnreachable(ServiceError):
 
 
 class PartialProgress(FacepaintError):
-    """A task did part of its work, kept what it has, and must be asked again."""
+    """A task has stored part of its result; the rest must be queued again."""
 
 
 class JobError(FacepaintError):
@@ -108,11 +111,11 @@ class JobError(FacepaintError):
 
 
 class JobDeleted(JobError):
-    """The job's tombstone stands: stop, and remove what was written."""
+    """The job has a tombstone: stop, and delete what was written."""
 
 
 class ObjectMissing(FacepaintError):
-    """No object is stored under the key."""
+    """The storage has no object with this key."""
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -120,4 +123,4 @@ class ObjectMissing(FacepaintError):
 
 
 class RecordInvalid(FacepaintError):
-    """A stored record does not read as what its key promises."""
+    """A stored record does not match the schema of its key."""

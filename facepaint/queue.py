@@ -1,10 +1,11 @@
-"""The queue: the one Celery configuration, shared by those who send tasks and the workers that run
-them.
+"""The queue: one Celery configuration for the senders of tasks and for the workers.
 
-The broker holds only messages that can be lost: what is to be done follows from the storage, and
-`resume` queues it again. Messages are JSON with keys of the storage, never data.
+Messages may be lost: the work that is left follows from the storage, and `resume` queues it again.
+They are JSON with keys of the storage, never data.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
@@ -21,7 +22,7 @@ TRACK = "facepaint.track"
 PORTRAITS = "facepaint.portraits"
 
 QUEUES = ("paint", "detect")
-"""In order of polling at equal priority: what is detected is painted before more is detected."""
+"""In order of polling at equal priority: painting comes before more detection."""
 
 QUEUE_OF = {DETECT: "detect", PAINT: "paint", TRACK: "detect", PORTRAITS: "paint"}
 
@@ -33,27 +34,29 @@ BROKER_RETRY = RetryPolicy(
 PRIORITIES = 10
 
 PRIORITY_CONTINUATION = 1
-"""Priority of the rest of a task: only what a new job shows first goes before it."""
+"""Priority of the rest of a task, behind only the first segment of a new job."""
 
 PRIORITY_INTERACTIVE = 3
-"""Priority of what somebody waits for who looks at a job meanwhile: behind what is shown first."""
+"""Priority of a user's request about a job, behind the first segments of other jobs."""
 
 
 def priority(index: int) -> int:
-    """Priority of a segment's tasks, 0 first: a new job's first picture never waits behind an old
-    job's end."""
+    """Priority of a segment's tasks; 0 is the highest.
+
+    It falls with the logarithm of the index, so the start of a new job never waits for the end of
+    another one.
+    """
     return min(PRIORITIES - 1, index.bit_length())
 
 
 def make_app(settings: Settings) -> Celery:
-    """The Celery app; broker facts and every setting that must agree between producer and worker
-    are set here."""
-    broker = (
-        settings.broker_url.get_secret_value() if settings.broker_url else "redis://127.0.0.1:1/0"
-    )
-    app = Celery("facepaint", broker=broker)
-    # Unacked messages come back after the visibility timeout; the sweep that restores them runs
-    # each interval x throttle, which at the defaults would add 100 s.
+    """The Celery app, with every setting on which producers and workers must agree."""
+    # Without a URL Celery would try amqp on localhost. Nothing listens on port 1.
+    broker = settings.broker_url
+    url = broker.get_secret_value() if broker is not None else "redis://127.0.0.1:1/0"
+    app = Celery("facepaint", broker=url)
+    # Unacknowledged messages are redelivered after the visibility timeout. The sweep that does it
+    # runs once in interval x throttle, which at the defaults would add 100 s.
     transport = {
         "visibility_timeout": settings.visibility_timeout_s,
         "unacked_restore_throttle": 1,
@@ -99,8 +102,8 @@ def make_app(settings: Settings) -> Celery:
 class Queue:
     """Sends tasks by name.
 
-    Every method raises `QueueUnreachable` within seconds if the broker is unreachable, after
-    ``retry.attempts``. Those who wait for it for longer do so by ``retry``.
+    Every method raises `QueueUnreachable` within seconds, after ``retry.attempts``, if the broker
+    is unreachable. Callers that wait for longer use ``retry``.
     """
 
     def __init__(
@@ -111,7 +114,7 @@ class Queue:
         self.app = app or make_app(settings)
 
     def detect(self, job: str, index: int) -> None:
-        """Queue the detection of faces in a segment."""
+        """Queue the face detection of a segment."""
         self._send(DETECT, {"job": job, "index": index}, priority(index))
 
     def paint(self, job: str, look: str, index: int) -> None:
@@ -127,15 +130,14 @@ class Queue:
         self._send(PORTRAITS, {"job": job, "index": index}, PRIORITY_INTERACTIVE)
 
     def requeue_remainder(self, task: str, message: dict[str, object]) -> None:
-        """Queue the rest of a task that stopped on its way, before others.
+        """Queue the rest of a task that has stored part of its result, ahead of other work.
 
-        Who did the first part has a decoder for it, and could not keep it beside those of much
-        other work.
+        The worker that did the first part still has a decoder for it, and keeps only a few.
         """
         self._send(task, message, PRIORITY_CONTINUATION)
 
     def length(self) -> int:
-        """Messages waiting in all queues, all priorities; those in work are not counted."""
+        """Number of waiting messages in all queues; unacknowledged ones are not counted."""
         with self._mapped(), self.app.connection_for_read() as connection:
             channel: Any = connection.default_channel
             return sum(
@@ -145,16 +147,14 @@ class Queue:
             )
 
     def check(self) -> None:
-        """Return if the broker answers."""
+        """Raise `QueueUnreachable` unless the broker answers."""
         with self._mapped(), self.app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=self.retry.attempts - 1, timeout=5)
 
     def redeliver_unacked(self) -> None:
-        """Put back every message that was handed out and not finished, without waiting for the
-        visibility timeout.
+        """Redeliver every unacknowledged message, without waiting for the visibility timeout.
 
-        For a broker whose workers are known to be gone: of one that is at work, the task would be
-        done twice.
+        Call it only if no worker is running: a task in progress would run twice.
         """
         with self._mapped(), self.app.connection_for_write() as connection:
             channel: Any = connection.default_channel
@@ -176,22 +176,18 @@ class Queue:
                 },
             )
 
-    def _mapped(self) -> "_Mapped":
-        return _Mapped(self.app)
-
-
-class _Mapped:
-    """Turns the broker library's errors into ours."""
-
-    def __init__(self, app: Celery) -> None:
-        self._app = app
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        if isinstance(exc, OperationalError | OSError) or type(exc).__module__.startswith("redis."):
-            where = self._app.connection_for_write().as_uri()
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        """Turn the errors of the broker's libraries into ours."""
+        try:
+            yield
+        except Exception as exc:
+            # Not imported: redis is slow to import, and a client may never need it.
+            is_redis_error = type(exc).__module__.startswith("redis.")
+            if not (is_redis_error or isinstance(exc, OperationalError | OSError)):
+                raise
+            # Without the password.
+            where = self.app.connection_for_write().as_uri()
             raise QueueUnreachable(
                 f"the broker at {where} does not answer; `facepaint doctor` checks it"
             ) from exc

@@ -1,9 +1,11 @@
-"""Settings: every knob with its unit and default, and where a command finds its services.
+"""Settings with their units and defaults, and how a command finds its services.
 
-Services are looked for in this order, the first that names them wins: ``FACEPAINT_*`` variables and
-``.env``, the file that ``FACEPAINT_CONNECTION_FILE`` names, ``.facepaint/connection.json`` in the
-working folder or a parent (a compose project writes it), ``connection.json`` in ``FACEPAINT_HOME``
-(``facepaint up`` writes it).
+The first of these that names the services wins:
+
+1. ``FACEPAINT_*`` variables and ``.env``
+2. the file that ``FACEPAINT_CONNECTION_FILE`` names
+3. ``.facepaint/connection.json`` in the working folder or a parent; compose writes it
+4. ``connection.json`` in ``FACEPAINT_HOME``; ``facepaint up`` writes it
 """
 
 import json
@@ -46,7 +48,7 @@ CONNECTION_FIELDS = frozenset(
         "viewer_url",
     }
 )
-"""What a connection file may say; everything else is no fact about a connection."""
+"""Settings that a connection file may contain; others in it are ignored."""
 
 
 def default_home() -> Path:
@@ -57,23 +59,23 @@ def default_home() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where fetched files are kept, which may go at any time: below ``FACEPAINT_HOME``, else the
-    platform's folder."""
+    """Folder of downloaded files: below ``FACEPAINT_HOME``, else the platform's cache folder."""
     home = os.environ.get("FACEPAINT_HOME")
-    return (
-        Path(home) / "cache"
-        if home
-        else Path(platformdirs.user_cache_dir("facepaint", appauthor=False))
-    )
+    if home:
+        return Path(home) / "cache"
+    return Path(platformdirs.user_cache_dir("facepaint", appauthor=False))
 
 
 def find_connection_file() -> Path | None:
-    """The connection file that the order above chooses, or None. A file named by variable must
-    exist."""
+    """The connection file to read, in the order above, or None.
+
+    Raises:
+        UsageError: the file that ``FACEPAINT_CONNECTION_FILE`` names does not exist.
+    """
     named = os.environ.get("FACEPAINT_CONNECTION_FILE")
     if named:
         if not Path(named).is_file():
-            raise UsageError(f"FACEPAINT_CONNECTION_FILE names {named}, which is no file")
+            raise UsageError(f"FACEPAINT_CONNECTION_FILE names {named}, which is not a file")
         return Path(named)
     here = Path.cwd()
     candidates = [folder / ".facepaint" / CONNECTION_NAME for folder in (here, *here.parents)]
@@ -89,6 +91,7 @@ class _ConnectionFileSource(PydanticBaseSettingsSource):
 
     def __call__(self) -> dict[str, Any]:
         state = self.current_state
+        # All or nothing: the keys of one storage must not be sent to another.
         if "broker_url" in state and "s3_endpoint" in state:
             return {"found_in": "FACEPAINT_* variables"}
         path = find_connection_file()
@@ -98,23 +101,22 @@ class _ConnectionFileSource(PydanticBaseSettingsSource):
             facts = json.loads(path.read_bytes())
         except (OSError, ValueError) as exc:
             raise UsageError(
-                f"{path} cannot be read ({exc}); stop what wrote it and start it again"
+                f"{path} cannot be read ({exc}); stop the services that wrote it and start them "
+                "again"
             ) from exc
-        return {name: facts[name] for name in CONNECTION_FIELDS if name in facts} | {
-            "found_in": str(path)
-        }
+        connection = {name: facts[name] for name in CONNECTION_FIELDS if name in facts}
+        return connection | {"found_in": str(path)}
 
 
 class Settings(BaseSettings):
-    """All settings, read once at the entry and passed down. Times end in ``_s``, sizes in
-    ``_bytes`` or ``_px``."""
+    """All settings, read once at the entry point and passed down."""
 
     model_config = SettingsConfigDict(
         env_prefix="FACEPAINT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
     )
 
     home: Path = Field(
-        default_factory=default_home, description="folder of the embedded parts' data"
+        default_factory=default_home, description="data folder of the embedded services"
     )
     found_in: str = Field("", description="where the services were found; filled in, not set")
 
@@ -127,7 +129,7 @@ class Settings(BaseSettings):
     s3_access_key: SecretStr = Field(SecretStr(""), description="access key of the object storage")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")
     s3_region: str = Field("us-east-1", description="region the requests are signed for")
-    s3_bucket: str = Field("facepaint", description="bucket; made if it is not there")
+    s3_bucket: str = Field("facepaint", description="bucket; created if missing")
     viewer_url: str | None = Field(
         None, description="URL of a running viewer; `view` opens its page there"
     )
@@ -140,47 +142,55 @@ class Settings(BaseSettings):
         DEFAULT_DETECTOR, description="face detector: a name, or a file PATH.onnx"
     )
     min_face: float = Field(
-        0.06, gt=0.005, le=0.5, description="smallest face to find, as a share of the height"
+        0.06,
+        gt=0.005,
+        le=0.5,
+        description="smallest face to detect, as a share of the frame's height",
     )
     device: Device = Field(
         "auto",
-        description="where a worker runs the detector; auto: cuda where it is there, else the CPU",
+        description="where a worker runs the detector; auto: cuda if available, else the CPU",
     )
     detect_batch: int | None = Field(
         None, ge=1, le=256, description="frames detected at once; unset: 4 on a CPU, 16 on a GPU"
     )
     float16: bool = Field(
-        False, description="run the detector in half precision; on the devices cuda and tensorrt"
+        False, description="run the detector in half precision; needs cuda or tensorrt"
     )
     encoder: EncoderName | None = Field(
         None,
-        description="encoder of the results; unset: libx264, or libx265 where more than 8 "
-        "bits are kept",
+        description="video encoder; unset: libx264, or libx265 if more than 8 bits are kept",
     )
     crf: int = Field(
         20,
         ge=0,
         le=51,
-        description="quality on x264's scale, for every encoder: lower is better and bigger",
+        description="quality on x264's scale, for every encoder; lower is better and larger",
     )
     preset: Preset = Field(
-        "superfast", description="preset by x264's names, for every encoder: slower is smaller"
+        "superfast",
+        description="preset by x264's names, for every encoder; slower gives smaller files",
     )
     keep_format: bool = Field(False, description="keep the source's bit depth, chroma and HDR")
 
     worker_name: str = Field(
-        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}", description="its name"
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        description="name of a worker, unique among the workers; unset: host and process id",
     )
     threads: int = Field(
         1, ge=1, le=64, description="threads of each worker process's detector and codecs"
     )
     visibility_timeout_s: int = Field(
-        120, ge=2, description="an unfinished task is handed out again after this"
+        120, ge=2, description="an unfinished task is redelivered after this, in seconds"
     )
     task_time_limit_s: int = Field(
-        100, ge=1, description="a task is killed after this; below the visibility timeout"
+        100,
+        ge=1,
+        description="a task is killed after this, in seconds; less than the visibility timeout",
     )
-    max_tries: int = Field(3, ge=1, description="crashes of a task before it is given up")
+    max_tries: int = Field(
+        3, ge=1, description="attempts at a task that crashes before it is marked as failed"
+    )
 
     viewer_host: str = Field("127.0.0.1", description="address the viewer listens on")
     viewer_published_on: str | None = Field(
@@ -188,16 +198,16 @@ class Settings(BaseSettings):
         description="address a container's viewer is published on, where it listens on another",
     )
     viewer_port: int = Field(
-        8471, ge=0, le=65535, description="port the viewer listens on; 0 takes a free one"
+        8471, ge=0, le=65535, description="port the viewer listens on; 0 for a free one"
     )
 
     @property
     def requeue_after_s(self) -> float:
-        """Seconds without progress after which a client queues work again, since the broker may
-        have lost it.
+        """Seconds without progress after which a client queues work again, in case its message is
+        lost.
 
-        The broker itself redelivers what a dead worker left within one visibility timeout. The
-        second one leaves the next worker time to finish it.
+        The broker redelivers a dead worker's tasks within one visibility timeout. The second one
+        is for the next worker to finish them.
         """
         return 2.0 * self.visibility_timeout_s
 
@@ -210,7 +220,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments beat variables, variables beat ``.env``, ``.env`` beats the connection file."""
+        """In order of precedence: arguments, variables, ``.env``, the connection file."""
         return (
             init_settings,
             env_settings,
@@ -221,10 +231,10 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> "Settings":
-        """Read the settings.
+        """Read the settings. ``overrides`` that are None count as not given.
 
         Raises:
-            UsageError: a variable or argument has a value it may not have; the message names it.
+            UsageError: a value is invalid; the message names its variable.
         """
         try:
             return cls(**{name: value for name, value in overrides.items() if value is not None})
@@ -234,22 +244,20 @@ class Settings(BaseSettings):
             raise UsageError(f"{name}={fault.get('input')}: {fault['msg']}") from exc
 
     def require_services(self) -> "Settings":
-        """Return self if a broker and a store are named.
+        """Return self if broker and storage are configured.
 
         Raises:
             ServiceError: neither variables nor a connection file name them.
         """
         if self.broker_url is None or self.s3_endpoint is None:
             raise ServiceError(
-                "no facepaint services found: start them with `facepaint up` or `docker compose "
-                "up`, "
-                "or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
+                "no facepaint services found: start them with `facepaint up` or "
+                "`docker compose up`, or set FACEPAINT_BROKER_URL and FACEPAINT_S3_ENDPOINT"
             )
         return self
 
     def environment(self) -> dict[str, str]:
-        """The settings that differ from their defaults, as variables for a child process (secrets
-        included)."""
+        """The settings that are not defaults, with secrets, as variables for a child process."""
         variables = {}
         for name in sorted(self.model_fields_set - {"found_in"}):
             value = getattr(self, name)

@@ -1,8 +1,7 @@
-"""The object storage: the one place that speaks S3. Objects are put whole and read whole or by
-range.
+"""The object storage; the only module that uses S3.
 
-Any S3-compatible storage does. Nothing relies on conditional puts or object metadata, which some of
-them lose.
+Objects are written whole and read whole or by range. Nothing relies on conditional puts or object
+metadata, which some S3-compatible storages ignore or lose.
 """
 
 import os
@@ -36,12 +35,12 @@ wait as long as a storage takes to be restarted."""
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
-_BEYOND = {"416", "InvalidRange"}
+_PAST_END = {"416", "InvalidRange"}
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One row of a listing. A common prefix (listing with ``folders``) has no size and no time."""
+    """One entry of a listing. A common prefix, listed with ``folders``, has no size and no time."""
 
     key: str
     bytes: int = 0
@@ -49,10 +48,10 @@ class ObjectInfo:
 
 
 class Store:
-    """A bucket. Safe to share between threads, not between processes: make one after a fork.
+    """A bucket. Threads may share it; after a fork each process creates its own.
 
-    Its own requests are sent ``retry.attempts`` times. Those who wait for a storage that is
-    unreachable for longer do so by ``retry``.
+    A request is sent up to ``retry.attempts`` times. Callers that wait for longer use ``retry``.
+    Every method raises `StoreUnreachable` if the storage does not answer or refuses.
     """
 
     def __init__(self, settings: Settings, retry: RetryPolicy = STORE_RETRY) -> None:
@@ -60,8 +59,7 @@ class Store:
         self.retry = retry
         self.endpoint = str(settings.s3_endpoint)
         self.bucket = settings.s3_bucket
-        # CRC trailers end up inside the object on some older stores; sha256 stands in our records
-        # instead.
+        # Some older storages write CRC trailers into the object. Our records contain a sha256.
         config = Config(
             signature_version="s3v4",
             s3={"addressing_style": "path"},
@@ -71,11 +69,11 @@ class Store:
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=max(10, 2 * settings.upload_parallel),
-            # A proxy for the web cannot reach this machine's loopback; elsewhere the environment
-            # decides.
+            # A web proxy cannot reach this machine's loopback. For other hosts the environment's
+            # proxy settings apply.
             proxies={} if urlsplit(self.endpoint).hostname in _LOOPBACK else None,
         )
-        self._s3: S3Client = _session().client(
+        self._s3: S3Client = isolated_session().client(
             "s3",
             endpoint_url=self.endpoint,
             region_name=settings.s3_region,
@@ -85,7 +83,7 @@ class Store:
         )
 
     def make_bucket(self) -> None:
-        """Make the bucket unless it is there."""
+        """Create the bucket unless it exists."""
         try:
             self._s3.head_bucket(Bucket=self.bucket)
         except botocore.exceptions.ClientError as exc:
@@ -94,34 +92,32 @@ class Store:
             try:
                 self._s3.create_bucket(Bucket=self.bucket)
             except botocore.exceptions.ClientError as raced:
+                # Another client may have created it since.
                 if _code(raced) not in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}:
                     raise self._unreachable(raced, self.bucket) from raced
         except botocore.exceptions.BotoCoreError as exc:
             raise self._unreachable(exc, self.bucket) from exc
 
     def put(self, key: str, data: bytes, content_type: str = "application/octet-stream") -> None:
-        """Store an object whole, replacing any before it."""
+        """Write an object, replacing an existing one. Readers see the old or the new one, whole."""
         self._call(key, self._s3.put_object, Key=key, Body=data, ContentType=content_type)
 
     def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
-        """The bytes ``[start, end)`` of an object, all of it by default; none where it ends before.
+        """The bytes ``[start, end)`` of an object, by default all; empty if ``start`` is past its
+        end.
 
         Raises:
-            ObjectMissing: nothing is stored under the key.
-            StoreUnreachable: the storage does not answer, or refuses.
+            ObjectMissing: there is no such object.
         """
-        extra = (
-            {"Range": f"bytes={start}-{'' if end is None else end - 1}"}
-            if start or end is not None
-            else {}
-        )
+        extra = {}
+        if start or end is not None:
+            # HTTP's ranges include their last byte.
+            extra["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
         try:
             return bytes(self._call(key, self._s3.get_object, Key=key, **extra)["Body"].read())
         except StoreUnreachable as exc:
-            if (
-                isinstance(exc.__cause__, botocore.exceptions.ClientError)
-                and _code(exc.__cause__) in _BEYOND
-            ):
+            cause = exc.__cause__
+            if isinstance(cause, botocore.exceptions.ClientError) and _code(cause) in _PAST_END:
                 return b""
             raise
         except (botocore.exceptions.BotoCoreError, OSError) as exc:
@@ -135,7 +131,7 @@ class Store:
             return None
 
     def exists(self, key: str) -> bool:
-        """Whether an object is stored under the key."""
+        """Whether the object exists."""
         try:
             self._call(key, self._s3.head_object, Key=key)
         except ObjectMissing:
@@ -145,8 +141,12 @@ class Store:
     def list(
         self, prefix: str, *, folders: bool = False, start_after: str = ""
     ) -> Iterator[ObjectInfo]:
-        """Everything under a prefix in order of keys; with ``folders`` only the next level, folders
-        ending in '/'."""
+        """All objects under a prefix, in the order of their keys.
+
+        Args:
+            folders: list only the next level, with common prefixes that end in "/".
+            start_after: list only keys greater than this one.
+        """
         extra: dict[str, Any] = {"Delimiter": "/"} if folders else {}
         if start_after:
             extra["StartAfter"] = start_after
@@ -161,18 +161,18 @@ class Store:
             extra["ContinuationToken"] = page["NextContinuationToken"]
 
     def delete(self, key: str) -> None:
-        """Remove an object; nothing happens if there is none."""
+        """Delete an object, if it exists."""
         try:
             self._call(key, self._s3.delete_object, Key=key)
         except ObjectMissing:
             return
 
     def put_record(self, key: str, record: object) -> None:
-        """Store one of the records of `facepaint.records.job` as JSON."""
+        """Write a record of `facepaint.records` as JSON."""
         self.put(key, encode(record), "application/json")
 
     def get_record(self, key: str, cls: type[T]) -> T:
-        """Read a record; see `get` and `facepaint.records.job.decode` for what may be raised."""
+        """Read a record; raises the errors of `get` and `facepaint.records.codec.decode`."""
         return decode(cls, self.get(key), key)
 
     def find_record(self, key: str, cls: type[T]) -> T | None:
@@ -192,18 +192,18 @@ class Store:
 
     def _unreachable(self, exc: Exception, key: str) -> StoreUnreachable:
         if isinstance(exc, botocore.exceptions.ClientError):
-            why = f"refused ({_code(exc)})"
+            problem = f"refused ({_code(exc)})"
         else:
-            why = "does not answer"
+            problem = "does not answer"
         return StoreUnreachable(
-            f"the object storage at {self.endpoint} {why} for {key}; `facepaint doctor` checks it"
+            f"the object storage at {self.endpoint} {problem} for {key}; `facepaint doctor` checks "
+            "it"
         )
 
 
 @cache
-def _session() -> boto3.Session:
-    """A session that does not read ``~/.aws`` and ``AWS_PROFILE``: they are about another
-    storage."""
+def isolated_session() -> boto3.Session:
+    """A session that ignores ``~/.aws`` and ``AWS_PROFILE``, which are of another storage."""
     nothing = {
         "profile": (None, None, None, None),
         "config_file": (None, None, os.devnull, None),

@@ -1,4 +1,4 @@
-"""Check that the packages installed beside this one are found, and not others of the same names.
+"""Check that no other distribution's package shadows one of ours.
 
 The names ``tasks``, ``models``, ``filters``, ``viewer`` and ``uploader`` are common. In an
 environment shared with other projects another package may come first on the path.
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def check_packages() -> None:
-    """Refuse to run with another distribution's package in the place of ours.
+    """Refuse to run with another distribution's package in place of ours.
 
     Raises:
         UsageError: a package of the same name comes first on the path, or ours is missing.

@@ -62,9 +62,7 @@ def test_messages_come_in_playing_order_and_painting_before_detecting(
     ]
 
 
-def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(
-    queue: Queue, settings: Settings
-) -> None:
+def test_unacknowledged_messages_can_be_redelivered(queue: Queue, settings: Settings) -> None:
     queue.detect(JOB, 0)
     queue.detect(JOB, 1)
     with make_app(settings).connection_for_read() as connection:
@@ -76,7 +74,7 @@ def test_what_was_handed_out_and_not_finished_can_be_handed_out_again(
         held.reject()
 
 
-def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Settings) -> None:
+def test_acknowledged_messages_are_not_redelivered(queue: Queue, settings: Settings) -> None:
     queue.detect(JOB, 0)
     _consume(settings, 1)
     queue.redeliver_unacked()
@@ -92,7 +90,7 @@ def test_what_was_finished_is_not_handed_out_again(queue: Queue, settings: Setti
         *(pytest.param(name, marks=pytest.mark.slow) for name in ("length", "redeliver_unacked")),
     ],
 )
-def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, method: str) -> None:
+def test_an_unreachable_broker_is_an_error_of_one_line(settings: Settings, method: str) -> None:
     url = f"redis://:secret@127.0.0.1:{free_port()}/0"
     queue = Queue(
         settings.model_copy(update={"broker_url": Settings.load(broker_url=url).broker_url})
@@ -109,11 +107,11 @@ def test_a_broker_that_is_away_is_unreachable_in_one_line(settings: Settings, me
 def test_a_wrong_password_is_refused(settings: Settings) -> None:
     assert settings.broker_url is not None
     host = settings.broker_url.get_secret_value().rpartition("@")[2]
-    stranger = Queue(
+    refused = Queue(
         Settings.load(broker_url=f"redis://:guess@{host}", s3_endpoint="http://127.0.0.1:1")
     )
     with pytest.raises(QueueUnreachable, match=r"^the broker at redis://"):
-        stranger.detect(JOB, 0)
+        refused.detect(JOB, 0)
 
 
 def test_a_queue_needs_services() -> None:
@@ -124,12 +122,12 @@ def test_a_queue_needs_services() -> None:
 
 
 def _raw(settings: Settings, key: str) -> dict[str, Any]:
-    """The only message of a list of the broker, as it lies there."""
+    """The only message in a list of the broker, as stored."""
     assert settings.broker_url is not None
     with redis.Redis.from_url(settings.broker_url.get_secret_value()) as client:
         (message,) = client.lrange(key, 0, -1)
-    found: dict[str, Any] = json.loads(message)
-    return found
+    decoded: dict[str, Any] = json.loads(message)
+    return decoded
 
 
 def _arguments(message: dict[str, Any]) -> list[Any]:

@@ -10,7 +10,7 @@ from facepaint.records.job import Sealed
 from facepaint.records.results import Failed
 from facepaint.settings import Settings
 from facepaint.stack.components import free_port
-from facepaint.store import ObjectInfo, Store, _session
+from facepaint.store import ObjectInfo, Store, isolated_session
 
 
 def test_an_object_comes_back_byte_for_byte(store: Store) -> None:
@@ -40,7 +40,7 @@ def test_a_range_is_half_open(store: Store, start: int, end: int | None, expecte
     assert store.get("k", start, end) == expected
 
 
-def test_what_is_not_stored_is_missing(store: Store) -> None:
+def test_a_missing_object_is_an_error_or_none(store: Store) -> None:
     with pytest.raises(ObjectMissing, match=r"^nothing is stored under jobs/x/job\.json$"):
         store.get("jobs/x/job.json")
     assert store.find("jobs/x/job.json") is None
@@ -81,7 +81,7 @@ def test_listing_nothing(store: Store) -> None:
 
 
 @pytest.mark.slow
-def test_listing_goes_on_past_a_page(store: Store) -> None:
+def test_a_listing_continues_after_a_page(store: Store) -> None:
     expected = [f"k/{index:04d}" for index in range(1005)]
     for key in expected:
         store.put(key, b"")
@@ -116,12 +116,12 @@ def test_making_the_bucket_again_changes_nothing(store: Store, settings: Setting
 
 
 def test_a_wrong_key_is_refused_in_one_line(store: Store, settings: Settings) -> None:
-    stranger = Store(Settings.load(**_connection(settings) | {"s3_secret_key": "wrong"}))
+    refused = Store(Settings.load(**_connection(settings) | {"s3_secret_key": "wrong"}))
     store.put("k", b"x")
     for attempt in (
-        lambda: stranger.get("k"),
-        lambda: stranger.put("k", b"y"),
-        stranger.make_bucket,
+        lambda: refused.get("k"),
+        lambda: refused.put("k", b"y"),
+        refused.make_bucket,
     ):
         with pytest.raises(StoreUnreachable) as caught:
             attempt()
@@ -133,7 +133,7 @@ def test_a_wrong_key_is_refused_in_one_line(store: Store, settings: Settings) ->
     assert store.get("k") == b"x"
 
 
-def test_nobody_without_a_key_gets_in(store: Store, settings: Settings) -> None:
+def test_requests_without_a_key_are_refused(store: Store, settings: Settings) -> None:
     store.put("k", b"a secret")
     url = f"{settings.s3_endpoint}/{settings.s3_bucket}"
     for address in (f"{url}/k", url, str(settings.s3_endpoint)):
@@ -145,9 +145,9 @@ def test_nobody_without_a_key_gets_in(store: Store, settings: Settings) -> None:
 
 def test_a_storage_that_does_not_listen_is_unreachable_in_one_line(settings: Settings) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
-    away = Store(Settings.load(**_connection(settings) | {"s3_endpoint": endpoint}))
+    unreachable = Store(Settings.load(**_connection(settings) | {"s3_endpoint": endpoint}))
     with pytest.raises(StoreUnreachable) as caught:
-        away.get("jobs/x/job.json")
+        unreachable.get("jobs/x/job.json")
     assert str(caught.value) == (
         f"the object storage at {endpoint} does not answer for jobs/x/job.json; `facepaint "
         "doctor` checks it"
@@ -165,11 +165,11 @@ def test_a_proxy_in_the_environment_does_not_catch_the_loopback(
     assert store.get("k") == b"x"
 
 
-def test_a_profile_of_another_storage_is_not_looked_for(
+def test_a_profile_of_another_storage_is_ignored(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_PROFILE", "of-another-storage")
-    _session.cache_clear()
+    isolated_session.cache_clear()
     Store(settings).make_bucket()
 
 

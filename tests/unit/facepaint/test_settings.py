@@ -1,4 +1,4 @@
-"""Settings: what is read, what wins, and what is said when it is wrong."""
+"""Settings: where they are read, what takes precedence, and the errors of wrong values."""
 
 import json
 import os
@@ -38,7 +38,7 @@ def connection_file(folder: Path, name: str) -> Path:
     return path
 
 
-def test_nothing_said_leaves_defaults_and_no_services(tmp_path: Path) -> None:
+def test_by_default_there_are_no_services(tmp_path: Path) -> None:
     settings = Settings.load()
     assert settings.home == tmp_path / "data"
     assert settings.broker_url is None
@@ -47,7 +47,7 @@ def test_nothing_said_leaves_defaults_and_no_services(tmp_path: Path) -> None:
         settings.require_services()
 
 
-def test_the_home_is_the_users_data_folder_unless_said(
+def test_the_default_home_is_the_users_data_folder(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("FACEPAINT_HOME")
@@ -69,7 +69,7 @@ def test_arguments_beat_variables_and_variables_beat_the_env_file(
     assert (settings.crf, settings.preset, settings.segment_s) == (18, "fast", 4.0)
 
 
-def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_CRF", "")
     assert Settings.load().crf == 20
 
@@ -102,12 +102,12 @@ def test_variables_that_name_broker_and_store_beat_every_connection_file(
     settings = Settings.load()
     assert settings.s3_endpoint == "http://cluster"
     assert settings.found_in == "FACEPAINT_* variables"
-    # A key for one storage is never shown to another.
+    # The key of one storage is never sent to another.
     assert settings.s3_secret_key.get_secret_value() == ""
     assert settings.s3_bucket == "facepaint"
 
 
-def test_a_connection_file_says_nothing_but_the_connection(tmp_path: Path) -> None:
+def test_a_connection_file_sets_nothing_but_the_connection(tmp_path: Path) -> None:
     path = connection_file(tmp_path / "data", "own")
     path.write_text(json.dumps(json.loads(path.read_text()) | {"crf": 51, "home": "/"}))
     settings = Settings.load()
@@ -116,7 +116,7 @@ def test_a_connection_file_says_nothing_but_the_connection(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "message"),
     [
         ("CRF", "99", "FACEPAINT_CRF=99: Input should be less than or equal to 51"),
         ("CRF", "high", "FACEPAINT_CRF=high: Input should be a valid integer"),
@@ -134,12 +134,12 @@ def test_a_connection_file_says_nothing_but_the_connection(tmp_path: Path) -> No
     ],
 )
 def test_a_wrong_value_is_named_in_one_line(
-    monkeypatch: pytest.MonkeyPatch, name: str, value: str, says: str
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
 ) -> None:
     monkeypatch.setenv(f"FACEPAINT_{name}", value)
     with pytest.raises(UsageError) as caught:
         Settings.load()
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(message)
     assert "\n" not in str(caught.value)
 
 
@@ -152,7 +152,7 @@ def test_a_damaged_connection_file_is_named(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_connection_file_named_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_connection_file_is_an_error_if_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEPAINT_CONNECTION_FILE", "/nowhere/connection.json")
     with pytest.raises(
         UsageError, match=r"^FACEPAINT_CONNECTION_FILE names /nowhere/connection\.json"
