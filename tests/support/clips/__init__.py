@@ -1,5 +1,5 @@
-"""The torture set: clips of every kind that users send, made on the spot, each with its recipe in
-its docstring.
+"""The clip set: clips of every kind that users have, generated, each with its recipe in its
+docstring.
 
 `CLIPS` names them all, in the order and the groups of the table in docs/fidelity.md. The fixture
 ``media`` of tests/conftest.py makes one, once a session.

@@ -124,8 +124,8 @@ def two_tracks(path: Path) -> None:
     write_clip(path, video=SHOWN, audio=[english, german], extras=Extras(tags=TAGS))
 
 
-@clip("two-codings.mkv", "two audio tracks of different codecs, Matroska")
-def two_codings(path: Path) -> None:
+@clip("two-codecs.mkv", "two audio tracks of different codecs, Matroska")
+def two_codecs(path: Path) -> None:
     """AAC and Opus, which start apart from each other by their encoders' delays."""
     write_clip(
         path,
@@ -136,7 +136,7 @@ def two_codings(path: Path) -> None:
 
 @clip("silent.mp4", "no audio")
 def silent(path: Path) -> None:
-    """Pictures alone."""
+    """Only video."""
     write_clip(path, video=SHOWN)
 
 

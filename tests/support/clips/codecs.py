@@ -78,7 +78,7 @@ def hevc_open(path: Path) -> None:
 
 @clip("vp8-live.webm", "VP8, WebM without duration and cues")
 def vp8_live(path: Path) -> None:
-    """libvpx with hidden alt-ref frames, muxed live as browsers do, with Opus."""
+    """libvpx with alt-ref frames that are not shown, muxed live as browsers do, with Opus."""
     options = {"auto-alt-ref": "1", "lag-in-frames": "16", "deadline": "realtime", "cpu-used": "8"}
     write_clip(
         path, video=Video("libvpx", options), audio=[AudioTrack("libopus")], extras=LIVE_WEBM
@@ -99,15 +99,15 @@ def vp9_live(path: Path) -> None:
 
 @clip("vp9-alt-ref.webm", "VP9 with alt-ref frames, WebM")
 def vp9_alt_ref(path: Path) -> None:
-    """libvpx-vp9 looking 16 frames ahead: superframes that carry a hidden frame beside the shown
-    one."""
+    """libvpx-vp9 with a lookahead of 16 frames: its superframes also hold a frame that is not
+    shown."""
     options = {"deadline": "good", "cpu-used": "8", "auto-alt-ref": "1", "lag-in-frames": "16"}
     write_clip(path, video=Video("libvpx-vp9", options))
 
 
 @clip("av1.mp4", "AV1, MP4")
 def av1(path: Path) -> None:
-    """SVT-AV1, whose temporal units hold hidden frames."""
+    """SVT-AV1, whose temporal units hold frames that are not shown."""
     write_clip(
         path,
         video=Video("libsvtav1", {"preset": "12", "svtav1-params": "lookahead=8"}),
@@ -178,18 +178,18 @@ def theora(path: Path) -> None:
 def palette(path: Path) -> None:
     """Microsoft RLE as old screen recorders wrote it: the container hands out the palette beside
     the packets."""
-    frames = [_with_palette(picture) for picture in portrait(fps=10)]
+    frames = [_with_palette(image) for image in portrait(fps=10)]
     write_clip(path, frames, Video("msrle", pixel_format="pal8", fps=10))
 
 
 @clip("moving.gif", "GIF", quick=True)
 def gif(path: Path) -> None:
-    """FFmpeg's GIF at 10 frames a second: pictures that only hold what changed."""
+    """FFmpeg's GIF at 10 frames a second: images that only hold what changed."""
     write_clip(path, portrait(fps=10), Video("gif", pixel_format="rgb8", fps=10))
 
 
 def shown_by_pillow(path: Path) -> list[Frame]:
-    """The pictures of an animation, times in ms."""
+    """The images of an animation, times in ms."""
     frames: list[Frame] = []
     with Image.open(path) as animation:
         at = 0
@@ -206,10 +206,10 @@ def shown_by_pillow(path: Path) -> list[Frame]:
 @clip("moving.webp", "animated WebP", decode=shown_by_pillow)
 def webp(path: Path) -> None:
     """By Pillow at 10 frames a second, half of it transparent."""
-    opaque = [Image.fromarray(picture) for picture in portrait(1.5, fps=10)]
+    opaque = [Image.fromarray(image) for image in portrait(1.5, fps=10)]
     mask = Image.linear_gradient("L").resize(SIZE)
-    for picture in opaque:
-        picture.putalpha(mask)
+    for image in opaque:
+        image.putalpha(mask)
     opaque[0].save(
         path, save_all=True, append_images=opaque[1:], duration=100, quality=70, method=0
     )
@@ -227,9 +227,9 @@ def raw_reordered(path: Path) -> None:
     write_clip(path, video=Video(options={"bf": "3"}))
 
 
-def _with_palette(picture: object) -> av.VideoFrame:
-    """The picture in 256 colours."""
-    chosen = Image.fromarray(picture).quantize(64)  # type: ignore[arg-type]
+def _with_palette(image: object) -> av.VideoFrame:
+    """The image in 256 colours."""
+    chosen = Image.fromarray(image).quantize(64)  # type: ignore[arg-type]
     frame = av.VideoFrame(chosen.width, chosen.height, "pal8")
     rows, colours = frame.planes
     width = chosen.width

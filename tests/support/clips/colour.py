@@ -148,11 +148,11 @@ def alpha_prores(path: Path) -> None:
     write_clip(path, _cut_out("yuva444p10le", fps=10), video)
 
 
-def light_of(picture: Picture) -> Light:
-    """The linear light of a picture on a display with BT.2020 primaries, in cd/m2, and of a lamp in
+def light_of(image: Picture) -> Light:
+    """The linear light of an image on a display with BT.2020 primaries, in cd/m2, and of a lamp in
     its corner."""
-    linear = (picture / 255.0) ** 2.4 @ BT709_TO_BT2020.T * WHITE_NITS
-    height, width = picture.shape[:2]
+    linear = (image / 255.0) ** 2.4 @ BT709_TO_BT2020.T * WHITE_NITS
+    height, width = image.shape[:2]
     spot = np.zeros((height, width), np.float32)
     cv2.circle(spot, (int(width * 0.92), int(height * 0.14)), height // 14, 1.0, -1)
     glow = cv2.GaussianBlur(spot, (0, 0), height / 60)[..., None]
@@ -190,12 +190,12 @@ def hlg_signal(light: Light) -> Light:
 def _bt2100(signal_of: Callable[[Light], Light]) -> Iterator[av.VideoFrame]:
     """The portrait as 10-bit limited-range Y'CbCr of BT.2020, non-constant luminance, chroma sited
     on the left."""
-    for picture in portrait():
-        signal = signal_of(light_of(picture))
+    for image in portrait():
+        signal = signal_of(light_of(image))
         luma = signal @ BT2020_LUMA
         blue, red = (signal[..., 2] - luma) / 1.8814, (signal[..., 0] - luma) / 1.4746
         planes = [876 * luma + 64, *(896 * _halved(plane) + 512 for plane in (blue, red))]
-        frame = av.VideoFrame(picture.shape[1], picture.shape[0], "yuv420p10le")
+        frame = av.VideoFrame(image.shape[1], image.shape[0], "yuv420p10le")
         for plane, values in zip(frame.planes, planes, strict=True):
             rows = np.frombuffer(memoryview(plane), np.uint16).reshape(-1, plane.line_size // 2)
             rows[: plane.height, : plane.width] = np.clip(np.rint(values), 4, 1019)
@@ -220,13 +220,13 @@ def _hdr(options: dict[str, str], transfer: int) -> Video:
 def _cut_out(pixel_format: str, fps: int = FPS) -> Iterator[av.VideoFrame]:
     """The person of the portrait going to and fro; what is transparent is a loud green, which
     nobody may see."""
-    for number, picture in enumerate(portrait(fps=fps)):
-        height, width = picture.shape[:2]
+    for number, image in enumerate(portrait(fps=fps)):
+        height, width = image.shape[:2]
         at = (int(width * (0.5 + 0.15 * np.sin(number / fps * 2))), height // 2)
         shape = np.zeros((height, width), np.uint8)
         cv2.ellipse(shape, at, (width // 4, height // 2), 0, 0, 360, 255, -1)
         alpha = cv2.GaussianBlur(shape, (0, 0), 2)
-        shown = np.where(alpha[..., None] > 0, picture, np.array([0, 255, 0], np.uint8))
+        shown = np.where(alpha[..., None] > 0, image, np.array([0, 255, 0], np.uint8))
         rgba = np.dstack([shown, alpha])
         yield av.VideoFrame.from_ndarray(np.ascontiguousarray(rgba), format="rgba").reformat(
             format=pixel_format

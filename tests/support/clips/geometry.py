@@ -37,15 +37,15 @@ def turned_270(path: Path) -> None:
 @clip("mirrored.mp4", "mirrored matrix")
 def mirrored(path: Path) -> None:
     """A front camera: stored as the sensor sees it, with a matrix that flips it left to right."""
-    pictures = [np.ascontiguousarray(picture[:, ::-1]) for picture in portrait()]
-    write_clip(path, pictures, Video(options=TURNED, shown=(0, True)))
+    images = [np.ascontiguousarray(image[:, ::-1]) for image in portrait()]
+    write_clip(path, images, Video(options=TURNED, shown=(0, True)))
 
 
 @clip("mirrored-90.mp4", "mirrored matrix, rotation 90")
 def mirrored_90(path: Path) -> None:
     """A front camera held upright: the matrix turns and flips."""
-    pictures = [np.ascontiguousarray(np.rot90(picture[:, ::-1], -1)) for picture in portrait()]
-    write_clip(path, pictures, Video(options=TURNED, shown=(90, True)))
+    images = [np.ascontiguousarray(np.rot90(image[:, ::-1], -1)) for image in portrait()]
+    write_clip(path, images, Video(options=TURNED, shown=(90, True)))
 
 
 @clip("sar.mp4", "sample aspect ratio 4:3")
@@ -62,8 +62,8 @@ def stretched(path: Path) -> None:
 @clip("sar-turned.mp4", "sample aspect ratio 4:3, rotation 90")
 def stretched_and_turned(path: Path) -> None:
     """The ratio is of the stored pixels: turned upright it is 3:4."""
-    pictures = [np.ascontiguousarray(np.rot90(picture)) for picture in portrait(size=(240, 180))]
-    write_clip(path, pictures, Video(options=TURNED, aspect=Fraction(4, 3), shown=(-90, False)))
+    images = [np.ascontiguousarray(np.rot90(image)) for image in portrait(size=(240, 180))]
+    write_clip(path, images, Video(options=TURNED, aspect=Fraction(4, 3), shown=(-90, False)))
 
 
 @clip("odd.webm", "odd width and height")
@@ -116,38 +116,36 @@ def resized_vp9(path: Path) -> None:
         stream.codec_context.time_base = video.tick
         container.start_encoding()
         at = 0
-        for pictures in thirds:
+        for images in thirds:
             encoder = av.CodecContext.create("libvpx-vp9", "w")
-            encoder.height, encoder.width = pictures[0].shape[:2]
+            encoder.height, encoder.width = images[0].shape[:2]
             encoder.pix_fmt, encoder.time_base, encoder.framerate = (
                 "yuv420p",
                 video.tick,
                 Fraction(FPS),
             )
             encoder.options = dict(video.options)
-            for packet in encode(encoder, pictures, video, range(at, at + len(pictures))):
+            for packet in encode(encoder, images, video, range(at, at + len(images))):
                 packet.stream, packet.time_base = stream, video.tick
                 container.mux_one(packet)
-            at += len(pictures)
+            at += len(images)
 
 
 def _turned(path: Path, clockwise: int) -> None:
     """Stored so that turning it clockwise by so many degrees makes it upright; upright it is taller
     than wide."""
     size = (180, 320) if clockwise % 180 else SIZE
-    pictures = [
-        np.ascontiguousarray(np.rot90(picture, clockwise // 90)) for picture in portrait(size=size)
+    images = [
+        np.ascontiguousarray(np.rot90(image, clockwise // 90)) for image in portrait(size=size)
     ]
-    write_clip(
-        path, pictures, Video(options=TURNED, shown=(-clockwise, False)), audio=[AudioTrack()]
-    )
+    write_clip(path, images, Video(options=TURNED, shown=(-clockwise, False)), audio=[AudioTrack()])
 
 
 def _woven(order: str) -> Iterator[av.VideoFrame]:
     """Interlaced frames, flagged so, of the portrait while the camera pans; ``order`` is tff or
     bff.
 
-    Two pictures at twice the rate make one frame: the first gives every other line of it, from the
+    Two images at twice the rate make one frame: the first gives every other line of it, from the
     top or the second line on, the second gives the lines between.
     """
     graph = Graph()
@@ -157,9 +155,7 @@ def _woven(order: str) -> Iterator[av.VideoFrame]:
     flag.link_to(sink)
     graph.configure()
     wide = portrait(size=(2 * SIZE[0], SIZE[1]), fps=2 * FPS)
-    fields = [
-        picture[:, SIZE[0] * n // len(wide) :][:, : SIZE[0]] for n, picture in enumerate(wide)
-    ]
+    fields = [image[:, SIZE[0] * n // len(wide) :][:, : SIZE[0]] for n, image in enumerate(wide)]
     parities = (0, 1) if order == "tff" else (1, 0)
     for number in range(len(fields) // 2):
         frame = av.VideoFrame(*SIZE, "yuv420p")

@@ -11,7 +11,7 @@ import av.error
 from facepaint.records.segment import AudioPacket
 
 Frame = tuple[int | None, str]
-"""Time in ticks and the md5 of the picture."""
+"""Time in ticks and the md5 of the image."""
 
 
 def decode_ordinarily(path: Path, decoder: str = "") -> list[Frame]:
@@ -51,7 +51,7 @@ def audio_packets(path: Path) -> list[list[tuple[AudioPacket, str]]]:
 
 
 def digest(frame: av.VideoFrame) -> str:
-    """The md5 of a picture, its planes without padding whatever its format."""
+    """The md5 of an image, its planes without padding whatever its format."""
     raw = av.CodecContext.create("rawvideo", "w")
     assert isinstance(raw, av.VideoCodecContext)
     raw.width, raw.height, raw.pix_fmt = frame.width, frame.height, frame.format.name

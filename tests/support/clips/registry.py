@@ -1,4 +1,4 @@
-"""What a clip of the torture set is, and the table of all of them."""
+"""A clip of the set, and the table of all of them."""
 
 import fcntl
 import os

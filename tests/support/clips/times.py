@@ -96,7 +96,7 @@ def fast(path: Path) -> None:
 
 @clip("1fps.mp4", "1 frame a second")
 def slow(path: Path) -> None:
-    """A time lapse of five pictures."""
+    """A time lapse of five frames."""
     write_clip(path, portrait(5, SIZE, 1), Video(options={"bf": "1"}, fps=1))
 
 

@@ -1,4 +1,4 @@
-"""Write a clip of pictures and tones with every knob that FFmpeg's encoders and muxers have."""
+"""Write a clip of images and tones with every option of FFmpeg's encoders and muxers."""
 
 from __future__ import annotations
 
@@ -35,20 +35,19 @@ class MissingTool(Exception):
 def portrait(
     seconds: float = SECONDS, size: tuple[int, int] = SIZE, fps: Fraction | int = FPS
 ) -> tuple[Picture, ...]:
-    """The pictures of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written
+    """The images of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written
     to."""
     return tuple(scenes(seconds, size, Fraction(fps)))
 
 
 @dataclass(frozen=True)
 class Video:
-    """How the pictures are encoded. ``time_base`` is what times are counted in, 1 / fps unless
-    given.
+    """How the frames are encoded. ``time_base`` is 1 / fps unless it is given.
 
     ``shown`` is the counter-clockwise turn in degrees and the flip that the display matrix asks
     for. ``colour`` are the code points of ITU-T H.273 for primaries, transfer and matrix, and 1 or
     2 for limited or full range.
-    ``tag`` is the coding's name in the container.
+    ``tag`` is the codec tag of the container.
     """
 
     codec: str = "libx264"
@@ -94,7 +93,7 @@ class Extras:
 
 
 Frames = Iterable[Any]
-"""RGB pictures, or frames in the pixel format of the video."""
+"""RGB images, or frames in the pixel format of the video."""
 
 
 def write_clip(
@@ -109,7 +108,7 @@ def write_clip(
     """Write a clip of the portrait, or of ``frames``.
 
     Args:
-        frames: RGB pictures, or frames in the pixel format of the video.
+        frames: RGB images, or frames in the pixel format of the video.
         times: pts of each frame in ticks of ``video.time_base``; 0, 1, 2 ... unless given.
     """
     shown = list(portrait() if frames is None else frames)
@@ -287,7 +286,7 @@ def debian_ffmpeg(path: Path, *options: str, encoder: str, beside: Sequence[str]
         "-i",
         "-",
     ]
-    pictures = b"".join(picture.tobytes() for picture in portrait())
+    images = b"".join(image.tobytes() for image in portrait())
     command = [
         program,
         "-v",
@@ -300,4 +299,4 @@ def debian_ffmpeg(path: Path, *options: str, encoder: str, beside: Sequence[str]
         *options,
         str(path),
     ]
-    subprocess.run(command, input=pictures, check=True)
+    subprocess.run(command, input=images, check=True)

@@ -590,4 +590,4 @@ def test_a_file_that_differs_from_the_painted_segments_is_not_downloaded(
     answer = client.get(f"/jobs/{made.id}/download", params={"look": made.look.id})
 
     assert answer.status_code == 409
-    assert "segment 1 has 50 pictures instead of 51" in answer.json()["error"]
+    assert "frames: 1 frame of the source missing" in answer.json()["error"]
