@@ -1,10 +1,9 @@
-"""Labelled pictures: a folder with ``labels.jsonl``, a line a picture, and the pictures in
-``images/``.
+"""Labelled images: a folder with ``labels.jsonl``, a line per image, and the images in ``images/``.
 
 A line is ``{"image": "a.jpg", "width": 480, "height": 384, "faces": [{"box": [x1, y1, x2, y2],
-...}]}``. What is not known is left out: of a picture its size, of a face everything but the box.
-Coordinates are px of the picture as it is shown, turned by its EXIF orientation, with 0, 0 at the
-outer corner of the first pixel. Keys that are not listed here are kept as attributes.
+...}]}``. Everything but the names and the boxes is optional. Coordinates are px of the image after
+its EXIF rotation, with 0, 0 at the outer corner of the first pixel. Unknown keys are kept as
+attributes.
 """
 
 import json
@@ -29,27 +28,28 @@ IMAGES = "images"
 
 Landmarks = tuple[float, float, float, float, float, float, float, float, float, float]
 
-_UNFIT = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""What no name of a picture has: in one format or on one system it would end a line, or a folder's
-name."""
+_FORBIDDEN = re.compile(r"[\\\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Characters that end a line or a folder's name in some format or on some system."""
 
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair, which JSON can say as an escape and UTF-8 cannot say at all."""
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Valid in JSON as an escape, but not in UTF-8."""
 
 _QUARTER_TURNS = (5, 6, 7, 8)
-"""EXIF orientations by which a picture is shown with width and height exchanged."""
+"""EXIF orientations that exchange width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledFace:
-    """A face: ``box`` x1, y1, x2, y2 in px, ``landmarks`` x, y of each of
-    `facepaint.records.faces.LANDMARKS` in px or None
-    where not known.
+    """A face of an image.
 
-    ``ignore`` is a face neither to be learned nor to be counted. ``easy``, ``medium`` and ``hard``
-    tell whether the sets of WIDER FACE's protocol count it, None where that is not known. ``score``
-    (0-1) is that of an automatic label.
-    ``attributes`` are keys of other formats, kept for the way back: any JSON.
+    Args:
+        box: x1, y1, x2, y2 in px.
+        landmarks: x, y of each of `facepaint.records.faces.LANDMARKS` in px; None if unknown.
+        ignore: whether training and evaluation ignore the face.
+        easy, medium, hard: whether the subsets of WIDER FACE's protocol include it; None if
+            unknown.
+        score: the confidence of an automatic label.
+        attributes: JSON of other formats' keys, kept for the conversion back.
     """
 
     box: Box
@@ -66,11 +66,13 @@ class LabelledFace:
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """A picture and all its faces. ``image`` is its path below ``images/``, with slashes; see
-    `image_path`.
+    """An image and all its faces.
 
-    ``width`` and ``height`` in px, as it is shown, are None where the labels don't say; see
-    `image_size`.
+    Args:
+        image: its path below ``images/``, with slashes; see `image_path`.
+        width, height: size in px after EXIF rotation; None if the labels omit it, see
+            `image_size`.
+        attributes: as of a face.
     """
 
     image: str
@@ -83,168 +85,153 @@ class LabelledImage:
 
 
 _FACE_KEYS = frozenset(one.name for one in fields(LabelledFace))
-_PICTURE_KEYS = frozenset(one.name for one in fields(LabelledImage))
+_IMAGE_KEYS = frozenset(one.name for one in fields(LabelledImage))
 
 
 def read_labels(folder: Path) -> list[LabelledImage]:
-    """The labels of a folder, in the order of their lines; no picture is opened.
+    """Read the labels of a folder in the order of their lines, without opening the images.
 
     Raises:
-        InputError: there are none, or a line is not as it should be; the message names the line and
-            its first fault.
+        InputError: there are none, or a line is invalid; the message names the line and its first
+            fault.
     """
     path = folder / LABELS
     try:
-        # By line feeds alone: `splitlines` parts a line at characters that JSON may hold, such as
-        # U+2028.
+        # Not `splitlines`, which also splits at characters that JSON may contain, such as U+2028.
         lines = path.read_text(encoding="utf-8").split("\n")
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(
-            f"{folder} holds no {LABELS}; make one with: facepaint detectors label, or "
-            "detectors convert"
+            f"{folder} has no {LABELS}; `facepaint detectors label` or "
+            "`facepaint detectors convert` makes one"
         ) from None
     except (OSError, UnicodeDecodeError) as exc:
         raise InputError(f"{path} cannot be read: {exc}") from exc
-    pictures: list[LabelledImage] = []
+    images: list[LabelledImage] = []
     seen: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        picture = picture_of(line, f"{path}, line {number}")
-        if picture.image in seen:
+        image = parse_line(line, f"{path}, line {number}")
+        if image.image in seen:
             raise InputError(
-                f"{path}, line {number}: {picture.image} is in line "
-                f"{seen[picture.image]} too; join "
-                "them"
+                f"{path}, line {number}: {image.image} is also in line {seen[image.image]}; "
+                "join them"
             )
-        seen[picture.image] = number
-        pictures.append(picture)
-    return pictures
+        seen[image.image] = number
+        images.append(image)
+    return images
 
 
-def write_labels(folder: Path, pictures: Iterable[LabelledImage]) -> None:
-    """Write the labels of a folder, which is made where it is missing; the old ones stand until the
-    new are whole.
+def write_labels(folder: Path, images: Iterable[LabelledImage]) -> None:
+    """Write the labels of a folder atomically; the folder is created if it is missing.
 
     Raises:
-        InputError: a picture is named twice, or does not pass `check_image`.
+        InputError: an image is named twice, or does not pass `check_image`.
     """
     lines: dict[str, str] = {}
-    for picture in pictures:
-        if picture.image in lines:
-            raise InputError(f"{picture.image} has two lines of labels; join them")
-        check_image(picture, str(folder / LABELS))
-        lines[picture.image] = line_of(picture)
+    for image in images:
+        if image.image in lines:
+            raise InputError(f"{image.image} has two lines of labels; join them")
+        check_image(image, str(folder / LABELS))
+        lines[image.image] = format_line(image)
     folder.mkdir(parents=True, exist_ok=True)
-    # A link is resolved first: replacing the link itself would separate it from its file.
+    # A symbolic link is resolved first: the atomic write would replace the link, not its target.
     target = (folder / LABELS).resolve()
     write_text(target, "".join(f"{line}\n" for line in lines.values()))
 
 
-def picture_of(line: str, where: str) -> LabelledImage:
-    """A picture from its line of JSON; ``where`` is what messages call it.
+def parse_line(line: str, where: str) -> LabelledImage:
+    """Parse an image's line of JSON. ``where`` names the line in messages.
 
     Raises:
-        InputError: it is not as it should be.
+        InputError: the line is invalid.
     """
     try:
         row = json.loads(line, parse_constant=_refuse, parse_float=_finite)
-        if isinstance(row, dict):
-            row = _gathered(row, _PICTURE_KEYS)
-            faces = row.get("faces", [])
-            if isinstance(faces, list):
-                row["faces"] = [
-                    _gathered(face, _FACE_KEYS) if isinstance(face, dict) else face
-                    for face in faces
-                ]
-        picture = _adapter().validate_python(row)
+        image = _adapter().validate_python(_collect_all_attributes(row))
     except ValidationError as exc:
         fault = exc.errors(include_url=False, include_input=False)[0]
         raise InputError(
             f"{where}: {'.'.join(map(str, fault['loc'])) or 'the line'}: {fault['msg']}"
         ) from exc
     except (ValueError, RecursionError) as exc:
-        raise InputError(f"{where} is no JSON: {exc}") from exc
-    check_image(picture, where)
-    return picture
+        raise InputError(f"{where} is not JSON: {exc}") from exc
+    check_image(image, where)
+    return image
 
 
-def line_of(picture: LabelledImage) -> str:
-    """A picture as a line of JSON, without what stands at its default.
+def format_line(image: LabelledImage) -> str:
+    """Format an image as a line of JSON, without fields at their default.
 
     Raises:
         ValueError: a number is not finite.
     """
-    row = {**_known(picture), "faces": [_known(face) for face in picture.faces]}
+    row = {**_stated(image), "faces": [_stated(face) for face in image.faces]}
     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
-    return _HALF_PAIR.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
+    return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
-def image_path(folder: Path, picture: LabelledImage) -> Path:
-    """Where a picture of a folder lies."""
-    return folder / IMAGES / picture.image
+def image_path(folder: Path, image: LabelledImage) -> Path:
+    """The path of an image of a folder."""
+    return folder / IMAGES / image.image
 
 
-def image_size(folder: Path, picture: LabelledImage) -> tuple[int, int]:
-    """Width and height in px of a picture as it is shown: by its labels, else by its header.
+def image_size(folder: Path, image: LabelledImage) -> tuple[int, int]:
+    """Width and height in px of an image after EXIF rotation, from its labels or else its header.
 
     Raises:
-        UnreadableMedia: it is asked for, and is no picture that can be read, or missing.
+        UnreadableMedia: the header is needed and cannot be read.
     """
-    if picture.width is not None and picture.height is not None:
-        return picture.width, picture.height
-    return header_size(image_path(folder, picture))
+    if image.width is not None and image.height is not None:
+        return image.width, image.height
+    return header_size(image_path(folder, image))
 
 
 def header_size(path: Path) -> tuple[int, int]:
-    """Width and height in px of a picture file as it is shown, from its header; see `image_size`
-    for errors."""
+    """Width and height in px of an image file after EXIF rotation; raises as `image_size`."""
     with open_image(path, str(path), formats=IMAGE_FORMATS) as opened:
         width, height = opened.size
         turned = opened.getexif().get(Base.Orientation) in _QUARTER_TURNS
     return (height, width) if turned else (width, height)
 
 
-def check_image(picture: LabelledImage, where: str) -> None:
-    """Raise `InputError` unless a picture's name, size and boxes can be; ``where`` is what messages
-    call it."""
-    check_image_name(picture.image, where)
-    for face in picture.faces:
+def check_image(image: LabelledImage, where: str) -> None:
+    """Raise `InputError` unless an image's name, size and boxes are valid. ``where`` names the
+    labels in messages."""
+    check_image_name(image.image, where)
+    for face in image.faces:
         x1, y1, x2, y2 = face.box
         if x2 < x1 or y2 < y1:
             box = ", ".join(f"{value:g}" for value in face.box)
             raise InputError(
-                f"{where}: {picture.image} has a box {box}; it is x1, y1, x2, y2, and no side is "
-                "negative"
+                f"{where}: {image.image} has the box {box}; a box is x1, y1, x2, y2 with x1 <= x2 "
+                "and y1 <= y2"
             )
-    if not all(side is None or side > 0 for side in (picture.width, picture.height)):
+    if not all(side is None or side > 0 for side in (image.width, image.height)):
         raise InputError(
-            f"{where}: {picture.image} is {picture.width} x {picture.height} px; leave out what "
-            "is not known"
+            f"{where}: {image.image} is {image.width} x {image.height} px; omit an unknown size"
         )
 
 
 def check_image_name(image: str, where: str) -> None:
-    """Raise `InputError` unless a picture's name stays below its folder, and one name, on every
+    """Raise `InputError` unless an image's name is a plain path below its folder on every
     system."""
     path = PurePosixPath(image)
     plain = (
-        not _UNFIT.search(image)
+        not _FORBIDDEN.search(image)
         and image == image.strip() == str(path)
         and not PureWindowsPath(image).drive
     )
     if not plain or path.is_absolute() or ".." in path.parts or not path.parts:
-        raise InputError(
-            f"{where}: '{image}' is no plain path below the folder of pictures; name it from there"
-        )
+        raise InputError(f"{where}: '{image}' is not a plain path below the folder of images")
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number there")
+    raise ValueError(f"{constant} is not a finite number")
 
 
 def _finite(number: str) -> float:
-    """JSON allows numbers that no float can hold, and what is read is to be writable again."""
+    # JSON allows numbers beyond the range of a float, which could not be written again.
     value = float(number)
     return value if math.isfinite(value) else _refuse(number)
 
@@ -254,8 +241,25 @@ def _adapter() -> TypeAdapter[LabelledImage]:
     return TypeAdapter(LabelledImage)
 
 
-def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """The row with the keys that are not ours among its attributes."""
+def _collect_all_attributes(row: Any) -> Any:
+    """The row of an image with the unknown keys of image and faces moved to their attributes.
+
+    Values of a wrong type stay as they are, for the validation to report.
+    """
+    if not isinstance(row, dict):
+        return row
+    row = _collect_attributes(row, _IMAGE_KEYS)
+    faces = row.get("faces", [])
+    if isinstance(faces, list):
+        row["faces"] = [
+            _collect_attributes(face, _FACE_KEYS) if isinstance(face, dict) else face
+            for face in faces
+        ]
+    return row
+
+
+def _collect_attributes(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The row with its unknown keys moved to its attributes."""
     others = {key: value for key, value in row.items() if key not in known}
     if not others:
         return dict(row)
@@ -264,10 +268,9 @@ def _gathered(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     return {**ours, "attributes": {**others, **kept} if isinstance(kept, dict) else kept}
 
 
-def _known(record: LabelledFace | LabelledImage) -> dict[str, Any]:
-    """What a record says but its faces, without what is not known and what stands at its
-    default."""
-    said = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "faces"}
-    if not said.get("ignore"):
-        said.pop("ignore", None)
-    return {name: value for name, value in said.items() if value is not None and value != {}}
+def _stated(record: LabelledFace | LabelledImage) -> dict[str, Any]:
+    """The fields of a record that are not at their default, without its faces."""
+    row = {one.name: getattr(record, one.name) for one in fields(record) if one.name != "faces"}
+    if not row.get("ignore"):
+        row.pop("ignore", None)
+    return {name: value for name, value in row.items() if value is not None and value != {}}

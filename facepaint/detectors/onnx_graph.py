@@ -1,7 +1,7 @@
 """Check an ONNX file before it is run, and fix the size of its input.
 
-Needs the package ``onnx``, which workers have. A client without it checks a detector by its card
-alone. See https://onnx.ai/onnx/repo-docs/IR.html for the format.
+Requires the package ``onnx``, which workers have; a client without it relies on the detector's
+card. The format is described at https://onnx.ai/onnx/repo-docs/IR.html.
 """
 
 from collections.abc import Iterator
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     import onnx
 
 Shape = tuple[int | None, ...]
-"""The sides of a tensor; None for a free one."""
+"""The sizes of a tensor; None for a dynamic one."""
 
 DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 """The operator domains that ONNX Runtime implements. All others come from libraries."""
 
 FOREIGN_CODE = frozenset({"EPContext", "PyOp", "PythonOp"})
-"""Operators of ONNX Runtime that run code compiled elsewhere, or read it from another file."""
+"""Operators of ONNX Runtime that run foreign code or load it from another file."""
 
 MAX_DEPTH = 16
-"""Levels of nested graphs; real networks have three or four."""
+"""Levels of nested graphs that are accepted; real networks have three or four."""
 
 INITIALIZERS_NEED_NO_INPUT = 4
-"""The IR version from which on weights need not be listed as inputs."""
+"""The first IR version in which weights need not be listed among the inputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """The inputs and outputs of a network: name and shape, None if the file has no shape."""
+    """The inputs and outputs of a network by name, with their shapes if the file has them."""
 
     inputs: dict[str, Shape | None]
     outputs: dict[str, Shape | None]
 
     @property
     def fixed_size(self) -> bool:
-        """Whether the file declares a fixed batch or image size."""
+        """Whether the file fixes the batch or the image size."""
         return any(
             shape is None or None not in (shape[:1] + shape[2:]) for shape in self.inputs.values()
         )
@@ -59,7 +59,7 @@ def read_network(data: bytes, where: str) -> Network:
     inputs = {value.name: _shape(value) for value in graph.input if value.name not in weights}
     outputs = {value.name: _shape(value) for value in graph.output}
     if not inputs or not outputs:
-        raise InputError(f"{where} is no ONNX file of a network: it has no inputs or no outputs")
+        raise InputError(f"{where} is not a network: it has no inputs or no outputs")
     return Network(inputs, outputs)
 
 
@@ -101,36 +101,36 @@ def _parsed(data: bytes, where: str) -> "onnx.ModelProto":
     try:
         model = onnx.load_model_from_string(data)
     except (DecodeError, ValueError) as exc:
-        raise InputError(f"{where} is no ONNX file, or a damaged one") from exc
+        raise InputError(f"{where} is not an ONNX file, or is damaged") from exc
     # Almost any bytes are a valid Protocol Buffers message; a model has operators and a graph.
     if not model.opset_import or not model.HasField("graph"):
-        raise InputError(f"{where} is no ONNX file, or a damaged one")
+        raise InputError(f"{where} is not an ONNX file, or is damaged")
     return model
 
 
 def _check(model: "onnx.ModelProto", where: str) -> None:
-    """Refuse a model that needs more than this file and ONNX Runtime."""
+    """Refuse a model that needs anything besides this file and ONNX Runtime."""
     if model.functions:
-        raise InputError(f"{where} has functions of its own: export it with all of them inlined")
+        raise InputError(f"{where} defines functions: export it with all of them inlined")
     for graph in _graphs(model.graph, where):
         if any(map(_is_external, _tensors(graph))):
             raise InputError(
-                f"{where} keeps weights in other files: save it as one, in Python with "
+                f"{where} keeps weights in other files: save it as one file, in Python with "
                 "onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)"
             )
         for node in graph.node:
             if node.domain not in DOMAINS or node.op_type in FOREIGN_CODE:
                 name = f"{node.domain}.{node.op_type}".strip(".")
                 raise InputError(
-                    f"{where} uses the operator {name}, which needs a library beside it: "
-                    "export without"
+                    f"{where} uses the operator {name}, which needs an additional library: "
+                    "export it without"
                 )
 
 
 def _graphs(graph: Any, where: str, depth: int = 0) -> Iterator[Any]:
     """A graph and the graphs nested in it, such as those of loops and conditions."""
     if depth > MAX_DEPTH:
-        raise InputError(f"{where} is no ONNX file, or a damaged one: its graphs are too deep")
+        raise InputError(f"{where} is not an ONNX file, or is damaged: graphs are nested too deep")
     yield graph
     for node in graph.node:
         for attribute in node.attribute:
@@ -140,7 +140,7 @@ def _graphs(graph: Any, where: str, depth: int = 0) -> Iterator[Any]:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """The tensors of a graph: weights, constants, and the parts of sparse ones."""
+    """The tensors of a graph: weights, constants, and the components of sparse tensors."""
     sparse = list(graph.sparse_initializer)
     yield from graph.initializer
     for node in graph.node:

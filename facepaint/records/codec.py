@@ -1,4 +1,4 @@
-"""Encode records as JSON and decode them, checked against their dataclasses."""
+"""Encode records as JSON, and decode and validate them by their dataclasses."""
 
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -15,12 +15,12 @@ T = TypeVar("T")
 
 @cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
-    # A base class says what its subclasses are and which key tells them apart.
+    # A base class has in RECORD the union of its subclasses and the key that discriminates them.
     return TypeAdapter(vars(cls).get("RECORD", cls))
 
 
 def encode(record: Any) -> bytes:
-    """A record as JSON. The bulky ones, a row a packet or a face, leave out what stands at its
+    """A record as JSON. Bulky records, with a row per packet or face, omit fields at their
     default."""
     bulky: bool = getattr(record, "BULKY", False)
     body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)  # type: ignore[arg-type]
@@ -28,11 +28,11 @@ def encode(record: Any) -> bytes:
 
 
 def decode(cls: type[T], data: bytes, key: str) -> T:
-    """Read a record back.
+    """Decode a record.
 
     Raises:
-        RecordInvalid: the bytes are no JSON, or not of that class; the message names ``key`` and
-            the first fault.
+        RecordInvalid: the bytes are not JSON, or not a record of this class. The message names
+            ``key`` and the first fault.
     """
     try:
         record: T = _adapter(cls).validate_json(data)  # type: ignore[arg-type]

@@ -1,8 +1,7 @@
-"""Model cards: what must be known of a face detector's weights to use them, and what should be
-known to trust them.
+"""Detector cards: how to run the weights of a face detector, and where they come from.
 
-A card lies beside the weights (``NAME.json`` beside ``NAME.onnx``) and travels in ``job.json`` with
-a detector that the workers do not have. Everything here is pure.
+The card of ``NAME.onnx`` is ``NAME.json`` in the same folder. The card of a detector that workers
+do not have is part of ``job.json``.
 """
 
 from dataclasses import dataclass, field
@@ -11,32 +10,32 @@ from typing import Annotated, Any, Literal
 from pydantic import AliasChoices, ConfigDict, Field
 
 DEFAULT_DETECTOR = "facepaint-1"
-"""Used where none is chosen; its weights ship."""
+"""The detector of jobs that choose none; its weights are part of the package."""
 
 DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
-"""An unknown key is a typing error in a card and is reported. JSON has no NaN."""
+"""Unknown keys are refused: they are usually misspelled. NaN is not valid JSON."""
 
 
 def _also(*names: str) -> Any:
-    """A field of a card that older cards have under another name."""
+    """A field that also accepts an earlier name."""
     return Field(validation_alias=AliasChoices(*names))
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """When a detection counts as a face, as confidences of the detector.
+    """The confidences of a detector that decide what counts as a face.
 
     Args:
-        accept: a track is a face if one of its detections near by reaches this.
-        discard: detections below this are not used at all.
-        still: what a sticker needs in a still image; ``accept`` if None.
-        near_confident: what a redaction accepts in a frame that also shows a face with the
-            confidence that stickers accept. Where one face is, there are often others, half hidden
-            or in the dark. ``accept`` if None.
+        accept: a track is a face if one of its detections within reach has this confidence.
+        discard: detections below are ignored.
+        still: the threshold for a sticker in a still image; ``accept`` if None.
+        near_confident: the threshold of a redaction in a frame that also shows a face that
+            stickers accept, because more faces are likely there, occluded or dark; ``accept`` if
+            None.
     """
 
     accept: Annotated[Score, _also("accept", "seed")]
@@ -55,13 +54,13 @@ class Thresholds:
 
     @property
     def for_still(self) -> float:
-        """What a face in a still image needs."""
+        """The threshold for a face in a still image, which has no track."""
         return self.still or self.accept
 
 
 STICKER_THRESHOLDS = Thresholds(accept=0.68, discard=0.38, still=0.58)
 REDACTION_THRESHOLDS = Thresholds(accept=0.3, discard=0.15, near_confident=0.2)
-"""The thresholds that suit the shipped detector."""
+"""The thresholds of the shipped detector."""
 
 
 @dataclass(frozen=True)
@@ -69,15 +68,16 @@ class DetectorCard:
     """The card of a face detector.
 
     Args:
-        decoder: how images are prepared and outputs are read; see `models.decoders`.
+        decoder: the format of inputs and outputs; see `models.decoders`.
         stride: the sides of the network's input are multiples of this, in px.
         smallest_face_px: height of the smallest face that the network finds reliably. With the
-            user's ``min_face`` it sets the size of the network's input.
-        landmarks: false if the network gives none, or none worth using.
-        stickers, redaction: thresholds, if those of the shipped detector do not suit this one.
+            user's ``min_face`` it determines the size of the network's input.
+        landmarks: false if the network has no landmarks, or unusable ones.
+        stickers, redaction: thresholds; those of the shipped detector if None.
         sha256: checksum of the weights.
-        summary, licence, data, source, date, command, figures: for people. ``data`` is what it was
-            trained on, ``command`` what made it, ``figures`` measurements by name.
+        summary, licence, data, source, date, command, figures: information for people. ``data``
+            names the training data, ``command`` made the weights, ``figures`` are measurements by
+            name.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
@@ -101,11 +101,11 @@ class DetectorCard:
 
     @property
     def label(self) -> str:
-        """The name and the weights' short sha256, as faces records and reports name a detector."""
+        """Name and short checksum, which identify the detector in records and reports."""
         return f"{self.name}@{self.sha256[:12]}" if self.sha256 else self.name
 
 
 def thresholds_for(redacts: bool, card: DetectorCard | None) -> Thresholds:
-    """The thresholds for redactions or stickers: the card's, else those of the shipped detector."""
+    """The card's thresholds for redactions or stickers, else those of the shipped detector."""
     own = card and (card.redaction if redacts else card.stickers)
     return own or (REDACTION_THRESHOLDS if redacts else STICKER_THRESHOLDS)

@@ -1,8 +1,7 @@
-"""Jobs: the records stored for one. `facepaint.records.keys` says where, and what state follows
-from that.
+"""The records of a job; `facepaint.records.keys` has their keys.
 
-The storage is the only truth about a job. Everything here is pure: no I/O, no clock. Times are
-presentation times (pts) in ticks of the source's time base unless a name says otherwise.
+Everything about a job is in the storage, and its state follows from its keys. Times are
+presentation times (pts) in ticks of the source's time base unless a name has a unit.
 """
 
 from dataclasses import dataclass, field
@@ -19,8 +18,8 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """The input as the uploader saw it; ``sha256_ends`` is over its first and last MiB, to know it
-    again."""
+    """The input file. ``sha256_ends`` is the checksum of its first and last MiB; it identifies the
+    file when an upload continues."""
 
     name: str
     bytes: int
@@ -29,15 +28,17 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class VideoStream:
-    """What a decoder needs besides the packets, and how its frames are to be shown.
+    """The codec parameters of the video, and how to display its frames.
 
-    ``rotation`` is the clockwise turn in degrees (0, 90, 180, 270) that makes a decoded frame
-    upright; ``mirrored`` says it must be flipped left to right before that turn. ``width`` and
-    ``height`` are of the decoded frame;
-    ``bits_per_coded_sample`` is needed by some older decoders alone. ``reorder_depth`` is by how
-    many frames showing lags behind decoding: where a stream does not say so, a decoder that must
-    find out loses frames at each beginning.
-    ``language`` and ``title`` are the track's.
+    Args:
+        width, height: size of a decoded frame in px, before rotation.
+        rotation: clockwise rotation in degrees (0, 90, 180, 270) that makes a decoded frame
+            upright.
+        mirrored: whether a frame is flipped left to right before that rotation.
+        bits_per_coded_sample: needed by some older decoders only.
+        reorder_depth: frames by which display order lags behind decoding order. A decoder that
+            has to find it out loses frames at the start of each segment.
+        language, title: those of the track.
     """
 
     codec: str
@@ -62,18 +63,19 @@ class VideoStream:
 
     @property
     def upright_size(self) -> tuple[int, int]:
-        """Width and height in px once turned upright."""
+        """Width and height in px after the rotation."""
         return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
 
 
 @dataclass(frozen=True)
 class AudioStream:
-    """One audio track. ``codec_params`` carries its codec parameters to a muxer: see
-    `facepaint.media.codec_params`.
+    """One audio track.
 
-    ``skip_samples`` are those at its start that are decoded and not played (encoder delay, an edit
-    list).
-    ``disposition`` has FFmpeg's names for what the track is for: default, forced, comment ...
+    Args:
+        codec_params: codec parameters as `facepaint.media.codec_params` writes them.
+        skip_samples: samples at the start that are decoded and not played (encoder delay, edit
+            list).
+        disposition: FFmpeg's dispositions: default, forced, comment ...
     """
 
     codec: str
@@ -91,11 +93,10 @@ class AudioStream:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """Which detector a job uses, and on what.
+    """The detector of a job.
 
-    ``min_face`` is the smallest face to find as a share of the picture's height. A detector that
-    the workers do not bring along has a ``card``, and its weights are stored under the ``sha256``
-    that the card tells.
+    ``min_face`` is the height of the smallest face to find, as a share of the frame's height. Only
+    detectors that do not ship have a ``card``; the key of their weights is the card's ``sha256``.
     """
 
     name: str = DEFAULT_DETECTOR
@@ -104,16 +105,15 @@ class DetectorSpec:
 
     @property
     def label(self) -> str:
-        """How reports name it."""
+        """The detector's name in reports."""
         return self.card.label if self.card else self.name
 
 
 @dataclass(frozen=True, slots=True)
 class OutputProfile:
-    """How every painted segment of a job is encoded: one profile a job, so that its segments join.
+    """How the segments of a job are encoded. Segments join only if all have the same profile.
 
-    ``keep_format`` keeps the source's bit depth, chroma and HDR instead of making 8-bit 4:2:0 of
-    it.
+    ``keep_format`` keeps the source's bit depth, chroma and HDR; the default is 8-bit 4:2:0 SDR.
     """
 
     encoder: str = "libx264"
@@ -124,13 +124,13 @@ class OutputProfile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRecord:
-    """``job.json``: what a `VideoJob` and an `ImageJob` have in common.
+    """``job.json``: the common part of `VideoJob` and `ImageJob`, which ``kind`` discriminates.
 
-    The uploader writes it after the first segment is cut. The stored ``kind`` tells the two apart.
+    The uploader writes it after it has cut the first segment.
     """
 
     RECORD: ClassVar[Any]
-    """What `facepaint.records.codec.decode` reads for this class."""
+    """The type that `facepaint.records.codec.decode` reads for this class."""
 
     id: str
     source: SourceFile
@@ -142,10 +142,10 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoJob(JobRecord):
-    """A video. ``start_pts`` is its first shown time in the time base of ``video``.
+    """A video.
 
-    ``segment_s`` is the segment length that it was cut with: an interrupted upload continues with
-    the same one.
+    ``start_pts`` is the time of the first displayed frame, in the time base of ``video``.
+    ``segment_s`` is the target length of segments; an interrupted upload continues with it.
     """
 
     kind: Literal["video"] = "video"
@@ -158,9 +158,9 @@ class VideoJob(JobRecord):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageJob(JobRecord):
-    """A list of images. ``images`` holds their file names in order.
+    """A list of images. ``images`` are their file names in order.
 
-    Image n is segment n, with one packet that is the whole file.
+    Image n is segment n, whose only packet is the whole file.
     """
 
     kind: Literal["images"] = "images"
@@ -174,7 +174,7 @@ JobRecord.RECORD = Annotated[Job, Field(discriminator="kind")]
 
 @dataclass(frozen=True, slots=True)
 class Chapter:
-    """A chapter of the source, in seconds from its start."""
+    """A chapter, in seconds from the start of the source."""
 
     start_s: Fraction
     end_s: Fraction
@@ -183,10 +183,10 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Subtitles:
-    """One subtitle track, small enough to travel whole.
+    """One subtitle track with all its packets, which are small.
 
-    ``codec_params`` as in `AudioStream`, and empty for plain text (SubRip, WebVTT, MP4's own),
-    which needs none; ``packets`` are (pts, duration, data), ``disposition`` as in `AudioStream`.
+    ``codec_params`` and ``disposition`` are as in `AudioStream`; plain text (SubRip, WebVTT, MP4
+    text) has no parameters. ``packets`` are (pts, duration, data).
     """
 
     codec: str
@@ -202,7 +202,7 @@ class Subtitles:
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """``extras.json``: what else is in the file."""
+    """``extras.json``: tags, chapters and subtitles of the source."""
 
     tags: dict[str, str] = field(default_factory=dict)
     chapters: tuple[Chapter, ...] = ()
@@ -212,8 +212,8 @@ class Extras:
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """``sealed.json``: every segment is stored. ``truncated`` says why the source ended early, if
-    it did."""
+    """``sealed.json``: all segments are stored. ``truncated`` is the reason if the source ended
+    early, else empty."""
 
     segments: int
     truncated: str = ""

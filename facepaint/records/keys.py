@@ -1,7 +1,6 @@
-"""Keys: what a job's objects are called in the bucket, and the state that follows from which of
-them exist.
+"""The keys of stored objects. `docs/architecture.md` has a table of them.
 
-`docs/architecture.md` has the table. Read as ``keys.job(id)``. Pure.
+Import the module and write ``keys.job(id)``.
 """
 
 import base64
@@ -19,16 +18,16 @@ Task = Literal["detect", "paint", "track", "portraits"]
 
 
 def new_job_id(now: datetime) -> str:
-    """``YYYYMMDDThhmmss-`` in UTC and 8 random base32 characters: sorts by time."""
+    """A job id: ``YYYYMMDDThhmmss-`` in UTC, so that ids sort by time, and 8 random characters."""
     unique = base64.b32encode(secrets.token_bytes(5)).decode().lower()
     return f"{now.astimezone(UTC):%Y%m%dT%H%M%S}-{unique}"
 
 
 def check_job_id(text: str) -> str:
-    """Return ``text`` if it is a job id, else raise `UsageError`: ids become keys, so nothing else
-    may pass."""
+    """Return ``text`` if it is a job id, else raise `UsageError`."""
+    # Ids become parts of keys: text with a slash would address other objects.
     if not JOB_ID.fullmatch(text):
-        raise UsageError(f"'{text}' is no job id; `facepaint jobs` lists them")
+        raise UsageError(f"'{text}' is not a job id; `facepaint jobs` lists them")
     return text
 
 

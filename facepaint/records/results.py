@@ -1,4 +1,4 @@
-"""What tasks and workers store: painted segments, failure marks, claims and heartbeats."""
+"""The records that tasks and workers write: painted segments, failed marks, claims, heartbeats."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -8,11 +8,16 @@ from facepaint.records.codec import Schema
 
 @dataclass(frozen=True, slots=True)
 class Painted:
-    """``painted/<look>/<n>.json``: names the result and tells what a player must know of it.
+    """``painted/<look>/<n>.json``: a painted segment.
 
-    ``name`` is the object's last path part; ``init_bytes`` the length of the part before the first
-    ``moof`` (0 for a picture). ``blank``: given up on a hiding look, one plain picture for each
-    pts. ``codec`` is the RFC 6381 string.
+    Args:
+        name: the last part of the key of its bytes.
+        init_bytes: length of the init segment, before the first ``moof``; 0 for an image.
+        start, end: the window in ticks of the video.
+        codec: the RFC 6381 string.
+        blank: whether it stands in for a segment of a redacting look whose painting failed.
+        times_s: seconds by stage.
+        notes: what was changed in the conversion, for users.
     """
 
     index: int
@@ -36,7 +41,7 @@ class Painted:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """``<n>.failed.json``: the task gave up. A result beside it beats it."""
+    """``<n>.failed.json``: the task gave up. A stored result overrides it."""
 
     index: int
     reason: str
@@ -46,7 +51,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """``claims/...json``: a task is at work; one found later than it should be means a crash."""
+    """``claims/...json``: a task runs. If a redelivered message finds it, its worker crashed."""
 
     worker: str
     tries: int
@@ -56,8 +61,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """``workers/<name>.json``: a worker's heartbeat. ``frames_per_s`` is measured on its last
-    segments, by task."""
+    """``workers/<name>.json``: a worker's heartbeat. ``frames_per_s`` is the speed of its last
+    segments by task."""
 
     name: str
     at: datetime

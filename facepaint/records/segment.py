@@ -1,5 +1,4 @@
-"""A segment: a run of packets and the frames that they show; the unit of upload, work, retry and
-play."""
+"""A segment: packets and the frames that they show. The unit of upload, work and playback."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -10,17 +9,16 @@ from typing import ClassVar, Protocol, TypeVar
 from facepaint.records.codec import Schema
 
 REACH_S = 1.0
-"""How far tracking and smoothing look to each side, in seconds; readiness and results depend
-on no more."""
+"""Seconds before and after a window on which its result depends, by tracking and smoothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """One compressed packet of a segment. ``discard`` packets are decoded and not shown (edit
-    lists, hidden frames).
+    """One compressed video packet.
 
-    ``side_data`` is what a decoder needs besides: FFmpeg's name and the size of each piece. In the
-    ``.bin`` the pieces lie behind the packet's ``size`` bytes.
+    A ``discard`` packet is decoded and not shown (edit lists). ``side_data`` has FFmpeg's name and
+    the size of each piece that the decoder needs; in the ``.bin`` the pieces follow the packet's
+    own ``size`` bytes.
     """
 
     size: int
@@ -33,11 +31,11 @@ class Packet:
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes of the ``.bin``."""
+        """Its size in the ``.bin``."""
         return self.size + sum(size for _, size in self.side_data)
 
     def split(self, stored: bytes) -> tuple[bytes, dict[str, bytes]]:
-        """The packet's own bytes and its side data by name, from what it takes of the ``.bin``."""
+        """The packet's own bytes and its side data by name, from its bytes in the ``.bin``."""
         pieces, position = {}, self.size
         for name, size in self.side_data:
             pieces[name] = stored[position : position + size]
@@ -47,8 +45,8 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class AudioPacket:
-    """One audio packet; ``stream`` counts the job's audio tracks from 0, times are in that track's
-    time base."""
+    """One audio packet. ``stream`` is the number of the job's audio track, from 0, and times are in
+    its time base."""
 
     stream: int
     size: int
@@ -58,7 +56,7 @@ class AudioPacket:
 
     @property
     def stored_bytes(self) -> int:
-        """What it takes of the ``.bin``."""
+        """Its size in the ``.bin``."""
         return self.size
 
 
@@ -85,7 +83,7 @@ class SegmentData:
 
     @cached_property
     def sha256(self) -> str:
-        """The digest that the segment's record names, in hexadecimal; empty without any bytes."""
+        """The checksum in the segment's record, in hexadecimal; empty without bytes."""
         return hashlib.sha256(self.data).hexdigest() if self.data else ""
 
     def unpack(
@@ -107,14 +105,15 @@ class SegmentData:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """``source/<n>.json``: the record that makes a segment exist.
+    """``source/<n>.json``: a stored segment.
 
-    The segment shows the frames of its window ``start <= pts < end``. Its ``.bin`` holds
-    ``packets`` one after another; the last ``overlap`` of them belong to the next segment too and
-    are fed only when this segment is the last one fed: with an open GOP the next keyframe and the
-    packets with an earlier pts, within a run without keyframes those that push the window's last
-    frames out of the decoder. To decode, the bins from ``decode_from`` on are fed to one decoder,
-    each without its overlap but the last.
+    The segment shows the frames of its window ``start <= pts < end``. Its ``.bin`` has the bytes of
+    ``packets`` one after another. The last ``overlap`` of them also begin the next segment: with an
+    open GOP the next keyframe and the packets with an earlier pts, and within a run without
+    keyframes those that push the last frames of the window out of the decoder.
+
+    To decode a segment, the packets of the segments from ``decode_from`` on are fed to one decoder.
+    Only the last one is fed with its overlap.
     """
 
     index: int

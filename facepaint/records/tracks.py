@@ -1,8 +1,8 @@
 """The records of person tracking, written by the track task.
 
-``tracks/<n>.json`` holds the tracked faces of a segment, ``tracks.json`` the people; it is written
-last and makes the others valid. People are numbered from 1 in the order in which they appear, then
-from left to right; people of low confidence come last. Pure.
+``tracks/<n>.json`` has the tracked faces of a segment, ``tracks.json`` the people. The latter is
+written last and makes the others valid. People are numbered from 1 in order of appearance, then
+from left to right; people of low confidence come last.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,19 +11,20 @@ from typing import ClassVar, Literal
 
 from facepaint.records.faces import Box
 
-PORTRAITS_MOST = 200
-"""Portraits are made of this many people, those of the highest confidence."""
+MAX_PORTRAITS = 200
+"""The most people that get portraits."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrackedFace:
     """One face of a frame, in px of the upright frame.
 
-    ``person`` is its number. ``row`` counts the candidates of the frame in the segment's `Faces`
-    record from 0 and says which of them this is; None where the face was not found in this frame
-    and its place follows from others.
-    ``box`` and ``landmarks`` are smoothed over time; ``yaw``, ``pitch`` and ``roll`` are the
-    head's, in degrees, None where there are no landmarks to tell them.
+    Args:
+        person: the person's number.
+        row: the index of the face among the frame's candidates in the segment's `Faces`; None if
+            it was not detected in this frame but interpolated or extrapolated.
+        box, landmarks: smoothed over time.
+        yaw, pitch, roll: head pose in degrees; None without landmarks.
     """
 
     person: int
@@ -48,8 +49,8 @@ class TrackedFrame:
 class TrackedSegment:
     """``tracks/<n>.json``.
 
-    ``faces`` is the sha256 of the segment's `Faces` as they were stored, in hexadecimal: of others,
-    found again meanwhile, the rows may mean someone else. It is empty where there were none.
+    ``faces`` is the sha256 of the segment's stored `Faces`, in hexadecimal, or empty if there were
+    none. After another detection the rows of the tracked faces are no longer valid.
     """
 
     index: int
@@ -62,12 +63,15 @@ class TrackedSegment:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Someone in the video, and where the face is seen best: the frame at ``best_pts`` of segment
-    ``best_segment``.
+    """A person of the video.
 
-    ``first`` and ``last`` are the pts of the first and last frame; ``frames`` counts those with the
-    face; ``score`` is the best of it. ``low_confidence`` is one who is never seen as surely as a
-    sticker's working point asks: perhaps no face.
+    Args:
+        first, last: pts of the first and the last frame with the face.
+        frames: number of frames with the face.
+        score: the highest confidence.
+        best_segment, best_pts, best_box: the frame that shows the face best, and its place there.
+        low_confidence: no detection reaches the accept threshold of stickers, so it may not be a
+            face.
     """
 
     number: int
@@ -83,8 +87,11 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """``tracks.json``: everyone in the video. No number up to ``given`` is ever anybody else's:
-    looks may name it."""
+    """``tracks.json``: the people of the video.
+
+    Numbers up to ``given`` have been assigned once. They are never assigned to someone else, since
+    looks may name them.
+    """
 
     people: tuple[Person, ...]
     segments: int
@@ -102,25 +109,25 @@ class People:
 
     @property
     def portrayed(self) -> tuple[Person, ...]:
-        """Those of whom there are portraits."""
-        surest = sorted(
+        """The people that get portraits: those of the highest confidence."""
+        by_confidence = sorted(
             self.people, key=lambda person: (person.low_confidence, -person.score, person.number)
         )
-        return tuple(surest[:PORTRAITS_MOST])
+        return tuple(by_confidence[:MAX_PORTRAITS])
 
 
 PersonLookup = Callable[[int, int], int | None]
-"""The number of the person that a candidate is, by its frame's pts and its row in that; None where
-nobody knows."""
+"""Maps a candidate, by the pts of its frame and its row there, to the number of its person. None if
+its identity is unknown."""
 
 
 def person_lookup(segments: Iterable[TrackedSegment]) -> PersonLookup:
-    """Who the candidates of some segments are."""
-    known = {
+    """A lookup of the candidates of some segments."""
+    numbers = {
         (frame.pts, face.row): face.person
         for segment in segments
         for frame in segment.frames
         for face in frame.faces
         if face.row is not None
     }
-    return lambda pts, row: known.get((pts, row))
+    return lambda pts, row: numbers.get((pts, row))

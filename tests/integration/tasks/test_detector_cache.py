@@ -173,15 +173,15 @@ STORED = {
         b"other",
         "the weights of detector 'bad@{short}' are damaged in the storage: upload again",
     ),
-    "an empty object": (b"", "is no ONNX file, or a damaged one"),
-    "no network": (b"no network", "is no ONNX file, or a damaged one"),
+    "an empty object": (b"", "is empty"),
+    "no network": (b"no network", "is not an ONNX file, or is damaged"),
     "another network": (
         tiny_network("scrfd"),
         "detector 'bad@{short}' does not fit the decoder that its card names",
     ),
     "a library": (
         _operator_of_a_library(),
-        "uses the operator com.example.Spy, which needs a library beside it",
+        "uses the operator com.example.Spy, which needs an additional library",
     ),
 }
 
@@ -289,7 +289,7 @@ def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(
     context: WorkerContext, clip: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.onnx").write_text("a text")
-    with pytest.raises(InputError, match="is no ONNX file"):
+    with pytest.raises(InputError, match="is not an ONNX file"):
         upload(context, clip, tmp_path / "text.onnx")
     with pytest.raises(UsageError, match="unknown detector 'typo'"):
         upload(context, clip, "typo")

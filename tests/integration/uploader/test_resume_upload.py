@@ -234,5 +234,5 @@ def test_there_is_no_such_job(clip: Path, store: Store, queue: Queue, settings: 
     missing = new_job_id(datetime.now(UTC))
     with pytest.raises(UnknownJob, match=missing):
         upload(clip, BLUR, store, queue, settings, resume=missing)
-    with pytest.raises(UsageError, match="is no job id"):
+    with pytest.raises(UsageError, match="is not a job id"):
         upload(clip, BLUR, store, queue, settings, resume="../../etc")

@@ -98,7 +98,7 @@ def test_with_other_sizes_a_network_computes_the_same() -> None:
 HOSTILE = {
     "weights in another file": (
         model([RELU], [outside()]),
-        "keeps weights in other files: save it as one",
+        "keeps weights in other files: save it as one file",
     ),
     "an attribute in another file": (
         model([helper.make_node("Constant", [], ["c"], value=outside()), RELU]),
@@ -122,7 +122,7 @@ HOSTILE = {
     ),
     "an operator of a library": (
         model([helper.make_node("Spy", ["image"], ["out"], domain="com.example")]),
-        "uses the operator com.example.Spy, which needs a library beside it",
+        "uses the operator com.example.Spy, which needs an additional library",
     ),
     "an operator that reads a file": (
         model([helper.make_node("EPContext", ["image"], ["out"], domain="com.microsoft")]),
@@ -130,7 +130,7 @@ HOSTILE = {
     ),
     "functions": (
         model([RELU], functions=[helper.make_function("own", "F", ["a"], ["b"], [RELU], OPSETS)]),
-        "has functions of its own",
+        "defines functions",
     ),
     "nothing comes out": (
         helper.make_model(
@@ -138,12 +138,12 @@ HOSTILE = {
         ).SerializeToString(),
         "it has no inputs or no outputs",
     ),
-    "a text": (b"no network at all, but a text\n" * 9, "is no ONNX file, or a damaged one"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is no ONNX file, or a damaged one"),
-    "nothing": (b"", "is no ONNX file, or a damaged one"),
+    "a text": (b"no network at all, but a text\n" * 9, "is not an ONNX file, or is damaged"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "is not an ONNX file, or is damaged"),
+    "nothing": (b"", "is not an ONNX file, or is damaged"),
     "half of it": (
         tiny_network("yunet")[: len(tiny_network("yunet")) // 2],
-        "is no ONNX file, or a damaged one",
+        "is not an ONNX file, or is damaged",
     ),
 }
 
@@ -164,7 +164,9 @@ def test_graphs_within_graphs_without_end_are_refused() -> None:
         loop = helper.make_node("Loop", ["image"], ["out"], body=graph)
         graph = helper.make_graph([loop], "g", [value("image", 1)], [value("out", 1)])
     data = helper.make_model(graph, opset_imports=OPSETS).SerializeToString()
-    with pytest.raises(InputError, match="no ONNX file"):
+    with pytest.raises(
+        InputError, match="not an ONNX file, or is damaged: graphs are nested too deep"
+    ):
         read_network(data, "x")
 
 

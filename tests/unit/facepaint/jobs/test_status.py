@@ -120,7 +120,7 @@ def test_what_is_not_there_is_unknown(store: Store) -> None:
     store.put(keys.deleted(made.id), b"")
     with pytest.raises(UnknownJob):
         find_job(store, made.id)
-    with pytest.raises(UsageError, match=r"'\.\./x' is no job id"):
+    with pytest.raises(UsageError, match=r"'\.\./x' is not a job id"):
         find_job(store, "../x")
 
 

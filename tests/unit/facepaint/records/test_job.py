@@ -147,7 +147,7 @@ def test_job_ids_sort_by_time_and_are_told_from_anything_else() -> None:
     assert len({new_job_id(NOW) for _ in range(100)}) == 100
     assert check_job_id(ids[0]) == ids[0]
     for text in ("", "..", f"{JOB}/", f"{JOB}\n", JOB.upper(), "jobs/" + JOB):
-        with pytest.raises(UsageError, match="is no job id; `facepaint jobs` lists them"):
+        with pytest.raises(UsageError, match="is not a job id; `facepaint jobs` lists them"):
             check_job_id(text)
 
 

@@ -260,9 +260,9 @@ def test_boxes_of_cvats_skeletons_become_the_original_ones(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("../../etc/passwd.jpg", "is no plain path below the folder"),
-        ("/etc/passwd.jpg", "is no plain path below the folder"),
-        ("C:\\pictures\\a.jpg", "is no plain path below the folder"),
+        ("../../etc/passwd.jpg", "is not a plain path below the folder"),
+        ("/etc/passwd.jpg", "is not a plain path below the folder"),
+        ("C:\\pictures\\a.jpg", "is not a plain path below the folder"),
     ],
 )
 def test_no_path_leaves_the_folder(name: str, message: str, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_failure_leaves_no_files(tmp_path: Path) -> None:
         quantise(WEIGHTS, tmp_path / "empty", tmp_path / "out.onnx")
     labelled_folder(tmp_path / "data")
     (tmp_path / "text.onnx").write_text("no network")
-    with pytest.raises(InputError, match=r"text\.onnx is no ONNX file"):
+    with pytest.raises(InputError, match=r"text\.onnx is not an ONNX file"):
         quantise(tmp_path / "text.onnx", tmp_path / "data", tmp_path / "out.onnx")
     with (tmp_path / "large.onnx").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
