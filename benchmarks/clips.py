@@ -255,7 +255,8 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
                 for packet, body in bodies:
                     copy = av.Packet(body)
                     shift = round(turn * turn_s / packet.time_base)
-                    copy.pts, copy.dts = packet.pts + shift, packet.dts + shift  # type: ignore[operator]
+                    copy.pts = packet.pts + shift  # type: ignore[operator]
+                    copy.dts = packet.dts + shift  # type: ignore[operator]
                     copy.duration, copy.time_base = packet.duration, packet.time_base
                     copy.is_keyframe = packet.is_keyframe
                     copy.stream = copies[packet.stream.index]

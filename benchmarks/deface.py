@@ -13,8 +13,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.redaction_scenes import Mask
 from filters.face import Face
@@ -101,7 +103,7 @@ class Deface:
             faces = [Face((r[1], r[2], r[3], r[4]), tuple(r[6:]), r[5]) for r in found.tolist()]
             yield _distinct(faces), np.ones((height, width), np.bool_)
 
-    def _run(self, script: str, clip: Path, *names: str) -> list[np.ndarray]:  # type: ignore[type-arg]
+    def _run(self, script: str, clip: Path, *names: str) -> list[npt.NDArray[Any]]:
         with tempfile.TemporaryDirectory() as folder:
             files = [f"{folder}/{name}.npy" for name in names]
             subprocess.run(

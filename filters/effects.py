@@ -77,7 +77,7 @@ class Effect:
     spec: FilterSpec
 
     @classmethod
-    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Effect":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Effect":
         """Make the filter that a look specifies."""
         return cls(spec)
 

@@ -49,7 +49,7 @@ class Redaction:
     secret: bytes | None = b""
 
     @classmethod
-    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Redaction":
         """Make the filter that a look specifies."""
         return cls(spec)
 
@@ -104,7 +104,7 @@ def _largest_of_each_sample(planes: Planes, mask: Pixels) -> Pixels:
     return np.asarray(np.maximum.reduce(shifted), np.uint8)
 
 
-def _mosaic(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+def _mosaic(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:
     grid = _grid(block, face_width / redaction.spec.number("size"))
 
     def replacement(samples: Pixels, plane: int) -> Pixels:
@@ -115,7 +115,7 @@ def _mosaic(redaction: Redaction, planes: Planes, block: Rect, face_width: float
     return replacement
 
 
-def _blur(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+def _blur(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:
     # Not a Gaussian of the px: a linear filter can be inverted. A blurred grid of averages holds no
     # more than the averages.
     grid = _grid(block, face_width * redaction.spec.number("size") / 2)
@@ -134,7 +134,7 @@ def _blur(redaction: Redaction, planes: Planes, block: Rect, face_width: float) 
     return replacement
 
 
-def _fill(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:  # noqa: ARG001
+def _fill(redaction: Redaction, planes: Planes, block: Rect, face_width: float) -> Replacement:
     rgb = bytes.fromhex(redaction.spec.text("colour")[1:])
     yuv = rgb_to_yuv(planes.matrix, planes.full_range) @ np.array([*rgb, 1.0])
 

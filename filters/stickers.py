@@ -35,7 +35,7 @@ class Sticker:
     scale: float
 
     @classmethod
-    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Sticker":
         """Make the filter that a look specifies."""
         opacity = spec.number("opacity")
         table = STICKERS[spec.name]

@@ -37,7 +37,7 @@ NO_ACCENTS = str.maketrans(
 """ASCII for the letters that Unicode does not decompose."""
 
 
-def ribbon_with_words(spec: FilterSpec, stickers: Mapping[str, bytes]) -> Sticker:  # noqa: ARG001 - as every maker
+def ribbon_with_words(spec: FilterSpec, stickers: Mapping[str, bytes]) -> Sticker:
     """Make the filter that a look specifies: a sticker, drawn once."""
     words = _fitted(_words(spec.text("text")))
     width = max(NARROWEST, words.shape[1] / PX_PER_UNIT)

@@ -65,7 +65,7 @@ class Warp:
     spec: FilterSpec
 
     @classmethod
-    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Warp":  # noqa: ARG003 - as every maker
+    def from_spec(cls, spec: FilterSpec, stickers: Mapping[str, bytes]) -> "Warp":
         """Make the filter that a look specifies."""
         return cls(spec)
 

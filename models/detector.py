@@ -135,7 +135,8 @@ class Detector:
         scores = raw.scores[kept].astype(np.float64).round(3).tolist()
         boxes = _rounded(raw.boxes[kept], scale)
         points = _rounded(raw.landmarks[kept], scale) if self._landmarks else [()] * len(kept)
-        return tuple(Candidate(*face) for face in zip(scores, boxes, points, strict=True))  # type: ignore[arg-type]
+        faces = zip(scores, boxes, points, strict=True)
+        return tuple(Candidate(*face) for face in faces)  # type: ignore[arg-type]
 
     def _decoded(self, outputs: Outputs, row: int) -> Raw:
         """The faces of one frame. One without finite coordinates is an error: skipped, it could

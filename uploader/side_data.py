@@ -39,4 +39,8 @@ class SideData:
 
 def needed_side_data(packet: av.Packet[Any]) -> dict[str, bytes]:
     """A packet's own side data that its decoder needs, by FFmpeg's names."""
-    return {name: bytes(packet.get_sidedata(name)) for name in NEEDED if packet.has_sidedata(name)}  # type: ignore[arg-type]
+    return {
+        name: bytes(packet.get_sidedata(name))  # type: ignore[arg-type]
+        for name in NEEDED
+        if packet.has_sidedata(name)  # type: ignore[arg-type]
+    }

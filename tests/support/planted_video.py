@@ -102,7 +102,8 @@ def _write(path: Path, kind: str, options: dict[str, str]) -> None:
         audio.metadata["title"] = SECRETS["audio's title"].decode()
         more = {"mp4": _mp4_tracks, "matroska": _mkv_tracks, "mov": lambda _: []}[kind](out)
         chapter = {"id": 1, "start": 0, "end": 500, "time_base": Fraction(1, 1000)}
-        out.set_chapters([{**chapter, "metadata": {"title": KEPT["chapter"].decode()}}])  # type: ignore[typeddict-item]
+        metadata = {"title": KEPT["chapter"].decode()}
+        out.set_chapters([{**chapter, "metadata": metadata}])  # type: ignore[typeddict-item]
         out.start_encoding()
         for packet, data in tone.packets:
             _mux(out, audio, data, packet.pts, Fraction(1, 48_000), packet.duration)

@@ -44,4 +44,5 @@ def mirrored_face(width: int) -> LabelledFace:
     x1, y1, x2, y2 = BOX
     points = np.array(POINTS).reshape(5, 2)[[1, 0, 2, 4, 3]]
     points[:, 0] = width - points[:, 0]
-    return LabelledFace((width - x2, y1, width - x1, y2), tuple(points.ravel().tolist()))  # type: ignore[arg-type]
+    landmarks = tuple(points.ravel().tolist())
+    return LabelledFace((width - x2, y1, width - x1, y2), landmarks)

@@ -140,7 +140,8 @@ def _colour(frame: av.VideoFrame) -> CodePoints:
 
 def _static_hdr(frame: av.VideoFrame) -> set[str]:
     """The static HDR metadata of a frame: SMPTE ST 2086, CTA-861.3."""
-    kinds = {data.type.name for data in frame.side_data}  # type: ignore[attr-defined]  # the stub says str
+    # PyAV's stub says that the type is a string.
+    kinds = {data.type.name for data in frame.side_data}  # type: ignore[attr-defined]
     return kinds & {"MASTERING_DISPLAY_METADATA", "CONTENT_LIGHT_LEVEL"}
 
 

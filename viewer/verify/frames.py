@@ -111,7 +111,8 @@ class FrameReader:
         # Unreliable times show where frames are reordered: the decoder returns them out of order.
         start = list(islice(decoded, REORDERED_FRAMES))
         times = [frame.pts for frame in start]
-        if self.stream.codec_context.has_b_frames and (None in times or times != sorted(times)):  # type: ignore[type-var]
+        is_sorted = None not in times and times == sorted(times)  # type: ignore[type-var]
+        if self.stream.codec_context.has_b_frames and not is_sorted:
             self.untimed = True
         expected = 0
         for frame in chain(start, decoded):

@@ -123,7 +123,8 @@ def landmarks_of(keypoints: Sequence[float]) -> tuple[Landmarks | None, dict[str
         # Coordinates of unlabelled points are arbitrary; COCO asks for 0.
         rows = [point if point[2] else (0.0, 0.0, NOT_LABELLED) for point in points]
         return None, {KEYPOINTS: list(chain.from_iterable(rows))}
-    landmarks: Landmarks = tuple(chain.from_iterable(point[:2] for point in points))  # type: ignore[assignment]
+    values = chain.from_iterable(point[:2] for point in points)
+    landmarks: Landmarks = tuple(values)  # type: ignore[assignment]  # ten numbers
     is_visible = flags == [VISIBLE] * len(flags)
     return landmarks, {} if is_visible else {VISIBILITY: flags}
 

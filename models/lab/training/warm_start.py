@@ -59,7 +59,8 @@ def load_exported(path: Path, calibration: Iterable[Tensor], wanted: Architectur
     _restore_batch_norm(loaded, calibration)
     own = loaded.architecture
     residuals = tuple(max(pair) for pair in zip(wanted.residuals, own.residuals, strict=True))
-    larger = replace(own, residuals=residuals, head=max(wanted.head, own.head))  # type: ignore[arg-type]  # three numbers
+    head = max(wanted.head, own.head)
+    larger = replace(own, residuals=residuals, head=head)  # type: ignore[arg-type]  # three numbers
     return _grown(loaded, larger)
 
 
@@ -124,7 +125,13 @@ def _architecture(convolutions: list[_Convolution]) -> Architecture:
         level += convolution.stride == 2
         (residuals if convolution.residual else depths)[level] += 1
     channels, head = (int(convolutions[row].weight.shape[0]) for row in (3, -2))
-    return Architecture((first, second, third), channels, tuple(depths), tuple(residuals), head)  # type: ignore[arg-type]
+    return Architecture(
+        (first, second, third),
+        channels,
+        tuple(depths),  # type: ignore[arg-type]
+        tuple(residuals),  # type: ignore[arg-type]
+        head,
+    )
 
 
 def _set(layer: ConvBlock | nn.Conv2d, convolution: _Convolution) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
@@ -379,9 +380,9 @@ def index_first(clip: Path, out: Path) -> Path:
 def test_data_that_ends_early(
     kind: str, store: Store, queue: Queue, settings: Settings, tmp_path: Path
 ) -> None:
-    recipe = {"codec": "mpeg4", "audio": None} if kind == "avi" else {}
+    recipe: dict[str, Any] = {"codec": "mpeg4", "audio": None} if kind == "avi" else {}
     whole = tmp_path / f"whole.{kind}"
-    make_portrait_clip(whole, seconds=4, size=(160, 90), fps=20, gop=10, **recipe)  # type: ignore[arg-type]
+    make_portrait_clip(whole, seconds=4, size=(160, 90), fps=20, gop=10, **recipe)
     if kind == "mp4":
         whole = index_first(whole, tmp_path / "first.mp4")
     complete = upload(whole, BLUR, store, queue, settings)

@@ -37,7 +37,8 @@ BT709_TO_BT2020 = np.array(
 BT2020_LUMA = np.array([0.2627, 0.6780, 0.0593])
 
 MASTERING = (
-    "hdr10=1:repeat-headers=1:master-display=G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
+    "hdr10=1:repeat-headers=1:master-display="
+    "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,50)"
     ":max-cll=900,250"
 )
 """P3 primaries, D65, 0.005 to 1000 cd/m2, as SMPTE ST 2086 has it, and CTA-861.3's content light

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,8 @@ def home(tmp_path: Path) -> Path:
 
 
 def make_stack(home: Path, **options: object) -> Stack:
-    return Stack(home, Settings.load(), **{"workers": 0, "viewer": False, **options})  # type: ignore[arg-type]
+    chosen: dict[str, Any] = {"workers": 0, "viewer": False, **options}
+    return Stack(home, Settings.load(), **chosen)
 
 
 def groups(home: Path) -> list[int]:

@@ -71,7 +71,8 @@ def test_the_master_playlist_states_codecs_and_size_and_the_first_audio_track_is
 
     assert lines[-1] == "video.m3u8"
     assert lines[-2] == (
-        '#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e,mp4a.40.2",RESOLUTION=320x180,AUDIO="audio"'
+        '#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e,mp4a.40.2",'
+        'RESOLUTION=320x180,AUDIO="audio"'
     )
     assert 'NAME="English",LANGUAGE="eng",DEFAULT=YES' in lines[-4]
     assert 'NAME="Music",DEFAULT=NO' in lines[-3]

@@ -44,7 +44,7 @@ def halved(face: LabelledFace) -> LabelledFace:
     assert face.landmarks is not None
     points = tuple(value / 2 for value in face.landmarks)
     x1, y1, x2, y2 = face.box
-    return LabelledFace((x1 / 2, y1 / 2, x2 / 2, y2 / 2), points)  # type: ignore[arg-type]  # ten numbers
+    return LabelledFace((x1 / 2, y1 / 2, x2 / 2, y2 / 2), points)
 
 
 def check_is_astronaut(face: LabelledFace) -> None:
@@ -116,7 +116,7 @@ def test_landmarks_are_filled_and_nothing_else_changes(tmp_path: Path, labeller:
     save_astronaut(tmp_path / "images" / "a.png", scale=0.5)
     bare = replace(halved(ASTRONAUT_FACE), landmarks=None, hard=True)
     ignored, elsewhere = replace(bare, ignore=True), LabelledFace((5.0, 5.0, 40.0, 40.0))
-    own = LabelledFace((150.0, 150.0, 190.0, 190.0), tuple(float(place) for place in range(10)))  # type: ignore[arg-type]
+    own = LabelledFace((150.0, 150.0, 190.0, 190.0), tuple(map(float, range(10))))
     picture = LabelledImage("a.png", 256, 256, (elsewhere, bare, own))
     write_labels(tmp_path, [picture])
     work = fill_landmarks(tmp_path, labeller)
@@ -178,7 +178,7 @@ def test_the_commands_label_convert_and_draw(
         "score of 1 face\n"
     )
     out, _ = run("sheet", "set", "--out", "sheet.png")
-    assert out == "sheet.png: 1 picture\n"
+    assert out == "sheet.png: 1 image\n"
     out, _ = run("label", "set", "--fill", "landmarks", "--device", "cpu", "--json")
     assert json.loads(out)["landmarks"] == 0
 

@@ -80,7 +80,7 @@ class MarkFinder:
         centre = found.mean(axis=0)
         box = np.concatenate([centre - 30, centre + 30])
         scaled = 2 * self.spoil(found)
-        return Candidate(0.9, tuple((2 * box).tolist()), tuple(scaled.ravel().tolist()))  # type: ignore[arg-type]
+        return Candidate(0.9, tuple((2 * box).tolist()), tuple(scaled.ravel().tolist()))
 
 
 def measured(spoil: Callable[[Floats], Floats], misses: tuple[int, ...] = ()) -> list[float]:

@@ -26,7 +26,12 @@ from models.lab.training.assign import assign  # noqa: E402
 from models.lab.training.augment import Augmentation  # noqa: E402
 from models.lab.training.command import Beginning, Place, export_run, train  # noqa: E402
 from models.lab.training.export import export  # noqa: E402
-from models.lab.training.losses import Targets, Weights, detection_losses, landmark_loss  # noqa: E402
+from models.lab.training.losses import (  # noqa: E402
+    Targets,
+    Weights,
+    detection_losses,
+    landmark_loss,
+)
 from models.lab.training.network import (  # noqa: E402
     Architecture,
     FaceNetwork,
