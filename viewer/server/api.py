@@ -73,7 +73,9 @@ def job_json(
     job = status.job
     chosen = look or next((each.id for each in status.looks), None)
     painted = cache.painted_segments(status, chosen, wait) if chosen else frozenset()
+    # A result takes precedence over a failed mark.
     failed = status.keys.paint_failed.get(chosen or "", frozenset()) - painted
+    # The page adds windows at the end of those that it has, so there must be no gap.
     indexes = range(windows_from, first_missing(status.keys.stored))
     windows = cache.windows(job, indexes, MAX_WINDOW_READS)
     return {
@@ -172,10 +174,12 @@ def _video_json(
     video = status.job.video
     width, height = video.upright_size
     pixel_aspect = video.sample_aspect_ratio if video.sample_aspect_ratio > 0 else Fraction(1)
+    # The stored width is the upright height.
     if video.rotation % 180:
         pixel_aspect = 1 / pixel_aspect
     mime = None
     if look and painted:
+        # All painted segments of a look have the same codec parameters.
         codec = cache.painted(status.job.id, look, min(painted)).codec
         mime = f'video/mp4; codecs="{codec}"'
     return {

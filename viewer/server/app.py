@@ -52,6 +52,8 @@ def make_app(settings: Settings, store: Store | None = None) -> Starlette:
     If its address is a loopback address, it accepts requests to loopback host names only.
     """
     cache = JobCache(store or Store(settings))
+    # In a container the server listens on all addresses; who reaches it depends on where its port
+    # is published.
     host = settings.viewer_published_on or settings.viewer_host
 
     @asynccontextmanager
@@ -118,6 +120,7 @@ def job_page(request: Request) -> Response:
 
 def healthz(request: Request) -> Response:
     """200 if the storage answers."""
+    # There is no such object: the answer shows that endpoint, bucket and credentials are right.
     cache_of(request).store.exists("healthz")
     return JSONResponse({"status": "ok"}, headers=NO_STORE)
 
@@ -142,6 +145,7 @@ def api_job(request: Request) -> Response:
 
 def _number(request: Request, name: str) -> int | None:
     """A segment number of the query string, or None."""
+    # Up to six digits: no job has a million segments.
     text = request.query_params.get(name, "")
     return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
 

@@ -88,6 +88,7 @@ class _TrackReader:
 
     def packets_of(self, segment: Segment) -> list[TimedPacket]:
         """The packets of a segment, without ADTS headers."""
+        # A track may start late or pause: then the object need not be read.
         if not any(packet.stream == self.track for packet in segment.audio):
             return []
         stream = self.job.audio[self.track]
@@ -96,6 +97,7 @@ class _TrackReader:
         durations = _durations([packet for packet, _ in own])
         found = []
         for (packet, body), duration in zip(own, durations, strict=True):
+            # Without a time it has no place on the clock; its duration was needed above.
             if packet.pts is None:
                 continue
             start_s = packet.pts * stream.time_base - self.clock.origin_s
@@ -156,6 +158,7 @@ def _encode_segment(
     *,
     last: bool,
 ) -> AudioSegment:
+    # The encoder's margin reaches into the neighbouring segments.
     before = reader.packets_at(segment.index - 1)
     after = reader.packets_at(segment.index + 1)
     around = sorted([*before, *packets, *after], key=lambda packet: packet.start_s)
@@ -204,6 +207,7 @@ def _durations(packets: Sequence[AudioPacket]) -> list[int]:
 def _is_gapless(packets: Sequence[TimedPacket], start_s: Fraction, end_s: Fraction) -> bool:
     """Whether the packets cover the window without a gap that would stop a player."""
     covered_s = start_s
+    # Packets may overlap by a rounding of the container, so the latest end counts.
     for packet in packets:
         if packet.start_s - covered_s > MAX_GAP_S:
             return False
@@ -222,6 +226,7 @@ def _adts_header(packet: bytes) -> int:
     return 7 if without_crc else 9
 
 
+# Each segment of a track needs it again, and it opens the codec parameters.
 @lru_cache(64)
 def without_adts(stream: AudioStream) -> AudioStream:
     """The track with the contents of its ADTS header as extradata; any other track unchanged."""
@@ -288,6 +293,7 @@ def copy_packets(stream: AudioStream, packets: Sequence[TimedPacket]) -> bytes:
 
     At least one packet must start at 0 or later.
     """
+    # Before 0 lies the encoder's delay, which is not played.
     packets = [packet for packet in packets if packet.start_s >= 0]
     rate = stream.sample_rate
     starts = _start_samples(stream, packets)
@@ -295,6 +301,7 @@ def copy_packets(stream: AudioStream, packets: Sequence[TimedPacket]) -> bytes:
     buffer = io.BytesIO()
     with open_codec_params(stream.codec_params) as codec_params, _open_output(buffer) as output:
         target = output.add_stream_from_template(codec_params.streams.audio[0])
+        # Each packet lasts until the next one: rounded durations would leave gaps between them.
         for packet, start, until in zip(packets, starts, [*starts[1:], end], strict=True):
             copied = av.Packet(packet.data)
             copied.stream = target
@@ -337,6 +344,7 @@ def encode_packets(
         audible_s: everything before is silent, as is every time without packets.
     """
     rate = stream.sample_rate if stream.sample_rate in AAC_RATES else 48000
+    # FFmpeg's resampler mixes surround down to stereo.
     layout = _LAYOUTS[1 if stream.channels == 1 else 2]
     first = math.ceil(start_s * rate / FRAME_SAMPLES)
     stop = math.ceil(end_s * rate / FRAME_SAMPLES)
@@ -347,6 +355,7 @@ def encode_packets(
         stop=(stop + MARGIN_FRAMES) * FRAME_SAMPLES,
         audible=round(audible_s * rate),
     )
+    # Of the neighbouring segments only the packets next to the window matter.
     earliest_s = Fraction(samples.start, rate) - PREROLL_S
     latest_s = Fraction(samples.stop, rate)
     needed = [
@@ -365,6 +374,7 @@ def _encode_aac(samples: "_SampleBuffer", start: int, stop: int) -> bytes:
         assert isinstance(target, AvAudioStream)
         target.codec_context.layout = samples.layout
         target.codec_context.bit_rate = AAC_BITS_PER_S * samples.channels
+        # None flushes the encoder.
         for frame in (*samples.frames(), None):
             for packet in target.encode(frame):
                 assert packet.pts is not None
@@ -390,11 +400,13 @@ def _decode(
             except av.InvalidDataError:
                 # One damaged packet is a moment of silence, not the end of the track.
                 continue
+            # A packet can hold several frames, and only its own time is known.
             time_s = source.start_s
             for frame in decoded:
                 frame.pts, frame.time_base = round(time_s / _MICROSECOND), _MICROSECOND
                 time_s += Fraction(frame.samples, frame.sample_rate)
                 yield from resampler.resample(frame)
+        # Converting the rate holds back samples until it is flushed.
         yield from resampler.resample(None)
 
 

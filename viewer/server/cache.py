@@ -87,6 +87,7 @@ class _CachedValue(Generic[T]):
             self._read_if_due()
         assert self.outcome is not None
         if isinstance(self.outcome, FacepaintError):
+            # The same error is raised for many requests: its traceback would grow with each.
             raise self.outcome.with_traceback(None)
         return self.outcome
 
@@ -112,6 +113,7 @@ class _CachedValue(Generic[T]):
                 self.outcome = value
             except FacepaintError as exc:
                 self.outcome = exc
+            # Errors cost as well: a storage that is away times out.
             ended = time.monotonic()
             self._cost_s = ended - started
             self._fresh_until = ended + max_age_s * max(1.0, COST_FACTOR * self._cost_s)
@@ -216,6 +218,7 @@ class JobCache:
         return {job_id: status.outcome for job_id, status in cached.items()}
 
     def _job(self, job_id: str) -> _CachedJob:
+        # Kept between the reads of one job: see `job_status`.
         blank_records: BlankRecords = {}
 
         def read() -> JobStatus:
@@ -242,6 +245,7 @@ class JobCache:
                 try:
                     self.painted(status.job.id, look, index)
                 except ObjectMissing:
+                    # A player needs the segments in order, so later ones can wait for a listing.
                     break
                 looked_up.add(index)
         return listed | looked_up
@@ -252,6 +256,7 @@ class JobCache:
         Raises:
             ObjectMissing: the segment is not painted.
         """
+        # A missing record is not cached: it may be stored at any moment.
         key = (job_id, look, index)
         return self._records.get(key, lambda: self.store.get_record(keys.painted(*key), Painted))
 
@@ -297,6 +302,7 @@ class JobCache:
                 record = self.store.get_record(keys.segment(job.id, index), Segment)
                 cached[index] = _window(job, clock, record)
 
+            # One by one, the latency of the storage would add up.
             in_parallel(read, unread)
         found = []
         for index in indexes:

@@ -229,7 +229,9 @@ def look_of(body: bytes) -> Look:
     """
     usage = "a look needs filters, and may name people in either `keep` or `only`"
     try:
+        # Strict: "1" and true are no numbers of people.
         requested = _LOOK_REQUEST.validate_json(body, strict=True)
+        # In order and without repetition, so that one selection gives one look id.
         selection = FaceSelection(
             keep=tuple(sorted(set(requested.keep))), only=tuple(sorted(set(requested.only)))
         )
@@ -256,6 +258,7 @@ def _filters() -> list[dict[str, Any]]:
 
 def _people_json(cache: JobCache, job: VideoJob, people: People) -> list[dict[str, Any]]:
     clock = cache.clock(job)
+    # One listing instead of a request for each person.
     portraits = {info.key for info in cache.store.list(keys.portraits(job.id))}
     return [
         {

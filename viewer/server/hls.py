@@ -102,10 +102,12 @@ def media(init_uri: str, entries: Iterable[Entry], segment_s: float, *, ended: b
         "#EXT-X-START:TIME-OFFSET=0,PRECISE=YES",
         f"#EXT-X-TARGETDURATION:{math.ceil(longest_s)}",
         "#EXT-X-MEDIA-SEQUENCE:0",
+        # Nothing is ever removed: players may seek back to the start.
         "#EXT-X-PLAYLIST-TYPE:EVENT",
         f'#EXT-X-MAP:URI="{init_uri}"',
     ]
     for entry in entries:
+        # Players skip it instead of waiting for a segment that never comes.
         if entry.gap:
             lines.append("#EXT-X-GAP")
         lines += [f"#EXTINF:{entry.duration_s:.6f},", entry.uri]

@@ -131,6 +131,7 @@ def _send_painted(request: Request, look: str, record: Painted, part: Part) -> R
     content = Content(
         size=end - start,
         read=lambda first, stop: read(start + first, start + stop),
+        # Two parts of one MP4 must not share an ETag.
         etag=f"{record.sha256[:24]}-{start}",
         mime=mimetypes.guess_type(record.name)[0] or "application/octet-stream",
         # `facepaint resume` may replace a blank segment.
@@ -198,6 +199,7 @@ def playlist_master(request: Request) -> Response:
     status = _status(request)
     job, look = _video_job(request), request.path_params["look"]
     record = cache_of(request).painted(job.id, look, _first_painted(status, look))
+    # A window of one frame may be as short as a tick, and the rate absurd.
     seconds = max(float((record.end - record.start) * job.video.time_base), 0.1)
     bits_per_s = round(record.bytes * 8 / seconds * PEAK_FACTOR)
     codecs = [record.codec]
@@ -246,6 +248,7 @@ def playlist_audio(request: Request) -> Response:
     windows = cache_of(request).windows(status.job, range(max(0, ready)))
     ends_s = [window.end_s for window in windows]
     ended = status.total == ready
+    # Audio that is longer than the frames belongs to the last segment: see `make_audio_segment`.
     if ended and windows:
         ends_s[-1] = max(ends_s[-1], windows[-1].audio_end_s)
     entries = [
@@ -260,6 +263,7 @@ def _ready(request: Request, status: JobStatus) -> tuple[int, frozenset[int]]:
     """How many segments from the first on are painted or failed, and which of them failed."""
     look = request.path_params["look"]
     failed = status.keys.paint_failed[look]
+    # Segments that were painted since the job was listed are looked up, from the first gap on.
     listed = first_missing(status.keys.painted[look] | failed)
     painted = cache_of(request).painted_segments(status, look, listed)
     return first_missing(painted | failed), failed

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        # The video element plays a MediaSource through a blob URL.
         "media-src 'self' blob:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -43,6 +44,7 @@ class SecurityMiddleware:
             await send(message)
 
         if self._loopback_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):
+            # 421 Misdirected Request (RFC 9110): not a server of that name.
             refusal = JSONResponse(
                 {"error": "this viewer accepts the host names 127.0.0.1 and localhost only"}, 421
             )
@@ -59,6 +61,7 @@ def host_name(header: str) -> str:
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address is a loopback address."""
+    # No other name: any of them may resolve to a loopback address.
     if host.lower() == "localhost":
         return True
     try:

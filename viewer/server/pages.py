@@ -40,12 +40,14 @@ async def read_json(request: Request, max_bytes: int) -> bytes:
         HTTPException: the request is refused (403), is not JSON (415) or is too large (413).
     """
     origin = request.headers.get("origin")
+    # "null", which sandboxed frames send, has no host and so differs from ours.
     is_foreign = origin is not None and urlsplit(origin).netloc != request.headers.get("host")
     if is_foreign or request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
         raise HTTPException(403, "jobs are changed from the viewer's own pages only")
     media_type = request.headers.get("content-type", "").partition(";")[0].strip()
     if media_type != "application/json":
         raise HTTPException(415, "the request body must be JSON")
+    # The bytes are counted, as Content-Length may be missing or wrong.
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -12,12 +12,11 @@ from starlette.applications import Starlette
 
 from facepaint.errors import FacepaintError, UsageError
 from facepaint.settings import Settings
+from viewer.server.app import make_app
 
 
 def main() -> int:
     """Print the address, serve until stopped and return the exit code."""
-    from viewer.server.app import make_app
-
     # uvicorn shuts down on SIGTERM and then raises the signal again, which must not end the process
     # with a failure.
     signal.signal(signal.SIGTERM, _stop)
@@ -42,8 +41,6 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
     Raises:
         UsageError: the address cannot be bound.
     """
-    from viewer.server.app import make_app
-
     app = make_app(settings)
     listener = listen_or_free_port(settings)
     on_ready(url_of(listener))
@@ -59,6 +56,7 @@ def server_of(app: Starlette) -> uvicorn.Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            # A page that is still loading media must not delay the end.
             timeout_graceful_shutdown=3,
             lifespan="on",
         )
