@@ -35,7 +35,7 @@ from facepaint.media.encoders import ENCODERS
 from facepaint.records.job import OutputProfile
 from tasks.video.decode import decode_window
 from tasks.video.encode import SegmentEncoder
-from tasks.video.encoder_options import ALLOWANCES, Wish, encoder_options
+from tasks.video.encoder_options import ALLOWANCES, EncoderRequest, encoder_options
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
 
@@ -198,7 +198,7 @@ def _transcode(clip: CutClip) -> tuple[bytes, float]:
     """The transcoded file and the seconds of encoding."""
     video, profile = clip.job.video, clip.job.output
     rate = video.frame_rate or Fraction(25)
-    chosen = encoder_options(Wish(profile))
+    chosen = encoder_options(EncoderRequest(profile))
     crf = float(chosen["crf"]) + ALLOWANCES[profile.encoder]
     buffer, seconds = io.BytesIO(), 0.0
     with av.open(buffer, "w", format="mp4") as container:

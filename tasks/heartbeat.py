@@ -17,7 +17,7 @@ from facepaint.records import keys
 from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tasks.video.encoder_options import encoders_here
+from tasks.video.encoder_options import available_encoders
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def worker_info(settings: Settings, app: Celery) -> WorkerInfo:
         at=datetime.now(UTC),
         host=socket.gethostname(),
         device=settings.device,
-        encoders=encoders_here(),
+        encoders=available_encoders(),
         queues=consumed_queues(app),
     )
 

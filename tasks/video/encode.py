@@ -1,5 +1,4 @@
-"""Encode the frames of a segment into a fragmented MP4 that joins with its neighbours without a
-seam."""
+"""Encode the frames of a segment as a fragmented MP4 that joins with its neighbours seamlessly."""
 
 import io
 from collections import deque
@@ -21,25 +20,26 @@ from facepaint.records.colour import Colour, LightLevels
 from facepaint.records.job import OutputProfile
 from tasks.video.encoder_options import (
     UNKNOWN,
-    Wish,
+    EncoderRequest,
+    accepted_format,
     encoder_options,
-    frames_as,
     plausible_rate,
     require_encoder,
 )
 from tasks.video.scheduling import schedule_as_usual
 
 KEYFRAME_EVERY_S = 2
-"""About how far keyframes lie apart, which a player can seek to: a window is parted into even
-stretches."""
+"""Approximate distance of keyframes, to which players seek: a window is split evenly."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodeSpec:
-    """What is the same for every segment of a job, so that all have one init part.
+    """What every segment of a job shares, so that all have the same init part.
 
-    ``pixel_format`` is that of the frames: 8-bit 4:2:0, or one of
-    `facepaint.media.encoders.kept_format`. ``light`` is told to players of HDR.
+    Args:
+        size: width and height in px.
+        pixel_format: of the frames: 8-bit 4:2:0, or one of `facepaint.media.encoders.kept_format`.
+        light: HDR levels that are written for players.
     """
 
     size: tuple[int, int]
@@ -60,7 +60,7 @@ class EncodeSpec:
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A finished segment: the file, the length of its init part, its RFC 6381 codec string, its
+    """A finished segment: the file, the size of its init part, its RFC 6381 codec string, and the
     number of frames."""
 
     data: bytes
@@ -78,21 +78,24 @@ def _mapped() -> Iterator[None]:
 
 
 class SegmentEncoder:
-    """Takes frames in order, gives one fragmented MP4. What the encoder refuses is a `JobError`.
+    """Encodes frames in order to one fragmented MP4.
 
-    There are no B-frames, so dts equals pts. ``origin`` is the job's start_pts; the file's ``tfdt``
-    counts from it.
-    ``end`` is the window's end and gives the last frame its duration.
+    There are no B-frames, so dts equals pts.
+
+    Args:
+        origin: the job's start_pts, from which the ``tfdt`` of the file counts.
+        end: the end of the window, which gives the last frame its duration.
 
     Raises:
         EncoderMissing: the encoder is not on this machine.
+        JobError: the encoder refuses its parameters or a frame.
     """
 
     def __init__(self, spec: EncodeSpec, origin: int, end: int) -> None:
         require_encoder(spec.profile.encoder)
         self._spec, self._origin, self._end = spec, origin, end
         self._encoder = ENCODERS[spec.profile.encoder]
-        self._format = frames_as(self._encoder, spec.pixel_format)
+        self._format = accepted_format(self._encoder, spec.pixel_format)
         self._times: list[int] = []
         self._keyframes: Iterator[Fraction] = iter(())
         self._next_keyframe: Fraction | None = None
@@ -133,9 +136,9 @@ class SegmentEncoder:
         self._container.close()
 
     def write(self, frame: av.VideoFrame) -> None:
-        """Encode a frame; its pts is in the source's time base and larger than the one before.
+        """Encode a frame, whose pts is in the source's time base and larger than the last one.
 
-        The frame is handed over: it must not be written to afterwards.
+        The frame must not be written to afterwards: the encoder may still read it.
         """
         assert frame.pts is not None
         pts = frame.pts
@@ -151,8 +154,7 @@ class SegmentEncoder:
             self._mux(self._stream.encode(frame))
 
     def finish(self) -> Encoded:
-        """Flush, close and give the segment, its times absolute; at least one frame must have been
-        written."""
+        """Flush, close and return the segment, with absolute times. It needs at least one frame."""
         if not self._times:
             raise JobError("there is no frame in this segment to encode")
         with _mapped():
@@ -162,7 +164,7 @@ class SegmentEncoder:
             self._container.close()
         if self._muxed != len(self._times):
             raise JobError(
-                f"{self._encoder.name} made {self._muxed} pictures of {len(self._times)} frames"
+                f"{self._encoder.name} made {self._muxed} packets of {len(self._times)} frames"
             )
         first = (self._times[0] - self._origin) * self._ticks
         data = add_light_levels(shift_tfdt(self._buffer.getvalue(), first), self._spec.light)
@@ -174,35 +176,34 @@ class SegmentEncoder:
         return "JPEG" if self._spec.full_range else "MPEG"
 
     def _is_keyframe(self, pts: int) -> bool:
-        """Whether a frame is to be a keyframe: the first, and those that part the window into even
-        stretches."""
+        """Whether a frame becomes a keyframe: the first, and those that split the window evenly."""
         if len(self._times) == 1:
             ticks = self._end - pts
-            stretches = max(1, round(ticks * self._spec.time_base / KEYFRAME_EVERY_S))
-            self._keyframes = (pts + Fraction(ticks * n, stretches) for n in range(1, stretches))
+            parts = max(1, round(ticks * self._spec.time_base / KEYFRAME_EVERY_S))
+            self._keyframes = (pts + Fraction(ticks * n, parts) for n in range(1, parts))
             self._next_keyframe = next(self._keyframes, None)
             return True
         if self._next_keyframe is None or pts < self._next_keyframe:
             return False
+        # At a low frame rate one frame may pass several of the times.
         while self._next_keyframe is not None and self._next_keyframe <= pts:
             self._next_keyframe = next(self._keyframes, None)
         return True
 
     def _mux(self, packets: "Iterable[av.Packet[OutputStream]]") -> None:
-        """Write the packets whose frame's duration is known: those of every frame but the
-        newest."""
+        """Write the packets whose duration is known: those of every frame but the newest."""
         self._packets.extend(packets)
         while self._packets and self._muxed + 1 < len(self._times):
             self._mux_next(self._times[self._muxed + 1])
 
     def _mux_next(self, until: int) -> None:
         packet = self._packets.popleft()
-        if (
-            self._muxed == len(self._times)
-            or packet.pts != (self._times[self._muxed] - self._times[0]) * self._ticks
-        ):
+        in_order = self._muxed < len(self._times) and packet.pts == (
+            (self._times[self._muxed] - self._times[0]) * self._ticks
+        )
+        if not in_order:
             raise JobError(
-                f"{self._encoder.name} gives pictures out of order: paint the job again with "
+                f"{self._encoder.name} returns frames out of order: paint the job again with "
                 "another encoder"
             )
         packet.dts = packet.pts
@@ -214,7 +215,7 @@ class SegmentEncoder:
         spec, encoder = self._spec, self._encoder
         stream = self._container.add_stream(encoder.name, rate=plausible_rate(spec.frame_rate))
         assert isinstance(stream, OutputStream)
-        # HEVC would be tagged hev1, which Apple's players refuse.
+        # By default HEVC is tagged hev1, which Apple's players refuse.
         stream.codec_tag = encoder.tag
         context = stream.codec_context
         context.width, context.height = spec.size
@@ -225,6 +226,6 @@ class SegmentEncoder:
         context.colorspace, context.color_range = spec.colour.matrix, spec.colour.range
         context.thread_count = spec.threads
         context.options = encoder_options(
-            Wish(spec.profile, spec.threads, spec.full_range, spec.light)
+            EncoderRequest(spec.profile, spec.threads, spec.full_range, spec.light)
         )
         return stream

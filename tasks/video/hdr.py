@@ -1,8 +1,8 @@
-"""The formulas of high dynamic range: from PQ and HLG to SDR and back. Plain NumPy in float64:
-exact, slow, for tables.
+"""Formulas of high dynamic range: from PQ and HLG to SDR and back.
 
-Samples are Y'CbCr in the last axis, normalised: Y' of 0 to 1, Cb and Cr of -0.5 to 0.5. Light is
-relative to diffuse white, which lies at 203 cd/m2 (ITU-R BT.2408) and at the white of SDR.
+They are plain NumPy in float64, exact and slow; `tasks.video.tonemap` makes tables of them. Samples
+are Y'CbCr in the last axis, normalized: Y' of 0 to 1, Cb and Cr of -0.5 to 0.5. Light is relative
+to diffuse white, which is 203 cd/m2 (ITU-R BT.2408) and the white of SDR.
 """
 
 from collections.abc import Callable
@@ -28,11 +28,11 @@ WHITE = 203.0
 """Diffuse white in cd/m2, by ITU-R BT.2408."""
 
 HLG_PEAK = 1000.0
-"""HLG is relative; this is the display in cd/m2 that BT.2408 puts diffuse white at 75 % of its
-signal for."""
+"""HLG is relative. This is the peak in cd/m2 of the display for which BT.2408 puts diffuse white at
+75 % of the signal."""
 
 SDR_GAMMA = 2.4
-"""Of the SDR reference display (ITU-R BT.1886)."""
+"""Gamma of the SDR reference display (ITU-R BT.1886)."""
 
 CHROMATICITIES: dict[int, tuple[tuple[float, float], ...]] = {
     ColourPrimaries.BT709: ((0.640, 0.330), (0.300, 0.600), (0.150, 0.060), (0.3127, 0.3290)),
@@ -42,66 +42,60 @@ CHROMATICITIES: dict[int, tuple[tuple[float, float], ...]] = {
 """CIE x, y of red, green, blue and white by colour primaries."""
 
 GAMUT_KNEE = 0.9
-"""Saturation, as a share of the most that BT.709 can show, above which wider colours are drawn
-in."""
+"""Saturation, as a share of the maximum of BT.709, above which wider gamuts are compressed."""
 
 TOE = 0.003
-"""Share of the brightest channel below which the others are told apart more coarsely."""
+"""Share of the brightest channel below which the steps of the others become coarser."""
 
 WHITENING = 0.45
-"""How far the brightest saturated lights are drawn towards white, as light does on film and to the
-eye."""
+"""How far the brightest saturated lights are desaturated, as on film and in the eye."""
 
 
 def is_hdr(colour: Colour) -> bool:
-    """Whether samples are to be tone-mapped before an SDR screen can show them."""
+    """Whether an SDR display needs the samples tone-mapped."""
     return colour.transfer in HDR_TRANSFERS
 
 
 def peak_of(colour: Colour, light: LightLevels) -> float:
-    """The brightest light to expect in cd/m2: as the stream says, 1000 where it does not."""
+    """The peak luminance of a stream in cd/m2; 1000 if it states none."""
     if colour.transfer == TransferCharacteristics.HLG:
         return HLG_PEAK
-    said = light.max_content or light.max_luminance or 1000.0
-    return min(10_000.0, max(WHITE, said))
+    stated = light.max_content or light.max_luminance or 1000.0
+    # PQ ends at 10,000 cd/m2; some streams state more.
+    return min(10_000.0, max(WHITE, stated))
 
 
 def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
-    """HDR samples tone-mapped to BT.709 ones of the same shape, in a way that depends on nothing
-    but the sample.
+    """Tone-map HDR samples to BT.709. Each result depends on its own sample only.
 
-    The largest of R, G and B goes through the curve of `tone_curve` and the two others keep their
-    ratio to it, so that no hue turns and nothing clips; what BT.709 cannot show is drawn in softly,
-    and lights far above white whiten.
+    The largest of R, G and B goes through `tone_curve`, and the two others keep their ratio to it,
+    so that no hue shifts and nothing clips. Colours beyond BT.709 are compressed softly, and lights
+    far above white are desaturated.
     """
     primaries = _known_primaries(colour)
-    light = (
-        _hdr_light(_rgb(samples, _matrix(colour)), colour)
-        @ _between(primaries, ColourPrimaries.BT709).T
-    )
+    light = _hdr_light(_rgb(samples, _matrix(colour)), colour)
+    light = light @ _between(primaries, ColourPrimaries.BT709).T
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
     shown = tone_curve(peak)(brightest)
     saturation = _saturation(light / brightest)
     most = saturation.max(axis=-1, keepdims=True)
-    saturation *= drawn_in(most, primaries) / np.maximum(most, 1e-9)
+    saturation *= compressed(most, primaries) / np.maximum(most, 1e-9)
     saturation *= 1 - WHITENING * (1 - shown / brightest) ** 2
     return _ycc((shown * _ratio(saturation)) ** (1 / SDR_GAMMA), "bt709")
 
 
 def from_sdr(samples: Floats, colour: Colour) -> Floats:
-    """BT.709 samples written as HDR of a colour description, to look as before: white at `WHITE`
-    (BT.2408)."""
+    """Convert BT.709 samples to HDR that looks the same: their white becomes `WHITE` (BT.2408)."""
     primaries = _known_primaries(colour)
     light = _rgb(samples, "bt709") ** SDR_GAMMA @ _between(ColourPrimaries.BT709, primaries).T
     return _ycc(_hdr_signal(np.maximum(light, 0), colour), _matrix(colour))
 
 
 def tone_curve(peak: float) -> Callable[[Floats], Floats]:
-    """The curve of ITU-R BT.2390 (EETF) from light up to ``peak`` cd/m2 to light up to white, both
-    relative to white.
+    """The EETF of ITU-R BT.2390 from light up to ``peak`` cd/m2 to light up to white, both relative
+    to white.
 
-    It leaves what is below its knee as it is (0.43 of white for a peak of 1000) and bends the rest
-    smoothly.
+    Light below the knee (0.43 of white for a peak of 1000) stays; the rest is compressed smoothly.
     """
     top = pq_signal(np.array(peak))
     white = pq_signal(np.array(WHITE)) / top
@@ -122,27 +116,24 @@ def tone_curve(peak: float) -> Callable[[Floats], Floats]:
     return shown
 
 
-def drawn_in(saturation: Floats, primaries: int) -> Floats:
-    """Saturation of a wider gamut drawn into 0 to 1: the same up to `GAMUT_KNEE`, then ever more
-    slowly."""
+def compressed(saturation: Floats, primaries: int) -> Floats:
+    """Compress the saturation of a wider gamut to 0 to 1; up to `GAMUT_KNEE` it stays."""
     widest = _widest(primaries)
     if widest <= 1 + 1e-6:
         return np.minimum(saturation, 1.0)
     power, room = 1.2, 1 - GAMUT_KNEE
     scale = (widest - GAMUT_KNEE) / (((widest - GAMUT_KNEE) / room) ** power - 1) ** (1 / power)
     over = np.maximum(saturation - GAMUT_KNEE, 0)
-    drawn: Floats = np.minimum(saturation, GAMUT_KNEE) + over / (1 + (over / scale) ** power) ** (
-        1 / power
-    )
-    return drawn
+    slope: Floats = (1 + (over / scale) ** power) ** (1 / power)
+    result: Floats = np.minimum(saturation, GAMUT_KNEE) + over / slope
+    return result
 
 
 def _saturation(ratio: Floats) -> Floats:
-    """How far a channel lies below the brightest: 0 with it, 1 at nothing, more where it is
-    negative.
+    """How far a channel lies below the brightest: 0 if equal, 1 at 0, more if negative.
 
-    In steps about as even as the eye's. The power of SDR itself would be infinitely steep at 0,
-    where it would make noise of what 10 bits leave uncertain.
+    The steps are roughly perceptual. The gamma of SDR itself is infinitely steep at 0, where it
+    would amplify the rounding of 10 bits to noise.
     """
     low, high = TOE ** (1 / SDR_GAMMA), (1 + TOE) ** (1 / SDR_GAMMA)
     steps: Floats = ((np.abs(ratio) + TOE) ** (1 / SDR_GAMMA) - low) / (high - low)
@@ -150,7 +141,7 @@ def _saturation(ratio: Floats) -> Floats:
 
 
 def _ratio(saturation: Floats) -> Floats:
-    """The inverse of `_saturation`, of 0 to 1."""
+    """The inverse of `_saturation` for 0 to 1."""
     low, high = TOE ** (1 / SDR_GAMMA), (1 + TOE) ** (1 / SDR_GAMMA)
     ratio: Floats = (high - (high - low) * saturation) ** SDR_GAMMA - TOE
     return np.maximum(ratio, 0)
@@ -177,8 +168,7 @@ _B, _C = 1 - 4 * _A, 0.5 - _A * np.log(4 * _A)
 
 
 def hlg_scene(signal: Floats) -> Floats:
-    """The inverse OETF of HLG (BT.2100): from a signal of 0 to 1 to light of the scene, of 0 to
-    1."""
+    """The inverse OETF of HLG (BT.2100): from a signal to scene light, both 0 to 1."""
     return np.where(signal <= 0.5, signal**2 / 3, (np.exp((signal - _C) / _A) + _B) / 12)
 
 
@@ -207,7 +197,7 @@ def _hdr_signal(light: Floats, colour: Colour) -> Floats:
 
 
 def _luminance(rgb: Floats) -> Floats:
-    """Of BT.2020 light, as the OOTF takes it."""
+    """The luminance of BT.2020 light, as in the OOTF."""
     luminance: Floats = rgb @ np.array([[0.2627], [0.6780], [0.0593]])
     return luminance
 
@@ -232,8 +222,7 @@ def _rgb(samples: Floats, matrix: Matrix) -> Floats:
 
 @cache
 def _between(source: int, target: int) -> Floats:
-    """The matrix from light in one set of primaries to light in another; all have the same
-    white."""
+    """The matrix from light in one set of primaries to another. All have the same white point."""
     return np.linalg.inv(_to_xyz(target)) @ _to_xyz(source)
 
 
@@ -244,7 +233,7 @@ def _to_xyz(primaries: int) -> Floats:
 
 @cache
 def _widest(primaries: int) -> float:
-    """The largest saturation, as `to_sdr` reckons it, of the edges of a gamut."""
+    """The largest `_saturation` on the edges of a gamut."""
     share = np.linspace(0, 1, 65)[:, None]
     corners = np.array(
         [[1, 0, 0], [1, 1, 0], [0, 1, 0], [0, 1, 1], [0, 0, 1], [1, 0, 1], [1, 0, 0]], float

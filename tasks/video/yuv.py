@@ -214,7 +214,7 @@ def yuv_of(frame: av.VideoFrame, full_range: bool) -> YuvPlanes:
     if _is_grey(frame.format):
         return _grey(frame, full_range)
     has_alpha = _has_alpha(frame.format)
-    if _converts_as_rgb(frame.format):
+    if converts_as_rgb(frame.format):
         return _planar(_from_rgb(frame, has_alpha), full_range=False)
     if PLANAR.fullmatch(frame.format.name) is None:
         # The same range on both sides: without it FFmpeg would compress full range.
@@ -251,7 +251,7 @@ def _has_alpha(pixel_format: av.VideoFormat) -> bool:
     )
 
 
-def _converts_as_rgb(pixel_format: av.VideoFormat) -> bool:
+def converts_as_rgb(pixel_format: av.VideoFormat) -> bool:
     """Whether a frame is RGB, or is converted by way of RGB: palettes, and grey with alpha."""
     grey_alpha = _has_alpha(pixel_format) and len(pixel_format.components) == 2
     return pixel_format.is_rgb or pixel_format.has_palette or grey_alpha

@@ -34,7 +34,7 @@ from tasks.context import WorkerContext
 from tasks.detect import run_detect
 from tasks.paint import run_paint
 from tasks.video.decode import DecoderPool
-from tasks.video.encoder_options import is_here
+from tasks.video.encoder_options import is_available
 from tasks.worker import make_worker
 
 SEGMENTS = 4
@@ -363,7 +363,7 @@ def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
 ) -> None:
     """Another encoder would make segments that do not join with those of the workers that have the
     one asked for."""
-    lacking = next(name for name in ENCODERS if not is_here(name))
+    lacking = next(name for name in ENCODERS if not is_available(name))
     context = WorkerContext(
         context.store, context.queue, context.settings.model_copy(update={"encoder": lacking})
     )

@@ -19,7 +19,7 @@ from facepaint.store import Store
 from tasks.context import WorkerContext
 from tasks.detect import run_detect
 from tasks.paint import run_paint
-from tasks.video.encoder_options import encoders_here
+from tasks.video.encoder_options import available_encoders
 from tests.support.clips import Media
 from tests.support.programs import run_silently
 from uploader.cutter import MAX_WORK_PX
@@ -79,7 +79,7 @@ def times_of(path: Path) -> list[Fraction]:
 @pytest.mark.parametrize("encoder", ENCODERS.values(), ids=lambda encoder: encoder.name)
 def test_segments_of_an_encoder_join(painted: Paint, media: Media, encoder: Encoder) -> None:
     """Of a variable frame rate, which no encoder may even out."""
-    if encoder.name not in encoders_here():
+    if encoder.name not in available_encoders():
         pytest.skip(f"this machine has no {encoder.name}")
     clip = media("uneven.mp4")
     saved = painted(clip, encoder=encoder.name)

@@ -19,9 +19,9 @@ from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.video.encoder_options import (
     PRESETS,
-    Wish,
+    EncoderRequest,
     encoder_options,
-    is_here,
+    is_available,
     plausible_rate,
     require_encoder,
 )
@@ -212,7 +212,9 @@ def test_every_option_is_one_the_encoder_has(name: str) -> None:
         *zip((0, 20, 51), PRESETS, strict=False),
         *((20, preset) for preset in PRESETS),
     ]:
-        options = encoder_options(Wish(OutputProfile(name, crf, preset), light=BT2020_DISPLAY))
+        options = encoder_options(
+            EncoderRequest(OutputProfile(name, crf, preset), light=BT2020_DISPLAY)
+        )
         assert options.keys() <= found.keys()
         for option, value in options.items():
             choices = {choice.name for choice in found[option].choices}
@@ -223,7 +225,7 @@ def test_every_option_is_one_the_encoder_has(name: str) -> None:
 
 
 def test_an_encoder_that_is_not_here_is_named() -> None:
-    absent = [name for name in ENCODERS if not is_here(name)]
+    absent = [name for name in ENCODERS if not is_available(name)]
     assert not set(absent) & set(SOFTWARE)
     assert absent, "no machine has them all"
     for name in absent:

@@ -119,7 +119,7 @@ def test_colour_and_shape_are_carried(full_range: bool) -> None:
     ("changes", "times", "said"),
     [
         ({"profile": OutputProfile(preset="no-such")}, [0, 3600], "cannot be encoded"),
-        ({"pixel_format": "gbrp"}, [0, 3600], "libx264 cannot hold gbrp"),
+        ({"pixel_format": "gbrp"}, [0, 3600], "libx264 cannot encode gbrp"),
         ({}, [], "no frame"),
     ],
     ids=["options", "format", "nothing"],

@@ -226,7 +226,7 @@ def test_transparent_parts_are_black_and_told() -> None:
     assert (y[:, :32] == 16).all()
     assert (u[:, :15] == 128).all()
     assert (v[:, :15] == 128).all()
-    assert "what is transparent shown on black" in upright.notes
+    assert "transparent parts shown on black" in upright.notes
     assert yuv_of(source, False).alpha is not None
 
 
