@@ -1,5 +1,7 @@
-"""Let filters, which paint 8-bit SDR, paint on upright frames of any depth: what they do not touch
-stays as it was."""
+"""Let filters, which paint 8-bit SDR, paint on normalized frames of any depth.
+
+Pixels that they do not touch stay exactly as they were.
+"""
 
 from __future__ import annotations
 
@@ -16,121 +18,120 @@ from tasks.video.tonemap import back_to_hdr, in_sdr
 from tasks.video.yuv import AnyPlane, YuvPlanes, code_range, planes_of
 
 BLANK_GREY = (40, 128, 128)
-"""Y, U, V in 8 bits of the plain frame that stands for what could not be painted and must not be
-shown."""
+"""Y, U, V in 8 bits of a blank frame, in place of one that must not be shown."""
 
 Paint = Callable[[Planes], Sequence[Rect]]
-"""Paints in place, and tells the regions it touched."""
+"""Paints in place and returns the regions that it touched."""
 
 
 class Canvas:
-    """Paints on the frames an `Normalizer` gives, in place.
+    """Paints in place on the frames of a `Normalizer`.
 
-    Frames of 8-bit SDR are painted on as they are. Of others an 8-bit SDR copy is painted, and what
-    is painted comes
-    back: a sticker's white as bright as the white of SDR is in HDR (`tasks.video.hdr.WHITE`), with
-    nothing of the original where it is covered, and as much of it as is left at soft edges, in its
-    own depth.
+    Frames of 8-bit SDR are painted on directly. Of others an 8-bit SDR copy is painted, and the
+    painted regions are converted back. The white of a sticker becomes the white of SDR in HDR
+    (`tasks.video.hdr.WHITE`). Where paint is opaque nothing of the original remains; at soft edges
+    the original is blended in its own depth.
     """
 
-    def __init__(self, upright: Normalizer) -> None:
-        self._upright = upright
-        self._full_range = upright.colour.is_full_range
-        self._hdr = upright.hdr and not upright.tone_mapped
-        self._direct = upright.bits == 8 and not self._hdr
+    def __init__(self, normalizer: Normalizer) -> None:
+        self._normalizer = normalizer
+        self._full_range = normalizer.colour.is_full_range
+        self._hdr = normalizer.hdr and not normalizer.tone_mapped
+        self._direct = normalizer.bits == 8 and not self._hdr
 
     def paint(self, frame: av.VideoFrame, paint: Paint) -> None:
-        """Paint on an upright frame."""
-        # The decoder still refers to the frame it gave: painting in place would spoil the frames
-        # after it.
+        """Paint on a normalized frame."""
+        # The decoder still refers to the frame that it returned: painting in place would spoil the
+        # frames after it.
         frame.make_writable()
-        upright = self._upright
+        normalizer, shifts = self._normalizer, self._normalizer.shifts
         y, u, v = planes_of(frame)
-        samples = YuvPlanes(y, u, v, None, upright.bits, *upright.shifts, self._full_range)
         if self._direct:
-            paint(
-                Planes(y, u, v, *upright.shifts, full_range=self._full_range, matrix=upright.matrix)
-            )
+            paint(Planes(y, u, v, *shifts, full_range=self._full_range, matrix=normalizer.matrix))
             return
-        shown = self._shown(samples)
+        source = YuvPlanes(y, u, v, None, normalizer.bits, *shifts, self._full_range)
+        sdr = self._in_sdr(source)
         planes = Planes(
-            shown.y.copy(),
-            shown.u.copy(),
-            shown.v.copy(),
-            *upright.shifts,
-            full_range=shown.full_range,
-            matrix="bt709" if self._hdr else upright.matrix,
-            kept_share=(_full(y), _full(u), _full(v)),
+            sdr.y.copy(),
+            sdr.u.copy(),
+            sdr.v.copy(),
+            *shifts,
+            full_range=sdr.full_range,
+            matrix="bt709" if self._hdr else normalizer.matrix,
+            kept_share=(_untouched(y), _untouched(u), _untouched(v)),
         )
-        blocks = [
-            planes.block(region.x1, region.y1, region.x2, region.y2) for region in paint(planes)
-        ]
-        # All before any is written: regions may overlap.
-        done = [
-            (block, self._brought_back(samples, shown, planes, block))
+        regions = paint(planes)
+        blocks = [planes.block(rect.x1, rect.y1, rect.x2, rect.y2) for rect in regions]
+        # All are computed before any is written: regions may overlap.
+        painted = [
+            (block, self._painted(source, sdr, planes, block))
             for block in blocks
             if block is not None
         ]
-        for block, written in done:
-            for target, plane in zip(_under(samples, block), written, strict=True):
-                target[...] = plane
+        for block, values in painted:
+            for target, value in zip(_under(source, block), values, strict=True):
+                target[...] = value
 
     def blank(self) -> av.VideoFrame:
-        """A plain frame."""
-        upright = self._upright
-        y, u, v = (value << upright.bits - 8 for value in BLANK_GREY)
+        """A blank frame."""
+        normalizer = self._normalizer
+        y, u, v = (value << normalizer.bits - 8 for value in BLANK_GREY)
         if self._hdr:
-            black, span, _ = code_range(upright.bits, self._full_range)
-            grey = from_sdr(np.array([[(BLANK_GREY[0] - 16) / 219, 0.0, 0.0]]), upright.colour)
+            black, span, _ = code_range(normalizer.bits, self._full_range)
+            grey = from_sdr(np.array([[(BLANK_GREY[0] - 16) / 219, 0.0, 0.0]]), normalizer.colour)
             y = black + round(span * float(grey[0, 0]))
-        frame = av.VideoFrame(*upright.size, upright.format)
+        frame = av.VideoFrame(*normalizer.size, normalizer.format)
         for plane, value in zip(planes_of(frame), (y, u, v), strict=True):
             plane[:] = value
         return frame
 
-    def _shown(self, samples: YuvPlanes) -> YuvPlanes:
+    def _in_sdr(self, source: YuvPlanes) -> YuvPlanes:
         """In 8-bit SDR."""
         if self._hdr:
-            return in_sdr(samples, self._upright.colour, self._upright.light)
-        return samples.with_bits(8)
+            return in_sdr(source, self._normalizer.colour, self._normalizer.light)
+        return source.with_bits(8)
 
     def _as_source(
         self, planes: tuple[AnyPlane, AnyPlane, AnyPlane]
     ) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
-        """From 8-bit SDR."""
-        upright = self._upright
-        samples = YuvPlanes(*planes, None, 8, *upright.shifts, self._full_range)
+        """Convert 8-bit SDR to the frame's own format."""
+        normalizer = self._normalizer
+        yuv = YuvPlanes(*planes, None, 8, *normalizer.shifts, self._full_range)
         if self._hdr:
-            samples = back_to_hdr(upright.colour, upright.bits)(replace(samples, full_range=False))
+            # The table takes limited range, which tone-mapping gives.
+            to_hdr = back_to_hdr(normalizer.colour, normalizer.bits)
+            yuv = to_hdr(replace(yuv, full_range=False))
         else:
-            samples = samples.with_bits(upright.bits)
-        return samples.y, samples.u, samples.v
+            yuv = yuv.with_bits(normalizer.bits)
+        return yuv.y, yuv.u, yuv.v
 
-    def _brought_back(
-        self, samples: YuvPlanes, shown: YuvPlanes, planes: Planes, block: Rect
+    def _painted(
+        self, source: YuvPlanes, sdr: YuvPlanes, planes: Planes, block: Rect
     ) -> list[AnyPlane]:
-        """What the frame holds under a block once it is painted."""
+        """The values of a block after painting, in the frame's own format."""
         assert planes.kept_share is not None
         painted = self._as_source(_under(planes, block))
-        paint_failed = self._as_source(_under(shown, block))
-        left = _under(Planes(*planes.kept_share, *self._upright.shifts), block)
-        most = (1 << self._upright.bits) - 1
-        written = []
-        for source, before, after, share in zip(
-            _under(samples, block), paint_failed, painted, left, strict=True
+        unpainted = self._as_source(_under(sdr, block))
+        shares = _under(Planes(*planes.kept_share, *self._normalizer.shifts), block)
+        most = (1 << self._normalizer.bits) - 1
+        values = []
+        for original, before, after, share in zip(
+            _under(source, block), unpainted, painted, shares, strict=True
         ):
-            kept = (source.astype(np.float32) - before) * (share * np.float32(1 / 255))
-            mixed = np.rint(np.clip(after + kept, 0, most)).astype(source.dtype)
-            written.append(np.where(share == 255, source, mixed))
-        return written
+            # The detail that 8 bits lost comes back, by the share of the original that remains.
+            detail = (original.astype(np.float32) - before) * (share * np.float32(1 / 255))
+            mixed = np.rint(np.clip(after + detail, 0, most)).astype(original.dtype)
+            values.append(np.where(share == 255, original, mixed))
+        return values
 
 
-def _full(plane: AnyPlane) -> Pixels:
+def _untouched(plane: AnyPlane) -> Pixels:
+    """A plane that keeps all of the original."""
     return np.full(plane.shape, 255, np.uint8)
 
 
-def _under(samples: YuvPlanes | Planes, block: Rect) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
+def _under(planes: YuvPlanes | Planes, block: Rect) -> tuple[AnyPlane, AnyPlane, AnyPlane]:
     """The views of the three planes under a block of `Planes.block`."""
-    if isinstance(samples, YuvPlanes):
-        samples = Planes(samples.y, samples.u, samples.v, samples.shift_x, samples.shift_y)
-    return samples.luma(block), *samples.chroma(block)
+    if isinstance(planes, YuvPlanes):
+        planes = Planes(planes.y, planes.u, planes.v, planes.shift_x, planes.shift_y)
+    return planes.luma(block), *planes.chroma(block)

@@ -1,5 +1,4 @@
-"""Deinterlace the frames that are flagged interlaced: one frame out for each that comes, at its own
-time."""
+"""Deinterlace frames that are flagged interlaced: one frame out for each frame in, at its time."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -11,31 +10,30 @@ import av.filter
 
 _TICK = Fraction(1, 1000)
 
-_LEAST_PX = 8
-"""Sides of the smallest picture that bwdif takes."""
+_MIN_SIDE = 8
+"""Shortest side in px that bwdif accepts."""
 
 
 def deinterlaced(
     frames: Iterable[av.VideoFrame], note: Callable[[str], None] = lambda _: None
 ) -> Iterator[av.VideoFrame]:
-    """The frames, those flagged interlaced made whole; the others, and streams without any, pass
-    untouched.
+    """Deinterlace the frames that are flagged interlaced; all others are passed through.
 
-    FFmpeg's bwdif keeps what rests in full detail and interpolates what moves; it looks at the
-    frame before and the one after. Parity is each frame's own. ``note`` is told once that there
-    were any.
+    FFmpeg's bwdif keeps full detail where nothing moves and interpolates elsewhere; it reads the
+    frames before and after. The field order is each frame's own.
+
+    Args:
+        note: called once if there are interlaced frames.
     """
     running: _Deinterlacer | None = None
     for frame in frames:
         if running is not None and not running.takes(frame):
             yield from running.finish()
             running = None
-        if running is None and not (
-            frame.interlaced_frame and frame.height >= _LEAST_PX <= frame.width
-        ):
-            yield frame
-            continue
         if running is None:
+            if not _can_deinterlace(frame):
+                yield frame
+                continue
             note("interlaced frames deinterlaced")
             running = _Deinterlacer(frame)
         yield from running.add(frame)
@@ -43,12 +41,16 @@ def deinterlaced(
         yield from running.finish()
 
 
-class _Deinterlacer:
-    """A bwdif filter for frames of one kind.
+def _can_deinterlace(frame: av.VideoFrame) -> bool:
+    return bool(frame.interlaced_frame) and min(frame.width, frame.height) >= _MIN_SIDE
 
-    Where a segment begins or ends the neighbour is missing, and bwdif would interpolate even what
-    rests: a flicker of detail at each border. So the first and last frame stand in for their
-    neighbours themselves.
+
+class _Deinterlacer:
+    """A bwdif filter for frames of one size and format.
+
+    At the border of a segment a neighbour is missing, and bwdif would interpolate even where
+    nothing moves: detail would flicker at each border. So the first and last frame are their own
+    neighbours.
     """
 
     def __init__(self, first: av.VideoFrame) -> None:
@@ -69,22 +71,22 @@ class _Deinterlacer:
         self._push(first)
 
     def takes(self, frame: av.VideoFrame) -> bool:
-        """Whether a frame is of the size and format of the others."""
+        """Whether a frame has the size and format of the others."""
         return _kind(frame) == self._kind
 
     def add(self, frame: av.VideoFrame) -> Iterator[av.VideoFrame]:
-        """Take a frame; what is done meanwhile."""
+        """Take a frame; yields those that are done."""
         self._waiting.append(frame)
         self._push(frame)
         return self._pulled()
 
     def finish(self) -> Iterator[av.VideoFrame]:
-        """The frames that are left."""
+        """Yield the remaining frames."""
         self._push(self._waiting[-1])
         return self._pulled()
 
     def _push(self, frame: av.VideoFrame) -> None:
-        # The filter wants times that grow; the frames get their own back.
+        # The filter needs ascending times; the frames get their own back.
         pts = frame.pts
         frame.pts, self._number = self._number, self._number + 1
         self._graph.push(frame)

@@ -26,7 +26,7 @@ from tasks.video.encoder_options import (
     plausible_rate,
     require_encoder,
 )
-from tasks.video.scheduling import schedule_as_usual
+from tasks.video.scheduling import drop_realtime_scheduling
 
 KEYFRAME_EVERY_S = 2
 """Approximate distance of keyframes, to which players seek: a window is split evenly."""
@@ -119,7 +119,7 @@ class SegmentEncoder:
             with _mapped():
                 self._stream = self._add_stream()
                 self._container.start_encoding()
-                schedule_as_usual()
+                drop_realtime_scheduling()
         except BaseException:
             self._container.close()
             raise

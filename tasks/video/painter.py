@@ -1,5 +1,5 @@
-"""Paint the faces of frames. A redacting look fails closed: it covers a frame completely if in
-doubt."""
+"""Paint the faces of frames. A redacting look fails closed: it covers a frame completely unless its
+faces are known."""
 
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -49,7 +49,7 @@ def painter_for(
     """The painter of a look.
 
     Args:
-        stickers: the bytes of its pictures by sha256.
+        stickers: the bytes of its images by sha256.
         size: width and height of the frames in px.
         secret: known to the owner of the source alone; see `filters.redaction.Redaction`.
     """
@@ -60,7 +60,7 @@ def painter_for(
 
 @lru_cache(maxsize=4)
 def _painter(look: Look, stickers: tuple[tuple[str, bytes], ...]) -> Painter:
-    """Remembered, because rendering the artwork takes long."""
+    """Cached, because rendering the artwork takes long."""
     return make_painter(look, dict(stickers))
 
 
@@ -71,14 +71,14 @@ class FramePainter:
     A redacting look paints only frames that were searched for faces, and covers all others.
 
     Args:
-        known: the pts of the frames that were searched.
+        detected: the pts of the frames that were decoded completely and searched.
         damaged: the pts of frames that the decoder concealed in part; may grow meanwhile.
     """
 
     canvas: Canvas
     painter: Painter
     redacts: bool
-    known: Collection[int]
+    detected: Collection[int]
     damaged: Collection[int]
     _covered: dict[str, int] = field(default_factory=dict)
 
@@ -87,14 +87,14 @@ class FramePainter:
         if not self.redacts:
             self._paint_faces(frame, faces, time_s)
             return
-        doubt = self._doubt(frame.pts, faces)
-        if not doubt:
+        reason = self._reason_to_cover(frame.pts, faces)
+        if not reason:
             try:
                 self._paint_faces(frame, faces, time_s)
             except Exception as exc:  # noqa: BLE001 - after any error a face may still show
-                doubt = f"painting failed with {type(exc).__name__}: {exc}"
-        if doubt:
-            self._covered[doubt] = self._covered.get(doubt, 0) + 1
+                reason = f"painting failed with {type(exc).__name__}: {exc}"
+        if reason:
+            self._covered[reason] = self._covered.get(reason, 0) + 1
             self.canvas.paint(frame, self.painter.cover)
 
     def notes(self) -> Iterator[str]:
@@ -102,11 +102,11 @@ class FramePainter:
         for reason, count in self._covered.items():
             yield f"{counted(count, 'frame')} covered completely: {reason}"
 
-    def _doubt(self, pts: int | None, faces: Sequence[Face]) -> str:
+    def _reason_to_cover(self, pts: int | None, faces: Sequence[Face]) -> str:
         """Why the faces of a frame are not known; empty if they are."""
         if pts in self.damaged:
             return "the decoder concealed damaged parts"
-        if pts not in self.known or not all(map(has_finite_position, faces)):
+        if pts not in self.detected or not all(map(has_finite_position, faces)):
             return "its faces are not known"
         return ""
 

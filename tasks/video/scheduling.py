@@ -7,13 +7,13 @@ from pathlib import Path
 THREADS = Path("/proc/self/task")
 
 
-def schedule_as_usual() -> None:
-    """Take real-time scheduling from every thread of this process.
+def drop_realtime_scheduling() -> None:
+    """Return every thread of this process from real-time to ordinary scheduling.
 
     SVT-AV1 opened by root gives its threads, and the one that opens it, SCHED_FIFO at the highest
-    priority: on a worker nothing else of the machine runs until they wait, and what it starts from
-    then on inherits that. A server in Go started so has been seen to spin for ever, all cores taken
-    by threads that wait for one that never gets a turn.
+    priority: nothing else on the machine runs until they wait, and child processes inherit it. A
+    Go server that was started so spun for ever: its threads took all cores, waiting for one that
+    never ran.
     """
     if not THREADS.is_dir():
         return

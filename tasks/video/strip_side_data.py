@@ -1,13 +1,14 @@
-"""Frames freed from what decoders attach to them, which encoders write into the result: captions,
-words of programs."""
+"""Remove the side data that decoders attach to frames and encoders copy: captions, user data."""
 
 import av
 import numpy as np
 
 
 def strip_side_data(frame: av.VideoFrame) -> av.VideoFrame:
-    """A frame of the same pixels, colours and time, and nothing else: the same one where nothing is
-    attached to it."""
+    """A frame with the same pixels, colours and time, and no side data.
+
+    PyAV cannot remove side data, so the pixels are copied. A frame without any is returned itself.
+    """
     if not len(frame.side_data):
         return frame
     bare = av.VideoFrame(frame.width, frame.height, frame.format.name)

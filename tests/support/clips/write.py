@@ -15,7 +15,7 @@ import av
 import numpy as np
 
 from benchmarks.clips import Picture, scenes
-from tasks.video.scheduling import schedule_as_usual
+from tasks.video.scheduling import drop_realtime_scheduling
 
 SIZE = (320, 180)
 FPS = 20
@@ -198,7 +198,7 @@ def _video_stream(
     if video.tag:
         context.codec_tag = video.tag
     context.open()
-    schedule_as_usual()
+    drop_realtime_scheduling()
     return stream
 
 
