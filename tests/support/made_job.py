@@ -101,7 +101,7 @@ class MadeJob:
     def upload(self, indexes: Iterable[int]) -> None:
         """Store segments of the source and their audio."""
         for index in indexes:
-            frames = self._times_of(index)
+            frames = self.times_of(index)
             rows, data = self._audio_of(index)
             if data:
                 self.store.put(keys.audio(self.id, index), data)
@@ -137,7 +137,7 @@ class MadeJob:
 
         for index in range(self.segments):
             frames = []
-            for pts in self._times_of(index):
+            for pts in self.times_of(index):
                 now = [moved(box, self.times.index(pts)) for box in boxes]
                 faces = (
                     TrackedFace(person, person - 1, 0.9, box) for person, box in enumerate(now, 1)
@@ -207,7 +207,8 @@ class MadeJob:
         self.paint(every)
         return self
 
-    def _times_of(self, index: int) -> list[int]:
+    def times_of(self, index: int) -> list[int]:
+        """The presentation times of a segment, in ticks."""
         return [pts for pts in self.times if self.cuts[index] <= pts < self.cuts[index + 1]]
 
     def _audio_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
@@ -233,7 +234,7 @@ class MadeJob:
             self.size, "yuv420p", self.time_base, Fraction(25), Fraction(1), Colour(), self.output
         )
         with SegmentEncoder(spec, self.times[0], self.cuts[index + 1]) as encoder:
-            for pts in self._times_of(index):
+            for pts in self.times_of(index):
                 frame = av.VideoFrame.from_ndarray(
                     _picture(self.times.index(pts), self.size), "rgb24"
                 )

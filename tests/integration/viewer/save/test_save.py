@@ -471,7 +471,7 @@ def test_pixel_aspect_and_colours_are_in_the_container(store: Store, tmp_path: P
 def repaint(made: MadeJob, index: int, spec: EncodeSpec) -> None:
     """Paint a segment again with another encoding, as another worker would."""
     with SegmentEncoder(spec, made.times[0], made.cuts[index + 1]) as encoder:
-        for pts in made._times_of(index):
+        for pts in made.times_of(index):
             frame = av.VideoFrame(*spec.size, spec.pixel_format)
             for plane in frame.planes:
                 plane.update(bytes([128]) * plane.buffer_size)
