@@ -121,6 +121,7 @@ def decode_first_frames(
     no_times = f"{path}: its frames have no reliable times; convert it to MP4 first"
     if recover_pts and not can_recover_pts(video.codec):
         raise UnreadableMedia(no_times)
+    # Without reordered frames the display order is the coded order, whatever the times.
     is_reordered = bool(stream.codec_context.has_b_frames)
     search = _Search(
         stream,
@@ -157,6 +158,7 @@ def late_packets(
 def _first_packet(path: Path, index: int) -> av.Packet[Any] | None:
     """The first packet of one track, None if it is empty or unreadable."""
     with open_media(path) as container:
+        # The demuxer then seeks from packet to packet of this track instead of reading the file.
         for stream in container.streams:
             stream.discard = Discard.default if stream.index == index else Discard.all
         try:
@@ -179,6 +181,7 @@ def _read(container: InputContainer, search: _Search, search_bytes: int) -> None
                 break
     except av.error.FFmpegError:
         pass  # Data that ends early: the frames before that decide.
+    # A decoder may hold back the only frames of a short file.
     if search.first is None:
         search.decode(None)
 

@@ -48,6 +48,7 @@ def _side_data(frame: av.VideoFrame, kind: str) -> bytes | None:
 
 
 def _mastering_display(data: bytes) -> LightLevels:
+    # PyAV has no accessor, so the C struct is read: rationals, then two flags.
     numbers = struct.unpack_from(f"={2 * _RATIONALS}i", data)
     values = [
         numerator / denominator if denominator else 0.0

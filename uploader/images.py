@@ -78,6 +78,7 @@ def upload_images(
             done += len(data)
             show(UploadProgress(done, total, writer.stored))
         writer.drain()
+        # Tags of an image stay in its file, so there are no extras.
         unqueued = writer.seal(Extras(), Sealed(writer.stored))
     warning = (
         "the broker is unreachable: everything is stored; "

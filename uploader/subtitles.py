@@ -69,6 +69,7 @@ def _describe(packet: av.Packet[Any]) -> Subtitles:
         codec=codec,
         time_base=stream.time_base,
         codec_params=write_codec_params(stream, packet) if codec in STYLED else b"",
+        # Collected apart, since the record is frozen.
         packets=(),
         language=stream.metadata.get("language", ""),
         title=track_title(stream),

@@ -120,6 +120,7 @@ def save(
     # A look that cannot be read may be one that redacts.
     spec = _output_spec(store, job, container, redacts=look is None or look.redacts)
     notes += _notes(spec, sealed)
+    # Yields segments as they are painted, which may take hours.
     items = follow(store, job_id, look_id, options=options.following)
     try:
         with (
@@ -210,6 +211,7 @@ def _check_target(target: Path, overwrite: bool) -> None:
 def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> None:
     """Raise at once what waiting cannot change: an abandoned upload, segments that failed."""
     rows = list(store.list(keys.prefix(job_id)))
+    # One listing instead of a request for each segment.
     found = JobKeys.read(row.key for row in rows)
     if found.state(seconds_idle(job_id, rows, datetime.now(UTC))) == "abandoned":
         raise abandoned(job_id)

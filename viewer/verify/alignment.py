@@ -66,6 +66,7 @@ def pair_nearest(
             yield None, next(found)
         else:
             yield next(expected), next(found)
+    # Only one of the two has items left.
     yield from chain(((item, None) for item in expected), ((None, item) for item in found))
 
 
@@ -81,6 +82,7 @@ def lateness_s(expected: Timed, found: Timed, shift_s: Fraction) -> Fraction:
 
 def _shift_of(expected: Timed, found: Timed, shifts_s: list[Fraction]) -> Fraction:
     """The shift of the recording of ``expected``, which is appended if it is a new one."""
+    # The first items of a recording are taken for the same: nothing else relates the two clocks.
     if expected.recording >= len(shifts_s):
         shifts_s.append((found.time_s or Fraction(0)) - (expected.time_s or Fraction(0)))
     return shifts_s[expected.recording]

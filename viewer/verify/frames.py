@@ -117,6 +117,7 @@ class FrameReader:
         expected = 0
         for frame in chain(start, decoded):
             pts = frame.pts if frame.pts is not None else frame.dts
+            # The n-th shown frame gets the n-th decoding time, as the uploader recovers it.
             if self.untimed:
                 pts = self._packet_times.popleft() if self._packet_times else None
             pts = expected if pts is None else pts
@@ -131,6 +132,7 @@ class FrameReader:
                     yield from self._decode(packet)
         except av.error.FFmpegError as exc:
             self.ends_early = (exc.strerror or str(exc)).lower()
+        # After an error, too: the decoder still has frames.
         yield from self._decode(None)
 
     def _note_time(self, packet: av.Packet[VideoStream]) -> None:

@@ -135,6 +135,7 @@ class TrackMatch:
             late_s = found.duration_s - expected.duration_s
         if abs(late_s) > tolerance_s:
             self.wrong.add(f"{expected} ({float(late_s):+.6f} s)")
+        # AAC from a transport stream has a header in each packet, which MP4 does not store.
         header_size = len(expected.data) - len(found.data)
         if header_size in ADTS_HEADERS and expected.data.endswith(found.data):
             self.has_adts = True
@@ -143,6 +144,7 @@ class TrackMatch:
 
     def add_missing(self, expected: PacketData) -> None:
         """Count a packet that the result lacks."""
+        # The uploader drops audio that overlaps at a splice, where its place is not defined.
         if any(abs((expected.time_s or 0) - splice_s) < SPLICE_S for splice_s in self.splices_s):
             self.dropped += 1
         else:
@@ -168,6 +170,7 @@ def compare_audio(
     match = TrackMatch()
     with open_media(source) as source_file, open_media(result) as result_file:
         stream, copy = source_file.streams[indexes[0]], result_file.streams[indexes[1]]
+        # The muxer shifts repeated times by a tick of its own clock.
         times = IncreasingTimes(Fraction(copy.time_base or 1))
         expected = (
             packet._replace(time_s=times.of(packet.time_s))
@@ -280,6 +283,7 @@ def _spliced(
             match.splices_s.append(packet.time_s + shifts_s[recording])
         last_s = packet.time_s
         time_s = packet.time_s + shifts_s[recording]
+        # Audio of the new recording that overlaps the end of the one before.
         if recording and spliced_s is not None and time_s <= spliced_s:
             match.dropped += 1
             continue

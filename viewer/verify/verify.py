@@ -48,6 +48,7 @@ def verify(source: Path, result: Path) -> VerifyReport:
         found = FrameReader(result_file, main_video(result_file, result))
         slack_s = MATROSKA_S if "matroska" in result_file.format.name else Fraction(0)
         tolerance_s = max(expected.tick, found.tick)
+        # Everything else that is known of the frames is collected while they are matched.
         match = match_frames(
             expected.times(),
             found.times(),
@@ -122,6 +123,7 @@ def verify_saved(
 
 def _may_shift(source: InputContainer, video: Stream) -> bool:
     """Whether saving shifts everything: the video starts before 0, or everything starts late."""
+    # The video comes first: only its negative start shifts everything, not that of the audio.
     starts_s = [
         stream.start_time * stream.time_base
         for stream in (video, *source.streams.audio)
@@ -133,6 +135,7 @@ def _may_shift(source: InputContainer, video: Stream) -> bool:
 def _frames_check(
     match: FrameMatch, count: int, differences: Iterable[str] = (), notes: Iterable[str] = ()
 ) -> PropertyCheck:
+    # A frame at another time is matched: that is a difference of the times.
     unmatched = summarized(
         (match.missing, "frame of the source missing"), (match.extra, "frame not in the source")
     )
@@ -233,6 +236,7 @@ def _subtitles_check(
 ) -> PropertyCheck:
     expected, bitmaps = _text_tracks(source)
     found, _ = _text_tracks(result)
+    # The uploader stores text subtitles only.
     notes = (f"{counted(bitmaps, 'bitmap track')} left out",) if bitmaps else ()
     if len(expected) != len(found):
         return _track_count_check("subtitles", len(found), len(expected), notes)
