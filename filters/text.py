@@ -39,7 +39,7 @@ NO_ACCENTS = str.maketrans(
 
 def ribbon_with_words(spec: FilterSpec, stickers: Mapping[str, bytes]) -> Sticker:
     """Make the filter that a look specifies: a sticker, drawn once."""
-    words = _fitted(_words(spec.text("text")))
+    words = _fitted(draw_words(spec.text("text")))
     width = max(NARROWEST, words.shape[1] / PX_PER_UNIT)
     ribbon = _ribbon(width, spec.text("background"))
     _write(ribbon, words, spec.text("colour"))
@@ -65,8 +65,8 @@ def _write(ribbon: Pixels, words: Pixels, colour: str) -> None:
     under[...] = np.rint(under * (1 - share) + ink * share)
 
 
-def _words(text: str) -> Pixels:
-    """Words in white on black, `LETTERS` high and as wide as they are: shape (height, width)."""
+def draw_words(text: str) -> Pixels:
+    """Draw words in white on black, `LETTERS` high: shape (height, width)."""
     px = round(LETTERS * PX_PER_UNIT * FINER)
     canvas = np.zeros((2 * px, px * (len(text) + 2), 3), np.uint8)
     at, white = (px // 2, px * 3 // 2), (255, 255, 255)

@@ -1,4 +1,4 @@
-"""The commands as a person or a script uses them: what they print, and their exit codes."""
+"""The commands as users and scripts run them: their output and exit codes."""
 
 import json
 import os
@@ -18,25 +18,16 @@ from facepaint.store import Store
 from tests.support.helpers import eventually
 from tests.support.media_compare import changed_share, read_video
 from tests.support.paths import ROOT
+from tests.support.programs import FACEPAINT, run_facepaint
 
 StartWorker = Callable[..., Child]
 Command = Callable[..., subprocess.CompletedProcess[str]]
-
-COMMAND = [sys.executable, "-m", "facepaint"]
 
 
 @pytest.fixture
 def facepaint(settings: Settings, store: Store, tmp_path: Path) -> Command:
     def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            cwd=tmp_path,
-            env={**os.environ, **settings.environment()},
-            check=False,
-        )
+        done = run_facepaint(*arguments, environment=settings.environment(), cwd=tmp_path)
         assert done.returncode == code, done.stderr
         assert "Traceback" not in done.stderr
         return done
@@ -73,7 +64,7 @@ def test_a_job_from_upload_to_delete(
 
 
 @pytest.mark.slow
-def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
+def test_repaint_excludes_a_person_of_the_contact_sheet(
     facepaint: Command, clip: Path, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     start_worker()
@@ -84,8 +75,8 @@ def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
         assert sheet.width == 2 * 174 + 14
         boxes = [sheet.crop((14 + 174 * place, 14, 174 + 174 * place, 174)) for place in (0, 1)]
         assert all(len(box.getcolors(1 << 16) or ()) > 500 for box in boxes), "both have a portrait"
-    told = json.loads(facepaint("faces", job, "--json").stdout)
-    assert len(told["frames"]) == 90
+    faces = json.loads(facepaint("faces", job, "--json").stdout)
+    assert len(faces["frames"]) == 90
     facepaint("faces", job, "--csv", "--out", "faces.csv")
     assert (
         (tmp_path / "faces.csv").read_text().startswith("pts,time_s,segment,track,score,found,x1,")
@@ -93,28 +84,24 @@ def test_another_look_leaves_out_whom_one_chose_from_the_sheet(
     assert "--overwrite" in facepaint("faces", job, "--coco", "-o", "faces.csv", code=2).stderr
     refused = facepaint("repaint", job, "-f", "dog@7", code=2).stderr
     assert "has no person 7" in refused
-    said = json.loads(
-        facepaint("repaint", job, "-f", "fill", "--keep", 1, "--save", "kept.mp4", "--json").stdout
-    )
-    looks = {
-        row["look"]: row for row in json.loads(facepaint("status", job, "--json").stdout)["looks"]
-    }
-    assert looks[said["look"]]["filters"] == "fill without 1"
+    repaint = ("repaint", job, "-f", "fill", "--keep", 1)
+    look = json.loads(facepaint(*repaint, "--save", "kept.mp4", "--json").stdout)["look"]
+    status = json.loads(facepaint("status", job, "--json").stdout)
+    filters = {row["look"]: row["filters"] for row in status["looks"]}
+    assert filters[look] == "fill without 1"
     before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
     boxes = {
-        face["track"]: [round(side) for side in face["box"]] for face in told["frames"][30]["faces"]
+        face["track"]: [round(side) for side in face["box"]]
+        for face in faces["frames"][30]["faces"]
     }
     for person, (x1, y1, x2, y2) in boxes.items():
         share = changed_share(before.luma[30][y1:y2, x1:x2], after.luma[30][y1:y2, x1:x2])
         assert share < 0.05 if person == 1 else share > 0.3
-    assert (
-        facepaint("repaint", job, "-f", "fill", "--keep", 1, "--wait").stdout.strip()
-        == said["look"]
-    )
+    assert facepaint(*repaint, "--wait").stdout.strip() == look, "the same look has the same id"
     assert len(json.loads(facepaint("status", job, "--json").stdout)["looks"]) == 2
 
 
-def test_pictures_come_back_under_their_names(
+def test_painted_images_keep_their_names(
     facepaint: Command, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     start_worker()
@@ -127,20 +114,20 @@ def test_pictures_come_back_under_their_names(
 
 
 @pytest.mark.slow
-def test_a_resumed_job_says_what_it_waits_for(facepaint: Command, clip: Path) -> None:
+def test_status_explains_what_a_resumed_job_waits_for(facepaint: Command, clip: Path) -> None:
     job = facepaint("upload", clip).stdout.strip()
     assert "No worker is running" in facepaint("status", job).stdout
     assert json.loads(facepaint("resume", job, "--json").stdout)["state"] == "working"
 
 
 @pytest.mark.slow
-def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> None:
+def test_filters_lists_and_draws_the_catalogue(facepaint: Command, tmp_path: Path) -> None:
     listed = {row["name"] for row in json.loads(facepaint("filters", "--json").stdout)}
     assert {"sunglasses", "me-gusta", "blur", "sticker"} <= listed
     assert "moustache" in facepaint("filters").stdout
     facepaint("filters", "--preview", tmp_path / "gallery.png")
-    with Image.open(tmp_path / "gallery.png") as picture:
-        assert picture.width > 1000
+    with Image.open(tmp_path / "gallery.png") as gallery:
+        assert gallery.width > 1000
 
 
 @pytest.mark.parametrize(
@@ -152,6 +139,7 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
         (("view", "20260101T000000-aaaaaaaa", "--save", "x.mp4"), 3, "facepaint jobs"),
         (("worker", "--queues", "paint,draw"), 2, "paint, detect"),
         (("upload", "--filter", "blur:shape=star", "party.mp4"), 2, "ellipse, box"),
+        (("upload", "--filter", "sunglases", "party.mp4"), 2, "did you mean 'sunglasses'?"),
         (
             ("repaint", "20260101T000000-aaaaaaaa", "-f", "dog", "--keep", "x"),
             2,
@@ -167,13 +155,13 @@ def test_filters_are_listed_and_drawn(facepaint: Command, tmp_path: Path) -> Non
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_wrong_usage_says_what_to_do(
+def test_a_usage_error_states_the_remedy(
     facepaint: Command, arguments: tuple[str, ...], code: int, words: str
 ) -> None:
     assert words in facepaint(*arguments, code=code).stderr
 
 
-def test_a_bug_is_called_one(clip: Path) -> None:
+def test_an_unexpected_exception_is_reported_as_a_bug(clip: Path) -> None:
     broken = (
         "import facepaint.cli.app as c, facepaint.cli.paint as p; p.chosen_look = None; c.main()"
     )
@@ -199,7 +187,7 @@ def test_an_interrupted_run_stops_everything(
 ) -> None:
     home = tmp_path / "home"
     process = subprocess.Popen(
-        [*COMMAND, "run", str(clip), "-o", str(tmp_path / "out.mp4")],
+        [*FACEPAINT, "run", str(clip), "-o", str(tmp_path / "out.mp4")],
         env={**os.environ, "FACEPAINT_HOME": str(home)},
         stderr=subprocess.PIPE,
     )
@@ -219,30 +207,18 @@ def test_an_interrupted_run_stops_everything(
 
 
 def test_help_and_version_need_no_services() -> None:
-    shown = subprocess.run(
-        [*COMMAND, "--help"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert "upload" in shown.stdout
-    version = subprocess.run(
-        [*COMMAND, "--version"], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert version.stdout == "facepaint 0.1.0\n"
+    assert "upload" in run_facepaint("--help").stdout
+    assert run_facepaint("--version").stdout == "facepaint 0.1.0\n"
 
 
 @pytest.mark.parametrize("shape", ["models/__init__.py", "tasks.py"])
-def test_a_package_that_shadows_ours_is_named(tmp_path: Path, shape: str) -> None:
+def test_a_package_that_shadows_one_of_ours_is_an_error(tmp_path: Path, shape: str) -> None:
     """Another distribution has a package of the same name, earlier on the path."""
     other = tmp_path / shape
     other.parent.mkdir(exist_ok=True)
     other.write_text("")
-    shown = subprocess.run(
-        [*COMMAND, "jobs"],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))},
-        cwd=tmp_path.parent,
-    )
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    shown = run_facepaint("jobs", environment={"PYTHONPATH": path}, cwd=tmp_path.parent)
     name = shape.partition("/")[0].removesuffix(".py")
     assert shown.returncode == 2
     assert shown.stderr.count("\n") == 1

@@ -1,5 +1,4 @@
-"""The first painted segment can be seen long before a long upload ends: the storage is slow for the
-uploader alone."""
+"""The first painted segment plays long before a slow upload ends."""
 
 import io
 import threading
@@ -31,18 +30,18 @@ from uploader.upload import UploadResult, upload
 SEGMENTS = 8
 
 PUT_S = 0.05
-"""What each object takes; three a segment, four at once."""
+"""The duration of each put; a segment takes three, four run at once."""
 
 HELD = 4
-"""From this segment on nothing is stored until the test has seen what it wants."""
+"""From this segment on nothing is stored until the test sets ``release``."""
 
 
 @dataclass
 class SlowUpload:
-    """An upload in the background: ``go_on`` lets it reach its end."""
+    """An upload in the background; ``release`` lets it finish."""
 
     job_id: str
-    go_on: threading.Event
+    release: threading.Event
     result: "Future[UploadResult]"
 
 
@@ -53,7 +52,7 @@ def settings(settings: Settings) -> Settings:
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second a segment, with audio."""
+    """One second a segment, with audio."""
     path = tmp_path_factory.mktemp("clip") / "party.mp4"
     return make_portrait_clip(path, seconds=SEGMENTS, size=(320, 180), fps=20, gop=20)
 
@@ -62,25 +61,24 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def slow_upload(
     clip: Path, settings: Settings, store: Store, queue: Queue, start_worker: Callable[..., Child]
 ) -> Iterator[SlowUpload]:
-    """The clip on its way through a slow storage, with a real worker at work on what has
-    arrived."""
+    """Upload the clip to a slow storage while a real worker paints."""
     start_worker(settings)
-    go_on = threading.Event()
+    release = threading.Event()
 
     def take_time(key: str) -> None:
         name = key.rpartition("/")[2].partition(".")[0]
         if name.isdigit() and int(name) >= HELD:
-            go_on.wait(120)
-        time.sleep(PUT_S)  # the slowness itself: nothing is waited for here
+            release.wait(120)
+        time.sleep(PUT_S)  # the latency of the storage; no test waits by it
 
     slow = WatchedStore(settings, take_time)
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(upload, clip, parse_look(["sunglasses"]), slow, queue, settings)
         try:
             jobs = eventually(lambda: list_jobs(store), 30)
-            yield SlowUpload(jobs[0].id, go_on, result)
+            yield SlowUpload(jobs[0].id, release, result)
         finally:
-            go_on.set()
+            release.set()
 
 
 def assert_uploading(store: Store, slow: SlowUpload) -> None:
@@ -89,7 +87,7 @@ def assert_uploading(store: Store, slow: SlowUpload) -> None:
     assert job_status(store, slow.job_id).stored <= HELD < SEGMENTS
 
 
-def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
+def test_the_first_painted_segment_is_served_during_the_upload(
     slow_upload: SlowUpload, settings: Settings, store: Store
 ) -> None:
     with live_viewer(settings, store) as url, httpx.Client(base_url=url, timeout=30) as browser:
@@ -115,14 +113,14 @@ def test_the_first_painted_segment_is_served_while_the_upload_goes_on(
         assert len(frames) == 20
         assert frames[0] == 0
         assert_uploading(store, slow_upload)
-        slow_upload.go_on.set()
+        slow_upload.release.set()
         assert slow_upload.result.result(60).segments == SEGMENTS
         eventually(lambda: state()["state"] == "complete", 60)
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_page_plays_while_the_upload_goes_on(
+def test_the_page_plays_during_the_upload(
     page: Page, slow_upload: SlowUpload, store: Store
 ) -> None:
     video = page.locator("video")
@@ -130,5 +128,5 @@ def test_the_page_plays_while_the_upload_goes_on(
     eventually(lambda: video.evaluate("video => video.currentTime") > 0.5, 60)
     assert video.evaluate("video => video.getVideoPlaybackQuality().totalVideoFrames") > 5
     assert_uploading(store, slow_upload)
-    slow_upload.go_on.set()
+    slow_upload.release.set()
     eventually(lambda: video.evaluate("video => video.currentTime") > HELD + 0.5, 60)

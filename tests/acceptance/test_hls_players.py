@@ -1,5 +1,4 @@
-"""FFmpeg's own programs play a job's HLS playlist, growing or complete: the times of the saved
-file, and not a word."""
+"""FFmpeg's programs play a job's HLS playlist, growing or complete, without a warning."""
 
 import json
 import os
@@ -27,7 +26,7 @@ TICK_S = 1e-6
 
 @pytest.fixture
 def url(settings: Settings, store: Store) -> Iterator[str]:
-    """Where the viewer is."""
+    """The address of a viewer."""
     with live_viewer(settings, store) as url:
         yield url
 
@@ -40,7 +39,7 @@ PROBE = ("ffprobe", "-v", "warning", "-of", "json", "-show_entries", "packet=cod
 
 
 def times_of(printed: str) -> dict[str, list[float]]:
-    """The times of pictures and audio, in order."""
+    """The presentation times of video and audio packets, sorted."""
     packets = json.loads(printed)["packets"]
     kinds = ("video", "audio")
     return {
@@ -51,15 +50,15 @@ def times_of(printed: str) -> dict[str, list[float]]:
 
 JOBS: dict[str, Any] = {
     "even": {},
-    "audio 0.844 s before the picture": {"start_s": Fraction(-844, 1000), "seconds": 8.8},
+    "audio 0.844 s before the video": {"start_s": Fraction(-844, 1000), "seconds": 8.8},
     "audio from 2.5 s to 5.5 s": {"start_s": Fraction(5, 2), "seconds": 3.0},
-    "audio 3 s longer than the picture": {"seconds": 11.0},
+    "audio 3 s longer than the video": {"seconds": 11.0},
     "MP3": {"codec": "libmp3lame"},
 }
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_ffprobe_finds_the_times_of_the_saved_file(
+def test_the_playlist_has_the_times_of_the_saved_file(
     name: str, url: str, store: Store, tmp_path: Path
 ) -> None:
     made = plain_job(store, audio=[make_audio(**JOBS[name])]).complete()
@@ -70,22 +69,20 @@ def test_ffprobe_finds_the_times_of_the_saved_file(
         times_of(run_silently(*PROBE, playlist(url, made))),
     )
 
-    begins_s = there["video"][-1] - here["video"][-1]
-    pictures = [time + begins_s for time in here["video"]]
-    # Audio from before the first picture is heard while that is shown already.
-    held = there["video"][0] - pictures[0]
-    assert held == pytest.approx(0.844 if "before" in name else 0, abs=float(made.time_base))
-    assert pictures[1:] == pytest.approx(there["video"][1:], abs=2 * TICK_S)
+    offset_s = there["video"][-1] - here["video"][-1]
+    video = [time + offset_s for time in here["video"]]
+    # The first frame is shown during audio that starts before it.
+    held_s = there["video"][0] - video[0]
+    assert held_s == pytest.approx(0.844 if "before" in name else 0, abs=float(made.time_base))
+    assert video[1:] == pytest.approx(there["video"][1:], abs=2 * TICK_S)
     if "MP3" in name or "from" in name:
         return
-    heard = [time + begins_s for time in here["audio"]]
-    assert heard == pytest.approx(there["audio"][-len(heard) :], abs=1.5 / RATE)
-    assert len(there["audio"]) - len(heard) <= 2, (
-        "nothing but what an encoder puts before the audio is left out"
-    )
+    audio = [time + offset_s for time in here["audio"]]
+    assert audio == pytest.approx(there["audio"][-len(audio) :], abs=1.5 / RATE)
+    assert len(there["audio"]) - len(audio) <= 2, "only the encoder's priming is missing"
 
 
-def test_uneven_times_are_the_saved_files(url: str, store: Store, tmp_path: Path) -> None:
+def test_uneven_times_are_those_of_the_saved_file(url: str, store: Store, tmp_path: Path) -> None:
     made = uneven_job(store).complete()
     saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
@@ -94,13 +91,12 @@ def test_uneven_times_are_the_saved_files(url: str, store: Store, tmp_path: Path
         times_of(run_silently(*PROBE, playlist(url, made))),
     )
 
-    begins_s = there["video"][0] - here["video"][0]
-    assert [time + begins_s for time in here["video"]] == pytest.approx(
-        there["video"], abs=2 * TICK_S
-    )
+    offset_s = there["video"][0] - here["video"][0]
+    video = [time + offset_s for time in here["video"]]
+    assert video == pytest.approx(there["video"], abs=2 * TICK_S)
 
 
-def test_a_playlist_that_grows_is_followed_to_its_end(
+def test_ffprobe_follows_a_growing_playlist_to_its_end(
     url: str, store: Store, tmp_path: Path
 ) -> None:
     made = plain_job(store, audio=[make_audio()]).begin()
@@ -109,30 +105,30 @@ def test_a_playlist_that_grows_is_followed_to_its_end(
     made.paint([0])
     command = [find_program("ffprobe"), *PROBE[1:], playlist(url, made)]
     with (
-        (tmp_path / "said").open("w+") as said,
-        (tmp_path / "found").open("w+") as found,
-        subprocess.Popen(command, stdout=found, stderr=said) as probing,
+        (tmp_path / "stderr").open("w+") as stderr,
+        (tmp_path / "stdout").open("w+") as stdout,
+        subprocess.Popen(command, stdout=stdout, stderr=stderr) as probing,
     ):
-        eventually(lambda: (tmp_path / "found").read_text().count("pts_time") > 40, 30)
+        eventually(lambda: (tmp_path / "stdout").read_text().count("pts_time") > 40, 30)
         made.upload([2, 3])
         made.paint([1, 2])
         made.seal()
         made.paint([3])
         assert probing.wait(60) == 0
-    # After each reload FFmpeg reads the init part anew, whose URL is the same, and wonders at it.
-    complaints = [
+    # FFmpeg reads the same init segment after each reload of the playlist, and warns.
+    warnings = [
         line
-        for line in (tmp_path / "said").read_text().splitlines()
+        for line in (tmp_path / "stderr").read_text().splitlines()
         if "duplicated MOOV" not in line
     ]
-    assert complaints == []
-    times = times_of((tmp_path / "found").read_text())
+    assert warnings == []
+    times = times_of((tmp_path / "stdout").read_text())
     assert times["video"] == pytest.approx([number / 25 for number in range(200)], abs=2 * TICK_S)
     assert times["audio"] == sorted(set(times["audio"]))
     assert times["audio"][-1] == pytest.approx(8, abs=0.05)
 
 
-def test_ffplay_plays_it_without_a_word(url: str, store: Store) -> None:
+def test_ffplay_plays_the_playlist_without_a_warning(url: str, store: Store) -> None:
     made = plain_job(store, 3.0, audio=[make_audio(seconds=3.0)]).complete()
     command = [find_program("ffplay"), "-v", "warning", "-nodisp", "-autoexit", playlist(url, made)]
     quiet = {**os.environ, "SDL_VIDEODRIVER": "dummy", "SDL_AUDIODRIVER": "dummy"}

@@ -1,4 +1,4 @@
-"""The script of docs/python.md, run as it stands against real services."""
+"""The script of docs/python.md, run unchanged against real services."""
 
 import os
 import subprocess

@@ -1,10 +1,7 @@
-"""`facepaint run`: a video goes in on one side and comes out painted, audio intact, on the
-other."""
+"""`facepaint run` paints videos and images on one machine and keeps the audio."""
 
 import json
-import os
 import subprocess
-import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,6 +11,7 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from tests.support.media_compare import changed_share, read_audio, read_video
+from tests.support.programs import run_facepaint
 
 needs_no_gpu = pytest.mark.skipif(
     "CUDAExecutionProvider" in onnxruntime.get_available_providers(), reason="a GPU would be used"
@@ -27,20 +25,11 @@ REAL_CLIPS = {
     "no-face.mp4": False,
     "tall-no-audio.mp4": True,
 }
-"""Whether a face is to be seen in it."""
+"""Real clips, and whether they show a face."""
 
 
-def facepaint(
-    *arguments: object, home: Path, timeout: float = 170
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "facepaint", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, "FACEPAINT_HOME": str(home)},
-        check=False,
-    )
+def facepaint(*arguments: object, home: Path) -> subprocess.CompletedProcess[str]:
+    return run_facepaint(*arguments, environment={"FACEPAINT_HOME": str(home)})
 
 
 def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
@@ -64,25 +53,25 @@ def assert_same_but_painted(source: Path, result: Path, *, faces: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         (["--detector", "no-such"], "unknown detector 'no-such'"),
         (["--out", "no/such/folder/out.mp4"], "there is no folder"),
         pytest.param(["--device", "cuda"], "device 'cuda' was requested", marks=needs_no_gpu),
     ],
 )
-def test_what_cannot_work_is_refused_before_anything_starts(
-    tmp_path: Path, options: list[str], said: str
+def test_wrong_options_are_refused_before_anything_starts(
+    tmp_path: Path, options: list[str], message: str
 ) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=1)
     done = facepaint("run", clip, *options, home=tmp_path / "home")
     assert done.returncode == 2
-    assert said in done.stderr
+    assert message in done.stderr
     assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.slow
-def test_only_one_person_is_hidden_in_one_go(tmp_path: Path) -> None:
+def test_run_redacts_only_the_selected_person(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=2, size=(320, 180), fps=15)
     done = facepaint(
         "run", clip, "-f", "fill", "--only", "1", "-o", tmp_path / "out.mp4", home=tmp_path / "home"
@@ -95,7 +84,7 @@ def test_only_one_person_is_hidden_in_one_go(tmp_path: Path) -> None:
         assert changed_share(there[:, right], here[:, right]) < 0.01
 
 
-def test_a_video_comes_back_painted_with_its_audio(tmp_path: Path) -> None:
+def test_run_paints_a_video_and_keeps_its_audio(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "party.mp4", seconds=6)
     out = tmp_path / "painted.mp4"
     done = facepaint("run", clip, "--out", out, "--filter", "sunglasses", home=tmp_path / "home")
@@ -103,13 +92,11 @@ def test_a_video_comes_back_painted_with_its_audio(tmp_path: Path) -> None:
     assert done.stdout == f"party.mp4 -> {out}\n"
     assert_same_but_painted(clip, out, faces=True)
     assert read_audio(out)[0], "the clip has audio"
-    assert not list((tmp_path / "home" / "runs").glob("*")), (
-        "the private folder goes with the command"
-    )
+    assert not list((tmp_path / "home" / "runs").glob("*")), "the private folder is removed"
 
 
 @pytest.mark.slow
-def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
+def test_run_paints_the_other_inputs_when_one_is_bad(tmp_path: Path) -> None:
     clip = make_portrait_clip(tmp_path / "good.mp4", seconds=2)
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"not a video at all")
@@ -117,18 +104,8 @@ def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
     Image.new("RGB", (200, 150), "teal").save(portrait)
     folder = tmp_path / "out"
     folder.mkdir()
-    done = facepaint(
-        "run",
-        clip,
-        bad,
-        portrait,
-        "-o",
-        folder,
-        "--filter",
-        "blur",
-        "--json",
-        home=tmp_path / "home",
-    )
+    options = ("-o", folder, "--filter", "blur", "--json")
+    done = facepaint("run", clip, bad, portrait, *options, home=tmp_path / "home")
     assert done.returncode == 3
     assert "bad.mp4" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -141,7 +118,7 @@ def test_several_inputs_go_on_when_one_is_bad(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.clips
 @pytest.mark.parametrize("name", REAL_CLIPS)
-def test_real_clips(name: str, clips: Path, tmp_path: Path) -> None:
+def test_run_paints_real_clips(name: str, clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "painted.mp4"
     done = facepaint(
         "run", clips / name, "--out", out, "--filter", "sunglasses", home=tmp_path / "home"

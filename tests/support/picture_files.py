@@ -45,7 +45,7 @@ def face_of(width: int, height: int, index: int = 0) -> Faces:
     return Faces(index, (FrameFaces(index, faces=(face,)),), "facepaint-1", "cpu")
 
 
-def encoded(picture: Image.Image, kind: str, **options: Any) -> bytes:
+def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     """A picture as a file of that kind."""
     file = io.BytesIO()
     picture.save(file, kind, **options)
@@ -104,6 +104,14 @@ def jpeg_segment(marker: int, body: bytes) -> bytes:
 def png_chunk(name: bytes, body: bytes) -> bytes:
     """A chunk of a PNG."""
     return struct.pack(">I4s", len(body), name) + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """A PNG whose header claims that size, with hardly any data."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(bytes(100))
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 def jpeg_with_everything(orientation: int = 1) -> bytes:

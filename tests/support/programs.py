@@ -1,13 +1,38 @@
-"""Players and other programs that tests run: without one the test is skipped, on CI it fails, where
-they are set up."""
+"""Programs that tests run: facepaint's command line, players, PyTorch.
+
+A test is skipped where a program is missing; on CI, where all are set up, it fails.
+"""
 
 import importlib.util
 import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
+
+FACEPAINT = (sys.executable, "-m", "facepaint")
+
+
+def run_facepaint(
+    *arguments: object,
+    environment: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    timeout_s: float = 170,
+) -> subprocess.CompletedProcess[str]:
+    """Run facepaint's command line with more environment variables, whatever its exit code."""
+    return subprocess.run(
+        [*FACEPAINT, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout_s,
+        cwd=cwd,
+        env={**os.environ, **(environment or {})},
+        check=False,
+    )
 
 
 def skip_or_fail(missing: str, *, whole_module: bool = False) -> NoReturn:
@@ -26,7 +51,7 @@ def find_program(name: str) -> str:
 
 
 def run_silently(name: str, *arguments: object) -> str:
-    """Run a program that must have nothing to complain of; returns what it prints."""
+    """Run a program that must succeed without messages; return what it prints."""
     command = [find_program(name), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr.strip()) == (0, ""), done.stderr
@@ -34,7 +59,6 @@ def run_silently(name: str, *arguments: object) -> str:
 
 
 def need_torch() -> None:
-    """Skip the whole module where PyTorch, too large for the ordinary set-up, is not installed; on
-    CI fail."""
+    """Skip the whole module where PyTorch is not installed: it is too large for `make setup`."""
     if importlib.util.find_spec("torch") is None:
         skip_or_fail("PyTorch is not installed (make train-setup)", whole_module=True)

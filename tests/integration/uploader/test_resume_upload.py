@@ -24,6 +24,7 @@ from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.helpers import eventually
 from tests.support.paths import ROOT
+from tests.support.programs import run_facepaint
 from tests.support.watched import WatchedStore
 from uploader.upload import UploadProgress, upload
 
@@ -95,14 +96,7 @@ def interrupted(clip: Path, store: Store, queue: Queue, settings: Settings) -> s
 
 
 def facepaint(settings: Settings, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "facepaint", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, **settings.environment()},
-        check=False,
-    )
+    return run_facepaint(*arguments, environment=settings.environment())
 
 
 def contents(store: Store, job_id: str) -> dict[str, object]:

@@ -1,5 +1,4 @@
-"""Colour effects and warps: within the face, in the frame's own range, as strong as asked for,
-without a tear."""
+"""Colour effects and warps: within the face, in the frame's range, without tears or flicker."""
 
 from dataclasses import replace
 
@@ -21,7 +20,7 @@ def drawn() -> Planes:
 
 
 @pytest.mark.parametrize("name", [*EFFECTS, *WARPS])
-def test_the_face_changes_and_what_is_about_it_does_not(name: str) -> None:
+def test_an_effect_changes_the_face_and_nothing_around_it(name: str) -> None:
     frame, before = drawn(), drawn()
     painter_of(name).paint(frame, [PORTRAIT_FACE])
     changed = np.abs(frame.y.astype(int) - before.y)
@@ -32,14 +31,14 @@ def test_the_face_changes_and_what_is_about_it_does_not(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*EFFECTS, *WARPS])
-def test_a_face_that_fades_is_left_as_it_is(name: str) -> None:
+def test_a_faded_face_is_not_changed(name: str) -> None:
     frame = drawn()
     painter_of(name).paint(frame, [replace(PORTRAIT_FACE, opacity=0.0)])
     assert same(frame, drawn())
 
 
 @pytest.mark.parametrize("name", WARPS)
-def test_no_warp_on_a_head_turned_away_and_none_of_no_strength(name: str) -> None:
+def test_a_warp_does_nothing_on_a_head_turned_away_or_at_strength_0(name: str) -> None:
     away = replace(PORTRAIT_FACE, head=replace(pose_of(PORTRAIT_FACE), yaw=70.0))
     for text, face in ((name, away), (f"{name}:strength=0", PORTRAIT_FACE)):
         frame = drawn()
@@ -48,9 +47,8 @@ def test_no_warp_on_a_head_turned_away_and_none_of_no_strength(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", WARPS)
-def test_a_warp_has_no_tear(name: str) -> None:
-    """A ramp of luma stays a ramp: neighbours differ little, also where a lens ends and at the
-    frame's border."""
+def test_a_warp_does_not_tear_the_image(name: str) -> None:
+    """A ramp of luma stays continuous, also at the rim of a lens and at the border of the frame."""
     ramp = np.tile((np.arange(480) / 2).astype(np.uint8), (480, 1))
     flat = np.full((480, 480), 128, np.uint8)
     for shift in (0.0, -240.0, 240.0):
@@ -65,8 +63,7 @@ def test_a_warp_has_no_tear(name: str) -> None:
 
 @pytest.mark.parametrize("name", EFFECTS)
 def test_effects_do_not_flicker(name: str) -> None:
-    """Noise as of a camera, and a box that trembles, move the mean of what is shown as little as
-    that of the frame."""
+    """Camera noise and jitter of the box hardly change the mean of the painted face."""
     means = []
     for seed in range(6):
         random = np.random.default_rng(seed)
@@ -79,7 +76,7 @@ def test_effects_do_not_flicker(name: str) -> None:
     assert np.ptp(means) < 1.0
 
 
-def test_in_limited_range_an_effect_stays_in_it() -> None:
+def test_an_effect_stays_in_limited_range() -> None:
     frame = copy(drawn())
     limited = Planes((frame.y * (219 / 255) + 16).astype(np.uint8), frame.u, frame.v, 0, 0)
     for name in EFFECTS:

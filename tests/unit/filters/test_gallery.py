@@ -1,4 +1,4 @@
-"""The gallery shows every filter, and the page about filters says what the catalogue says."""
+"""The gallery shows every filter, and the page of filters matches the catalogue."""
 
 import re
 from pathlib import Path
@@ -34,9 +34,8 @@ def test_the_gallery_has_a_tile_for_every_filter(page: Pixels) -> None:
 
 
 @pytest.mark.parametrize("person", range(len(PEOPLE)))
-def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
-    """The eyes hold the darkest px around them, the mouth's corners lie on its line, the rest on
-    skin."""
+def test_the_landmarks_of_the_portrait_match_the_drawing(person: int) -> None:
+    """The pupils are dark, with the white of the eye around them."""
     rgb, face = portrait(person, 480), portrait_face(480)
     grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
     points = [
@@ -52,7 +51,9 @@ def test_the_portraits_landmarks_are_where_they_are_drawn(person: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["gallery.jpg", "gallery"])
-def test_the_gallery_is_written_as_the_ending_says(name: str, tmp_path: Path, page: Pixels) -> None:
+def test_the_suffix_selects_the_format_of_the_gallery(
+    name: str, tmp_path: Path, page: Pixels
+) -> None:
     save_gallery(tmp_path / name)
     assert cv2.imread(str(tmp_path / name)).shape == page.shape
     assert (
@@ -62,7 +63,7 @@ def test_the_gallery_is_written_as_the_ending_says(name: str, tmp_path: Path, pa
     )
 
 
-def test_a_gallery_that_cannot_be_written_is_a_line(tmp_path: Path) -> None:
+def test_a_gallery_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"the gallery is written as \.png"):
         save_gallery(tmp_path / "gallery.mp4")
     with pytest.raises(UsageError, match="cannot be written: No such file"):

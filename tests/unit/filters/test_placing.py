@@ -1,4 +1,4 @@
-"""Stickers sit where they should: on the eyes, on the head, with the head's roll, size and turn."""
+"""Placement of stickers: on the eyes or the head, with its roll, size, yaw and pitch."""
 
 import math
 from dataclasses import replace
@@ -21,7 +21,7 @@ from filters.stickers_table import STICKERS
 from tests.support.filter_cases import copy, face_at, noise, painter_of, same
 
 FRONT = ((-50, 0), (50, 0), (0, 58), (-42, 102), (42, 102))
-"""A face from the front, its eyes 100 apart."""
+"""The landmarks of a frontal face, its eyes 100 px apart."""
 
 
 def seen(points: tuple[Point, ...], degrees: float = 0, scale: float = 1) -> Face:
@@ -40,7 +40,7 @@ def seen(points: tuple[Point, ...], degrees: float = 0, scale: float = 1) -> Fac
     )
 
 
-def test_a_face_from_the_front_has_its_eyes_distance_as_size() -> None:
+def test_the_size_of_a_frontal_face_is_the_distance_of_its_eyes() -> None:
     pose = pose_of(seen(FRONT))
     assert pose.size == pytest.approx(100, rel=0.03)
     assert (pose.yaw, pose.roll) == pytest.approx((0, 0), abs=1e-6)
@@ -57,7 +57,7 @@ def test_a_face_without_landmarks_is_placed_by_its_box() -> None:
     assert 150 < pose.y < 221
 
 
-def test_a_face_wears_the_pose_it_was_given() -> None:
+def test_a_smoothed_pose_takes_precedence() -> None:
     smoothed = HeadPose(30, 40, 50, 10, 20, 30)
     assert pose_of(replace(seen(FRONT), head=smoothed)) == smoothed
 
@@ -80,10 +80,10 @@ def test_stickers_grow_with_the_face(scale: float) -> None:
 
 
 @pytest.mark.parametrize("name", STICKERS)
-def test_nothing_jumps_when_a_landmark_trembles(name: str) -> None:
-    steady, trembling = seen(FRONT, 10), seen(((-49.5, 0.5), *FRONT[1:]), 10)
+def test_jitter_of_a_landmark_hardly_moves_a_sticker(name: str) -> None:
+    steady, jittered = seen(FRONT, 10), seen(((-49.5, 0.5), *FRONT[1:]), 10)
     for layer in STICKERS[name]:
-        a, b = layer_to_frame(layer, pose_of(steady)), layer_to_frame(layer, pose_of(trembling))
+        a, b = layer_to_frame(layer, pose_of(steady)), layer_to_frame(layer, pose_of(jittered))
         corner = (0.0, 0.0)
         assert math.dist(a.of(*corner), b.of(*corner)) < 3
 
@@ -106,7 +106,7 @@ def test_a_dog_has_two_ears_side_by_side() -> None:
     assert left.of(*inner)[0] - 500 == pytest.approx(500 - right.of(*inner)[0])
 
 
-def test_the_scale_option_grows_about_the_spot() -> None:
+def test_the_scale_option_keeps_the_origin() -> None:
     layer, pose = STICKERS["sunglasses"][0], pose_of(seen(FRONT))
     assert layer_to_frame(layer, pose, 2.0).of(*layer.origin) == pytest.approx(
         layer_to_frame(layer, pose).of(*layer.origin)
@@ -120,7 +120,7 @@ FLAT = Layer("sunglasses", (150, 54), (0.0, 0.0, 0.2))
 
 
 @pytest.mark.parametrize("yaw", [-70, -40, 0, 40, 70])
-def test_what_lies_on_the_face_narrows_with_it_and_moves_to_where_it_looks(yaw: float) -> None:
+def test_a_flat_layer_foreshortens_and_moves_with_the_yaw(yaw: float) -> None:
     pose = HeadPose(200, 300, 100, yaw)
     to_frame = layer_to_frame(FLAT, pose)
     left, right = to_frame.of(50, 54), to_frame.of(250, 54)
@@ -132,7 +132,7 @@ def test_what_lies_on_the_face_narrows_with_it_and_moves_to_where_it_looks(yaw: 
 
 @pytest.mark.parametrize("yaw", [-80, -30, 0, 50, 90])
 @pytest.mark.parametrize("roll", [-100, 0, 35])
-def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: float) -> None:
+def test_a_round_layer_keeps_its_width_at_any_yaw(yaw: float, roll: float) -> None:
     hat = replace(FLAT, place=(0.0, -1.0, -0.5), roundness=1.0)
     turned, front = (
         layer_to_frame(hat, HeadPose(200, 300, 100, yaw, 12, roll)),
@@ -143,9 +143,8 @@ def test_what_is_round_keeps_its_width_however_the_head_turns(yaw: float, roll: 
     )
 
 
-def test_a_part_may_face_another_way_than_the_face() -> None:
-    """Turned by 30 degrees on a head turned by -30 it is seen from the front; leaning back it is on
-    a bowed head."""
+def test_a_layer_may_be_turned_against_the_face() -> None:
+    """Turned by 30 degrees on a head with a yaw of -30, it is frontal; so with tilt and pitch."""
     ear = layer_to_frame(replace(FLAT, turn=30), HeadPose(200, 300, 100, yaw=-30))
     assert (ear.xx, ear.yy, ear.xy, ear.yx) == pytest.approx((1, 1, 0, 0), abs=1e-9)
     cap = layer_to_frame(replace(FLAT, tilt=25), HeadPose(200, 300, 100, pitch=25))
@@ -156,13 +155,15 @@ def test_a_part_may_face_another_way_than_the_face() -> None:
 @pytest.mark.parametrize(
     ("yaw", "least", "most"), [(0, 1, 1), (55, 1, 1), (66, 0.3, 0.7), (75, 0, 0), (130, 0, 0)]
 )
-def test_what_turns_away_fades(mirrored: bool, yaw: float, least: float, most: float) -> None:
+def test_a_layer_fades_as_it_turns_away(
+    mirrored: bool, yaw: float, least: float, most: float
+) -> None:
     layer = replace(FLAT, mirrored=mirrored)
     pose = HeadPose(200, 300, 100, yaw)
     assert least <= layer_opacity(layer, layer_to_frame(layer, pose, 1.5), 150) <= most
 
 
-def test_a_face_that_is_being_lost_takes_its_sticker_along() -> None:
+def test_a_sticker_fades_with_the_opacity_of_the_face() -> None:
     face = replace(face_at(100, 100, 90), head=None)
     whole, half, none = noise(200, 200), noise(200, 200), noise(200, 200)
     before = copy(none)
@@ -177,7 +178,7 @@ def test_a_face_that_is_being_lost_takes_its_sticker_along() -> None:
     "name",
     sorted({name for layers in STICKERS.values() for layer in layers for name in layer.assets}),
 )
-def test_every_drawing_starts_at_0_0_and_is_drawn_for_eyes_100_apart(name: str) -> None:
+def test_every_drawing_fits_its_view_box_and_the_scale_of_eyes_100_apart(name: str) -> None:
     assert 'viewBox="0 0 ' in asset(name)
     artwork = svg_artwork(name)
     assert 0.2 * UNITS < artwork.width < 4.2 * UNITS
@@ -186,7 +187,7 @@ def test_every_drawing_starts_at_0_0_and_is_drawn_for_eyes_100_apart(name: str) 
     assert artwork.top > 0
 
 
-def test_opacity() -> None:
+def test_the_opacity_option_blends_the_sticker() -> None:
     face = face_at(100, 100, 90)
     whole, half, none = noise(200, 200), noise(200, 200), noise(200, 200)
     before = copy(none)
@@ -207,9 +208,8 @@ def square(colour: tuple[int, int, int], side: int = 64) -> Artwork:
 
 @pytest.mark.parametrize("x", [20.0, 21.0, 21.5])
 @pytest.mark.parametrize("y", [30.0, 31.0, 30.25])
-def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
-    """Chroma samples are shared by px: wherever a square lies, its own px and those around keep
-    their colours."""
+def test_odd_and_fractional_positions_do_not_shift_the_colour(x: float, y: float) -> None:
+    """Chroma samples are shared: the square's px and those around it keep their colours."""
     grey = np.full((120, 140), 100, np.uint8)
     frame = Planes(grey, np.full((60, 70), 128, np.uint8), np.full((60, 70), 128, np.uint8), 1, 1)
     blit(frame, square((220, 30, 40)), Affine.shift(x, y))
@@ -227,9 +227,8 @@ def test_odd_places_do_not_shift_the_colour(x: float, y: float) -> None:
 
 
 @pytest.mark.parametrize("scale", [0.05, 0.13, 0.4, 0.77, 1.9])
-def test_no_fringe_at_any_size(scale: float) -> None:
-    """A white square on white stays white along its edges, turned and shrunk: no dark rim, no
-    colour."""
+def test_edges_have_no_fringe_at_any_size(scale: float) -> None:
+    """A white square on white stays white along its edges, rotated and shrunk."""
     frame = Planes(
         np.full((200, 200), 235, np.uint8),
         *(np.full((100, 100), 128, np.uint8) for _ in "uv"),
@@ -245,8 +244,8 @@ def test_no_fringe_at_any_size(scale: float) -> None:
     assert np.abs(frame.u.astype(int) - 128).max() <= 2
 
 
-def test_a_small_face_does_not_shimmer() -> None:
-    """Moved by less than a px, a sticker 30 px wide changes its brightness hardly at all."""
+def test_a_small_sticker_does_not_shimmer() -> None:
+    """Subpixel motion hardly changes the brightness of a sticker 30 px wide."""
     means = []
     for step in range(8):
         frame = Planes(
@@ -264,9 +263,9 @@ def test_a_sticker_covers_the_box_and_a_banner_stays_bounded() -> None:
     frame = noise(600, 600)
     face = face_at(300, 300, 100)
     rgba = np.full((50, 50, 4), 255, np.uint8)
-    (region,) = UserSticker(Artwork(rgba), 1.0).paint(frame, face, 0.0)
-    assert region.x1 <= face.box[0] <= face.box[2] <= region.x2
-    assert region.y1 <= face.box[1] <= face.box[3] <= region.y2
+    (rect,) = UserSticker(Artwork(rgba), 1.0).paint(frame, face, 0.0)
+    assert rect.x1 <= face.box[0] <= face.box[2] <= rect.x2
+    assert rect.y1 <= face.box[1] <= face.box[3] <= rect.y2
     (banner,) = UserSticker(Artwork(np.full((50, 500, 4), 255, np.uint8)), 1.0).paint(
         frame, face, 0.0
     )
@@ -276,7 +275,7 @@ def test_a_sticker_covers_the_box_and_a_banner_stays_bounded() -> None:
 @pytest.mark.parametrize(
     "name", [name for name, kind in CATALOGUE.items() if not kind.redacts and name != "sticker"]
 )
-def test_options_reach_the_painter(name: str) -> None:
+def test_the_scale_option_enlarges_every_filter(name: str) -> None:
     frame, large = noise(400, 400), noise(400, 400)
     face = face_at(200, 220, 60)
     plain = painter_of(name).paint(frame, [face])

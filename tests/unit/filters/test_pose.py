@@ -1,4 +1,4 @@
-"""Head poses: what five points and a box tell about where a head is and how it is turned."""
+"""Head poses, estimated from five landmarks and a box."""
 
 import math
 
@@ -13,8 +13,7 @@ ANGLES = st.tuples(st.floats(-75, 75), st.floats(-20, 20), st.floats(-179, 179))
 
 
 def seen(head: HeadPose, narrowed: float = 1.0) -> tuple[Floats, Floats]:
-    """The box (1, 4) and landmarks (1, 10) of a head; a box turns with nothing, a profile's is
-    narrower."""
+    """The box (1, 4) and landmarks (1, 10) of a head; ``narrowed`` scales the width of the box."""
     points = np.array([head.at(*point) for point in MEAN_FACE.tolist()])
     x, y = head.at(0.0, 0.36, 0.0)
     width, height = 1.1 * head.size * narrowed, 1.4 * head.size
@@ -31,11 +30,11 @@ def apart(a: float, b: float) -> float:
 
 
 @given(ANGLES, st.floats(8, 400))
-def test_a_head_is_found_as_it_stands(angles: tuple[float, float, float], size: float) -> None:
+def test_the_estimate_recovers_the_pose(angles: tuple[float, float, float], size: float) -> None:
     yaw, pitch, roll = angles
     head = HeadPose(320, 180, size, *angles)
     found = pose(*seen(head, 1 - 0.2 * abs(math.sin(math.radians(yaw)))))
-    # Held back by how heads usually stand: the more, the further they turn.
+    # The priors bias the estimate, the more the larger the angle.
     assert apart(found.yaw, yaw) < 2 + 0.06 * abs(yaw)
     assert apart(found.pitch, pitch) < 2 + 0.3 * abs(pitch)
     assert apart(found.roll, roll) < 3
@@ -43,7 +42,7 @@ def test_a_head_is_found_as_it_stands(angles: tuple[float, float, float], size: 
     assert math.dist((found.x, found.y), (320, 180)) < 0.06 * size
 
 
-def test_the_signs_are_as_promised() -> None:
+def test_angles_have_the_documented_signs() -> None:
     nose = (0.0, 0.565, 0.47)
     front = HeadPose(0, 0, 100).at(*nose)
     assert HeadPose(0, 0, 100, yaw=30).at(*nose)[0] > front[0]
@@ -52,16 +51,15 @@ def test_the_signs_are_as_promised() -> None:
     assert leaning[0] > 0, "the top of the head goes to the right: clockwise"
 
 
-def test_roll_is_the_lean_of_the_head_in_profile_too() -> None:
+def test_roll_is_the_lean_of_the_head_even_in_profile() -> None:
     for yaw in (-90.0, -45.0, 0.0, 90.0):
         x, y = HeadPose(0, 0, 100, yaw, 10, 25).at(0.0, 1.0)
         assert math.degrees(math.atan2(-x, y)) == pytest.approx(25)
 
 
 @given(ANGLES, st.integers(0, 2**32 - 1))
-def test_noise_turns_no_face_over(angles: tuple[float, float, float], seed: int) -> None:
-    """Points off by a tenth of the eye distance, four times what the detector errs by: no angle is
-    off by far."""
+def test_noise_does_not_flip_a_face(angles: tuple[float, float, float], seed: int) -> None:
+    """Noise of a tenth of the eye distance is four times that of the detector."""
     boxes, landmarks = seen(HeadPose(320, 180, 60, *angles))
     found = pose(
         boxes, landmarks + np.random.default_rng(seed).normal(0, 6 / math.sqrt(2), (1, 10))
@@ -71,7 +69,7 @@ def test_noise_turns_no_face_over(angles: tuple[float, float, float], seed: int)
     assert abs(found.pitch) < 45
 
 
-def test_faces_are_told_each_for_itself() -> None:
+def test_poses_of_several_faces_are_independent() -> None:
     views = [seen(HeadPose(100 + 9 * n, 80, 30 + n, 12 * n - 50, 3 * n, 25 * n)) for n in range(9)]
     boxes, landmarks = (np.concatenate(arrays) for arrays in zip(*views, strict=True))
     alone = np.concatenate([head_poses(*view) for view in views])
@@ -81,10 +79,10 @@ def test_faces_are_told_each_for_itself() -> None:
 @pytest.mark.parametrize(
     "landmarks", [np.full((1, 10), np.nan), np.full((1, 10), 50.0), np.arange(10.0)[None] * 300]
 )
-def test_landmarks_that_make_no_sense_leave_it_to_the_box(landmarks: Floats) -> None:
+def test_implausible_landmarks_give_the_pose_of_the_box(landmarks: Floats) -> None:
     box = (100.0, 100.0, 200.0, 230.0)
-    told, by_box = pose(np.array([box]), landmarks), pose_of_box(box)
-    assert told.x == pytest.approx(by_box.x, abs=1)
-    assert told.y == pytest.approx(by_box.y, abs=1)
-    assert told.size == pytest.approx(by_box.size, rel=0.01)
-    assert (told.yaw, told.pitch, told.roll) == pytest.approx((0, 0, 0), abs=0.1)
+    estimated, by_box = pose(np.array([box]), landmarks), pose_of_box(box)
+    assert estimated.x == pytest.approx(by_box.x, abs=1)
+    assert estimated.y == pytest.approx(by_box.y, abs=1)
+    assert estimated.size == pytest.approx(by_box.size, rel=0.01)
+    assert (estimated.yaw, estimated.pitch, estimated.roll) == pytest.approx((0, 0, 0), abs=0.1)

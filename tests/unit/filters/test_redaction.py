@@ -1,4 +1,4 @@
-"""Hiding: nothing of what was covered is left, and nothing else is touched."""
+"""Redactions: nothing of the covered area is left, and nothing else is changed."""
 
 import math
 from dataclasses import replace
@@ -19,7 +19,7 @@ SHAPES = ("ellipse", "box")
 
 
 def box_of(face: Face, frame: Planes) -> tuple[slice, slice]:
-    """The rows and columns of every px the face's box touches."""
+    """The rows and columns of every px that the face's box touches."""
     x1, y1, x2, y2 = face.box
     return (
         slice(max(0, math.floor(y1)), min(frame.height, math.ceil(y2))),
@@ -28,8 +28,7 @@ def box_of(face: Face, frame: Planes) -> tuple[slice, slice]:
 
 
 def rolled(face: Face, degrees: float) -> Face:
-    """The face with its landmarks turned about the box's centre, and a box that holds the turned
-    one."""
+    """The face rotated about the centre of its box, with the box around it."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     x, y = face.centre
     points = zip(face.landmarks[0::2], face.landmarks[1::2], strict=True)
@@ -48,7 +47,7 @@ def rolled(face: Face, degrees: float) -> Face:
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("degrees", [0, 20, -45, 90, 165])
-def test_fill_leaves_one_colour_in_the_whole_box(
+def test_fill_leaves_one_colour_in_the_box_of_a_face(
     shape: str, shifts: tuple[int, int], degrees: float
 ) -> None:
     painter = make_painter(parse_look([f"fill:shape={shape},colour=#336699"]), {})
@@ -74,7 +73,7 @@ def test_fill_leaves_one_colour_in_the_whole_box(
 
 @pytest.mark.parametrize("corner", [(0, 0), (160, 0), (0, 120), (160, 120)], ids=str)
 @pytest.mark.parametrize("name", REDACTIONS)
-def test_a_face_in_a_corner_is_hidden_up_to_the_border(name: str, corner: tuple[int, int]) -> None:
+def test_a_face_in_a_corner_is_covered_up_to_the_border(name: str, corner: tuple[int, int]) -> None:
     frame, face = noise(161, 121), face_at(*corner, 50)
     before = copy(frame)
     painter_of(name).paint(frame, [face])
@@ -85,12 +84,11 @@ def test_a_face_in_a_corner_is_hidden_up_to_the_border(name: str, corner: tuple[
 @pytest.mark.parametrize("size", [8, 11, 20, 45, 120, 300])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
-def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: int) -> None:
-    """Of noise only the means of cells of many px are left: its spread falls by as much as that
-    many px average out."""
+def test_no_detail_of_a_face_of_any_size_is_left(name: str, shape: str, size: int) -> None:
+    """Of noise, the means of cells are left: its standard deviation falls as that of means does."""
     painter = make_painter(parse_look([f"{name}:shape={shape}"]), {})
     for plane, least in (("y", 2.2), ("u", 1.4), ("v", 1.4)):
-        hidden, original = [], []
+        redacted, original = [], []
         for seed in range(1 if size > 100 else 12):
             frame = noise(3 * size + 1, 3 * size + 11, seed=seed)
             face = face_at(1.5 * size + 0.4, 1.5 * size + 3.7, size)
@@ -102,17 +100,16 @@ def test_the_detail_of_a_face_of_any_size_is_gone(name: str, shape: str, size: i
             samples = getattr(frame, plane)
             original.append(samples[rows, columns].ravel().copy())
             painter.paint(frame, [face])
-            hidden.append(samples[rows, columns].ravel())
-        now, then = np.concatenate(hidden), np.concatenate(original)
+            redacted.append(samples[rows, columns].ravel())
+        now, then = np.concatenate(redacted), np.concatenate(original)
         assert now.std() < then.std() / least
-        # No more samples than chance has it are what they were.
+        # Equal samples are as rare as by chance.
         assert np.mean(now == then) < 0.04
 
 
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
-def test_pictures_with_the_same_means_are_hidden_the_same(name: str) -> None:
-    """What is shown does not depend on anything finer than the cells: two opposite checkerboards
-    come out alike."""
+def test_images_with_equal_means_give_equal_results(name: str) -> None:
+    """Nothing finer than the cells has an effect: two opposite checkerboards come out alike."""
     shown = []
     for phase in (0, 1):
         board = ((np.indices((240, 240)).sum(0) + phase) % 2 * 200 + 20).astype(np.uint8)
@@ -124,7 +121,7 @@ def test_pictures_with_the_same_means_are_hidden_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("tiles", [2, 6, 12])
-def test_mosaic_has_the_tiles_asked_for(tiles: int) -> None:
+def test_mosaic_has_the_requested_number_of_tiles(tiles: int) -> None:
     frame = noise(400, 400)
     frame.y[...] = np.arange(400) // 2
     face = face_at(200, 200, 120)
@@ -134,7 +131,7 @@ def test_mosaic_has_the_tiles_asked_for(tiles: int) -> None:
     assert np.count_nonzero(np.diff(row)) + 1 == pytest.approx(tiles, abs=1)
 
 
-def test_each_tile_is_the_mean_of_its_pixels_and_inexact() -> None:
+def test_each_tile_is_the_mean_of_its_px_with_noise() -> None:
     frame = noise(64, 64, (0, 0))
     before = copy(frame)
     make_painter(parse_look(["mosaic:size=4"]), {}).cover(frame)
@@ -149,7 +146,7 @@ def test_each_tile_is_the_mean_of_its_pixels_and_inexact() -> None:
 
 
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
-def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_time(
+def test_the_noise_depends_on_the_secret_and_is_constant_over_time(
     name: str,
 ) -> None:
     """Fresh noise in every frame would average out over a second of video."""
@@ -165,7 +162,7 @@ def test_the_noise_is_as_secret_as_what_it_is_made_of_and_stays_the_same_over_ti
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_soft_edge_is_outside_of_the_covered_area(shape: str) -> None:
+def test_the_soft_edge_lies_outside_of_the_covered_area(shape: str) -> None:
     face = rolled(face_at(100.3, 90.8, 60), 25)
     area = covered_area(face, 1.3, shape)
     block = noise(200, 200).block(*area.bounds)
@@ -196,7 +193,7 @@ def test_scale_grows_the_covered_area() -> None:
 
 @pytest.mark.parametrize("shifts", FORMATS.values(), ids=FORMATS)
 @pytest.mark.parametrize("name", REDACTIONS)
-def test_cover_hides_the_whole_frame(name: str, shifts: tuple[int, int]) -> None:
+def test_cover_redacts_the_whole_frame(name: str, shifts: tuple[int, int]) -> None:
     frame = noise(321, 181, shifts)
     before = copy(frame)
     painter_of(name).cover(frame)
@@ -206,7 +203,7 @@ def test_cover_hides_the_whole_frame(name: str, shifts: tuple[int, int]) -> None
         assert np.mean(now == then) < 0.05
 
 
-def test_cover_hides_even_with_a_look_that_does_not() -> None:
+def test_cover_redacts_even_if_the_look_does_not() -> None:
     frame = noise(64, 48)
     painter_of("sunglasses").cover(frame)
     assert np.ptp(frame.y) == np.ptp(frame.u) == np.ptp(frame.v) == 0
@@ -215,7 +212,7 @@ def test_cover_hides_even_with_a_look_that_does_not() -> None:
 @pytest.mark.parametrize("broken", ["box", "landmarks", "margin"])
 @pytest.mark.parametrize("number", [math.nan, math.inf], ids=str)
 @pytest.mark.parametrize("name", REDACTIONS)
-def test_a_face_that_is_nowhere_hides_the_whole_frame(
+def test_a_face_without_a_finite_position_covers_the_whole_frame(
     name: str, number: float, broken: str
 ) -> None:
     face = face_at(50, 50, 20)
@@ -233,8 +230,7 @@ def test_a_face_that_is_nowhere_hides_the_whole_frame(
 
 
 def head_at(yaw: float, pitch: float, roll: float) -> Face:
-    """A face of a head turned like this about the middle of a frame of 400 px, its box around what
-    is seen of it."""
+    """A face in that pose in the middle of a frame of 400 px, with the box around it."""
     head = HeadPose(200, 180, 30, yaw, pitch, roll)
     points = [
         head.at(x, y, z) for x in (-0.9, 0.9) for y, z in ((-0.7, -0.2), (0.5, 0.0), (1.7, 0.0))
@@ -245,7 +241,7 @@ def head_at(yaw: float, pitch: float, roll: float) -> Face:
     return Face((min(xs), min(ys), max(xs), max(ys)), landmarks, 0.9, head=head)
 
 
-PARTS_OF_A_HEAD = {
+POINTS_OF_A_HEAD = {
     "top": (0.0, -1.9, -1.2),
     "forehead": (0.0, -1.1, -0.2),
     "right ear": (-1.3, 0.4, -1.5),
@@ -261,7 +257,7 @@ PARTS_OF_A_HEAD = {
 @pytest.mark.parametrize(
     "angles", [(0, 0, 0), (45, 0, 0), (-80, 10, 0), (20, 25, -30), (0, -25, 90), (90, 0, 10)]
 )
-def test_a_covered_head_is_hidden_from_hair_to_throat_however_it_turns(
+def test_cover_head_covers_a_head_from_hair_to_throat_in_any_pose(
     angles: tuple[int, ...], shape: str
 ) -> None:
     face = head_at(*angles)
@@ -270,28 +266,28 @@ def test_a_covered_head_is_hidden_from_hair_to_throat_however_it_turns(
     make_painter(parse_look([f"fill:cover=head,shape={shape},colour=#000000"]), {}).paint(
         frame, [face]
     )
-    hidden = frame.y == 16
-    for part, place in PARTS_OF_A_HEAD.items():
+    covered = frame.y == 16
+    for name, place in POINTS_OF_A_HEAD.items():
         x, y = face.head.at(*place)
-        assert hidden[round(y), round(x)], part
+        assert covered[round(y), round(x)], name
     only_face = noise(400, 400)
     make_painter(parse_look([f"fill:shape={shape},colour=#000000"]), {}).paint(only_face, [face])
-    assert (hidden | (only_face.y != 16)).all(), "no part of the face's own area shows"
-    assert hidden.mean() < 0.45
+    assert (covered | (only_face.y != 16)).all(), "the area of the face is part of it"
+    assert covered.mean() < 0.45
 
 
 @pytest.mark.parametrize("cover", ["face", "head"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_what_is_not_sure_is_hidden_wider(shape: str, cover: str) -> None:
+def test_a_margin_enlarges_the_covered_area(shape: str, cover: str) -> None:
     face = face_at(200, 200, 60)
-    sure = covered_area(face, 1.3, shape, cover).bounds
-    unsure = covered_area(replace(face, margin=12.0), 1.3, shape, cover).bounds
-    assert all(a + 12 <= b for a, b in zip(unsure[:2], sure[:2], strict=True))
-    assert all(a - 12 >= b for a, b in zip(unsure[2:], sure[2:], strict=True))
+    exact = covered_area(face, 1.3, shape, cover).bounds
+    uncertain = covered_area(replace(face, margin=12.0), 1.3, shape, cover).bounds
+    assert all(a + 12 <= b for a, b in zip(uncertain[:2], exact[:2], strict=True))
+    assert all(a - 12 >= b for a, b in zip(uncertain[2:], exact[2:], strict=True))
 
 
 @pytest.mark.parametrize("name", ["blur", "mosaic"])
-def test_one_colour_is_left_of_a_face(name: str) -> None:
+def test_of_the_colours_of_a_face_only_the_mean_is_left(name: str) -> None:
     frame, face = noise(200, 200), face_at(100, 100, 80)
     painter_of(name).paint(frame, [face])
     rows, columns = (slice(-(-part.start // 2), part.stop // 2) for part in box_of(face, frame))

@@ -1,5 +1,4 @@
-"""Stickers take the brightness of the scene, and their edges show no colour that is in neither
-picture."""
+"""Stickers take the brightness of the scene, and their edges lie between sticker and background."""
 
 import itertools
 from dataclasses import replace
@@ -24,7 +23,7 @@ WHITE = Artwork(np.full((60, 60, 4), 255, np.uint8))
 
 
 def scene(brightness: float, *, full_range: bool = False) -> Planes:
-    """The portrait as a frame, darkened as a whole."""
+    """The portrait as a frame, darkened uniformly."""
     matrix = rgb_to_yuv("bt709", full_range)
     yuv = cv2.transform(portrait(0, 480), matrix).astype(np.float64)
     dark = np.rint((yuv - matrix[:, 3]) * brightness + matrix[:, 3]).astype(np.uint8)
@@ -34,8 +33,7 @@ def scene(brightness: float, *, full_range: bool = False) -> Planes:
 
 
 def luma_of_white(frame: Planes) -> float:
-    """What a white sticker of the user's is painted with on the portrait's face, from 0 (black) to
-    1."""
+    """The luma of a white user sticker on the portrait's face, from 0 (black) to 1."""
     face = replace(PORTRAIT_FACE, light=SceneLight.of_frame(frame).light_on(PORTRAIT_FACE))
     UserSticker(WHITE, 1.0).paint(frame, face, 0.0)
     black, white = (0, 255) if frame.full_range else (16, 235)
@@ -54,14 +52,14 @@ def test_a_white_sticker_is_white_by_day_and_dim_by_night(full_range: bool) -> N
     assert shown[-1] == pytest.approx(DARKEST, abs=0.01)
 
 
-def test_by_day_the_bytes_are_those_of_the_artwork() -> None:
+def test_in_daylight_a_sticker_keeps_its_exact_colours() -> None:
     by_day, plain = scene(1.0), scene(1.0)
     make_painter(parse_look(["sunglasses"]), {}).paint(by_day, [PORTRAIT_FACE])
     make_painter(parse_look(["sunglasses"]), {}).filters[0][1].paint(plain, PORTRAIT_FACE, 0.0)
     assert same(by_day, plain)
 
 
-def test_colours_fade_with_the_light() -> None:
+def test_colours_fade_to_black_with_the_light() -> None:
     red = np.zeros((60, 60, 4), np.uint8)
     red[..., [0, 3]] = 255
     for light, shown in ((1.0, [63, 102, 240]), (0.5, [39.5, 115, 184])):
@@ -78,7 +76,7 @@ def test_colours_fade_with_the_light() -> None:
         )
 
 
-def test_what_glows_is_as_bright_by_night() -> None:
+def test_a_glowing_layer_is_not_dimmed() -> None:
     layer = Layer("", (30, 30), (0.0, 0.3, 0.0))
     painted = []
     for glows in (False, True):
@@ -90,9 +88,8 @@ def test_what_glows_is_as_bright_by_night() -> None:
     assert painted == [pytest.approx(16 + 219 / 2, abs=1), 235]
 
 
-def test_the_light_is_that_of_the_scene_before_anything_was_painted() -> None:
-    """Else a white filter would light the one after it, and a covered face would darken its own
-    hat."""
+def test_the_light_is_measured_before_anything_is_painted() -> None:
+    """Else a white filter would light the next one, and a covered face would darken its own hat."""
     covered, alone = scene(0.15), scene(0.15)
     make_painter(parse_look(["fill:colour=#ffffff,scale=3", "party-hat"]), {}).paint(
         covered, [PORTRAIT_FACE]
@@ -102,7 +99,7 @@ def test_the_light_is_that_of_the_scene_before_anything_was_painted() -> None:
     assert np.array_equal(covered.y[hat], alone.y[hat])
 
 
-def test_the_light_hardly_changes_as_a_face_trembles_or_walks() -> None:
+def test_the_light_hardly_changes_when_a_face_moves() -> None:
     frame = scene(0.3)
     still = SceneLight.of_frame(frame).light_on(PORTRAIT_FACE)
     for step, most in ((0.7, 0.003), (4.0, 0.01)):
@@ -135,8 +132,7 @@ def flat(colour: tuple[int, int, int], shifts: tuple[int, int], *, full_range: b
 def test_edges_lie_between_sticker_and_background(
     shifts: tuple[int, int], full_range: bool
 ) -> None:
-    """A fringe, dark or bright, is a sample outside of what the two span; and the inside is the
-    sticker's own."""
+    """A fringe, dark or bright, is a sample outside of the range of the two."""
     colours = [(255, 255, 255), (0, 0, 0), (230, 30, 40), (20, 160, 60), (30, 60, 220)]
     for sticker in colours:
         artwork = disc(sticker)

@@ -1,8 +1,4 @@
-"""Users' own pictures: read within bounds, cut out of a plain background, upright."""
-
-import io
-import struct
-import zlib
+"""Users' images: decoded within bounds, cut out of a plain background, upright."""
 
 import numpy as np
 import pytest
@@ -10,20 +6,15 @@ from PIL import Image, ImageDraw
 
 from facepaint.errors import InputError
 from filters.cutout import MAX_SIDE_PX, read_sticker
+from tests.support.picture_files import encoded, png_claiming
 
 WHITE, RED, BLUE = (255, 255, 255), (200, 30, 40), (20, 60, 200)
-
-
-def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    out = io.BytesIO()
-    picture.save(out, kind, **options)
-    return out.getvalue()
 
 
 def ring(
     background: tuple[int, int, int] = WHITE, inside: tuple[int, int, int] = WHITE
 ) -> Image.Image:
-    """A red ring with something inside of it, smoothly drawn: 200 x 160, its outer radius 60."""
+    """A red ring of outer radius 60 with a filled inside, antialiased: 200 x 160 px."""
     large = Image.new("RGB", (800, 640), background)
     draw = ImageDraw.Draw(large)
     draw.ellipse((160, 80, 640, 560), fill=RED)
@@ -41,7 +32,7 @@ def over(rgba: np.ndarray, behind: tuple[int, int, int]) -> np.ndarray:
     [("PNG", {}), ("JPEG", {"quality": 90}), ("JPEG", {"quality": 60}), ("WEBP", {"quality": 80})],
     ids=str,
 )
-def test_a_plain_background_goes_and_the_inside_stays(
+def test_a_plain_background_is_removed_but_not_inside_the_subject(
     kind: str, options: dict[str, object]
 ) -> None:
     rgba = read_sticker(encoded(ring(), kind, **options))
@@ -64,8 +55,7 @@ def test_no_rim_of_the_old_background_shows_on_a_new_one(
     y, x = np.indices((160, 200)) + 0.5
     edge = np.abs(np.hypot(x - 100, y - 80) - 60) < 4
     alpha = rgba[:, :, 3:].astype(int)
-    # Whatever is left of the edge is the subject's red, not a mixture: along the line from red to
-    # the new blue.
+    # The edge is a mixture of the subject's red and the new blue alone.
     expected = (alpha * np.array(RED) + (255 - alpha) * np.array(BLUE)) / 255
     assert np.abs(over(rgba, BLUE) - expected)[edge].max() < 24
     soft = (alpha[:, :, 0] > 10) & (alpha[:, :, 0] < 245)
@@ -79,7 +69,7 @@ def test_a_thin_gap_in_the_outline_does_not_let_the_background_in() -> None:
     assert read_sticker(encoded(picture))[70:90, 90:110, 3].min() == 255
 
 
-def test_the_subject_may_stand_on_the_border() -> None:
+def test_the_subject_may_touch_the_border() -> None:
     picture = Image.new("RGB", (120, 120), WHITE)
     ImageDraw.Draw(picture).rectangle((40, 40, 80, 119), fill=BLUE)
     rgba = read_sticker(encoded(picture))
@@ -87,7 +77,7 @@ def test_the_subject_may_stand_on_the_border() -> None:
     assert rgba[:30, :, 3].max() == 0
 
 
-def test_specks_in_the_background_go() -> None:
+def test_specks_in_the_background_are_removed() -> None:
     picture = ring()
     picture.putpixel((10, 10), (90, 90, 90))
     ImageDraw.Draw(picture).rectangle((170, 10, 175, 15), fill=BLUE)
@@ -105,7 +95,7 @@ def test_thin_lines_are_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_a_picture_whose_border_is_not_plain_stays_whole(kind: str) -> None:
+def test_an_image_without_a_plain_border_stays_whole(kind: str) -> None:
     noisy = np.random.default_rng(5).integers(0, 256, (80, 90, 3), np.uint8)
     ramp = np.broadcast_to(np.linspace(0, 255, 90).astype(np.uint8)[None, :, None], (80, 90, 3))
     for pixels in (noisy, ramp):
@@ -117,11 +107,11 @@ def test_a_picture_whose_border_is_not_plain_stays_whole(kind: str) -> None:
         )
 
 
-def test_one_plain_colour_is_a_picture() -> None:
+def test_an_image_of_one_colour_stays_whole() -> None:
     assert read_sticker(encoded(Image.new("RGB", (40, 30), BLUE)))[:, :, 3].min() == 255
 
 
-def test_transparency_is_kept_as_it_is() -> None:
+def test_existing_transparency_is_kept() -> None:
     pixels = np.full((40, 40, 4), 255, np.uint8)
     pixels[:20, :, 3] = 128
     rgba = read_sticker(encoded(Image.fromarray(pixels)))
@@ -130,7 +120,7 @@ def test_transparency_is_kept_as_it_is() -> None:
     assert rgba[20:].min() == 255
 
 
-def test_a_palette_with_transparency() -> None:
+def test_a_transparent_palette_entry_is_read() -> None:
     picture = Image.new("P", (30, 30), 0)
     picture.putpalette([255, 0, 255, *RED])
     picture.paste(1, (10, 10, 20, 20))
@@ -139,14 +129,14 @@ def test_a_palette_with_transparency() -> None:
     assert tuple(rgba[15, 15]) == (*RED, 255)
 
 
-def test_grey_of_16_bits_is_not_cut_off() -> None:
+def test_16_bit_grey_is_scaled_not_clipped() -> None:
     ramp = (np.arange(64, dtype=np.uint16) * 1000)[None].repeat(64, 0)
     grey = read_sticker(encoded(Image.fromarray(ramp)))[:, :, 0].astype(int)
     assert np.all(np.diff(grey[32]) >= 0)
     assert grey[32, 32] == pytest.approx(32000 / 257, abs=2)
 
 
-def test_exif_orientation_is_respected() -> None:
+def test_the_exif_orientation_is_applied() -> None:
     pixels = np.random.default_rng(1).integers(0, 256, (20, 60, 3), np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -155,14 +145,14 @@ def test_exif_orientation_is_respected() -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_the_first_picture_of_an_animation(kind: str) -> None:
+def test_an_animation_gives_its_first_frame(kind: str) -> None:
     first, second = Image.new("RGB", (32, 32), RED), Image.new("RGB", (32, 32), BLUE)
     options: dict[str, object] = {"lossless": True} if kind == "WEBP" else {}
     rgba = read_sticker(encoded(first, kind, save_all=True, append_images=[second], **options))
     assert tuple(rgba[16, 16]) == (*RED, 255)
 
 
-def test_a_large_picture_is_kept_smaller() -> None:
+def test_a_large_image_is_shrunk() -> None:
     picture = Image.new("RGBA", (3000, 1500), (0, 0, 0, 0))
     ImageDraw.Draw(picture).ellipse((500, 200, 2500, 1300), fill=(*RED, 255))
     rgba = read_sticker(encoded(picture, compress_level=1))
@@ -170,25 +160,10 @@ def test_a_large_picture_is_kept_smaller() -> None:
     assert tuple(rgba[256, 512]) == (*RED, 255)
 
 
-def png_claiming(width: int, height: int) -> bytes:
-    """The start of a PNG of that size with almost no data."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(b"\0"))
-        + chunk(b"IEND", b"")
-    )
-
-
 @pytest.mark.parametrize("size", [(60000, 60000), (8000, 5001), (12000, 12000)])
-def test_a_picture_claiming_too_much_is_refused_before_it_is_decoded(size: tuple[int, int]) -> None:
+def test_an_image_that_claims_too_many_px_is_refused_before_it_is_decoded(
+    size: tuple[int, int],
+) -> None:
     with pytest.raises(InputError, match=r"too large|the limit is 40 megapixels"):
         read_sticker(png_claiming(*size))
 
@@ -205,11 +180,11 @@ def test_a_picture_claiming_too_much_is_refused_before_it_is_decoded(size: tuple
     ],
     ids=["empty", "text", "zeros", "no data", "cut off", "GIF"],
 )
-def test_what_is_no_picture_is_said_to_be_none(data: bytes) -> None:
+def test_unreadable_data_is_refused(data: bytes) -> None:
     with pytest.raises(InputError, match="not a readable image"):
         read_sticker(data)
 
 
-def test_a_picture_of_nothing_is_refused() -> None:
+def test_a_fully_transparent_image_is_refused() -> None:
     with pytest.raises(InputError, match="every pixel of it is transparent"):
         read_sticker(encoded(Image.new("RGBA", (20, 20), (255, 0, 0, 0))))

@@ -1,8 +1,6 @@
 """Files are classified by their contents, not by their names; one bad file does not stop the
 others."""
 
-import struct
-import zlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
+from tests.support.picture_files import png_claiming
 from uploader.classify import classify, is_still_image
 
 
@@ -18,21 +17,6 @@ def image(path: Path, kind: str, colours: tuple[str, ...] = ("teal",), **options
     first, *more = (Image.new("RGB", (80, 60), colour) for colour in colours)
     first.save(
         path, format=kind, **({"save_all": True, "append_images": more} if more else {}), **options
-    )
-    return path
-
-
-def png_of_size(path: Path, width: int, height: int) -> Path:
-    """A PNG with a large size in its header and hardly any data."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        )
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
     )
     return path
 
@@ -89,8 +73,10 @@ def test_a_bad_file_is_named_and_the_others_continue(tmp_path: Path) -> None:
 def test_an_implausible_size_is_refused_by_the_header(
     size: tuple[int, int], tmp_path: Path
 ) -> None:
+    path = tmp_path / "large.png"
+    path.write_bytes(png_claiming(*size))
     with pytest.raises(UnreadableMedia, match=r"large\.png .*make it smaller"):
-        is_still_image(png_of_size(tmp_path / "large.png", *size))
+        is_still_image(path)
 
 
 def test_a_large_image_is_accepted_without_a_warning(tmp_path: Path) -> None:
