@@ -1,4 +1,4 @@
-"""Write the pages that follow from the code; ``--check`` only tells whether they are up to date."""
+"""Write the pages that are generated from the code; ``--check`` only compares them."""
 
 import argparse
 import sys

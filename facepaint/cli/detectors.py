@@ -8,9 +8,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -34,20 +33,6 @@ RUN_OPTIONS = ("batch", "size", "learning_rate", "seed", "start")
 """Options of `train` that are fixed when a run starts."""
 
 
-class Part(StrEnum):
-    """Part of the images of a folder, as `models.lab.evaluation.evaluate.split` divides them."""
-
-    all = "all"
-    training = "training"
-    validation = "validation"
-
-
-class Fill(StrEnum):
-    """What `label --fill` adds to existing labels."""
-
-    landmarks = "landmarks"
-
-
 @app.command()
 def label(
     inputs: Annotated[
@@ -67,7 +52,7 @@ def label(
         int | None, typer.Option("--max", min=1, help="Maximum number of frames per video.")
     ] = None,
     fill: Annotated[
-        Fill | None,
+        Literal["landmarks"] | None,
         typer.Option(help="Add missing landmarks to the labels of the folder INPUT."),
     ] = None,
     device: DeviceOption = None,
@@ -87,9 +72,7 @@ def label(
             "name the folder of labels: --out FOLDER to create one, or --fill landmarks FOLDER "
             "for an existing one"
         )
-    labeller = Labeller(
-        Settings.load(detector=detector).detector, device.value if device else "auto", cores()
-    )
+    labeller = Labeller(Settings.load(detector=detector).detector, device or "auto", cores())
     if out is None:
         works = [fill_landmarks(data, labeller, _say) for data in inputs]
     else:
@@ -185,11 +168,11 @@ def evaluate(
         ),
     ] = 640,
     part: Annotated[
-        Part,
+        Literal["all", "training", "validation"],
         typer.Option(
             help="Use only the tenth of the images that training holds out, or only the rest."
         ),
-    ] = Part.all,
+    ] = "all",
     steady: Annotated[
         int,
         typer.Option(min=0, help="Maximum number of images for measuring steadiness; 0 skips it."),
@@ -215,8 +198,8 @@ def evaluate(
 
     if plot:
         check_plotting()
-    options = Options(side, runtime=Runtime(device.value if device else "auto"))
-    comparison = compare_named(models, data, part.value, options, Plan(steady, rounds))
+    options = Options(side, runtime=Runtime(device or "auto"))
+    comparison = compare_named(models, data, part, options, Plan(steady, rounds))
     if plot:
         plot_precision_recall(comparison.curves, plot)
     if markdown:

@@ -173,7 +173,7 @@ def _chosen_format(formats: Mapping[str, bool], out: Path | None) -> str | None:
     """
     chosen = [name for name, is_chosen in formats.items() if is_chosen]
     if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other: use one at a time")
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be combined: use one at a time")
     if out is not None and not chosen:
         raise UsageError("--out needs --json, --csv or --coco; use --sheet for an image")
     return chosen[0] if chosen else None

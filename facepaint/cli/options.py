@@ -1,12 +1,12 @@
-"""The options and arguments that several commands share, each with its unit and default."""
+"""The options and arguments that several commands share, with their units and defaults."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from facepaint.devices import Device
 from facepaint.errors import UsageError
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
@@ -14,23 +14,7 @@ from facepaint.looks.selection import parse_selection
 from facepaint.media.encoders import EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 
-
-class Device(StrEnum):
-    """Where a worker runs the detector."""
-
-    auto = "auto"
-    cpu = "cpu"
-    cuda = "cuda"
-    tensorrt = "tensorrt"
-    openvino = "openvino"
-
-
-class Cover(StrEnum):
-    """The area that a redaction covers."""
-
-    face = "face"
-    head = "head"
-
+Cover = Literal["face", "head"]
 
 Inputs = Annotated[
     list[Path],
@@ -154,9 +138,9 @@ def chosen_look(
     selection = parse_selection(keep, only, regions)
     look = parse_look(filters, selection)
     if cover is not None and not look.redacts:
-        raise UsageError(f"--cover {cover.value} needs a redaction: blur, mosaic or fill")
+        raise UsageError(f"--cover {cover} needs a redaction: blur, mosaic or fill")
     if selection.people + selection.regions and all(spec.face for spec in look.filters):
         raise UsageError(
             "--keep, --only and --region apply to filters without @, and all of yours have one"
         )
-    return look.with_cover(cover and cover.value)
+    return look.with_cover(cover)

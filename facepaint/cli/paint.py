@@ -85,7 +85,7 @@ def run(
         "min_face": min_face,
         **output_choices(quality, encoder, keep_format),
     }
-    settings = Settings.load(**choices, device=device and device.value)
+    settings = Settings.load(**choices, device=device)
     _check_detection(settings)
     _check_encoder(settings)
     batch = Batch.classify(inputs)
@@ -130,7 +130,7 @@ def up(
     """Run broker, storage, workers and viewer on this machine until Ctrl-C."""
     from facepaint.cli.up import run_foreground
 
-    settings = Settings.load(device=device and device.value)
+    settings = Settings.load(device=device)
     _check_detection(settings)
     run_foreground(settings, workers=workers, viewer=viewer, viewer_port=port)
 
@@ -149,7 +149,7 @@ def worker(
     names = [name.strip() for name in queues.split(",") if name.strip()]
     if not names or not set(names) <= set(QUEUES):
         raise UsageError(f"--queues {queues}: the queues are {', '.join(QUEUES)}")
-    settings = Settings.load(device=device and device.value)
+    settings = Settings.load(device=device)
     _check_detection(settings)
     settings.require_services()
     command = worker_command(settings, queues=names, processes=workers)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from facepaint.cli.options import Cover, chosen_look
+from facepaint.cli.options import chosen_look
 from facepaint.errors import UsageError
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
@@ -129,10 +129,8 @@ def test_filters_with_a_person_of_their_own_ignore_the_selection() -> None:
     with pytest.raises(UsageError, match="all of yours have one"):
         chosen_look(["dog@1"], ["2"], [], [], None)
     with pytest.raises(UsageError, match="--cover head needs a redaction"):
-        chosen_look(["dog"], [], [], [], Cover.head)
-    assert (
-        chosen_look(["dog", "blur"], [], [], [], Cover.head).filters[1].options["cover"] == "head"
-    )
+        chosen_look(["dog"], [], [], [], "head")
+    assert chosen_look(["dog", "blur"], [], [], [], "head").filters[1].options["cover"] == "head"
 
 
 def test_the_selection_is_part_of_the_id_of_a_look() -> None:
