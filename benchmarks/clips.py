@@ -1,8 +1,7 @@
-"""Clips made on the spot: two faces that move, turn and leave the picture, with audio.
+"""Generated clips: two faces that move, turn and leave the frame, with audio.
 
-Both are the public-domain portrait that scikit-image ships (Eileen Collins, NASA), once as it is
-and once mirrored.
-``python -m benchmarks.clips OUT.mp4`` makes the one of the demo.
+Both are the public-domain portrait of scikit-image (Eileen Collins, NASA), one of them mirrored.
+``python -m benchmarks.clips OUT.mp4`` makes the demo's clip.
 """
 
 import argparse
@@ -18,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import skimage.data
 
-Picture = npt.NDArray[np.uint8]
+RgbImage = npt.NDArray[np.uint8]
+"""h x w x 3."""
 
 SAMPLE_RATE = 48_000
 
@@ -28,9 +28,8 @@ FACE = (225.0, 118.0)
 
 
 @cache
-def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
-    """The portrait and how much of each pixel belongs to the person (0-1), found by GrabCut from
-    rough shapes."""
+def cutout() -> tuple[RgbImage, npt.NDArray[np.float32]]:
+    """The portrait and its alpha mask (0-1), from rough shapes by GrabCut."""
     portrait = np.ascontiguousarray(skimage.data.astronaut())
     rough = np.full(portrait.shape[:2], cv2.GC_BGD, np.uint8)
     cv2.ellipse(rough, (225, 105), (100, 110), 0, 0, 360, cv2.GC_PR_BGD, -1)
@@ -50,8 +49,8 @@ def cutout() -> tuple[Picture, npt.NDArray[np.float32]]:
 def placement(
     x: float, y: float, height: float, roll: float, mirrored: bool
 ) -> npt.NDArray[np.float64]:
-    """Where the portrait's points go (2 x 3, px counted from the middle of the first) when it is
-    painted by `place`."""
+    """The matrix (2 x 3, px counted from the middle of the first) with which `place` paints the
+    portrait."""
     matrix = cv2.getRotationMatrix2D(FACE, roll, height / cutout()[0].shape[0])
     if mirrored:
         matrix = matrix @ np.array([[-1.0, 0, 2 * FACE[0]], [0, 1, 0], [0, 0, 1]])
@@ -84,7 +83,7 @@ def place(
 
 @cache
 def backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
-    """A soft evening gradient, wider than the picture so that it can drift."""
+    """A soft evening gradient, wider than the frame so that it can drift."""
     wide = width + width // 2
     across = np.linspace(0, 1, wide, dtype=np.float32)[None, :, None]
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
@@ -105,8 +104,8 @@ def backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
     return np.clip(mixed, 0, 255)
 
 
-def scenes(seconds: float, size: tuple[int, int], fps: Fraction) -> Iterator[Picture]:
-    """The frames as RGB pictures of shape (height, width, 3)."""
+def scenes(seconds: float, size: tuple[int, int], fps: Fraction) -> Iterator[RgbImage]:
+    """The frames as RGB images (height, width, 3)."""
     width, height = size
     count = round(seconds * fps)
     for number in range(count):
@@ -153,10 +152,10 @@ def make_portrait_clip(
         gop: longest distance of keyframes in frames; a huge one gives a file with a single
             keyframe.
         options: of the encoder, such as ``{"bf": "3", "flags": "-cgop"}``.
-        audio: codec of the audio, None for a silent clip.
-        rotation: clockwise degrees the pictures are stored turned by, with the display matrix that
-            turns them back.
-        start: presentation time of the first frame, in seconds; the audio starts with it.
+        audio: codec of the audio; None for a clip without audio.
+        rotation: clockwise degrees by which frames are stored rotated, with the display matrix
+            that rotates them back.
+        start: presentation time of the first frame and of the audio, in seconds.
     """
     rate = Fraction(fps)
     chosen = (
@@ -194,8 +193,8 @@ def make_portrait_clip(
 
 
 def _audio_stream(container: av.container.OutputContainer, codec: str) -> av.AudioStream:
-    """A stereo track; its encoder is open, since it must be before the first picture is written."""
-    # FFmpeg's own Vorbis encoder must be asked for so.
+    """A stereo track; its encoder must be open before the first frame is written."""
+    # Needed for FFmpeg's own Vorbis encoder.
     stream = container.add_stream(
         codec, rate=SAMPLE_RATE, layout="stereo", options={"strict": "experimental"}
     )
@@ -228,14 +227,13 @@ def _tones(seconds: float, stream: av.AudioStream, start: Fraction) -> Iterator[
 
 
 def repeat_clip(clip: Path, out: Path, times: int) -> Path:
-    """The clip's packets again and again, one turn behind the other, nothing encoded anew; returns
-    ``out``.
+    """Write the clip's packets several times in a row, without encoding; returns ``out``.
 
-    Turns are as long as the picture; audio that does not fit in before the next turn is left out.
+    A repetition is as long as the video; audio that does not fit is left out.
     """
     with av.open(str(clip)) as source:
-        picture = source.streams.video[0]
-        assert picture.time_base is not None
+        video = source.streams.video[0]
+        assert video.time_base is not None
         packets = [packet for packet in source.demux() if packet.size]
         ends = {packet: (packet.pts or 0) + (packet.duration or 0) for packet in packets}
         starts = {
@@ -243,7 +241,7 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
             for stream in source.streams
         }
         turn_s = max(
-            ends[packet] * packet.time_base for packet in packets if packet.stream is picture
+            ends[packet] * packet.time_base for packet in packets if packet.stream is video
         )
         packets = [p for p in packets if (ends[p] - starts[p.stream.index]) * p.time_base <= turn_s]
         bodies = [(packet, bytes(packet)) for packet in packets]
@@ -265,7 +263,7 @@ def repeat_clip(clip: Path, out: Path, times: int) -> Path:
 
 
 def main() -> None:
-    """Make one clip."""
+    """Make a clip."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seconds", type=float, default=8)

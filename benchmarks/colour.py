@@ -1,10 +1,9 @@
-"""What colours cost and how true they stay: python -m benchmarks.colour [--picture
+"""Time and accuracy of colour conversions: python -m benchmarks.colour [--picture
 docs/pictures/tone-mapping.jpg]
 
-Times are the best of several on one core, 1920x1080; errors are against the formulas in float64.
-The picture shows the public-domain portrait beside a lamp, above bands of saturated light up to
-1000 cd/m2: squeezed to 8 bits, tone-mapped by facepaint, and by two curves of FFmpeg's own
-`tonemap` filter.
+Times are the best of several on one core, 1920x1080; errors are relative to the formulas in
+float64. The image shows the public-domain portrait beside a lamp, above bands of saturated light up
+to 1000 cd/m2: clipped to 8 bits, tone-mapped by facepaint, and by two curves of FFmpeg's `tonemap`.
 """
 
 import argparse
@@ -19,10 +18,10 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-import numpy.typing as npt
 import skimage.color
 import skimage.data
 
+from benchmarks.clips import RgbImage
 from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
 from filters.planes import Matrix, rgb_to_yuv
 from tasks.video.deinterlace import deinterlaced
@@ -37,11 +36,9 @@ COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
 """From BT.709 light (ITU-R BT.2087)."""
 
-Picture = npt.NDArray[np.uint8]
-
 
 def main() -> None:
-    """Print the figures; draw the picture if one is asked for."""
+    """Print the figures, and draw the image if it is named."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--picture", type=Path)
     picture = parser.parse_args().picture
@@ -62,7 +59,7 @@ def main() -> None:
 
 
 def times() -> dict[str, float]:
-    """Milliseconds a frame of each thing that is done to colours, and of coding for comparison."""
+    """Milliseconds a frame of each conversion, and of encoding and decoding for comparison."""
     portrait = cv2.resize(skimage.data.astronaut()[60:348], SIZE, interpolation=cv2.INTER_CUBIC)
     flat = av.VideoFrame.from_ndarray(portrait, "rgb24").reformat(
         format="yuv420p", dst_colorspace="ITU709"
@@ -105,8 +102,8 @@ def _best(work: Callable[[], object], times: int = 12) -> float:
 
 
 def _coded(frame: av.VideoFrame, frames: int = 16) -> tuple[float, float]:
-    """Milliseconds to encode 8 bits with x264, and to decode 10 bits of HEVC, of a slow pan over a
-    picture."""
+    """Milliseconds a frame to encode a slow pan with x264 in 8 bits, and to decode it as HEVC in 10
+    bits."""
     moved = [_moved(frame, number) for number in range(frames)]
     hevc = io.BytesIO()
     _encode(
@@ -155,7 +152,7 @@ def _encode(
 
 
 def _deinterlacing(frame: av.VideoFrame, frames: int = 16) -> float:
-    """Milliseconds a frame; fields of a pan, flagged by the filter that FFmpeg has for it."""
+    """Milliseconds a frame, for a pan whose frames FFmpeg's `setfield` flags as interlaced."""
     graph = av.filter.Graph()
     source = graph.add_buffer(
         width=SIZE[0], height=SIZE[1], format=frame.format, time_base=Fraction(1, 25)
@@ -175,7 +172,7 @@ def _deinterlacing(frame: av.VideoFrame, frames: int = 16) -> float:
 
 
 def errors(colour: Colour) -> str:
-    """How far the tables are from the formulas, on the portrait at three brightnesses."""
+    """The errors of the lookup tables, on the portrait at three brightnesses."""
     found = []
     for light in (0.05, 1.0, 3.0):
         linear = np.maximum((_portrait() ** 2.4 * light) @ TO_2020.T, 0)
@@ -191,8 +188,8 @@ def errors(colour: Colour) -> str:
 
 
 def round_trip(colour: Colour) -> str:
-    """How far the portrait, put into HDR with white at 203 cd/m2, is from itself once
-    tone-mapped."""
+    """The change of the portrait by conversion to HDR, with white at 203 cd/m2, and tone
+    mapping."""
     portrait = _portrait()
     hdr = back_to_hdr(colour, 10)(_coded_samples(portrait, "bt709"))
     back = _rgb(_normal(in_sdr(hdr, colour, LightLevels())))
@@ -208,17 +205,17 @@ def round_trip(colour: Colour) -> str:
     )
 
 
-def comparison() -> Picture:
-    """The picture: four ways to show one HDR frame, side by side."""
+def comparison() -> RgbImage:
+    """One HDR frame tone-mapped in four ways, side by side."""
     light = _scene()
     hdr = _hdr(light, COLOURS["PQ"])
-    squeezed = np.clip(_rgb(_normal(hdr), "bt2020"), 0, 1)
+    clipped = np.clip(_rgb(_normal(hdr), "bt2020"), 0, 1)
     ours = _rgb(_normal(in_sdr(hdr, COLOURS["PQ"], LightLevels())))
     curves = [_ffmpeg(light, curve) for curve in ("mobius", "hable")]
     panels = []
     for name, shown in zip(
-        ("squeezed to 8 bits", "facepaint", "mobius", "hable"),
-        (squeezed, ours, *curves),
+        ("clipped to 8 bits", "facepaint", "mobius", "hable"),
+        (clipped, ours, *curves),
         strict=True,
     ):
         panel = np.ascontiguousarray(np.rint(np.clip(shown, 0, 1) * 255).astype(np.uint8))
@@ -250,8 +247,7 @@ def _scene(width: int = 300) -> Floats:
 
 
 def _ffmpeg(light: Floats, curve: str) -> Floats:
-    """R'G'B' as FFmpeg's tonemap filter makes it of linear BT.709 light, what is out of its gamut
-    clipped."""
+    """R'G'B' of FFmpeg's tonemap filter from linear BT.709 light, clipped to its gamut."""
     linear = np.maximum(light @ np.linalg.inv(TO_2020).T, 0).astype(np.float32)
     height, width = linear.shape[:2]
     frame = av.VideoFrame(width, height, "gbrpf32le")
@@ -285,7 +281,7 @@ def _hdr(light: Floats, colour: Colour) -> YuvPlanes:
     """BT.2020 light relative to white as 10-bit samples."""
     if colour.transfer == PQ:
         return _coded_samples(pq_signal(light * WHITE), "bt2020", 10)
-    # SDR of the same light is what the table takes; HLG above its white is not asked for here.
+    # The table takes SDR of the same light; HLG above SDR white is not needed here.
     sdr = np.clip(light @ np.linalg.inv(TO_2020).T, 0, 1) ** (1 / 2.4)
     return back_to_hdr(colour, 10)(_coded_samples(sdr, "bt709"))
 

@@ -1,7 +1,7 @@
-"""``make demo``: the main job on a clip, everything on this machine, with a picture of before and
+"""``make demo``: paints a clip with everything on this machine, and saves an image of before and
 after.
 
-The clip is made on the spot from a public-domain portrait unless ``--clip`` names a video.
+The clip is generated from a public-domain portrait unless ``--clip`` names a video.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from benchmarks.clips import make_portrait_clip
 
 
 def frame_at(path: Path, share: float) -> Image.Image:
-    """The upright frame that is shown at a share (0-1) of a video's length."""
+    """The upright frame at a share (0-1) of a video's length."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.time_base is not None
@@ -43,9 +43,9 @@ def before_after(source: Path, painted: Path, out: Path, share: float = 0.3) -> 
 
 
 def main() -> int:
-    """Make the clip, run facepaint on it, say where everything is."""
+    """Make the clip, run facepaint on it, and print the paths."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--clip", type=Path, help="a video of yours")
+    parser.add_argument("--clip", type=Path, help="your own video")
     parser.add_argument("--filter", default="sunglasses", help="what to paint")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for the results")
     options = parser.parse_args()

@@ -25,7 +25,7 @@ import av
 import cv2
 import numpy as np
 
-from benchmarks.clips import Picture
+from benchmarks.clips import RgbImage
 from benchmarks.deface import Deface
 from benchmarks.motion import clip_file
 from benchmarks.pipeline import CutClip, cut_clip, detect_clip, paint_clip
@@ -99,7 +99,7 @@ def _leaks(face: Face, unobstructed: Mask, covered: Mask) -> tuple[float, bool]:
     return float(visible.sum() / area), bool(landmark_shows or uncovered.sum() > SHOWN * area)
 
 
-def redacted(clip: CutClip) -> tuple[list[Picture], float]:
+def redacted(clip: CutClip) -> tuple[list[RgbImage], float]:
     """The redacted frames, RGB, and the seconds that detecting and painting took."""
     began = time.perf_counter()
     results = list(paint_clip(clip, detect_clip(clip), LOOK))
@@ -107,21 +107,21 @@ def redacted(clip: CutClip) -> tuple[list[Picture], float]:
     return [frame for result in results for frame in frames_of(io.BytesIO(result.data))], seconds
 
 
-def frames_of(file: Path | io.BytesIO) -> Iterator[Picture]:
+def frames_of(file: Path | io.BytesIO) -> Iterator[RgbImage]:
     """The frames of a video, RGB."""
     with av.open(str(file) if isinstance(file, Path) else file) as container:
         yield from (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
 
 
-def green(picture: Picture) -> Mask:
+def green(picture: RgbImage) -> Mask:
     """The pixels of the fill's colour."""
     red, level, blue = (picture[..., channel].astype(np.int16) for channel in range(3))
     return np.asarray(level - np.maximum(red, blue) > 80)
 
 
 def sheet(
-    source: Sequence[Picture], masks: Sequence[Mask], truth: Sequence[Truth], rows: Sequence[int]
-) -> Picture:
+    source: Sequence[RgbImage], masks: Sequence[Mask], truth: Sequence[Truth], rows: Sequence[int]
+) -> RgbImage:
     """Frames to inspect: covered pixels in green, true faces in red."""
     tiles = []
     for row in rows:

@@ -1,14 +1,11 @@
-"""How much memory does it take? Peaks of the real processes over a long video, made on the spot.
+"""Peak memory of the real processes for a long generated video: python -m benchmarks.memory
 
 1. ``facepaint upload`` of the whole file.
-2. A worker over its first segments, detecting and painting: each of its processes, and all of them
-together.
-3. ``facepaint view --save`` of the whole job. To have it painted whole in less than a day, the
-segments that the
-   worker painted stand in for the others, which show the same pictures: their times are moved.
+2. A worker that detects and paints the first segments: each of its processes, and their sum.
+3. ``facepaint view --save`` of the whole job. Copies of the painted segments with other times stand
+   in for the rest, which show the same frames.
 
-A peak is the kernel's own (VmHWM in /proc/PID/status: the most that was resident), so this runs on
-Linux only.
+A peak is the kernel's VmHWM in /proc/PID/status, the largest resident set, so this needs Linux.
 """
 
 import argparse
@@ -43,7 +40,7 @@ MIB = 2**20
 POLL_S = 0.02
 
 CLIP_S = 20
-"""A whole number of segments, so that every turn of the clip is cut alike."""
+"""A whole number of segments, so that every repetition of the clip is cut alike."""
 
 UPLOAD_LIMIT_MB = 150
 WORKER_LIMIT_MB = 700
@@ -51,7 +48,7 @@ WORKER_LIMIT_MB = 700
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The most memory that something took, in MB (10^6 bytes)."""
+    """The peak memory of a process, in MB (10^6 bytes)."""
 
     name: str
     peak_mb: float
@@ -59,7 +56,7 @@ class Peak:
 
 
 def peak_of(pid: int) -> int | None:
-    """The most bytes a living process was resident with; None if it is gone."""
+    """The largest resident set of a process in bytes; None if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -68,23 +65,22 @@ def peak_of(pid: int) -> int | None:
 
 
 def run(settings: Settings, *arguments: object) -> tuple[str, float]:
-    """Run a facepaint command to its end; what it prints, and its peak in MB."""
+    """Run a facepaint command; returns its output and its peak in MB."""
     command = [sys.executable, "-m", "facepaint", *map(str, arguments)]
     environment = {**os.environ, **settings.environment()}
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         with subprocess.Popen(
-            command, env=environment, stdout=said, stderr=subprocess.DEVNULL
+            command, env=environment, stdout=output, stderr=subprocess.DEVNULL
         ) as process:
             peak = 0
-            # The peak only grows: what the last look sees is short of it by what came in the moment
-            # after.
+            # The peak only grows, so polling misses only what is added after the last poll.
             while process.poll() is None:
                 peak = max(peak, peak_of(process.pid) or 0)
                 time.sleep(POLL_S)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-        said.seek(0)
-        return said.read(), peak / 1e6
+        output.seek(0)
+        return output.read(), peak / 1e6
 
 
 def members(group: int) -> Iterator[int]:
@@ -92,14 +88,15 @@ def members(group: int) -> Iterator[int]:
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             fields = entry.read_text().rpartition(")")[2].split()
-        except OSError:  # it ended meanwhile
+        except OSError:
+            # The process ended meanwhile.
             continue
         if int(fields[2]) == group:
             yield int(entry.parent.name)
 
 
 def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> list[Peak]:
-    """A real worker of one process until so many segments are painted."""
+    """Run a real worker with one process until so many segments are painted."""
     children = Children()
     try:
         child = children.start(components.worker(home, client.settings, processes=1))
@@ -112,23 +109,22 @@ def work(client: Client, home: Path, job_id: str, look: str, segments: int) -> l
                 wanted.pop(0)
             time.sleep(POLL_S)
         names = {
-            pid: "worker, the parent" if pid == child.pid else "worker, the process that works"
+            pid: "worker, the parent process" if pid == child.pid else "worker, the working process"
             for pid in peaks
         }
     finally:
         children.close()
     each = [Peak(names[pid], peak / 1e6) for pid, peak in sorted(peaks.items())]
-    return [*each, Peak("worker, all its processes", sum(peaks.values()) / 1e6, WORKER_LIMIT_MB)]
+    return [*each, Peak("worker, all processes", sum(peaks.values()) / 1e6, WORKER_LIMIT_MB)]
 
 
 def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period: int) -> None:
-    """Store results for the segments not painted, from those of the clip's turn before, as much
-    later."""
+    """Store results for the unpainted segments: those of an earlier repetition with later times."""
     store = client.store
     job = store.get_record(keys.job(job_id), JobRecord)
     ticks = job.video.time_base.numerator
 
-    def stand_in(index: int) -> None:
+    def store_copy(index: int) -> None:
         model = index - ((index - painted) // period + 1) * period
         record = store.get_record(keys.painted(job_id, look, model), Painted)
         own, other = (store.get_record(keys.segment(job_id, n), Segment) for n in (index, model))
@@ -152,24 +148,24 @@ def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period:
 
     total = client.status(job_id).stored
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(stand_in, range(painted, total)))
+        list(pool.map(store_copy, range(painted, total)))
 
 
 def measure(folder: Path, hours: float, segments: int, size: tuple[int, int]) -> list[Peak]:
-    """All three, one after another."""
+    """Measure the three commands one after another."""
     clip = make_portrait_clip(
         folder / "clip.mp4", seconds=CLIP_S, size=size, options={"crf": "32", "bf": "3"}, gop=30
     )
     video = repeat_clip(clip, folder / "long.mp4", round(hours * 3600 / CLIP_S))
     describe(video)
-    # The storage of a benchmark need not be large: quality is not what is measured.
+    # Low quality keeps the storage small; it does not affect memory.
     with Stack(
         folder / "home", Settings.load(home=folder / "home", crf=36), workers=0, viewer=False
     ) as stack:
         client = Client(stack.settings)
         job_id, upload_mb = run(stack.settings, "upload", video, "--filter", "sunglasses")
         job_id = job_id.split()[-1]
-        peaks = [Peak("`facepaint upload` of the whole", upload_mb, UPLOAD_LIMIT_MB)]
+        peaks = [Peak("`facepaint upload` of the whole video", upload_mb, UPLOAD_LIMIT_MB)]
         video.unlink()
         look = client.look_of(job_id)
         print(f"uploaded: {client.status(job_id).stored} segments")
@@ -178,11 +174,11 @@ def measure(folder: Path, hours: float, segments: int, size: tuple[int, int]) ->
         paint_the_rest(client, job_id, look, segments, period)
         _, save_mb = run(stack.settings, "view", job_id, "--save", folder / "saved.mp4")
         describe(folder / "saved.mp4")
-        return [*peaks, Peak("`facepaint view --save` of the whole", save_mb)]
+        return [*peaks, Peak("`facepaint view --save` of the whole video", save_mb)]
 
 
 def describe(path: Path) -> None:
-    """Say what a video is."""
+    """Print the properties of a video."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
         seconds = (container.duration or 0) / av.time_base
@@ -195,7 +191,7 @@ def describe(path: Path) -> None:
 
 
 def main() -> int:
-    """Measure and print the table; 1 if a limit is broken."""
+    """Measure and print the table; exit code 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

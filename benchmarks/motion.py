@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.clips import Picture, backdrop, place, placement
+from benchmarks.clips import RgbImage, backdrop, place, placement
 from benchmarks.pipeline import CutClip, cut_clip, detect_clip
 from facepaint.records.codec import decode, encode
 from facepaint.records.faces import MIRRORED, Candidate, Faces, FrameFaces
@@ -204,12 +204,12 @@ def _large_backdrop(width: int, height: int) -> npt.NDArray[np.float32]:
     return np.ascontiguousarray(enlarged, np.float32)
 
 
-def motion_frames(motion: Motion) -> Iterator[Picture]:
+def motion_frames(motion: Motion) -> Iterator[RgbImage]:
     """The frames of a motion, with grain."""
     return grainy(scene([motion.at(time)]) for time in motion.times_s)
 
 
-def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[Picture]:
+def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[RgbImage]:
     """Frames with the grain of a camera, the same at each run."""
     rng = np.random.default_rng(5)
     for one in scenes:
@@ -217,7 +217,7 @@ def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[Picture]:
         yield np.clip(np.rint(one + grain[:, :, None]), 0, 255).astype(np.uint8)
 
 
-def write_clip(path: Path, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
+def write_clip(path: Path, frames: Iterator[RgbImage], gop: int = 2 * FPS) -> Path:
     """Encode frames as H.264 with a keyframe every ``gop`` frames; returns the path."""
     with av.open(str(path), "w") as container:
         options = {"preset": "veryfast", "crf": CRF, "g": str(gop), "sc_threshold": "0"}
@@ -232,7 +232,7 @@ def write_clip(path: Path, frames: Iterator[Picture], gop: int = 2 * FPS) -> Pat
     return path
 
 
-def clip_file(folder: Path, name: str, frames: Iterator[Picture], gop: int = 2 * FPS) -> Path:
+def clip_file(folder: Path, name: str, frames: Iterator[RgbImage], gop: int = 2 * FPS) -> Path:
     """A clip of that name in a folder, written only if it is not there yet."""
     path = folder / f"{name.replace(', ', '-').replace(' ', '-')}-{gop}.mp4"
     if not path.exists():

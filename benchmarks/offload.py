@@ -1,14 +1,14 @@
-"""How fast is the offloaded path? Frames a second of three ways to the same video, measured in one
-run.
+"""Throughput of the offloaded path, compared with two others on the same video: python -m
+benchmarks.offload
 
-1. facepaint: upload, workers on this machine, until the last painted segment is stored.
-2. One process: the same detecting and painting, segment after segment, nothing stored.
-3. A plain transcode by FFmpeg's libraries: decode and encode with the same encoder settings, every
-core.
+1. facepaint: from the upload until the last painted segment is stored, with workers on this
+   machine.
+2. One process: the same detecting and painting, segment by segment, without storage.
+3. A plain transcode by FFmpeg's libraries with the same encoder settings and every core.
 
-The three take turns. A rate is the median over the rounds, a ratio to the transcode is the ratio of
-two such medians. The range of the ratios within one round shows the noise. Absolute numbers depend
-on the machine and its load: compare the ratios. Every frame shows faces and is painted.
+The three take turns. A rate is the median over the rounds, a ratio that of two medians; the range
+of the ratios within a round shows the noise. Absolute numbers depend on the machine and its load,
+so compare the ratios. Every frame shows faces and is painted.
 """
 
 import argparse
@@ -48,7 +48,7 @@ POLL_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """How long one way took for how many frames."""
+    """Seconds and frames of one path."""
 
     name: str
     seconds: float
@@ -61,12 +61,11 @@ class Timing:
 
 
 def offloaded(client: Client, clip: Path, look: Look) -> tuple[Timing, str]:
-    """Upload and wait until everything is painted; also the job's id."""
+    """Upload and wait until everything is painted; returns the job's id too."""
     start = time.perf_counter()
     uploaded = client.upload(clip, look)
     job_id = uploaded.job_id
-    # Asking for one known key costs little; a listing every moment would slow down what is
-    # measured.
+    # One known key is cheap to poll; listings would slow down what is measured.
     for index in range(uploaded.segments):
         while not client.store.exists(keys.painted(job_id, look.id, index)):
             time.sleep(POLL_S)
@@ -87,13 +86,13 @@ def painted(client: Client, job_id: str, look: Look) -> list[Painted]:
 
 
 def one_process(client: Client, job_id: str, look: Look) -> Timing:
-    """The same segments detected and painted one after another in this process."""
+    """Detect and paint the same segments one after another in this process."""
     job = client.store.get_record(keys.job(job_id), JobRecord)
     indexes = sorted(client.status(job_id).keys.stored)
     segments = [client.store.get_record(keys.segment(job_id, index), Segment) for index in indexes]
     bins = [client.store.get(keys.source(job_id, index)) for index in indexes]
-    timeline = SegmentIndex(client.store, job)
-    reaches = [[segment.index for segment in timeline.reach(index) or []] for index in indexes]
+    segment_index = SegmentIndex(client.store, job)
+    reaches = [[segment.index for segment in segment_index.reach(index) or []] for index in indexes]
     found: dict[int, Faces] = {}
     frames = 0
     start = time.perf_counter()
@@ -110,7 +109,7 @@ def one_process(client: Client, job_id: str, look: Look) -> Timing:
 
 
 def transcode(clip: Path, settings: Settings) -> Timing:
-    """Decode and encode with every core, nothing in between."""
+    """Decode and encode with every core."""
     frames = 0
     start = time.perf_counter()
     with av.open(str(clip)) as source, av.open(io.BytesIO(), "w", format="mp4") as target:
@@ -145,26 +144,25 @@ def stages(client: Client, job_id: str, look: Look) -> Counter[str]:
 
 
 def warm_up(client: Client, look: Look, folder: Path) -> None:
-    """Let every worker process load its detector and artwork before anything is measured."""
+    """Make every worker process load its detector and artwork before the measurement."""
     clip = make_portrait_clip(folder / "warm.mp4", seconds=12)
     client.wait(client.upload(clip, look).job_id)
 
 
 def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) -> None:
-    """Print the rates, their ratios to the transcode, and where the workers' time went in all
-    rounds."""
+    """Print the rates, their ratios to the transcode, and the workers' time by stage."""
     print(
         f"\n{platform.machine()}, {cores} cores, Python {platform.python_version()}, PyAV "
         f"{av.__version__}"
     )
-    ways = list(zip(*rounds, strict=True))
-    reference = statistics.median(timing.rate for timing in ways[-1])
-    for way in ways:
-        rate = statistics.median(timing.rate for timing in way)
+    paths = list(zip(*rounds, strict=True))
+    reference = statistics.median(timing.rate for timing in paths[-1])
+    for path in paths:
+        rate = statistics.median(timing.rate for timing in path)
         ratios = sorted(
-            timing.rate / turn[-1].rate for timing, turn in zip(way, rounds, strict=True)
+            timing.rate / turn[-1].rate for timing, turn in zip(path, rounds, strict=True)
         )
-        print(f"{way[0].name:24} {way[0].frames:6} frames {rate:7.1f} frames/s", end="")
+        print(f"{path[0].name:24} {path[0].frames:6} frames {rate:7.1f} frames/s", end="")
         print(
             f"   {rate / reference:.2f} of the transcode (within a round {ratios[0]:.2f} to "
             f"{ratios[-1]:.2f})"
@@ -173,19 +171,19 @@ def report(rounds: list[tuple[Timing, ...]], spent: Counter[str], cores: int) ->
     offload = [turn[0] for turn in rounds]
     busy = total / (sum(timing.seconds for timing in offload) * cores)
     frames = sum(timing.frames for timing in offload)
-    print(f"\nwhere the workers' time went ({busy:.0%} of the cores' time is in these stages)")
+    print(f"\nthe workers' time by stage ({busy:.0%} of the cores' time is in these stages)")
     for stage, seconds in spent.most_common():
         print(f"  {stage:16} {1000 * seconds / frames:6.2f} ms a frame {seconds / total:6.1%}")
 
 
 def main() -> int:
-    """Run the three ways and print the table."""
+    """Run the three paths and print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=int, default=60, help="length of the clip made")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each takes its turn (3)")
-    parser.add_argument("--clip", type=Path, help="a video of yours instead")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each path is measured (3)")
+    parser.add_argument("--clip", type=Path, help="your own video instead")
     parser.add_argument("--filter", action="append", dest="filters", help="what to paint")
     options = parser.parse_args()
     look = parse_look(options.filters or ["sunglasses"])
@@ -200,7 +198,7 @@ def main() -> int:
 
 
 def measure(stack: Stack, clip: Path, look: Look, folder: Path, rounds: int) -> None:
-    """Let the three ways take turns on an otherwise idle machine."""
+    """Measure the three paths in turns."""
     client = Client(stack.settings)
     warm_up(client, look, folder)
     timings, spent = [], Counter[str]()

@@ -46,7 +46,7 @@ class Function:
 
 
 def branches(function: ast.AST) -> int:
-    """How many branches a function has, those of the functions inside it included."""
+    """The branches of a function and of the functions inside it."""
     count = 0
     for node in ast.walk(function):
         if isinstance(node, BRANCHES):

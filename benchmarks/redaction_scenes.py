@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.clips import Picture
+from benchmarks.clips import RgbImage
 from benchmarks.motion import FPS, SIZE, Placed, grainy, scene
 from facepaint.records.job import DetectorSpec
 from filters.face import Face
@@ -104,7 +104,7 @@ class Scene:
     def shots(self) -> list[Shot]:
         return [self.at(number / FPS) for number in range(round(SECONDS * FPS))]
 
-    def frames(self) -> Iterator[Picture]:
+    def frames(self) -> Iterator[RgbImage]:
         """The frames, with a camera's grain."""
         return grainy(shot.frame() for shot in self.shots)
 
@@ -203,5 +203,5 @@ def _put_drawn(frame: npt.NDArray[np.float32], placed: Placed) -> None:
 
 
 @cache
-def _tile(side: int) -> Picture:
+def _tile(side: int) -> RgbImage:
     return portrait(1, side)

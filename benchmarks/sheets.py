@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from benchmarks import motion
-from benchmarks.clips import Picture
+from benchmarks.clips import RgbImage
 from benchmarks.jitter import corners, nearest
 from benchmarks.motion import Motion
 from benchmarks.pipeline import CutClip, cut_clip, detect_clip, paint_clip
@@ -68,9 +68,9 @@ class Detected:
             tracked |= {frame.pts: tracks.faces_at(frame.pts) for frame in record.frames}
         return tracked
 
-    def painted(self, look: Look) -> dict[int, Picture]:
+    def painted(self, look: Look) -> dict[int, RgbImage]:
         """The painted frames by timestamp: RGB (height, width, 3)."""
-        painted: dict[int, Picture] = {}
+        painted: dict[int, RgbImage] = {}
         results = paint_clip(self.clip, self.faces, look)
         for record, result in zip(self.faces, results, strict=True):
             with av.open(BytesIO(result.data), "r", format="mp4") as container:
@@ -131,8 +131,8 @@ def _speed(before: Sequence[Face], after: Sequence[Face]) -> float:
 
 
 def contact_sheet(
-    frames: dict[int, Picture], chosen: Sequence[tuple[int, str]], tick_s: float
-) -> Picture:
+    frames: dict[int, RgbImage], chosen: Sequence[tuple[int, str]], tick_s: float
+) -> RgbImage:
     """The chosen frames side by side, each with its number, time and reason."""
     order = {pts: number for number, pts in enumerate(sorted(frames))}
     tiles = [
@@ -145,7 +145,7 @@ def contact_sheet(
     return np.vstack(rows)
 
 
-def _tile(frame: Picture, label: str) -> Picture:
+def _tile(frame: RgbImage, label: str) -> RgbImage:
     scale = TILE_PX / frame.shape[1]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
     scaled = cv2.resize(frame, None, fx=scale, fy=scale, interpolation=method)
@@ -154,7 +154,7 @@ def _tile(frame: Picture, label: str) -> Picture:
     return np.vstack([strip, np.asarray(scaled, np.uint8)])
 
 
-def kymograph(clip: Motion, faces: Iterable[Face | None], painter: Painter) -> Picture:
+def kymograph(clip: Motion, faces: Iterable[Face | None], painter: Painter) -> RgbImage:
     """One row of pixels through the sunglasses' upper edge, frame below frame: jitter shows as a
     jagged outline.
 
@@ -172,7 +172,7 @@ def kymograph(clip: Motion, faces: Iterable[Face | None], painter: Painter) -> P
     return np.stack(lines)
 
 
-def both_kymographs(folder: Path, clip: Motion) -> Picture:
+def both_kymographs(folder: Path, clip: Motion) -> RgbImage:
     """On each detection (left) and as tracked (right), enlarged three times."""
     cut, records = motion.detected(folder, clip)
     frames = [frame for record in records for frame in record.frames]
@@ -208,5 +208,5 @@ def write_all(folder: Path, clips: Path | None) -> Iterator[str]:
             yield f"{path}: {len(chosen)} frames"
 
 
-def _write(path: Path, image: Picture) -> None:
+def _write(path: Path, image: RgbImage) -> None:
     cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.clips import Picture
+from benchmarks.clips import RgbImage
 from facepaint.records.colour import ColourPrimaries, ColourRange, TransferCharacteristics
 from tests.support.clips.ordinary import Frame, decode_ordinarily
 from tests.support.clips.registry import clip
@@ -149,7 +149,7 @@ def alpha_prores(path: Path) -> None:
     write_clip(path, _cut_out("yuva444p10le", fps=10), video)
 
 
-def light_of(image: Picture) -> Light:
+def light_of(image: RgbImage) -> Light:
     """The linear light of an image on a display with BT.2020 primaries, in cd/m2, and of a lamp in
     its corner."""
     linear = (image / 255.0) ** 2.4 @ BT709_TO_BT2020.T * WHITE_NITS

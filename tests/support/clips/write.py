@@ -14,7 +14,7 @@ from typing import Any
 import av
 import numpy as np
 
-from benchmarks.clips import Picture, scenes
+from benchmarks.clips import RgbImage, scenes
 from tasks.video.scheduling import drop_realtime_scheduling
 
 SIZE = (320, 180)
@@ -34,7 +34,7 @@ class MissingTool(Exception):
 @cache
 def portrait(
     seconds: float = SECONDS, size: tuple[int, int] = SIZE, fps: Fraction | int = FPS
-) -> tuple[Picture, ...]:
+) -> tuple[RgbImage, ...]:
     """The images of the portrait clip: RGB, shape (height, width, 3), uint8; not to be written
     to."""
     return tuple(scenes(seconds, size, Fraction(fps)))
@@ -170,7 +170,7 @@ def _coloured(frame: av.VideoFrame, video: Video) -> av.VideoFrame:
 
 
 def _video_stream(
-    container: av.container.OutputContainer, video: Video, first: Picture | av.VideoFrame
+    container: av.container.OutputContainer, video: Video, first: RgbImage | av.VideoFrame
 ) -> Any:
     options = {
         **(X264 if video.codec == "libx264" else X265 if video.codec == "libx265" else {}),
