@@ -12,7 +12,7 @@ import pytest
 from benchmarks.clips import make_portrait_clip
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.support.picture_files import png_claiming
+from tests.support.image_files import png_claiming
 from tests.support.programs import run_facepaint
 
 

@@ -24,7 +24,7 @@ from facepaint.stack.processes import Child
 from facepaint.store import Store
 from tests.support.helpers import eventually
 from tests.support.live_viewer import live_viewer
-from tests.support.watched import WatchedStore
+from tests.support.observed import ObservedStore
 from uploader.upload import UploadResult, upload
 
 SEGMENTS = 8
@@ -71,7 +71,7 @@ def slow_upload(
             release.wait(120)
         time.sleep(PUT_S)  # the latency of the storage; no test waits by it
 
-    slow = WatchedStore(settings, take_time)
+    slow = ObservedStore(settings, take_time)
     with ThreadPoolExecutor(1) as pool:
         result = pool.submit(upload, clip, parse_look(["sunglasses"]), slow, queue, settings)
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from facepaint.looks.parser import parse_look
 from facepaint.queue import Queue
 from facepaint.settings import Settings
-from tests.support.watched import WatchedStore
+from tests.support.observed import ObservedStore
 from uploader.upload import upload
 
 PUT_S = 0.05
@@ -29,7 +29,7 @@ if __name__ == "__main__":
     upload(
         Path(sys.argv[1]),
         parse_look(["blur"]),
-        WatchedStore(settings, before_put),
+        ObservedStore(settings, before_put),
         Queue(settings),
         settings,
     )

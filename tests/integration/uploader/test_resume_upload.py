@@ -23,9 +23,9 @@ from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.helpers import eventually
+from tests.support.observed import ObservedStore
 from tests.support.paths import ROOT
 from tests.support.programs import run_facepaint
-from tests.support.watched import WatchedStore
 from uploader.upload import UploadProgress, upload
 
 SEGMENTS = 12
@@ -163,7 +163,7 @@ def test_what_is_stored_is_not_stored_again(
 ) -> None:
     stood = sorted(job_status(store, interrupted).keys.stored)
     written: list[str] = []
-    upload(clip, BLUR, WatchedStore(settings, written.append), queue, settings, resume=interrupted)
+    upload(clip, BLUR, ObservedStore(settings, written.append), queue, settings, resume=interrupted)
     for index in range(SEGMENTS):
         assert (keys.segment(interrupted, index) in written) == (index not in stood)
     assert keys.job(interrupted) not in written

@@ -27,7 +27,7 @@ from facepaint.records.segment import Segment
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
-from tests.support.watched import WatchedQueue, WatchedStore
+from tests.support.observed import ObservedQueue, ObservedStore
 from uploader.upload import UploadProgress, UploadResult, upload
 
 SEGMENTS = 12
@@ -53,11 +53,11 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def watched_services(
     settings: Settings, store: Store
-) -> Iterator[tuple[WatchedStore, WatchedQueue, list[str]]]:
+) -> Iterator[tuple[ObservedStore, ObservedQueue, list[str]]]:
     """A store and a queue, and what is written to them in order, keys without the job's prefix."""
     events: list[str] = []
-    watched = WatchedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
-    queue = WatchedQueue(settings, events.append)
+    watched = ObservedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
+    queue = ObservedQueue(settings, events.append)
     yield watched, queue, events
     queue.app.close()
 
@@ -100,7 +100,7 @@ def test_everything_is_stored_and_queued(
 
 
 def test_the_order_of_writing(
-    clip: Path, watched_services: tuple[WatchedStore, WatchedQueue, list[str]], settings: Settings
+    clip: Path, watched_services: tuple[ObservedStore, ObservedQueue, list[str]], settings: Settings
 ) -> None:
     """A record is stored after what it refers to."""
     store, queue, events = watched_services
@@ -142,8 +142,8 @@ def test_a_segment_is_queued_once_all_before_it_are_stored(
         if task == "facepaint.detect":
             queued.append((int(index), sum(name <= f"{int(index):06d}.json" for name in stored)))
 
-    watched = WatchedQueue(settings, send)
-    upload(clip, BLUR, WatchedStore(settings, hold, note), watched, settings)
+    watched = ObservedQueue(settings, send)
+    upload(clip, BLUR, ObservedStore(settings, hold, note), watched, settings)
     watched.app.close()
     assert stored.index("000002.json") < stored.index("000001.json")
     assert queued == [(index, index + 1) for index in range(SEGMENTS)]
@@ -166,9 +166,9 @@ def test_the_first_segment_is_queued_while_the_file_is_being_read(
             queued.set()
 
     seen: list[int] = []
-    queue = WatchedQueue(settings, send)
+    queue = ObservedQueue(settings, send)
     result = upload(
-        clip, BLUR, WatchedStore(settings, hold), queue, settings, lambda p: read.append(p.bytes)
+        clip, BLUR, ObservedStore(settings, hold), queue, settings, lambda p: read.append(p.bytes)
     )
     queue.app.close()
     assert_complete(store, result)
@@ -196,7 +196,7 @@ def test_a_broker_that_stays_unreachable(
 ) -> None:
     """Everything is stored; `resume` queues it later."""
     shown: list[UploadProgress] = []
-    away = WatchedQueue(
+    away = ObservedQueue(
         settings.model_copy(update={"broker_url": SecretStr("redis://127.0.0.1:1/0")}),
         retry=IMPATIENT,
     )
@@ -220,7 +220,7 @@ def test_a_broker_that_comes_back(clip: Path, store: Store, settings: Settings) 
             raise QueueUnreachable("the broker is being restarted")
         sent.append(what)
 
-    queue = WatchedQueue(settings, send, IMPATIENT)
+    queue = ObservedQueue(settings, send, IMPATIENT)
     result = upload(clip, BLUR, store, queue, settings)
     queue.app.close()
     assert_complete(store, result)
@@ -241,7 +241,7 @@ def test_storage_that_is_unreachable_for_a_while(
             outages.remove(ending)
             raise StoreUnreachable("the storage is being restarted")
 
-    result = upload(clip, BLUR, WatchedStore(settings, fail_once), queue, settings, shown.append)
+    result = upload(clip, BLUR, ObservedStore(settings, fail_once), queue, settings, shown.append)
     assert outages == []
     assert_complete(store, result)
     assert result.warnings == ()
@@ -266,7 +266,7 @@ def test_an_error_in_a_thread_is_raised_in_the_caller(
             raise RuntimeError("an unexpected fault")
 
     with pytest.raises(RuntimeError, match="an unexpected fault"):
-        upload(clip, BLUR, WatchedStore(settings, fail), queue, settings)
+        upload(clip, BLUR, ObservedStore(settings, fail), queue, settings)
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("upload")]
     assert not any(row.key.endswith("sealed.json") for row in store.list("jobs/"))
 
@@ -278,7 +278,7 @@ def test_storage_that_stays_unreachable_ends_the_upload(
         if key.endswith("000003.json"):
             raise StoreUnreachable("the storage is gone")
 
-    watched = WatchedStore(settings, fail, retry=RetryPolicy(deadline_s=0.0))
+    watched = ObservedStore(settings, fail, retry=RetryPolicy(deadline_s=0.0))
     with pytest.raises(StoreUnreachable, match="is gone"):
         upload(clip, BLUR, watched, queue, settings)
 
@@ -314,7 +314,7 @@ def test_a_job_deleted_during_the_upload_leaves_no_objects(
             delete_job(store, key.split("/")[1])
 
     with pytest.raises(JobDeleted, match="deleted while it was being uploaded"):
-        upload(clip, BLUR, WatchedStore(settings, delete), queue, settings)
+        upload(clip, BLUR, ObservedStore(settings, delete), queue, settings)
     assert [row.key.split("/")[0] for row in store.list("")] == ["deleted"]
 
 

@@ -28,7 +28,7 @@ from viewer.follow import FollowOptions, Gap, PaintedSegment, follow, wait_until
 QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1))
 
 
-class WatchedStore(Store):
+class ObservedStore(Store):
     """Notes when each key was requested, and can be made unreachable.
 
     ``before_get`` is called with the key of each object that is read.
@@ -98,8 +98,8 @@ class Following:
 
 
 @pytest.fixture
-def watched(settings: Settings, store: Store) -> WatchedStore:
-    return WatchedStore(settings)
+def watched(settings: Settings, store: Store) -> ObservedStore:
+    return ObservedStore(settings)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
 
 
 def test_nothing_is_listed_and_no_key_requested_too_often(
-    made: MadeJob, watched: WatchedStore
+    made: MadeJob, watched: ObservedStore
 ) -> None:
     following = Following(made, watched, options=FollowOptions(retry=RetryPolicy(0.2, 0.4)))
     eventually(lambda: watched.requests[keys.sealed(made.id)])
@@ -177,7 +177,7 @@ def test_a_failed_segment_is_a_gap_and_a_result_takes_precedence(made: MadeJob) 
     assert following.items[1] == Gap(2, "crashed 3 times")
 
 
-def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, watched: WatchedStore) -> None:
+def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, watched: ObservedStore) -> None:
     following = Following(made, watched)
     made.paint([0])
     eventually(lambda: following.indexes == [0])
@@ -190,7 +190,9 @@ def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, watched: Watc
     assert following.troubles[0] == "the object storage is unreachable; trying again"
 
 
-def test_a_storage_that_stays_unreachable_is_an_error(made: MadeJob, watched: WatchedStore) -> None:
+def test_a_storage_that_stays_unreachable_is_an_error(
+    made: MadeJob, watched: ObservedStore
+) -> None:
     options = FollowOptions(retry=RetryPolicy(0.05, 0.05, deadline_s=0.3))
     following = Following(made, watched, options=options)
     watched.unreachable.set()
@@ -300,7 +302,7 @@ def test_a_missing_job_or_look_cannot_be_followed(made: MadeJob) -> None:
         next(follow(made.store, made.id, "0" * 12))
 
 
-def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: WatchedStore) -> None:
+def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: ObservedStore) -> None:
     """The result is stored between the request for the record and that for the mark."""
     made.store.put_record(keys.painted_failed(made.id, made.look.id, 0), Failed(0, "crashed", 3))
     made.paint(range(1, 4))

@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from facepaint.errors import InputError
 from filters.cutout import MAX_SIDE_PX, read_sticker
-from tests.support.picture_files import encoded, png_claiming
+from tests.support.image_files import encoded, png_claiming
 
 WHITE, RED, BLUE = (255, 255, 255), (200, 30, 40), (20, 60, 200)
 

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from facepaint.looks.parser import parse_look
 from tasks.image_metadata import orientation, upright_exif, upright_xmp
 from tasks.images import paint_image
-from tests.support.picture_files import (
+from tests.support.image_files import (
     PROFILE,
     SECRETS,
     encoded,

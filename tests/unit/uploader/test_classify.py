@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
-from tests.support.picture_files import png_claiming
+from tests.support.image_files import png_claiming
 from uploader.classify import classify, is_still_image
 
 

@@ -19,20 +19,20 @@ from facepaint.store import Store
 from tasks.context import WorkerContext
 from tasks.detect import run_detect
 from tasks.paint import run_paint
-from tests.support.planted_video import (
+from tests.support.videos_with_secrets import (
     CREATED,
     KEPT,
     LACKING,
     SECRETS,
-    planted_mkv,
-    planted_mov,
-    planted_mp4,
+    mkv_with_secrets,
+    mov_with_secrets,
+    mp4_with_secrets,
 )
 
 SOURCES: dict[str, Callable[[Path], Path]] = {
-    "mp4": planted_mp4,
-    "mov": planted_mov,
-    "mkv": planted_mkv,
+    "mp4": mp4_with_secrets,
+    "mov": mov_with_secrets,
+    "mkv": mkv_with_secrets,
 }
 
 Paint = Callable[..., Path]
@@ -114,7 +114,7 @@ def test_a_job_that_starts_with_redaction_stores_no_tags(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
     """Nobody but the source's owner needs to know where it was taken, whatever is painted later."""
-    job_id = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["blur"]).job_id
+    job_id = Client(settings).upload(mp4_with_secrets(tmp_path / "source.mp4"), ["blur"]).job_id
     assert store.get_record(keys.extras(job_id), Extras).tags == {}
     assert [track.title for track in store.get_record(keys.job(job_id), JobRecord).audio] == [""]
     records = b"".join(
@@ -124,7 +124,7 @@ def test_a_job_that_starts_with_redaction_stores_no_tags(
 
 
 def test_ignored_tracks_are_reported(settings: Settings, store: Store, tmp_path: Path) -> None:
-    result = Client(settings).upload(planted_mp4(tmp_path / "source.mp4"), ["sunglasses"])
+    result = Client(settings).upload(mp4_with_secrets(tmp_path / "source.mp4"), ["sunglasses"])
     expected = "left out: a cover image, which is not painted, a second video track, a data track"
     assert expected in result.warnings
 
@@ -133,4 +133,7 @@ def test_ignored_tracks_are_reported(settings: Settings, store: Store, tmp_path:
 def test_a_redacting_look_that_is_added_later_lets_nothing_through(
     tmp_path: Path, paint: Paint
 ) -> None:
-    assert found(paint(planted_mp4(tmp_path / "source.mp4"), "sunglasses", later="mosaic")) == set()
+    assert (
+        found(paint(mp4_with_secrets(tmp_path / "source.mp4"), "sunglasses", later="mosaic"))
+        == set()
+    )

@@ -19,7 +19,7 @@ from facepaint.records.faces import Faces
 from facepaint.records.job import DetectorSpec, ImageJob, OutputProfile, SourceFile
 from models.providers import Runtime
 from tasks.images import TURNS, detect_image, paint_image
-from tests.support.picture_files import (
+from tests.support.image_files import (
     PROFILE,
     astronaut,
     encoded,

@@ -6,11 +6,11 @@ import av
 import numpy as np
 
 from tasks.video.strip_side_data import strip_side_data
-from tests.support.planted_video import planted_mp4
+from tests.support.videos_with_secrets import mp4_with_secrets
 
 
 def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None:
-    with av.open(str(planted_mp4(tmp_path / "source.mp4"))) as container:
+    with av.open(str(mp4_with_secrets(tmp_path / "source.mp4"))) as container:
         for frame in container.decode(video=0):
             assert {kind.type.name for kind in frame.side_data} >= {"A53_CC", "SEI_UNREGISTERED"}
             bare = strip_side_data(frame)

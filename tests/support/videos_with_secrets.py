@@ -68,7 +68,7 @@ STYLES = (
 )
 
 
-def planted_mp4(path: Path) -> Path:
+def mp4_with_secrets(path: Path) -> Path:
     """An MP4 as an action camera or a shop of films writes it: telemetry, a cover, XMP."""
     _write(path, "mp4", {})
     box = XMP_BOX + SECRETS["XMP"]
@@ -77,13 +77,13 @@ def planted_mp4(path: Path) -> Path:
     return path
 
 
-def planted_mov(path: Path) -> Path:
+def mov_with_secrets(path: Path) -> Path:
     """A QuickTime file as a phone writes it, with tags of its maker's own."""
     _write(path, "mov", {"movflags": "use_metadata_tags"})
     return path
 
 
-def planted_mkv(path: Path) -> Path:
+def mkv_with_secrets(path: Path) -> Path:
     """A Matroska file with an attachment, audio in Vorbis and subtitles in ASS."""
     _write(path, "matroska", {})
     return path

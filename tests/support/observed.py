@@ -9,21 +9,21 @@ from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import STORE_RETRY, Store
 
-Ear = Callable[[str], None]
+Observer = Callable[[str], None]
 
 
-def deaf(_: str) -> None:
+def ignore(_: str) -> None:
     """Hears nothing."""
 
 
-class WatchedStore(Store):
+class ObservedStore(Store):
     """``before_put`` and ``after_put`` are called with the key."""
 
     def __init__(
         self,
         settings: Settings,
-        before_put: Ear = deaf,
-        after_put: Ear = deaf,
+        before_put: Observer = ignore,
+        after_put: Observer = ignore,
         retry: RetryPolicy = STORE_RETRY,
     ) -> None:
         super().__init__(settings, retry)
@@ -35,11 +35,11 @@ class WatchedStore(Store):
         self.after_put(key)
 
 
-class WatchedQueue(Queue):
+class ObservedQueue(Queue):
     """``before_send`` is called with the task and the segment, such as ``facepaint.detect 3``."""
 
     def __init__(
-        self, settings: Settings, before_send: Ear = deaf, retry: RetryPolicy = BROKER_RETRY
+        self, settings: Settings, before_send: Observer = ignore, retry: RetryPolicy = BROKER_RETRY
     ) -> None:
         super().__init__(settings, retry=retry)
         self.before_send = before_send
