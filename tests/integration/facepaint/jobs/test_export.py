@@ -1,5 +1,4 @@
-"""The faces of a job as CSV, JSON and COCO, and the contact sheet: what programs and people get to
-see."""
+"""The faces of a job as CSV, JSON and COCO, and as a contact sheet."""
 
 import csv
 import io
@@ -26,8 +25,8 @@ POINTS = (110.0, 60.0, 130.0, 60.0, 120.0, 70.0, 112.0, 80.0, 128.0, 80.0)
 
 @pytest.fixture
 def made(store: Store) -> MadeJob:
-    """4 s in two segments: one person with landmarks, found in every other frame; and one that may
-    be no face."""
+    """4 s in two segments: a person with landmarks, detected in every other frame, and one of low
+    confidence."""
     made = plain_job(store, 4.0).begin()
     for index in range(2):
         times = [pts for pts in made.times if made.cuts[index] <= pts < made.cuts[index + 1]]
@@ -98,27 +97,27 @@ def test_csv_has_a_row_for_each_face_of_each_frame(made: MadeJob, tmp_path: Path
 
 
 def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
-    told = json.loads(written(made, "json", tmp_path, low_confidence=True))
-    assert (told["job"], told["width"], told["height"], told["time_base"]) == (
+    exported = json.loads(written(made, "json", tmp_path, low_confidence=True))
+    assert (exported["job"], exported["width"], exported["height"], exported["time_base"]) == (
         made.id,
         320,
         180,
         "1/12800",
     )
-    assert [person["number"] for person in told["people"]] == [1, 2]
-    assert len(told["frames"]) == len(made.times)
-    frame = told["frames"][7]
+    assert [person["number"] for person in exported["people"]] == [1, 2]
+    assert len(exported["frames"]) == len(made.times)
+    frame = exported["frames"][7]
     assert (frame["pts"], frame["time_s"], frame["segment"]) == (made.times[7], 0.28, 0)
     assert [face["track"] for face in frame["faces"]] == [1, 2]
     assert frame["faces"][0]["landmarks"] == list(POINTS)
 
 
-def test_json_without_doubtful_ones_names_nobody_else(made: MadeJob, tmp_path: Path) -> None:
-    told = json.loads(written(made, "json", tmp_path))
-    assert [person["number"] for person in told["people"]] == [1]
+def test_json_omits_people_of_low_confidence(made: MadeJob, tmp_path: Path) -> None:
+    exported = json.loads(written(made, "json", tmp_path))
+    assert [person["number"] for person in exported["people"]] == [1]
 
 
-def test_where_no_file_can_be_is_said_in_a_line(made: MadeJob, tmp_path: Path) -> None:
+def test_an_output_that_cannot_be_written_is_an_error(made: MadeJob, tmp_path: Path) -> None:
     people = made.store.get_record(keys.tracks(made.id), People)
     (tmp_path / "file").touch()
     for out in (
@@ -130,16 +129,16 @@ def test_where_no_file_can_be_is_said_in_a_line(made: MadeJob, tmp_path: Path) -
             export(made.store, made.job, people, "csv", out, low_confidence=False)
 
 
-def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
-    told: dict[str, Any] = json.loads(written(made, "coco", tmp_path))
-    images = {image["id"]: image for image in told["images"]}
-    assert len(images) == len(told["images"]) == len(made.times)
+def test_coco_has_images_annotations_and_keypoints(made: MadeJob, tmp_path: Path) -> None:
+    exported: dict[str, Any] = json.loads(written(made, "coco", tmp_path))
+    images = {image["id"]: image for image in exported["images"]}
+    assert len(images) == len(exported["images"]) == len(made.times)
     assert {image["pts"] for image in images.values()} == set(made.times)
     assert {(image["width"], image["height"]) for image in images.values()} == {(320, 180)}
-    (category,) = told["categories"]
-    ids = [note["id"] for note in told["annotations"]]
+    (category,) = exported["categories"]
+    ids = [note["id"] for note in exported["annotations"]]
     assert ids == list(range(1, len(made.times) + 1))
-    for note in told["annotations"]:
+    for note in exported["annotations"]:
         assert note["image_id"] in images
         assert note["category_id"] == category["id"]
         assert note["bbox"] == [100.0, 40.0, 40.0, 50.0]
@@ -150,7 +149,7 @@ def test_coco_reads_as_coco(made: MadeJob, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", WRITERS)
-def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_path: Path) -> None:
+def test_faces_of_images_have_no_track(kind: str, store: Store, tmp_path: Path) -> None:
     made = plain_job(store)
     job = image_job(made.job, "one.png")
     faces = (Candidate(0.8, BOX, POINTS), Candidate(0.4, (0.0, 0.0, 9.5, 12.0), ()))
@@ -165,9 +164,9 @@ def test_pictures_have_faces_and_nobodys_numbers(kind: str, store: Store, tmp_pa
         (frame,) = json.loads(text)["frames"]
         assert (frame["picture"], frame["faces"][0]["track"]) == ("one.png", None)
     else:
-        told = json.loads(text)
-        assert told["images"] == [{"id": 1, "file_name": "one.png"}]
-        assert [note["bbox"] for note in told["annotations"]] == [[100.0, 40.0, 40.0, 50.0]]
+        exported = json.loads(text)
+        assert exported["images"] == [{"id": 1, "file_name": "one.png"}]
+        assert [note["bbox"] for note in exported["annotations"]] == [[100.0, 40.0, 40.0, 50.0]]
     assert "9.5" in written(made, kind, tmp_path, low_confidence=True, job=job)
 
 
@@ -182,5 +181,5 @@ def test_a_sheet_shows_everyone_with_their_number(made: MadeJob, tmp_path: Path)
         assert pixels.getpixel((90 + 174, 90)) == (229, 231, 235), "the second has none"
         captions = [pixels.crop((x, 176, x + 160, 220)).getcolors(1 << 16) for x in (14, 188)]
         assert all(len(colours or ()) > 3 for colours in captions), "there are words below both"
-    save_sheet(tmp_path / "nobody.png", made.job, (), {})
-    assert (tmp_path / "nobody.png").stat().st_size > 0
+    save_sheet(tmp_path / "empty.png", made.job, (), {})
+    assert (tmp_path / "empty.png").stat().st_size > 0

@@ -1,4 +1,4 @@
-"""Delete, resume and revive jobs, with a real storage and broker."""
+"""Delete, resume and requeue, with a real storage and broker."""
 
 import json
 from base64 import b64decode
@@ -22,7 +22,7 @@ Sent = set[tuple[str, int]]
 
 
 def take_messages(queue: Queue) -> Sent:
-    """Everything queued, as (task, segment); the queues are empty afterwards."""
+    """Take all messages from the queues, as (task, segment)."""
     found: Sent = set()
     with queue.app.connection_for_read() as connection:
         channel: Any = connection.default_channel
@@ -46,7 +46,7 @@ def names(store: Store, made: MadeJob) -> set[str]:
     return {row.key.removeprefix(keys.prefix(made.id)) for row in store.list(keys.prefix(made.id))}
 
 
-def test_delete_leaves_a_tombstone_and_nothing_else(store: Store) -> None:
+def test_delete_leaves_only_a_tombstone(store: Store) -> None:
     made, other = sealed_job(store), sealed_job(store)
     made.detect(range(4))
     made.paint([0])
@@ -59,9 +59,8 @@ def test_delete_leaves_a_tombstone_and_nothing_else(store: Store) -> None:
         delete_job(store, made.id)
 
 
-def test_delete_takes_what_comes_in_meanwhile(store: Store) -> None:
-    """A worker that has not seen the tombstone yet puts its result while the job is being
-    removed."""
+def test_delete_removes_what_is_stored_during_it(store: Store) -> None:
+    """A worker that checked for the tombstone too early stores its result during the deletion."""
     made = sealed_job(store)
 
     class Racing(Store):
@@ -79,7 +78,7 @@ def test_delete_takes_what_comes_in_meanwhile(store: Store) -> None:
     assert not names(store, made)
 
 
-def test_resume_queues_what_is_missing_and_no_more(store: Store, queue: Queue) -> None:
+def test_resume_queues_only_what_is_missing(store: Store, queue: Queue) -> None:
     made = sealed_job(store)
     made.detect([0, 1, 2])
     made.paint([0])
@@ -92,7 +91,7 @@ def test_resume_queues_what_is_missing_and_no_more(store: Store, queue: Queue) -
     assert take_messages(queue) == set()
 
 
-def test_resume_tries_again_what_was_given_up(store: Store, queue: Queue) -> None:
+def test_resume_retries_what_failed(store: Store, queue: Queue) -> None:
     made = sealed_job(store)
     made.detect([0, 1])
     store.put_record(keys.faces_failed(made.id, 2), Failed(2, "crashed", 3))
@@ -116,7 +115,7 @@ def test_resume_tries_again_what_was_given_up(store: Store, queue: Queue) -> Non
     assert len([name for name in left if name.endswith(".mp4")]) == 1
 
 
-def test_resume_paints_blank_segments_again_and_those_whose_bytes_are_gone(
+def test_resume_repaints_segments_that_are_blank_or_without_bytes(
     store: Store, queue: Queue
 ) -> None:
     made = sealed_job(store, filters=("blur",))
@@ -130,7 +129,7 @@ def test_resume_paints_blank_segments_again_and_those_whose_bytes_are_gone(
     assert job_status(store, made.id).keys.painted[made.look.id] == {0, 3}
 
 
-def test_sealing_ends_an_abandoned_job_before_its_first_hole(store: Store, queue: Queue) -> None:
+def test_seal_finalizes_an_abandoned_job_before_its_first_gap(store: Store, queue: Queue) -> None:
     made = plain_job(store).begin()
     made.upload([0, 1, 3])
     made.detect([0, 1, 3])
@@ -157,7 +156,7 @@ def test_a_job_without_a_first_segment_cannot_be_sealed(store: Store, queue: Que
     assert not store.exists(keys.sealed(made.id))
 
 
-def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(
+def test_requeue_sends_only_the_stalled_segment_while_queues_are_busy(
     store: Store, queue: Queue
 ) -> None:
     made = sealed_job(store)
@@ -172,7 +171,7 @@ def test_revive_queues_the_awaited_segment_only_while_the_queues_are_busy(
     )
 
 
-def test_revive_queues_everything_when_the_broker_has_lost_all(store: Store, queue: Queue) -> None:
+def test_requeue_sends_everything_missing_to_empty_queues(store: Store, queue: Queue) -> None:
     made = sealed_job(store)
     made.detect([0, 1])
     requeue_stalled(store, queue, made.id, made.look.id, 0)

@@ -1,5 +1,4 @@
-"""Pictures that move: each becomes a video whose frames, times and last frame's duration are the
-animation's."""
+"""Animated images: each becomes a video with the same frames, times and last duration."""
 
 import io
 from fractions import Fraction
@@ -35,7 +34,7 @@ KINDS: dict[str, dict[str, Any]] = {
 
 
 def drawn(number: int, alpha: int = 255) -> Image.Image:
-    """A square that moves over a disk that moves, on a plain ground of that opacity."""
+    """A moving square over a moving disk, on a uniform background of that opacity."""
     picture = Image.new("RGBA", (98, 62), (200, 30, 40, alpha))
     draw = ImageDraw.Draw(picture)
     draw.rectangle((10 + 7 * number, 10, 30 + 7 * number, 40), fill=(20, 200, 60, 255))
@@ -61,7 +60,7 @@ def on_black(picture: Image.Image) -> npt.NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("alpha", [255, 0], ids=["opaque", "transparent"])
-def test_an_animated_webp_is_read_picture_by_picture(alpha: int, tmp_path: Path) -> None:
+def test_an_animated_webp_is_read_frame_by_frame(alpha: int, tmp_path: Path) -> None:
     path = animation(tmp_path / "moving", "WEBP", alpha)
     assert classify([path]) == ([path], [], [])
     with open_media(path) as container, Image.open(path) as expected:
@@ -76,7 +75,7 @@ def test_an_animated_webp_is_read_picture_by_picture(alpha: int, tmp_path: Path)
             assert (frame.to_ndarray(format="rgba") == np.asarray(expected.convert("RGBA"))).all()
 
 
-def test_pictures_shown_for_no_time_are_shown_as_browsers_do(tmp_path: Path) -> None:
+def test_very_short_frames_last_as_long_as_in_browsers(tmp_path: Path) -> None:
     path = animation(tmp_path / "moving", "WEBP", lasts_ms=(0, 10, 11, 500))
     with open_media(path) as container:
         assert [frame.duration for frame in container.decode(video=0)] == [100, 100, 11, 500]
@@ -102,7 +101,7 @@ def test_an_animated_webp_damaged_in_the_middle_ends_there(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_animation_becomes_a_video_of_the_same_pictures(
+def test_an_animation_becomes_a_video_of_the_same_frames(
     kind: str, tmp_path: Path, store: Store, queue: Queue, settings: Settings
 ) -> None:
     path = animation(tmp_path / "moving", kind)

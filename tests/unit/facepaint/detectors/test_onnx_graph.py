@@ -1,5 +1,4 @@
-"""ONNX files are read as ONNX itself reads them, and what a stranger's may not hold is refused in
-one line."""
+"""Reading and checking ONNX files: the package ``onnx`` agrees, forbidden content is refused."""
 
 import contextlib
 
@@ -47,8 +46,8 @@ RELU = helper.make_node("Relu", ["image"], ["out"])
 @pytest.mark.parametrize(
     "network", [tiny_network(name) for name in ("yunet", "scrfd", "centerface", "facepaint")]
 )
-def test_inputs_and_outputs_are_those_that_onnx_reads(network: bytes) -> None:
-    def told(values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
+def test_inputs_and_outputs_match_those_of_onnx(network: bytes) -> None:
+    def shapes(values: list[onnx.ValueInfoProto]) -> dict[str, tuple[int | None, ...]]:
         return {
             v.name: tuple(side.dim_value or None for side in v.type.tensor_type.shape.dim)
             for v in values
@@ -56,11 +55,11 @@ def test_inputs_and_outputs_are_those_that_onnx_reads(network: bytes) -> None:
 
     graph = onnx.load_from_string(network).graph
     found = read_network(network, "x")
-    assert (found.inputs, found.outputs) == (told(graph.input), told(graph.output))
+    assert (found.inputs, found.outputs) == (shapes(graph.input), shapes(graph.output))
     assert not found.fixed_size
 
 
-def test_weights_among_the_inputs_are_none() -> None:
+def test_weights_are_not_inputs() -> None:
     weights = numpy_helper.from_array(np.ones(1, np.float32), "w")
     graph = helper.make_graph(
         [helper.make_node("Mul", ["image", "w"], ["out"])],
@@ -81,7 +80,7 @@ def test_weights_among_the_inputs_are_none() -> None:
     assert (out == 7).all()
 
 
-def test_with_other_sizes_a_network_computes_the_same() -> None:
+def test_a_resized_network_computes_the_same() -> None:
     data = shipped_model(DEFAULT_DETECTOR).weights.read_bytes()
     picture = np.random.default_rng(0).uniform(0, 255, (1, 3, 64, 96)).astype(np.float32)
     runs = []
@@ -149,7 +148,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_what_a_strangers_file_may_not_hold_is_refused(kind: str) -> None:
+def test_forbidden_content_is_refused(kind: str) -> None:
     data, message = HOSTILE[kind]
     with pytest.raises(InputError) as caught:
         read_network(data, "detector x.onnx")
@@ -158,7 +157,7 @@ def test_what_a_strangers_file_may_not_hold_is_refused(kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_graphs_within_graphs_without_end_are_refused() -> None:
+def test_deeply_nested_graphs_are_refused() -> None:
     graph = helper.make_graph([RELU], "g", [], [value("out", 1)])
     for _ in range(20):
         loop = helper.make_node("Loop", ["image"], ["out"], body=graph)
@@ -174,6 +173,6 @@ SMALL = model([RELU])
 
 
 @given(data=st.binary(max_size=200), at=st.integers(0, len(SMALL)))
-def test_no_bytes_are_met_with_anything_but_an_answer(data: bytes, at: int) -> None:
+def test_any_bytes_are_read_or_refused(data: bytes, at: int) -> None:
     with contextlib.suppress(InputError):
         read_network(SMALL[:at] + data + SMALL[at + len(data) :], "x")

@@ -1,4 +1,4 @@
-"""What is said of a job: its counts, its list, and in one sentence why it waits."""
+"""The status of jobs: counts, the list of jobs, and the reason why a job waits."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -34,7 +34,7 @@ def worker(*queues: str) -> WorkerInfo:
 
 
 def begun(store: Store, **changes: object) -> MadeJob:
-    """Four segments stored, two with faces, the first painted; nothing sealed."""
+    """A job that is not sealed: four segments, two with faces, the first painted."""
     made = plain_job(store, **changes).begin()  # type: ignore[arg-type]
     made.upload(range(4))
     made.detect(range(2))
@@ -61,7 +61,7 @@ def test_counts_follow_the_keys(store: Store) -> None:
     assert 0 <= status.idle_s < 60
 
 
-def test_looks_stand_in_the_order_in_which_they_were_asked_for(
+def test_looks_are_in_the_order_of_their_requests(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = plain_job(store).begin()
@@ -89,7 +89,7 @@ def test_a_sealed_job_goes_from_working_to_complete(store: Store) -> None:
     assert job_status(store, made.id).state == "complete"
 
 
-def test_a_quiet_upload_is_abandoned_whatever_the_workers_still_do(store: Store) -> None:
+def test_an_upload_is_abandoned_although_workers_still_store_results(store: Store) -> None:
     made = begun(store)
     later = datetime.now(UTC) + timedelta(minutes=11)
     status = job_status(store, made.id, now=later)
@@ -97,7 +97,7 @@ def test_a_quiet_upload_is_abandoned_whatever_the_workers_still_do(store: Store)
     assert status.idle_s == pytest.approx(660, abs=60)
 
 
-def test_blank_segments_are_counted_once_read(store: Store) -> None:
+def test_blank_segments_are_counted_with_and_without_cache(store: Store) -> None:
     made = begun(store, filters=("blur",))
     made.paint([1])
     key = keys.painted(made.id, made.look.id, 1)
@@ -109,7 +109,7 @@ def test_blank_segments_are_counted_once_read(store: Store) -> None:
     assert sorted(blank_records.values()) == [False, True]
 
 
-def test_what_is_not_there_is_unknown(store: Store) -> None:
+def test_missing_and_deleted_jobs_are_unknown(store: Store) -> None:
     made = plain_job(store)
     with pytest.raises(
         UnknownJob, match=rf"^there is no job {made.id}; `facepaint jobs` lists them$"
@@ -139,7 +139,7 @@ def test_jobs_are_listed_newest_first(store: Store) -> None:
     assert [row.id for row in list_jobs(store, limit=1)] == [ids[0]]
 
 
-def test_a_worker_is_alive_while_its_heart_beats(store: Store) -> None:
+def test_a_worker_with_a_recent_heartbeat_is_alive(store: Store) -> None:
     heartbeat(store, "young")
     now = datetime.now(UTC)
     store.put_record(
@@ -161,7 +161,7 @@ def status_of(
     claims: Iterable[str] = (),
     idle_s: float = 1.0,
 ) -> JobStatus:
-    """A status as `job_status` would make it of such keys."""
+    """The status that `job_status` makes of such keys."""
     found = JobKeys(
         frozenset(range(stored)),
         frozenset(detected),

@@ -1,4 +1,4 @@
-"""A template keeps what a muxer or decoder elsewhere needs to know of a track."""
+"""Stored codec parameters have everything that a muxer or decoder on another machine needs."""
 
 import io
 from pathlib import Path
@@ -28,8 +28,7 @@ AUDIO = [
 
 
 def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
-    """A clip's audio track, its first packet and its template. The container stays open with the
-    stream."""
+    """A clip's audio track, its first packet and its codec parameters. The container stays open."""
     options = {"codec": "mpeg4", "seconds": 0.5, "size": (64, 64)}
     container = av.open(str(make_portrait_clip(path, audio=codec, **options)))
     stream = container.streams.audio[0]
@@ -38,7 +37,7 @@ def track(path: Path, codec: str) -> tuple[av.AudioStream, av.Packet, bytes]:
 
 
 @pytest.mark.parametrize(("codec", "suffix"), AUDIO)
-def test_parameters_survive(codec: str, suffix: str, tmp_path: Path) -> None:
+def test_parameters_are_kept(codec: str, suffix: str, tmp_path: Path) -> None:
     stream, packet, codec_params = track(tmp_path / f"clip.{suffix}", codec)
     with stream.container, open_codec_params(codec_params) as container:
         copy = container.streams.audio[0]
@@ -48,7 +47,7 @@ def test_parameters_survive(codec: str, suffix: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("codec", "suffix"), [("aac", "mp4"), ("eac3", "mp4"), ("alac", "mov")])
-def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) -> None:
+def test_a_muxer_and_a_decoder_accept_them(codec: str, suffix: str, tmp_path: Path) -> None:
     stream, packet, codec_params = track(tmp_path / f"clip.{suffix}", codec)
     with stream.container, open_codec_params(codec_params) as container:
         source = container.streams.audio[0]
@@ -67,9 +66,8 @@ def test_a_muxer_and_a_decoder_take_it(codec: str, suffix: str, tmp_path: Path) 
         assert written.streams.audio[0].codec_context.name == stream.codec_context.name
 
 
-def test_what_one_container_would_spoil_travels_in_another(tmp_path: Path) -> None:
-    """NUT reads E-AC-3 back as AC-3, and knows no ALAC; Matroska gives ADTS AAC a header it did not
-    have."""
+def test_parameters_that_nut_changes_are_stored_in_matroska(tmp_path: Path) -> None:
+    """NUT reads E-AC-3 back as AC-3 and has no ALAC; Matroska adds a header to ADTS AAC."""
     stream, _, codec_params = track(tmp_path / "clip.mp4", "eac3")
     stream.container.close()
     assert codec_params.startswith(EBML)
@@ -78,6 +76,6 @@ def test_what_one_container_would_spoil_travels_in_another(tmp_path: Path) -> No
     assert not codec_params.startswith(EBML)
 
 
-def test_what_no_container_holds_is_refused(tmp_path: Path) -> None:
+def test_a_codec_without_a_container_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnreadableMedia, match="a track in adpcm_ima_qt cannot be copied"):
         track(tmp_path / "clip.mov", "adpcm_ima_qt")

@@ -7,11 +7,11 @@ import pytest
 from facepaint.media.decoder import make_packet
 
 PADDING_BYTES = 64
-"""How far FFmpeg's decoders may read past a packet's end (AV_INPUT_BUFFER_PADDING_SIZE)."""
+"""Bytes that FFmpeg's decoders may read past a packet's end (AV_INPUT_BUFFER_PADDING_SIZE)."""
 
 
 @pytest.mark.parametrize("size", [1, 63, 64, 1000, 100_000])
-def test_behind_a_packet_are_zeros(size: int) -> None:
+def test_packets_are_padded_with_zeros(size: int) -> None:
     data = memoryview(b"\xff" * (size + 4096))[:size]
     packet = make_packet(bytes(data))
     assert bytes(packet) == data
@@ -20,5 +20,5 @@ def test_behind_a_packet_are_zeros(size: int) -> None:
     )
 
 
-def test_no_bytes_make_an_empty_packet() -> None:
+def test_a_packet_may_be_empty() -> None:
     assert make_packet(b"").size == 0

@@ -1,5 +1,5 @@
-"""Every encoder: its segments join, one init part for all on any machine, and its name for browsers
-is right."""
+"""Every encoder: segments of all machines join after one init segment, and codec strings are
+right."""
 
 import io
 import os
@@ -51,7 +51,7 @@ def spec(encoder: str, pixel_format: str = "yuv420p", **changes: object) -> Enco
 
 
 def moving(number: int, pixel_format: str) -> av.VideoFrame:
-    """A bright square on a ramp, one step further each frame."""
+    """A bright square that moves over a gradient."""
     x, y = np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1]))
     picture = np.stack([x, y * 2, (x + y) // 2], -1).astype(np.uint8)
     at = 2 * number % (SIZE[0] - 32)
@@ -85,8 +85,8 @@ def encode(spec: EncodeSpec, first: int, frames: int) -> Encoded:
         for held in ENCODERS[name].formats
     ],
 )
-def test_segments_join_without_a_seam_whoever_made_them(name: str, pixel_format: str) -> None:
-    """Odd lengths, one of a single frame, made with other numbers of threads."""
+def test_segments_of_different_machines_join(name: str, pixel_format: str) -> None:
+    """Segments of odd lengths, one of a single frame, encoded with different numbers of threads."""
     lengths, threads = [7, 1, 12], [1, 3, 2]
     firsts = [sum(lengths[:n]) for n in range(len(lengths))]
     made = [
@@ -130,8 +130,8 @@ def test_full_range_stays_full_range(name: str, pixel_format: str) -> None:
     not hasattr(os, "sched_getscheduler"), reason="needs Linux's scheduling policies"
 )
 @pytest.mark.parametrize("name", ["libx264", "libx265", "libsvtav1"])
-def test_no_encoder_takes_the_machine_for_itself(name: str) -> None:
-    """SVT-AV1 would, where root opens it."""
+def test_no_encoder_changes_the_scheduling_of_the_process(name: str) -> None:
+    """SVT-AV1 raises its priority if it runs as root."""
     with SegmentEncoder(spec(name), 0, 2):
         policies = {
             os.sched_getscheduler(int(thread.name)) for thread in Path("/proc/self/task").iterdir()
@@ -142,7 +142,7 @@ def test_no_encoder_takes_the_machine_for_itself(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "pixel_format"), [("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le")]
 )
-def test_hdr_is_described_in_the_file_and_in_the_pictures(name: str, pixel_format: str) -> None:
+def test_hdr_is_described_in_container_and_bitstream(name: str, pixel_format: str) -> None:
     colour = Colour(9, 16, 9, 1)
     plain = encode(spec(name, pixel_format, colour=colour), 0, 2)
     bright = encode(spec(name, pixel_format, colour=colour, light=BT2020_DISPLAY), 0, 2)
@@ -163,7 +163,7 @@ def test_hdr_is_described_in_the_file_and_in_the_pictures(name: str, pixel_forma
 
 
 def described_entry(kind: bytes, name: bytes, record: bytes) -> bytes:
-    """An init part whose only sample entry has this decoder configuration."""
+    """An init segment whose only sample entry has this decoder configuration."""
 
     def box(kind: bytes, body: bytes) -> bytes:
         return (8 + len(body)).to_bytes(4) + kind + body
@@ -194,8 +194,8 @@ def test_codec_strings(entry: bytes, name: bytes, record: str, expected: str) ->
 
 
 @pytest.mark.parametrize("name", SOFTWARE)
-def test_an_odd_frame_rate_changes_neither_level_nor_quality(name: str) -> None:
-    """The times are the same: only what the source claims of its rate is absurd."""
+def test_an_absurd_frame_rate_changes_neither_level_nor_quality(name: str) -> None:
+    """The times are those of the usual rate; only the stated rate is absurd."""
     usual = encode(spec(name, frame_rate=Fraction(30)), 0, 10)
     for rate in (None, Fraction(90_000), Fraction(1, 3600)):
         odd = encode(spec(name, frame_rate=rate), 0, 10)
@@ -204,8 +204,8 @@ def test_an_odd_frame_rate_changes_neither_level_nor_quality(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ENCODERS.keys() & av.codecs_available))
-def test_every_option_is_one_the_encoder_has(name: str) -> None:
-    """So much can be told of a hardware encoder where its hardware is not."""
+def test_every_encoder_has_the_options_that_it_is_given(name: str) -> None:
+    """Options of hardware encoders can be checked without the hardware."""
     known = av.CodecContext.create(name, "w").supported_options
     found = {option.name: option for option in (*known.generic, *known.private)}
     for crf, preset in [
@@ -224,7 +224,7 @@ def test_every_option_is_one_the_encoder_has(name: str) -> None:
                 assert set(value.strip("+").split("+")) <= choices, (option, value)
 
 
-def test_an_encoder_that_is_not_here_is_named() -> None:
+def test_a_missing_encoder_is_an_error() -> None:
     absent = [name for name in ENCODERS if not is_available(name)]
     assert not set(absent) & set(SOFTWARE)
     assert absent, "no machine has them all"
@@ -246,11 +246,11 @@ def test_an_encoder_that_is_not_here_is_named() -> None:
         ("gray10le", "yuv420p10le", "10-bit 4:2:0"),
     ],
 )
-def test_what_is_kept_of_a_format(source: str, kept: str, words: str) -> None:
+def test_kept_formats(source: str, kept: str, words: str) -> None:
     assert (kept_format(source), describe_format(kept)) == (kept, words)
 
 
-def test_the_encoder_follows_what_is_to_be_kept() -> None:
+def test_the_encoder_depends_on_the_kept_format() -> None:
     assert choose_encoder("yuv420p10le") == "libx264"
     assert choose_encoder("yuv420p", keep_format=True) == "libx264"
     assert choose_encoder("yuv444p", keep_format=True) == "libx264"
@@ -263,6 +263,6 @@ def test_the_encoder_follows_what_is_to_be_kept() -> None:
         choose_encoder("yuv422p10le", "libsvtav1", keep_format=True)
 
 
-def test_a_plausible_rate_is_left_alone() -> None:
+def test_a_plausible_rate_is_not_changed() -> None:
     for rate in (Fraction(1), Fraction(12), Fraction(30_000, 1001), Fraction(120)):
         assert plausible_rate(rate) == rate

@@ -1,5 +1,4 @@
-"""Still pictures in all the kinds that cameras and programs write: their pixels before and
-after."""
+"""Still images of every kind that cameras and programs write, before and after painting."""
 
 import io
 from dataclasses import replace
@@ -31,7 +30,7 @@ from tests.support.image_files import (
 
 RAMP = np.linspace(0, 255, 256).round().astype(np.uint8)[None].repeat(256, 0)
 FAR = (slice(160, None), slice(None))
-"""Rows that no paint on the face reaches."""
+"""Rows outside everything that is painted on the face."""
 
 
 def painted(data: bytes, look: str = "sunglasses", faces: Faces | None = None) -> bytes:
@@ -77,8 +76,7 @@ def test_brightness_is_kept(mode: str, look: str) -> None:
     ],
 )
 def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
-    """The picture is stored turned, and comes back upright, said to be upright, and painted where
-    its face is."""
+    """A rotated image becomes upright, in pixels and in EXIF, and is painted on its face."""
     upright = astronaut((256, 192))
     back = {6: 8, 8: 6}.get(turn, turn)
     stored = upright.transpose(TURNS[back]) if back in TURNS else upright
@@ -96,8 +94,8 @@ def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
         assert np.abs(eyes).mean() > 10
 
 
-def test_only_exif_turns_a_picture() -> None:
-    """As in browsers: XMP repeats the orientation of what a program has turned long ago."""
+def test_only_exif_rotates_an_image() -> None:
+    """As in browsers: XMP may repeat an orientation that a program has already applied."""
     source = encoded(astronaut((256, 192)), "JPEG", xmp=b"<tiff:Orientation>6</tiff:Orientation>")
     assert opened(painted(source, faces=face_of(256, 192))).size == (256, 192)
 
@@ -115,12 +113,12 @@ def test_a_colour_profile_is_kept_where_it_still_fits(mode: str, kept: bool) -> 
 @pytest.mark.parametrize(
     "profile", [None, b"no profile" * 20, PROFILE], ids=["none", "broken", "of RGB"]
 )
-def test_inks_become_colours(profile: bytes | None) -> None:
+def test_cmyk_becomes_rgb(profile: bytes | None) -> None:
     source = encoded(Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=profile)
     assert np.asarray(opened(painted(source)))[200, 200] == pytest.approx((255, 0, 0), abs=3)
 
 
-def test_inks_become_the_colours_their_profile_tells() -> None:
+def test_cmyk_is_converted_by_its_profile() -> None:
     source = encoded(
         Image.new("CMYK", (256, 256), (0, 255, 255, 0)), "JPEG", icc_profile=ink_profile()
     )
@@ -145,7 +143,7 @@ def test_a_jpeg_keeps_its_quality_and_size(quality: int, sampling: int, progress
     assert 0.8 < len(result) / len(source) < 1.1
 
 
-def test_a_jpeg_on_its_side_keeps_its_quality() -> None:
+def test_a_rotated_jpeg_keeps_its_quality() -> None:
     stored = astronaut((256, 192)).transpose(TURNS[8])
     source = encoded(stored, "JPEG", quality=90, subsampling=1, exif=exif(6))
     after = opened(painted(source, faces=face_of(256, 192)))
@@ -155,7 +153,7 @@ def test_a_jpeg_on_its_side_keeps_its_quality() -> None:
     assert psnr_db(after, upright, (slice(130, None), slice(None))) > 44
 
 
-def test_jpegs_that_are_coded_in_rare_ways() -> None:
+def test_rare_jpeg_codings() -> None:
     rgb = encoded(astronaut(), "JPEG", quality=90, keep_rgb=True)
     inks = encoded(astronaut().convert("CMYK"), "JPEG", quality=90)
     for source in (rgb, inks):
@@ -172,9 +170,8 @@ def test_a_jpeg_of_noise_at_full_quality() -> None:
     assert psnr_db(after, opened(source)) > 45
 
 
-def test_a_jpeg_whose_components_come_one_after_the_other() -> None:
-    """Each with its own tables before its scan, as ITU-T T.81 allows: Pillow knows the first one's
-    alone."""
+def test_a_jpeg_with_one_scan_per_component() -> None:
+    """Each scan has its own tables, as ITU-T T.81 allows. Pillow reports those of the first."""
     data = b""
     for number, plane in enumerate(astronaut().convert("YCbCr").split(), 1):
         single = bytearray(encoded(plane, "JPEG", quality=90))
@@ -209,7 +206,7 @@ def test_webp_stays_lossless_or_lossy() -> None:
     assert psnr_db(opened(result), opened(lossy)) > 38
 
 
-def test_a_gif_that_does_not_move_comes_back_as_png() -> None:
+def test_a_still_gif_becomes_a_png() -> None:
     source = astronaut().quantize(64)
     result = paint_image(
         parse_look(["sunglasses"]), 0, encoded(source, "GIF"), face_of(256, 256), {}
@@ -230,8 +227,8 @@ def cut_out(around: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
     return np.dstack([pixels, np.asarray(mask)])
 
 
-def test_transparency_is_kept_and_a_sticker_shows_over_it() -> None:
-    """A hat on a head cut out; what colours lie under the transparency makes no difference."""
+def test_transparency_is_kept_and_a_sticker_is_drawn_over_it() -> None:
+    """A hat on a head that is cut out. Colours of transparent pixels have no effect."""
     shown = []
     for around in ((0, 0, 0), (255, 255, 255)):
         source = cut_out(around)
@@ -245,8 +242,8 @@ def test_transparency_is_kept_and_a_sticker_shows_over_it() -> None:
 
 
 @pytest.mark.parametrize("look", ["blur", "mosaic", "fill"])
-def test_a_look_that_hides_hides_transparency_too(look: str) -> None:
-    """A face may be drawn in alpha alone; elsewhere alpha stays to the last step."""
+def test_a_redaction_also_covers_the_alpha_channel(look: str) -> None:
+    """A face may be drawn in alpha alone. Outside the mask alpha is unchanged."""
     alpha = np.random.default_rng(1).integers(0, 256, (256, 256), np.uint8)
     source = np.dstack([np.full((256, 256, 3), 60, np.uint8), alpha])
     after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), look)))
@@ -257,7 +254,7 @@ def test_a_look_that_hides_hides_transparency_too(look: str) -> None:
     assert (after[..., 3] == alpha).mean() > 0.7
 
 
-def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
+def test_an_image_without_reliable_faces_is_covered_completely() -> None:
     found = face_of(256, 256)
     (frame,) = found.frames
     nowhere = replace(frame.faces[0], box=(float("nan"), 30.0, 130.0, 90.0))
@@ -276,7 +273,7 @@ def test_a_picture_whose_faces_are_in_doubt_is_hidden_whole() -> None:
         assert np.asarray(after).std() == 0
 
 
-def test_a_head_is_covered_in_a_picture() -> None:
+def test_a_head_is_covered_in_an_image() -> None:
     source = encoded(astronaut((256, 256)), "PNG")
     beside, above = (56, 148), (11, 112)
     shown = {
@@ -290,8 +287,8 @@ def test_a_head_is_covered_in_a_picture() -> None:
 
 
 @pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
-def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
-    """As stencils and prints cut out of their paper are: one colour, and how much of it."""
+def test_a_face_drawn_only_in_the_alpha_channel_is_detected(ink: int) -> None:
+    """As in stencils: one colour with varying alpha."""
     grey = np.asarray(astronaut((512, 512)).convert("L"))
     alpha = grey if ink else 255 - grey
     source = encoded(
@@ -312,9 +309,8 @@ def test_a_face_that_is_drawn_in_transparency_alone_is_found(ink: int) -> None:
     )
 
 
-def test_what_shows_through_a_blur_is_as_before() -> None:
-    """A head cut out: the mean of alpha and of what is seen stays, and colours that nobody saw do
-    not come in."""
+def test_a_blur_keeps_the_mean_of_alpha_and_visible_colour() -> None:
+    """A head that is cut out. Colours of transparent pixels do not bleed in."""
     source = cut_out((10, 250, 10))
     after = np.asarray(opened(painted(encoded(Image.fromarray(source), "PNG"), "blur:size=0.35")))
     one, other = (
@@ -327,7 +323,7 @@ def test_what_shows_through_a_blur_is_as_before() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2), (1, 300), (300, 1)])
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_tiny_pictures(size: tuple[int, int], kind: str) -> None:
+def test_tiny_images(size: tuple[int, int], kind: str) -> None:
     source = encoded(Image.new("RGB", size, "orange"), kind)
     for faces in (None, face_of(*size)):
         result = paint_image(parse_look(["blur"]), 0, source, faces, {})
@@ -335,7 +331,7 @@ def test_tiny_pictures(size: tuple[int, int], kind: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_picture_of_many_megapixels() -> None:
+def test_an_image_of_many_megapixels() -> None:
     source = encoded(
         astronaut().resize((8_000, 6_000), Image.Resampling.NEAREST), "JPEG", quality=80
     )
@@ -346,7 +342,7 @@ def test_a_picture_of_many_megapixels() -> None:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
-def test_damage_behind_the_header_is_told(kind: str) -> None:
+def test_damage_after_the_header_is_reported(kind: str) -> None:
     source = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
     with pytest.raises(UnreadableMedia, match="picture 7 is damaged"):
         paint_image(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})

@@ -1,5 +1,4 @@
-"""MP4 atoms read and patched: what FFmpeg writes is what we find, what we patch is what FFmpeg
-reads."""
+"""Reading and patching MP4 atoms: FFmpeg's files are read, and FFmpeg reads the patched ones."""
 
 import io
 from fractions import Fraction
@@ -76,7 +75,7 @@ def test_damaged_atoms_are_refused(data: bytes) -> None:
         list(walk(data))
 
 
-def test_the_init_part_ends_before_the_first_fragment() -> None:
+def test_the_init_segment_ends_before_the_first_fragment() -> None:
     data = fragmented()
     init = data[: init_length(data)]
     assert [b.kind for b in walk(init)] == [b"ftyp", b"moov"]
@@ -90,7 +89,7 @@ def test_the_init_part_ends_before_the_first_fragment() -> None:
 
 
 @pytest.mark.parametrize("ticks", [0, 1, 12_800, 2**40])
-def test_every_fragment_moves(ticks: int) -> None:
+def test_every_fragment_is_shifted(ticks: int) -> None:
     data = fragmented()
     moved = shift_tfdt(data, ticks)
     assert len(list(find(data, "moof/traf/tfdt"))) == 3
@@ -112,7 +111,7 @@ def test_times_that_do_not_fit_are_refused() -> None:
 
 
 def late_tone(path: Path, *, start: int, seconds: int = 1) -> None:
-    """AAC alone, its first packet at ``start`` samples of 48 kHz, its moov in front."""
+    """AAC whose first packet is at ``start`` samples of 48 kHz; the moov comes first."""
     options = {"movflags": "faststart", "movie_timescale": "48000"}
     with av.open(str(path), "w", format="mp4", options=options) as container:
         stream = container.add_stream("aac", rate=48_000, layout="mono")
@@ -131,7 +130,7 @@ def late_tone(path: Path, *, start: int, seconds: int = 1) -> None:
             container.mux(packet)
 
 
-def test_samples_at_a_late_tracks_start_are_cut_away(tmp_path: Path) -> None:
+def test_the_start_of_a_late_track_is_cut(tmp_path: Path) -> None:
     path = tmp_path / "late.mp4"
     late_tone(path, start=5000)
     with path.open("rb") as file:
@@ -148,7 +147,7 @@ def test_samples_at_a_late_tracks_start_are_cut_away(tmp_path: Path) -> None:
         assert next(container.demux(audio=0)).pts == 5000, "the packets stay where they are"
 
 
-def test_a_track_that_starts_at_once_is_left_alone(tmp_path: Path) -> None:
+def test_a_track_without_a_late_start_is_not_changed(tmp_path: Path) -> None:
     path = tmp_path / "tone.mp4"
     late_tone(path, start=0)
     with path.open("rb") as file:

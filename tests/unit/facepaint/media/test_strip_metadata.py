@@ -1,4 +1,4 @@
-"""What the records of a job begun to hide keep of a codec's parameters."""
+"""Redacting looks store codec parameters without comments."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,7 +18,7 @@ COMMENTS = b"\x81theora" + b"filmed at 12 Garden Lane " * 30
 
 
 def laced(first: bytes, comments: bytes, setup: bytes) -> bytes:
-    """Three headers behind their lengths as Xiph laces them."""
+    """Three headers after their lengths in Xiph lacing."""
     lengths = b"".join(
         b"\xff" * (len(header) // 255) + bytes((len(header) % 255,)) for header in (first, comments)
     )
@@ -26,7 +26,7 @@ def laced(first: bytes, comments: bytes, setup: bytes) -> bytes:
 
 
 def counted(*headers: bytes) -> bytes:
-    """Each header behind its length in two bytes."""
+    """Each header after its length in two bytes."""
     return b"".join(len(header).to_bytes(2) + header for header in headers)
 
 
@@ -55,13 +55,13 @@ def test_comments_of_theora_are_not_stored(form: Callable[..., bytes], job: Job)
 
 
 @pytest.mark.parametrize("parameters", [b"", b"\x02", b"\x02\xff\xff", b"something else"])
-def test_parameters_of_another_form_are_left_alone(parameters: bytes, job: Job) -> None:
+def test_parameters_of_another_layout_are_not_changed(parameters: bytes, job: Job) -> None:
     video = strip_job(theora_job(parameters, job)).video
     assert video.extradata == parameters
 
 
 @pytest.mark.slow
-def test_a_decoder_takes_what_is_left(media: Media, job: Job) -> None:
+def test_a_decoder_accepts_stripped_parameters(media: Media, job: Job) -> None:
     video = strip_job(replace(job, video=probe(media("theora.ogv")).video)).video
     assert b"Lavf" not in video.extradata
     assert b"Lavc" not in video.extradata

@@ -1,5 +1,5 @@
-"""Records survive storing, keys are what the design says, and a job's state follows from its keys
-alone."""
+"""Records survive a round trip, keys match the documentation, and a job's state follows from its
+keys."""
 
 import itertools
 import json
@@ -64,7 +64,7 @@ st.register_type_strategy(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(data=st.data())
-def test_any_record_reads_back_as_it_was_written(cls: Any, data: st.DataObject) -> None:
+def test_any_record_survives_a_round_trip(cls: Any, data: st.DataObject) -> None:
     record = data.draw(st.from_type(cls))
     assert decode(cls, encode(record), "key") == record
 
@@ -72,7 +72,7 @@ def test_any_record_reads_back_as_it_was_written(cls: Any, data: st.DataObject) 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
 @settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_record_of_another_schema_is_refused_in_one_line(cls: Any, data: st.DataObject) -> None:
+def test_a_record_of_another_schema_is_refused(cls: Any, data: st.DataObject) -> None:
     body = json.loads(encode(data.draw(st.from_type(cls))))
     with pytest.raises(RecordInvalid) as caught:
         decode(cls, json.dumps({**body, "schema": 2}).encode(), "jobs/x/record.json")
@@ -82,7 +82,7 @@ def test_a_record_of_another_schema_is_refused_in_one_line(cls: Any, data: st.Da
     )
 
 
-def test_what_is_no_record_is_refused_with_its_first_fault() -> None:
+def test_invalid_records_are_refused_with_their_first_fault() -> None:
     with pytest.raises(
         RecordInvalid, match=r"^k is not a Sealed record: segments: Field required$"
     ):
@@ -94,11 +94,11 @@ def test_what_is_no_record_is_refused_with_its_first_fault() -> None:
 @pytest.mark.parametrize(
     "record", [Segment(0, 0, 1, (), ""), Faces(0, (), "d", "cpu"), Sealed(1), Failed(1, "x", 3)]
 )
-def test_every_record_says_its_schema(record: Any) -> None:
+def test_every_record_has_its_schema(record: Any) -> None:
     assert json.loads(encode(record))["schema"] == 1
 
 
-def test_bulky_records_leave_defaults_out() -> None:
+def test_bulky_records_omit_defaults() -> None:
     segment = Segment(3, 0, 90, tuple(Packet(100, n, n, 1) for n in range(1000)), "0" * 64)
     assert len(encode(segment)) < 60 * 1000
     assert b"discard" not in encode(segment)
@@ -121,7 +121,7 @@ def test_a_job_that_was_to_have_some_frames_detected_alone_still_reads() -> None
     assert spec == DetectorSpec("facepaint-1", 0.1)
 
 
-def test_the_overlap_is_no_packet_of_the_segments_own() -> None:
+def test_own_packets_exclude_the_overlap() -> None:
     segment = Segment(
         0, 0, 2, (Packet(10, 0, 0), Packet(20, 1, 1), Packet(30, 2, 2)), "", overlap=1
     )
@@ -139,7 +139,7 @@ def test_upright_size(rotation: int, size: tuple[int, int]) -> None:
     assert video.upright_size == size
 
 
-def test_job_ids_sort_by_time_and_are_told_from_anything_else() -> None:
+def test_job_ids_sort_by_time_and_are_validated() -> None:
     east = timezone(timedelta(hours=9))
     ids = [new_job_id(NOW.astimezone(east) + timedelta(seconds=seconds)) for seconds in range(3)]
     assert ids == sorted(ids)
@@ -151,7 +151,7 @@ def test_job_ids_sort_by_time_and_are_told_from_anything_else() -> None:
             check_job_id(text)
 
 
-def test_keys_are_those_of_the_design() -> None:
+def test_keys_match_the_documentation() -> None:
     base = f"jobs/{JOB}/"
     assert keys.prefix(JOB) == base
     expected = {
@@ -179,7 +179,7 @@ def test_keys_are_those_of_the_design() -> None:
     assert keys.deleted(JOB) == f"deleted/{JOB}"
 
 
-def test_a_listing_is_sorted_into_what_it_means() -> None:
+def test_a_listing_is_sorted_by_the_meaning_of_its_keys() -> None:
     listed = [
         keys.job(JOB),
         *(key(JOB, n) for n in (0, 1, 2) for key in (keys.source, keys.audio, keys.segment)),
@@ -206,7 +206,7 @@ def test_a_listing_is_sorted_into_what_it_means() -> None:
     assert JobKeys.read([]) == JobKeys()
 
 
-FATES = ("nothing", "painted", "given up", "both")
+OUTCOMES = ("nothing", "painted", "failed", "both")
 
 
 @pytest.mark.parametrize("sealed", [False, True])
@@ -215,27 +215,27 @@ FATES = ("nothing", "painted", "given up", "both")
 def test_the_state_follows_from_the_keys_alone(
     sealed: bool, idle_s: float, looks: tuple[str, ...]
 ) -> None:
-    """Two segments; each may be painted, given up, both or neither, in each look: every
+    """Two segments; each may be painted, failed, both or neither, in each look: every
     combination."""
-    for fates in itertools.product(FATES, repeat=2 * len(looks)):
-        fate = dict(zip(itertools.product(looks, (0, 1)), fates, strict=True))
+    for outcomes in itertools.product(OUTCOMES, repeat=2 * len(looks)):
+        outcome = dict(zip(itertools.product(looks, (0, 1)), outcomes, strict=True))
         listed = [keys.job(JOB), keys.segment(JOB, 0), keys.segment(JOB, 1)]
         listed += [keys.look(JOB, look) for look in looks] + [keys.sealed(JOB)] * sealed
         listed += [
-            keys.painted(JOB, *at) for at, what in fate.items() if what in {"painted", "both"}
+            keys.painted(JOB, *at) for at, what in outcome.items() if what in {"painted", "both"}
         ]
         listed += [
             keys.painted_failed(JOB, *at)
-            for at, what in fate.items()
-            if what in {"given up", "both"}
+            for at, what in outcome.items()
+            if what in {"failed", "both"}
         ]
         found = JobKeys.read(listed)
         for look in (None, *looks):
-            mine = {what for (name, _), what in fate.items() if look in {None, name}}
+            mine = {what for (name, _), what in outcome.items() if look in {None, name}}
             if not sealed:
                 expected = "abandoned" if idle_s > 600 else "uploading"
             elif "nothing" in mine:
                 expected = "working"
             else:
-                expected = "incomplete" if "given up" in mine else "complete"
-            assert found.state(idle_s, look) == expected, (fate, look)
+                expected = "incomplete" if "failed" in mine else "complete"
+            assert found.state(idle_s, look) == expected, (outcome, look)
