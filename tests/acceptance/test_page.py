@@ -222,7 +222,7 @@ def test_a_failed_segment_is_marked_and_skipped(page: Page, store: Store) -> Non
     made.seal()
     made.detect(range(4))
     made.paint([0, 2, 3])
-    made.give_up(1)
+    made.fail_painting(1)
 
     page.goto(f"/jobs/{made.id}")
 

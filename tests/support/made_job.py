@@ -1,9 +1,7 @@
-"""Jobs put into the storage piece by piece, as uploader and workers would, for tests of what reads
-them.
+"""Jobs for tests of readers: stored step by step, as uploader and workers store them.
 
-The picture is a window moving over the public-domain portrait of `skimage.data.astronaut`, its
-painted version the same with a stripe across; the audio is a tone that beeps at every full second.
-Both are really encoded.
+Frames are a moving crop of the public-domain portrait `skimage.data.astronaut`; the painted ones
+have a stripe across. The audio is a tone with a beep at every full second. Both are encoded.
 """
 
 import hashlib
@@ -51,8 +49,11 @@ RATE = 48_000
 
 @dataclass
 class MadeJob:
-    """A video job. ``times`` are the frames' pts; ``cuts`` the pts at which segments begin, and the
-    end of the last."""
+    """A video job.
+
+    ``times`` are the frames' pts. ``cuts`` are the pts at which segments start, and the end of the
+    last one.
+    """
 
     store: Store
     times: tuple[int, ...]
@@ -72,7 +73,7 @@ class MadeJob:
 
     @property
     def segments(self) -> int:
-        """How many there are when all is done."""
+        """The number of segments of the whole video."""
         return len(self.cuts) - 1
 
     @property
@@ -119,17 +120,16 @@ class MadeJob:
             self.store.put_record(keys.segment(self.id, index), record)
 
     def detect(self, indexes: Iterable[int]) -> None:
-        """Store that faces were looked for."""
+        """Store the results of detection: no faces."""
         for index in indexes:
             self.store.put_record(
                 keys.faces(self.id, index), Faces(index, (), "facepaint-1", "cpu")
             )
 
     def track(self, boxes: Sequence[Box], drift: float = 0.0) -> None:
-        """Store that somebody is in each of the boxes in the first picture, ``drift`` px further
-        right in each other.
+        """Store the results of tracking: a person with a portrait for each box.
 
-        There is a portrait of everybody.
+        The boxes are those of the first frame; they move right by ``drift`` px from frame to frame.
         """
 
         def moved(box: Box, number: int) -> Box:
@@ -146,7 +146,7 @@ class MadeJob:
             self.store.put_record(
                 keys.tracked(self.id, index), TrackedSegment(index, tuple(frames))
             )
-        picture = Image.fromarray(_picture(0, self.size))
+        frame = Image.fromarray(_frame(0, self.size))
         people = []
         for number, box in enumerate(boxes, 1):
             people.append(
@@ -162,7 +162,7 @@ class MadeJob:
                 )
             )
             portrait = io.BytesIO()
-            picture.crop([round(side) for side in box]).resize((160, 160)).save(portrait, "JPEG")
+            frame.crop([round(side) for side in box]).resize((160, 160)).save(portrait, "JPEG")
             self.store.put(keys.portrait(self.id, number), portrait.getvalue(), "image/jpeg")
         self.store.put_record(keys.tracks(self.id), People(tuple(people), self.segments))
 
@@ -187,18 +187,18 @@ class MadeJob:
             self.store.put(keys.painted_data(self.id, look, record.name), encoded.data)
             self.store.put_record(keys.painted(self.id, look, index), record)
 
-    def give_up(self, index: int, reason: str = "the worker crashed 3 times") -> None:
-        """Store that painting a segment was given up."""
+    def fail_painting(self, index: int, reason: str = "the worker crashed 3 times") -> None:
+        """Store that the painting of a segment failed."""
         self.store.put_record(
             keys.painted_failed(self.id, self.look.id, index), Failed(index, reason, 3)
         )
 
     def seal(self) -> None:
-        """Store that all segments are there."""
+        """Store that the upload is complete."""
         self.store.put_record(keys.sealed(self.id), Sealed(self.segments))
 
     def complete(self) -> "MadeJob":
-        """Everything at once."""
+        """Store the whole job, painted."""
         self.begin()
         every = range(self.segments)
         self.upload(every)
@@ -212,8 +212,8 @@ class MadeJob:
         return [pts for pts in self.times if self.cuts[index] <= pts < self.cuts[index + 1]]
 
     def _audio_of(self, index: int) -> tuple[tuple[AudioPacket, ...], bytes]:
-        """The packets that begin inside the window; the first and last windows take what lies
-        outside, too."""
+        """The packets that start inside the window; the first and the last window also take those
+        outside of the video."""
         start = Fraction(self.cuts[index]) * self.time_base if index else Fraction(-1000)
         end = (
             Fraction(self.cuts[index + 1]) * self.time_base
@@ -236,7 +236,7 @@ class MadeJob:
         with SegmentEncoder(spec, self.times[0], self.cuts[index + 1]) as encoder:
             for pts in self.times_of(index):
                 frame = av.VideoFrame.from_ndarray(
-                    _picture(self.times.index(pts), self.size), "rgb24"
+                    _frame(self.times.index(pts), self.size), "rgb24"
                 )
                 frame = frame.reformat(format="yuv420p")
                 frame.pts = pts
@@ -246,8 +246,8 @@ class MadeJob:
 
 @dataclass(frozen=True)
 class MadeAudio:
-    """An audio track: what `job.json` says of it and its packets, times from 0 at the first
-    picture."""
+    """An audio track: its entry in `job.json`, and its packets with times relative to the first
+    frame."""
 
     stream: AudioStream
     packets: tuple[tuple[AudioPacket, bytes], ...]
@@ -256,7 +256,7 @@ class MadeAudio:
 def plain_job(
     store: Store, seconds: float = 8.0, audio: Sequence[MadeAudio] = (), **changes: Any
 ) -> MadeJob:
-    """25 frames a second, a segment every 2 s, first picture at 1.5 s of the source's clock."""
+    """25 frames a second, a segment every 2 s, first frame at 1.5 s of the source's clock."""
     tick = Fraction(1, 12_800)
     first, step = 19_200, 12_800 // 25
     times = tuple(first + number * step for number in range(round(seconds * 25)))
@@ -266,7 +266,7 @@ def plain_job(
 
 
 def uneven_job(store: Store, **changes: Any) -> MadeJob:
-    """Variable frame rate in a time base of 1/1000, uneven windows, one picture shown for 9 s."""
+    """Variable frame rate in a time base of 1/1000, uneven windows, one frame shown for 9 s."""
     times = [40]
     for number in range(60):
         times.append(times[-1] + (33, 51, 20, 100)[number % 4])
@@ -363,14 +363,14 @@ def _portrait() -> "np.ndarray[Any, np.dtype[np.uint8]]":
     return np.asarray(Image.fromarray(skimage.data.astronaut()).resize((768, 768)))
 
 
-def _picture(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
-    """The window over the portrait, wandering, with the stripe that stands for paint."""
+def _frame(number: int, size: tuple[int, int]) -> "np.ndarray[Any, np.dtype[np.uint8]]":
+    """A crop of the portrait that moves with the number, with the stripe of painted frames."""
     width, height = size
     left = round((768 - width) * (0.3 + 0.2 * np.sin(number / 40)))
     top = round((768 - height) * 0.1)
-    picture = np.array(_portrait()[top : top + height, left : left + width])
-    picture[height // 2 : height // 2 + height // 12, width // 4 : 3 * width // 4] = (226, 74, 51)
-    return picture
+    frame = np.array(_portrait()[top : top + height, left : left + width])
+    frame[height // 2 : height // 2 + height // 12, width // 4 : 3 * width // 4] = (226, 74, 51)
+    return frame
 
 
 def image_job(like: Job, *names: str) -> ImageJob:
@@ -410,9 +410,9 @@ def stored_image_job(
 
 
 def paint_image(store: Store, job: Job, look: Look, index: int) -> None:
-    """Store a painted picture."""
+    """Store a painted image."""
     buffer = io.BytesIO()
-    Image.fromarray(_picture(index * 60, (480, 360 if index % 2 else 640))).save(buffer, "JPEG")
+    Image.fromarray(_frame(index * 60, (480, 360 if index % 2 else 640))).save(buffer, "JPEG")
     data = buffer.getvalue()
     sha256 = hashlib.sha256(data).hexdigest()
     name = f"{index:06d}-{sha256[:12]}.jpg"

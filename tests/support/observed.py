@@ -1,5 +1,5 @@
-"""The real store and queue with an ear on what is written: it may note, wait, or raise what an
-outage would."""
+"""The real store and queue with an observer of each write, which may record it, wait, or raise the
+error of an outage."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ Observer = Callable[[str], None]
 
 
 def ignore(_: str) -> None:
-    """Hears nothing."""
+    """Observe nothing."""
 
 
 class ObservedStore(Store):

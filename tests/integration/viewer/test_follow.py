@@ -169,8 +169,8 @@ def test_nothing_is_listed_and_no_key_requested_too_often(
 
 def test_a_failed_segment_is_a_gap_and_a_result_takes_precedence(made: MadeJob) -> None:
     made.paint([0, 1, 3])
-    made.give_up(1, "crashed")
-    made.give_up(2, "crashed 3 times")
+    made.fail_painting(1, "crashed")
+    made.fail_painting(2, "crashed 3 times")
     following = Following(made, start=1).end()
     assert following.indexes == [1, 2, 3]
     assert isinstance(following.items[0], PaintedSegment)

@@ -26,7 +26,7 @@ def test_failed_segments_are_an_error_with_advice(
     made.seal()
     made.detect(range(4))
     made.paint([0, 1, 3])
-    made.give_up(2, "it cannot be decoded")
+    made.fail_painting(2, "it cannot be decoded")
     with pytest.raises(
         JobError, match=r"1 of 4 segments .* \(segment 2: it cannot be decoded\)"
     ) as raised:

@@ -97,8 +97,8 @@ def test_resume_retries_what_failed(store: Store, queue: Queue) -> None:
     store.put_record(keys.faces_failed(made.id, 2), Failed(2, "crashed", 3))
     made.detect([3])
     made.paint([0, 2])  # 2 was painted without knowing its faces
-    made.give_up(1)
-    made.give_up(3)
+    made.fail_painting(1)
+    made.fail_painting(3)
     store.put_record(
         keys.claim(made.id, "paint", 3, made.look.id), Claim("dead", 3, datetime.now(UTC))
     )

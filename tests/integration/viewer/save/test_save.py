@@ -509,8 +509,8 @@ def gappy_job(store: Store) -> MadeJob:
     made.seal()
     made.detect(range(4))
     made.paint([1, 3])
-    made.give_up(0)
-    made.give_up(2)
+    made.fail_painting(0)
+    made.fail_painting(2)
     return made
 
 

@@ -186,7 +186,7 @@ def test_blank_and_missing_segments_are_noted(store: Store, tmp_path: Path) -> N
     made.seal()
     made.detect(range(4))
     made.paint([0, 1, 3])
-    made.give_up(2)
+    made.fail_painting(2)
     key = keys.painted(made.id, made.look.id, 1)
     store.put_record(
         key,

@@ -409,7 +409,7 @@ def test_a_failed_segment_is_a_gap_in_the_playlist(client: httpx.Client, store: 
     made = plain_job(store).begin()
     made.upload(range(4))
     made.paint([0, 2, 3])
-    made.give_up(1)
+    made.fail_painting(1)
     made.seal()
 
     lines = client.get(f"/jobs/{made.id}/{made.look.id}/video.m3u8").text.splitlines()

@@ -46,7 +46,7 @@ def test_counts_follow_the_keys(store: Store) -> None:
     made = begun(store)
     store.put_record(keys.faces_failed(made.id, 2), Failed(2, "crashed", 3))
     store.put_record(keys.claim(made.id, "detect", 3), Claim("w", 1, NOW))
-    made.give_up(1, "no memory")
+    made.fail_painting(1, "no memory")
     status = job_status(store, made.id)
     assert (status.state, status.stored, status.total) == ("uploading", 4, None)
     assert (status.detected, status.detect_failed, status.claims) == (
