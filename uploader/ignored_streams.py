@@ -8,7 +8,7 @@ from collections.abc import Container
 from av.container import InputContainer
 from av.stream import Disposition, Stream
 
-from uploader.subtitles import is_text
+from facepaint.media.subtitles import is_text
 
 NAMES = {
     "cover": ("a cover image, which is not painted", "{} cover images, which are not painted"),

@@ -14,6 +14,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import open_media
+from facepaint.media.subtitles import text_streams
 from facepaint.records.job import Extras
 from facepaint.records.segment import AudioPacket, Packet
 from uploader.cutter import CutSegment, Cutter
@@ -21,7 +22,7 @@ from uploader.keyframes import begins_cleanly, shows_nothing
 from uploader.probe import Probe
 from uploader.pts_recovery import PtsRecovery
 from uploader.side_data import SideData
-from uploader.subtitles import SubtitleReader, is_text
+from uploader.subtitles import SubtitleReader
 from uploader.timestamp_splicing import TimestampSplicer
 
 MISSING_S = 1
@@ -128,7 +129,7 @@ class Reader:
     def _wanted(self, container: InputContainer) -> list[Stream]:
         indexes = (self._probed.video_index, *self._probed.audio_indexes)
         copied = [container.streams[index] for index in indexes]
-        return [*copied, *(stream for stream in container.streams.subtitles if is_text(stream))]
+        return [*copied, *text_streams(container)]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         index = packet.stream.index

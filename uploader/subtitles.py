@@ -6,25 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 import av
-from av.stream import Stream
 
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import dispositions, track_title
+from facepaint.media.subtitles import STYLED_TEXT
 from facepaint.records.job import Subtitles
 
 MAX_BYTES = 4 * 2**20
 """Text of all tracks together that is kept."""
-
-TEXT_CODECS = frozenset({"mov_text", "subrip", "ass", "ssa", "webvtt", "text"})
-
-STYLED = frozenset({"ass", "ssa"})
-"""Only these have a header that a muxer needs; plain text needs no codec parameters."""
-
-
-def is_text(stream: Stream) -> bool:
-    """Whether a subtitle track is text, not bitmaps."""
-    context = stream.codec_context
-    return context is not None and context.codec.canonical_name in TEXT_CODECS
 
 
 class SubtitleReader:
@@ -68,7 +57,7 @@ def _describe(packet: av.Packet[Any]) -> Subtitles:
     return Subtitles(
         codec=codec,
         time_base=stream.time_base,
-        codec_params=write_codec_params(stream, packet) if codec in STYLED else b"",
+        codec_params=write_codec_params(stream, packet) if codec in STYLED_TEXT else b"",
         # Collected apart, since the record is frozen.
         packets=(),
         language=stream.metadata.get("language", ""),

@@ -2,7 +2,6 @@
 
 import io
 import math
-import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from av.video.stream import VideoStream as InputVideo
 
 from facepaint.media.codec_params import can_hold, open_codec_params
 from facepaint.media.mp4 import delay_track, read_moov
+from facepaint.media.subtitles import PLAIN_TEXT, STYLED_TEXT, subrip, timed_text
 from facepaint.records.job import (
     AudioStream,
     Chapter,
@@ -40,14 +40,6 @@ LARGEST_TIMESCALE = 2**31 - 1
 
 INAUDIBLE_S = 0.02
 """An audio offset of this much is not noticed."""
-
-PLAIN_TEXT = frozenset({"subrip", "srt", "text", "webvtt", "mov_text"})
-"""Codecs of plain text subtitles, by FFmpeg's names; they need no codec parameters."""
-
-STYLED_TEXT = frozenset({"ass", "ssa"})
-"""Codecs of styled text subtitles, whose styles MP4 loses."""
-
-_MARKUP = re.compile(r"<[^>]*>|\{\\[^}]*\}")
 
 CONTAINER_TAGS = frozenset(
     {"major_brand", "minor_version", "compatible_brands", "encoder", "software", "duration"}
@@ -247,9 +239,7 @@ class Muxer:
         """A subtitle packet as the output's codec stores it."""
         if not self._is_rewritten(codec):
             return data
-        if self._is_matroska:
-            return _text(codec, data)
-        return _timed_text(plain_text(codec, data))
+        return subrip(codec, data) if self._is_matroska else timed_text(codec, data)
 
     def _is_rewritten(self, codec: str) -> bool:
         """Whether subtitles are converted to the container's own text codec."""
@@ -267,26 +257,6 @@ def _name(
     stream.disposition = sum(
         Disposition[name] for name in disposition if name in Disposition.__members__
     )
-
-
-def _text(codec: str, data: bytes) -> bytes:
-    """The lines of a subtitle as SubRip stores them."""
-    if codec == "mov_text":
-        return data[2 : 2 + int.from_bytes(data[:2])]
-    if codec in STYLED_TEXT:
-        return data.split(b",", 8)[-1].replace(b"\\N", b"\n")
-    return data
-
-
-def plain_text(codec: str, data: bytes) -> bytes:
-    """The lines of a text subtitle in UTF-8, without markup; empty if it shows nothing."""
-    return _MARKUP.sub("", _text(codec, data).decode("utf-8", "replace")).strip().encode()
-
-
-def _timed_text(text: bytes) -> bytes:
-    """A sample of MP4 timed text: its length in two bytes, then its lines."""
-    plain = text[:65535]
-    return len(plain).to_bytes(2) + plain if plain else b""
 
 
 def placed_chapters(chapters: Sequence[Chapter], shift_s: Fraction) -> Iterator[Chapter]:

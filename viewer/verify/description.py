@@ -12,9 +12,10 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from facepaint.media.open import chapters_of, orientation, track_title
+from facepaint.media.subtitles import text_streams
 from facepaint.records.colour import HDR_TRANSFERS, SDR, ColourRange, MatrixCoefficients
 from facepaint.records.job import Chapter
-from viewer.save.mux import CONTAINER_TAGS, PLAIN_TEXT, STYLED_TEXT, placed_chapters
+from viewer.save.mux import CONTAINER_TAGS, placed_chapters
 from viewer.verify.frames import FrameReader
 from viewer.verify.report import PropertyCheck, seconds
 
@@ -200,16 +201,6 @@ def _track_differences(name: str, track: Stream, copy: Stream) -> Iterator[str]:
     title, copied_title = track_title(track), track_title(copy)
     if copied_title not in {"", title}:
         yield f"the title of {name} is {copied_title!r} instead of {title!r}"
-
-
-def text_streams(container: InputContainer) -> list[Stream]:
-    """The tracks of subtitles that are text."""
-    return [
-        stream
-        for stream in container.streams.subtitles
-        if stream.codec_context is not None
-        and stream.codec_context.codec.canonical_name in PLAIN_TEXT | STYLED_TEXT
-    ]
 
 
 def language_of(track: Stream) -> str:

@@ -15,7 +15,7 @@ from av.stream import Stream
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import write_codec_params
 from facepaint.media.open import open_media
-from viewer.save.mux import plain_text
+from facepaint.media.subtitles import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
 from viewer.verify.frames import JUMP_S
 from viewer.verify.report import Occurrences, seconds, summarized

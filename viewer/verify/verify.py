@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import main_video, open_media
+from facepaint.media.subtitles import text_streams
 from facepaint.records.job import VideoJob
 from facepaint.store import Store
 from facepaint.text import counted
@@ -25,7 +26,6 @@ from viewer.verify.description import (
     colour_check,
     size_check,
     tags_check,
-    text_streams,
 )
 from viewer.verify.frames import FrameMatch, FrameReader, match_frames
 from viewer.verify.job_records import RecordComparison
