@@ -459,7 +459,7 @@ def test_a_pipe_is_refused_at_once(
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(InputError, match=r"pipe\.mp4 is a pipe or a device"):
         upload(tmp_path / "pipe.mp4", BLUR, store, queue, settings)
-    with pytest.raises(InputError, match="/dev/null is no file"):
+    with pytest.raises(InputError, match="/dev/null is a pipe or a device"):
         upload(Path("/dev/null"), BLUR, store, queue, settings)
 
 
