@@ -6,7 +6,7 @@ import webbrowser
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from facepaint.client import Snapshot
@@ -114,6 +114,9 @@ class Bars(Display):
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+
+    def __rich__(self) -> RenderableType:
+        return self._progress.get_renderable()
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
         amount = f"{done_bytes / 1e6:.1f}/{total_bytes / 1e6:.1f} MB"

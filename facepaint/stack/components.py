@@ -5,6 +5,7 @@ No secret is on a command line, which every user of the machine can read: the br
 of mode 0600, everything else its environment.
 """
 
+import glob
 import importlib.metadata
 import importlib.util
 import os
@@ -261,7 +262,7 @@ def worker(home: Path, settings: Settings, name: str = "worker", **options: obje
         log=home / "logs" / f"{name.replace(' ', '-')}.log",
         cwd=home,
         environment=worker_environment(settings),
-        answers=lambda: worker_answers(settings),
+        answers=lambda: worker_answers(settings, glob.escape(worker_node(settings))),
         stop_s=WORKER_STOP_S,
         escalate=signal.SIGQUIT,
     )
@@ -288,10 +289,20 @@ def workers(home: Path, settings: Settings, processes: int | None = None) -> lis
     return [worker(home, settings, "worker", processes=processes)]
 
 
-def worker_answers(settings: Settings) -> bool:
-    """Whether the worker with these settings' name answers over the broker."""
+def worker_answers(settings: Settings, node_pattern: str, timeout_s: float = 0.5) -> bool:
+    """Whether a worker answers over the broker whose node name matches a glob pattern.
+
+    An open connection would prove little: a worker may keep one and consume nothing.
+    """
     try:
         with make_app(settings) as app:
-            return bool(app.control.ping(destination=[worker_node(settings)], timeout=0.5))
+            inspect = app.control.inspect(
+                pattern=node_pattern,
+                # Celery's stubs ask for a function; its workers look the name up.
+                matcher="glob",  # type: ignore[arg-type]
+                limit=1,
+                timeout=timeout_s,
+            )
+            return bool(inspect.ping())
     except OperationalError:
         return False

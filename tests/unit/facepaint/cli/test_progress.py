@@ -15,7 +15,7 @@ from tests.support.made_job import plain_job
 def drawn(bars: Bars) -> list[str]:
     console = Console(file=io.StringIO(), width=80, force_terminal=True, color_system=None)
     with console.capture() as capture:
-        console.print(bars._progress.get_renderable())
+        console.print(bars)
     return [line.rstrip() for line in capture.get().splitlines()]
 
 

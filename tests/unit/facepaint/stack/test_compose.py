@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from facepaint.settings import CONNECTION_FIELDS, Settings
+from facepaint.stack.components import worker_answers
 from facepaint.stack.compose_init import Endpoints, Owners
-from facepaint.stack.health import worker_answers_here
 from facepaint.store import Store
 from tests.support.live_viewer import live_viewer
 from tests.support.paths import ROOT
@@ -22,20 +22,13 @@ COMPOSE = ROOT / "docker-compose.yml"
 def test_a_worker_is_healthy_while_it_answers(
     settings: Settings, start_worker: Callable[..., Any]
 ) -> None:
-    assert not worker_answers_here(settings, timeout_s=0.5)
+    here = f"*@{socket.gethostname()}"
+    assert not worker_answers(settings, here)
     worker = start_worker()
-    assert worker_answers_here(settings)
+    assert worker_answers(settings, here, timeout_s=10)
+    assert not worker_answers(settings, "*@another")
     worker.kill()
-    assert not worker_answers_here(settings, timeout_s=0.5)
-
-
-@pytest.mark.slow
-def test_a_worker_of_another_host_is_not_ours(
-    settings: Settings, start_worker: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start_worker()
-    monkeypatch.setattr(socket, "gethostname", lambda: "another")
-    assert not worker_answers_here(settings, timeout_s=0.5)
+    assert not worker_answers(settings, here)
 
 
 @pytest.fixture(scope="module")
