@@ -9,7 +9,7 @@ from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.status import JobStatus, JobSummary
 from facepaint.looks.look import Look
 from facepaint.looks.selection import EVERYONE
-from facepaint.records.job import ImageJob, Job, VideoJob
+from facepaint.records.job import ImageJob, Job, VideoJob, VideoStream
 from facepaint.text import first_and_more
 from viewer.server.audio import copy_mime
 from viewer.server.cache import JobCache, first_missing
@@ -86,7 +86,6 @@ def job_json(
         "state": status.state,
         "total": status.total,
         "truncated": status.truncated,
-        "duration_s": _duration_s(job),
         "look": chosen,
         "looks": [_look_json(status, each.id) for each in status.looks],
         "segments": {
@@ -99,13 +98,7 @@ def job_json(
             "from": windows_from,
             "times": [[round(w.start_s, 6), round(w.end_s, 6)] for w in windows],
         },
-        "end_s": cache.end_s(status) if isinstance(job, VideoJob) else None,
-        "video": _video_json(cache, status, chosen, painted),
-        "audio": [
-            {"language": track.language, "title": track.title, "mime": copy_mime(track)}
-            for track in (job.audio if isinstance(job, VideoJob) else ())
-        ],
-        "images": list(job.images) if isinstance(job, ImageJob) else [],
+        **_media_json(cache, status, chosen, painted),
         "workers": len(cache.workers()),
         "waiting": why_waiting(
             status, cache.workers(), chosen, _next_unpainted(status, painted | failed, wait)
@@ -166,25 +159,36 @@ def _selection_json(look: Look | None) -> dict[str, list[int]]:
     return {"keep": list(selection.keep), "only": list(selection.only)}
 
 
-def _video_json(
+def _media_json(
     cache: JobCache, status: JobStatus, look: str | None, painted: frozenset[int]
-) -> dict[str, Any] | None:
-    if isinstance(status.job, ImageJob):
-        return None
-    video = status.job.video
+) -> dict[str, Any]:
+    """What only a video has, and what only a list of images has."""
+    job = status.job
+    if isinstance(job, ImageJob):
+        names = list(job.images)
+        return {"duration_s": None, "end_s": None, "video": None, "audio": [], "images": names}
+    mime = None
+    if look and painted:
+        # All painted segments of a look have the same codec parameters.
+        codec = cache.painted(job.id, look, min(painted)).codec
+        mime = f'video/mp4; codecs="{codec}"'
+    return {
+        "duration_s": job.duration_s,
+        "end_s": cache.end_s(status),
+        "video": _video_json(job.video, mime),
+        "audio": [
+            {"language": track.language, "title": track.title, "mime": copy_mime(track)}
+            for track in job.audio
+        ],
+        "images": [],
+    }
+
+
+def _video_json(video: VideoStream, mime: str | None) -> dict[str, Any]:
     width, height = video.upright_size
     pixel_aspect = video.sample_aspect_ratio if video.sample_aspect_ratio > 0 else Fraction(1)
     # The stored width is the upright height.
     if video.rotation % 180:
         pixel_aspect = 1 / pixel_aspect
-    mime = None
-    if look and painted:
-        # All painted segments of a look have the same codec parameters.
-        codec = cache.painted(status.job.id, look, min(painted)).codec
-        mime = f'video/mp4; codecs="{codec}"'
-    return {
-        "width": width,
-        "height": height,
-        "aspect": float(width * pixel_aspect / height),
-        "mime": mime,
-    }
+    aspect = float(width * pixel_aspect / height)
+    return {"width": width, "height": height, "aspect": aspect, "mime": mime}

@@ -97,6 +97,8 @@ function open(state) {
   });
   const isVideo = state.kind === 'video';
   setText(byId('save-command'), `facepaint view ${jobId} --save ${isVideo ? 'painted.mp4' : 'painted/'}`);
+  setText(byId('save-title'), isVideo ? 'Save or play elsewhere' : 'Save the images');
+  show(byId('save-term'), isVideo);
   show(byId('hls-term'), isVideo);
   show(byId('hls-row'), isVideo);
   return isVideo ? new VideoView(state) : new ImagesView(state);
