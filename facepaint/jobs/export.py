@@ -1,6 +1,6 @@
-"""The faces of a job as a file for other programs: CSV, JSON, and COCO with keypoints.
+"""Export the faces of a job as CSV, JSON, or COCO with keypoints.
 
-Written as they are read, segment by segment: of hours of video nothing but a few segments is held.
+Frames are written while segments are read, so that memory does not grow with the video.
 """
 
 import csv
@@ -27,22 +27,25 @@ from facepaint.records import keys
 from facepaint.records.detector_card import thresholds_for
 from facepaint.records.faces import LANDMARKS, Box, Faces
 from facepaint.records.job import ImageJob, Job, VideoJob
-from facepaint.records.tracks import People, Person, TrackedSegment
+from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import Store
 
-TOGETHER = 8
-"""Segments read at once."""
+BATCH = 8
+"""Segments that are read in parallel and held in memory."""
 
 POINTS = tuple(f"{name}_corner" if name.endswith("mouth") else name for name in LANDMARKS)
-"""The landmarks as exports name them, which programs that read them rely on."""
+"""The names of the landmarks in exports, which other programs rely on."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportedFace:
-    """A face of a frame: ``track`` is the person's number; ``found`` tells a detection from a place
-    filled in.
+    """A face of a frame. Its fields are the keys of the JSON export.
 
-    Box and landmarks are in px of the upright frame, angles in degrees.
+    Args:
+        track: the person's number; None in still images.
+        found: whether it was detected in this frame, not interpolated or extrapolated.
+        box, landmarks: in px of the upright frame.
+        yaw, pitch, roll: head pose in degrees.
     """
 
     track: int | None
@@ -57,8 +60,8 @@ class ExportedFace:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFrame:
-    """A frame and its faces; ``time_s`` counts from the video's start. ``picture`` is the name of a
-    still picture."""
+    """A frame and its faces. ``time_s`` counts from the start of the video; ``picture`` is the file
+    name of a still image."""
 
     segment: int
     pts: int
@@ -69,7 +72,7 @@ class ExportedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """What is written: a job, people, and the frames with their faces as they are read."""
+    """The content of an export. ``frames`` reads the segments on demand."""
 
     job: Job
     people: tuple[Person, ...]
@@ -79,16 +82,20 @@ class Export:
 def exported_frames(
     store: Store, job: Job, people: People, *, low_confidence: bool
 ) -> Iterator[ExportedFrame]:
-    """Every frame of a job with its faces, in order; with ``low_confidence`` those too that may be
-    no faces."""
+    """Yield every frame of a job with its faces, in order.
+
+    Args:
+        low_confidence: whether to include people of low confidence, and in images all candidates.
+    """
     if isinstance(job, ImageJob):
-        least = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
-        frames_of = partial(_frames_of_picture, store, job, least)
+        # Images have no people, so the threshold of stickers decides.
+        threshold = 0.0 if low_confidence else thresholds_for(False, job.detector.card).for_still
+        frames_of = partial(_frames_of_image, store, job, threshold)
     else:
         shown = {person.number for person in people.shown(low_confidence=low_confidence)}
         frames_of = partial(_frames_of_segment, store, job, shown)
-    for first in range(0, people.segments, TOGETHER):
-        indexes = range(first, min(first + TOGETHER, people.segments))
+    for first in range(0, people.segments, BATCH):
+        indexes = range(first, min(first + BATCH, people.segments))
         for frames in in_parallel(frames_of, indexes):
             yield from frames
 
@@ -97,39 +104,43 @@ def _frames_of_segment(
     store: Store, job: VideoJob, shown: set[int], index: int
 ) -> list[ExportedFrame]:
     record = store.get_record(keys.tracked(job.id, index), TrackedSegment)
-    found = []
+    frames = []
     for frame in record.frames:
-        faces = tuple(
-            ExportedFace(
-                f.person, f.row is not None, f.score, f.box, f.landmarks, f.yaw, f.pitch, f.roll
-            )
-            for f in frame.faces
-            if f.person in shown
-        )
+        faces = tuple(_exported(face) for face in frame.faces if face.person in shown)
         time_s = float((frame.pts - job.start_pts) * job.video.time_base)
-        found.append(ExportedFrame(index, frame.pts, round(time_s, 6), faces))
-    return found
+        frames.append(ExportedFrame(index, frame.pts, round(time_s, 6), faces))
+    return frames
 
 
-def _frames_of_picture(
-    store: Store, job: ImageJob, least: float, index: int
+def _exported(face: TrackedFace) -> ExportedFace:
+    return ExportedFace(
+        track=face.person,
+        found=face.row is not None,
+        score=face.score,
+        box=face.box,
+        landmarks=face.landmarks,
+        yaw=face.yaw,
+        pitch=face.pitch,
+        roll=face.roll,
+    )
+
+
+def _frames_of_image(
+    store: Store, job: ImageJob, threshold: float, index: int
 ) -> list[ExportedFrame]:
     record = store.find_record(keys.faces(job.id, index), Faces)
-    frames = record.frames if record is not None else ()
-    return [
-        ExportedFrame(
-            index,
-            frame.pts,
-            0.0,
-            tuple(
-                ExportedFace(None, True, f.score, f.box, f.landmarks)
-                for f in frame.faces
-                if f.score >= least
-            ),
-            job.images[index],
+    # An image whose detection failed has no faces record.
+    if record is None:
+        return []
+    frames = []
+    for frame in record.frames:
+        faces = tuple(
+            ExportedFace(None, True, face.score, face.box, face.landmarks)
+            for face in frame.faces
+            if face.score >= threshold
         )
-        for frame in frames
-    ]
+        frames.append(ExportedFrame(index, frame.pts, 0.0, faces, job.images[index]))
+    return frames
 
 
 def export(
@@ -140,17 +151,15 @@ def export(
     Raises:
         InputError: the file cannot be written.
     """
+    shown = people.shown(low_confidence=low_confidence)
+    frames = exported_frames(store, job, people, low_confidence=low_confidence)
     with _opened(out) as file:
-        shown = people.shown(low_confidence=low_confidence)
-        WRITERS[kind](
-            file,
-            Export(job, shown, exported_frames(store, job, people, low_confidence=low_confidence)),
-        )
+        WRITERS[kind](file, Export(job, shown, frames))
 
 
 @contextmanager
 def _opened(out: Path | None) -> Iterator[TextIO]:
-    """The file, which is there once it is whole; or standard output."""
+    """A file that is written atomically, or standard output."""
     if out is None:
         yield sys.stdout
         return
@@ -163,35 +172,24 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
 
 def _write_csv(file: TextIO, exported: Export) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    corners = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
     still = isinstance(exported.job, ImageJob)
-    head = [
-        *(["picture"] if still else ["pts", "time_s"]),
-        "segment",
-        "track",
-        "score",
-        "found",
-        "x1",
-        "y1",
-        "x2",
-        "y2",
-    ]
-    writer.writerow([*head, *corners, "yaw", "pitch", "roll"])
+    coordinates = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
+    head = ["picture"] if still else ["pts", "time_s"]
+    head += ["segment", "track", "score", "found", "x1", "y1", "x2", "y2"]
+    writer.writerow([*head, *coordinates, "yaw", "pitch", "roll"])
     for frame in exported.frames:
-        where = [frame.picture] if still else [frame.pts, frame.time_s]
+        place = [frame.picture] if still else [frame.pts, frame.time_s]
         for face in frame.faces:
-            points = face.landmarks or ("",) * len(corners)
-            angles = (face.yaw, face.pitch, face.roll)
-            found = int(face.found)
-            writer.writerow(
-                [*where, frame.segment, face.track, face.score, found, *face.box, *points, *angles]
-            )
+            # Rows have the same columns whether the detector gives landmarks or not.
+            landmarks = face.landmarks or ("",) * len(coordinates)
+            row = [*place, frame.segment, face.track, face.score, int(face.found)]
+            writer.writerow([*row, *face.box, *landmarks, face.yaw, face.pitch, face.roll])
 
 
 def _write_json(file: TextIO, exported: Export) -> None:
-    head = json.dumps(
-        {**_source(exported.job), "people": [asdict(person) for person in exported.people]}
-    )
+    people = [asdict(person) for person in exported.people]
+    head = json.dumps({**_source(exported.job), "people": people})
+    # The frames are written one by one into the open object: all of them would not fit in memory.
     file.write(f'{head[:-1]}, "frames": [')
     for number, frame in enumerate(exported.frames):
         file.write(f"{',' if number else ''}\n{json.dumps(asdict(frame))}")
@@ -199,8 +197,7 @@ def _write_json(file: TextIO, exported: Export) -> None:
 
 
 def _write_coco(file: TextIO, exported: Export) -> None:
-    """COCO's data format, "Keypoint Detection": a frame is an image, named by its pts, a face an
-    annotation."""
+    """Write COCO's keypoint format. A frame is an image named by its pts, a face an annotation."""
     job = exported.job
     info = {"description": f"faces found in {job.source.name} by {job.detector.label}"}
     frames = (

@@ -230,11 +230,18 @@ def enqueue_ready(
         sent += enqueue_tracking(queue, job.id, segments)
         looks = [look for look in looks if look not in waiting]
     for index in _ready_around(store, segments, job.id, indexes):
-        unpainted = [look for look in looks if not _painting_ended(store, job.id, look, index)]
-        for look in unpainted:
-            queue.paint(job.id, look, index)
-        sent += len(unpainted)
+        sent += _enqueue_paintings(store, queue, job.id, looks, index)
     return sent
+
+
+def _enqueue_paintings(
+    store: Store, queue: "Queue", job: str, looks: Iterable[str], index: int
+) -> int:
+    """Queue a ready segment with every look that it is not painted with."""
+    unpainted = [look for look in looks if not _painting_ended(store, job, look, index)]
+    for look in unpainted:
+        queue.paint(job, look, index)
+    return len(unpainted)
 
 
 def _ready_around(
