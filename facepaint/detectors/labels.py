@@ -168,6 +168,7 @@ def format_line(image: LabelledImage) -> str:
     """
     row = {**_stated(image), "faces": [_stated(face) for face in image.faces]}
     text = json.dumps(row, ensure_ascii=False, allow_nan=False)
+    # File names may contain lone surrogates; `json` leaves them, and UTF-8 cannot encode them.
     return _LONE_SURROGATE.sub(lambda half: f"\\u{ord(half[0]):04x}", text)
 
 
@@ -216,6 +217,7 @@ def check_image(image: LabelledImage, where: str) -> None:
 def check_image_name(image: str, where: str) -> None:
     """Raise `InputError` unless an image's name is a plain path below its folder on every
     system."""
+    # Labels can come from elsewhere, and conversions write images under these names.
     path = PurePosixPath(image)
     plain = (
         not _FORBIDDEN.search(image)

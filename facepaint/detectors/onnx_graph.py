@@ -71,6 +71,7 @@ def with_sizes(data: bytes, batch: int | None, height: int, width: int) -> bytes
     the inputs, where they would keep ONNX Runtime from folding constants.
     """
     model = _parsed(data, "the network")
+    # An older IR version requires the weights among the inputs.
     model.ir_version = max(model.ir_version, INITIALIZERS_NEED_NO_INPUT)
     graph = model.graph
     weights = {tensor.name for tensor in graph.initializer}
@@ -112,6 +113,7 @@ def _check(model: "onnx.ModelProto", where: str) -> None:
     """Refuse a model that needs anything besides this file and ONNX Runtime."""
     if model.functions:
         raise InputError(f"{where} defines functions: export it with all of them inlined")
+    # A file from elsewhere must not make a worker read other files or load libraries.
     for graph in _graphs(model.graph, where):
         if any(map(_is_external, _tensors(graph))):
             raise InputError(

@@ -245,6 +245,7 @@ def _user_file(path: Path, max_bytes: int) -> DetectorFile:
     card_path = card_beside(path)
     # A card is enough for a client. The worker checks the network before it runs it.
     card = read_card(card_path) if card_path.exists() else _guess_card(data, path)
+    # After a change of weights, the card's thresholds are those of another detector.
     if card.sha256 not in ("", sha256):
         raise InputError(
             f"{card_path} belongs to other weights: its sha256 is not that of {path}; correct it"

@@ -86,6 +86,7 @@ class _Waiting:
 
     def reason(self) -> str:
         """The first of the conditions of painting that is not met yet."""
+        # In the order of the work: what comes first is what the user can act on.
         if not self.workers:
             return "No worker is running: `facepaint worker` starts one."
         return self._detection() or self._tracking() or self._painting()

@@ -49,6 +49,8 @@ def _check(store: Store, job: Job, look: Look) -> None:
         require_video(job)
     if isinstance(job, VideoJob):
         look.require_regions_within(*job.video.upright_size)
+    # Numbers can be checked only after tracking. If one proves to be unknown then, a redaction
+    # covers every face.
     people = store.find_record(keys.tracks(job.id), People) if look.people else None
     if people is not None:
         check_numbers(look, people)

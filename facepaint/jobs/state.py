@@ -56,6 +56,7 @@ class JobKeys:
             else:
                 others.add(relative)
 
+        # A result overrides a failed mark, which a task may store while another one succeeds.
         def having(kind: str, failed: bool = False) -> frozenset[int]:
             return frozenset(numbers.get((kind, failed), ()))
 

@@ -92,6 +92,7 @@ def find_job(store: Store, job_id: str) -> Job:
         UnknownJob: there is no such job, or it is deleted.
     """
     check_job_id(job_id)
+    # A deletion stores the tombstone first, so the record may still exist.
     if not store.exists(keys.deleted(job_id)):
         job = load_job(store, job_id)
         if job is not None:
@@ -149,6 +150,7 @@ def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> li
     """The looks in the order in which they were requested, so that the look of the upload stays
     the first."""
     stored = {row.key: row.modified for row in rows if row.modified}
+    # Some storages list no times; those looks are sorted by id.
     long_ago = datetime.min.replace(tzinfo=UTC)
     return sorted(
         found.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look)
@@ -229,6 +231,7 @@ def list_jobs(
     Takes two LISTs, a GET per job, and with ``with_state`` a LIST per job.
     """
     rows = store.list(keys.JOBS, folders=True)
+    # Ids begin with their time: in reverse order the newest comes first.
     names = sorted((row.key.removeprefix(keys.JOBS).rstrip("/") for row in rows), reverse=True)
     deleted = {row.key for row in store.list(keys.deleted(""))}
     ids = [n for n in names if JOB_ID.fullmatch(n) and keys.deleted(n) not in deleted]
@@ -240,6 +243,7 @@ def _summary(store: Store, job_id: str, *, with_state: bool, now: datetime) -> J
     try:
         job = load_job(store, job_id)
     except RecordInvalid as exc:
+        # One job of another version must not make the whole list fail.
         return JobSummary(job_id, None, fault=str(exc))
     if job is None:
         return None

@@ -83,6 +83,7 @@ class _MuxerOutput(io.RawIOBase):
 def _movie(path: Path) -> Iterator[bytes]:
     """Yield the bytes of the movie, one fragment per frame."""
     options = {
+        # The file is read while it is written, so it cannot have an index at its end.
         "movflags": "empty_moov+frag_every_frame+default_base_moof",
         "video_track_timescale": "1000",
     }
@@ -126,6 +127,7 @@ def _frame(animation: Image.Image, number: int) -> tuple[bytes, int]:
     try:
         animation.seek(number)
         animation.load()
+        # The PNG is decoded at once, so speed matters more than size.
         animation.save(file, "PNG", compress_level=1)
     except (OSError, EOFError, ValueError, SyntaxError) as exc:
         raise av.error.InvalidDataError(errno.EINVAL, f"frame {number} is damaged") from exc

@@ -35,6 +35,8 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
         UnreadableMedia: neither NUT nor Matroska keeps the parameters, or no container of results
             can hold the codec.
     """
+    # NUT keeps the parameters of most codecs unchanged, but it reads E-AC-3 back as AC-3 and has no
+    # ALAC. Matroska adds a header to AAC in ADTS.
     for format_name in ("nut", "matroska"):
         try:
             codec_params = _write(stream, packet, format_name)

@@ -32,6 +32,7 @@ def open_decoder(video: VideoStream, threads: int = 1) -> av.VideoCodecContext:
             context.pix_fmt = video.pixel_format
         if video.bits_per_coded_sample:
             context.bits_per_coded_sample = video.bits_per_coded_sample
+        # Some decoders choose the variant of a codec by its tag.
         if video.codec_tag:
             context.codec_tag = video.codec_tag
         context.reorder_depth = video.reorder_depth

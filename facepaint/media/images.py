@@ -61,6 +61,7 @@ def open_image(
             )
         with opened as image:
             width, height = image.size
+            # Checked before decoding: a small file can claim gigabytes of pixels.
             if max(width, height) > MAX_SIDE_PX or width * height > max_pixels:
                 raise UnreadableMedia(
                     f"{name} has {width}x{height} px, more than can be painted; make it smaller"

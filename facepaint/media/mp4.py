@@ -121,6 +121,7 @@ def codec_string(init: bytes) -> str:
     Raises:
         UnreadableMedia: the init segment has no H.264, HEVC or AV1 track.
     """
+    # The entry names the codec, its child atom has the configuration.
     for entry in _sample_entries(init):
         for atom in walk(init, entry.body + SAMPLE_ENTRY, entry.end):
             if atom.kind in _CODEC_STRINGS:

@@ -71,6 +71,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
         if is_animated_webp(path):
             container = av.open(AnimationFile(path), "r", format="mov")
         else:
+            # Tags are often not UTF-8, which must not make a video unreadable.
             # Without the prefix, a file named "concat:x" would select another protocol.
             container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as exc:
@@ -138,6 +139,7 @@ def chapters_of(container: InputContainer) -> list[Chapter]:
 
 def check_file(path: Path) -> None:
     """Raise `InputError` unless the path is a readable file that is not empty."""
+    # FFmpeg's messages for these faults are less clear, or it waits.
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):

@@ -13,6 +13,7 @@ Schema = Literal[1]
 T = TypeVar("T")
 
 
+# Compiling the validator of a class takes longer than validating a record.
 @cache
 def _adapter(cls: Any) -> TypeAdapter[Any]:
     # A base class has in RECORD the union of its subclasses and the key that discriminates them.
@@ -25,6 +26,7 @@ def encode(record: Any) -> bytes:
     bulky: bool = getattr(record, "BULKY", False)
     adapter = _adapter(type(record))  # type: ignore[arg-type]
     body: bytes = adapter.dump_json(record, exclude_defaults=bulky)
+    # The schema is at its default too, and every record has to state it.
     return b'{"schema":1,' + body[1:] if bulky else body
 
 

@@ -14,6 +14,7 @@ DEFAULT_DETECTOR = "facepaint-1"
 
 DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 
+# A threshold of 0 would store every cell of the network as a candidate.
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -94,6 +95,7 @@ class DetectorCard:
     source: str = ""
     date: str = ""
     command: str = ""
+    # A dictionary has no hash, and cards stay hashable without it.
     figures: dict[str, float] = field(default_factory=dict, hash=False)
     schema: Literal[1] = 1
 

@@ -169,6 +169,7 @@ class ImageJob(JobRecord):
 
 Job = VideoJob | ImageJob
 
+# Assigned here, because the union needs both classes.
 JobRecord.RECORD = Annotated[Job, Field(discriminator="kind")]
 
 

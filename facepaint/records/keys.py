@@ -51,6 +51,7 @@ def look(job: str, look: str) -> str:
     return f"jobs/{job}/looks/{look}.json"
 
 
+# Numbers have six digits, so that listings are in the order of the segments.
 def source(job: str, index: int) -> str:
     return f"jobs/{job}/source/{index:06d}.bin"
 
@@ -123,10 +124,12 @@ def painted_data(job: str, look: str, name: str) -> str:
     return f"jobs/{job}/painted/{look}/{name}"
 
 
+# One claim per task and segment: two workers with the same message meet at the same key.
 def claim(job: str, task: Task, index: int, look: str | None = None) -> str:
     return f"jobs/{job}/claims/{task}{f'-{look}' if look else ''}-{index:06d}.json"
 
 
+# Stickers and weights are shared by all jobs and addressed by their content.
 def sticker(sha256: str) -> str:
     return f"stickers/{sha256}"
 
@@ -139,5 +142,6 @@ def worker(name: str) -> str:
     return f"workers/{name}.json"
 
 
+# The tombstone is outside the job's prefix, which a deletion empties.
 def deleted(job: str) -> str:
     return f"deleted/{job}"

@@ -123,6 +123,7 @@ its identity is unknown."""
 
 def person_lookup(segments: Iterable[TrackedSegment]) -> PersonLookup:
     """A lookup of the candidates of some segments."""
+    # Interpolated faces have no candidate.
     numbers = {
         (frame.pts, face.row): face.person
         for segment in segments
