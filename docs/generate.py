@@ -36,7 +36,7 @@ def settings_page() -> str:
         "",
         "Each is a variable, read from the environment or from `.env`.",
         "",
-        "| variable | default | what it is |",
+        "| variable | default | meaning |",
         "|---|---|---|",
     ]
     for name, field in Settings.model_fields.items():

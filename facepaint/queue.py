@@ -55,14 +55,18 @@ def make_app(settings: Settings) -> Celery:
     broker = settings.broker_url
     url = broker.get_secret_value() if broker is not None else "redis://127.0.0.1:1/0"
     app = Celery("facepaint", broker=url)
-    # Unacknowledged messages are redelivered after the visibility timeout. The sweep that does it
-    # runs once in interval x throttle, which at the defaults would add 100 s.
     transport = {
+        # Unacknowledged messages are redelivered after this. The sweep that does it runs once in
+        # interval x throttle, which at the defaults would add 100 s.
         "visibility_timeout": settings.visibility_timeout_s,
         "unacked_restore_throttle": 1,
+        # One list for each queue and priority. The default has four steps, too few to play a long
+        # video in order.
         "priority_steps": list(range(PRIORITIES)),
         "sep": ":",
+        # Poll all queues at one priority before the next priority.
         "queue_order_strategy": "priority",
+        # The default of 5 s fails while a broker loads its data or its disk is slow.
         "socket_timeout": 30,
         "socket_connect_timeout": 5,
         "socket_keepalive": True,
@@ -70,26 +74,35 @@ def make_app(settings: Settings) -> Celery:
         "retry_on_timeout": True,
     }
     app.conf.update(
+        # Celery reads it from three places, and the shortest one counts.
         visibility_timeout=settings.visibility_timeout_s,
         broker_transport_options=transport,
         result_backend_transport_options=transport,
         task_queues=[KombuQueue(name) for name in QUEUES],
         task_default_queue="detect",
         task_routes={task: {"queue": queue} for task, queue in QUEUE_OF.items()},
+        # Results are objects in the storage.
         task_ignore_result=True,
+        # Never pickle: a message could run code.
         task_serializer="json",
         accept_content=["json"],
+        # A dead worker's tasks are redelivered. Claims count the attempts, so a task that kills its
+        # worker is not repeated for ever.
         task_acks_late=True,
         task_reject_on_worker_lost=True,
         task_acks_on_failure=True,
+        # By default the time limit acknowledges the message of the task that it kills.
         task_acks_on_timeout=False,
         task_time_limit=settings.task_time_limit_s,
         task_default_priority=PRIORITIES - 1,
+        # A prefetched message waits for its worker, even if others are idle.
         worker_prefetch_multiplier=1,
         worker_soft_shutdown_timeout=30,
         worker_enable_soft_shutdown_on_idle=False,
         worker_hijack_root_logger=False,
+        # Tasks are idempotent: they may finish although their message is redelivered.
         worker_cancel_long_running_tasks_on_connection_loss=False,
+        # Workers wait for a broker that is restarted, for as long as it takes.
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

@@ -180,6 +180,7 @@ class Settings(BaseSettings):
     threads: int = Field(
         1, ge=1, le=64, description="threads of each worker process's detector and codecs"
     )
+    # Celery's default of an hour would stop a player for an hour when a worker dies.
     visibility_timeout_s: int = Field(
         120, ge=2, description="an unfinished task is redelivered after this, in seconds"
     )

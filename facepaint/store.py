@@ -62,9 +62,11 @@ class Store:
         # Some older storages write CRC trailers into the object. Our records contain a sha256.
         config = Config(
             signature_version="s3v4",
+            # A bucket in the host name would need an entry in the DNS.
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
+            # Set here, since the defaults change between versions of botocore.
             retries={"mode": "standard", "max_attempts": retry.attempts},
             connect_timeout=5,
             read_timeout=60,

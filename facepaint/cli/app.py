@@ -30,7 +30,9 @@ app = typer.Typer(
     name="facepaint",
     help="Paint or redact the faces in a video on machines other than the one that holds it.",
     no_args_is_help=True,
+    # Typer's tracebacks would show local variables, secrets among them.
     pretty_exceptions_enable=False,
+    # Brackets in help texts are defaults, not markup.
     rich_markup_mode=None,
 )
 app.add_typer(detectors)

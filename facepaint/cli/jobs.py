@@ -70,6 +70,7 @@ def status(job: JobId, as_json: AsJson = False) -> None:
     client = Client.connect()
     current = client.status(job)
     _print_status(client, current, as_json)
+    # Scripts can tell a failed job from one that is still being painted.
     if current.state == "incomplete":
         raise typer.Exit(JobError.exit_code)
 
@@ -105,7 +106,7 @@ def delete(
     source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
     if not yes and sys.stdin.isatty():
         typer.confirm(f"Delete job {job} ({source}) and all its results?", abort=True)
-    print(f"{client.delete(job)} objects of {job} deleted")
+    print(f"{counted(client.delete(job), 'object')} of {job} deleted")
 
 
 def faces(

@@ -120,6 +120,7 @@ def output_choices(
     quality: int | None, encoder: str | None, keep_format: bool
 ) -> dict[str, object]:
     """Settings of the result by name; None keeps a setting."""
+    # A flag that is not given must not override the setting.
     return {"crf": quality, "encoder": encoder, "keep_format": keep_format or None}
 
 

@@ -10,6 +10,7 @@ from facepaint.cli.tables import person_label
 from facepaint.errors import InputError
 from facepaint.records.job import VideoJob
 from facepaint.records.tracks import Person
+from facepaint.text import counted
 
 FACE_PX, MARGIN_PX, TEXT_PX = 160, 14, 46
 """Side of a portrait, space between cells, height of the text below a portrait."""
@@ -67,7 +68,7 @@ def _draw_person(
     time_base = job.video.time_base
     first = _clock(float((person.first - job.start_pts) * time_base))
     last = _clock(float((person.last - job.start_pts) * time_base))
-    facts = f"{first} to {last}\n{person.frames} frames"
+    facts = f"{first} to {last}\n{counted(person.frames, 'frame')}"
     place = (x + FACE_PX, y + FACE_PX + 7)
     small = ImageFont.load_default(13)
     draw.text(place, facts, FAINT_TEXT, small, anchor="ra", align="right")

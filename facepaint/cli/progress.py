@@ -98,6 +98,7 @@ class Bars(Display):
             TextColumn("{task.fields[note]}", style="dim"),
             TimeRemainingColumn(compact=True),
             console=Console(stderr=True),
+            # The bars of a finished item make room for those of the next one.
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}

@@ -140,6 +140,7 @@ def valkey(home: Path, settings: Settings) -> Recipe:
         # Written to the system at once, so a killed broker loses nothing. "everysec" would add
         # fsync, for which Valkey delays messages while a slow disk is busy.
         "appendfsync no",
+        # An evicted message is lost work, and idle workers keep their connections.
         "maxmemory-policy noeviction",
         "timeout 0",
     )
@@ -193,6 +194,7 @@ def rclone(home: Path, settings: Settings) -> Recipe:
         | {
             # A CSV row of one field, which contains a comma: the quotes are needed.
             "RCLONE_AUTH_KEY": f'"{key},{secret}"',
+            # The user's own remotes and options do not apply.
             "RCLONE_CONFIG": os.devnull,
             "RCLONE_CACHE_DIR": str(home / "cache"),
         },

@@ -114,7 +114,9 @@ class Child:
                 stderr=subprocess.STDOUT,
                 cwd=self.recipe.cwd,
                 env=dict(self.recipe.environment),
+                # Ctrl-C in the terminal reaches this process only, which stops them in order.
                 start_new_session=True,
+                # Files and logs contain private videos and their names.
                 umask=0o077,
             )
         self._started = time.monotonic()

@@ -372,6 +372,7 @@ def _clear_leftovers(home: Path) -> None:
     state = _read(home / STATE_NAME)
     if not state:
         return
+    # A watchdog may have been killed too.
     for child in state["children"]:
         if _is_running(child):
             with contextlib.suppress(ProcessLookupError):
@@ -379,6 +380,7 @@ def _clear_leftovers(home: Path) -> None:
             deadline = time.monotonic() + START_S
             while _is_running(child) and time.monotonic() < deadline:
                 time.sleep(POLL_S)
+    # rclone renames an object's file when the upload is complete.
     for path in (home / "objects").rglob(".rclone_temp_*"):
         path.unlink(missing_ok=True)
     for name in (CONNECTION_NAME, STATE_NAME):
