@@ -36,18 +36,16 @@ CRF = "23"
 
 PORTRAIT_BOX = (179.9, 59.8, 269.6, 174.7)
 PORTRAIT_LANDMARKS = (206.7, 101.0, 247.7, 106.3, 224.8, 128.0, 204.9, 142.2, 239.0, 146.2)
-"""The face of the portrait as the shipped detector sees it: the median over the clips of this file,
-in px of the portrait (512 x 512). What is found elsewhere is compared with it; a constant
-difference counts for nothing."""
+"""The face of the portrait as the shipped detector finds it, the median over the clips of this
+file, in px of the portrait (512 x 512). Constant offsets from it are subtracted."""
 
 FACE_PX = PORTRAIT_BOX[2] - PORTRAIT_BOX[0]
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where the portrait's face is in a frame: its middle in px from the picture's corner,
-    ``width`` of the box in px,
-    ``roll`` in degrees, anticlockwise."""
+    """The portrait's place in a frame: centre of the face and width of its box in px, roll in
+    degrees anticlockwise."""
 
     x: float
     y: float
@@ -57,7 +55,7 @@ class Placed:
 
     @property
     def matrix(self) -> Floats:
-        """From px of the portrait to px of the frame, both counted from the picture's corner: 2 x
+        """From px of the portrait to px of the frame, both counted from the image's corner: 2 x
         3."""
         height = 512 * self.width / FACE_PX
         matrix = placement(self.x - 0.5, self.y - 0.5, height, self.roll, self.mirrored)
@@ -66,7 +64,7 @@ class Placed:
 
     @property
     def face(self) -> Face:
-        """The true face: its box stays upright, as a detector's does, about the box's middle."""
+        """The true face; its box stays upright, as a detector's does."""
         matrix = self.matrix
         points = np.reshape(PORTRAIT_LANDMARKS, (5, 2)) @ matrix[:, :2].T + matrix[:, 2]
         if self.mirrored:
@@ -80,7 +78,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """A face's way through a clip: ``at`` tells where it is after so many seconds."""
+    """The motion of a face: ``at`` gives its place at a time in seconds."""
 
     name: str
     width: float
@@ -108,8 +106,7 @@ def still(width: float) -> Motion:
 
 
 def breathing(width: float) -> Motion:
-    """Someone who sits still before a tripod: a sway by a fiftieth of the face every few
-    seconds."""
+    """A slight sway, by a fiftieth of the face every few seconds."""
     return Motion(
         f"breathing, {width:g} px",
         width,
@@ -123,7 +120,7 @@ def breathing(width: float) -> Motion:
 
 
 def talking(width: float) -> Motion:
-    """Someone who talks: sways, leans and nods a little."""
+    """Sways, leans and nods a little."""
     return Motion(
         f"talking, {width:g} px",
         width,
@@ -144,8 +141,7 @@ def leaning(width: float) -> Motion:
 
 
 def walking(width: float) -> Motion:
-    """Someone who walks by: half a face a second, with two steps a second, and nearer at the end
-    than at first."""
+    """Walks past at half a face a second, with two steps a second, and comes nearer."""
     return Motion(
         f"walking, {width:g} px",
         width,
@@ -159,7 +155,7 @@ def walking(width: float) -> Motion:
 
 
 def dashing(width: float) -> Motion:
-    """To and fro at up to three faces a second, turning back in a moment."""
+    """Back and forth at up to three faces a second."""
     reach = 3 / (2 * math.pi * 0.7)
     return Motion(
         f"dashing, {width:g} px",
@@ -169,8 +165,7 @@ def dashing(width: float) -> Motion:
 
 
 def stopping(width: float) -> Motion:
-    """Starts and stops dead: two faces a second for half a second, then a second at rest, to and
-    fro."""
+    """Starts and stops abruptly: two faces a second for half a second, then a second at rest."""
 
     def at(t: float) -> Placed:
         phase = t % 3.0
@@ -181,7 +176,7 @@ def stopping(width: float) -> Motion:
 
 
 def scene(places: Sequence[Placed], size: tuple[int, int] = SIZE) -> npt.NDArray[np.float32]:
-    """A frame without grain: the portrait at each of the places, later ones in front; RGB (height,
+    """A frame without grain, with a portrait at each place, later ones in front: RGB (height,
     width, 3)."""
     large = _large_backdrop(*size).copy()
     for one in places:
@@ -210,7 +205,7 @@ def motion_frames(motion: Motion) -> Iterator[RgbImage]:
 
 
 def grainy(scenes: Iterator[npt.NDArray[np.float32]]) -> Iterator[RgbImage]:
-    """Frames with the grain of a camera, the same at each run."""
+    """Frames with the grain of a camera, the same in each run."""
     rng = np.random.default_rng(5)
     for one in scenes:
         grain = rng.normal(0, GRAIN, one.shape[:2]).astype(np.float32)

@@ -90,6 +90,7 @@ def _yunet(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
             _output(outputs, f"{part}_{stride}", columns * rows, width)[row]
             for part, width in (("cls", 1), ("obj", 1), ("bbox", 4), ("kps", 10))
         ]
+        # Only the cells above the threshold are decoded: nearly all are background.
         scores = np.sqrt(_probabilities(parts[0][:, 0]) * _probabilities(parts[1][:, 0]))
         likely = np.flatnonzero(scores >= lowest)
         cells = _cells(likely, columns)
@@ -109,6 +110,7 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     The names of outputs differ between exports, and most fold the batch into the rows, so the batch
     size must be 1.
     """
+    # Some exports keep the batch axis.
     layers = [array[row] if array.ndim == 3 else array for array in outputs.values()]
     widths = [1, 1, 1, 4, 4, 4, 10, 10, 10][: len(layers)]
     if len(layers) not in (6, 9):
@@ -122,6 +124,7 @@ def _scrfd(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
             _check(name, layer.shape, (2 * columns * rows, width))
         scores = _probabilities(layers[number][:, 0])
         likely = np.flatnonzero(scores >= lowest)
+        # Both anchors of a cell are at its corner.
         anchors = _cells(likely // 2, columns) * stride
         sides = layers[3 + number][likely] * stride
         points = (
@@ -154,7 +157,9 @@ def _centerface(outputs: Outputs, row: int, size: Input, lowest: float) -> Raw:
     scores = _probabilities(heat[0])
     likely = np.flatnonzero(scores >= lowest)
     cells = _cells(likely, columns)
+    # CenterFace stores y before x, and height before width.
     sides = np.exp(log_size[::-1, likely].T) * stride
+    # Offsets count from the centre of a cell.
     corner = (cells + offset[::-1, likely].T + 0.5) * stride - sides / 2
     shares = points[:, likely].T.reshape(-1, 5, 2)[:, :, ::-1]
     landmarks = (corner[:, None] + shares * sides[:, None]).reshape(-1, 10)
@@ -170,7 +175,7 @@ DECODERS: dict[DecoderName, Decoder] = {
 
 
 def _probabilities(scores: Floats) -> Floats:
-    """The scores, checked: without a sigmoid, or as NaN, they would hide faces."""
+    """The scores, checked: without a sigmoid, or as NaN, faces would be lost."""
     least, most = scores.min(initial=0), scores.max(initial=0)
     # Written so that NaN fails.
     if not (least >= -SLACK and most <= 1 + SLACK):

@@ -55,6 +55,7 @@ def size_for(model: DetectorModel, frame_width: int, frame_height: int, min_face
 
     Never larger than the frame: enlarging adds no detail.
     """
+    # At less than one stride a network has no cells.
     height = max(32, min(frame_height, round(model.smallest_face_px / min_face)))
     width = max(32, round(frame_width * height / frame_height))
     return Size.of((width, height), (frame_width, frame_height), model.stride)
@@ -81,6 +82,7 @@ class Detector:
         lowest_score: float | None = None,
     ) -> None:
         card = model.card
+        # The int8 file is made for CPUs; a GPU runs the float32 one.
         int8 = None if is_for_gpu(runtime) else model.int8
         self.name = f"{card.label}-int8" if int8 else card.label
         self.size = size
@@ -123,12 +125,14 @@ class Detector:
         ordered = planes if self._decoder.channels == "bgr" else planes[::-1]
         for channel, plane in enumerate(ordered):
             self._content[row, channel] = plane
+        # In place, because the input is reused for every batch.
         if self._decoder.mean or self._decoder.divisor != 1:
             self._content[row] -= self._decoder.mean
             self._content[row] /= self._decoder.divisor
 
     def _candidates(self, outputs: Outputs, row: int) -> tuple[Candidate, ...]:
         raw = self._decoded(outputs, row)
+        # Stable: equal scores keep their order, so every machine stores the same record.
         order = np.argsort(-raw.scores, kind="stable")
         kept = order[suppress(raw.boxes[order])]
         scale = np.array([self.size.scale_x, self.size.scale_y])
@@ -177,6 +181,7 @@ def _open(
     network = read_network(data, f"detector {weights}")
     check_inputs(network, f"detector {weights}")
     try:
+        # Run once: some faults, such as a wrong reshape, only show when the network runs.
         session = Session(data, size.input_height, size.input_width, runtime, max_batch)
         return session, session.run()
     except DeviceError:
@@ -220,6 +225,7 @@ def suppress(boxes: Floats) -> list[int]:
 
 def _rounded(values: Floats, scale: Floats) -> list[tuple[float, ...]]:
     """n x 2m coordinates times the scales of x and y, each row as a tuple of hundredths of px."""
+    # Hundredths keep records small, and are finer than any detector's accuracy.
     scaled = values.astype(np.float64) * np.tile(scale, values.shape[1] // 2)
     rows: list[list[float]] = scaled.round(2).tolist()
     return [tuple(row) for row in rows]

@@ -55,6 +55,7 @@ class _Halved:
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         outputs = {value.name for value in graph.output}
+        # The outputs' types are part of the interface and stay float32.
         makes_outputs = {node.name for node in graph.node if outputs & set(node.output)}
         self._kept = makes_outputs | set(output_layers(graph))
         values = [*graph.input, *graph.value_info, *graph.output]
@@ -73,6 +74,7 @@ class _Halved:
             for row, name in enumerate(node.input):
                 if half and name in self._originals and not _is_kept(node, row):
                     node.input[row] = self._converted(name)
+                # A value changes its type between nodes of different precision.
                 elif name in self._floats and half != (name in self._halves):
                     node.input[row] = f"{name}_float{16 if half else 32}"
                     yield from self._cast(name, node.input[row], half)

@@ -30,6 +30,7 @@ def name_nodes(graph: onnx.GraphProto) -> None:
     """Give every node a unique name; ONNX does not require any."""
     taken = {node.name for node in graph.node}
     for number, node in enumerate(graph.node):
+        # Quantization and float16 conversion choose nodes by name.
         if not node.name:
             node.name = next(
                 name

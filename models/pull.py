@@ -57,6 +57,7 @@ def _download(remote: RemoteDetector, draft: Path) -> str:
             urllib.request.urlopen(remote.url, timeout=TIMEOUT_S) as answer,  # noqa: S310 - ours
             draft.open("wb") as file,
         ):
+            # One byte too many proves that the file is wrong; a server cannot fill the disk.
             while size <= remote.bytes and (chunk := answer.read(CHUNK)):
                 file.write(chunk)
                 digest.update(chunk)

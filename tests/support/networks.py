@@ -1,9 +1,9 @@
-"""Tiny face detectors as ONNX graphs, one for each decoder, that see a face wherever a cell is lit.
+"""Tiny face detectors as ONNX graphs, one for each decoder, that detect a face in every lit cell.
 
-Each is one convolution a stride that covers its cells without overlap. The score is the mean of the
-first channel over the cell: a cell must be lit in the right colour to be found. All other outputs
-are the same for every cell, so boxes and landmarks can be computed by hand; `FACES` has them for a
-lit cell in column 3, row 2 of the finest stride.
+Each stride has one convolution that covers its cells without overlap. The score is the mean of the
+first channel over the cell, so a cell must be lit in the right colour. All other outputs are the
+same for every cell, so boxes and landmarks can be computed by hand; `FACES` has them for a lit cell
+in column 3, row 2 of the finest stride.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,14 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 POINTS = (0.25, 0.25, 0.75, 0.25, 0.5, 0.5, 0.375, 0.75, 0.625, 0.75)
-"""x, y of five landmarks that lie like a face's: right eye, left eye, nose, right and left mouth
-corner."""
+"""x, y of five landmarks in a cell of side 1, placed as in a face."""
 
 Side = int | str
 
 
 @dataclass(frozen=True)
 class Planted:
-    """What a lit cell is: its stride, the channel (of B, G, R) to light it in, and the face it is
-    by hand."""
+    """A lit cell: its stride, the channel (of B, G, R) to light, and the face computed by hand."""
 
     stride: int
     channel: int
@@ -32,7 +30,7 @@ class Planted:
 
 
 FACES = {
-    # As the graph says: the cell itself.
+    # As in the graph: the cell itself.
     "facepaint": Planted(8, 0, (24, 16, 32, 24), (26, 18, 30, 18, 28, 20, 27, 22, 29, 22)),
     # Centre (3 + 0.5, 2 + 0.25) * 8 = (28, 18), size (2, 3) * 8; points (3 + x, 2 + y) * 8.
     "yunet": Planted(8, 0, (20, 6, 36, 30), (26, 18, 30, 18, 28, 20, 27, 22, 29, 22)),
@@ -60,8 +58,8 @@ class _Graph:
     def cells(
         self, name: str, stride: int, bright: float, channels: Sequence[float], dark: float = 0
     ) -> str:
-        """A map a cell: the mean of the first channel x ``bright`` + ``dark`` for `LIT`, else the
-        channel's number."""
+        """Maps of the cells: for `LIT` the mean of the first channel x ``bright`` + ``dark``, else
+        the constant."""
         weight = np.zeros((len(channels), 3, stride, stride), np.float32)
         bias = np.array(channels, np.float32)
         lit = np.isnan(bias)
@@ -84,13 +82,13 @@ class _Graph:
     def model(
         self, sides: tuple[Side, Side, Side], outputs: dict[str, Sequence[Side] | None]
     ) -> bytes:
-        """The file. ``outputs`` have the shapes that are told of them, or none."""
+        """The file. ``outputs`` declare these shapes, or none."""
         image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [sides[0], 3, *sides[1:]])
-        told = [
+        declared = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
             for name, shape in outputs.items()
         ]
-        graph = helper.make_graph(self.nodes, "tiny", [image], told, self.weights)
+        graph = helper.make_graph(self.nodes, "tiny", [image], declared, self.weights)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
         data: bytes = model.SerializeToString()
         return data
@@ -115,7 +113,7 @@ def tiny_network(
 
 
 def _facepaint(graph: _Graph, height: int = 64, width: int = 96) -> bytes:
-    """For pictures of 96 x 64 px: each cell of stride 8 is the box of a face."""
+    """For images of 96 x 64 px: each cell of stride 8 is the box of a face."""
     rows, columns = height // 8, width // 8
     corner = 8 * np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), 2).reshape(
         1, -1, 2
@@ -148,8 +146,8 @@ def _yunet(graph: _Graph, sides: tuple[Side, Side, Side]) -> bytes:
 
 
 def _scrfd(graph: _Graph, sides: tuple[Side, Side, Side], landmarks: bool) -> bytes:
-    """Outputs with numbers for names, as exports have them; of the two anchors the first is ever
-    the better one."""
+    """Outputs with numbers for names, as in exports; the first of the two anchors is always the
+    better one."""
     parts = [([LIT, 0.0], 1), ([1.0, 2, 3, 4, 9, 9, 9, 9], 4), ([*POINTS, *[9.0] * 10], 10)]
     outputs: dict[str, Sequence[Side] | None] = {}
     for numbers, width in parts if landmarks else parts[:2]:

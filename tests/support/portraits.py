@@ -1,5 +1,5 @@
-"""A folder of labelled pictures whose truth is known: the public-domain portrait of Eileen Collins,
-varied."""
+"""A folder of labelled images with ground truth: variants of the public-domain portrait of Eileen
+Collins."""
 
 from pathlib import Path
 
@@ -9,18 +9,18 @@ import skimage.data
 from PIL import Image
 
 from facepaint.detectors.labels import LabelledFace, LabelledImage, image_path, write_labels
+from facepaint.records.faces import MIRRORED
 
 BOX = (178.0, 60.0, 272.0, 180.0)
 POINTS = (203.5, 101.5, 248.5, 103.0, 225.0, 126.0, 202.5, 142.5, 244.0, 142.0)
-"""Of the face in `skimage.data.astronaut`, placed by hand, to a px or three."""
+"""The face in `skimage.data.astronaut`, labelled by hand, to a px or three."""
 
 LEFT_ROOM = 188
-"""Px of plain grey to the left of the portrait in the third picture."""
+"""Px of plain grey to the left of the portrait in the third image."""
 
 
 def write_portraits(folder: Path) -> list[LabelledImage]:
-    """Three pictures: the portrait; mirrored and cut off below; beside plain grey, its face to be
-    ignored."""
+    """Three images: the portrait; mirrored and cropped; with a grey margin, its face ignored."""
     portrait: npt.NDArray[np.uint8] = skimage.data.astronaut()
     wide = np.pad(portrait, ((0, 0), (LEFT_ROOM, 0), (0, 0)), constant_values=128)
     right = (BOX[0] + LEFT_ROOM, BOX[1], BOX[2] + LEFT_ROOM, BOX[3])
@@ -39,10 +39,9 @@ def write_portraits(folder: Path) -> list[LabelledImage]:
 
 
 def mirrored_face(width: int) -> LabelledFace:
-    """The face in a mirror image: right and left are the subject's, so eyes and mouth corners
-    change places."""
+    """The face in a mirrored image."""
     x1, y1, x2, y2 = BOX
-    points = np.array(POINTS).reshape(5, 2)[[1, 0, 2, 4, 3]]
+    points = np.array(POINTS).reshape(5, 2)[list(MIRRORED)]
     points[:, 0] = width - points[:, 0]
     landmarks = tuple(points.ravel().tolist())
     return LabelledFace((width - x2, y1, width - x1, y2), landmarks)

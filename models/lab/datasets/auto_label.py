@@ -96,6 +96,7 @@ class Labeller:
     def views(self, pixels: Pixels) -> list[View]:
         """The detections in every view of an image h x w x 3 in B, G, R."""
         height, width = pixels.shape[:2]
+        # Opening a detector takes longer than running it.
         if self._shape != (width, height):
             sides = dict.fromkeys(min(side, round(ENLARGED * max(width, height))) for side in SIDES)
             sizes = [_size(self.model, width, height, side) for side in sides]
@@ -249,6 +250,7 @@ class _Folder:
         check_image_name(name, str(self.path))
         path, number, choice = Path(name), 1, name
         while (self.path / IMAGES / choice).exists():
+            # An interrupted run may have copied an image that it did not label.
             if (self.path / IMAGES / choice).read_bytes() == content:
                 break
             number += 1
@@ -288,6 +290,7 @@ def _label_images(path: Path, folder: _Folder, labeller: Labeller) -> None:
         place = folder.place_for(name, files[row].read_bytes())
         if place is None:
             continue
+        # Copied first, so that labels never name a missing image.
         shutil.copyfile(files[row], place)
         name = folder.name_of(place)
         pixels = read_picture(folder.path, LabelledImage(name))
@@ -303,6 +306,7 @@ def _label_video(
     hashes: list[int],
 ) -> None:
     for sampled in sample_frames(path, every_s, most, hashes):
+        # High quality: compression artefacts would become part of the training data.
         encoded = cv2.imencode(".jpg", sampled.pixels, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
         name = f"{path.stem.strip()}-{round(sampled.time_s * 1000):08d}ms.jpg"
         place = folder.place_for(name, encoded)

@@ -91,9 +91,11 @@ def _read_file(content: Row, file: Path, source: Source, imported: Imported) -> 
     for place, row in enumerate(_rows(content, "images", file)):
         where = f"{file}, images[{place}]"
         name = str(row.get("file_name", "")).replace("\\", "/")
+        # Label Studio writes paths with the folder's name.
         if file.name == LABEL_STUDIO:
             name = name.removeprefix("images/")
         image_file = finder.find(name, where)
+        # Popped, so that annotations of unlisted images remain.
         picture = _picture(row, name, tuple(faces.pop(row.get("id"), ())), where)
         imported.pictures.append(picture)
         if image_file is not None:
@@ -205,6 +207,7 @@ def _attributes(row: Row, extra: Row) -> dict[str, Any]:
 
 def _keypoints(row: Row, order: list[int] | None, where: str) -> list[float]:
     points = row.get("keypoints")
+    # Boxes are useful even if the keypoints are of another kind.
     if not points or order is None:
         return [float(NOT_LABELLED)] * 3 * len(LANDMARKS)
     if not isinstance(points, list) or len(points) < 3 * (max(order) + 1):
@@ -282,6 +285,7 @@ def _annotation(face: LabelledFace, points: bool) -> Row:
 
 def _files(path: Path) -> list[Path]:
     files = {file.name: file for file in sorted(path.glob(f"{ANNOTATIONS}/*.json"))}
+    # The file with keypoints has all boxes too.
     chosen = [file for name, file in files.items() if not _has_keypoint_file(name, files)]
     return chosen or [file for file in _loose_files(path) if matches(file)]
 

@@ -36,6 +36,7 @@ def completed(
     result = []
     for picture in pictures:
         name = PurePosixPath(picture.image).name
+        # Tools drop folders, and Label Studio adds a prefix.
         namesakes = by_name.get(name) or by_name.get(_UPLOADED.sub("", name), [])
         match = by_image.get(picture.image) or (namesakes[0] if len(namesakes) == 1 else None)
         result.append(picture if match is None else _completed_picture(picture, match))
@@ -76,6 +77,7 @@ def _matches(
     while overlaps.size and overlaps.max() >= SAME_FACE_IOU:
         row, column = np.unravel_index(overlaps.argmax(), overlaps.shape)
         yield int(row), int(column)
+        # Each face is matched at most once.
         overlaps[row] = overlaps[:, column] = 0
 
 
@@ -96,6 +98,7 @@ def _overlaps(faces: Sequence[LabelledFace], originals: Sequence[LabelledFace]) 
 def _completed_face(face: LabelledFace, original: LabelledFace) -> LabelledFace:
     box = original.box if is_extent_of_landmarks(face) else face.box
     score = face.score
+    # The score was given to the original box; it does not apply to a corrected one.
     if score is None and not _is_moved(box, original.box):
         score = original.score
     sets = {name: getattr(original, name) for name in SETS if getattr(face, name) is None}

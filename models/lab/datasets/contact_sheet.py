@@ -112,6 +112,7 @@ def _face_cells(
     all_faces = [(picture, face) for picture in pictures for face in picture.faces]
     opened: tuple[str, Pixels] | None = None
     for picture, face in evenly(all_faces, layout.most):
+        # The faces of one image follow each other, so it is decoded once.
         if opened is None or opened[0] != picture.image:
             opened = picture.image, read_picture(data, picture)
         left, top, right, bottom = _surroundings(face)

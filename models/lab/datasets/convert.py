@@ -151,6 +151,7 @@ def _with_size(picture: LabelledImage, file: Path) -> LabelledImage:
 def _put(file: Path, target: Path, *, link: bool) -> None:
     """Copy or link an image; an existing file is replaced atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    # An earlier run with --link made them the same file.
     if target.exists() and target.samefile(file):
         return
     draft = target.with_name(f".{target.name}.part")

@@ -62,6 +62,7 @@ def read(source: Source) -> Imported:
         columns = CVAT_COLUMNS if _is_from_cvat(file) else WIDER_COLUMNS
         finder = Finder([source.images, *_image_folders(file)])
         for entry in _entries(read_text(file), str(file)):
+            # Tools on Windows write backslashes.
             path = entry.path.replace("\\", "/")
             image_file = finder.find(path, entry.where)
             name = path.removeprefix(NO_EVENT)

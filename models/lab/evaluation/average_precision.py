@@ -130,6 +130,7 @@ def match(boxes: Floats, scores: Floats, faces: Floats) -> tuple[npt.NDArray[np.
     overlaps = iou(boxes, faces)
     rows = np.where(overlaps.max(axis=1) >= MATCH_IOU, overlaps.argmax(axis=1), -1)
     order = np.argsort(-scores, kind="stable")
+    # The first of each row in the order of scores is the best.
     _, places = np.unique(rows[order], return_index=True)
     best[order[places]] = True
     return rows, best & (rows >= 0)
@@ -169,6 +170,7 @@ def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:
     one step."""
     order = np.argsort(-scores, kind="stable")
     scores, found = scores[order], np.cumsum(hits[order])
+    # Equal scores are one step, at the last of them.
     steps = np.flatnonzero(np.append(scores[:-1] != scores[1:], True)[: len(scores)])
     return Curve(scores[steps], found[steps] / (steps + 1), found[steps] / max(faces, 1), faces)
 

@@ -200,6 +200,7 @@ def _accuracy(evaluations: Sequence[Evaluation]) -> Iterator[Measure]:
 def _landmarks(evaluations: Sequence[Evaluation], points: Floats) -> Iterator[Measure]:
     """Errors over the faces whose landmarks every detector found that gives any."""
     errors = np.stack([each.landmark_errors for each in evaluations])
+    # Detectors that find fewer, easier faces must not look better.
     shared = _shared(errors)
     tilts = np.abs(roll(points))
     for name, (low, high) in {"": (0.0, 181.0), **ROLL_CLASSES}.items():
@@ -225,6 +226,7 @@ def _stability(measured: Sequence[Stability]) -> list[Measure]:
     def medians(values: Floats) -> tuple[float, ...]:
         return tuple(float(np.median(row[shared])) for row in values)
 
+    # NaN where every transform moved the face over the border.
     again = tuple(float(100 * np.mean(each.found[np.isfinite(each.found)])) for each in measured)
     every = len(measured[0].found)
     unit = f"% of eye distance; {faces}"

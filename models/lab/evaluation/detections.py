@@ -71,6 +71,7 @@ def detect_all(
     found: dict[str, Detections] = {}
     for shape, group in by_size(folder, pictures):
         detector = open_detector(model, size_within(model, *shape, options.side), options)
+        # A folder may be larger than memory.
         for first in range(0, len(group), CHUNK):
             chunk = group[first : first + CHUNK]
             pixels = [shrunk(read_picture(folder, picture), detector.size) for picture in chunk]

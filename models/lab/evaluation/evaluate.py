@@ -87,6 +87,7 @@ def split(
     """
     parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
     for picture in pictures:
+        # Not a random choice: it must never change, even if images are added.
         digest = hashlib.sha256(picture.image.encode()).digest()
         parts[int.from_bytes(digest[:8]) < share * 2**64].append(picture)
     return parts
@@ -122,6 +123,7 @@ def judge(
         by_set |= set_curves(scored, POSES)
     errors = [np.zeros(0)]
     for detections, truth in pairs:
+        # Landmarks matter only for faces that the product accepts.
         shown = detections.from_score(thresholds["redaction"])
         errors.append(
             landmark_errors(shown.boxes, shown.scores, shown.points, truth.boxes, truth.points)

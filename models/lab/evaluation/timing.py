@@ -52,6 +52,7 @@ def time_detectors(
     shape = Size(width, height, width, height, 1.0, 1.0)
     detectors = [Detector(model, shape, runtime) for model in models]
     times_ms: list[list[float]] = [[] for _ in detectors]
+    # The first runs allocate memory and choose algorithms, so they do not count.
     for number in range(WARM_UP + rounds):
         for detector, times in zip(detectors, times_ms, strict=True):
             start = time.perf_counter()

@@ -69,6 +69,7 @@ def assign(
     chosen = (torch.arange(CANDIDATES, device=cells.device) < wanted[:, None]) & cheapest.isfinite()
     rows, ranks = chosen.nonzero(as_tuple=True)
     columns = cells[rows, ranks]
+    # A cell can predict only one face.
     kept = _cheapest_of_each(pictures[rows] * len(grid) + columns, cheapest[rows, ranks])
     rows, columns = rows[kept], columns[kept]
     return Assigned(pictures[rows], columns, rows, overlaps[rows, columns])

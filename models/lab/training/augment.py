@@ -102,6 +102,7 @@ def augmented(
         made = _cropped(samples[0], settings.size, settings, random)
     made = replace(made, picture=_degraded(made.picture, settings, random))
     sides = made.boxes[:, 2:] - made.boxes[:, :2]
+    # A face of a few px cannot be learned, but it is not background either.
     large = sides.min(1, initial=np.inf) >= settings.smallest_face
     return replace(made, learn=made.learn & large)
 
@@ -110,14 +111,17 @@ def _cropped(
     sample: Sample, size: int, settings: Augmentation, random: np.random.Generator
 ) -> Sample:
     height, width = sample.picture.shape[:2]
+    # Log-uniform, so that all scales are equally frequent.
     side = min(height, width) * float(np.exp(random.uniform(*np.log(settings.crop))))
     centre = _crop_centre(sample, side, random)
     angle = _angle(settings, random)
     mirrored = bool(random.random() < 0.5)
     matrix = _matrix(centre, side, size, angle, mirrored)
+    # Boxes and points are moved by the same matrix as the pixels.
     picture = _warped(_shrunk_to(sample, side / size), matrix, size)
     points = sample.points @ matrix[:, :2].T + matrix[:, 2]
     if mirrored:
+        # The subject's right eye is now on the other side.
         points = points[:, list(MIRRORED)]
     moved = Sample(picture, _rotated_boxes(sample.boxes, matrix, angle), points, sample.learn)
     return _inside(moved, size)

@@ -89,6 +89,7 @@ def train(
         raise UsageError(
             f"{out} has a training run already: continue it with --resume, or name another folder"
         )
+    # Initial weights follow from the seed; batches have generators of their own.
     torch.manual_seed(settings.seed)
     torch.set_num_threads(place.threads)
     # The fastest gradients of a GPU differ from run to run.
@@ -102,6 +103,7 @@ def train(
     training_labels, validation_labels = zip(*parts, strict=True)
     pictures = Pictures(folders, training_labels)
     network = _beginning(settings, beginning, pictures)
+    # A warm start may be larger than the requested architecture.
     settings = replace(settings, architecture=network.architecture)
     training = Training(
         settings,
@@ -159,6 +161,7 @@ def export_run(
     )
     training.resume()
     with tempfile.TemporaryDirectory() as private:
+        # In a private folder, so that a failed quantization leaves no file behind.
         float32 = Path(private, WEIGHTS)
         export(training.averaged(), float32)
         try:

@@ -21,6 +21,7 @@ def read_log(folder: Path) -> list[Entry]:
     entries: list[Entry] = []
     for line in (folder / LOG).read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
+        # A resumed run starts at its checkpoint, which is older than the last entries.
         while entries and entries[-1]["step"] > entry["step"]:
             entries.pop()
         entries.append(entry)

@@ -87,6 +87,7 @@ class Pictures:
         if row in self._decoded:
             return self._decoded[row]
         pixels = read_picture(*self._entries[row])
+        # Never evicted: images are drawn at random, so any eviction is as good as none.
         if self._bytes + pixels.nbytes <= MEMORY_BYTES:
             self._bytes += pixels.nbytes
             self._decoded[row] = pixels
@@ -139,6 +140,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
 def batches(make: Callable[[int], Batch], steps: range, threads: int) -> Iterator[Batch]:
     """The batches of the steps in order, prepared by threads: OpenCV releases the GIL."""
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
+        # Two batches per thread: none waits while the network trains.
         ahead = [pool.submit(make, step) for step in steps[: 2 * threads]]
         for step in steps:
             batch = ahead.pop(0).result()

@@ -107,6 +107,7 @@ class _Graph:
             graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="facepaint"
         )
         helper.set_model_props(model, {FOLDED: "px"})
+        # A wrong graph fails here, not on a worker.
         onnx.checker.check_model(model)
         return model
 

@@ -103,12 +103,14 @@ class Training:
             group["lr"] = rate
         losses = self._losses(self.network, batch)
         total = torch.stack(list(losses.values())).sum()
+        # Before the step: NaN weights would be saved over the last good checkpoint.
         if not total.isfinite():
             raise UsageError(
                 f"step {self.step + 1}: the loss diverged; start again with a lower --learning-rate"
             )
         self._optimiser.zero_grad(set_to_none=True)
         total.backward()
+        # Assignments change from step to step early on, and gradients jump with them.
         nn.utils.clip_grad_norm_(self.network.parameters(), 20.0)
         self._optimiser.step()
         self.average.update_parameters(self.network)

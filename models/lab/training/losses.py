@@ -85,6 +85,7 @@ def detection_losses(
     class_loss = functional.binary_cross_entropy_with_logits(
         mine[:, 0], found.overlaps, reduction="sum"
     )
+    # Boxes and landmarks have gradients only where a face is assigned.
     box_loss = efficient_iou_loss(decode_boxes(mine, here), wanted).sum()
     points = faces.points[found.faces]
     return {
@@ -130,6 +131,7 @@ def landmark_loss(points: Tensor, wanted: Tensor, boxes: Tensor) -> Tensor:
     """
     known = ~wanted.isnan()
     if not known.any():
+        # Zero, but connected to the graph, so that backward works.
         return points.sum() * 0.0
     size = (boxes[:, 2:] - boxes[:, :2]).prod(-1).clamp_min(1.0).sqrt()[:, None, None]
     counts = known * (size / CLEAR_PX).clamp(0.1, 1.0)

@@ -158,6 +158,7 @@ def cell_grid(height: int, width: int, device: torch.device | str = "cpu") -> Te
             torch.arange(width // stride, device=device),
             indexing="ij",
         )
+        # Columns before rows, as x comes before y.
         grids.append(
             torch.stack(
                 [columns.flatten(), rows.flatten(), torch.full_like(rows.flatten(), stride)], 1

@@ -53,11 +53,13 @@ def quantise(weights: Path, data: Path, out: Path, images: int = CALIBRATION_IMA
     labelled = read_labels(data)
     if not labelled:
         raise InputError(f"{data} has no pictures to calibrate with")
+    # ONNX Runtime's own errors for a file of another kind are hard to understand.
     read_network(read_weights(weights), f"detector {weights}")
     chosen = evenly(labelled, images)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         prepared, draft = Path(folder, "prepared.onnx"), Path(folder, out.name)
         try:
+            # Quantization expects inferred shapes and fused nodes.
             quant_pre_process(str(weights), str(prepared), skip_symbolic_shape=True)
             graph = _named(prepared)
             _quantise(prepared, draft, _Pictures(data, chosen, graph.input[0].name), graph)

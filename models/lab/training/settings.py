@@ -50,6 +50,7 @@ class TrainingSettings:
 
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
+        # Held between warm-up and cool-down, where both factors are 1.
         rising = min(1.0, (step + 1) / max(1, self.warm_up))
         falling = min(1.0, (self.batches - step) / max(1.0, self.batches * self.cool_down))
         return self.learning_rate * min(rising, falling)

@@ -68,6 +68,7 @@ def _grown(network: FaceNetwork, architecture: Architecture) -> FaceNetwork:
     """A larger network that computes the same."""
     larger = FaceNetwork(architecture)
     with torch.no_grad():
+        # Additional head channels must not change the outputs.
         for output in larger.outputs:
             output.weight.zero_()
         state = larger.state_dict()
@@ -120,8 +121,10 @@ def _architecture(convolutions: list[_Convolution]) -> Architecture:
     depths, residuals = [0, 0, 0], [0, 0, 0]
     level = -1
     for convolution in convolutions[3:]:
+        # The first 1x1 convolution is a lateral one, behind the last level.
         if convolution.weight.shape[-1] == 1:
             break
+        # Each level starts with the only convolution of stride 2 in it.
         level += convolution.stride == 2
         (residuals if convolution.residual else depths)[level] += 1
     channels, head = (int(convolutions[row].weight.shape[0]) for row in (3, -2))

@@ -1,5 +1,4 @@
-"""Known detectors are fetched whole and unchanged, or not at all; from a server of our own on this
-machine."""
+"""Detectors are downloaded complete and unchanged, or not at all, from a local server."""
 
 import contextlib
 import hashlib
@@ -28,12 +27,12 @@ NETWORK = tiny_network("yunet")
 
 
 class Files(BaseHTTPRequestHandler):
-    """Gives the network at /whole, more or less of it elsewhere."""
+    """Serves the network at /whole, and more or less of it elsewhere."""
 
-    asked: list[str] = []  # noqa: RUF012 - shared on purpose
+    requested: list[str] = []  # noqa: RUF012 - shared on purpose
 
     def do_GET(self) -> None:
-        self.asked.append(self.path)
+        self.requested.append(self.path)
         if self.path == "/moved":
             self.send_response(302)
             self.send_header("Location", "/whole")
@@ -51,11 +50,12 @@ class Files(BaseHTTPRequestHandler):
             "Content-Length", str(len(NETWORK if self.path == "/half" else body or b""))
         )
         self.end_headers()
-        with contextlib.suppress(ConnectionError):  # who has read enough hangs up
+        # A client that has read enough closes the connection.
+        with contextlib.suppress(ConnectionError):
             self.wfile.write(body or b"")
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def server() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Files) as files:
         thread = threading.Thread(target=files.serve_forever, args=(0.01,))
         thread.start()
-        Files.asked.clear()
+        Files.requested.clear()
         yield f"http://127.0.0.1:{files.server_address[1]}"
         files.shutdown()
         thread.join()
@@ -75,45 +75,45 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def serve(monkeypatch: pytest.MonkeyPatch, url: str) -> RemoteDetector:
-    """Make ``yunet`` a detector that lies there."""
+    """Make ``yunet`` a detector at this address."""
     card = replace(REMOTE_DETECTORS["yunet"].card, sha256=hashlib.sha256(NETWORK).hexdigest())
-    known = RemoteDetector(url, len(NETWORK), card)
-    monkeypatch.setitem(REMOTE_DETECTORS, "yunet", known)
-    return known
+    remote = RemoteDetector(url, len(NETWORK), card)
+    monkeypatch.setitem(REMOTE_DETECTORS, "yunet", remote)
+    return remote
 
 
-def kept(known: RemoteDetector) -> list[str]:
-    folder = fetched_path(known).parent
+def files_of(remote: RemoteDetector) -> list[str]:
+    folder = fetched_path(remote).parent
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
 @pytest.mark.parametrize("place", ["whole", "moved"])
-def test_what_is_fetched_is_a_detector_by_its_name(
+def test_a_downloaded_detector_is_found_by_its_name(
     server: str, place: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = serve(monkeypatch, f"{server}/{place}")
+    remote = serve(monkeypatch, f"{server}/{place}")
     assert {row["name"]: row["here"] for row in detector_rows()}["yunet"] == "no"
     path, card = pull("yunet")
     assert path.read_bytes() == NETWORK
-    assert kept(known) == ["yunet.onnx"]
-    assert card == known.card
+    assert files_of(remote) == ["yunet.onnx"]
+    assert card == remote.card
     assert find_model("yunet").weights == path
     assert {row["name"]: row["here"] for row in detector_rows()}["yunet"] == "yes"
 
 
-def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(
+def test_only_a_damaged_file_is_downloaded_again(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known = serve(monkeypatch, f"{server}/whole")
+    remote = serve(monkeypatch, f"{server}/whole")
     pull("yunet")
     pull("yunet")
-    assert Files.asked == ["/whole"]
-    fetched_path(known).write_bytes(b"damaged")
+    assert Files.requested == ["/whole"]
+    fetched_path(remote).write_bytes(b"damaged")
     with pytest.raises(InputError, match="is damaged"):
         find_detector("yunet")
     pull("yunet")
     assert find_detector("yunet") is not None
-    assert Files.asked == ["/whole", "/whole"]
+    assert Files.requested == ["/whole", "/whole"]
 
 
 @pytest.mark.parametrize(
@@ -125,68 +125,68 @@ def test_what_is_there_is_not_fetched_again_unless_it_is_damaged(
         ("longer", InputError, "serves other bytes than expected (sha256 "),
     ],
 )
-def test_anything_else_leaves_nothing_behind(
+def test_a_failed_download_leaves_no_file(
     server: str,
     place: str,
     error: type[FacepaintError],
     message: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    known = serve(monkeypatch, f"{server}/{place}")
+    remote = serve(monkeypatch, f"{server}/{place}")
     with pytest.raises(error) as caught:
         pull("yunet")
-    assert str(caught.value).startswith(known.url)
+    assert str(caught.value).startswith(remote.url)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert kept(known) == []
+    assert files_of(remote) == []
 
 
-def test_a_broken_fetch_leaves_what_was_there(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    known = serve(monkeypatch, f"{server}/half")
-    fetched_path(known).parent.mkdir(parents=True)
-    fetched_path(known).write_bytes(b"an older one")
+def test_a_failed_download_keeps_the_old_file(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = serve(monkeypatch, f"{server}/half")
+    fetched_path(remote).parent.mkdir(parents=True)
+    fetched_path(remote).write_bytes(b"an older one")
     with pytest.raises(ServiceError):
         pull("yunet")
-    assert fetched_path(known).read_bytes() == b"an older one"
-    assert kept(known) == ["yunet.onnx"]
+    assert fetched_path(remote).read_bytes() == b"an older one"
+    assert files_of(remote) == ["yunet.onnx"]
 
 
-def test_without_network_one_line_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = serve(monkeypatch, f"http://127.0.0.1:{free_port()}/whole")
+def test_without_a_network_the_message_has_the_next_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    remote = serve(monkeypatch, f"http://127.0.0.1:{free_port()}/whole")
     with pytest.raises(ServiceError) as caught:
         pull("yunet")
-    said = str(caught.value)
-    assert said.startswith(f"{known.url} cannot be reached (")
-    assert said.endswith(
-        f"is there a network? Else save it from elsewhere as {fetched_path(known)}"
+    message = str(caught.value)
+    assert message.startswith(f"{remote.url} cannot be reached (")
+    assert message.endswith(
+        f"is there a network? Else save it from elsewhere as {fetched_path(remote)}"
     )
-    assert kept(known) == []
+    assert files_of(remote) == []
 
 
-def test_other_names_are_told() -> None:
+def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
         UsageError, match=r"^no detector 'yolo' can be fetched; there are yunet, .*scrfd-500m$"
     ):
         pull("yolo")
 
 
-def test_every_known_detector_is_pinned() -> None:
-    for name, known in REMOTE_DETECTORS.items():
-        assert known.card.name == name
-        assert known.url.startswith("https://")
-        assert len(known.card.sha256) == 64
-        assert known.card.licence
-        assert known.card.source
-        assert 100_000 < known.bytes < 20_000_000
+def test_every_remote_detector_is_pinned() -> None:
+    for name, remote in REMOTE_DETECTORS.items():
+        assert remote.card.name == name
+        assert remote.url.startswith("https://")
+        assert len(remote.card.sha256) == 64
+        assert remote.card.licence
+        assert remote.card.source
+        assert 100_000 < remote.bytes < 20_000_000
 
 
-def test_the_commands_tell_licence_and_place(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_prints_licence_and_path(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from facepaint.cli.detectors import app
 
-    known = serve(monkeypatch, f"{server}/whole")
+    remote = serve(monkeypatch, f"{server}/whole")
     pulled = CliRunner().invoke(app, ["pull", "yunet"])
     assert pulled.exit_code == 0
-    assert pulled.stdout == f"{fetched_path(known)}\n"
+    assert pulled.stdout == f"{fetched_path(remote)}\n"
     assert "Licence: MIT" in pulled.stderr
     listed = CliRunner().invoke(app, ["list", "--json"])
     assert '"name": "yunet", "here": "yes", "licence": "MIT"' in listed.stdout

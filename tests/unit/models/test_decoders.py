@@ -1,4 +1,4 @@
-"""Every decoder finds the face that was planted, by hand-computed box and landmarks; see
+"""Every decoder finds the planted face, with box and landmarks computed by hand; see
 `tests.support.networks`."""
 
 from dataclasses import replace
@@ -29,7 +29,7 @@ Planes = npt.NDArray[np.uint8]
 
 
 def picture(decoder: str, *cells: tuple[int, int], channel: int | None = None) -> Planes:
-    """B, G and R planes, black but for some cells (column, row)."""
+    """B, G and R planes, black except for some cells (column, row)."""
     face = FACES[decoder]
     planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
     for column, row in cells:
@@ -43,11 +43,11 @@ def picture(decoder: str, *cells: tuple[int, int], channel: int | None = None) -
 def tiny(
     folder: Path, decoder: DecoderName, network: bytes | None = None, **card: object
 ) -> DetectorModel:
-    """A detector of a tiny network, which finds only cells that are wholly lit."""
+    """A detector of a tiny network, which finds only fully lit cells."""
     path = folder / f"{decoder}.onnx"
     path.write_bytes(network or tiny_network(decoder))
-    sure = DetectorCard("tiny", decoder, redaction=Thresholds(0.7, 0.7))
-    return DetectorModel(path, replace(sure, **card))  # type: ignore[arg-type]
+    strict = DetectorCard("tiny", decoder, redaction=Thresholds(0.7, 0.7))
+    return DetectorModel(path, replace(strict, **card))  # type: ignore[arg-type]
 
 
 def detect(detector: Detector, *pictures: Planes) -> list[list[tuple[float, ...]]]:
@@ -55,7 +55,7 @@ def detect(detector: Detector, *pictures: Planes) -> list[list[tuple[float, ...]
     return [[(*face.box, *face.landmarks) for face in faces] for faces in found]
 
 
-def test_every_decoder_that_a_card_may_name_is_here_and_tried() -> None:
+def test_every_decoder_of_cards_exists_and_is_tested() -> None:
     names = set(get_args(DecoderName))
     assert set(DECODERS) == set(DEFAULT_CARDS) == set(FACES) == names
 
@@ -73,7 +73,7 @@ class TestEveryDecoder:
         assert found.landmarks == pytest.approx(face.landmarks, abs=0.02)
         assert found.score == pytest.approx(1, abs=0.01)
 
-    def test_landmarks_come_in_the_fields_order(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_landmarks_are_in_the_common_order(self, decoder: DecoderName, tmp_path: Path) -> None:
         ((found,),) = detect(
             Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (3, 2))
         )
@@ -82,14 +82,14 @@ class TestEveryDecoder:
         assert right_mouth[0] < left_mouth[0]
         assert right_eye[1] < nose[1] < right_mouth[1]
 
-    def test_sees_its_own_colour_only(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_channels_are_in_the_right_order(self, decoder: DecoderName, tmp_path: Path) -> None:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
         others = {0, 1, 2} - {FACES[decoder].channel}
         assert detect(
             detector, *(picture(decoder, (3, 2), channel=channel) for channel in others)
         ) == [[], []]
 
-    def test_a_batch_gives_what_single_pictures_give(
+    def test_a_batch_gives_the_same_as_single_images(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
@@ -101,7 +101,9 @@ class TestEveryDecoder:
         assert [len(faces) for faces in together] == [1, 1, 0, 1, 1, 1, 1]
         assert together == [faces for one in pictures for faces in detect(detector, one)]
 
-    def test_padding_is_no_face_and_moves_none(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_padding_neither_adds_nor_moves_faces(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         smaller = replace(WHOLE, width=WIDTH - 23, height=HEIGHT - 9)
         detector = Detector(tiny(tmp_path, decoder), smaller, CPU)
         cut = picture(decoder, (3, 2))[:, : smaller.height, : smaller.width]
@@ -109,7 +111,7 @@ class TestEveryDecoder:
         assert found[:4] == pytest.approx(FACES[decoder].box, abs=0.02)
         assert nothing == []
 
-    def test_a_face_at_the_edge_keeps_what_lies_outside(
+    def test_a_face_at_the_border_is_not_clipped(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         stride = FACES[decoder].stride
@@ -132,7 +134,7 @@ class TestEveryDecoder:
         expected = np.array((*FACES[decoder].box, *FACES[decoder].landmarks)) * np.tile((2, 3), 7)
         assert found == pytest.approx(expected, abs=0.05)
 
-    def test_landmarks_that_the_card_denies_are_left_out(
+    def test_landmarks_are_dropped_if_the_card_denies_them(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         ((found,),) = detect(
@@ -140,7 +142,9 @@ class TestEveryDecoder:
         )
         assert len(found) == 4
 
-    def test_outputs_of_another_kind_are_told(self, decoder: DecoderName, tmp_path: Path) -> None:
+    def test_outputs_of_another_decoder_are_refused(
+        self, decoder: DecoderName, tmp_path: Path
+    ) -> None:
         other = next(name for name in DECODERS if name not in (decoder, "facepaint"))
         with pytest.raises(
             UsageError,
@@ -151,7 +155,7 @@ class TestEveryDecoder:
 
 @pytest.mark.parametrize("decoder", ["yunet", "scrfd", "centerface"])
 @pytest.mark.parametrize("sides", [(1, 32, 32), (10, 32, 32), (1, 640, 640)], ids=str)
-def test_a_network_that_says_to_take_one_size_takes_others_too(
+def test_a_network_of_a_fixed_size_takes_others_too(
     decoder: DecoderName, sides: tuple[int, int, int], tmp_path: Path
 ) -> None:
     detector = Detector(tiny(tmp_path, decoder, tiny_network(decoder, sides)), WHOLE, CPU)
@@ -159,9 +163,8 @@ def test_a_network_that_says_to_take_one_size_takes_others_too(
     assert found == pytest.approx((*FACES[decoder].box, *FACES[decoder].landmarks), abs=0.02)
 
 
-def test_a_network_that_breaks_off_is_told(tmp_path: Path) -> None:
-    """Its scores get rows of seven numbers, which they do not fill; only when it runs is that
-    known."""
+def test_a_network_that_fails_when_it_runs_is_refused(tmp_path: Path) -> None:
+    """Its scores are reshaped to rows of seven, which fails only at run time."""
     model = onnx.load_from_string(tiny_network("yunet"))
     (shape,) = (tensor for tensor in model.graph.initializer if tensor.name == "cls_8.shape")
     shape.CopyFrom(numpy_helper.from_array(np.array([0, -1, 7], np.int64), "seven"))
@@ -178,7 +181,7 @@ def test_a_network_that_breaks_off_is_told(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_scrfd_without_points_gives_none(tmp_path: Path) -> None:
+def test_scrfd_without_landmarks_gives_none(tmp_path: Path) -> None:
     network = tiny_network("scrfd", landmarks=False)
     ((found,),) = detect(
         Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2))
@@ -202,12 +205,10 @@ def scaled(network: bytes, name: str, factor: float) -> bytes:
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
-class TestWhatIsNoFace:
-    """It must not pass for a picture without faces: nothing would be hidden in it."""
+class TestInvalidScores:
+    """They must not count as an image without faces: nothing would be redacted in it."""
 
-    def test_scores_that_are_no_numbers_are_refused(
-        self, decoder: DecoderName, tmp_path: Path
-    ) -> None:
+    def test_nan_scores_are_refused(self, decoder: DecoderName, tmp_path: Path) -> None:
         network = scaled(tiny_network(decoder), SCORES[decoder], np.nan)
         with pytest.raises(UsageError, match="scores from nan to nan where 0 to 1 is expected"):
             Detector(tiny(tmp_path, decoder, network), WHOLE, CPU)
@@ -242,8 +243,8 @@ COARSE = {
 
 
 @pytest.mark.parametrize("decoder", COARSE)
-def test_all_strides_are_read(decoder: DecoderName) -> None:
-    """A square of 32 px that is lit is 16 cells of stride 8, 4 of 16 and one of 32."""
+def test_all_strides_are_decoded(decoder: DecoderName) -> None:
+    """A lit square of 32 px is 16 cells of stride 8, 4 of 16 and one of 32."""
     bright, size = np.zeros((1, 3, HEIGHT, WIDTH), np.float32), Input(WIDTH, HEIGHT)
     bright[0, 0, :32, 32:64] = 255 if decoder == "yunet" else 1
     raw = DECODERS[decoder].decode(_run(tiny_network(decoder), bright), 0, size, 0.9)

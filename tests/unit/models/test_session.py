@@ -41,21 +41,21 @@ def filled(runtime: Runtime, max_batch: int | None = None) -> Session:
     return session
 
 
-class TestWhichDevice:
+class TestDevices:
     @pytest.mark.parametrize(
         ("listed", "tried"),
         [([CPU], ["cpu"]), (GPU_BUILD, ["cuda", "cpu"]), ([PROVIDERS["openvino"], CPU], ["cpu"])],
     )
-    def test_auto_is_cuda_where_it_is_listed_and_else_the_cpu(
+    def test_auto_is_cuda_if_it_is_listed_else_the_cpu(
         self, listed: list[str], tried: list[str]
     ) -> None:
         assert devices_for(Runtime("auto"), listed) == tried
 
     @pytest.mark.parametrize("device", ["cuda", "tensorrt", "cpu"])
-    def test_a_device_by_name_is_tried_alone(self, device: Any) -> None:
+    def test_a_named_device_has_no_fallback(self, device: Any) -> None:
         assert devices_for(Runtime(device), GPU_BUILD) == [device]
 
-    def test_one_that_is_not_listed_is_an_error_that_tells_what_is(self) -> None:
+    def test_a_missing_device_is_an_error_that_lists_the_others(self) -> None:
         with pytest.raises(
             DeviceError, match=r"'cuda' .* offers only the CPU: install the extra 'gpu' instead"
         ):
@@ -73,7 +73,7 @@ class TestWhichDevice:
                 devices_for(Runtime(device, float16=True), [CPU])
 
 
-class TestWhatProvidersAreTold:
+class TestProviders:
     def test_each_device_comes_first_and_the_cpu_last(self, tmp_path: Path) -> None:
         for device, provider in PROVIDERS.items():
             names = [name for name, _ in providers_for(device, Runtime(), tmp_path, "x")]
@@ -82,9 +82,7 @@ class TestWhatProvidersAreTold:
             name for name, _ in providers_for("tensorrt", Runtime(), tmp_path, "x")
         ] == GPU_BUILD
 
-    def test_tensorrt_keeps_engines_and_timings_in_the_folder_by_the_networks_name(
-        self, tmp_path: Path
-    ) -> None:
+    def test_tensorrt_caches_engines_and_timings_by_the_networks_name(self, tmp_path: Path) -> None:
         _, options = providers_for("tensorrt", Runtime(float16=True), tmp_path, "abc")[0]
         assert options["trt_fp16_enable"] is True
         assert options["trt_engine_cache_prefix"] == "abc"
@@ -93,13 +91,13 @@ class TestWhatProvidersAreTold:
         _, options = providers_for("tensorrt", Runtime(), tmp_path, "abc")[0]
         assert options["trt_fp16_enable"] is False
 
-    def test_openvino_has_as_many_threads_as_the_settings_say(self, tmp_path: Path) -> None:
+    def test_openvino_has_the_threads_of_the_settings(self, tmp_path: Path) -> None:
         _, options = providers_for("openvino", Runtime(threads=3), tmp_path, "x")[0]
         assert options["num_of_threads"] == "3"
 
 
 class TestOnTheCpu:
-    def test_any_number_of_pictures_gives_what_one_gives(self) -> None:
+    def test_any_number_of_images_gives_the_same_outputs(self) -> None:
         session = filled(Runtime("cpu"))
         assert session.batch == BATCHES["cpu"]
         one, three, all_of_them = session.run(1), session.run(3), session.run()
@@ -110,19 +108,19 @@ class TestOnTheCpu:
             for row in [*three[name], *all_of_them[name]]:
                 np.testing.assert_allclose(row, rows[0], rtol=1e-3, atol=1e-3)
 
-    def test_a_network_that_takes_one_gets_one(self) -> None:
+    def test_a_network_with_a_batch_of_one_gets_one_image(self) -> None:
         session = filled(Runtime("cpu", batch=8), max_batch=1)
         assert session.input.shape == (1, 3, 256, 256)
         assert len(session.run(1)["scores"]) == 1
 
-    def test_what_is_no_network_is_an_error_that_names_it(self, tmp_path: Path) -> None:
+    def test_a_damaged_network_is_named(self, tmp_path: Path) -> None:
         broken = tmp_path / "broken.onnx"
         broken.write_bytes(with_sizes(WEIGHTS.read_bytes(), 1, 256, 256).replace(b"Conv", b"Cxnv"))
         with pytest.raises(UsageError, match=r"weights at .*broken\.onnx do not load"):
             Session(broken, 256, 256, Runtime("cpu"))
 
     @only_the_cpu
-    def test_a_device_that_is_not_there_is_an_error(self) -> None:
+    def test_a_device_that_is_not_listed_is_an_error(self) -> None:
         with pytest.raises(DeviceError, match="offers only the CPU"):
             check_device("cuda")
         with pytest.raises(DeviceError, match="--device cpu"):
@@ -140,7 +138,7 @@ class TestOnTheCpu:
         assert Session(WEIGHTS, 64, 64, Runtime("auto")).device == "cpu"
 
     @only_the_cpu
-    def test_float16_where_the_gpu_does_not_load_is_the_devices_fault(
+    def test_float16_on_a_gpu_that_does_not_load_is_a_device_error(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
@@ -151,10 +149,10 @@ class TestOnTheCpu:
 
     @only_the_cpu
     @pytest.mark.parametrize("device", ["cuda", "auto"])
-    def test_what_is_no_network_is_not_the_devices_fault(
+    def test_a_damaged_network_is_no_device_error(
         self, device: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Else its job would go back to the queue for ever."""
+        """A device error would requeue its job forever."""
         monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: GPU_BUILD)
         broken = WEIGHTS.read_bytes().replace(b"Conv", b"Cxnv")
         with pytest.raises(UsageError, match=r"^the weights do not load: .*Cxnv") as caught:
@@ -162,7 +160,7 @@ class TestOnTheCpu:
         assert not isinstance(caught.value, DeviceError)
 
 
-def test_float16_finds_what_float32_finds() -> None:
+def test_float16_gives_the_same_faces_as_float32() -> None:
     """On a CPU, which computes in float32 between rounding to float16."""
     network = WEIGHTS.read_bytes()
     half = with_float16(with_sizes(network, 1, 256, 256))
@@ -184,7 +182,7 @@ def test_float16_finds_what_float32_finds() -> None:
 @pytest.mark.parametrize("float16", [False, True])
 class TestOnAGpu:
     @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-    def test_it_finds_what_the_cpu_finds(
+    def test_a_gpu_gives_the_same_faces_as_the_cpu(
         self, device: Any, float16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         need_device(device)

@@ -184,6 +184,6 @@ def test_the_commands_label_convert_and_draw(
 
 
 @pytest.mark.parametrize("words", [["in"], ["in", "--out", "set", "--fill", "landmarks"]])
-def test_label_wants_a_folder_to_write_or_one_to_fill(words: list[str]) -> None:
-    with pytest.raises(UsageError, match="--out FOLDER to make one, or --fill landmarks FOLDER"):
+def test_label_needs_a_folder_to_write_or_to_fill(words: list[str]) -> None:
+    with pytest.raises(UsageError, match="--out FOLDER to create one, or --fill landmarks FOLDER"):
         CliRunner().invoke(app, ["label", *words], catch_exceptions=False)

@@ -1,4 +1,4 @@
-"""What is done to a training picture is done to its labels."""
+"""Augmentation changes images and labels alike."""
 
 from dataclasses import replace
 
@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facepaint.records.faces import MIRRORED
 from models.lab.training.augment import Augmentation, Sample, augmented, motion_kernel
 
-UNSPOILT = Augmentation(
+GEOMETRY_ONLY = Augmentation(
     size=128,
     colour=0,
     grey=0,
@@ -23,11 +24,11 @@ UNSPOILT = Augmentation(
     crop=(0.5, 1.5),
 )
 COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255]], np.uint8)
-"""One a landmark, so that a landmark that lands on another one's place is seen."""
+"""One for each landmark, so that exchanged landmarks are detected."""
 
 
 def marked() -> Sample:
-    """A grey picture with one face: a disc of each landmark's colour at each landmark."""
+    """A grey image with one face: a disc of its colour at each landmark."""
     picture = np.full((240, 320, 3), 114, np.uint8)
     box = np.array([[120, 60, 200, 160]], np.float32)
     points = np.array([[[140, 95], [180, 95], [160, 115], [145, 138], [175, 138]]], np.float32)
@@ -40,33 +41,33 @@ def marked() -> Sample:
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_landmarks_stay_on_what_they_mark(seed: int) -> None:
-    made = augmented([marked()], UNSPOILT, np.random.default_rng(seed))
+def test_landmarks_stay_on_their_discs(seed: int) -> None:
+    made = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(seed))
     for points, learn in zip(made.points, made.learn, strict=True):
         for row, (x, y) in enumerate(points):
             if not (learn and 2 <= x < 126 and 2 <= y < 126):
                 continue
             seen = made.picture[round(float(y) - 0.5), round(float(x) - 0.5)].astype(int)
             wanted = COLOURS[row].astype(int)
-            # A mirrored picture shows the subject's left as right, so the colours change places as
-            # the labels do.
-            mirrored = COLOURS[[1, 0, 2, 4, 3][row]].astype(int)
+            # In a mirrored image right and left change places, in the labels too.
+            mirrored = COLOURS[MIRRORED[row]].astype(int)
             assert min(np.abs(seen - wanted).max(), np.abs(seen - mirrored).max()) < 100
 
 
 @given(seed=st.integers(0, 10_000), crop=st.sampled_from([0.3, 0.7, 1.0, 1.9]))
 @settings(max_examples=60, deadline=None)
 def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop: float) -> None:
-    """Labels count from the corner of the first pixel: a blot's centre of mass is where its label
-    went."""
+    """Labels count from the corner of the first pixel; the centroid of a blob has its label."""
     rows, columns = np.mgrid[:240, :320] + 0.5
-    blot = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
-    picture = np.repeat((blot + 114)[..., None], 3, 2).astype(np.uint8)
+    blob = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
+    picture = np.repeat((blob + 114)[..., None], 3, 2).astype(np.uint8)
     points = np.full((1, 5, 2), (150.25, 110.75), np.float32)
     sample = Sample(
         picture, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_)
     )
-    made = augmented([sample], replace(UNSPOILT, crop=(crop, crop)), np.random.default_rng(seed))
+    made = augmented(
+        [sample], replace(GEOMETRY_ONLY, crop=(crop, crop)), np.random.default_rng(seed)
+    )
     for x, y in made.points[:, 0]:
         reach = round(25 / crop)
         left, top = round(float(x)) - reach, round(float(y)) - reach
@@ -90,8 +91,10 @@ def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop:
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_left_and_right_stay_the_subjects(seed: int) -> None:
-    """Turned or mirrored, the subject's right eye is on the left, seen upright."""
-    made = augmented([marked()], replace(UNSPOILT, crop=(1.4, 1.5)), np.random.default_rng(seed))
+    """Rotated or mirrored, the subject's right eye is on the left, seen upright."""
+    made = augmented(
+        [marked()], replace(GEOMETRY_ONLY, crop=(1.4, 1.5)), np.random.default_rng(seed)
+    )
     for points in made.points:
         down = points[3:].mean(0) - points[:2].mean(0)
         across = points[1] - points[0]
@@ -100,8 +103,8 @@ def test_left_and_right_stay_the_subjects(seed: int) -> None:
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_boxes_hold_their_landmarks_and_lie_in_the_picture(seed: int) -> None:
-    made = augmented([marked()], UNSPOILT, np.random.default_rng(seed))
+def test_boxes_contain_their_landmarks_and_are_in_the_image(seed: int) -> None:
+    made = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(seed))
     assert made.picture.shape == (128, 128, 3)
     assert ((made.boxes >= 0) & (made.boxes <= 128)).all()
     for box, points in zip(made.boxes, made.points, strict=True):
@@ -109,8 +112,8 @@ def test_boxes_hold_their_landmarks_and_lie_in_the_picture(seed: int) -> None:
         assert ((visible >= box[:2] - 0.5) & (visible <= box[2:] + 0.5)).all()
 
 
-def test_the_box_of_a_turned_face_is_that_of_its_ellipse() -> None:
-    tilted = replace(UNSPOILT, tilt=0, strong_tilt=1, strong_tilt_degrees=90, crop=(1.4, 1.5))
+def test_the_box_of_a_rotated_face_is_that_of_its_ellipse() -> None:
+    tilted = replace(GEOMETRY_ONLY, tilt=0, strong_tilt=1, strong_tilt_degrees=90, crop=(1.4, 1.5))
     for seed in range(20):
         made = augmented([marked()], tilted, np.random.default_rng(seed))
         right_eye, left_eye = made.points[0, 0], made.points[0, 1]
@@ -124,16 +127,16 @@ def test_the_box_of_a_turned_face_is_that_of_its_ellipse() -> None:
             np.testing.assert_allclose((box[2:] - box[:2]) / 2, half, rtol=1e-3)
 
 
-def test_too_small_and_unsure_faces_are_not_learnt() -> None:
-    tiny = replace(UNSPOILT, smallest_face=1000)
+def test_small_and_ignored_faces_stay_ignored() -> None:
+    tiny = replace(GEOMETRY_ONLY, smallest_face=1000)
     assert not augmented([marked()], tiny, np.random.default_rng(0)).learn.any()
-    unsure = replace(marked(), learn=np.zeros(1, np.bool_))
+    ignored = replace(marked(), learn=np.zeros(1, np.bool_))
     for seed in range(10):
-        assert not augmented([unsure], UNSPOILT, np.random.default_rng(seed)).learn.any()
+        assert not augmented([ignored], GEOMETRY_ONLY, np.random.default_rng(seed)).learn.any()
 
 
-def test_a_mosaic_holds_faces_of_four_pictures() -> None:
-    mosaic = replace(UNSPOILT, crop=(1.4, 1.5))
+def test_a_mosaic_has_faces_of_four_images() -> None:
+    mosaic = replace(GEOMETRY_ONLY, crop=(1.4, 1.5))
     made = augmented([marked()] * 4, mosaic, np.random.default_rng(3))
     assert made.picture.shape == (128, 128, 3)
     quarters = {
@@ -142,7 +145,7 @@ def test_a_mosaic_holds_faces_of_four_pictures() -> None:
     assert len(quarters) == 4
 
 
-def test_a_picture_without_faces_is_background() -> None:
+def test_an_image_without_faces_is_background() -> None:
     empty = Sample(
         np.zeros((50, 60, 3), np.uint8),
         np.zeros((0, 4), np.float32),
@@ -156,9 +159,8 @@ def test_a_picture_without_faces_is_background() -> None:
 
 @given(seed=st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
-def test_motion_blur_smears_to_both_sides_alike(seed: int) -> None:
-    """A dot in the middle of a picture keeps its place, but for what rounding makes of a line's
-    ends."""
+def test_motion_blur_is_symmetric(seed: int) -> None:
+    """The centroid of a dot stays, except for the rounding of the line's ends."""
     dot = np.zeros((31, 31), np.float32)
     dot[15, 15] = 1
     smeared = cv2.filter2D(dot, -1, motion_kernel(np.random.default_rng(seed)))
@@ -171,8 +173,10 @@ def test_motion_blur_smears_to_both_sides_alike(seed: int) -> None:
 @pytest.mark.parametrize(
     "what", ["colour", "grey", "blur", "motion_blur", "coarse", "noise", "compression"]
 )
-def test_what_spoils_a_picture_moves_nothing(what: str) -> None:
-    plain = augmented([marked()], UNSPOILT, np.random.default_rng(5))
-    spoilt = augmented([marked()], replace(UNSPOILT, **{what: 1.0}), np.random.default_rng(5))
-    np.testing.assert_array_equal(plain.boxes, spoilt.boxes)
-    assert (plain.picture != spoilt.picture).any()
+def test_degrading_an_image_moves_nothing(what: str) -> None:
+    plain = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(5))
+    degraded = augmented(
+        [marked()], replace(GEOMETRY_ONLY, **{what: 1.0}), np.random.default_rng(5)
+    )
+    np.testing.assert_array_equal(plain.boxes, degraded.boxes)
+    assert (plain.picture != degraded.picture).any()
