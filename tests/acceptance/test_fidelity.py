@@ -1,5 +1,4 @@
-"""Every clip of the set through the real thing: uploaded, painted by workers, saved, and compared
-with its source."""
+"""Every clip of the set is uploaded, painted by workers, saved, and compared with its source."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -31,19 +30,19 @@ PAGE = ROOT / "docs" / "fidelity.md"
 LOOK = parse_look(["sunglasses"])
 
 SEGMENT_S = 1.0
-"""Short enough that clips of a few seconds have seams."""
+"""Short enough that clips of a few seconds have several segments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where the clips go: a storage, a queue and a worker that are running."""
+    """The services of the test, with running workers."""
 
     settings: Settings
     store: Store
     queue: Queue
 
     def upload(self, path: Path, *, keep_format: bool) -> UploadResult | str:
-        """The upload, or the line that refuses the file."""
+        """Upload a file; return the error message if it is refused."""
         videos, _, problems = classify([path])
         if not videos:
             return str(problems[0])
@@ -54,7 +53,7 @@ class Machine:
             return str(exc)
 
     def row(self, clip: Clip, source: Path, sent: UploadResult | str, folder: Path) -> Row:
-        """Save what was uploaded and compare it with its source."""
+        """Save the result and compare it with the source."""
         if isinstance(sent, str):
             return Row(clip, {}, f"refused: {sent.replace(f'{source}', source.name)}")
         out = folder / clip.name / "painted"
@@ -64,7 +63,7 @@ class Machine:
         except FacepaintError as exc:
             return Row(clip, {}, f"not saved: {exc}".replace(sent.job_id, "JOB"))
         report = verify(source, saved.path)
-        # What else verifying notes has been said on the way; that a file ends early, twice.
+        # The other notes of `verify` repeat warnings; the first warning repeats a truncation.
         left_out = (text for check in report.checks if check.name == "tags" for text in check.notes)
         warnings = sent.warnings[bool(sent.truncated) :]
         remarks = (
@@ -97,7 +96,7 @@ def machine(
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_what_comes_back_is_what_the_page_says(
+def test_the_results_match_the_page(
     machine: Machine, media: Media, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     sent = {}
@@ -112,7 +111,7 @@ def test_what_comes_back_is_what_the_page_says(
             (
                 machine.row(clip, *sent[part, clip], tmp_path / part.title)
                 if (part, clip) in sent
-                else told_row(clip)
+                else documented_row(clip)
                 for clip in part.clips
             ),
         )
@@ -125,7 +124,7 @@ def test_what_comes_back_is_what_the_page_says(
 
 @contextmanager
 def tools_may_be_missing() -> Iterator[None]:
-    """On CI they may not; elsewhere the page is believed about clips that cannot be made."""
+    """Ignore a missing tool, but on CI: the rows of its clips are taken from the page."""
     try:
         yield
     except MissingTool:
@@ -133,14 +132,14 @@ def tools_may_be_missing() -> Iterator[None]:
             raise
 
 
-def told_row(clip: Clip) -> str:
-    """What the page says of a clip."""
+def documented_row(clip: Clip) -> str:
+    """The row of a clip in the page."""
     return next(line for line in PAGE.read_text().splitlines() if line.startswith(start_of(clip)))
 
 
-def test_the_page_tells_of_every_clip() -> None:
+def test_the_page_has_a_row_for_every_clip() -> None:
     parts = PAGE.read_text().split("\n## ")[1:]
     assert len(parts) == len(PARTS)
-    for part, told in zip(PARTS, parts, strict=True):
-        rows = told.splitlines()[4:]
+    for part, text in zip(PARTS, parts, strict=True):
+        rows = text.splitlines()[4:]
         assert [row.startswith(start_of(clip)) for row, clip in zip(rows, part.clips, strict=True)]

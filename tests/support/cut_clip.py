@@ -1,5 +1,4 @@
-"""Cut a file as the uploader does and decode it as the workers do, for comparing with an ordinary
-decode."""
+"""Cuts a file as the uploader does and decodes it as workers do."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from uploader.reader import Reader
 
 @dataclass(frozen=True)
 class CutClip:
-    """A file that was cut: what is known of it and its segments."""
+    """A cut file: its probe and its segments."""
 
     probed: Probe
     segments: list[CutSegment]
@@ -26,7 +25,7 @@ class CutClip:
         return [segment.record for segment in self.segments]
 
     def frames(self, index: int) -> list[Frame]:
-        """What a worker sees of a segment."""
+        """The frames of a segment, as a worker decodes them."""
         first = self.records[index].decode_from
         bins = [segment.data for segment in self.segments[first : index + 1]]
         window = decode_window(self.probed.video, RunSource(self.records[first : index + 1], bins))
@@ -48,7 +47,7 @@ class CutClip:
 
 
 def cut_clip(path: Path, segment_s: float, probed: Probe | None = None) -> CutClip:
-    """Cut a file, by its probe if that was made before."""
+    """Cut a file; ``probed`` saves probing it again."""
     probed = probed or probe(path)
     reader = Reader(path, probed, segment_s)
     segments = list(reader.segments())

@@ -1,5 +1,4 @@
-"""Clips that flash and beep at every full second of their own clock: they show whether the two stay
-together."""
+"""Clips that flash and beep at every full second of their own clock, to test synchronization."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -34,12 +33,12 @@ class Beeps:
 def every(
     fps: Fraction | int, seconds: float = 4.0, start_s: Fraction = Fraction(0)
 ) -> list[Fraction]:
-    """The times of frames that come evenly."""
+    """The times of frames at a constant rate."""
     return [start_s + number / Fraction(fps) for number in range(round(seconds * fps))]
 
 
 def unevenly(seconds: float = 4.0) -> list[Fraction]:
-    """The times of frames that come 10 to 120 ms one after another, one at every full second."""
+    """The times of frames 10 to 120 ms apart, with one at every full second."""
     times, steps = [Fraction(0)], (33, 10, 120, 41, 17, 80)
     while times[-1] < seconds:
         step = Fraction(steps[len(times) % len(steps)], 1000)
@@ -71,7 +70,7 @@ def make_flashing(
         audio = _audio_stream(container, beeps) if beeps else None
         packets = [
             packet
-            for frame in chain(_pictures(times, tick, size), [None])
+            for frame in chain(_frames(times, tick, size), [None])
             for packet in video.encode(frame)
         ]
         if beeps and audio:
@@ -81,23 +80,23 @@ def make_flashing(
                 for packet in audio.encode(frame)
             ]
         container.start_encoding()
-        # FLAC's encoder ends with a packet that only says what belongs into the header.
+        # FLAC's encoder ends with an empty packet that updates the header.
         packets = [packet for packet in packets if packet.size]
         for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
             container.mux_one(packet)
     return path
 
 
-def _pictures(
+def _frames(
     times: Iterable[Fraction], tick: Fraction, size: tuple[int, int]
 ) -> Iterator[av.VideoFrame]:
     width, height = size
     across = np.tile(np.linspace(30, 110, width, dtype=np.uint8)[None, :, None], (height, 1, 3))
     for number, time in enumerate(times):
-        picture = np.full_like(across, 235) if time % 1 < FLASH_S else across.copy()
+        image = np.full_like(across, 235) if time % 1 < FLASH_S else across.copy()
         left = 8 * number % (width - 16)
-        picture[40:56, left : left + 16] = (40, 160, 90)
-        frame = av.VideoFrame.from_ndarray(picture, "rgb24").reformat(
+        image[40:56, left : left + 16] = (40, 160, 90)
+        frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
             format="yuv420p", dst_colorspace="ITU709"
         )
         frame.pts, frame.time_base = round(time / tick), tick
@@ -111,7 +110,7 @@ def beeping(seconds: float, start_s: Fraction = Fraction(0)) -> Samples:
     beep = np.where(
         time % 1 < BEEP_S,
         0.5 * np.sin(2 * np.pi * 880 * time),
-        0.02 * np.sin(2 * np.pi * 220 * time),
+        0.05 * np.sin(2 * np.pi * 220 * time),
     )
     return np.asarray(beep, np.float32)
 
@@ -141,9 +140,9 @@ def _beep_frames(stream: Any, beeps: Beeps) -> Iterator[av.AudioFrame]:
 
 
 def beep_times(samples: Samples, rate: int = RATE) -> list[float]:
-    """When beeps begin, in seconds from the first sample, by the mean level of 1 ms."""
+    """The starts of beeps in seconds from the first sample, by the mean level of 1 ms."""
     step = rate // 1000
     loud = np.abs(samples[: len(samples) // step * step]).reshape(-1, step).mean(1) > 0.12
     quiet_before = 20
-    found = [at for at in np.flatnonzero(loud) if not loud[max(0, at - quiet_before) : at].any()]
-    return [float(at) / 1000 for at in found]
+    starts = [at for at in np.flatnonzero(loud) if not loud[max(0, at - quiet_before) : at].any()]
+    return [float(at) / 1000 for at in starts]

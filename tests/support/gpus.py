@@ -1,5 +1,4 @@
-"""Tests that need a GPU: they are marked ``gpu`` and are skipped, saying why, where there is
-none."""
+"""Tests marked ``gpu`` are skipped, with a reason, where there is no GPU."""
 
 import ctypes.util
 import importlib.util
@@ -12,7 +11,7 @@ from facepaint.stack.components import has_gpu
 
 
 def need_device(device: str) -> None:
-    """Skip the test unless an NVIDIA GPU and what ONNX Runtime needs for that device are here."""
+    """Skip the test without an NVIDIA GPU or ONNX Runtime's provider for the device."""
     if PROVIDERS[device] not in onnxruntime.get_available_providers():
         pytest.skip(f"this ONNX Runtime does not offer {device}")
     if not has_gpu():

@@ -1,4 +1,4 @@
-"""What several tests need and pytest does not give."""
+"""Polling and processes, for tests."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -11,10 +11,9 @@ T = TypeVar("T")
 
 
 def eventually(check: Callable[[], T], timeout_s: float = 10.0, every_s: float = 0.05) -> T:
-    """Poll until ``check`` returns something true, and return that; fail with its last answer when
-    the time is over.
+    """Poll until ``check`` returns a true value, and return it; fail after ``timeout_s``.
 
-    An ``AssertionError`` raised by ``check`` counts as "not yet", and is what is raised in the end.
+    An ``AssertionError`` of ``check`` counts as false; the last one is raised at the timeout.
     """
     deadline = time.monotonic() + timeout_s
     while True:
@@ -45,7 +44,7 @@ def children_of(parent: int) -> set[int]:
 
 
 def _processes() -> Iterator[tuple[int, int, int]]:
-    """Number, parent and group of every process that is no zombie."""
+    """Id, parent and group of every process but zombies."""
     for entry in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, parent, group, *_ = entry.read_text().rpartition(")")[2].split()

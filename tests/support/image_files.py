@@ -1,5 +1,4 @@
-"""Picture files with everything in them that cameras, phones and programs write beside the
-pixels."""
+"""Image files with all the metadata that cameras, phones and programs write."""
 
 import io
 import itertools
@@ -22,13 +21,13 @@ SECRETS = {
     "XMP": b"SecretXmp",
     "IPTC": b"SecretIptc",
     "comment": b"SecretComment",
-    "second picture": b"SecretSecondPicture",
+    "second image": b"SecretSecondImage",
     "gain map": b"SecretGainMap",
     "depth": b"SecretDepth",
     "video behind it": b"SecretMotion",
     "text": b"SecretText",
 }
-"""What is planted, each findable by a search of the file's bytes."""
+"""Metadata that a search of the file's bytes finds."""
 
 
 def astronaut(size: tuple[int, int] = (256, 256)) -> Image.Image:
@@ -45,10 +44,10 @@ def face_of(width: int, height: int, index: int = 0) -> Faces:
     return Faces(index, (FrameFaces(index, faces=(face,)),), "facepaint-1", "cpu")
 
 
-def encoded(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    """A picture as a file of that kind."""
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """An image as a file of that kind."""
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -115,27 +114,27 @@ def png_claiming(width: int, height: int) -> bytes:
 
 
 def jpeg_with_everything(orientation: int = 1) -> bytes:
-    """A JPEG as a phone writes it, with all that can hang on one."""
+    """A JPEG as a phone writes it, with all kinds of metadata."""
     plain = encoded(astronaut(), "JPEG", quality=90, icc_profile=PROFILE, dpi=(300, 300))
     resource = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(SECRETS["IPTC"])) + SECRETS["IPTC"]
     planted = (
         jpeg_segment(0xE1, exif(orientation))
         + jpeg_segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + xmp())
         + jpeg_segment(0xE1, b"http://ns.adobe.com/xmp/extension/\0" + SECRETS["depth"])
-        + jpeg_segment(0xE2, b"MPF\0MM\0*" + SECRETS["second picture"])
+        + jpeg_segment(0xE2, b"MPF\0MM\0*" + SECRETS["second image"])
         + jpeg_segment(0xE2, b"urn:iso:std:iso:ts:21496:-1\0" + SECRETS["gain map"])
         + jpeg_segment(0xED, b"Photoshop 3.0\0" + resource)
         + jpeg_segment(0xFE, SECRETS["comment"])
     )
     behind = (
-        encoded(astronaut((64, 64)), "JPEG", comment=SECRETS["second picture"])
+        encoded(astronaut((64, 64)), "JPEG", comment=SECRETS["second image"])
         + SECRETS["video behind it"]
     )
     return plain[:2] + planted + plain[2:] + behind
 
 
 def png_with_everything(orientation: int = 1) -> bytes:
-    """A PNG with texts, EXIF, XMP and what programs hide in texts."""
+    """A PNG with texts, EXIF, XMP, and EXIF in a text chunk."""
     plain = encoded(astronaut(), "PNG", icc_profile=PROFILE, dpi=(300, 300))
     raw = b"Raw profile type exif\0\0" + zlib.compress(SECRETS["thumbnail"].hex().encode())
     planted = (
@@ -150,7 +149,7 @@ def png_with_everything(orientation: int = 1) -> bytes:
 
 
 def webp_with_everything(orientation: int = 1, *, lossless: bool = False) -> bytes:
-    """A WebP with EXIF and XMP, and a chunk nobody knows."""
+    """A WebP with EXIF, XMP and an unknown chunk."""
     plain = encoded(
         astronaut(),
         "WEBP",

@@ -1,5 +1,4 @@
-"""Labels for tests: small pictures of the public-domain portrait, and strategies that make labels
-up."""
+"""Labelled images of the public-domain portrait, and hypothesis strategies for labels."""
 
 from pathlib import Path
 from typing import Any
@@ -16,25 +15,25 @@ ASTRONAUT_FACE = LabelledFace(BOX, POINTS)
 
 def save_astronaut(path: Path, *, left: int = 0, scale: float = 1.0) -> None:
     """The portrait without its first ``left`` columns, in another size."""
-    picture = Image.fromarray(data.astronaut()[:, left:])
+    image = Image.fromarray(data.astronaut()[:, left:])
     path.parent.mkdir(parents=True, exist_ok=True)
-    picture.resize((round(picture.width * scale), round(picture.height * scale))).save(path)
+    image.resize((round(image.width * scale), round(image.height * scale))).save(path)
 
 
 def labelled_folder(folder: Path) -> list[LabelledImage]:
-    """A folder of labels with the portrait and a picture without faces."""
+    """A folder of labels with the portrait and a image without faces."""
     save_astronaut(folder / IMAGES / "portrait.png")
-    save_blank(folder / IMAGES / "event" / "nobody.jpg", 64, 48)
-    pictures = [
+    save_blank(folder / IMAGES / "event" / "empty.jpg", 64, 48)
+    images = [
         LabelledImage("portrait.png", 512, 512, (ASTRONAUT_FACE,)),
-        LabelledImage("event/nobody.jpg", 64, 48),
+        LabelledImage("event/empty.jpg", 64, 48),
     ]
-    write_labels(folder, pictures)
-    return pictures
+    write_labels(folder, images)
+    return images
 
 
 def save_blank(path: Path, width: int, height: int) -> None:
-    """A picture of one colour."""
+    """An image of one colour."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (width, height), "grey").save(path)
 
@@ -54,7 +53,7 @@ JSON_VALUES = st.recursive(
 
 @st.composite
 def labelled_faces(draw: st.DrawFn, width: int, height: int) -> LabelledFace:
-    """A face inside of a picture with any of what a face may have."""
+    """A face inside of an image, with any fields and attributes."""
     x1, y1 = draw(_px(width)), draw(_px(height))
     x2, y2 = (round(low + draw(_px(side - low)), 2) for low, side in ((x1, width), (y1, height)))
     points = [draw(_px(side)) for _ in range(5) for side in (width, height)]
@@ -92,11 +91,11 @@ NAMES = st.lists(
 
 
 @st.composite
-def labelled_pictures(draw: st.DrawFn) -> list[LabelledImage]:
-    """A few pictures with faces."""
-    pictures = []
+def labelled_images(draw: st.DrawFn) -> list[LabelledImage]:
+    """A few images with faces."""
+    images = []
     for name in draw(NAMES):
         width, height = draw(st.integers(1, 60)), draw(st.integers(1, 60))
         faces = draw(st.lists(labelled_faces(width, height), max_size=2))
-        pictures.append(LabelledImage(name, width, height, tuple(faces)))
-    return pictures
+        images.append(LabelledImage(name, width, height, tuple(faces)))
+    return images

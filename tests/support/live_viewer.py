@@ -1,4 +1,4 @@
-"""The viewer's app, or another one, behind a real server on loopback, in a thread of the test."""
+"""Serves the viewer's app, or another one, on loopback in a thread of the test."""
 
 import socket
 import threading

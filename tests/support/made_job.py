@@ -41,6 +41,7 @@ from facepaint.records.segment import AudioPacket, Packet, Segment
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedFrame, TrackedSegment
 from facepaint.store import Store
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
+from tests.support.flashes import beeping
 
 SIZE = (320, 180)
 ULTRAFAST = OutputProfile(preset="ultrafast")
@@ -78,7 +79,7 @@ class MadeJob:
 
     @property
     def job(self) -> VideoJob:
-        """Its record."""
+        """The record of the job."""
         return VideoJob(
             id=self.id,
             source=SourceFile(self.name, 1_000_000, "0" * 64),
@@ -167,7 +168,7 @@ class MadeJob:
         self.store.put_record(keys.tracks(self.id), People(tuple(people), self.segments))
 
     def paint(self, indexes: Iterable[int], look: str | None = None) -> None:
-        """Store painted segments, of another look if it is named."""
+        """Store painted segments of a look, by default that of the job."""
         look = look or self.look.id
         for index in indexes:
             encoded = self._encode(index)
@@ -290,9 +291,8 @@ def make_audio(
         tick = Fraction(1, RATE)
         for samples in (*_tone_frames(seconds, stream, origin_s), None):
             for packet in stream.encode(samples):
-                if (
-                    not packet.size
-                ):  # FLAC's encoder says so at the end what belongs into the header
+                if not packet.size:
+                    # FLAC's encoder ends with an empty packet that updates the header.
                     continue
                 pts = round(packet.pts * packet.time_base / tick)
                 found.append(
@@ -335,17 +335,8 @@ def in_adts(plain: MadeAudio) -> MadeAudio:
     return MadeAudio(replace(plain.stream, codec_params=codec_params), tuple(rows))
 
 
-def tone(seconds: float) -> "np.ndarray[Any, np.dtype[np.float32]]":
-    """The samples of `make_audio`: 220 Hz softly, 880 Hz in the first tenth of every second."""
-    time = np.arange(round(seconds * RATE)) / RATE
-    beep = np.where(
-        time % 1 < 0.1, 0.5 * np.sin(2 * np.pi * 880 * time), 0.05 * np.sin(2 * np.pi * 220 * time)
-    )
-    return np.asarray(beep, np.float32)
-
-
 def _tone_frames(seconds: float, stream: Any, origin_s: Fraction) -> Iterable[av.AudioFrame]:
-    samples = tone(seconds)
+    samples = beeping(seconds)
     size = stream.codec_context.frame_size or 1024
     wanted = stream.codec_context.format.name
     resampler = av.AudioResampler(format=wanted, layout="stereo", rate=RATE)
@@ -424,7 +415,7 @@ def paint_image(store: Store, job: Job, look: Look, index: int) -> None:
 
 
 def heartbeat(store: Store, name: str = "worker-1") -> None:
-    """Store that a worker is alive now."""
+    """Store the heartbeat of a live worker."""
     info = WorkerInfo(
         name, datetime.now(UTC), "host", "cpu", ("libx264",), ("detect", "paint"), {"detect": 120.0}
     )

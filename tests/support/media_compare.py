@@ -63,7 +63,7 @@ def read_audio(path: Path) -> list[list[tuple[Fraction, str]]]:
 
 
 def changed_share(before: Picture, after: Picture, threshold: int = 40) -> float:
-    """The share of pixels that differ by more than what encoding does."""
+    """The share of pixels that differ by more than encoding noise."""
     height, width = before.shape
     difference = np.abs(before.astype(np.int16) - after[:height, :width].astype(np.int16))
     return float((difference > threshold).mean())

@@ -100,8 +100,7 @@ LIT = float("nan")
 def tiny_network(
     decoder: str, sides: tuple[Side, Side, Side] = ("n", "h", "w"), landmarks: bool = True
 ) -> bytes:
-    """The ONNX file of a detector whose outputs ``decoder`` reads; ``sides`` are its batch, height
-    and width."""
+    """The ONNX file of a detector for ``decoder``; ``sides`` are its batch, height and width."""
     graph = _Graph()
     if decoder == "facepaint":
         return _facepaint(graph)

@@ -21,7 +21,7 @@ from tasks.context import WorkerContext
 from tasks.worker import make_worker
 
 HANGS = "this process hangs from now on"
-"""What the log says then."""
+"""The log message of a hanging process."""
 
 
 class PoisonedStore(Store):

@@ -24,16 +24,16 @@ def write_portraits(folder: Path) -> list[LabelledImage]:
     portrait: npt.NDArray[np.uint8] = skimage.data.astronaut()
     wide = np.pad(portrait, ((0, 0), (LEFT_ROOM, 0), (0, 0)), constant_values=128)
     right = (BOX[0] + LEFT_ROOM, BOX[1], BOX[2] + LEFT_ROOM, BOX[3])
-    pictures = {
+    images = {
         "b.png": (portrait, LabelledFace(BOX, POINTS)),
         "a.png": (portrait[:400, ::-1], mirrored_face(512)),
         "c.png": (wide, LabelledFace(right, ignore=True)),
     }
-    for name, (pixels, _) in pictures.items():
+    for name, (pixels, _) in images.items():
         path = image_path(folder, LabelledImage(name))
         path.parent.mkdir(exist_ok=True, parents=True)
         Image.fromarray(pixels).save(path)
-    labels = [LabelledImage(name, faces=(face,)) for name, (_, face) in pictures.items()]
+    labels = [LabelledImage(name, faces=(face,)) for name, (_, face) in images.items()]
     write_labels(folder, labels)
     return labels
 

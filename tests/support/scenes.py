@@ -1,5 +1,4 @@
-"""Detections of faces that move about, as a detector would record them: made up, with known
-truth."""
+"""Synthetic detections of moving faces, with ground truth."""
 
 from fractions import Fraction
 from itertools import pairwise
@@ -9,16 +8,16 @@ import numpy as np
 from facepaint.records.faces import Candidate, Faces, FrameFaces
 
 TICKS = 90_000
-"""Ticks a second of the scenes here."""
+"""Ticks a second of these scenes."""
 
 TIME_BASE = Fraction(1, TICKS)
 
 PARTS = ((0.3, 0.4), (0.7, 0.4), (0.5, 0.6), (0.35, 0.8), (0.65, 0.8))
-"""Where the landmarks are in a box, as shares of its sides."""
+"""The landmarks in a box, as shares of its sides."""
 
 
 def candidate(x: float, y: float = 100.0, size: float = 50.0, score: float = 0.9) -> Candidate:
-    """A face with its box's corner at x, y."""
+    """A candidate with the top left corner of its box at x, y."""
     landmarks = tuple(value for dx, dy in PARTS for value in (x + size * dx, y + size * dy))
     return Candidate(score, (x, y, x + size, y + size), landmarks)
 
@@ -31,9 +30,8 @@ def record(frames: list[FrameFaces], index: int = 0) -> Faces:
 def jumble(
     seed: int, rate: float, faces: int, missing: float, irregular: bool, seconds: float = 6.0
 ) -> list[FrameFaces]:
-    """Faces that wander, come twice, are missed and found with all kinds of scores; now and then a
-    cut or a frame that could not be looked at. ``irregular`` has frames follow each other after
-    half to three times the usual time."""
+    """Faces that move at random, with duplicates, misses and all confidences; some cuts and failed
+    frames. ``irregular`` frame intervals are 0.5 to 3 times the regular one."""
     rng = np.random.default_rng(seed)
     place, velocity = rng.uniform(50, 500, (faces, 2)), rng.normal(0, 60, (faces, 2))
     size, noise = rng.uniform(30, 80, faces), rng.choice([0.0, 0.01, 0.04])
@@ -65,7 +63,7 @@ def jumble(
 
 
 def glimpses(seed: int) -> list[FrameFaces]:
-    """Someone who wanders about, seen now and then and mostly in doubt."""
+    """A person who moves at random, detected rarely and mostly with low confidence."""
     rng = np.random.default_rng(seed)
     places = np.cumsum(rng.normal(0, (6, 4), (60, 2)), axis=0) + 100
     return [
@@ -82,18 +80,17 @@ def glimpses(seed: int) -> list[FrameFaces]:
 def crossing(
     seed: int, rate: int, speed: float, hidden: float, seconds: float = 4.0
 ) -> tuple[list[FrameFaces], list[list[int]]]:
-    """Two people who pass each other, each at some face widths a second, with noise as of a real
-    detector.
+    """Two people who pass each other at ``speed`` face widths a second, with a detector's noise.
 
-    As a detector does, only the one in front is found while the boxes overlap much, or are nearer
-    than ``hidden`` widths.
+    Only the one in front is detected while the boxes overlap strongly, or are nearer than
+    ``hidden`` widths.
 
     Returns:
-        the frames, and for each frame who (0 or 1) its candidates are.
+        The frames, and for each frame the person (0 or 1) of each candidate.
     """
     rng = np.random.default_rng(seed)
     frames: list[FrameFaces] = []
-    who: list[list[int]] = []
+    people: list[list[int]] = []
     for t in range(int(rate * seconds)):
         way = 50 * speed * (t / rate - seconds / 2)
         noise = rng.normal(0, 0.015 * 50, (2, 3))
@@ -103,8 +100,8 @@ def crossing(
         ]
         order = [0] if abs(2 * way) < 50 * max(0.4, hidden) else list(rng.permutation(2))
         frames.append(FrameFaces(t * TICKS // rate, faces=tuple(both[one] for one in order)))
-        who.append([int(one) for one in order])
-    return frames, who
+        people.append([int(one) for one in order])
+    return frames, people
 
 
 def cut_at(frames: list[FrameFaces], places: list[int]) -> list[Faces]:

@@ -1,5 +1,4 @@
-"""An uploader process for tests: every put takes its time, and ``HOLD_AT`` names an object that is
-never stored.
+"""An uploader process with slow puts; ``HOLD_AT`` names an object that is never stored.
 
 ``python -m tests.support.slow_upload FILE`` uploads with the services of the environment.
 """
@@ -19,7 +18,7 @@ PUT_S = 0.05
 
 
 def before_put(key: str) -> None:
-    """Wait a little, or for ever."""
+    """Wait for the latency of a put, or for ever."""
     hold = os.environ.get("HOLD_AT")
     threading.Event().wait(None if hold and key.endswith(hold) else PUT_S)
 

@@ -1,7 +1,7 @@
-"""Videos with everything in them that cameras, phones and programs write beside picture and audio.
+"""Videos with all the metadata that cameras, phones and programs write.
 
-Each is a second of a grey that grows lighter, 64x48, H.264, with a tone, made with PyAV; what is
-planted can be found by a search of the file's bytes.
+Each is a second of brightening grey, 64x48, H.264, with a tone. A search of the file's bytes finds
+the metadata.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ LACKING = {
     "mov": {"attachment", "Vorbis comment", "script of styles", "data", "cover", "XMP"},
     "mkv": {"data", "cover", "XMP"},
 }
-"""What cannot be planted in a file of that kind."""
+"""What a container cannot hold."""
 
 KEPT = {"chapter": b"KeptChapter", "line": b"KeptLine"}
-"""What is heard, read or chosen, by design."""
+"""What is kept by design."""
 
 FRAMES, RATE = 25, 25
 XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
@@ -69,7 +69,7 @@ STYLES = (
 
 
 def mp4_with_secrets(path: Path) -> Path:
-    """An MP4 as an action camera or a shop of films writes it: telemetry, a cover, XMP."""
+    """An MP4 as action cameras and film shops write it: telemetry, a cover, XMP."""
     _write(path, "mp4", {})
     box = XMP_BOX + SECRETS["XMP"]
     with path.open("ab") as file:
@@ -78,7 +78,7 @@ def mp4_with_secrets(path: Path) -> Path:
 
 
 def mov_with_secrets(path: Path) -> Path:
-    """A QuickTime file as a phone writes it, with tags of its maker's own."""
+    """A QuickTime file as a phone writes it, with private tags."""
     _write(path, "mov", {"movflags": "use_metadata_tags"})
     return path
 
@@ -133,7 +133,7 @@ def _video(out: OutputContainer) -> Any:
 
 
 def _mp4_tracks(out: OutputContainer) -> list[tuple[Any, bytes, int]]:
-    """Telemetry, a cover picture and subtitles."""
+    """Telemetry, a cover image and subtitles."""
     cover: Any = out.add_stream("mjpeg", rate=1)
     cover.width, cover.height, cover.pix_fmt = 16, 16, "yuvj420p"
     cover.disposition = Disposition.attached_pic
@@ -148,7 +148,7 @@ def _mp4_tracks(out: OutputContainer) -> list[tuple[Any, bytes, int]]:
 
 
 def _mkv_tracks(out: OutputContainer) -> list[tuple[Any, bytes, int]]:
-    """An attachment, Vorbis with a comment, and ASS with the header of a program for subtitles."""
+    """An attachment, Vorbis with a comment, and ASS with an editor's header."""
     out.add_attachment("font.ttf", "font/ttf", SECRETS["attachment"])
     with av.open(io.BytesIO(vorbis_template())) as codec_params:
         comment = codec_params.streams.audio[0]
@@ -166,7 +166,7 @@ def _subtitles(out: OutputContainer, codec: str) -> Any:
 
 
 def vorbis_template() -> bytes:
-    """A second of silence in Vorbis, in Matroska, whose comment header tells a place."""
+    """A second of silence in Vorbis, in Matroska, with a location in its comment header."""
     plain = io.BytesIO()
     with av.open(plain, "w", format="matroska") as out:
         stream: Any = out.add_stream("vorbis", rate=48_000, options={"strict": "experimental"})
@@ -178,8 +178,8 @@ def vorbis_template() -> bytes:
             frame.sample_rate, frame.pts = 48_000, 64 * number
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    told = b"LOCATION=" + SECRETS["Vorbis comment"]
-    comment = b"\x03vorbis" + struct.pack("<III", 0, 1, len(told)) + told + b"\x01"
+    location = b"LOCATION=" + SECRETS["Vorbis comment"]
+    comment = b"\x03vorbis" + struct.pack("<III", 0, 1, len(location)) + location + b"\x01"
     planted = io.BytesIO()
     with (
         av.open(io.BytesIO(plain.getvalue())) as source,

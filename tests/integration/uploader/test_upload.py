@@ -51,14 +51,14 @@ def settings(settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def watched_services(
+def observed_services(
     settings: Settings, store: Store
 ) -> Iterator[tuple[ObservedStore, ObservedQueue, list[str]]]:
     """A store and a queue, and what is written to them in order, keys without the job's prefix."""
     events: list[str] = []
-    watched = ObservedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
+    observed = ObservedStore(settings, after_put=lambda key: events.append(key.split("/", 2)[-1]))
     queue = ObservedQueue(settings, events.append)
-    yield watched, queue, events
+    yield observed, queue, events
     queue.app.close()
 
 
@@ -100,10 +100,12 @@ def test_everything_is_stored_and_queued(
 
 
 def test_the_order_of_writing(
-    clip: Path, watched_services: tuple[ObservedStore, ObservedQueue, list[str]], settings: Settings
+    clip: Path,
+    observed_services: tuple[ObservedStore, ObservedQueue, list[str]],
+    settings: Settings,
 ) -> None:
     """A record is stored after what it refers to."""
-    store, queue, events = watched_services
+    store, queue, events = observed_services
     upload(clip, BLUR, store, queue, settings)
     at = {event: place for place, event in enumerate(events)}
     assert len(at) == len(events), "nothing twice"
@@ -142,9 +144,9 @@ def test_a_segment_is_queued_once_all_before_it_are_stored(
         if task == "facepaint.detect":
             queued.append((int(index), sum(name <= f"{int(index):06d}.json" for name in stored)))
 
-    watched = ObservedQueue(settings, send)
-    upload(clip, BLUR, ObservedStore(settings, hold, note), watched, settings)
-    watched.app.close()
+    observed = ObservedQueue(settings, send)
+    upload(clip, BLUR, ObservedStore(settings, hold, note), observed, settings)
+    observed.app.close()
     assert stored.index("000002.json") < stored.index("000001.json")
     assert queued == [(index, index + 1) for index in range(SEGMENTS)]
 
@@ -278,9 +280,9 @@ def test_storage_that_stays_unreachable_ends_the_upload(
         if key.endswith("000003.json"):
             raise StoreUnreachable("the storage is gone")
 
-    watched = ObservedStore(settings, fail, retry=RetryPolicy(deadline_s=0.0))
+    observed = ObservedStore(settings, fail, retry=RetryPolicy(deadline_s=0.0))
     with pytest.raises(StoreUnreachable, match="is gone"):
-        upload(clip, BLUR, watched, queue, settings)
+        upload(clip, BLUR, observed, queue, settings)
 
 
 def test_an_interrupted_upload_can_be_resumed(

@@ -98,7 +98,7 @@ class Following:
 
 
 @pytest.fixture
-def watched(settings: Settings, store: Store) -> ObservedStore:
+def observed(settings: Settings, store: Store) -> ObservedStore:
     return ObservedStore(settings)
 
 
@@ -144,20 +144,20 @@ def test_the_end_comes_with_the_seal(store: Store) -> None:
 
 
 def test_nothing_is_listed_and_no_key_requested_too_often(
-    made: MadeJob, watched: ObservedStore
+    made: MadeJob, observed: ObservedStore
 ) -> None:
-    following = Following(made, watched, options=FollowOptions(retry=RetryPolicy(0.2, 0.4)))
-    eventually(lambda: watched.requests[keys.sealed(made.id)])
+    following = Following(made, observed, options=FollowOptions(retry=RetryPolicy(0.2, 0.4)))
+    eventually(lambda: observed.requests[keys.sealed(made.id)])
     made.paint([1])
     first = keys.painted(made.id, made.look.id, 0)
-    eventually(lambda: len(watched.requests[first]) >= 4)
+    eventually(lambda: len(observed.requests[first]) >= 4)
     made.paint([0, 2, 3])
     following.end()
     assert following.indexes == [0, 1, 2, 3]
-    assert not watched.listed
+    assert not observed.listed
     painted = {
         key: times
-        for key, times in watched.requests.items()
+        for key, times in observed.requests.items()
         if "/painted/" in key and key.endswith(".json")
     }
     for key, times in painted.items():
@@ -177,25 +177,25 @@ def test_a_failed_segment_is_a_gap_and_a_result_takes_precedence(made: MadeJob) 
     assert following.items[1] == Gap(2, "crashed 3 times")
 
 
-def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, watched: ObservedStore) -> None:
-    following = Following(made, watched)
+def test_the_storage_may_be_unreachable_for_a_while(made: MadeJob, observed: ObservedStore) -> None:
+    following = Following(made, observed)
     made.paint([0])
     eventually(lambda: following.indexes == [0])
-    watched.unreachable.set()
+    observed.unreachable.set()
     eventually(lambda: len(following.troubles) >= 2)
     made.paint([1, 2, 3])
-    watched.unreachable.clear()
+    observed.unreachable.clear()
     following.end()
     assert following.indexes == [0, 1, 2, 3]
     assert following.troubles[0] == "the object storage is unreachable; trying again"
 
 
 def test_a_storage_that_stays_unreachable_is_an_error(
-    made: MadeJob, watched: ObservedStore
+    made: MadeJob, observed: ObservedStore
 ) -> None:
     options = FollowOptions(retry=RetryPolicy(0.05, 0.05, deadline_s=0.3))
-    following = Following(made, watched, options=options)
-    watched.unreachable.set()
+    following = Following(made, observed, options=options)
+    observed.unreachable.set()
     assert isinstance(following.end().error, StoreUnreachable)
 
 
@@ -302,7 +302,7 @@ def test_a_missing_job_or_look_cannot_be_followed(made: MadeJob) -> None:
         next(follow(made.store, made.id, "0" * 12))
 
 
-def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: ObservedStore) -> None:
+def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, observed: ObservedStore) -> None:
     """The result is stored between the request for the record and that for the mark."""
     made.store.put_record(keys.painted_failed(made.id, made.look.id, 0), Failed(0, "crashed", 3))
     made.paint(range(1, 4))
@@ -313,7 +313,7 @@ def test_a_mark_replaced_by_a_result_is_no_gap(made: MadeJob, watched: ObservedS
         if key.endswith("000000.failed.json") and next(once, False):
             made.paint([0])
 
-    watched.before_get = paint_late
-    following = Following(made, watched).end()
+    observed.before_get = paint_late
+    following = Following(made, observed).end()
     assert [type(item) for item in following.items] == [PaintedSegment] * 4
-    assert watched.requests[record]
+    assert observed.requests[record]

@@ -62,7 +62,7 @@ def mp3(path: Path) -> None:
 
 @clip("opus.webm", "Opus in WebM")
 def opus(path: Path) -> None:
-    """VP8 beside it, with Opus's pre-skip."""
+    """With VP8, with Opus's pre-skip."""
     write_clip(
         path,
         video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
@@ -72,7 +72,7 @@ def opus(path: Path) -> None:
 
 @clip("vorbis.webm", "Vorbis in WebM")
 def vorbis(path: Path) -> None:
-    """VP8 beside it; its packets are of two lengths."""
+    """With VP8; its packets are of two lengths."""
     write_clip(
         path,
         video=Video("libvpx", {"deadline": "realtime", "cpu-used": "8"}),
@@ -100,19 +100,19 @@ def ac3(path: Path) -> None:
 
 @clip("audio-late.mp4", "audio that starts late")
 def audio_late(path: Path) -> None:
-    """Half a second after the pictures."""
+    """Half a second after the first frame."""
     write_clip(path, video=SHOWN, audio=[AudioTrack(start_s=0.5, seconds=SECONDS - 0.5)])
 
 
 @clip("audio-longer.mp4", "audio that ends later")
 def audio_longer(path: Path) -> None:
-    """A second after the last picture."""
+    """A second after the last frame."""
     write_clip(path, video=SHOWN, audio=[AudioTrack(seconds=SECONDS + 1)])
 
 
 @clip("audio-shorter.mp4", "audio that ends earlier")
 def audio_shorter(path: Path) -> None:
-    """A second before the last picture."""
+    """A second before the last frame."""
     write_clip(path, video=SHOWN, audio=[AudioTrack(seconds=SECONDS - 1)])
 
 

@@ -170,7 +170,15 @@ def theora(path: Path) -> None:
     """By the libtheora of Debian's ffmpeg; Ogg tells times by granules."""
     tone = ("-f", "lavfi", "-i", "sine=frequency=330:duration=2.5")
     debian_ffmpeg(
-        path, "-c:v", "libtheora", "-g", "16", "-c:a", "libvorbis", encoder="libtheora", beside=tone
+        path,
+        "-c:v",
+        "libtheora",
+        "-g",
+        "16",
+        "-c:a",
+        "libvorbis",
+        encoder="libtheora",
+        second_input=tone,
     )
 
 

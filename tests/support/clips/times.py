@@ -102,16 +102,16 @@ def slow(path: Path) -> None:
 
 @clip("single.mp4", "one frame only")
 def single(path: Path) -> None:
-    """One picture, with half a second of audio."""
+    """One frame, with half a second of audio."""
     write_clip(path, portrait()[:1], audio=[AudioTrack(seconds=0.5)])
 
 
 @clip("minute.mp4", "one keyframe in 60 s")
 def minute(path: Path) -> None:
     """A screen share at 5 frames a second: everything is decoded from its one keyframe on."""
-    pictures = portrait(60, (160, 90), 5)
+    images = portrait(60, (160, 90), 5)
     write_clip(
-        path, pictures, Video(options={"bf": "2"}, fps=5, gop=9999), audio=[AudioTrack(seconds=60)]
+        path, images, Video(options={"bf": "2"}, fps=5, gop=9999), audio=[AudioTrack(seconds=60)]
     )
 
 

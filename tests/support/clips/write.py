@@ -258,10 +258,12 @@ def _subtitle_packets(
     return packets
 
 
-def debian_ffmpeg(path: Path, *options: str, encoder: str, beside: Sequence[str] = ()) -> None:
+def debian_ffmpeg(
+    path: Path, *options: str, encoder: str, second_input: Sequence[str] = ()
+) -> None:
     """Encode the portrait with Debian's ffmpeg, for what PyAV's FFmpeg has no encoder for.
 
-    ``beside`` are arguments of a second input.
+    ``second_input`` are the arguments of a second input.
 
     Raises:
         MissingTool: there is no ffmpeg, or it lacks the encoder.
@@ -293,7 +295,7 @@ def debian_ffmpeg(path: Path, *options: str, encoder: str, beside: Sequence[str]
         "error",
         "-y",
         *raw,
-        *beside,
+        *second_input,
         "-pix_fmt",
         "yuv420p",
         *options,

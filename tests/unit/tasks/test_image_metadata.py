@@ -31,7 +31,7 @@ FILES: dict[str, Callable[..., bytes]] = {
 }
 
 THE_RESULT_LACKS = {
-    "JPEG": {"thumbnail", "IPTC", "second picture", "gain map", "depth", "video behind it"},
+    "JPEG": {"thumbnail", "IPTC", "second image", "gain map", "depth", "video behind it"},
     "PNG": {"thumbnail", "depth", "video behind it"},
     "WEBP": {"thumbnail", "depth"},
 }

@@ -22,6 +22,7 @@ from facepaint.records import keys
 from facepaint.records.results import Painted
 from facepaint.settings import Settings
 from facepaint.store import Store
+from tests.support.flashes import beeping
 from tests.support.helpers import eventually
 from tests.support.live_viewer import live_viewer
 from tests.support.made_job import (
@@ -33,7 +34,6 @@ from tests.support.made_job import (
     paint_image,
     plain_job,
     stored_image_job,
-    tone,
     uneven_job,
 )
 from viewer.server.audio import copy_mime
@@ -236,7 +236,7 @@ def test_encoded_audio_has_no_seam_no_shift_and_the_whole_length(
     with av.open(io.BytesIO(joined)) as container:
         heard = np.concatenate([frame.to_ndarray()[0] for frame in container.decode(audio=0)])
     middle = slice(4096, 8 * RATE - 8192)
-    error = heard[middle] - tone(8.0)[middle]
+    error = heard[middle] - beeping(8.0)[middle]
     assert np.sqrt(np.mean(error**2)) < 0.012
     seams = [2 * RATE * n for n in (1, 2, 3)]
     assert all(np.sqrt(np.mean(error[s - 6144 : s - 2048] ** 2)) < 0.03 for s in seams)

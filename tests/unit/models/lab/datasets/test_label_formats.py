@@ -16,7 +16,7 @@ from models.lab.datasets.wider import GRADES
 from tests.support.labelled import (
     ASTRONAUT_FACE,
     labelled_folder,
-    labelled_pictures,
+    labelled_images,
     save_blank,
 )
 
@@ -35,7 +35,7 @@ def storable(kind: str, face: LabelledFace) -> LabelledFace:
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=12, deadline=None)
-@given(pictures=labelled_pictures())
+@given(pictures=labelled_images())
 def test_a_round_trip_keeps_what_the_format_can_store(
     name: str, pictures: list[LabelledImage], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
