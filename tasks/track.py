@@ -11,8 +11,7 @@ from functools import partial
 from time import monotonic
 
 from facepaint.errors import PartialProgress
-from facepaint.jobs.readiness import SegmentIndex, tracking_ended
-from facepaint.jobs.state import JobKeys
+from facepaint.jobs.readiness import SegmentIndex, list_keys, tracking_ended
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.codec import decode
@@ -157,7 +156,7 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
     if not isinstance(job, VideoJob):
         return None
     store = context.store
-    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
+    found = list_keys(store, job_id)
     total = segments.segments
     if not found.detection_finished or total is None:
         return None
@@ -217,7 +216,7 @@ def _found(store: Store, job_id: str) -> Found:
 def _enqueue_looks(context: WorkerContext, job_id: str, segments: SegmentIndex) -> None:
     """Queue every look that selects people: now all of its segments are ready."""
     # Listed after the record was written: a look added meanwhile sees the record or is seen here.
-    found = JobKeys.read(row.key for row in context.store.list(keys.prefix(job_id)))
+    found = list_keys(context.store, job_id)
     for look in filter(segments.selects_people, found.looks):
         for index in sorted(found.stored - found.painted[look] - found.paint_failed[look]):
             context.queue.paint(job_id, look, index)

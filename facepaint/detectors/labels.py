@@ -262,12 +262,15 @@ def _collect_all_attributes(row: Any) -> Any:
 
 def _collect_attributes(row: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """The row with its unknown keys moved to its attributes."""
-    others = {key: value for key, value in row.items() if key not in known}
-    if not others:
+    unknown = {key: value for key, value in row.items() if key not in known}
+    if not unknown:
         return dict(row)
-    kept = row.get("attributes", {})
-    ours = {key: value for key, value in row.items() if key in known}
-    return {**ours, "attributes": {**others, **kept} if isinstance(kept, dict) else kept}
+    known_fields = {key: value for key, value in row.items() if key in known}
+    attributes = row.get("attributes", {})
+    # A value of a wrong type is left to the validation.
+    if isinstance(attributes, dict):
+        attributes = {**unknown, **attributes}
+    return {**known_fields, "attributes": attributes}
 
 
 def _stated(record: LabelledFace | LabelledImage) -> dict[str, Any]:

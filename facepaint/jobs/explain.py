@@ -43,9 +43,8 @@ def why_waiting(
 
 
 def _next_unpainted(status: JobStatus, look: str) -> int:
-    keys = status.keys
-    done = keys.painted.get(look, frozenset()) | keys.paint_failed.get(look, frozenset())
-    return next((n for n in range(len(keys.stored) + 1) if n not in done), 0)
+    ended = status.keys.painting_ended(look)
+    return next((n for n in range(len(status.keys.stored) + 1) if n not in ended), 0)
 
 
 def _retry(status: JobStatus) -> str:
@@ -53,8 +52,8 @@ def _retry(status: JobStatus) -> str:
 
 
 def _why_failed(status: JobStatus, look: str, index: int) -> str:
-    found = status.look(look)
-    reason = found.reasons.get(index, "") if found else ""
+    look_status = status.look(look)
+    reason = look_status.reasons.get(index, "") if look_status else ""
     why = f" ({reason})" if reason else ""
     return f"Segment {index} failed{why}: {_retry(status)}."
 
@@ -118,11 +117,15 @@ class _Waiting:
         side = "previous" if missing < self.index else "next"
         return f"Segment {self.index} is waiting for face detection in the {side} segment, {state}."
 
+    def _needs_tracking(self) -> bool:
+        status = self.status.look(self.look)
+        # A look whose record cannot be read is reported by the task that paints it.
+        return status is not None and status.look is not None and bool(status.look.people)
+
     def _tracking(self) -> str:
         """What person tracking is waiting for; empty if it has ended or the look needs none."""
-        found, keys = self.status.look(self.look), self.status.keys
-        needed = found is not None and found.look is not None and bool(found.look.people)
-        if not needed or keys.tracked or keys.tracking_failed:
+        keys = self.status.keys
+        if not self._needs_tracking() or keys.tracked or keys.tracking_failed:
             return ""
         waiting = f"Segment {self.index} is waiting for person tracking, which"
         if not keys.sealed:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs.readiness import SegmentIndex, enqueue_ready, has_faces
+from facepaint.jobs.readiness import SegmentIndex, enqueue_ready, has_faces, list_keys
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
 from facepaint.jobs.status import JobStatus, blank_segments, find_job, job_status
 from facepaint.parallel import in_parallel
@@ -73,16 +73,16 @@ def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
         The number of messages sent.
     """
     job = find_job(store, job_id)
-    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    without_faces = sorted(found.stored - found.detected - found.detect_failed)
+    job_keys = list_keys(store, job_id)
+    without_faces = sorted(job_keys.stored - job_keys.detected - job_keys.detect_failed)
     for index in without_faces:
         queue.detect(job_id, index)
     unpainted: set[int] = set()
-    for look in found.looks:
-        unpainted |= found.stored - found.painted[look] - found.paint_failed[look]
+    for look in job_keys.looks:
+        unpainted |= job_keys.stored - job_keys.painting_ended(look)
     # The detect task of a segment without faces queues its painting.
     waiting = sorted(unpainted - set(without_faces))
-    return len(without_faces) + enqueue_ready(store, queue, job, waiting, found.looks)
+    return len(without_faces) + enqueue_ready(store, queue, job, waiting, job_keys.looks)
 
 
 def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:
@@ -139,10 +139,10 @@ def _seal(store: Store, status: JobStatus) -> None:
 def _clear_failures(store: Store, job_id: str) -> None:
     """Delete failed marks, claims and incomplete results, so that their tasks run again."""
     rows = list(store.list(keys.prefix(job_id)))
-    found = JobKeys.read(row.key for row in rows)
-    if found.detect_failed:
+    job_keys = JobKeys.read(row.key for row in rows)
+    if job_keys.detect_failed:
         _reset_tracking(store, job_id)
-    _delete_painted(store, job_id, rows, list(_incomplete_results(store, job_id, found, rows)))
+    _delete_painted(store, job_id, rows, list(_incomplete_results(store, job_id, job_keys, rows)))
     claims = f"{keys.prefix(job_id)}claims/"
     marks = [row.key for row in rows if row.key.endswith(".failed.json")]
     in_parallel(store.delete, marks + [row.key for row in rows if row.key.startswith(claims)])
@@ -173,7 +173,7 @@ def _reset_tracking(store: Store, job_id: str) -> None:
 
 
 def _incomplete_results(
-    store: Store, job_id: str, found: JobKeys, rows: Sequence[ObjectInfo]
+    store: Store, job_id: str, job_keys: JobKeys, rows: Sequence[ObjectInfo]
 ) -> Iterator[tuple[str, int]]:
     """Yield look and index of the painted segments that a retry may improve.
 
@@ -181,13 +181,13 @@ def _incomplete_results(
     all segments of a look that selects people, if tracking failed.
     """
     segments = SegmentIndex(store, find_job(store, job_id))
-    for look in found.looks:
-        painted = found.painted[look]
-        if found.tracking_failed and segments.selects_people(look):
+    for look in job_keys.looks:
+        painted = job_keys.painted[look]
+        if job_keys.tracking_failed and segments.selects_people(look):
             incomplete = set(painted)
         else:
-            blank = blank_segments(store, job_id, look, found, rows)
-            incomplete = set(painted & {*blank, *found.detect_failed})
+            blank = blank_segments(store, job_id, look, job_keys, rows)
+            incomplete = set(painted & {*blank, *job_keys.detect_failed})
             incomplete |= _without_bytes(job_id, look, painted, rows)
         yield from ((look, index) for index in sorted(incomplete))
 

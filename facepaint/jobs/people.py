@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from facepaint.errors import InputError, JobError, UsageError
-from facepaint.jobs.state import JobKeys
+from facepaint.jobs.readiness import list_keys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
@@ -52,8 +52,8 @@ def request_people(store: Store, queue: "Queue", job_id: str) -> People | None:
     require_video(find_job(store, job_id))
     people = find_people(store, job_id)
     if people is None:
-        found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-        if found.detection_finished:
+        job_keys = list_keys(store, job_id)
+        if job_keys.detection_finished:
             queue.track(job_id)
     return people
 

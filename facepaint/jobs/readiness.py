@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
 from facepaint.errors import ObjectMissing, RecordInvalid
+from facepaint.jobs.state import JobKeys
 from facepaint.looks.look import Look
 from facepaint.records import keys
 from facepaint.records.job import ImageJob, Job, JobRecord, Sealed, VideoJob
@@ -161,6 +162,11 @@ def list_looks(store: Store, job: str) -> list[str]:
     """The ids of a job's looks."""
     prefix = keys.looks(job)
     return [info.key.removeprefix(prefix).removesuffix(".json") for info in store.list(prefix)]
+
+
+def list_keys(store: Store, job: str) -> JobKeys:
+    """The keys of a job that exist now, with one LIST."""
+    return JobKeys.read(row.key for row in store.list(keys.prefix(job)))
 
 
 def has_faces(store: Store, job: str, index: int) -> bool:

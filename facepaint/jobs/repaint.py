@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from facepaint.jobs.people import check_numbers, require_video
-from facepaint.jobs.state import JobKeys
+from facepaint.jobs.readiness import list_keys
 from facepaint.jobs.status import find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
@@ -32,13 +32,14 @@ def repaint(store: Store, queue: "Queue", job_id: str, look: Look) -> str:
         store.put_record(keys.look(job_id, look.id), look)
     # The look is stored before this listing: a detect task that ends later finds the look, and
     # queues what becomes ready.
-    found = JobKeys.read(row.key for row in store.list(keys.prefix(job_id)))
-    if look.people and not (found.tracked or found.tracking_failed):
-        if found.detection_finished:
+    job_keys = list_keys(store, job_id)
+    if look.people and not (job_keys.tracked or job_keys.tracking_failed):
+        if job_keys.detection_finished:
             queue.track(job_id)
         return look.id
-    done = found.painted.get(look.id, frozenset()) | found.paint_failed.get(look.id, frozenset())
-    for index in sorted((found.detected | found.detect_failed) - done):
+    detection_ended = job_keys.detected | job_keys.detect_failed
+    # Some of them may not be ready yet, which the paint task checks.
+    for index in sorted(detection_ended - job_keys.painting_ended(look.id)):
         queue.paint(job_id, look.id, index)
     return look.id
 

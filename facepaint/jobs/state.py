@@ -78,6 +78,10 @@ class JobKeys:
         can then run."""
         return self.sealed and self.stored <= self.detected | self.detect_failed
 
+    def painting_ended(self, look: str) -> frozenset[int]:
+        """The segments that are painted with a look or have a failed mark."""
+        return self.painted.get(look, frozenset()) | self.paint_failed.get(look, frozenset())
+
     def state(self, since_last_record_s: float, look: str | None = None) -> State:
         """The state of the job, or of one of its looks.
 
@@ -88,8 +92,7 @@ class JobKeys:
         if not self.sealed:
             return "abandoned" if since_last_record_s > ABANDONED_AFTER_S else "uploading"
         wanted = self.looks if look is None else (look,)
-        done = [self.painted.get(name, frozenset()) for name in wanted]
-        failed = [self.paint_failed.get(name, frozenset()) for name in wanted]
-        if any(self.stored - d - f for d, f in zip(done, failed, strict=True)):
+        if any(self.stored - self.painting_ended(name) for name in wanted):
             return "working"
-        return "incomplete" if any(failed) else "complete"
+        any_failed = any(self.paint_failed.get(name) for name in wanted)
+        return "incomplete" if any_failed else "complete"

@@ -118,24 +118,24 @@ def job_status(
     """
     job = find_job(store, job_id)
     rows = list(store.list(keys.prefix(job_id)))
-    found = JobKeys.read(row.key for row in rows)
+    job_keys = JobKeys.read(row.key for row in rows)
     idle = seconds_idle(job_id, rows, now or datetime.now(UTC))
-    sealed = store.find_record(keys.sealed(job_id), Sealed) if found.sealed else None
+    sealed = store.find_record(keys.sealed(job_id), Sealed) if job_keys.sealed else None
     blank_records = {} if blank_records is None else blank_records
     looks = [
-        _look_status(store, job_id, look, found, rows, idle, blank_records)
-        for look in _oldest_first(job_id, found, rows)
+        _look_status(store, job_id, look, job_keys, rows, idle, blank_records)
+        for look in _oldest_first(job_id, job_keys, rows)
     ]
     claims = keys.prefix(job_id) + "claims/"
     return JobStatus(
         job=job,
-        keys=found,
-        state=found.state(idle),
+        keys=job_keys,
+        state=job_keys.state(idle),
         looks=tuple(looks),
-        stored=len(found.stored),
+        stored=len(job_keys.stored),
         total=sealed.segments if sealed else None,
-        detected=len(found.detected),
-        detect_failed=len(found.detect_failed),
+        detected=len(job_keys.detected),
+        detect_failed=len(job_keys.detect_failed),
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
         claims=frozenset(
@@ -146,14 +146,14 @@ def job_status(
     )
 
 
-def _oldest_first(job_id: str, found: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
+def _oldest_first(job_id: str, job_keys: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
     """The looks in the order in which they were requested, so that the look of the upload stays
     the first."""
     stored = {row.key: row.modified for row in rows if row.modified}
     # Some storages list no times; those looks are sorted by id.
     long_ago = datetime.min.replace(tzinfo=UTC)
     return sorted(
-        found.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look)
+        job_keys.looks, key=lambda look: (stored.get(keys.look(job_id, look), long_ago), look)
     )
 
 
@@ -172,7 +172,7 @@ def _look_status(
     store: Store,
     job_id: str,
     look_id: str,
-    found: JobKeys,
+    job_keys: JobKeys,
     rows: list[ObjectInfo],
     idle: float,
     blank_records: BlankRecords,
@@ -181,18 +181,18 @@ def _look_status(
         look = store.find_record(keys.look(job_id, look_id), Look)
     except RecordInvalid:
         look = None
-    failed = sorted(found.paint_failed[look_id])
+    failed = sorted(job_keys.paint_failed[look_id])
     marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:MAX_REASONS]]
     reasons = in_parallel(lambda key: store.find_record(key, Failed), marks)
     blank: list[int] = []
     # Other looks have no blank segments, and reading all painted records takes a GET each.
     if look is None or look.redacts:
-        blank = blank_segments(store, job_id, look_id, found, rows, blank_records)
+        blank = blank_segments(store, job_id, look_id, job_keys, rows, blank_records)
     return LookStatus(
         id=look_id,
         look=look,
-        state=found.state(idle, look_id),
-        painted=len(found.painted[look_id]),
+        state=job_keys.state(idle, look_id),
+        painted=len(job_keys.painted[look_id]),
         failed=len(failed),
         blank=len(blank),
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
@@ -203,7 +203,7 @@ def blank_segments(
     store: Store,
     job_id: str,
     look_id: str,
-    found: JobKeys,
+    job_keys: JobKeys,
     rows: Iterable[ObjectInfo],
     blank_records: BlankRecords | None = None,
 ) -> list[int]:
@@ -212,7 +212,7 @@ def blank_segments(
     modified = {row.key: row.modified for row in rows}
     # A segment that is painted again keeps its key, so the cache also has the time of change.
     versions = {}
-    for index in sorted(found.painted[look_id]):
+    for index in sorted(job_keys.painted[look_id]):
         key = keys.painted(job_id, look_id, index)
         versions[index] = (key, modified[key])
     unread = [version for version in versions.values() if version not in blank_records]
