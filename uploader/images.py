@@ -62,7 +62,7 @@ def upload_images(
     done = 0
     with closing(SegmentWriter(store, queue, job, settings.upload_parallel)) as writer:
         writer.on_wait = lambda why: show(UploadProgress(done, total, writer.stored, why))
-        writer.begin(look, start_pts=0)
+        writer.store_job(look, start_pts=0)
         for index, path in enumerate(paths):
             data = _read(path)
             # One packet of one tick: an image is a run of its own.

@@ -50,7 +50,7 @@ class SegmentWriter:
         self.stored = 0
         self.on_wait: Callable[[str], None] = lambda _: None
 
-    def begin(self, look: Look, start_pts: int) -> None:
+    def store_job(self, look: Look, start_pts: int) -> None:
         """Store the look and the job's record, which must exist before the first segment's."""
         if isinstance(self.job, VideoJob):
             self.job = replace(self.job, start_pts=start_pts)

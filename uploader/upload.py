@@ -98,7 +98,7 @@ def upload(
         for cut in reader.segments():
             if cut.record.index == 0 and resume is None:
                 # The job's record needs the first presentation time, so it waits for the first cut.
-                writer.begin(look, cut.record.start)
+                writer.store_job(look, cut.record.start)
             writer.add(cut)
             show(UploadProgress(min(reader.bytes, total), total, writer.stored))
         writer.drain()

@@ -141,5 +141,5 @@ def test_the_page_has_a_row_for_every_clip() -> None:
     parts = PAGE.read_text().split("\n## ")[1:]
     assert len(parts) == len(PARTS)
     for part, text in zip(PARTS, parts, strict=True):
-        rows = text.splitlines()[4:]
-        assert [row.startswith(start_of(clip)) for row, clip in zip(rows, part.clips, strict=True)]
+        rows = zip(text.splitlines()[4:], part.clips, strict=True)
+        assert all(row.startswith(start_of(clip)) for row, clip in rows)

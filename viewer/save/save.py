@@ -122,6 +122,11 @@ def save(
     notes += _notes(spec, sealed)
     # Yields segments as they are painted, which may take hours.
     items = follow(store, job_id, look_id, options=options.following)
+
+    def show(saved: int) -> None:
+        if on_progress is not None:
+            on_progress(saved, sealed.segments)
+
     try:
         with (
             atomic_write(target) as part,
@@ -129,9 +134,7 @@ def save(
             closing(source_audio(store, job, sealed.segments, options.following)) as audio,
         ):
             allowed = items if options.allow_gaps else _without_gaps(job_id, items)
-            joined = _join(
-                spec, part, allowed, audio, lambda n: (on_progress or _ignore)(n, sealed.segments)
-            )
+            joined = _join(spec, part, allowed, audio, show)
             check = verify_saved(store, job, look_id, part, spec.shift_s)
     except OSError as exc:
         raise UsageError(f"{target} cannot be written: {exc.strerror or exc}") from exc
@@ -307,10 +310,6 @@ def _without_gaps(job_id: str, items: Iterable[PaintedSegment | Gap]) -> Iterato
         if isinstance(item, Gap):
             raise _gap_error(job_id, [item.index])
         yield item
-
-
-def _ignore(saved: int, total: int) -> None:
-    """Report no progress."""
 
 
 @dataclass(slots=True)

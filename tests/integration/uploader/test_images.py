@@ -103,7 +103,7 @@ def test_a_sticker_is_stored_before_it_is_named(
 
 
 def test_a_bad_sticker_leaves_no_job(tmp_path: Path, upload: Upload, store: Store) -> None:
-    (tmp_path / "sticker.png").write_text("no picture")
+    (tmp_path / "sticker.png").write_text("no image")
     with pytest.raises(InputError, match=r"sticker\.png"):
         upload(images(tmp_path, "one.png"), parse_look([f"sticker:{tmp_path / 'sticker.png'}"]))
     assert not list(store.list(keys.JOBS))

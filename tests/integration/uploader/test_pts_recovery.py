@@ -31,7 +31,7 @@ def assert_in_order(path: Path, segment_s: float, frames: int) -> None:
     cut = cut_clip(path, segment_s)
     seen = cut.all_frames()
     assert cut.probed.recover_pts
-    assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
+    assert [pixels for _, pixels in seen] == [pixels for _, pixels in decode_ordinarily(path)]
     step = 1 / (cut.probed.video.frame_rate or 1) / cut.probed.video.time_base
     assert [time for time, _ in seen] == [number * step for number in range(frames)]
     assert cut.truncated == ""
@@ -78,7 +78,7 @@ def test_a_stream_that_breaks_off_keeps_its_frames(tmp_path: Path) -> None:
     seen = cut_clip(path, 0.5).all_frames()
     expected = decode_ordinarily(path)
     assert len(seen) == len(expected) > 20
-    assert [picture for _, picture in seen][:-4] == [picture for _, picture in expected][:-4]
+    assert [pixels for _, pixels in seen][:-4] == [pixels for _, pixels in expected][:-4]
 
 
 @pytest.mark.slow
@@ -88,8 +88,8 @@ def test_packed_b_frames_are_unpacked(media: Media) -> None:
     cut = cut_clip(path, 0.5)
     seen = cut.all_frames()
     assert cut.probed.recover_pts
-    assert [picture for _, picture in seen] == [picture for _, picture in decode_ordinarily(path)]
+    assert [pixels for _, pixels in seen] == [pixels for _, pixels in decode_ordinarily(path)]
     times = [time for time, _ in seen if time is not None]
     assert times == sorted(set(times))
-    # The encoder leaves the places of the first packets empty: the first frame stands there.
+    # The encoder leaves the places of the first packets empty: the first frame takes them.
     assert times[1:] == list(range(times[-1] - len(times) + 2, times[-1] + 1))

@@ -36,8 +36,7 @@ def test_no_frame_is_lost_without_a_stated_depth(tmp_path: Path) -> None:
 
 
 def without_depth(unit: bytes) -> bytes:
-    """The NAL unit; of a sequence parameter set, its end, which says how far frames are reordered,
-    is cut away.
+    """The NAL unit; a sequence parameter set loses its end, which states the reorder depth.
 
     ITU-T H.264, E.1.1: ``bitstream_restriction_flag``, a flag and six numbers are the last things
     in it.

@@ -26,10 +26,10 @@ print(sum(sizes), max(sizes), int(peak) * 1024)
 
 
 def cut(path: Path) -> tuple[int, int, int]:
-    """Bytes of all segments, of the largest, and the most memory that a process held that did
-    nothing else.
+    """The bytes of all segments and of the largest, and the peak memory of the process that cut
+    them.
 
-    Not by getrusage: what that tells begins with what the process that started it held.
+    Not by getrusage, whose peak includes the memory of the parent process.
     """
     done = subprocess.run(
         [sys.executable, "-c", CUT, str(path)], capture_output=True, text=True, check=True

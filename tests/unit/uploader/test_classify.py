@@ -42,7 +42,7 @@ def test_an_animation_is_a_video(kind: str, tmp_path: Path) -> None:
 def test_an_image_in_another_format_is_refused_with_advice(
     kind: str, called: str, tmp_path: Path
 ) -> None:
-    path = image(tmp_path / "picture.jpg", kind)
+    path = image(tmp_path / "image.jpg", kind)
     videos, images, problems = classify([path])
     assert (videos, images) == ([], [])
     assert [str(problem) for problem in problems] == [

@@ -69,7 +69,7 @@ def test_a_look_without_stickers_is_unchanged() -> None:
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"no picture", "is not a PNG, WebP or JPEG image"),
+        (b"no image", "is not a PNG, WebP or JPEG image"),
         (
             b"GIF89a\x01\0\x01\0\x80\0\0\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;",
             "is not a PNG, WebP or JPEG image",

@@ -112,7 +112,7 @@ def test_times_and_audio_are_those_of_the_source(store: Store, tmp_path: Path) -
         packet.pts * tone.stream.time_base for packet, _ in tone.packets
     ]
     assert top_boxes(report.path)[:2] == [b"ftyp", b"moov"], (
-        "playing may begin before the file is all there"
+        "the file can be played while it is downloaded"
     )
     assert [entry.name for entry in tmp_path.iterdir()] == ["out.mp4"]
 
@@ -581,7 +581,7 @@ def test_a_target_that_cannot_be_written_is_an_error(store: Store, tmp_path: Pat
 
 
 def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_path: Path) -> None:
-    """A limit on the size of files stands for the full disk."""
+    """A limit on the size of files acts as the full disk."""
     made = plain_job(store, audio=[make_audio()]).complete()
     script = (
         "import resource, sys; from pathlib import Path\n"

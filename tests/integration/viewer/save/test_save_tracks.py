@@ -149,7 +149,7 @@ def test_titles_and_dispositions_of_tracks_are_copied(store: Store, tmp_path: Pa
         ("fra", "Signs"),
     ]
     assert [bool(row[2] & Disposition.default) for row in mp4[:2]] == [False, True], (
-        "players begin with that one"
+        "players start with that one"
     )
 
 

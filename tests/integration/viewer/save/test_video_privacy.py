@@ -113,7 +113,7 @@ def test_with_a_sticker_the_tags_are_kept(kind: str, tmp_path: Path, paint: Pain
 def test_a_job_that_starts_with_redaction_stores_no_tags(
     store: Store, settings: Settings, tmp_path: Path
 ) -> None:
-    """Nobody but the source's owner needs to know where it was taken, whatever is painted later."""
+    """Where a video was taken stays with its owner, whatever look is added later."""
     job_id = Client(settings).upload(mp4_with_secrets(tmp_path / "source.mp4"), ["blur"]).job_id
     assert store.get_record(keys.extras(job_id), Extras).tags == {}
     assert [track.title for track in store.get_record(keys.job(job_id), JobRecord).audio] == [""]
