@@ -17,7 +17,7 @@ from facepaint.store import Store
 from tasks.context import WorkerContext
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
-"""The time of a claim whose owner is known to be gone."""
+"""The time of a released claim, which is older than any timeout."""
 
 
 @contextmanager

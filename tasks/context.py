@@ -1,4 +1,4 @@
-"""What the tasks of a worker process share: connections, remembered jobs, and giving up.
+"""The context that the tasks of a worker process share, and the rule for giving up.
 
 A task is idempotent: a stored result is success. `tasks.claims` counts the attempts whose worker
 crashed; after `Settings.max_tries` of them the task gives up and leaves a failed mark.
@@ -44,7 +44,7 @@ class WorkerContext:
     """What a worker process keeps between tasks.
 
     Args:
-        remembered_jobs: jobs whose records are remembered at most.
+        cached_jobs: jobs whose records are kept at most.
         decoders: open decoders of runs that continue.
         tracking: the person tracking that the last attempt did not finish.
         tracking_attempt_s: seconds that one attempt at person tracking reads or writes. The work
@@ -57,7 +57,7 @@ class WorkerContext:
     store: Store
     queue: Queue
     settings: Settings
-    remembered_jobs: int = 8
+    cached_jobs: int = 8
     decoders: DecoderPool = field(default_factory=DecoderPool)
     tracking: "TrackingRun | None" = None
     tracking_attempt_s: float = 40.0
@@ -78,7 +78,7 @@ class WorkerContext:
             if job is None:
                 return None
             self._jobs[job_id] = (job, SegmentIndex(self.store, job))
-            while len(self._jobs) > self.remembered_jobs:
+            while len(self._jobs) > self.cached_jobs:
                 self._jobs.popitem(last=False)
         self._jobs.move_to_end(job_id)
         return self._jobs[job_id]
@@ -149,8 +149,11 @@ def run_or_give_up(
 def _another_worker_has(context: WorkerContext, encoder: str) -> bool:
     """Whether another running worker has the encoder, so that the message can go to it."""
     own_name = context.settings.worker_name
-    others = (worker for worker in alive_workers(context.store) if worker.name != own_name)
-    return any(encoder in worker.encoders for worker in others)
+    return any(
+        encoder in worker.encoders
+        for worker in alive_workers(context.store)
+        if worker.name != own_name
+    )
 
 
 def remove_if_deleted(context: WorkerContext, job_id: str, written: Iterable[str]) -> bool:

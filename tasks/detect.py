@@ -36,15 +36,15 @@ def run_detect(
 ) -> Faces | None:
     """Detect one segment, then queue the painting that has become ready.
 
-    The second part is never skipped: it is what an earlier attempt may have missed.
+    The second part is done even if the faces are stored: an earlier attempt may have missed it.
 
     Returns:
         The record, if this call made one.
     """
-    known = context.job(job_id)
-    if known is None:
+    loaded = context.job(job_id)
+    if loaded is None:
         return None
-    job, segments = known
+    job, segments = loaded
     store = context.store
     done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     faces = None
@@ -98,22 +98,22 @@ def detect_segment(
     with clock.stage("load"):
         model = model or shipped_model(job.detector.name)
         detector = load_detector(model, job.detector.min_face, *job.video.upright_size, runtime)
-    findings = _Findings(detector, clock)
+    batches = _Batches(detector, clock)
     report = DecodeReport()
     frames = clock.each("decode", decode_window(job.video, source, report))
     for small in clock.each("scale", _small_frames(job.video, detector.size, frames)):
-        findings.add(small)
-    findings.finish(damaged=report.damaged)
+        batches.add(small)
+    batches.finish(damaged=report.damaged)
     seconds = clock.times_s
     # Scaling pulls the decoded frames, so its time includes theirs.
     seconds["scale"] = round(seconds["scale"] - seconds["decode"], 4)
     return Faces(
         index=source.target.index,
-        frames=tuple(findings.frames),
+        frames=tuple(batches.frames),
         detector=detector.name,
         device=detector.device,
-        first_signature=findings.first_signature,
-        last_signature=findings.last_signature,
+        first_signature=batches.first_signature,
+        last_signature=batches.last_signature,
         worker=worker,
         times_s=seconds,
     )
@@ -121,16 +121,15 @@ def detect_segment(
 
 @dataclass(frozen=True, slots=True)
 class _SmallFrame:
-    """A frame as the detector sees it: small, upright, B, G and R planes, with its time and
-    signature."""
+    """A frame as the detector takes it: small and upright, with B, G and R planes."""
 
     pts: int
     planes: tuple[Plane, Plane, Plane]
     signature: tuple[int, ...]
 
 
-class _Findings:
-    """Collects the frames of a segment and detects them in batches."""
+class _Batches:
+    """Collects the frames of a segment and runs the detector on batches of them."""
 
     def __init__(self, detector: Detector, clock: Stopwatch) -> None:
         self._detector, self._clock = detector, clock
@@ -151,14 +150,18 @@ class _Findings:
             self._run()
 
     def finish(self, damaged: Collection[int]) -> None:
-        """Detect the rest. ``damaged`` are the pts of frames that count as failed."""
+        """Detect the rest.
+
+        Args:
+            damaged: the pts of frames that count as failed.
+        """
         self._run()
         self.frames = [replace(f, status="failed") if f.pts in damaged else f for f in self.frames]
 
     def _run(self) -> None:
         with self._clock.stage("detect"):
-            found = self._detector.detect([small.planes for small in self._waiting])
-        for small, faces in zip(self._waiting, found, strict=True):
+            results = self._detector.detect([small.planes for small in self._waiting])
+        for small, faces in zip(self._waiting, results, strict=True):
             self.frames.append(
                 FrameFaces(small.pts, "detected", self._scene_changes[len(self.frames)], faces)
             )
@@ -168,55 +171,63 @@ class _Findings:
 def _small_frames(
     video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]
 ) -> Iterator[_SmallFrame]:
-    """Each frame as the detector sees it."""
+    """Scale frames for the detector and turn them upright."""
     sideways = bool(video.rotation % 180)
     small_size = (size.height, size.width) if sideways else (size.width, size.height)
     for frame in frames:
         assert frame.pts is not None
         y, u, v = _small_planes(frame, small_size, video)
         grid = cv2.resize(_upright(y, video), SIGNATURE_SIZE, interpolation=cv2.INTER_AREA)
+        signature = tuple(int(value) for value in grid.ravel())
         bgr = cv2.cvtColor(cv2.merge((y, v, u)), cv2.COLOR_YCrCb2BGR)
         blue, green, red = (
             _upright(np.asarray(plane, np.uint8), video) for plane in cv2.split(bgr)
         )
-        yield _SmallFrame(
-            frame.pts, (blue, green, red), tuple(int(value) for value in grid.ravel())
-        )
+        yield _SmallFrame(frame.pts, (blue, green, red), signature)
 
 
 def _small_planes(
     frame: av.VideoFrame, size: tuple[int, int], video: VideoStream
 ) -> tuple[Plane, Plane, Plane]:
-    """Y, U and V at one small size, 8 bits, full range. Each plane is scaled by itself: a fifth of
-    swscale's time."""
+    """Y, U and V at one small size, in 8 bits and full range.
+
+    Each plane is scaled by itself, in a fifth of the time of swscale.
+    """
     colour = source_colour(video)
-    if PLANAR.fullmatch(frame.format.name) and (frame.width, frame.height) == (
-        video.width,
-        video.height,
-    ):
+    same_size = (frame.width, frame.height) == (video.width, video.height)
+    if PLANAR.fullmatch(frame.format.name) and same_size:
+        # Alpha is composited after scaling, which is faster.
         samples = yuv_of(frame, colour.is_full_range)
     else:
         samples = displayed_yuv(frame, video)
-    # The two fields of a moving face lie apart; one of them is enough to find it.
+    # The two fields of a moving face lie apart; one of them is enough for detection.
     lines = slice(None, None, 2 if frame.interlaced_frame else 1)
     y, u, v = (_small(plane[lines], size) for plane in (samples.y, samples.u, samples.v))
     alpha = None if samples.alpha is None else _small(samples.alpha[lines], size)
     small = YuvPlanes(y, u, v, alpha, samples.bits, 0, 0, samples.full_range).on_black()
     if is_hdr(colour):
         small = in_sdr(small, colour, video.light)
+    return _in_full_range(small)
+
+
+def _in_full_range(small: YuvPlanes) -> tuple[Plane, Plane, Plane]:
+    """Y, U and V in 8 bits and full range, which is what OpenCV's conversion to BGR takes."""
     scale = 1 / (1 << small.bits - 8)
-    if small.full_range:
-        ranges = [(scale, 0.0)] * 3
-    else:
-        ranges = [
-            (scale * 255 / 219, -16 * 255 / 219),
-            *[(scale * 255 / 224, 128 - 128 * 255 / 224)] * 2,
-        ]
-    y, u, v = (
-        plane if (alpha, beta) == (1.0, 0.0) else cv2.convertScaleAbs(plane, alpha=alpha, beta=beta)
-        for plane, (alpha, beta) in zip((small.y, small.u, small.v), ranges, strict=True)
+    luma = chroma = scale, 0.0
+    if not small.full_range:
+        luma = scale * 255 / 219, -16 * 255 / 219
+        chroma = scale * 255 / 224, 128 - 128 * 255 / 224
+    return (
+        _rescaled(small.y, *luma),
+        _rescaled(small.u, *chroma),
+        _rescaled(small.v, *chroma),
     )
-    return np.asarray(y, np.uint8), np.asarray(u, np.uint8), np.asarray(v, np.uint8)
+
+
+def _rescaled(plane: AnyPlane, factor: float, offset: float) -> Plane:
+    if (factor, offset) != (1.0, 0.0):
+        plane = cv2.convertScaleAbs(plane, alpha=factor, beta=offset)
+    return np.asarray(plane, np.uint8)
 
 
 def _small(plane: AnyPlane, size: tuple[int, int]) -> AnyPlane:
@@ -226,10 +237,8 @@ def _small(plane: AnyPlane, size: tuple[int, int]) -> AnyPlane:
 
 
 def _upright(plane: Plane, video: VideoStream) -> Plane:
+    if not video.rotation and not video.mirrored:
+        return plane
     if video.mirrored:
         plane = plane[:, ::-1]
-    return (
-        np.ascontiguousarray(np.rot90(plane, -video.rotation // 90))
-        if video.rotation or video.mirrored
-        else plane
-    )
+    return np.ascontiguousarray(np.rot90(plane, -video.rotation // 90))

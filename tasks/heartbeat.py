@@ -1,4 +1,4 @@
-"""The heartbeat of a worker: what it is and that it runs, stored every few seconds."""
+"""The heartbeat of a worker: a record of its facts and speeds, stored every few seconds."""
 
 import contextlib
 import logging
@@ -22,6 +22,7 @@ from tasks.video.encoder_options import available_encoders
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
+"""Seconds between two heartbeats."""
 
 
 def consumed_queues(app: Celery) -> tuple[str, ...]:
@@ -30,7 +31,7 @@ def consumed_queues(app: Celery) -> tuple[str, ...]:
 
 
 def worker_info(settings: Settings, app: Celery) -> WorkerInfo:
-    """The record of this worker before it has done anything."""
+    """The record of this worker without any measured speed."""
     return WorkerInfo(
         name=settings.worker_name,
         at=datetime.now(UTC),
@@ -92,15 +93,16 @@ class SpeedReport:
     _reported: dict[str, float] = field(default_factory=dict)
 
     def add(self, task: str, frames: int, seconds: float, device: str | None = None) -> None:
-        """Report frames per second, at most once per `HEARTBEAT_S`; a lost report does no harm."""
+        """Report frames per second, at most once per `HEARTBEAT_S`."""
         now = time.monotonic()
         if not seconds or now - self._reported.get(task, -HEARTBEAT_S) < HEARTBEAT_S:
             return
         self._reported[task] = now
         key = keys.worker(self.settings.worker_name)
+        # A lost report does no harm, so it fails no task.
         with contextlib.suppress(ServiceError, RecordInvalid):
-            known = self.store.find_record(key, WorkerInfo)
-            known = known or worker_info(self.settings, self.app)
-            speeds = {**known.frames_per_s, task: round(frames / seconds, 1)}
-            known = replace(known, at=datetime.now(UTC), device=device or known.device)
-            self.store.put_record(key, replace(known, frames_per_s=speeds))
+            info = self.store.find_record(key, WorkerInfo)
+            info = info or worker_info(self.settings, self.app)
+            speeds = {**info.frames_per_s, task: round(frames / seconds, 1)}
+            info = replace(info, at=datetime.now(UTC), device=device or info.device)
+            self.store.put_record(key, replace(info, frames_per_s=speeds))

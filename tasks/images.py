@@ -1,4 +1,4 @@
-"""Still pictures: detect and paint one, and give it back in its own format."""
+"""Still images: detect and paint one, and write it in its own format."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ from facepaint.media.images import (
     to_8_bits,
 )
 from facepaint.records.detector_card import DetectorCard
-from facepaint.records.faces import Faces, FrameFaces
+from facepaint.records.faces import Candidate, Faces, FrameFaces
 from facepaint.records.job import Job
 from facepaint.records.results import Painted
 from filters.face import Face
@@ -29,6 +29,7 @@ from filters.planes import Planes
 from filters.registry import Painter
 from filters.scene_light import SceneLight
 from models import DetectorModel, shipped_model
+from models.detector import Detector
 from models.providers import AUTO, Runtime
 from tasks.detector_cache import load_detector
 from tasks.image_metadata import orientation, save_options
@@ -37,14 +38,18 @@ from tasks.tracking.tracker import faces_of_image
 from tasks.video.painter import Result, detected_times, painter_for, valid_faces
 
 JPEG_QUALITY = 92
-"""Of JPEGs whose own quantisation cannot be taken over, on the scale of libjpeg."""
+"""Of JPEGs whose own quantization tables cannot be kept, on the scale of libjpeg."""
 
 WEBP_QUALITY = 90
+"""Of lossy WebP."""
+
+WEBP_EFFORT = 80
+"""Of lossless WebP, whose quality is the effort of compression."""
 
 SUFFIXES = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp"}
 """By the format of the result: see `result_format`."""
 
-TURNS = {
+TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -53,22 +58,24 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What makes a picture upright, by its EXIF orientation; 5 and above swap its sides."""
+"""What makes an image upright, by its EXIF orientation. 5 and above swap its sides."""
 
 GREY_MODES = frozenset({"1", "L", "LA", "I", "I;16"})
-"""Pillow's names for pictures without colours."""
+"""Pillow's modes of images without colours."""
 
 Pixels = npt.NDArray[np.uint8]
 
 
 @dataclass(slots=True)
-class Opened:
-    """A picture and its pixels, upright: ``rgb`` of shape (height, width, 3), ``alpha`` (height,
-    width) if it has any.
+class DecodedImage:
+    """An image and its pixels, upright.
 
-    ``file`` is closed and keeps what its header told. ``converted`` says that its colour profile
-    does not hold for
-    ``rgb``, which is sRGB.
+    Args:
+        file: closed; it still has the facts of its header.
+        rgb: (height, width, 3) uint8.
+        alpha: (height, width) uint8, or None.
+        orientation: that of the file, as in EXIF.
+        converted: whether ``rgb`` was converted to sRGB, so that the file's profile does not apply.
     """
 
     file: Image.Image
@@ -86,45 +93,52 @@ def detect_image(
     worker: str = "",
     model: DetectorModel | None = None,
 ) -> Faces:
-    """Find the faces in a picture file; its one frame has pts ``index``. ``model`` as in
-    `tasks.detect`.
+    """Detect the faces of an image file. Its only frame has the pts ``index``.
+
+    Args:
+        model: the job's detector, unless it is shipped.
 
     Raises:
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
     with clock.stage("decode"):
-        picture = _open(data, index)
+        image = _decode(data, index)
     with clock.stage("load"):
-        height, width = picture.rgb.shape[:2]
+        height, width = image.rgb.shape[:2]
         model = model or shipped_model(job.detector.name)
-        # The next picture may have another size, and then another detector.
+        # The next image may have another size, and then another detector.
         detector = load_detector(
             model, job.detector.min_face, width, height, replace(runtime, batch=1)
         )
     with clock.stage("scale"):
         size = (detector.size.width, detector.size.height)
-        small = np.asarray(cv2.resize(picture.rgb, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = _scaled(image.rgb, size)
     with clock.stage("detect"):
-        found = detector.detect([(small[..., 2], small[..., 1], small[..., 0])])
-        if picture.alpha is not None and not found[0]:
-            alpha = np.asarray(
-                cv2.resize(picture.alpha, size, interpolation=cv2.INTER_AREA), np.uint8
-            )
-            drawn = _on_paper(small, alpha)
-            found = detector.detect([(drawn[..., 2], drawn[..., 1], drawn[..., 0])])
-    frames = (FrameFaces(index, faces=found[0]),)
+        faces = _faces(detector, small)
+        if image.alpha is not None and not faces:
+            # A drawing may have all of its shape in its transparency.
+            faces = _faces(detector, _on_background(small, _scaled(image.alpha, size)))
+    frames = (FrameFaces(index, faces=faces),)
     return Faces(
         index, frames, detector.name, detector.device, worker=worker, times_s=clock.times_s
     )
 
 
-def _on_paper(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """A picture that is drawn in its transparency as it is meant to be seen: dark ink on white,
-    light ink on black."""
-    paper = 255 if cv2.mean(rgb, mask=alpha)[1] < 128 else 0
-    share = alpha[..., None].astype(np.float32) / 255
-    return np.asarray(rgb * share + paper * (1 - share), np.uint8)
+def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _faces(detector: Detector, rgb: Pixels) -> tuple[Candidate, ...]:
+    (faces,) = detector.detect([(rgb[..., 2], rgb[..., 1], rgb[..., 0])])
+    return faces
+
+
+def _on_background(rgb: Pixels, alpha: Pixels) -> Pixels:
+    """A transparent image on a background of contrast: dark on white, light on black."""
+    background = 255 if cv2.mean(rgb, mask=alpha)[1] < 128 else 0
+    opacity = alpha[..., None].astype(np.float32) / 255
+    return np.asarray(rgb * opacity + background * (1 - opacity), np.uint8)
 
 
 def paint_image(
@@ -136,34 +150,36 @@ def paint_image(
     worker: str = "",
     card: DetectorCard | None = None,
 ) -> Result:
-    """Paint a picture file, upright, in its own format (a GIF becomes a PNG).
+    """Paint an image file, upright, in its own format (a GIF becomes a PNG).
 
-    ``card`` is of the detector that found the faces.
+    With a look that does not redact, a file without anything to paint is returned byte for byte. A
+    redacting look covers all of an image whose faces are not known, and keeps no metadata but the
+    meaning of the colours.
 
-    A look that does not hide gives a picture that there is nothing to paint on back as it came. One
-    that hides covers all of a picture whose faces are not known, and lets nothing of the file's
-    metadata through but what its colours mean.
+    Args:
+        faces: the detections; None if detection failed.
+        stickers: the bytes of the look's images by sha256.
+        card: of the detector of ``faces``.
 
     Raises:
         UnreadableMedia: it is no JPEG, PNG, WebP or GIF, or too large.
     """
     clock = Stopwatch()
-    found = faces and valid_faces(faces)
-    known = detected_times(found) == {index}
-    here = faces_of_image(found, look.redacts, card) if found else []
+    valid = faces and valid_faces(faces)
+    is_known = detected_times(valid) == {index}
+    to_paint = faces_of_image(valid, look.redacts, card) if valid else []
     with clock.stage("decode"):
-        picture = _open(data, index)
-    height, width = picture.rgb.shape[:2]
+        image = _decode(data, index)
+    height, width = image.rgb.shape[:2]
     painter = painter_for(look, stickers, (width, height), hashlib.sha256(data).digest())
-    kind = result_format(picture.file)
-    as_it_came = (
-        not look.redacts and not painter.touches(here) and kind == image_format(picture.file)
-    )
-    if not as_it_came:
+    kind = result_format(image.file)
+    same_format = kind == image_format(image.file)
+    is_copied = not look.redacts and not painter.touches(to_paint) and same_format
+    if not is_copied:
         with clock.stage("paint"):
-            _paint(picture, look, painter, here, known=known)
+            _paint(image, look, painter, to_paint, is_known=is_known)
         with clock.stage("encode"):
-            data = _encode(picture, data, kind, redacts=look.redacts)
+            data = _encode(image, data, kind, redacts=look.redacts)
     sha256 = hashlib.sha256(data).hexdigest()
     record = Painted(
         index=index,
@@ -175,48 +191,51 @@ def paint_image(
         start=index,
         end=index + 1,
         codec=f"image/{kind.lower()}",
-        encoder="copied" if as_it_came else "pillow",
+        encoder="copied" if is_copied else "pillow",
         worker=worker,
-        faces=len(here),
+        faces=len(to_paint),
         times_s=clock.times_s,
     )
     return Result(data, record)
 
 
-def result_format(picture: Image.Image) -> str:
-    """One of `SUFFIXES`: the picture's own, and PNG for a GIF, whose 256 colours have no room for
-    paint."""
-    kind = image_format(picture)
+def result_format(image: Image.Image) -> str:
+    """The format of the result, one of `SUFFIXES`: the image's own, and PNG for a GIF, whose 256
+    colours are too few for paint."""
+    kind = image_format(image)
     return "PNG" if kind == "GIF" else kind
 
 
-def _open(data: bytes, index: int) -> Opened:
-    with open_image(data, f"picture {index}", formats=IMAGE_FORMATS) as file:
+def _decode(data: bytes, index: int) -> DecodedImage:
+    with open_image(data, f"image {index}", formats=IMAGE_FORMATS) as file:
         file.load()
         has_alpha = "A" in file.getbands() or "transparency" in file.info
-        inks = file.mode == "CMYK"
-        plain = (
-            _from_cmyk(file) if inks else to_8_bits(file).convert("RGBA" if has_alpha else "RGB")
-        )
-        file.close()  # a large picture's pixels are held once less
+        is_cmyk = file.mode == "CMYK"
+        if is_cmyk:
+            pixels = _from_cmyk(file)
+        else:
+            pixels = to_8_bits(file).convert("RGBA" if has_alpha else "RGB")
+        # Frees the pixels of the file: a large image is held once less.
+        file.close()
     turn = orientation(file.info.get("exif", b""))
-    upright = np.asarray(plain.transpose(TURNS[turn]) if turn in TURNS else plain)
-    del plain
-    # Copies: they are painted on, and taken up by OpenCV, which wants them in one piece.
+    upright = np.asarray(pixels.transpose(TRANSPOSES[turn]) if turn in TRANSPOSES else pixels)
+    del pixels
+    # Copies: they are painted on, and OpenCV needs contiguous arrays.
     alpha = upright[..., 3].copy() if has_alpha else None
-    return Opened(file, upright[..., :3].copy(), alpha, turn, converted=inks)
+    return DecodedImage(file, upright[..., :3].copy(), alpha, turn, converted=is_cmyk)
 
 
 def _from_cmyk(file: Image.Image) -> Image.Image:
-    """A picture in inks as sRGB, by its profile if there is one that can be read."""
+    """A CMYK image as sRGB, by its profile if it has a readable one."""
     profile = file.info.get("icc_profile")
     if profile:
         try:
-            inks = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            cmyk = ImageCms.ImageCmsProfile(io.BytesIO(profile))
             converted = ImageCms.profileToProfile(
-                file, inks, ImageCms.createProfile("sRGB"), outputMode="RGB"
+                file, cmyk, ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
         except (ImageCms.PyCMSError, OSError):
+            # Without a profile CMYK is a guess in any case.
             pass
         else:
             assert converted is not None
@@ -225,81 +244,88 @@ def _from_cmyk(file: Image.Image) -> Image.Image:
 
 
 def _paint(
-    picture: Opened, look: Look, painter: Painter, faces: list[Face], *, known: bool
+    image: DecodedImage, look: Look, painter: Painter, faces: list[Face], *, is_known: bool
 ) -> None:
-    if look.redacts and not known:
-        planes = Planes.from_rgb(picture.rgb)
+    if look.redacts and not is_known:
+        planes = Planes.from_rgb(image.rgb)
         painter.cover(planes)
-        picture.rgb, picture.alpha = planes.to_rgb(), None
+        image.rgb, image.alpha = planes.to_rgb(), None
     elif painter.touches(faces):
-        _paint_regions(picture, painter, faces)
-    if look.redacts and picture.alpha is not None:
-        # Nobody sees these colours, and a program that drops the transparency would show them.
-        picture.rgb[picture.alpha == 0] = 0
+        _paint_regions(image, painter, faces)
+    if look.redacts and image.alpha is not None:
+        # Colours of transparent pixels are invisible, but a program that drops alpha shows them.
+        image.rgb[image.alpha == 0] = 0
 
 
-def _paint_regions(picture: Opened, painter: Painter, faces: list[Face]) -> None:
-    """Paint on a 4:4:4 copy and take back only what was painted: every other pixel stays as it was
-    decoded."""
-    if picture.alpha is not None:
-        _paint_transparent(picture, picture.alpha, painter, faces)
+def _paint_regions(image: DecodedImage, painter: Painter, faces: list[Face]) -> None:
+    """Paint on a 4:4:4 copy and take back only the painted regions: every other pixel stays as it
+    was decoded."""
+    if image.alpha is not None:
+        _paint_transparent(image, image.alpha, painter, faces)
         return
-    planes = Planes.from_rgb(picture.rgb)
+    planes = Planes.from_rgb(image.rgb)
     for region in painter.paint(planes, faces):
-        picture.rgb[region.slices] = planes.to_rgb(region)
+        image.rgb[region.slices] = planes.to_rgb(region)
 
 
-def _paint_transparent(picture: Opened, alpha: Pixels, painter: Painter, faces: list[Face]) -> None:
-    """Paint the picture as it shows on black and on white, and tell from how these differ what
-    shows through.
+def _paint_transparent(
+    image: DecodedImage, alpha: Pixels, painter: Painter, faces: list[Face]
+) -> None:
+    """Paint the image on black and on white, and derive colours and alpha from both results.
 
-    So alpha is painted like a colour: a face may be in it, too. Without noise, which would be cut
-    off at black and white and show in what is transparent.
+    So alpha is painted like a colour: the shape of a face may be in it. There is no noise, which
+    would be clipped at black and white and show in transparent parts.
     """
     painter = painter.with_noise_secret(None)
     opacity = cv2.merge((alpha, alpha, alpha))
-    shown = np.asarray(cv2.multiply(picture.rgb, opacity, scale=1 / 255), np.uint8)
-    untouched = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]
-    black = replace(Planes.from_rgb(shown), kept_share=(untouched[0], untouched[1], untouched[2]))
+    shown = np.asarray(cv2.multiply(image.rgb, opacity, scale=1 / 255), np.uint8)
+    kept = [np.full(alpha.shape, 255, np.uint8) for _ in range(3)]
+    black = replace(Planes.from_rgb(shown), kept_share=(kept[0], kept[1], kept[2]))
     white = Planes.from_rgb(np.asarray(cv2.add(shown, cv2.bitwise_not(opacity)), np.uint8))
-    # One light for both: they may differ in what shows through alone.
+    # The same light for both: they may only differ in what shows through.
     scene = SceneLight.of_frame(white)
     painter.paint(white, faces, scene=scene)
     for region in painter.paint(black, faces, scene=scene):
-        whole = 255 - cv2.subtract(white.luma(region), black.luma(region))
-        colours = black.to_rgb(region) * (255 / np.maximum(whole, 1).astype(np.float32))[..., None]
-        touched = untouched[0][region.slices] < 255
-        picture.rgb[region.slices][touched] = np.clip(np.rint(colours), 0, 255)[touched]
-        alpha[region.slices][touched] = whole[touched]
+        opaque = 255 - cv2.subtract(white.luma(region), black.luma(region))
+        scale = 255 / np.maximum(opaque, 1).astype(np.float32)
+        colours = black.to_rgb(region) * scale[..., None]
+        touched = kept[0][region.slices] < 255
+        image.rgb[region.slices][touched] = np.clip(np.rint(colours), 0, 255)[touched]
+        alpha[region.slices][touched] = opaque[touched]
 
 
-def _encode(picture: Opened, data: bytes, kind: str, *, redacts: bool) -> bytes:
-    file, rgb = picture.file, picture.rgb
-    options = save_options(file, data, redacts=redacts)
-    grey = file.mode in GREY_MODES and bool((rgb == rgb[..., :1]).all())
-    if picture.converted or (file.mode in GREY_MODES and not grey):
-        options.pop("icc_profile", None)  # the profile of grey or of inks says nothing about RGB
-    pixels = rgb[..., 0] if grey else rgb
-    result = Image.fromarray(np.ascontiguousarray(pixels))
-    if picture.alpha is not None:
-        result.putalpha(Image.fromarray(picture.alpha))
+def _encode(image: DecodedImage, data: bytes, kind: str, *, redacts: bool) -> bytes:
+    result, is_grey = _pillow_image(image)
+    options = save_options(image.file, data, redacts=redacts)
+    was_grey = image.file.mode in GREY_MODES
+    if image.converted or (was_grey and not is_grey):
+        # A profile of grey or of CMYK does not apply to RGB.
+        options.pop("icc_profile", None)
     if kind == "JPEG":
-        options |= _quantisation(picture)
-    elif kind == "WEBP":
-        lossless = is_lossless_webp(data)
-        options |= {
-            "lossless": lossless,
-            "exact": lossless and not redacts,
-            "quality": 80 if lossless else WEBP_QUALITY,
-        }
+        return _jpeg(result, options | _jpeg_options(image))
+    if kind == "WEBP":
+        options |= _webp_options(data, redacts=redacts)
+    return _saved(result, kind, options)
+
+
+def _pillow_image(image: DecodedImage) -> tuple[Image.Image, bool]:
+    """The pixels for Pillow, and whether they are grey: those of a grey file without coloured
+    paint."""
+    rgb = image.rgb
+    is_grey = image.file.mode in GREY_MODES and bool((rgb == rgb[..., :1]).all())
+    result = Image.fromarray(np.ascontiguousarray(rgb[..., 0] if is_grey else rgb))
+    if image.alpha is not None:
+        result.putalpha(Image.fromarray(image.alpha))
+    return result, is_grey
+
+
+def _jpeg(result: Image.Image, options: dict[str, Any]) -> bytes:
     try:
-        return _saved(result, kind, options)
+        return _saved(result, "JPEG", options)
     except OSError:
-        if kind != "JPEG":
-            raise
-        # What libjpeg optimises it writes in one go, into a buffer that Pillow guesses at: too
-        # small for noise.
-        return _saved(result, kind, options | {"optimize": False, "progressive": False})
+        # libjpeg writes an optimized or progressive file at once, into a buffer whose size Pillow
+        # estimates. For noise it is too small.
+        return _saved(result, "JPEG", options | {"optimize": False, "progressive": False})
 
 
 def _saved(result: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
@@ -308,26 +334,37 @@ def _saved(result: Image.Image, kind: str, options: dict[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def _quantisation(picture: Opened) -> dict[str, Any]:
-    """Options that encode a JPEG as its source was: what is not painted on then hardly changes, nor
-    does the size."""
-    file: Any = picture.file
+def _webp_options(data: bytes, *, redacts: bool) -> dict[str, Any]:
+    lossless = is_lossless_webp(data)
+    return {
+        "lossless": lossless,
+        # Keeps the colours of transparent pixels, which a redaction has removed.
+        "exact": lossless and not redacts,
+        "quality": WEBP_EFFORT if lossless else WEBP_QUALITY,
+    }
+
+
+def _jpeg_options(image: DecodedImage) -> dict[str, Any]:
+    """Options that encode a JPEG as its source: unpainted parts and its size hardly change."""
+    file: Any = image.file
     options: dict[str, Any] = {"optimize": True, "progressive": bool(file.info.get("progressive"))}
-    # A table may come as late as the scan it is for, where Pillow does not see it.
+    # A table may be stored as late as before the scan that needs it, where Pillow does not read it.
     if not _is_ycbcr(file) or any(layer[3] not in file.quantization for layer in file.layer):
         return options | {"quality": JPEG_QUALITY, "subsampling": "4:4:4"}
     tables = [file.quantization[layer[3]] for layer in file.layer[:2]]
     sampling = max(0, get_sampling(file))
-    if picture.orientation >= 5:
+    if image.orientation >= 5:
+        # The sides are swapped, so the tables are transposed.
         tables = [[table[8 * (at % 8) + at // 8] for at in range(64)] for table in tables]
-        sampling = 0 if sampling == 1 else sampling  # Pillow has 4:2:2 but not 4:4:0
+        # Pillow has 4:2:2 (1) but not 4:4:0, so that becomes 4:4:4 (0).
+        sampling = 0 if sampling == 1 else sampling
     return options | {"qtables": tables, "subsampling": sampling}
 
 
 def _is_ycbcr(file: Any) -> bool:
-    """Whether a JPEG is grey or YCbCr as those that are written here, not RGB or inks (rules as in
-    libjpeg)."""
-    as_rgb = file.info.get("adobe_transform") == 0 or [layer[0] for layer in file.layer] == list(
-        b"RGB"
-    )
-    return len(file.layer) == 1 or (len(file.layer) == 3 and ("jfif" in file.info or not as_rgb))
+    """Whether a JPEG is grey or YCbCr, not RGB or CMYK, by the rules of libjpeg."""
+    channels = bytes(layer[0] for layer in file.layer)
+    if len(channels) != 3:
+        return len(channels) == 1
+    is_rgb = file.info.get("adobe_transform") == 0 or channels == b"RGB"
+    return "jfif" in file.info or not is_rgb

@@ -1,4 +1,4 @@
-"""Where the time of a task goes, by stage."""
+"""Measure the time of a task by stage."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """Adds up seconds by stage. One stage at a time; `times_s` is what the records carry."""
+    """Adds up seconds by stage, one stage at a time, for the ``times_s`` of a record."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, float] = {}

@@ -30,23 +30,37 @@ ANGLES = ("yaw", "pitch", "roll")
 SAME_FACE = 0.5
 """IoU from which two boxes in one frame are the same face."""
 
-
-Found = frozenset[ObjectInfo]
-"""The listing of a job's detections: stored again, they have other times."""
+Listing = frozenset[ObjectInfo]
+"""The stored detections of a job. Detections that are stored again have another time in it."""
 
 
 @dataclass(slots=True)
 class TrackingRun:
-    """The tracking of one job by the detections ``found``, with its progress in this process."""
+    """The tracking of one job, with its progress in this process.
+
+    Args:
+        detections: what it started from; tracking starts again if they change.
+        digests: the sha256 of the detections of each segment that was read.
+        numbers: the stored number of each person by the tracker's own.
+        written: segments whose people are stored.
+    """
 
     job_id: str
-    found: Found
+    detections: Listing
     segments: int
-    identities: PersonTracker
+    tracker: PersonTracker
     digests: list[str] = field(default_factory=list)
     people: People | None = None
     numbers: dict[int, int] = field(default_factory=dict)
     written: int = 0
+
+    def continues(self, fresh: "TrackingRun") -> bool:
+        """Whether this run does what a fresh one would do."""
+        return (self.job_id, self.segments, self.detections) == (
+            fresh.job_id,
+            fresh.segments,
+            fresh.detections,
+        )
 
     def advance(self, store: Store, attempt_s: float, batch: int) -> People:
         """Read all detections and write the people of each segment.
@@ -67,10 +81,10 @@ class TrackingRun:
             indexes = range(first, min(first + batch, self.segments))
             for index, data in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
                 self._add(index, data)
-            self._pause(until, f"read up to segment {indexes[-1]}")
+            self._stop_after(until, f"read up to segment {indexes[-1]}")
         if self.people is None:
             self.people = self._numbered(store)
-            self._pause(until, "people numbered")
+            self._stop_after(until, "people numbered")
         while self.written < self.segments:
             indexes = range(self.written, min(self.written + batch, self.segments))
             records = [self._tracked(index) for index in indexes]
@@ -79,51 +93,44 @@ class TrackingRun:
                 records,
             )
             self.written = indexes[-1] + 1
-            self._pause(until, f"written up to segment {indexes[-1]}")
+            self._stop_after(until, f"written up to segment {indexes[-1]}")
         return self.people
 
     def _read(self, store: Store) -> Callable[[int], bytes | None]:
         return lambda index: store.find(keys.faces(self.job_id, index))
 
     def _add(self, index: int, data: bytes | None) -> None:
-        if data is None:  # detection was given up
-            record, digest = Faces(index, (), "", ""), ""
-        else:
-            record, digest = (
-                decode(Faces, data, keys.faces(self.job_id, index)),
-                hashlib.sha256(data).hexdigest(),
-            )
-        self.identities.add(record)
-        self.digests.append(digest)
+        if data is None:
+            # Detection failed.
+            self.tracker.add(Faces(index, (), "", ""))
+            self.digests.append("")
+            return
+        self.tracker.add(decode(Faces, data, keys.faces(self.job_id, index)))
+        self.digests.append(hashlib.sha256(data).hexdigest())
 
-    def _pause(self, until: float, what: str) -> None:
+    def _stop_after(self, until: float, progress: str) -> None:
         if monotonic() > until:
-            raise PartialProgress(f"tracking job {self.job_id}: {what}")
+            raise PartialProgress(f"tracking job {self.job_id}: {progress}")
 
     def _numbered(self, store: Store) -> People:
-        people = tuple(self.identities.people)
+        """The people, with the numbers that an earlier tracking gave them."""
+        people = self.tracker.people
         before = store.find_record(keys.tracks_before(self.job_id), People)
-        self.numbers = (
-            {} if before is None else same_numbers(before, people, self.identities.segment)
-        )
-        named = (
-            replace(person, number=self.numbers.get(person.number, person.number))
-            for person in people
-        )
-        found = tuple(sorted(named, key=lambda person: person.number))
-        return People(
-            found,
-            self.segments,
-            max([before.given if before else 0, *(one.number for one in found)]),
-        )
+        if before is not None:
+            self.numbers = same_numbers(before, people, self.tracker.segment)
+            people = tuple(replace(person, number=self.numbers[person.number]) for person in people)
+        highest = max((person.number for person in people), default=0)
+        given = before.given if before else 0
+        by_number = tuple(sorted(people, key=lambda person: person.number))
+        return People(by_number, self.segments, max(given, highest))
 
     def _tracked(self, index: int) -> TrackedSegment:
-        found = self.identities.segment(index)
+        tracked = self.tracker.segment(index)
         frames = tuple(
             replace(frame, faces=tuple(self._stored(face) for face in frame.faces))
-            for frame in found.frames
+            for frame in tracked.frames
         )
-        return replace(found, frames=frames, faces=self.digests[index])
+        return replace(tracked, frames=frames, faces=self.digests[index])
 
     def _stored(self, face: TrackedFace) -> TrackedFace:
         """A face with the number its person keeps, rounded to a hundredth of a px or degree."""
@@ -149,16 +156,16 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
     Returns:
         The record, if this call made one.
     """
-    known = context.job(job_id)
-    if known is None:
+    loaded = context.job(job_id)
+    if loaded is None:
         return None
-    job, segments = known
+    job, segments = loaded
     if not isinstance(job, VideoJob):
         return None
     store = context.store
-    found = list_keys(store, job_id)
+    stored = list_keys(store, job_id)
     total = segments.segments
-    if not found.detection_finished or total is None:
+    if not stored.detection_finished or total is None:
         return None
     people = None
     if not tracking_ended(store, job_id):
@@ -166,13 +173,13 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
             if claim is None:
                 return None
             failed = keys.tracks_failed(job_id), 0
-            work = partial(_track, context, job, total)
-            people = run_or_give_up(context, claim, failed, work)
+            people = run_or_give_up(context, claim, failed, partial(_track, context, job, total))
             if people is not None:
                 store.put_record(keys.tracks(job_id), people)
                 store.delete(keys.tracks_before(job_id))
     written = (keys.tracked(job_id, index) for index in range(total))
     records = (keys.tracks(job_id), keys.tracks_failed(job_id), *written)
+    # Queued even if tracking ended before: an earlier attempt may have died in between.
     if not remove_if_deleted(context, job_id, records):
         _enqueue_looks(context, job_id, segments)
         _enqueue_portraits(context, job_id)
@@ -187,38 +194,39 @@ def _track(context: WorkerContext, job: VideoJob, total: int) -> People:
     """
     store = context.store
     kept, context.tracking = context.tracking, None
-    found = _found(store, job.id)
-    if kept is not None and (kept.job_id, kept.segments, kept.found) == (job.id, total, found):
+    detections = _detections(store, job.id)
+    run = _start_tracking(job, total, detections)
+    if kept is not None and kept.continues(run):
         run = kept
-    else:
-        run = _start_tracking(job, total, found)
     try:
         people = run.advance(store, context.tracking_attempt_s, context.tracking_batch)
     except PartialProgress:
         context.tracking = run
         raise
-    if _found(store, job.id) != found:
+    if _detections(store, job.id) != detections:
         raise PartialProgress(f"tracking job {job.id}: some of its faces are detected again")
     return people
 
 
-def _start_tracking(job: VideoJob, total: int, found: Found) -> TrackingRun:
+def _start_tracking(job: VideoJob, total: int, detections: Listing) -> TrackingRun:
     card = card_of(job.detector)
+    # People are tracked for redacting looks, which need every candidate; a person is certain if a
+    # sticker would be painted on it.
     options, confident = tracking_options(True, card), tracking_options(False, card).accept
-    identities = PersonTracker(job.video.time_base, options, confident)
-    return TrackingRun(job.id, found, total, identities)
+    tracker = PersonTracker(job.video.time_base, options, confident)
+    return TrackingRun(job.id, detections, total, tracker)
 
 
-def _found(store: Store, job_id: str) -> Found:
+def _detections(store: Store, job_id: str) -> Listing:
     return frozenset(store.list(keys.all_faces(job_id)))
 
 
 def _enqueue_looks(context: WorkerContext, job_id: str, segments: SegmentIndex) -> None:
     """Queue every look that selects people: now all of its segments are ready."""
     # Listed after the record was written: a look added meanwhile sees the record or is seen here.
-    found = list_keys(context.store, job_id)
-    for look in filter(segments.selects_people, found.looks):
-        for index in sorted(found.stored - found.painted[look] - found.paint_failed[look]):
+    stored = list_keys(context.store, job_id)
+    for look in filter(segments.selects_people, stored.looks):
+        for index in sorted(stored.stored - stored.painted[look] - stored.paint_failed[look]):
             context.queue.paint(job_id, look, index)
 
 
@@ -226,9 +234,11 @@ def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
     people = context.store.find_record(keys.tracks(job_id), People)
     if people is None:
         return
-    there = {row.key for row in context.store.list(keys.portraits(job_id))}
+    stored = {row.key for row in context.store.list(keys.portraits(job_id))}
     missing = {
-        p.best_segment for p in people.portrayed if keys.portrait(job_id, p.number) not in there
+        person.best_segment
+        for person in people.portrayed
+        if keys.portrait(job_id, person.number) not in stored
     }
     for index in sorted(missing):
         context.queue.portraits(job_id, index)
@@ -237,30 +247,39 @@ def _enqueue_portraits(context: WorkerContext, job_id: str) -> None:
 def same_numbers(
     before: People, people: Iterable[Person], segment: Callable[[int], TrackedSegment]
 ) -> dict[int, int]:
-    """The numbers of people who were known before, by those they have now; whoever is new gets one
-    that nobody had.
+    """Keep the numbers of people after a part of the job was detected again.
 
-    A look that names somebody must go on to mean the same face when a part of the job was looked at
-    again.
+    A look that selects a person by its number must go on to mean the same face. New people get
+    numbers that were never used.
 
     Args:
         segment: gives the tracked faces of a segment, with the new numbers.
+
+    Returns:
+        The number to keep for each new number.
     """
     numbers: dict[int, int] = {}
     for person in sorted(before.people, key=lambda person: (person.best_segment, person.number)):
-        there = (
-            frame for frame in segment(person.best_segment).frames if frame.pts == person.best_pts
-        )
-        faces = [face for frame in there for face in frame.faces]
-        best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
-        if best is not None and _iou(best.box, person.best_box) >= SAME_FACE:
+        best = _best_match(person, segment(person.best_segment))
+        if best is not None:
+            # Two people may turn out to be one, which keeps the lower number.
             numbers[best.person] = min(person.number, numbers.get(best.person, person.number))
-    free = max([before.given, *(person.number for person in before.people)])
+    last = max([before.given, *(person.number for person in before.people)])
     for person in people:
         if person.number not in numbers:
-            free += 1
-            numbers[person.number] = free
+            last += 1
+            numbers[person.number] = last
     return numbers
+
+
+def _best_match(person: Person, tracked: TrackedSegment) -> TrackedFace | None:
+    """The face in the best frame of a person that overlaps its box, if any."""
+    frames = (frame for frame in tracked.frames if frame.pts == person.best_pts)
+    faces = [face for frame in frames for face in frame.faces]
+    best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
+    if best is None or _iou(best.box, person.best_box) < SAME_FACE:
+        return None
+    return best
 
 
 def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:

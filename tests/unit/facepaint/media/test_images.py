@@ -17,7 +17,7 @@ from facepaint.media.images import is_lossless_webp
 from facepaint.records.faces import Faces
 from facepaint.records.job import DetectorSpec, ImageJob, OutputProfile, SourceFile
 from models.providers import Runtime
-from tasks.images import TURNS, detect_image, paint_image
+from tasks.images import TRANSPOSES, detect_image, paint_image
 from tests.support.image_files import (
     PROFILE,
     astronaut,
@@ -79,7 +79,7 @@ def test_every_exif_orientation_is_applied(kind: str, turn: int) -> None:
     """A rotated image becomes upright, in pixels and in EXIF, and is painted on its face."""
     upright = astronaut((256, 192))
     back = {6: 8, 8: 6}.get(turn, turn)
-    stored = upright.transpose(TURNS[back]) if back in TURNS else upright
+    stored = upright.transpose(TRANSPOSES[back]) if back in TRANSPOSES else upright
     options: dict[str, Any] = {"quality": 90} if kind == "JPEG" else {"lossless": True}
     source = encoded(stored, kind, exif=exif(turn), **options)
     for look in ("sunglasses", "blur"):
@@ -144,12 +144,12 @@ def test_a_jpeg_keeps_its_quality_and_size(quality: int, sampling: int, progress
 
 
 def test_a_rotated_jpeg_keeps_its_quality() -> None:
-    stored = astronaut((256, 192)).transpose(TURNS[8])
+    stored = astronaut((256, 192)).transpose(TRANSPOSES[8])
     source = encoded(stored, "JPEG", quality=90, subsampling=1, exif=exif(6))
     after = opened(painted(source, faces=face_of(256, 192)))
     tables = opened(source).quantization
     assert [after.quantization[0][at] for at in (1, 2, 8)] == [tables[0][at] for at in (8, 16, 1)]
-    upright = opened(source).transpose(TURNS[6])
+    upright = opened(source).transpose(TRANSPOSES[6])
     assert psnr_db(after, upright, (slice(130, None), slice(None))) > 44
 
 
@@ -344,5 +344,5 @@ def test_an_image_of_many_megapixels() -> None:
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
 def test_damage_after_the_header_is_reported(kind: str) -> None:
     source = encoded(Image.effect_noise((200, 200), 80).convert("RGB"), kind)
-    with pytest.raises(UnreadableMedia, match="picture 7 is damaged"):
+    with pytest.raises(UnreadableMedia, match="image 7 is damaged"):
         paint_image(parse_look(["blur"]), 7, source[: len(source) // 2], None, {})
