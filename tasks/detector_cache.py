@@ -1,5 +1,4 @@
-"""Which detector a job's faces are found with: one that ships, or one that was stored with the
-job."""
+"""Load the detector of a job: one that ships, or one that was stored with the job."""
 
 import hashlib
 import os
@@ -20,24 +19,29 @@ from models import DetectorModel, shipped_model
 from models.detector import Detector, size_for
 from models.providers import Runtime
 
-MOST_KEPT_BYTES = 2**30
-"""What the fetched detectors on this machine may take; those unused for longest go first."""
+MAX_CACHE_BYTES = 2**30
+"""Size of the cache of fetched detectors; the least recently used are removed first."""
 
 
 def card_of(spec: DetectorSpec) -> DetectorCard | None:
-    """The card of a job's detector; None for one that shipped once and does no more."""
+    """The card of a job's detector; None for a shipped one of an older version."""
     try:
         return spec.card or shipped_model(spec.name).card
     except UsageError:
         return None
 
 
-def model_of(spec: DetectorSpec, store: Store) -> DetectorModel:
-    """The detector of a job, fetched from the storage unless it ships or is here already.
+def model_of(
+    spec: DetectorSpec, store: Store, max_cache_bytes: int = MAX_CACHE_BYTES
+) -> DetectorModel:
+    """The detector of a job, fetched from the storage unless it ships or is in the cache.
+
+    Args:
+        max_cache_bytes: size of the cache after a fetch.
 
     Raises:
-        UsageError: it is none of those that ship, and was not stored.
-        InputError: what is stored is something else than the job names.
+        UsageError: it does not ship and was not stored, or no folder for the cache is writable.
+        InputError: the stored weights are missing or not those that the job names.
         StoreUnreachable: the storage does not answer.
     """
     if spec.card is None:
@@ -45,9 +49,10 @@ def model_of(spec: DetectorSpec, store: Store) -> DetectorModel:
     sha256 = spec.card.sha256
     if not sha256:
         raise UsageError(f"the job's detector '{spec.card.name}' names no weights: upload it again")
-    path = _kept_folder() / f"{sha256}.onnx"
+    path = _cache_folder() / f"{sha256}.onnx"
     if not _is_intact(path, sha256):
         _fetch(store, spec.card, path)
+        _make_room(path, max_cache_bytes)
     return DetectorModel(path, spec.card)
 
 
@@ -55,13 +60,13 @@ def model_of(spec: DetectorSpec, store: Store) -> DetectorModel:
 def load_detector(
     model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
 ) -> Detector:
-    """The detector for upright frames of a size; remembered, because making one takes longer than
-    using it."""
+    """The detector for upright frames of a size. Cached: a session takes longer to make than to
+    use."""
     return Detector(model, size_for(model, width, height, min_face), runtime)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:
-    """Whether a fetched detector is here, whole; from now on it is the one last used."""
+    """Whether a fetched detector is in the cache and complete. Marks it as used."""
     try:
         changed_ns = path.stat().st_mtime_ns
         os.utime(path, ns=(time.time_ns(), changed_ns))
@@ -72,7 +77,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
 
 @lru_cache(maxsize=4)
 def _sha256(path: Path, changed_ns: int) -> str:  # noqa: ARG001 - tells one content from another
-    """The sha256 of a file that was changed last then: computed once, not for every segment."""
+    """The sha256 of a file, computed once for each time of change and not for every segment."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -88,28 +93,26 @@ def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
             f"the weights of detector '{card.label}' are damaged in the storage: upload again"
         )
     write_bytes(path, data)
-    _make_room(path)
 
 
-def _make_room(newest: Path) -> None:
-    """Remove the detectors unused for longest beyond `MOST_KEPT_BYTES`; other processes may be
-    doing the same."""
-    found = []
+def _make_room(newest: Path, max_bytes: int) -> None:
+    """Remove the least recently used detectors beyond ``max_bytes``, but never the newest."""
+    used = []
     for path in newest.parent.glob("*.onnx"):
         try:
-            found.append((path == newest, path.stat().st_atime_ns, path.stat().st_size, path))
+            used.append((path == newest, path.stat().st_atime_ns, path.stat().st_size, path))
         except FileNotFoundError:
+            # Another process makes room as well.
             continue
     kept = 0
-    for _, _, size, path in sorted(found, reverse=True):
+    for _, _, size, path in sorted(used, reverse=True):
         kept += size
-        if kept > MOST_KEPT_BYTES and path != newest:
+        if kept > max_bytes and path != newest:
             path.unlink(missing_ok=True)
 
 
-def _kept_folder() -> Path:
-    """A folder for fetched detectors that nobody else may write to; in a container, the cache often
-    cannot be."""
+def _cache_folder() -> Path:
+    """A folder for fetched detectors that only this user may write to."""
     shared = Path(tempfile.gettempdir()) / f"facepaint-{os.getuid()}"
     for folder in (cache_folder() / "jobs-detectors", shared):
         try:

@@ -14,7 +14,6 @@ import skimage.data
 from onnx import TensorProto, helper
 from PIL import Image
 
-import tasks.detector_cache
 from benchmarks.clips import make_portrait_clip
 from facepaint.client import Client
 from facepaint.detectors.registry import card_beside, find_detector, write_card
@@ -26,7 +25,7 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard, Thre
 from facepaint.records.faces import Faces
 from facepaint.records.job import DetectorSpec, JobRecord
 from facepaint.records.results import Failed, Painted
-from facepaint.settings import Settings
+from facepaint.settings import Settings, cache_folder
 from facepaint.stack.processes import Child
 from facepaint.store import Store
 from models import shipped_model
@@ -76,10 +75,11 @@ def upload(
 
 
 def kept() -> list[str]:
-    return sorted(path.name for path in tasks.detector_cache._kept_folder().iterdir())
+    """The names of the files in the cache."""
+    return sorted(path.name for path in (cache_folder() / "jobs-detectors").iterdir())
 
 
-def test_the_workers_find_faces_with_the_users_file(
+def test_workers_detect_with_the_users_weights(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     job_id = upload(context, clip, weights)
@@ -100,7 +100,9 @@ def test_the_workers_find_faces_with_the_users_file(
     assert painted.faces >= painted.frames
 
 
-def test_pictures_too(context: WorkerContext, weights: Path, tmp_path: Path) -> None:
+def test_images_are_detected_with_the_users_weights(
+    context: WorkerContext, weights: Path, tmp_path: Path
+) -> None:
     Image.fromarray(skimage.data.astronaut()).save(tmp_path / "portrait.png")
     write_card(
         card_beside(weights), DetectorCard("mine", "facepaint", stickers=Thresholds(0.95, 0.5))
@@ -117,7 +119,7 @@ def test_pictures_too(context: WorkerContext, weights: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_scores_count_by_the_cards_working_points(
+def test_the_cards_thresholds_decide_what_is_a_face(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     sure = DetectorCard(
@@ -134,7 +136,7 @@ def test_scores_count_by_the_cards_working_points(
     assert painted.faces == 0
 
 
-def test_weights_outlive_a_job_that_others_share_them_with(
+def test_weights_outlive_a_job_if_others_use_them(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     first, second = upload(context, clip, weights), upload(context, clip, weights)
@@ -145,7 +147,7 @@ def test_weights_outlive_a_job_that_others_share_them_with(
     assert run_detect(context, second, 0) is not None
 
 
-def test_weights_that_were_damaged_in_the_storage_are_mended_by_the_next_upload(
+def test_the_next_upload_repairs_damaged_weights(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     upload(context, clip, weights)
@@ -187,9 +189,7 @@ STORED = {
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_what_a_strangers_client_stored_is_checked_by_the_worker(
-    context: WorkerContext, kind: str
-) -> None:
+def test_a_worker_checks_the_stored_weights(context: WorkerContext, kind: str) -> None:
     data, message = STORED[kind]
     sha256 = hashlib.sha256(b"" if data in (None, b"other") else data).hexdigest()
     context.store.make_bucket()
@@ -202,7 +202,7 @@ def test_what_a_strangers_client_stored_is_checked_by_the_worker(
     assert not isinstance(caught.value, ServiceError | DeviceError), "another try would not help"
 
 
-def test_a_job_whose_detector_is_none_is_given_up_and_hidden(
+def test_a_job_with_an_invalid_detector_fails_and_is_covered(
     context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256="0" * 64))
@@ -226,7 +226,9 @@ def test_a_job_whose_detector_is_none_is_given_up_and_hidden(
             assert np.ptp(rgb, axis=(0, 1)).max() < 8, "all of every frame is hidden"
 
 
-def test_a_name_in_a_job_is_no_path_on_the_worker(context: WorkerContext, weights: Path) -> None:
+def test_a_detector_name_in_a_job_is_no_path_on_the_worker(
+    context: WorkerContext, weights: Path
+) -> None:
     for name in (str(weights), "yunet"):
         with pytest.raises(UsageError, match="unknown detector"):
             model_of(DetectorSpec(name), context.store)
@@ -244,20 +246,17 @@ def _stored(store: Store, path: Path, number: int) -> DetectorSpec:
     return DetectorSpec(found.card.name, card=found.card)
 
 
-def test_fetched_detectors_are_bounded(
-    context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_cache_of_fetched_detectors_is_bounded(context: WorkerContext, tmp_path: Path) -> None:
     specs = [_stored(context.store, tmp_path / "own.onnx", number) for number in (1, 2, 3)]
     size = (tmp_path / "own.onnx").stat().st_size
-    monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", int(2.5 * size))
-    paths = [model_of(spec, context.store).weights for spec in specs[:2]]
+    limit = int(2.5 * size)
+    paths = [model_of(spec, context.store, limit).weights for spec in specs[:2]]
     for age, path in enumerate(paths):
         os.utime(path, ns=(10**18 - age, path.stat().st_mtime_ns))
-    model_of(specs[1], context.store)
-    paths.append(model_of(specs[2], context.store).weights)
-    assert kept() == sorted(path.name for path in paths[1:]), "the first was unused for longest"
-    monkeypatch.setattr(tasks.detector_cache, "MOST_KEPT_BYTES", 1)
-    assert model_of(specs[0], context.store).weights.exists()
+    model_of(specs[1], context.store, limit)
+    paths.append(model_of(specs[2], context.store, limit).weights)
+    assert kept() == sorted(path.name for path in paths[1:]), "the first was used least recently"
+    assert model_of(specs[0], context.store, 1).weights.exists()
     assert kept() == [paths[0].name], "the one that is needed stays"
 
 
@@ -273,7 +272,7 @@ def test_a_fetched_detector_that_was_changed_is_fetched_again(
     assert kept() == [path.name]
 
 
-def test_a_container_whose_disk_is_read_only_keeps_detectors_among_its_temporary_files(
+def test_with_a_read_only_disk_the_cache_is_a_temporary_folder(
     context: WorkerContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "no-folder").write_text("")
@@ -285,7 +284,7 @@ def test_a_container_whose_disk_is_read_only_keeps_detectors_among_its_temporary
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(
+def test_an_upload_with_an_invalid_detector_stores_nothing(
     context: WorkerContext, clip: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "text.onnx").write_text("a text")
@@ -297,7 +296,7 @@ def test_nothing_is_stored_of_an_upload_whose_detector_is_no_good(
 
 
 @pytest.mark.slow
-def test_a_worker_on_its_own_does_the_same(
+def test_a_worker_process_detects_with_the_users_weights(
     settings: Settings, clip: Path, weights: Path, start_worker: Callable[..., Child]
 ) -> None:
     start_worker()

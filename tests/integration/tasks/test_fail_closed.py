@@ -95,19 +95,23 @@ DOUBTS: dict[str, Callable[[FrameFaces], FrameFaces | None]] = {
 
 
 @pytest.mark.parametrize("why", DOUBTS)
-def test_a_frame_in_doubt_is_hidden_whole(detected: Detected, why: str) -> None:
+def test_a_frame_whose_faces_are_not_known_is_covered_completely(
+    detected: Detected, why: str
+) -> None:
     low_confidence = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
     result = detected.painted(low_confidence)
     assert hidden_whole(result) == [4]
     assert result.record.notes == ("1 frame covered completely: its faces are not known",)
 
 
-def test_without_a_record_of_faces_everything_is_hidden(detected: Detected) -> None:
+def test_without_a_record_of_faces_every_frame_is_covered(detected: Detected) -> None:
     assert hidden_whole(detected.painted(None)) == list(range(FRAMES))
     assert hidden_whole(detected.painted(detected.faces)) == []
 
 
-def test_a_frame_that_the_decoder_made_up_in_part_is_hidden_whole(detected: Detected) -> None:
+def test_a_frame_that_the_decoder_concealed_in_part_is_covered_completely(
+    detected: Detected,
+) -> None:
     """The second half of a packet is noise: the decoder fills in what it makes of the frames
     before."""
     (segment,) = detected.clip.segments
@@ -146,7 +150,7 @@ def frames() -> Iterator[av.VideoFrame]:
         yield frame.reformat(format="yuv420p")
 
 
-def test_a_filter_that_raises_hides_the_frame_and_is_named(detected: Detected) -> None:
+def test_a_filter_that_raises_covers_the_frame_and_is_named(detected: Detected) -> None:
     canvas = Canvas(Normalizer(replace(detected.job.video, width=160, height=90)))
     face = Face((20.0, 20.0, 60.0, 70.0), (), 0.9)
     painter = Painter(((parse_filter("blur"), Raising()),))

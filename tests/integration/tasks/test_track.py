@@ -108,7 +108,7 @@ def tracks_of(context: WorkerContext, job_id: str) -> list[bytes]:
     return [context.store.get(keys.tracked(job_id, index)) for index in range(SEGMENTS)]
 
 
-def test_a_look_that_names_people_waits_for_the_link(clip: Path, context: WorkerContext) -> None:
+def test_a_look_that_names_people_waits_for_tracking(clip: Path, context: WorkerContext) -> None:
     job_id = Client(context.settings).upload(clip, KEEP_1).job_id
     other = repaint(context.store, context.queue, job_id, parse_look(["crown"]))
     take(context.queue)
@@ -131,7 +131,7 @@ def test_a_look_that_names_people_waits_for_the_link(clip: Path, context: Worker
     assert run_track(context, job_id) is None, "it stands"
 
 
-def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
+def test_kept_people_stay_and_the_others_are_covered(
     context: WorkerContext, detected: str, clip: Path, tmp_path: Path
 ) -> None:
     run_track(context, detected)
@@ -156,7 +156,7 @@ def test_who_is_kept_stays_as_they_are_and_the_others_are_hidden(
         assert changed < 0.02 if face.person == 1 else changed > 0.3, (number, face.person, changed)
 
 
-def test_linking_goes_on_in_several_messages(context: WorkerContext, detected: str) -> None:
+def test_tracking_continues_over_several_messages(context: WorkerContext, detected: str) -> None:
     run_track(context, detected)
     whole = tracks_of(context, detected), people_of(context, detected)
     context.store.delete(keys.tracks(detected))
@@ -188,7 +188,7 @@ def crashed(context: WorkerContext, job_id: str) -> None:
     )
 
 
-def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(
+def test_failed_tracking_covers_everyone_until_it_is_retried(
     context: WorkerContext, detected: str
 ) -> None:
     crashed(context, detected)
@@ -211,7 +211,7 @@ def test_a_link_that_is_given_up_hides_everyone_until_it_is_tried_again(
     assert again.notes == ()
 
 
-def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(
+def test_a_sticker_for_one_person_fails_if_tracking_failed(
     context: WorkerContext, detected: str
 ) -> None:
     look = parse_look(["dog@2"])
@@ -226,7 +226,7 @@ def test_a_sticker_for_somebody_fails_when_the_link_was_given_up(
     )
 
 
-def test_people_keep_their_numbers_when_a_part_is_looked_at_again(
+def test_people_keep_their_numbers_when_a_part_is_detected_again(
     context: WorkerContext, detected: str
 ) -> None:
     """``--keep 1`` must not come to mean someone else."""
@@ -267,7 +267,7 @@ def _renumbered(people: People) -> list[Person]:
     return sorted(renumbered, key=lambda person: person.number)
 
 
-def test_faces_found_again_in_another_order_are_nobodys(
+def test_faces_detected_again_in_another_order_have_no_person(
     context: WorkerContext, detected: str
 ) -> None:
     run_track(context, detected)
@@ -300,7 +300,7 @@ def test_portraits_show_faces(context: WorkerContext, detected: str) -> None:
     assert not list(context.store.list(f"{keys.prefix(detected)}claims/"))
 
 
-def test_another_look_is_painted_from_the_faces_that_are_there(
+def test_another_look_is_painted_from_the_stored_faces(
     context: WorkerContext, detected: str
 ) -> None:
     look = parse_look(["crown", "fill@2"])
@@ -320,9 +320,7 @@ def test_another_look_is_painted_from_the_faces_that_are_there(
 
 
 @pytest.mark.slow
-def test_a_look_asked_for_while_faces_are_still_looked_for(
-    clip: Path, context: WorkerContext
-) -> None:
+def test_a_look_requested_during_detection(clip: Path, context: WorkerContext) -> None:
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     take(context.queue)
     run_detect(context, job_id, 0)
@@ -342,7 +340,7 @@ def test_a_look_of_another_version_does_not_stop_the_others(
     assert take(context.queue) == [*paints(), ("track", None)]
 
 
-def test_people_are_found_for_who_asks(context: WorkerContext, clip: Path, tmp_path: Path) -> None:
+def test_people_are_tracked_on_request(context: WorkerContext, clip: Path, tmp_path: Path) -> None:
     """And nobody else: a look that names nobody needs no link."""
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     for index in range(SEGMENTS):

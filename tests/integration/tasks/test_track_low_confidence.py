@@ -52,9 +52,7 @@ def stored_faces(made: MadeJob) -> dict[int, bytes]:
     return {index: made.store.get(keys.faces(made.id, index)) for index in range(2)}
 
 
-def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
-    context: WorkerContext, made: MadeJob
-) -> None:
+def test_an_unknown_person_to_redact_may_be_anybody(context: WorkerContext, made: MadeJob) -> None:
     """A look can be asked for before there are numbers, and numbers can go when a part is looked at
     again."""
     run_track(context, made.id)
@@ -70,7 +68,7 @@ def test_who_is_to_be_hidden_and_is_nobody_may_be_anybody(
         assert notes == ("this video has no person 7",)
 
 
-def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: MadeJob) -> None:
+def test_a_region_outside_the_frame_is_refused(context: WorkerContext, made: MadeJob) -> None:
     for region in ("320,0,10,10", "0,180,50%,50%", "100%,0,10%,10%"):
         with pytest.raises(UsageError, match="lies outside of the frame, which is 320x180 px"):
             repaint(
@@ -87,7 +85,7 @@ def test_a_region_beyond_the_picture_is_refused(context: WorkerContext, made: Ma
     )
 
 
-def test_what_a_process_kept_is_of_no_use_for_other_faces(
+def test_kept_progress_is_not_used_for_other_detections(
     context: WorkerContext, made: MadeJob
 ) -> None:
     """Another process ended the linking; then a segment was found again, and the first process
@@ -138,7 +136,7 @@ def test_lost_portraits_are_requested_again(context: WorkerContext, made: MadeJo
     assert context.queue.length() == 1
 
 
-def test_waiting_for_people_reads_what_is_painted_once(
+def test_waiting_for_people_reads_painted_records_once(
     context: WorkerContext, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hiding = replace(made, filters=("blur",)).begin()
@@ -159,7 +157,7 @@ def test_waiting_for_people_reads_what_is_painted_once(
     assert len([key for key in read if "/painted/" in key]) == 2
 
 
-def test_a_number_is_never_given_to_somebody_else(context: WorkerContext, made: MadeJob) -> None:
+def test_a_number_is_never_given_to_another_person(context: WorkerContext, made: MadeJob) -> None:
     """Two who were found to be one leave a number behind; a look may still name it."""
     store = context.store
     run_track(context, made.id)

@@ -101,13 +101,13 @@ def test_a_segment_is_painted_once_its_neighbours_have_faces(
     assert context.store.exists(keys.painted_data(uploaded, LOOK.id, record.name))
 
 
-def test_detecting_everything_wakes_everything(context: WorkerContext, uploaded: str) -> None:
+def test_detecting_every_segment_queues_all_painting(context: WorkerContext, uploaded: str) -> None:
     for index in (3, 1, 0, 2):
         run_detect(context, uploaded, index)
     assert sorted(set(drain(context))) == [("paint", index) for index in range(SEGMENTS)]
 
 
-def test_what_is_done_is_not_done_again_but_still_wakes(
+def test_stored_faces_are_not_detected_again_but_painting_is_queued(
     context: WorkerContext, uploaded: str
 ) -> None:
     for index in range(SEGMENTS):
@@ -128,12 +128,12 @@ def test_painting_twice_changes_nothing(context: WorkerContext, uploaded: str) -
     assert painted(context, uploaded, 2) == first
 
 
-def test_a_claim_is_gone_after_an_orderly_end(context: WorkerContext, uploaded: str) -> None:
+def test_a_claim_is_removed_after_an_orderly_end(context: WorkerContext, uploaded: str) -> None:
     run_detect(context, uploaded, 0)
     assert not list(context.store.list(f"{keys.prefix(uploaded)}claims/"))
 
 
-def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(
+def test_a_message_that_finds_a_recent_claim_does_nothing(
     context: WorkerContext, uploaded: str
 ) -> None:
     context.store.put_record(
@@ -144,7 +144,7 @@ def test_a_message_that_finds_a_young_claim_leaves_the_work_to_its_owner(
 
 
 @pytest.mark.parametrize("old", [False, True], ids=["handed out again", "the owner is long gone"])
-def test_a_claim_whose_owner_died_counts_as_a_try(
+def test_a_claim_whose_owner_died_counts_as_an_attempt(
     context: WorkerContext, uploaded: str, old: bool
 ) -> None:
     at = datetime.now(UTC) - timedelta(seconds=1000 if old else 1)
@@ -178,7 +178,7 @@ def test_a_crash_stays_counted_when_the_next_attempt_only_makes_progress(
     assert context.store.exists(keys.faces(job_id, 1)), "the next attempt succeeds"
 
 
-def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(
+def test_a_segment_that_cannot_be_decoded_fails_at_once(
     context: WorkerContext, uploaded: str
 ) -> None:
     garbage = b"\0" * context.store.get_record(keys.segment(uploaded, 1), Segment).bytes
@@ -191,7 +191,7 @@ def test_a_segment_that_cannot_be_decoded_is_given_up_at_once(
     assert ("paint", 0) in drain(context), "the rest goes on"
 
 
-def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(
+def test_a_segment_waits_for_those_that_it_is_decoded_from(
     context: WorkerContext, tmp_path: Path
 ) -> None:
     """Decoded without it, its pictures would be wrong, and faces in them not found."""
@@ -208,7 +208,7 @@ def test_a_segment_is_left_alone_while_one_that_it_is_decoded_from_is_missing(
     assert context.store.exists(keys.faces(job_id, 1))
 
 
-def test_of_most_segments_only_the_window_is_remembered(
+def test_of_most_segments_only_the_window_is_kept_in_memory(
     context: WorkerContext, uploaded: str
 ) -> None:
     """The packets of two hours take more memory than a client may have."""
@@ -226,7 +226,7 @@ def test_of_most_segments_only_the_window_is_remembered(
     )
 
 
-def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, context: WorkerContext) -> None:
+def test_failed_segments_become_a_gap_or_a_blank(clip: Path, context: WorkerContext) -> None:
     for filters, redacts in ((["sunglasses"], False), (["blur"], True)):
         job_id = Client(context.settings).upload(clip, filters).job_id
         look = parse_look(filters)
@@ -241,7 +241,7 @@ def test_given_up_segments_show_a_gap_or_a_blank(clip: Path, context: WorkerCont
             assert record.frames == 30
 
 
-def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(
+def test_a_segment_that_crashes_even_the_fallback_is_marked_as_failed(
     clip: Path, context: WorkerContext
 ) -> None:
     job_id = Client(context.settings).upload(clip, ["blur"]).job_id
@@ -256,7 +256,7 @@ def test_what_kills_its_worker_even_as_a_blank_is_marked_as_failed(
     assert context.store.exists(keys.painted_failed(job_id, look.id, 2))
 
 
-def test_a_deleted_job_is_left_alone(context: WorkerContext, uploaded: str) -> None:
+def test_a_deleted_job_is_not_worked_on(context: WorkerContext, uploaded: str) -> None:
     Client(context.settings).delete(uploaded)
     run_detect(context, uploaded, 0)
     run_paint(context, uploaded, 0, LOOK.id)
@@ -272,16 +272,16 @@ class DeletesMeanwhile(Store):
             super().put(keys.deleted(key.split("/")[1]), b"deleted")
 
 
-def test_a_job_deleted_under_way_leaves_nothing_behind(
-    context: WorkerContext, uploaded: str
-) -> None:
+def test_a_job_deleted_during_a_task_leaves_nothing(context: WorkerContext, uploaded: str) -> None:
     store = DeletesMeanwhile(context.settings)
     run_detect(replace(context, store=store), uploaded, 0)
     assert not store.exists(keys.faces(uploaded, 0))
     assert drain(context) == []
 
 
-def test_a_service_that_is_away_gives_nothing_up(context: WorkerContext, uploaded: str) -> None:
+def test_an_unreachable_service_marks_nothing_as_failed(
+    context: WorkerContext, uploaded: str
+) -> None:
     class Away(Store):
         def put_record(self, key: str, record: object) -> None:
             if isinstance(record, Faces):
@@ -335,7 +335,7 @@ def portrait(tmp_path: Path) -> Path:
     return path
 
 
-def test_pictures_are_painted_and_keep_every_other_pixel(
+def test_images_are_painted_and_keep_every_other_pixel(
     context: WorkerContext, portrait: Path
 ) -> None:
     job_id = Client(context.settings).upload_images([portrait], ["fill:colour=#00ff00"]).job_id
@@ -358,7 +358,7 @@ def test_every_frame_is_detected_whatever_the_look(context: WorkerContext, uploa
     assert {frame.status for frame in faces.frames} == {"detected"}
 
 
-def test_an_encoder_this_worker_lacks_is_left_to_another_or_named(
+def test_a_missing_encoder_is_left_to_another_worker_or_named(
     clip: Path, context: WorkerContext
 ) -> None:
     """Another encoder would make segments that do not join with those of the workers that have the

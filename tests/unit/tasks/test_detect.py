@@ -54,7 +54,7 @@ def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.Video
 @pytest.mark.parametrize(
     "size", [(512, 256), (200, 256)], ids=["the stream's size", "another shape"]
 )
-def test_the_detector_sees_what_is_painted_on(
+def test_the_detector_gets_the_frame_that_is_painted(
     pixel_format: str, more: dict[str, Any], size: tuple[int, int]
 ) -> None:
     """The same picture, smaller: tone-mapped, on black, upright."""

@@ -48,7 +48,7 @@ def planted(data: bytes) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_with_a_look_that_hides_only_the_colours_survive(kind: str) -> None:
+def test_a_redacting_look_keeps_only_the_colour_metadata(kind: str) -> None:
     source = FILES[kind](6)
     result = painted(source, "blur")
     assert planted(source) > THE_RESULT_LACKS[kind]
@@ -71,13 +71,13 @@ def test_with_a_look_that_hides_only_the_colours_survive(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_look_that_hides_lets_nothing_through_where_no_face_is_known(kind: str) -> None:
+def test_a_redacting_look_drops_metadata_if_no_face_is_known(kind: str) -> None:
     result = paint_image(parse_look(["mosaic"]), 0, FILES[kind](), None, {}).data
     assert planted(result) == set()
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_with_a_sticker_the_rest_is_kept(kind: str) -> None:
+def test_a_sticker_keeps_all_metadata(kind: str) -> None:
     source = FILES[kind](6)
     result = painted(source, "sunglasses")
     assert planted(source) - planted(result) == THE_RESULT_LACKS[kind]
@@ -91,7 +91,7 @@ def test_with_a_sticker_the_rest_is_kept(kind: str) -> None:
             assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
-def test_a_png_s_own_description_of_its_colours_is_kept() -> None:
+def test_the_colour_chunks_of_a_png_are_kept() -> None:
     plain = encoded(Image.new("RGB", (256, 256), "teal"), "PNG")
     primaries = png_chunk(b"cICP", bytes((12, 13, 0, 1))) + png_chunk(b"gAMA", (45455).to_bytes(4))
     for look in ("blur", "sunglasses"):
@@ -99,7 +99,7 @@ def test_a_png_s_own_description_of_its_colours_is_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", FILES)
-def test_a_picture_without_a_face_comes_back_as_it_is(kind: str) -> None:
+def test_an_image_without_a_face_is_returned_unchanged(kind: str) -> None:
     source = FILES[kind](6)
     result = paint_image(parse_look(["sunglasses"]), 0, source, None, {})
     assert result.data == source
@@ -108,7 +108,7 @@ def test_a_picture_without_a_face_comes_back_as_it_is(kind: str) -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("strips", [False, True], ids=["jpeg", "strips"])
-def test_of_an_exif_block_only_orientation_and_thumbnail_change(order: str, strips: bool) -> None:
+def test_only_orientation_and_thumbnail_of_exif_change(order: str, strips: bool) -> None:
     before = exif(8, order, strips)
     after = upright_exif(before)
     assert SECRETS["thumbnail"] not in after
@@ -134,7 +134,7 @@ def test_of_an_exif_block_only_orientation_and_thumbnail_change(order: str, stri
     ],
     ids=["none", "empty", "no order", "nowhere", "cut off", "zeros"],
 )
-def test_an_exif_block_that_cannot_be_read_is_left_out(block: bytes) -> None:
+def test_unreadable_exif_is_dropped(block: bytes) -> None:
     assert upright_exif(block) == b""
     assert orientation(block) == 1
 
@@ -142,12 +142,12 @@ def test_an_exif_block_that_cannot_be_read_is_left_out(block: bytes) -> None:
 @pytest.mark.parametrize(
     "tells", [b"hdrgm:Version", b"GDepth:Data", b"Container:Directory", b"xmp:Thumbnails"]
 )
-def test_xmp_that_tells_of_other_pictures_is_left_out(tells: bytes) -> None:
+def test_xmp_that_refers_to_other_images_is_dropped(tells: bytes) -> None:
     assert upright_xmp(xmp(tells)) == b""
     assert upright_xmp(xmp(b'tiff:Orientation="6"')) == xmp(b'tiff:Orientation="1"')
 
 
-def test_metadata_too_large_for_a_segment_is_left_out_and_a_large_profile_is_not() -> None:
+def test_metadata_too_large_for_a_segment_is_dropped_but_a_large_profile_is_kept() -> None:
     noise = np.random.default_rng(1).integers(0, 256, 200_000, np.uint8).tobytes()
     source = encoded(Image.new("RGB", (256, 256)), "JPEG", icc_profile=noise)
     many = b"".join(b"\xff\xe1\xff\xff" + (exif() + bytes(70_000))[:65_533] for _ in range(2))
@@ -156,7 +156,7 @@ def test_metadata_too_large_for_a_segment_is_left_out_and_a_large_profile_is_not
         assert "exif" not in picture.info
 
 
-def test_colours_under_transparency_are_hidden_too() -> None:
+def test_colours_under_transparency_are_removed() -> None:
     """A program that drops the transparency would show them."""
     pixels = np.full((256, 256, 4), 77, np.uint8)
     pixels[:, :, 3] = 0
@@ -165,6 +165,6 @@ def test_colours_under_transparency_are_hidden_too() -> None:
         assert not np.asarray(Image.open(io.BytesIO(result)))[..., :3].any()
 
 
-def test_what_follows_the_picture_is_no_picture_any_more() -> None:
+def test_images_after_the_end_of_a_file_are_dropped() -> None:
     with pytest.raises(UnidentifiedImageError):
         Image.open(io.BytesIO(painted(jpeg_with_everything(), "blur").partition(b"\xff\xd9")[2]))

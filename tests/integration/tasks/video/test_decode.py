@@ -77,7 +77,7 @@ def test_a_run_is_decoded_once_if_its_windows_are_decoded_in_order(
         assert len(seen) == len({time for time, _ in seen}) == packets == pool.packets - before
 
 
-def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip, pool: DecoderPool) -> None:
+def test_frames_do_not_depend_on_earlier_decoding(run: CutClip, pool: DecoderPool) -> None:
     alone = {}
     for index in range(len(run.records)):
         pool.clear()
@@ -91,7 +91,7 @@ def test_frames_do_not_depend_on_what_was_decoded_before(run: CutClip, pool: Dec
         assert decoded(run, index, pool=pool) == alone[index]
 
 
-def test_a_decoder_of_another_run_is_left_alone(run: CutClip, pool: DecoderPool) -> None:
+def test_a_decoder_of_another_run_is_not_used(run: CutClip, pool: DecoderPool) -> None:
     """Two jobs whose segments have the same numbers."""
     other = replace(
         run,
@@ -105,7 +105,7 @@ def test_a_decoder_of_another_run_is_left_alone(run: CutClip, pool: DecoderPool)
     assert pool.packets - before > len(run.records[1].packets)
 
 
-def test_a_decoder_is_not_taken_for_the_same_packets_shown_at_other_times(
+def test_a_decoder_is_not_used_for_the_same_packets_at_other_times(
     run: CutClip, pool: DecoderPool
 ) -> None:
     """The same video as two jobs, once remuxed to begin later: frames on their way have times of
@@ -206,13 +206,13 @@ def test_frames_that_are_lost_are_counted_and_named(groups: CutClip) -> None:
     assert not others
 
 
-def test_nothing_is_said_where_nothing_is_lost(groups: CutClip) -> None:
+def test_without_lost_frames_there_are_no_notes(groups: CutClip) -> None:
     report = DecodeReport()
     assert len(decoded(groups, 1, report)) == 20
     assert notes(groups, 1, report) == []
 
 
-def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(
+def test_a_window_without_decodable_frames_is_noted(
     groups: CutClip,
 ) -> None:
     report = DecodeReport()
@@ -225,7 +225,7 @@ def test_a_window_of_which_nothing_can_be_decoded_gives_no_frame_and_says_so(
 
 
 @pytest.mark.parametrize("numbers", [[0, 1, 4], [3, 8], [9]])
-def test_a_damaged_run_is_the_same_whoever_decodes_it(
+def test_a_damaged_run_decodes_the_same_with_every_decoder(
     run: CutClip, pool: DecoderPool, numbers: list[int]
 ) -> None:
     """What takes the place of damaged parts comes from the frames before, of which none may have

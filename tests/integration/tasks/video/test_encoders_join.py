@@ -122,7 +122,7 @@ def test_chroma_is_kept(painted: Paint, media: Media, name: str, codec: str) -> 
     assert saved["nb_read_frames"] == source["nb_read_frames"]
 
 
-def test_a_costly_encoder_has_shorter_segments_of_large_pictures(media: Media) -> None:
+def test_a_slow_encoder_has_shorter_segments_of_large_frames(media: Media) -> None:
     """So that each is painted within a task's time."""
     clip = media("minute.mp4")
     probed = probe(clip)

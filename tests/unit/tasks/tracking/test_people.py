@@ -38,7 +38,7 @@ def scene(seconds: float, *faces: tuple[Candidate, float, float]) -> list[FrameF
     missing=st.sampled_from([0.05, 0.4]),
     places=st.lists(st.integers(1, 95), max_size=4),
 )
-def test_everyone_is_the_same_however_the_job_was_cut(
+def test_people_do_not_depend_on_how_the_job_was_cut(
     seed: int, rate: float, missing: float, places: list[int]
 ) -> None:
     frames = jumble(seed, rate, 2, missing, irregular=False, seconds=3)
@@ -58,7 +58,7 @@ def test_everyone_is_the_same_however_the_job_was_cut(
             assert [*a.box, *a.landmarks] == pytest.approx([*b.box, *b.landmarks], rel=0, abs=1e-9)
 
 
-def test_people_are_numbered_as_they_appear_then_from_the_left_and_doubtful_ones_last() -> None:
+def test_people_are_numbered_by_appearance_then_from_the_left_low_confidence_last() -> None:
     frames = scene(
         3,
         (candidate(300, score=0.5), 0, 3),
@@ -85,7 +85,7 @@ def test_people_are_numbered_as_they_appear_then_from_the_left_and_doubtful_ones
 )
 @pytest.mark.parametrize("speed", [1.0, 2.0])
 @pytest.mark.parametrize("rate", [12, 30])
-def test_people_who_cross_stay_who_they_are(rate: int, speed: float, hidden: float) -> None:
+def test_people_who_cross_keep_their_identities(rate: int, speed: float, hidden: float) -> None:
     if hidden and speed < 2:
         hidden = 0.5  # longer than that nobody can tell
     for seed in range(5):
@@ -100,17 +100,17 @@ def test_people_who_cross_stay_who_they_are(rate: int, speed: float, hidden: flo
         assert len(told) == 2, "each is always the same"
 
 
-def test_who_comes_back_where_nobody_else_was_is_known_again() -> None:
+def test_a_person_who_returns_alone_is_recognized() -> None:
     frames = scene(4, (candidate(100), 0, 1), (candidate(105), 2.5, 4))
     assert [person.frames for person in people_of([record(frames)]).people] == [75]
 
 
-def test_who_stood_beside_it_all_the_time_is_not_the_one_who_was_away() -> None:
+def test_a_person_who_was_seen_all_the_time_is_not_the_one_who_returns() -> None:
     frames = scene(4, (candidate(100), 0, 1), (candidate(100), 2, 4), (candidate(160), 0, 4))
     assert [person.frames for person in people_of([record(frames)]).people] == [90, 120]
 
 
-def test_who_walks_behind_a_post_is_known_again() -> None:
+def test_a_person_who_walks_behind_a_post_is_recognized() -> None:
     """Half behind it a face is a narrower box that hardly moves."""
     post, size, speed = (300.0, 400.0), 60.0, 150.0
     frames = []
@@ -140,20 +140,20 @@ def test_who_walks_behind_a_post_is_known_again() -> None:
         ),
     ],
 )
-def test_who_may_be_someone_else_is_not_known_again(
+def test_an_ambiguous_person_is_not_recognized(
     faces: list[tuple[Candidate, float, float]],
 ) -> None:
     people = people_of([record(scene(4, *faces))]).people
     assert len(people) == len(faces)
 
 
-def test_nobody_is_known_again_after_a_cut() -> None:
+def test_no_person_is_recognized_after_a_scene_change() -> None:
     frames = scene(4, (candidate(100), 0, 1), (candidate(100), 2, 4))
     frames[45] = replace(frames[45], scene_change=0.4)
     assert len(people_of([record(frames)]).people) == 2
 
 
-def test_a_segment_tells_every_frame_with_who_was_found_and_who_was_between() -> None:
+def test_a_tracked_segment_has_detected_and_interpolated_faces_in_every_frame() -> None:
     frames = scene(3, (candidate(100), 0, 1), (candidate(100), 1.5, 3))
     frames[10] = replace(frames[10], faces=(candidate(400, score=0.16), *frames[10].faces))
     identities = people_of(cut_at(frames, [40]))
@@ -170,7 +170,7 @@ def test_a_segment_tells_every_frame_with_who_was_found_and_who_was_between() ->
     assert identities.person_of(frames[10].pts + 1, 0) is None
 
 
-def test_a_segment_that_was_given_up_has_nobody() -> None:
+def test_a_failed_segment_has_no_people() -> None:
     frames = scene(3, (candidate(100), 0, 3))
     identities = people_of([record(frames[:30]), record([], 1), record(frames[60:], 2)])
     assert identities.segment(1).frames == ()

@@ -56,7 +56,7 @@ def moving(kind: str, seconds: float) -> HeadPose:
 @pytest.mark.parametrize("rate", [12.5, 30.0, 60.0])
 @pytest.mark.parametrize("kind", ["still", "walking"])
 @pytest.mark.parametrize("noise", [0.01, 0.05])
-def test_what_moves_evenly_does_not_tremble(rate: float, kind: str, noise: float) -> None:
+def test_steady_motion_does_not_jitter(rate: float, kind: str, noise: float) -> None:
     times = times_of(int(4 * rate), rate)
     heads = [moving(kind, t) for t in times.tolist()]
     raw = faces(heads, noise, seed=1)
@@ -71,7 +71,7 @@ def test_what_moves_evenly_does_not_tremble(rate: float, kind: str, noise: float
 
 @pytest.mark.parametrize("kind", ["shaking", "starting", "walking"])
 @pytest.mark.parametrize("noise", [0.0, 0.01])
-def test_what_moves_fast_is_followed_without_lag(kind: str, noise: float) -> None:
+def test_fast_motion_is_followed_without_lag(kind: str, noise: float) -> None:
     times = times_of(120)
     heads = [moving(kind, t) for t in times.tolist()]
     placed = smoothed_faces(times, *faces(heads, noise, seed=2), ones(times), times)
@@ -83,7 +83,7 @@ def test_what_moves_fast_is_followed_without_lag(kind: str, noise: float) -> Non
     assert np.abs(found - true).max() < 0.1 * EYES_PX
 
 
-def test_a_sudden_start_overshoots_nothing() -> None:
+def test_a_sudden_start_does_not_overshoot() -> None:
     times = times_of(120)
     values = np.where(times < 2, 0.0, (times - 2) * 400)[:, None]
     found = smoothed(times, values, ones(times), times)
@@ -92,7 +92,7 @@ def test_a_sudden_start_overshoots_nothing() -> None:
     assert np.abs(found - values).max() < 4
 
 
-def test_one_wild_detection_is_not_followed() -> None:
+def test_an_outlier_is_not_followed() -> None:
     times = times_of(90)
     values = np.random.default_rng(3).normal(0, 1, (90, 4))
     calm = smoothed(times, values, ones(times), times)
@@ -100,7 +100,7 @@ def test_one_wild_detection_is_not_followed() -> None:
     assert np.abs(smoothed(times, values, ones(times), times) - calm).max() < 1
 
 
-def test_at_the_ends_it_stands_still() -> None:
+def test_positions_are_constant_beyond_the_ends() -> None:
     times = times_of(30)
     values = np.random.default_rng(4).normal(0, 1, (30, 6)) + 100
     found = smoothed(times, values, ones(times), np.array([-5.0, 0.0, 0.5, times[-1], 9.0]))
@@ -157,7 +157,9 @@ def test_a_head_may_turn_over() -> None:
     missing=st.sampled_from([0.0, 0.1, 0.5]),
     gap=st.sampled_from([0.0, 0.3, 0.7]),
 )
-def test_only_what_is_near_counts(seed: int, rate: float, missing: float, gap: float) -> None:
+def test_only_detections_in_the_window_count(
+    seed: int, rate: float, missing: float, gap: float
+) -> None:
     """However much of the track is known beyond the promised window, what comes out at a time is
     the same."""
     random = np.random.default_rng(seed)

@@ -44,22 +44,20 @@ def test_a_short_gap_is_bridged_in_place() -> None:
     assert face.box[0] == pytest.approx(10 + 2 * 24, abs=1.5)
 
 
-def test_a_long_gap_is_no_face() -> None:
+def test_a_long_gap_shows_no_face() -> None:
     tracks = Tracks([record(walk(80, missing=frozenset(range(20, 50))))], TIME_BASE, STICKERS)
     assert tracks.faces_at(35) == []
     assert len(tracks.faces_at(19)) == 1
     assert len(tracks.faces_at(50)) == 1
 
 
-def test_a_doubtful_face_gets_no_sticker_but_is_hidden() -> None:
+def test_a_low_confidence_face_is_redacted_but_gets_no_sticker() -> None:
     frames = [record(walk(score=0.4))]
     assert Tracks(frames, TIME_BASE, STICKERS).faces_at(30) == []
     assert len(Tracks(frames, TIME_BASE, REDACTION).faces_at(30)) == 1
 
 
-def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_before_and_after() -> (
-    None
-):
+def test_the_context_threshold_applies_near_a_confident_face() -> None:
     alone = [FrameFaces(t, faces=(candidate(10.0, score=0.22),)) for t in range(90)]
     assert not any(Tracks([record(alone)], TIME_BASE, REDACTION).faces_at(t) for t in range(90))
 
@@ -93,13 +91,13 @@ def test_one_more_doubtful_is_hidden_where_a_sure_face_is_seen_and_a_little_befo
     )
 
 
-def test_a_doubtful_frame_of_a_sure_face_keeps_its_sticker() -> None:
+def test_a_low_confidence_frame_of_a_confident_face_keeps_its_sticker() -> None:
     frames = walk()
     frames[30] = FrameFaces(30, faces=(candidate(10.0 + 60, score=0.4),))
     assert len(Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30)) == 1
 
 
-def test_a_doubtful_face_stays_hidden_beyond_a_gap_that_it_was_sure_before() -> None:
+def test_a_low_confidence_face_after_a_gap_is_redacted_if_it_was_confident_before() -> None:
     frames = [
         FrameFaces(
             t, faces=() if 30 <= t < 42 else (candidate(100.0, score=0.9 if t < 30 else 0.2),)
@@ -110,14 +108,14 @@ def test_a_doubtful_face_stays_hidden_beyond_a_gap_that_it_was_sure_before() -> 
     assert [t for t in range(60) if tracks.faces_at(t)] == list(range(29 + 21 + 1))
 
 
-def test_hiding_goes_on_a_little_before_and_after() -> None:
+def test_a_redaction_extends_before_and_after_a_track() -> None:
     frames = walk(missing=frozenset(range(20)) | frozenset(range(40, 60)))
     tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     shown = [t for t in range(60) if tracks.faces_at(t)]
     assert shown == list(range(20 - 9, 40 + 9))
 
 
-def test_what_is_hidden_covers_where_the_face_was_seen() -> None:
+def test_a_redaction_covers_the_detected_box() -> None:
     rng = np.random.default_rng(1)
     frames = [FrameFaces(t, faces=(candidate(100 + float(rng.normal(0, 4))),)) for t in range(60)]
     tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
@@ -137,14 +135,14 @@ def test_smoothing_makes_a_jittering_sticker_calmer() -> None:
     assert np.abs(np.diff(smooth)).mean() < 0.35 * np.abs(np.diff(raw)).mean()
 
 
-def test_no_link_crosses_a_cut() -> None:
+def test_no_association_crosses_a_scene_change() -> None:
     frames = [FrameFaces(t, faces=() if 24 <= t < 36 else (candidate(100.0),)) for t in range(60)]
     assert len(Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30)) == 1
     frames[30] = FrameFaces(30, scene_change=0.4)
     assert Tracks([record(frames)], TIME_BASE, STICKERS).faces_at(30) == []
 
 
-def test_a_sticker_goes_at_once_where_the_scene_does() -> None:
+def test_a_sticker_ends_at_a_scene_change() -> None:
     frames = walk(missing=frozenset(range(30, 60)))
     fading = Tracks([record(frames)], TIME_BASE, STICKERS)
     shares = [face.opacity for t in range(28, 36) for face in fading.faces_at(t)]
@@ -162,7 +160,7 @@ def test_a_flash_of_light_uncovers_nothing() -> None:
     assert all(Tracks([record(frames)], TIME_BASE, REDACTION).faces_at(t) for t in range(60))
 
 
-def test_a_cut_on_a_segment_border_is_seen_by_the_signatures() -> None:
+def test_signatures_reveal_a_scene_change_at_a_segment_border() -> None:
     dark, light = (10,) * 144, (200,) * 144
     frames = walk(missing=frozenset(range(24, 36)))
     before = Faces(0, tuple(frames[:30]), "test", "cpu", first_signature=dark, last_signature=dark)
@@ -173,7 +171,7 @@ def test_a_cut_on_a_segment_border_is_seen_by_the_signatures() -> None:
 
 
 @pytest.mark.parametrize("rate", [1, 2, 3, 5, 120])
-def test_a_hidden_face_missed_in_one_frame_is_hidden_there_at_any_rate(rate: int) -> None:
+def test_a_face_missed_in_one_frame_is_redacted_there_at_any_rate(rate: int) -> None:
     frames = [FrameFaces(t, faces=() if t == 5 else (candidate(100.0),)) for t in range(12)]
     tracks = Tracks([record(frames)], Fraction(1, rate), REDACTION)
     assert all(tracks.faces_at(t) for t in range(12))
@@ -227,7 +225,7 @@ def test_a_redaction_accepts_less_near_a_confident_face(
     assert len(faces_of_image(record([frame]), redacts, None)) == shown
 
 
-def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
+def test_the_distances_add_up_to_no_more_than_the_reach() -> None:
     short = association.SHORT_S + association.MOTION_S
     smoothed = smoothing.WINDOW_S + short
     assert association.GAP_S + short <= REACH_S
@@ -249,7 +247,7 @@ def test_all_that_is_looked_at_adds_up_to_no_more_than_the_reach() -> None:
     irregular=st.booleans(),
     hold_s=st.sampled_from([0.0, 0.3]),
 )
-def test_what_was_seen_is_hidden_where_it_was_seen(
+def test_a_redaction_covers_every_detection(
     seed: int, rate: float, missing: float, irregular: bool, hold_s: float
 ) -> None:
     """All of its box, if it is sure or linked to what is sure nearby: whatever was smoothed,
@@ -284,7 +282,7 @@ def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
     return hidden
 
 
-def test_what_is_in_doubt_over_several_gaps_is_hidden_still() -> None:
+def test_low_confidence_over_several_gaps_is_redacted() -> None:
     """One who is not foretold by the sure one, but by another in doubt between."""
     frames = [
         FrameFaces(
@@ -304,14 +302,14 @@ def numbers(face: Face) -> list[float]:
 
 
 @pytest.mark.parametrize("hold_s", [0.0, 0.1, 0.5, LONGEST_HOLD_S])
-def test_hiding_is_held_as_long_as_told(hold_s: float) -> None:
+def test_a_redaction_is_held_for_hold_s(hold_s: float) -> None:
     frames = walk(90, missing=frozenset(range(30)) | frozenset(range(60, 90)))
     tracks = Tracks([record(frames)], TIME_BASE, replace(REDACTION, hold_s=hold_s))
     held = round(hold_s * 30)
     assert [t for t in range(90) if tracks.faces_at(t)] == list(range(30 - held, 60 + held))
 
 
-def test_what_is_held_covers_where_the_face_was_and_where_it_was_going() -> None:
+def test_an_extrapolated_redaction_covers_the_last_and_the_predicted_position() -> None:
     frames = walk(60, missing=frozenset(range(30, 60)))
     tracks = Tracks([record(frames)], TIME_BASE, REDACTION)
     (last,), (held,) = frames[29].faces, tracks.faces_at(36)
@@ -320,7 +318,7 @@ def test_what_is_held_covers_where_the_face_was_and_where_it_was_going() -> None
     assert held.margin > tracks.faces_at(31)[0].margin > tracks.faces_at(20)[0].margin
 
 
-def test_what_hides_grows_with_speed_and_within_gaps() -> None:
+def test_the_margin_grows_with_speed_and_in_gaps() -> None:
     still = [FrameFaces(t, faces=(candidate(100.0),)) for t in range(60)]
     fast = [FrameFaces(t, faces=(candidate(10.0 + 8 * t),)) for t in range(60)]
     gone = walk(missing=frozenset(range(20, 36)))
@@ -332,14 +330,14 @@ def test_what_hides_grows_with_speed_and_within_gaps() -> None:
     assert gap.faces_at(10)[0].margin < gap.faces_at(21)[0].margin < gap.faces_at(28)[0].margin
 
 
-def test_a_face_hidden_for_most_of_a_second_goes_on_where_its_motion_led_it() -> None:
+def test_a_face_obstructed_for_most_of_a_second_continues_on_its_course() -> None:
     tracks = Tracks([record(walk(missing=frozenset(range(20, 40))))], TIME_BASE, STICKERS)
     for t in range(20, 40):
         (face,) = tracks.faces_at(t)
         assert face.box[0] == pytest.approx(10 + 2 * t, abs=2)
 
 
-def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
+def test_positions_are_continuous_at_the_ends_of_a_gap() -> None:
     """By no more than a fraction of what the detections are off, which is a px here."""
     jumps = []
     for seed in range(20):
@@ -354,7 +352,7 @@ def test_nothing_jumps_where_a_gap_begins_or_ends() -> None:
     assert np.mean(jumps) < 0.3
 
 
-def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
+def test_a_sticker_fades_with_falling_confidence() -> None:
     frames = [
         FrameFaces(t, faces=(candidate(100.0, score=0.9 if t < 30 else 0.5),)) for t in range(90)
     ]
@@ -365,7 +363,7 @@ def test_a_sticker_fades_as_its_face_gets_doubtful() -> None:
     assert len(shares) < 30
 
 
-def test_a_sticker_fades_in_from_a_doubtful_side_of_a_gap() -> None:
+def test_a_sticker_fades_in_from_a_low_confidence_side_of_a_gap() -> None:
     scores = [0.5 if t < 30 else 0.9 for t in range(60)]
     frames = [
         FrameFaces(t, faces=() if 25 <= t < 35 else (candidate(100.0, score=scores[t]),))
@@ -390,7 +388,7 @@ def test_a_sticker_passes_over_smoothly_to_another_box_on_the_same_head() -> Non
         assert all(abs(one.get(width, 0) - other.get(width, 0)) < 0.3 for width in (40, 60))
 
 
-def test_a_candidate_that_is_no_number_is_none() -> None:
+def test_a_candidate_that_is_not_finite_is_ignored() -> None:
     frames = walk()
     nowhere = replace(candidate(0.0), box=(math.nan, 0.0, 10.0, 10.0))
     frames[30] = FrameFaces(30, faces=(nowhere, *frames[30].faces))
@@ -399,7 +397,7 @@ def test_a_candidate_that_is_no_number_is_none() -> None:
     assert [face.identity for face in tracks.faces_at(30)] == [7]
 
 
-def test_who_a_face_is_follows_from_the_candidates_around() -> None:
+def test_the_identity_of_a_face_follows_from_nearby_candidates() -> None:
     frames = walk(90, missing=frozenset(range(40, 50)))
     tracks = Tracks(
         [record(frames)], TIME_BASE, REDACTION, lambda pts, row: 3 if pts == 35 else None
@@ -409,13 +407,13 @@ def test_who_a_face_is_follows_from_the_candidates_around() -> None:
     assert told[20] == told[35] == told[45] == [3]
 
 
-def test_a_frame_never_seen_has_no_faces() -> None:
+def test_an_unknown_frame_has_no_faces() -> None:
     assert Tracks([record(walk())], TIME_BASE, STICKERS).faces_at(1000) == []
     assert Tracks([], TIME_BASE, STICKERS).faces_at(0) == []
 
 
 @pytest.mark.parametrize("first", [0, 12_345_678_911])
-def test_one_frame_a_second_is_linked_however_its_times_round(first: int) -> None:
+def test_one_frame_a_second_is_associated_however_its_times_round(first: int) -> None:
     ticks = 90_000
     frames = [FrameFaces(first + t * ticks, faces=(candidate(10.0 + 2 * t),)) for t in range(10)]
     tracks = Tracks([record(frames)], Fraction(1, ticks), REDACTION)

@@ -60,9 +60,7 @@ def copies(frame: av.VideoFrame) -> list[AnyPlane]:
 
 @each_kept
 @pytest.mark.parametrize("look", ["sunglasses", "mosaic", "fill"])
-def test_outside_of_what_is_painted_every_sample_stays(
-    look: str, pixel_format: str, colour: Colour
-) -> None:
+def test_every_sample_outside_the_paint_stays(look: str, pixel_format: str, colour: Colour) -> None:
     upright = upright_of(pixel_format, colour)
     frame = noise(upright)
     before = copies(frame)
@@ -89,9 +87,7 @@ def test_outside_of_what_is_painted_every_sample_stays(
 
 @each_kept
 @pytest.mark.parametrize("look", ["fill:shape=box", "fill"])
-def test_where_a_face_is_hidden_nothing_of_it_is_left(
-    look: str, pixel_format: str, colour: Colour
-) -> None:
+def test_nothing_of_a_redacted_face_is_left(look: str, pixel_format: str, colour: Colour) -> None:
     """Two faces that differ give the same picture where they are covered, to the last bit."""
     upright = upright_of(pixel_format, colour)
     painter = make_painter(parse_look([look]), {})
@@ -109,7 +105,7 @@ def test_where_a_face_is_hidden_nothing_of_it_is_left(
 
 
 @each_kept
-def test_covering_leaves_nothing_of_the_frame(pixel_format: str, colour: Colour) -> None:
+def test_a_covered_frame_keeps_nothing(pixel_format: str, colour: Colour) -> None:
     upright = upright_of(pixel_format, colour)
     painter = painter_of("fill")
     frames = [noise(upright, seed) for seed in (1, 2)]
@@ -123,7 +119,7 @@ def test_covering_leaves_nothing_of_the_frame(pixel_format: str, colour: Colour)
     [(PQ_10, 0.5807), pytest.param(HLG_10, 0.75, marks=pytest.mark.slow), (SDR_10, 1.0)],
     ids=["PQ", "HLG", "SDR"],
 )
-def test_white_that_is_painted_is_as_bright_as_white_is(colour: Colour, white: float) -> None:
+def test_painted_white_is_as_bright_as_white(colour: Colour, white: float) -> None:
     """58 % of PQ's signal, 75 % of HLG's (BT.2408): not the brightest the format can show."""
     upright = upright_of("yuv420p10le", colour)
     frame = noise(upright)
@@ -151,7 +147,7 @@ def test_blank_frames_are_dark_grey(pixel_format: str, colour: Colour) -> None:
         assert y == pytest.approx(int(planes_of(painted)[0][5, 5]), abs=3)
 
 
-def test_what_overlaps_is_painted_once() -> None:
+def test_overlapping_regions_are_painted_once() -> None:
     """Two stickers over each other, each with soft edges: what they leave is what both leave."""
     upright = upright_of("yuv420p10le", SDR_10)
     frame, flat = noise(upright), noise(upright_of("yuv420p", SDR_10))

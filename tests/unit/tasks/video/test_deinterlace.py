@@ -67,7 +67,7 @@ def combs(luma: Luma) -> float:
 
 
 @pytest.mark.parametrize("borders", [(), (3, 7)], ids=["one segment", "three segments"])
-def test_what_moves_has_no_combs(borders: tuple[int, ...]) -> None:
+def test_moving_parts_have_no_combs(borders: tuple[int, ...]) -> None:
     decoded = clip(3.0)
     assert decoded[4].interlaced_frame
     times = [frame.pts for frame in decoded]
@@ -83,7 +83,7 @@ def test_what_moves_has_no_combs(borders: tuple[int, ...]) -> None:
 
 
 @pytest.mark.parametrize("borders", [(), (3, 7)], ids=["one segment", "three segments"])
-def test_what_rests_keeps_its_detail(borders: tuple[int, ...]) -> None:
+def test_still_parts_keep_their_detail(borders: tuple[int, ...]) -> None:
     """The first frame of a segment too: bwdif left alone gives it half the lines, a flicker every
     two seconds."""
     decoded = clip(0.0)
@@ -93,7 +93,7 @@ def test_what_rests_keeps_its_detail(borders: tuple[int, ...]) -> None:
             assert np.abs(planes_of(frame)[0].astype(int) - planes_of(source)[0]).mean() < 0.2
 
 
-def test_progressive_frames_pass_untouched_and_at_once() -> None:
+def test_progressive_frames_pass_unchanged_and_at_once() -> None:
     decoded = clip(2.0, interlaced=False)
     made = []
     for frame in decoded:
@@ -101,7 +101,7 @@ def test_progressive_frames_pass_untouched_and_at_once() -> None:
     assert all(a is b for a, b in zip(made, decoded, strict=True))
 
 
-def test_in_a_mixture_only_the_flagged_change() -> None:
+def test_only_flagged_frames_of_a_mixture_change() -> None:
     """As after telecine: some frames are flagged, some are not."""
     mixed = [*clip(2.0, interlaced=False)[:4], *clip(2.0)[4:7], *clip(2.0, interlaced=False)[7:]]
     flags = [frame.interlaced_frame for frame in mixed]
@@ -122,6 +122,6 @@ def test_a_change_of_size_in_mid_stream() -> None:
     assert [frame.width for frame in made] == [WIDTH] * len(large) + [160] * 3
 
 
-def test_pictures_too_small_for_fields_pass_untouched() -> None:
+def test_frames_too_small_for_bwdif_pass_unchanged() -> None:
     tiny = [frame.reformat(6, 6) for frame in clip(0.0)[:2]]
     assert list(deinterlaced(tiny)) == tiny

@@ -95,7 +95,7 @@ def test_joined_segments_decode_without_a_seam() -> None:
         assert [frame.pts for frame in container.decode(video=0)] == [0, 3600, 7200, 10800, 14400]
 
 
-def test_the_first_frame_is_a_keyframe_and_no_stretch_goes_long_without_one() -> None:
+def test_the_first_frame_is_a_keyframe_and_others_follow_regularly() -> None:
     encoded = encode(spec(), [n * 3600 for n in range(120)], 0, 120 * 3600)
     _, packets, _ = read(encoded)
     keyframes = [n for n, packet in enumerate(packets) if packet.is_keyframe]
@@ -104,7 +104,7 @@ def test_the_first_frame_is_a_keyframe_and_no_stretch_goes_long_without_one() ->
 
 
 @pytest.mark.parametrize("full_range", [False, True], ids=["limited", "full"])
-def test_colour_and_shape_are_carried(full_range: bool) -> None:
+def test_colour_and_aspect_are_kept(full_range: bool) -> None:
     encoded = encode(
         spec(full_range=full_range, sample_aspect_ratio=Fraction(4, 3)), [0, 3600], 0, 7200
     )
@@ -124,7 +124,7 @@ def test_colour_and_shape_are_carried(full_range: bool) -> None:
     ],
     ids=["options", "format", "nothing"],
 )
-def test_what_cannot_be_encoded_is_an_error_of_ours(
+def test_frames_that_cannot_be_encoded_raise_a_job_error(
     changes: dict[str, object], times: list[int], said: str
 ) -> None:
     """Else the segment would be tried again as if it had killed its worker, and the reason lost."""

@@ -76,7 +76,7 @@ def portrait() -> Floats:
 @pytest.mark.parametrize(
     ("light", "signal"), [(0, 0), (100, 0.5081), (203, 0.5807), (1000, 0.7518), (10000, 1)]
 )
-def test_pq_is_that_of_its_standard(light: float, signal: float) -> None:
+def test_pq_follows_its_standard(light: float, signal: float) -> None:
     """The levels ITU-R BT.2408 lists in its table of reference levels."""
     assert float(pq_signal(np.array(light, float))) == pytest.approx(signal, abs=5e-5)
     assert float(pq_light(np.array(float(pq_signal(np.array(light, float)))))) == pytest.approx(
@@ -84,7 +84,7 @@ def test_pq_is_that_of_its_standard(light: float, signal: float) -> None:
     )
 
 
-def test_hlg_is_that_of_its_standard() -> None:
+def test_hlg_follows_its_standard() -> None:
     signal = np.linspace(0, 1, 201)
     assert hlg_scene(np.array([0.5, 1.0])) == pytest.approx([1 / 12, 1], abs=1e-6)
     assert hlg_signal(hlg_scene(signal)) == pytest.approx(signal, abs=1e-9)
@@ -98,7 +98,7 @@ def test_diffuse_white_is_where_bt2408_puts_it(colour: Colour) -> None:
 
 
 @pytest.mark.parametrize("peak", [203.0, 400.0, 1000.0, 4000.0, 10000.0])
-def test_the_curve_rises_smoothly_to_white_and_leaves_the_dark_alone(peak: float) -> None:
+def test_the_curve_rises_smoothly_to_white_and_keeps_dark_parts(peak: float) -> None:
     light = np.linspace(0, peak / WHITE, 4000)
     shown = tone_curve(peak)(light)
     assert (np.diff(shown) >= -1e-6).all()
@@ -108,7 +108,7 @@ def test_the_curve_rises_smoothly_to_white_and_leaves_the_dark_alone(peak: float
     assert (shown <= light + 1e-6).all(), "nothing is made brighter"
 
 
-def test_the_peak_is_what_the_stream_says() -> None:
+def test_the_peak_is_the_one_that_the_stream_states() -> None:
     assert peak_of(COLOURS["PQ"], LightLevels(max_content=600, max_luminance=4000)) == 600
     assert peak_of(COLOURS["PQ"], LightLevels(max_luminance=4000)) == 4000
     assert peak_of(COLOURS["PQ"], LightLevels()) == 1000
@@ -117,7 +117,7 @@ def test_the_peak_is_what_the_stream_says() -> None:
 
 
 @each_colour
-def test_no_hue_turns_and_nothing_clips(colour: Colour) -> None:
+def test_no_hue_shifts_and_nothing_clips(colour: Colour) -> None:
     """Whatever the colour, the order of R, G and B stays, and none but the brightest reaches 1."""
     light = np.random.default_rng(1).random((20_000, 3)) ** 3 * 1000 / WHITE
     signal = pq_signal(light * WHITE) if colour.transfer == PQ else hlg_signal(light * WHITE / 1000)
@@ -135,7 +135,7 @@ def test_no_hue_turns_and_nothing_clips(colour: Colour) -> None:
             assert not (turned & apart).any()
 
 
-def test_colours_wider_than_bt709_stay_apart() -> None:
+def test_colours_beyond_bt709_stay_distinct() -> None:
     """From BT.709's green out to BT.2020's: more saturated all the way, where clipping would make
     them one."""
     share = np.linspace(0, 1, 9)[:, None]
@@ -151,7 +151,7 @@ def test_colours_wider_than_bt709_stay_apart() -> None:
     [1.0, *(pytest.param(light, marks=pytest.mark.slow) for light in (0.05, 3.0))],
     ids=["as it is", "dark", "bright"],
 )
-def test_tables_are_the_formulas(portrait: Floats, colour: Colour, light: float) -> None:
+def test_tables_match_the_formulas(portrait: Floats, colour: Colour, light: float) -> None:
     """Rounded and dithered to 8 bits, which alone is 0.33 steps on average."""
     linear = np.maximum((portrait**2.4 * light) @ TO_2020.T, 0)
     scene = linear * WHITE / 1000
@@ -171,7 +171,7 @@ TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164,
 
 
 @each_colour
-def test_a_portrait_in_hdr_comes_back_as_it_was(portrait: Floats, colour: Colour) -> None:
+def test_a_portrait_survives_the_way_to_hdr_and_back(portrait: Floats, colour: Colour) -> None:
     """The same tables the worker uses: to 10 bits with white at 203 cd/m2, and tone-mapped back.
 
     Only what is brighter than the knee of the curve changes, for there highlights need their room.
@@ -198,7 +198,7 @@ def test_greys_stay_grey_to_the_last_step(colour: Colour) -> None:
 
 
 @pytest.mark.slow
-def test_twelve_bits_look_as_ten_do() -> None:
+def test_twelve_bits_look_like_ten() -> None:
     signal = ycc(np.array([[[0.5, 0.45, 0.4], [0.3, 0.35, 0.4]]]).repeat(8, 0), 9)
     shown = decoded(in_sdr(coded(signal, 12), COLOURS["PQ"], LightLevels()))
     assert np.abs(shown - to_sdr(signal, COLOURS["PQ"], 1000)).max() * 219 < 2

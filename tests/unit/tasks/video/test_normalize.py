@@ -60,7 +60,7 @@ def test_full_range_stays_as_it_was_decoded(pixel_format: str) -> None:
 
 @pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("rotation", [0, 90, 180, 270])
-def test_odd_sides_are_padded_after_the_turn(rotation: int, mirrored: bool) -> None:
+def test_odd_sides_are_padded_after_rotation(rotation: int, mirrored: bool) -> None:
     video = stream("yuv420p", 65, 33, rotation=rotation, mirrored=mirrored)
     source = av.VideoFrame(65, 33, "yuv420p")
     luma = np.random.default_rng(1).integers(0, 256, (33, 65), np.uint8)
@@ -114,7 +114,7 @@ def test_kept_formats_are_kept_to_the_last_bit(pixel_format: str) -> None:
     "pixel_format", ["yuv420p", "yuv420p10le", "yuv422p10le", "yuv444p", "yuv444p12le"]
 )
 @pytest.mark.parametrize("output", [KEEP, None], ids=["kept", "8 bit"])
-def test_turning_moves_samples_and_changes_none(
+def test_rotation_moves_samples_and_changes_none(
     output: OutputProfile | None, pixel_format: str, rotation: int, mirrored: bool
 ) -> None:
     upright = Normalizer(stream(pixel_format, 64, 48, rotation=rotation, mirrored=mirrored), output)
@@ -197,13 +197,13 @@ def test_a_frame_of_another_shape_is_not_stretched() -> None:
     ],
     ids=["same shape", "nearly the same shape", "tall", "wide"],
 )
-def test_pictures_are_fitted(
+def test_frames_are_fitted(
     size: tuple[int, int], into: tuple[int, int], wanted: tuple[int, int]
 ) -> None:
     assert fitting(*size, *into) == wanted
 
 
-def test_a_padded_line_is_named() -> None:
+def test_a_padded_line_is_noted() -> None:
     upright = Normalizer(stream("yuv444p", 65, 33), KEEP)
     frame = upright(noise("yuv444p", 65, 33))
     assert (frame.width, frame.height) == (66, 34)
@@ -218,7 +218,7 @@ def test_kept_rgb_keeps_its_chroma() -> None:
     assert [int(plane[9, 9]) / 16 for plane in planes_of(frame)] == pytest.approx(wanted, abs=0.5)
 
 
-def test_transparent_parts_are_black_and_told() -> None:
+def test_transparent_parts_are_black_and_noted() -> None:
     upright = Normalizer(stream("yuva444p12le", 64, 48))
     source = noise("yuva444p12le", 64, 48)
     planes_of(source)[3][:, :32] = 0
@@ -239,9 +239,7 @@ def test_transparent_parts_are_black_and_told() -> None:
         ("yuv444p", 0, ["yuv444p converted to yuv422p10le"]),
     ],
 )
-def test_what_is_changed_where_the_format_is_kept_is_said(
-    came: str, rotation: int, note: list[str]
-) -> None:
+def test_changes_are_noted_if_the_format_is_kept(came: str, rotation: int, note: list[str]) -> None:
     """A stream may go on in another format than it began in."""
     upright = Normalizer(
         stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True)

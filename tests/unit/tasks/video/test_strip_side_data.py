@@ -9,7 +9,7 @@ from tasks.video.strip_side_data import strip_side_data
 from tests.support.videos_with_secrets import mp4_with_secrets
 
 
-def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None:
+def test_captions_and_user_data_are_removed_and_pixels_stay(tmp_path: Path) -> None:
     with av.open(str(mp4_with_secrets(tmp_path / "source.mp4"))) as container:
         for frame in container.decode(video=0):
             assert {kind.type.name for kind in frame.side_data} >= {"A53_CC", "SEI_UNREGISTERED"}
@@ -23,6 +23,6 @@ def test_captions_and_user_data_go_and_the_picture_stays(tmp_path: Path) -> None
             assert (bare.to_ndarray() == frame.to_ndarray()).all()
 
 
-def test_a_frame_with_nothing_attached_is_not_copied() -> None:
+def test_a_frame_without_side_data_is_not_copied() -> None:
     frame = av.VideoFrame.from_ndarray(np.zeros((10, 10, 3), np.uint8), "rgb24")
     assert strip_side_data(frame) is frame

@@ -47,7 +47,7 @@ def test_chroma_stays_where_it_was(source: tuple[int, int], target: tuple[int, i
 
 
 @pytest.mark.parametrize("bits", [9, 10, 12, 16])
-def test_depth_is_lost_without_bias_and_whole_steps_exactly(bits: int) -> None:
+def test_depth_is_reduced_without_bias_and_whole_steps_exactly(bits: int) -> None:
     rng = np.random.default_rng(1)
     deep = rng.integers(1 << bits - 8, 254 << bits - 8, (320, 320), np.uint16)
     flat = quantised(deep, 1 / (1 << bits - 8), 8)
@@ -134,7 +134,7 @@ def coloured(name: str, alpha: int) -> av.VideoFrame:
         "yuva444p12le",
     ],
 )
-def test_every_way_to_carry_alpha(name: str) -> None:
+def test_every_format_with_alpha(name: str) -> None:
     samples = yuv_of(coloured(name, 128), full_range=False)
     assert samples.transparent
     shown = samples.on_black().with_chroma(1, 1).with_bits(8)
@@ -145,7 +145,7 @@ def test_every_way_to_carry_alpha(name: str) -> None:
     assert left == pytest.approx(black + (right - black) * 128 / 255, abs=2)
 
 
-def test_alpha_that_hides_nothing_changes_nothing() -> None:
+def test_opaque_alpha_changes_nothing() -> None:
     samples = yuv_of(coloured("yuva420p", 255), full_range=False)
     assert not samples.transparent
     assert samples.on_black().y is samples.y
@@ -178,7 +178,7 @@ def test_packed_formats_are_unpacked_exactly(name: str) -> None:
         assert (plane == before).all()
 
 
-def test_a_smaller_picture_lies_in_the_middle_of_black() -> None:
+def test_a_smaller_frame_is_letterboxed() -> None:
     plane: AnyPlane = np.full((8, 8), 200, np.uint8)
     chroma: AnyPlane = np.full((4, 4), 90, np.uint8)
     framed = YuvPlanes(plane, chroma, chroma, None, 8, 1, 1, False).letterboxed(16, 8)
@@ -186,7 +186,7 @@ def test_a_smaller_picture_lies_in_the_middle_of_black() -> None:
     assert framed.u[0].tolist() == [128] * 2 + [90] * 4 + [128] * 2
 
 
-def test_lines_that_lie_upside_down_in_memory(tmp_path: Path) -> None:
+def test_frames_that_are_bottom_up_in_memory(tmp_path: Path) -> None:
     """As the decoder of AMV, the video of cheap players, has them."""
     path = tmp_path / "player.amv"
     made = av.VideoFrame(160, 128, "yuvj420p")
