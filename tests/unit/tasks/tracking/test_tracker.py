@@ -261,7 +261,7 @@ def test_a_redaction_covers_every_detection(
             )
             x1, y1, x2, y2 = seen
             area = covered_area(hidden, BOX_COVERING_SCALE)
-            assert area.reaching([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
+            assert area.factor_to_reach([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
 
 
 def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
