@@ -65,13 +65,13 @@ def checks(
         min_free_bytes: free disk space below which the disk is reported.
     """
     extras = installed_extras() if extras is None else extras
-    found = [_installation(extras), _ffmpeg(), *_inference(settings)]
-    found += [_disk(settings, min_free_bytes), _services(settings, extras)]
+    results = [_installation(extras), _ffmpeg(), *_inference(settings)]
+    results += [_disk(settings, min_free_bytes), _services(settings, extras)]
     if settings.broker_url is not None and settings.s3_endpoint is not None:
-        found += _storage(settings, now)
-        found.append(_broker(settings))
-        found.append(_workers(settings, now()))
-    return found
+        results += _storage(settings, now)
+        results.append(_broker(settings))
+        results.append(_workers(settings, now()))
+    return results
 
 
 def installed_extras() -> list[str]:
@@ -126,7 +126,7 @@ def _ffmpeg() -> Check:
     return Check("video", False, f"{detail} has no libx264", advice)
 
 
-_ASK_PROVIDERS = """
+_PROVIDERS_SCRIPT = """
 import json, sys
 from models.session import load_libraries, ort
 listed = ort.get_available_providers()
@@ -181,7 +181,7 @@ def _query_providers(weights: Path, devices: Sequence[str]) -> _Providers:
     """
     names = [PROVIDERS[device] for device in devices]
     done = subprocess.run(  # noqa: S603 - our own script
-        [sys.executable, "-c", _ASK_PROVIDERS, str(weights), *names],
+        [sys.executable, "-c", _PROVIDERS_SCRIPT, str(weights), *names],
         capture_output=True,
         text=True,
         timeout=_PROVIDER_TIMEOUT_S,

