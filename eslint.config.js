@@ -8,7 +8,7 @@ export default [
     rules: {
       complexity: ['error', 10],
       eqeqeq: 'error',
-      'max-len': ['error', { code: 120 }],
+      'max-len': ['error', { code: 100 }],
       'max-params': ['error', 7],
       'no-var': 'error',
       'prefer-const': 'error',

@@ -207,7 +207,7 @@ def test_a_seek_to_an_unpainted_segment_waits_with_a_reason_and_continues_by_its
 
     set_video(page, "currentTime", 6.5)
 
-    expect_visible_text(page, "#waiting", "Segment 3 is ready and waits for a worker")
+    expect_visible_text(page, "#waiting", "Segment 3 is ready and waiting for a worker")
     expect_visible_text(page, "#waiting", "1 of 4 segments painted")
     made.paint([3])
     eventually(lambda: video(page)["currentTime"] > 7, 20)

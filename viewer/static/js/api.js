@@ -129,7 +129,8 @@ async function request(path, options) {
   }
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
-  throw new ApiError(error ?? `The viewer responded with status ${response.status}.`, response.status);
+  const { status } = response;
+  throw new ApiError(error ?? `The viewer responded with status ${status}.`, status);
 }
 
 /**
@@ -163,10 +164,11 @@ export async function getBytes(path, signal) {
 const MAX_PAUSE_MS = 15000;
 
 /**
- * Calls `step` repeatedly. It returns after how many milliseconds it is to be called next, or null to stop.
+ * Calls `step` repeatedly. It returns after how many milliseconds it is to be called next, or null
+ * to stop.
  *
- * While it throws, the pauses double, and `failed` is called with the error and the pause; false stops. A page in the
- * background pauses, unless it is `busy`: playing.
+ * While it throws, the pauses double, and `failed` is called with the error and the pause; false
+ * stops. A page in the background pauses, unless it is `busy`: playing.
  */
 export class Poll {
   #step;

@@ -18,7 +18,9 @@ export function enableControls(video, { hasAudio }) {
   video.addEventListener('click', () => togglePlay(video));
   byId('mute').addEventListener('click', () => { video.muted = !video.muted; });
   byId('volume').addEventListener('input', () => setVolume(video, byId('volume').valueAsNumber));
-  for (const name of ['play', 'pause', 'volumechange']) video.addEventListener(name, () => drawButtons(video));
+  for (const name of ['play', 'pause', 'volumechange']) {
+    video.addEventListener(name, () => drawButtons(video));
+  }
   enableKeys(video);
   enableFullscreen(video);
 }
@@ -84,14 +86,16 @@ function enableKeys(video) {
   document.addEventListener('keydown', (event) => {
     const act = actions[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (document.querySelector('dialog[open]') || ownsKey(/** @type {Element} */ (event.target), event.key)) return;
+    if (document.querySelector('dialog[open]')) return;
+    if (ownsKey(/** @type {Element} */ (event.target), event.key)) return;
     event.preventDefault();
     act();
   });
 }
 
 /**
- * Whether the focused element handles a key itself. The seek bar does not: arrow keys step by seconds there, too.
+ * Whether the focused element handles a key itself. The seek bar does not: arrow keys step by
+ * seconds there, too.
  * @param {Element} element
  * @param {string} key
  */

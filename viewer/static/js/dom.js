@@ -53,8 +53,8 @@ export function show(node, visible = true) {
 }
 
 /**
- * Set a sentence of the server, with commands between backticks. An unchanged one is not set again, as screen readers
- * read it out each time.
+ * Set a sentence of the server, with commands between backticks. An unchanged one is not set again,
+ * as screen readers read it out each time.
  * @param {HTMLElement} node
  * @param {string} text
  */

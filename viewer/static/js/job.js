@@ -23,7 +23,7 @@ const api = `/api/jobs/${jobId}`;
 
 const model = new Model();
 
-/** What shows the job, made when its first state arrives. */
+// What shows the job, made when its first state arrives.
 /** @type {VideoView | ImagesView | null} */
 let view = null;
 
@@ -96,7 +96,8 @@ function open(state) {
     location.search = String(new URLSearchParams({ look: byId('look').value }));
   });
   const isVideo = state.kind === 'video';
-  setText(byId('save-command'), `facepaint view ${jobId} --save ${isVideo ? 'painted.mp4' : 'painted/'}`);
+  const target = isVideo ? 'painted.mp4' : 'painted/';
+  setText(byId('save-command'), `facepaint view ${jobId} --save ${target}`);
   setText(byId('save-title'), isVideo ? 'Save or play elsewhere' : 'Save the images');
   show(byId('save-term'), isVideo);
   show(byId('hls-term'), isVideo);
@@ -186,12 +187,15 @@ class VideoView {
     this.#state = state;
     const mime = state.video?.mime;
     if (mime && !canPlay(this.#video, mime)) {
-      setSentence(byId('unplayable-reason'), cannotPlayMessage(mime, byId('save-command').textContent ?? ''));
+      const saveCommand = byId('save-command').textContent ?? '';
+      setSentence(byId('unplayable-reason'), cannotPlayMessage(mime, saveCommand));
       show(byId('unplayable'));
       show(byId('player'), false);
       return;
     }
-    if (!this.#player.opened && mime && model.painted.size) await this.#player.open(mime, this.#audio);
+    if (!this.#player.opened && mime && model.painted.size) {
+      await this.#player.open(mime, this.#audio);
+    }
     this.#player.tick();
     this.#updateWaiting();
   }
@@ -243,7 +247,8 @@ function offerLooks({ looks, look: shown }) {
   show(byId('look-choice'), looks.length > 1);
   setText(byId('look-title'), looks.length === 1 ? looks[0].title : '');
   if (offered.join() === looks.map(({ id }) => id).join()) return;
-  select.replaceChildren(...looks.map(({ id, title }) => new Option(title, id, false, id === shown)));
+  const options = looks.map(({ id, title }) => new Option(title, id, false, id === shown));
+  select.replaceChildren(...options);
 }
 
 /** @param {JobState} state */

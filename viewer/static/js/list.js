@@ -76,7 +76,8 @@ function draw({ jobs, workers }) {
   const list = byId('jobs');
   const active = document.activeElement;
   // The rows are replaced: the keyboard's focus moves to the new row of the same job.
-  const focused = active instanceof HTMLAnchorElement && list.contains(active) ? active.pathname : null;
+  const isRow = active instanceof HTMLAnchorElement && list.contains(active);
+  const focused = isRow ? active.pathname : null;
   list.replaceChildren(...jobs.map(row));
   /** @type {HTMLAnchorElement | null} */
   const link = focused ? list.querySelector(`a[href="${focused}"]`) : null;
@@ -99,7 +100,8 @@ async function step() {
   if (text !== drawn) draw(list);
   drawn = text;
   if (list.jobs.some((job) => job.state === null)) return 500;
-  return list.jobs.some((job) => job.state === 'uploading' || job.state === 'working') ? 2000 : 5000;
+  const states = new Set(list.jobs.map((job) => job.state));
+  return states.has('uploading') || states.has('working') ? 2000 : 5000;
 }
 
 /**

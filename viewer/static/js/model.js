@@ -1,4 +1,5 @@
-// The segments of a job: the stage and the window of each. Uses neither the document nor the network.
+// The segments of a job: the stage and the window of each. Uses neither the document nor the
+// network.
 
 /** @typedef {'' | 'stored' | 'detected' | 'painted' | 'failed'} Stage */
 
@@ -52,8 +53,8 @@ export class Model {
 
   // Segments only ever move on to a later stage, so the sizes show every change.
   #summary() {
-    const sizes = [this.stored, this.detected, this.painted, this.failed].map((indexes) => indexes.size);
-    return [this.total, this.#windows.length, ...sizes].join();
+    const stages = [this.stored, this.detected, this.painted, this.failed];
+    return [this.total, this.#windows.length, ...stages.map((indexes) => indexes.size)].join();
   }
 
   /** The number of windows that are known, from the first segment on. */
@@ -66,7 +67,10 @@ export class Model {
     return this.total ?? this.stored.size;
   }
 
-  /** The duration in seconds. Until the upload has ended it is the one that the source's container states. */
+  /**
+   * The duration in seconds. Until the upload has ended it is the one that the source's container
+   * states.
+   */
   get duration() {
     return this.#end ?? Math.max(this.#containerDuration, this.#windows.at(-1)?.[1] ?? 0);
   }
@@ -80,7 +84,8 @@ export class Model {
   }
 
   /**
-   * The segment that plays at a time. Behind the known windows it is estimated from their mean length.
+   * The segment that plays at a time. Behind the known windows it is estimated from their mean
+   * length.
    * @param {number} time
    */
   at(time) {

@@ -1,5 +1,6 @@
-// Plays a job while it is being painted: loads painted segments ahead of the playhead into a MediaSource, removes what
-// was played, skips failed segments, and knows which segment it waits for.
+// Plays a job while it is being painted: loads painted segments ahead of the playhead into a
+// MediaSource, removes what was played, skips failed segments, and knows which segment it waits
+// for.
 
 import { asError } from './api.js';
 import { Track } from './track.js';
@@ -19,7 +20,8 @@ const AAC = 'audio/mp4; codecs="mp4a.40.2"';
 /** @typedef {import('./api.js').JobState} JobState */
 
 /**
- * Whether this browser plays a codec, through MediaSource or only as the source of a video element (HLS).
+ * Whether this browser plays a codec, through MediaSource or only as the source of a video element
+ * (HLS).
  * @param {HTMLVideoElement} video
  * @param {string} mime
  */
@@ -32,8 +34,9 @@ export function canPlay(video, mime) {
  * @param {HTMLVideoElement} video
  */
 function isSatisfied(video) {
-  const onFrame = video.paused && !video.seeking && video.readyState === HTMLMediaElement.HAVE_CURRENT_DATA;
-  return video.ended || video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || onFrame;
+  const { HAVE_CURRENT_DATA } = HTMLMediaElement;
+  const onFrame = video.paused && !video.seeking && video.readyState === HAVE_CURRENT_DATA;
+  return video.ended || video.readyState > HAVE_CURRENT_DATA || onFrame;
 }
 
 export class Player {
@@ -90,7 +93,9 @@ export class Player {
     // ManagedMediaSource opens only with remote playback off.
     this.#video.disableRemotePlayback = true;
     this.#video.src = URL.createObjectURL(source);
-    await new Promise((resolve) => { source.addEventListener('sourceopen', resolve, { once: true }); });
+    await new Promise((resolve) => {
+      source.addEventListener('sourceopen', resolve, { once: true });
+    });
     source.addEventListener('startstreaming', () => this.tick());
     this.#tracks = [new Track(source, videoMime, this.#urls.segment)];
     if (audio !== null) this.#tracks.push(this.#audioTrack(source, audio));
@@ -104,7 +109,8 @@ export class Player {
   #audioTrack(source, { number, mime }) {
     const copied = mime !== '' && Boolean(Source?.isTypeSupported(mime));
     const query = copied ? '' : '?as=aac';
-    return new Track(source, copied ? mime : AAC, (index) => this.#urls.audio(number, index) + query);
+    const url = (/** @type {number} */ index) => this.#urls.audio(number, index) + query;
+    return new Track(source, copied ? mime : AAC, url);
   }
 
   /**
@@ -122,15 +128,18 @@ export class Player {
     if (!paused) await this.#video.play();
   }
 
-  /** The segment without which the video cannot play now, or null. It may be painted and only has to be loaded. */
+  /**
+   * The segment without which the video cannot play now, or null. It may be painted and only has to
+   * be loaded.
+   */
   get blockedOn() {
     const video = this.#video;
     if (isSatisfied(video)) return null;
     const model = this.#model;
     let index = model.at(video.currentTime);
     const window = model.window(index);
-    const atEnd = window !== undefined && window[1] - video.currentTime < GAP_S && this.#holds(index);
-    if (atEnd && index + 1 !== model.total) index += 1;
+    const nearEnd = window !== undefined && window[1] - video.currentTime < GAP_S;
+    if (nearEnd && this.#holds(index) && index + 1 !== model.total) index += 1;
     while (model.failed.has(index)) index += 1;
     return model.total !== null && index >= model.total ? null : index;
   }
@@ -208,7 +217,9 @@ export class Player {
   async #append(track, index, data) {
     const now = this.#video.currentTime;
     const { buffered } = track;
-    if (buffered.length && buffered.start(0) < now - 2 * BEHIND_S) await track.remove(0, now - BEHIND_S);
+    if (buffered.length && buffered.start(0) < now - 2 * BEHIND_S) {
+      await track.remove(0, now - BEHIND_S);
+    }
     try {
       await track.append(index, data);
     } catch (thrown) {
@@ -233,15 +244,19 @@ export class Player {
     if (settable && duration > 0 && !(source.duration >= duration)) source.duration = duration;
   }
 
-  // Neighbouring segments are apart by a rounding at most; a failed one leaves a gap as long as itself.
+  // Neighbouring segments are apart by a rounding at most; a failed one leaves a gap as long as
+  // itself.
   #skipGap() {
     const video = this.#video;
-    if (video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA || video.seeking || video.paused) return;
+    if (video.seeking || video.paused) return;
+    if (video.readyState > HTMLMediaElement.HAVE_CURRENT_DATA) return;
     const { buffered, currentTime } = video;
     for (let at = 0; at < buffered.length; at += 1) {
       const start = buffered.start(at);
       if (start <= currentTime) continue;
-      if (start - currentTime < GAP_S || this.#allFailed(currentTime, start)) video.currentTime = start + 0.001;
+      if (start - currentTime < GAP_S || this.#allFailed(currentTime, start)) {
+        video.currentTime = start + 0.001;
+      }
       return;
     }
   }

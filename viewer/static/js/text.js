@@ -38,7 +38,8 @@ export function count(number, singular, plural = `${singular}s`) {
  * @param {number} pauseMs
  */
 export function retryMessage(message, pauseMs) {
-  return `${message}${/[.!?]$/.test(message) ? '' : '.'} Trying again in ${Math.round(pauseMs / 1000)} s.`;
+  const sentence = /[.!?]$/.test(message) ? message : `${message}.`;
+  return `${sentence} Trying again in ${Math.round(pauseMs / 1000)} s.`;
 }
 
 /**

@@ -1,4 +1,5 @@
-// One SourceBuffer: loads segments, appends and removes them one at a time, and knows what it holds.
+// One SourceBuffer: loads segments, appends and removes them one at a time, and knows what it
+// holds.
 
 import { getBytes } from './api.js';
 
@@ -13,7 +14,8 @@ const MAX_BACKOFF_MS = 15000;
 function updated(buffer) {
   return new Promise((resolve, reject) => {
     buffer.addEventListener('updateend', () => resolve(), { once: true });
-    buffer.addEventListener('error', () => reject(new Error('The browser cannot play this segment.')), { once: true });
+    const onError = () => reject(new Error('The browser cannot play this segment.'));
+    buffer.addEventListener('error', onError, { once: true });
   });
 }
 
@@ -48,7 +50,8 @@ export class Track {
   }
 
   /**
-   * Whether the middle of a window is buffered. The borders may be off by a rounding, and browsers drop played media.
+   * Whether the middle of a window is buffered. The borders may be off by a rounding, and browsers
+   * drop played media.
    * @param {import('./api.js').TimeWindow} window
    */
   holds([start, end]) {
@@ -98,7 +101,8 @@ export class Track {
   async append(index, data) {
     this.#appends.set(index, (this.#appends.get(index) ?? 0) + 1);
     const done = updated(this.#buffer);
-    // If appendBuffer throws, nobody awaits this promise, and a later error event must not count as unhandled.
+    // If appendBuffer throws, nobody awaits this promise, and a later error event must not count as
+    // unhandled.
     done.catch(() => {});
     this.#buffer.appendBuffer(data);
     await done;
@@ -116,7 +120,10 @@ export class Track {
     await done;
   }
 
-  /** After a seek: drop the current download, as another segment comes first, and allow failed ones again. */
+  /**
+   * After a seek: drop the current download, as another segment comes first, and allow failed ones
+   * again.
+   */
   reset() {
     this.#abort?.abort();
     this.#appends.clear();

@@ -41,12 +41,15 @@ function details(model, state) {
   if (state.state === 'abandoned') return [];
   const soFar = state.total === null ? ' so far' : '';
   const progress = `${model.painted.size} of ${count(model.segments, 'segment')} painted${soFar}`;
-  const lines = [model.segments ? progress : '', state.workers ? workersRunning(state.workers) : ''];
-  return [...lines, 'Playback continues automatically'].filter(Boolean).map((line) => `${line}.`);
+  const lines = ['Playback continues automatically'];
+  if (state.workers) lines.unshift(workersRunning(state.workers));
+  if (model.segments) lines.unshift(progress);
+  return lines.map((line) => `${line}.`);
 }
 
 /**
- * Set short sentences that are not broken at the end of a line. Unchanged ones are not set again: see `setSentence`.
+ * Set short sentences that are not broken at the end of a line. Unchanged ones are not set again:
+ * see `setSentence`.
  * @param {HTMLElement} node
  * @param {string[]} sentences
  */

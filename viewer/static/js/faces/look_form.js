@@ -1,4 +1,5 @@
-// The form for a new look, which appears once people are selected: what happens to them, and with which filter.
+// The form for a new look, which appears once people are selected: what happens to them, and with
+// which filter.
 
 import { asError, postJson } from '../api.js';
 import { byId, setSentence, setText, show } from '../dom.js';
@@ -35,10 +36,10 @@ export class LookForm {
   #selection;
   /** @type {import('../api.js').Filter[]} */
   #filters = [];
-  /** The filter that was last chosen, of those that redact (true) and of the others. */
+  // The filter that was last chosen, of those that redact (true) and of the others.
   /** @type {Map<boolean, string>} */
   #chosen = new Map();
-  /** The filters of the shown look with their options, by name: a new look keeps the options. */
+  // The filters of the shown look with their options, by name: a new look keeps the options.
   /** @type {Map<string, string>} */
   #shorthands = new Map();
   /** The request that would give the shown look again. */
@@ -73,7 +74,7 @@ export class LookForm {
    */
   start(filters, look) {
     this.#filters = filters;
-    this.#shorthands = new Map(look.filters.map((shorthand) => [shorthand.split(':')[0], shorthand]));
+    this.#shorthands = new Map(look.filters.map((filter) => [filter.split(':')[0], filter]));
     const [firstName] = this.#shorthands.keys();
     const first = filters.find(({ name }) => name === firstName);
     const redacts = first?.redacts ?? true;
@@ -105,7 +106,8 @@ export class LookForm {
 
   get #content() {
     const { value } = this.#filter;
-    return { filters: [this.#shorthands.get(value) ?? value], [this.#mode.selection]: this.#selection.numbers };
+    const filters = [this.#shorthands.get(value) ?? value];
+    return { filters, [this.#mode.selection]: this.#selection.numbers };
   }
 
   get #request() {

@@ -51,8 +51,8 @@ export class Overlay {
   }
 
   /**
-   * The people of low confidence, which may not be faces. Only the selected ones are shown while the panel folds the
-   * others away.
+   * The people of low confidence, which may not be faces. Only the selected ones are shown while
+   * the panel folds the others away.
    * @param {number[]} numbers
    */
   set lowConfidence(numbers) {
@@ -62,10 +62,12 @@ export class Overlay {
 
   /** @param {number} number */
   #isShown(number) {
-    return !this.#lowConfidence.has(number) || byId('low-confidence').open || this.#selection.has(number);
+    if (!this.#lowConfidence.has(number)) return true;
+    return byId('low-confidence').open || this.#selection.has(number);
   }
 
-  // Older browsers do not report the time of the shown frame; the playhead is at most one frame away.
+  // Older browsers do not report the time of the shown frame; the playhead is at most one frame
+  // away.
   #follow() {
     const video = this.#video;
     const drawAt = (/** @type {number} */ time) => {
@@ -119,7 +121,8 @@ export class Overlay {
   }
 
   /**
-   * The button of a person. It is kept while the face is out of sight, so that the keyboard's focus returns with it.
+   * The button of a person. It is kept while the face is out of sight, so that the keyboard's focus
+   * returns with it.
    * @param {number} number
    */
   #button(number) {
@@ -131,7 +134,7 @@ export class Overlay {
     button.append(make('span', 'number', String(number)));
     button.addEventListener('click', () => this.#selection.toggle(number));
     // In ascending order, which is the order of the Tab key.
-    const next = [...this.#buttons.keys()].filter((other) => other > number).sort((a, b) => a - b)[0];
+    const next = Math.min(...[...this.#buttons.keys()].filter((other) => other > number));
     this.#layer.insertBefore(button, this.#buttons.get(next) ?? null);
     this.#buttons.set(number, button);
     this.#drawSelection();

@@ -1,11 +1,13 @@
-// The people of a video below the player: requested on demand, shown with portraits, selected with a click.
+// The people of a video below the player: requested on demand, shown with portraits, selected with
+// a click.
 
 import { ApiError, asError, getJson, Poll, postJson } from '../api.js';
 import { byId, make, setSentence, setText, show } from '../dom.js';
 import { count, formatTime } from '../text.js';
 
 const POLL_MS = 3000;
-// Portraits are made a moment after the people. A person without one after so many polls will have none.
+// Portraits are made a moment after the people. A person without one after so many polls will have
+// none.
 const PORTRAIT_POLLS = 10;
 
 /** @typedef {import('../api.js').People} People */
@@ -90,11 +92,13 @@ export class Panel {
     this.#drawn = drawn;
     const confident = people.filter((person) => !person.low_confidence);
     const lowConfidence = people.filter((person) => person.low_confidence);
-    byId('portraits').replaceChildren(...confident.map((person) => this.#item(person)));
-    byId('low-confidence-portraits').replaceChildren(...lowConfidence.map((person) => this.#item(person)));
+    const items = (/** @type {Person[]} */ some) => some.map((person) => this.#item(person));
+    byId('portraits').replaceChildren(...items(confident));
+    byId('low-confidence-portraits').replaceChildren(...items(lowConfidence));
     show(byId('low-confidence'), lowConfidence.length > 0);
     setText(byId('low-confidence-count'), `${lowConfidence.length} more with low confidence`);
-    setText(byId('people-count'), confident.length ? count(confident.length, 'person', 'people') : '');
+    const { length } = confident;
+    setText(byId('people-count'), length ? count(length, 'person', 'people') : '');
     this.#setStatus(confident.length
       ? 'Select faces here or in the video, then choose what happens to them.'
       : 'No people were found in this video.');
@@ -113,7 +117,8 @@ export class Panel {
     const button = make('button', 'portrait');
     button.type = 'button';
     button.dataset.person = String(number);
-    button.setAttribute('aria-label', `Person ${number}, ${formatTime(first)} to ${formatTime(last)}`);
+    const times = `${formatTime(first)} to ${formatTime(last)}`;
+    button.setAttribute('aria-label', `Person ${number}, ${times}`);
     if (hasPortrait) {
       const image = make('img');
       image.alt = '';
@@ -131,7 +136,8 @@ export class Panel {
     button.type = 'button';
     button.title = 'Go to the frame that shows this face best';
     button.setAttribute('aria-label', `Go to person ${number} at ${formatTime(best)}`);
-    // Just behind the frame's start: browsers round times, and an earlier one shows the frame before.
+    // Just behind the frame's start: browsers round times, and an earlier one shows the frame
+    // before.
     button.addEventListener('click', () => { this.#video.currentTime = best + 0.001; });
     return button;
   }
@@ -140,14 +146,17 @@ export class Panel {
     /** @type {NodeListOf<HTMLElement>} */
     const buttons = byId('people').querySelectorAll('.portrait');
     for (const button of buttons) {
-      button.setAttribute('aria-pressed', String(this.#selection.has(Number(button.dataset.person))));
+      const selected = this.#selection.has(Number(button.dataset.person));
+      button.setAttribute('aria-pressed', String(selected));
     }
   }
 }
 
 /** @param {People} people */
 function status({ state, reason, workers }) {
-  if (state === 'ready') return 'Find the people in this video to redact or paint only some of them.';
+  if (state === 'ready') {
+    return 'Find the people in this video to redact or paint only some of them.';
+  }
   if (state !== 'requested') return reason;
   return workers
     ? 'Finding people: the faces of the whole video are compared.'

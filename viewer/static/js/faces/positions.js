@@ -13,7 +13,7 @@ export class Positions {
   #model;
   #url;
   #onLoad;
-  /** By segment; null while it is being loaded. */
+  // By segment; null while it is being loaded.
   /** @type {Map<number, TrackedFrame[] | null>} */
   #frames = new Map();
   /** @type {Map<number, number>} */
@@ -51,7 +51,8 @@ export class Positions {
   /** @param {number} index */
   #segment(index) {
     if (index < 0 || index >= this.#model.known) return null;
-    if (!this.#frames.has(index) && performance.now() > (this.#retryAt.get(index) ?? 0)) this.#load(index);
+    const isDue = performance.now() > (this.#retryAt.get(index) ?? 0);
+    if (isDue && !this.#frames.has(index)) this.#load(index);
     return this.#frames.get(index);
   }
 
@@ -61,7 +62,8 @@ export class Positions {
     try {
       const { frames } = await getJson(this.#url(index));
       this.#frames.set(index, frames);
-      for (const old of [...this.#frames.keys()].slice(0, -CACHED_SEGMENTS)) this.#frames.delete(old);
+      const oldest = [...this.#frames.keys()].slice(0, -CACHED_SEGMENTS);
+      for (const old of oldest) this.#frames.delete(old);
       this.#onLoad();
     } catch {
       // The page's poll reports a viewer that is gone; here a later frame tries again.

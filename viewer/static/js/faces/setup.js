@@ -12,7 +12,7 @@ import { Selection } from './selection.js';
  * @param {HTMLVideoElement} options.video
  * @param {import('../model.js').Model} options.model
  * @param {number} options.aspect width of the video by its height
- * @param {import('../api.js').Look} options.look the shown one; the page is loaded again for another one
+ * @param {import('../api.js').Look} options.look the shown one; another one loads the page again
  */
 export function enableFaceSelection({ api, video, model, aspect, look }) {
   const selection = new Selection();
@@ -32,7 +32,8 @@ export function enableFaceSelection({ api, video, model, aspect, look }) {
     if (started) return;
     started = true;
     form.start(filters, look);
-    overlay.lowConfidence = people.filter((person) => person.low_confidence).map(({ number }) => number);
+    const doubtful = people.filter((person) => person.low_confidence);
+    overlay.lowConfidence = doubtful.map(({ number }) => number);
     for (const button of buttons) show(button, people.length > 0);
     // The form leads to the page of the new look with this fragment: see `LookForm`.
     if (location.hash === '#faces') enable(true);
