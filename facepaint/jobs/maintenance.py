@@ -120,6 +120,7 @@ def _seal(store: Store, status: JobStatus) -> None:
             f"`facepaint resume {job_id} --seal` finalizes it in {wait:.0f} minutes"
         )
     stored = status.keys.stored
+    # The number of segments before the first gap.
     contiguous = next(n for n in range(len(stored) + 1) if n not in stored)
     if contiguous == 0:
         raise JobError(
@@ -127,13 +128,16 @@ def _seal(store: Store, status: JobStatus) -> None:
             f"`facepaint delete {job_id}` removes it"
         )
     # Segments behind a gap cannot be played, and would keep the job from becoming complete.
-    behind = [index for index in stored if index > contiguous]
-    # Records first: a segment without a record does not exist.
-    in_parallel(store.delete, [keys.segment(job_id, index) for index in behind])
-    rest = (keys.source, keys.audio, keys.faces, keys.faces_failed)
-    in_parallel(store.delete, [key(job_id, index) for index in behind for key in rest])
+    _delete_segments(store, job_id, [index for index in stored if index > contiguous])
     reason = f"the upload stopped after segment {contiguous - 1}"
     store.put_record(keys.sealed(job_id), Sealed(contiguous, reason))
+
+
+def _delete_segments(store: Store, job_id: str, indexes: Sequence[int]) -> None:
+    # Records first: a segment without a record does not exist.
+    in_parallel(store.delete, [keys.segment(job_id, index) for index in indexes])
+    others = (keys.source, keys.audio, keys.faces, keys.faces_failed)
+    in_parallel(store.delete, [key(job_id, index) for index in indexes for key in others])
 
 
 def _clear_failures(store: Store, job_id: str) -> None:

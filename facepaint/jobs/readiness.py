@@ -119,20 +119,38 @@ class SegmentIndex:
         if isinstance(self._job, ImageJob):
             return [own]
         reach = _reach_ticks(self._job)
-        # Windows join without gaps, so a neighbour is within reach if this side is still too short.
-        found = [own]
-        while found[0].index > 0 and own.start - found[0].start < reach:
-            before = self.segment(found[0].index - 1)
-            if before is None:
+        before = self._before(own, reach)
+        if before is None:
+            return None
+        after = self._after(own, reach)
+        if after is None:
+            return None
+        return [*before, own, *after]
+
+    # Windows join without gaps, so the next segment is within reach while a side is shorter.
+
+    def _before(self, own: Segment, reach: Fraction) -> list[Segment] | None:
+        """The segments within reach before a segment; None if one of them is not stored yet."""
+        found: list[Segment] = []
+        first = own
+        while first.index > 0 and own.start - first.start < reach:
+            neighbour = self.segment(first.index - 1)
+            if neighbour is None:
                 return None
-            found.insert(0, before)
-        while found[-1].end - own.end < reach:
-            if self.ends_before(found[-1].index + 1):
-                break
-            after = self.segment(found[-1].index + 1)
-            if after is None:
+            found.insert(0, neighbour)
+            first = neighbour
+        return found
+
+    def _after(self, own: Segment, reach: Fraction) -> list[Segment] | None:
+        """The segments within reach after a segment; None if one of them is not stored yet."""
+        found: list[Segment] = []
+        last = own
+        while last.end - own.end < reach and not self.ends_before(last.index + 1):
+            neighbour = self.segment(last.index + 1)
+            if neighbour is None:
                 return None
-            found.append(after)
+            found.append(neighbour)
+            last = neighbour
         return found
 
     def reached_by(self, index: int) -> Iterator[int]:

@@ -126,7 +126,6 @@ def job_status(
         _look_status(store, job_id, look, job_keys, rows, idle, blank_records)
         for look in _oldest_first(job_id, job_keys, rows)
     ]
-    claims = keys.prefix(job_id) + "claims/"
     return JobStatus(
         job=job,
         keys=job_keys,
@@ -138,12 +137,14 @@ def job_status(
         detect_failed=len(job_keys.detect_failed),
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
-        claims=frozenset(
-            row.key.removeprefix(claims).removesuffix(".json")
-            for row in rows
-            if row.key.startswith(claims)
-        ),
+        claims=_claims(job_id, rows),
     )
+
+
+def _claims(job_id: str, rows: Iterable[ObjectInfo]) -> frozenset[str]:
+    prefix = keys.prefix(job_id) + "claims/"
+    names = (row.key.removeprefix(prefix) for row in rows if row.key.startswith(prefix))
+    return frozenset(name.removesuffix(".json") for name in names)
 
 
 def _oldest_first(job_id: str, job_keys: JobKeys, rows: Iterable[ObjectInfo]) -> list[str]:
