@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from facepaint.queue import Queue
     from uploader.upload import UploadProgress, UploadResult
     from viewer.follow import FollowOptions
-    from viewer.save.save import SaveReport
+    from viewer.save.video import SaveReport
 
 POLL_S = 1.0
 
@@ -373,7 +373,7 @@ class Client:
             JobError: a segment failed and gaps are not allowed, or the upload was abandoned.
             StoreUnreachable: the storage stays out of reach.
         """
-        from viewer.save.save import SaveOptions, save
+        from viewer.save.video import SaveOptions, save
 
         look_id = self.look_of(job_id, look)
         return save(
@@ -410,7 +410,7 @@ class Client:
             UnknownJob, InputError, UsageError, JobError, StoreUnreachable: as for `save`.
         """
         from viewer.save.images import save_images
-        from viewer.save.save import SaveOptions
+        from viewer.save.video import SaveOptions
 
         look_id = self.look_of(job_id, look)
         return save_images(

@@ -293,7 +293,7 @@ def saved_path(facts: Mapping[str, object], out: Path) -> object:
 def _choose_container(source: Path, path: Path, any_container: bool) -> Path:
     """The path with the suffix of a container that can hold the source's audio; prints a change."""
     from uploader.probe import probe
-    from viewer.save.save import choose_target
+    from viewer.save.video import choose_target
 
     try:
         audio = probe(source).audio

@@ -21,7 +21,7 @@ from tests.support.clips.write import MissingTool
 from tests.support.paths import ROOT
 from uploader.classify import classify
 from uploader.upload import UploadResult, upload
-from viewer.save.save import save
+from viewer.save.video import save
 from viewer.verify.report import PropertyCheck
 from viewer.verify.verify import verify
 

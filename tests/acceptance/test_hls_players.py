@@ -16,7 +16,7 @@ from tests.support.helpers import eventually
 from tests.support.live_viewer import live_viewer
 from tests.support.made_job import RATE, MadeJob, make_audio, plain_job, uneven_job
 from tests.support.programs import find_program, run_silently
-from viewer.save.save import save
+from viewer.save.video import save
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ from facepaint.records.job import ImageJob
 from facepaint.store import Store
 from facepaint.text import unique_names
 from viewer.follow import Gap, follow
-from viewer.save.save import SaveOptions
+from viewer.save.video import SaveOptions
 
 LONGEST_NAME_BYTES = 200
 """What any file system accepts, with room for a number and a temporary suffix."""

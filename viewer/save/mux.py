@@ -79,7 +79,7 @@ class OutputSpec:
         container: its format, by the muxer's name.
         job: the job whose tracks it gets.
         extras: tags, chapters and subtitles.
-        shift_s: added to every time, see `viewer.save.save.shift_of`.
+        shift_s: added to every time, see `viewer.save.video.shift_of`.
         late: the start in seconds of the tracks that start after 0, by the ticks per second of
             their clocks.
     """

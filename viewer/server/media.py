@@ -25,7 +25,7 @@ from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.keys import LOOK_ID, check_job_id
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
-from viewer.save.save import save
+from viewer.save.video import save
 from viewer.server import hls
 from viewer.server.audio import is_plain_aac, make_audio_segment
 from viewer.server.cache import JobCache, first_missing

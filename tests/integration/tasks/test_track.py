@@ -36,7 +36,7 @@ from tasks.paint import run_paint
 from tasks.portraits import plain_portrait, run_portraits
 from tasks.track import run_track
 from tests.support.media_compare import read_video
-from viewer.save.save import save
+from viewer.save.video import save
 
 SEGMENTS = 3
 

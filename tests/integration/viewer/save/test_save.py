@@ -45,7 +45,7 @@ from tests.support.media_compare import read_audio
 from tests.support.paths import ROOT
 from viewer.follow import FollowOptions
 from viewer.save.images import safe_names, save_images
-from viewer.save.save import Progress, SaveOptions, SaveReport, save
+from viewer.save.video import Progress, SaveOptions, SaveReport, save
 from viewer.verify.verify import verify_saved
 
 QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1), abandoned_s=1.0)
@@ -586,7 +586,7 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
     script = (
         "import resource, sys; from pathlib import Path\n"
         "from facepaint.settings import Settings; from facepaint.store import Store; from "
-        "viewer.save.save import save\n"
+        "viewer.save.video import save\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
         "save(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
     )

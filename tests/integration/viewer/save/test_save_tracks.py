@@ -24,7 +24,7 @@ from tests.support.clips.write import Video, portrait, write_clip
 from tests.support.made_job import MadeAudio, MadeJob, make_audio, plain_job
 from viewer.follow import FollowOptions
 from viewer.save.mux import LATE_S
-from viewer.save.save import SaveOptions, SaveReport, save
+from viewer.save.video import SaveOptions, SaveReport, save
 from viewer.verify.description import language_of
 
 TICK = Fraction(1, 12_800)
