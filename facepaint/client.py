@@ -373,10 +373,10 @@ class Client:
             JobError: a segment failed and gaps are not allowed, or the upload was abandoned.
             StoreUnreachable: the storage stays out of reach.
         """
-        from viewer.save.video import SaveOptions, save
+        from viewer.save.video import SaveOptions, save_video
 
         look_id = self.look_of(job_id, look)
-        return save(
+        return save_video(
             self.store,
             job_id,
             look_id,

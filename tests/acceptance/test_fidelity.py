@@ -21,7 +21,7 @@ from tests.support.clips.write import MissingTool
 from tests.support.paths import ROOT
 from uploader.classify import classify
 from uploader.upload import UploadResult, upload
-from viewer.save.video import save
+from viewer.save.video import save_video
 from viewer.verify.report import PropertyCheck
 from viewer.verify.verify import verify
 
@@ -59,7 +59,7 @@ class Machine:
         out = folder / clip.name / "painted"
         out.parent.mkdir(parents=True)
         try:
-            saved = save(self.store, sent.job_id, LOOK.id, out)
+            saved = save_video(self.store, sent.job_id, LOOK.id, out)
         except FacepaintError as exc:
             return Row(clip, {}, f"not saved: {exc}".replace(sent.job_id, "JOB"))
         report = verify(source, saved.path)

@@ -16,7 +16,7 @@ from tests.support.helpers import eventually
 from tests.support.live_viewer import live_viewer
 from tests.support.made_job import RATE, MadeJob, make_audio, plain_job, uneven_job
 from tests.support.programs import find_program, run_silently
-from viewer.save.video import save
+from viewer.save.video import save_video
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_the_playlist_has_the_times_of_the_saved_file(
     name: str, url: str, store: Store, tmp_path: Path
 ) -> None:
     made = plain_job(store, audio=[make_audio(**JOBS[name])]).complete()
-    saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
+    saved = save_video(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
     there, here = (
         times_of(run_silently(*PROBE, saved)),
@@ -84,7 +84,7 @@ def test_the_playlist_has_the_times_of_the_saved_file(
 
 def test_uneven_times_are_those_of_the_saved_file(url: str, store: Store, tmp_path: Path) -> None:
     made = uneven_job(store).complete()
-    saved = save(store, made.id, made.look.id, tmp_path / "saved.mp4").path
+    saved = save_video(store, made.id, made.look.id, tmp_path / "saved.mp4").path
 
     there, here = (
         times_of(run_silently(*PROBE, saved)),

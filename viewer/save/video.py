@@ -87,7 +87,7 @@ class SaveOptions:
     following: FollowOptions = DEFAULTS
 
 
-def save(
+def save_video(
     store: Store,
     job_id: str,
     look_id: str,

@@ -25,7 +25,7 @@ from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.keys import LOOK_ID, check_job_id
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
-from viewer.save.video import save
+from viewer.save.video import save_video
 from viewer.server import hls
 from viewer.server.audio import is_plain_aac, make_audio_segment
 from viewer.server.cache import JobCache, first_missing
@@ -281,7 +281,7 @@ def download(request: Request) -> Response:
         )
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="facepaint-")))
-        report = save(cache.store, job_id, look_id, folder / "video")
+        report = save_video(cache.store, job_id, look_id, folder / "video")
         if not report.check.passed:
             differences = "; ".join(report.check.differences)
             raise JobError(f"the file differs from the painted segments: {differences}")

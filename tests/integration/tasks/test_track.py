@@ -36,7 +36,7 @@ from tasks.paint import run_paint
 from tasks.portraits import plain_portrait, run_portraits
 from tasks.track import run_track
 from tests.support.media_compare import read_video
-from viewer.save.video import save
+from viewer.save.video import save_video
 
 SEGMENTS = 3
 
@@ -138,7 +138,7 @@ def test_kept_people_stay_and_the_others_are_covered(
     assert [person.number for person in people_of(context, detected).confident] == [1, 2]
     for index in range(SEGMENTS):
         run_paint(context, detected, index, KEEP_1.id)
-    save(context.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
+    save_video(context.store, detected, KEEP_1.id, tmp_path / "kept.mp4")
     before, after = read_video(clip), read_video(tmp_path / "kept.mp4")
     frames = [
         (frame, face)

@@ -45,7 +45,7 @@ from tests.support.media_compare import read_audio
 from tests.support.paths import ROOT
 from viewer.follow import FollowOptions
 from viewer.save.images import safe_names, save_images
-from viewer.save.video import Progress, SaveOptions, SaveReport, save
+from viewer.save.video import Progress, SaveOptions, SaveReport, save_video
 from viewer.verify.verify import verify_saved
 
 QUICK = FollowOptions(retry=RetryPolicy(0.05, 0.1), abandoned_s=1.0)
@@ -55,7 +55,7 @@ def save_job(
     made: MadeJob, out: Path, on_progress: Progress | None = None, **options: bool
 ) -> SaveReport:
     chosen = SaveOptions(**options, following=QUICK)
-    return save(made.store, made.id, made.look.id, out, chosen, on_progress)
+    return save_video(made.store, made.id, made.look.id, out, chosen, on_progress)
 
 
 def video_times(path: Path) -> list[Fraction]:
@@ -575,9 +575,9 @@ def test_a_target_that_cannot_be_written_is_an_error(store: Store, tmp_path: Pat
     save_job(made, existing, overwrite=True)
     assert len(video_times(existing)) == 50
     with pytest.raises(InputError, match="has no look 000000000000"):
-        save(store, made.id, "0" * 12, tmp_path / "out.mp4", SaveOptions(following=QUICK))
+        save_video(store, made.id, "0" * 12, tmp_path / "out.mp4", SaveOptions(following=QUICK))
     with pytest.raises(UnknownJob, match="facepaint jobs"):
-        save(store, "20260101T000000-aaaaaaaa", made.look.id, tmp_path / "out.mp4")
+        save_video(store, "20260101T000000-aaaaaaaa", made.look.id, tmp_path / "out.mp4")
 
 
 def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_path: Path) -> None:
@@ -586,9 +586,9 @@ def test_a_full_disk_leaves_no_half_file(settings: Settings, store: Store, tmp_p
     script = (
         "import resource, sys; from pathlib import Path\n"
         "from facepaint.settings import Settings; from facepaint.store import Store; from "
-        "viewer.save.video import save\n"
+        "viewer.save.video import save_video\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))\n"
-        "save(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
+        "save_video(Store(Settings.load()), sys.argv[1], sys.argv[2], Path(sys.argv[3]))\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, made.id, made.look.id, str(tmp_path / "out.mp4")],

@@ -24,7 +24,7 @@ from tests.support.clips.write import Video, portrait, write_clip
 from tests.support.made_job import MadeAudio, MadeJob, make_audio, plain_job
 from viewer.follow import FollowOptions
 from viewer.save.mux import LATE_S
-from viewer.save.video import SaveOptions, SaveReport, save
+from viewer.save.video import SaveOptions, SaveReport, save_video
 from viewer.verify.description import language_of
 
 TICK = Fraction(1, 12_800)
@@ -33,7 +33,7 @@ PRIMING = Fraction(1024, 48_000)
 
 def save_job(made: MadeJob, out: Path, *, allow_gaps: bool = False) -> SaveReport:
     following = FollowOptions(retry=RetryPolicy(0.05, 0.1))
-    return save(
+    return save_video(
         made.store, made.id, made.look.id, out, SaveOptions(allow_gaps, following=following)
     )
 
