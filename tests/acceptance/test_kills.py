@@ -119,16 +119,17 @@ def test_resume_recovers_from_a_broker_that_lost_its_data(
 
 
 @pytest.mark.slow
-def test_a_segment_that_kills_its_worker_fails_and_the_others_are_painted(
-    clip: Path, client: Client, start_poisoned: StartWorker
+@pytest.mark.parametrize(("poison", "failed"), [("paint-2-kill", 2), ("paint-1-hang", 1)])
+def test_a_segment_that_stops_its_worker_fails_and_the_others_are_painted(
+    poison: str, failed: int, clip: Path, client: Client, start_poisoned: StartWorker
 ) -> None:
-    start_poisoned("paint-2-kill")
+    start_poisoned(poison)
     job_id = client.upload(clip, ["sunglasses"]).job_id
     status = client.wait(job_id, poll_s=0.2)
     assert status.state == "incomplete"
     (look,) = status.looks
     assert look.painted == SEGMENTS - 1
-    assert look.reasons == {2: "its worker died or hung 3 times"}
+    assert look.reasons == {failed: "its worker died or hung 3 times"}
 
 
 @pytest.mark.slow
@@ -151,16 +152,6 @@ def test_tracking_resumes_after_its_worker_was_killed(
     (record, *_) = painted(client, job_id, client.look_of(job_id)).values()
     assert record.notes == (), "every identity was known"
     assert not client.store.exists(claim)
-
-
-@pytest.mark.slow
-def test_a_segment_that_hangs_its_worker_fails(
-    clip: Path, client: Client, start_poisoned: StartWorker
-) -> None:
-    start_poisoned("paint-1-hang")
-    job_id = client.upload(clip, ["sunglasses"]).job_id
-    status = client.wait(job_id, poll_s=0.2)
-    assert status.looks[0].reasons == {1: "its worker died or hung 3 times"}
 
 
 @pytest.mark.slow
