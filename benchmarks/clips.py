@@ -173,8 +173,8 @@ def make_portrait_clip(
             video.set_display_rotation(-rotation)
         audio = _audio_stream(container, audio) if audio else None
         tones = _tones(seconds, audio, start) if audio else iter(())
-        for number, picture in enumerate(scenes(seconds, size, rate)):
-            turned = np.ascontiguousarray(np.rot90(picture, rotation // 90))
+        for number, image in enumerate(scenes(seconds, size, rate)):
+            turned = np.ascontiguousarray(np.rot90(image, rotation // 90))
             frame = av.VideoFrame.from_ndarray(turned, format="rgb24")
             frame.pts, frame.time_base = number + round(start * rate), 1 / rate
             container.mux(video.encode(frame))

@@ -33,7 +33,7 @@ from models.lab.evaluation.detections import (
     Floats,
     Options,
     detect_all,
-    read_picture,
+    read_image,
 )
 from models.lab.evaluation.evaluate import (
     Truth,
@@ -70,7 +70,7 @@ def main() -> int:
         table = whole_table(models, heldout, masks, plan)
         print(_heading(arguments.models), as_markdown(table), sep="\n\n", end="")
         if arguments.draw:
-            draw_hard(models, heldout, arguments.draw, arguments.pictures)
+            draw_hard(models, heldout, arguments.draw, arguments.images)
     except FacepaintError as exc:
         print(exc, file=sys.stderr)
         return exc.exit_code
@@ -81,12 +81,12 @@ def whole_table(
     models: Sequence[DetectorModel], heldout: Path, masks: Path, plan: Plan
 ) -> Comparison:
     """Every figure of the table: held-out images at two sizes, and people with masks."""
-    pictures = read_labels(heldout)
+    images = read_labels(heldout)
     large, small = (
         compare(
             models,
             heldout,
-            pictures,
+            images,
             Options(side, runtime=Runtime("cpu")),
             plan if side == SIDES[0] else Plan(0, 0),
         )
@@ -121,22 +121,22 @@ def _named(measures: Iterator[Measure], where: str) -> Iterator[Measure]:
 def draw_hard(models: Sequence[DetectorModel], folder: Path, out: Path, count: int) -> None:
     """Draw the held-out images in which the first model misses the largest share of the medium
     set's faces."""
-    pictures = read_labels(folder)
+    images = read_labels(folder)
     options = Options(SIDES[0], runtime=Runtime("cpu"))
-    hard = _hardest(pictures, detect_all(models[0], folder, pictures, options), models[0], count)
+    hard = _hardest(images, detect_all(models[0], folder, images, options), models[0], count)
     by_model = [detect_all(model, folder, hard, options) for model in models]
     out.mkdir(parents=True, exist_ok=True)
-    for row, picture in enumerate(hard):
-        pixels = read_picture(folder, picture)
+    for row, image in enumerate(hard):
+        pixels = read_image(folder, image)
         panels = [
-            _panel(pixels, truth_of(picture), found[row], model)
+            _panel(pixels, truth_of(image), found[row], model)
             for model, found in zip(models, by_model, strict=True)
         ]
-        cv2.imwrite(str(out / f"{row:02}-{Path(picture.image).stem}.png"), np.hstack(panels))
+        cv2.imwrite(str(out / f"{row:02}-{Path(image.image).stem}.png"), np.hstack(panels))
 
 
 def _hardest(
-    pictures: Sequence[LabelledImage],
+    images: Sequence[LabelledImage],
     found: Sequence[Detections],
     model: DetectorModel,
     count: int,
@@ -144,13 +144,13 @@ def _hardest(
     """The images in which the largest shares of the faces are missed."""
     threshold = thresholds_of(model.card)["redaction"]
     shares = []
-    for picture, detections in zip(pictures, found, strict=True):
-        truth = truth_of(picture)
+    for image, detections in zip(images, found, strict=True):
+        truth = truth_of(image)
         wanted = truth.sets.get("medium", ~truth.ignored)
         if wanted.sum() >= FEWEST_FACES:
             missed = ~_found(truth, detections.from_score(threshold)) & wanted
-            shares.append((-float(missed.sum() / wanted.sum()), picture.image, picture))
-    return [picture for *_, picture in sorted(shares)[:count]]
+            shares.append((-float(missed.sum() / wanted.sum()), image.image, image))
+    return [image for *_, image in sorted(shares)[:count]]
 
 
 def _found(truth: Truth, detections: Detections) -> Bools:
@@ -212,18 +212,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "models", nargs="+", metavar="MODEL", help="name of a detector, or PATH.onnx"
     )
+    parser.add_argument("--heldout", type=Path, help="labelled images that nothing was trained on")
+    parser.add_argument("--masks", type=Path, help="labelled images of people with masks")
     parser.add_argument(
-        "--heldout", type=Path, help="labelled pictures that nothing was trained on"
-    )
-    parser.add_argument("--masks", type=Path, help="labelled pictures of people with masks")
-    parser.add_argument(
-        "--steady", type=int, default=60, help="pictures that steadiness is measured on"
+        "--steady", type=int, default=60, help="images that steadiness is measured on"
     )
     parser.add_argument("--rounds", type=int, default=50, help="how often each size is timed")
     parser.add_argument(
-        "--draw", type=Path, metavar="FOLDER", help="draw hard pictures into this folder"
+        "--draw", type=Path, metavar="FOLDER", help="draw hard images into this folder"
     )
-    parser.add_argument("--pictures", type=int, default=12, help="how many are drawn")
+    parser.add_argument("--images", type=int, default=12, help="how many are drawn")
     return parser.parse_args()
 
 

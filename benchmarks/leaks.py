@@ -113,9 +113,9 @@ def frames_of(file: Path | io.BytesIO) -> Iterator[RgbImage]:
         yield from (frame.to_ndarray(format="rgb24") for frame in container.decode(video=0))
 
 
-def green(picture: RgbImage) -> Mask:
+def green(image: RgbImage) -> Mask:
     """The pixels of the fill's colour."""
-    red, level, blue = (picture[..., channel].astype(np.int16) for channel in range(3))
+    red, level, blue = (image[..., channel].astype(np.int16) for channel in range(3))
     return np.asarray(level - np.maximum(red, blue) > 80)
 
 
@@ -156,8 +156,8 @@ def compare(
     wrong = sorted({*ours.leaking, *ours.partly})
     if wrong:
         source = list(frames_of(path))
-        picture = sheet(source, masks, truth, wrong[:: max(1, len(wrong) // 12)])
-        cv2.imwrite(str(out / f"leaks-{name.replace(' ', '-')}.png"), picture[..., ::-1])
+        image = sheet(source, masks, truth, wrong[:: max(1, len(wrong) // 12)])
+        cv2.imwrite(str(out / f"leaks-{name.replace(' ', '-')}.png"), image[..., ::-1])
 
 
 def main() -> int:

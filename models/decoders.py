@@ -210,5 +210,5 @@ def _check(name: str, found: tuple[int, ...], wanted: tuple[int | None, ...]) ->
     ):
         sides = " x ".join("any" if side is None else str(side) for side in wanted)
         raise WrongOutputs(
-            f"output '{name}' is {' x '.join(map(str, found))} a picture where {sides} is expected"
+            f"output '{name}' is {' x '.join(map(str, found))} an image where {sides} is expected"
         )

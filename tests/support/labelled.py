@@ -21,7 +21,7 @@ def save_astronaut(path: Path, *, left: int = 0, scale: float = 1.0) -> None:
 
 
 def labelled_folder(folder: Path) -> list[LabelledImage]:
-    """A folder of labels with the portrait and a image without faces."""
+    """A folder of labels with the portrait and an image without faces."""
     save_astronaut(folder / IMAGES / "portrait.png")
     save_blank(folder / IMAGES / "event" / "empty.jpg", 64, 48)
     images = [

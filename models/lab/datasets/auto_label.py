@@ -32,7 +32,7 @@ from models.detector import Detector, Pixels, Size
 from models.lab.datasets.common import images_below
 from models.lab.datasets.frames import sample_frames
 from models.lab.datasets.voting import FusedFace, View, fuse, mirrored_back
-from models.lab.evaluation.detections import Floats, Options, detect, open_detector, read_picture
+from models.lab.evaluation.detections import Floats, Options, detect, open_detector, read_image
 from models.lab.evaluation.evaluate import thresholds_of
 from models.providers import Runtime
 
@@ -66,7 +66,7 @@ class Work:
     def report(self) -> str:
         """In one line."""
         return (
-            f"{counted(self.pictures, 'picture')}: {counted(self.faces, 'face')}, "
+            f"{counted(self.pictures, 'image')}: {counted(self.faces, 'face')}, "
             f"{self.landmarks} of them given landmarks, {self.ignored} to be ignored"
         )
 
@@ -165,9 +165,9 @@ def label(
             report(f"facepaint: {exc}")
         finally:
             folder.save()
-        pictures = counted(folder.work.pictures - before.pictures, "picture")
+        images = counted(folder.work.pictures - before.pictures, "image")
         faces = counted(folder.work.faces - before.faces, "face")
-        report(f"{path}: {pictures}, {faces}")
+        report(f"{path}: {images}, {faces}")
     if problems and len(inputs) == len(problems):
         raise problems[-1]
     return folder.work
@@ -186,33 +186,33 @@ def fill_landmarks(data: Path, labeller: Labeller, report: Report = lambda _: No
         raise UsageError(
             f"detector '{labeller.model.name}' gives no landmarks; choose another with --detector"
         )
-    pictures = read_labels(data)
+    images = read_labels(data)
     filled = visited = 0
     try:
-        for place in _by_size([image_path(data, picture) for picture in pictures]):
-            picture = pictures[place]
-            if not any(map(_lacks_landmarks, picture.faces)):
+        for place in _by_size([image_path(data, image) for image in images]):
+            image = images[place]
+            if not any(map(_lacks_landmarks, image.faces)):
                 continue
-            fused = labeller.fused(read_picture(data, picture))
-            pictures[place], added = _filled(picture, fused, labeller.model.name)
+            fused = labeller.fused(read_image(data, image))
+            images[place], added = _filled(image, fused, labeller.model.name)
             filled, visited = filled + added, visited + 1
             if visited % SAVE_EVERY == 0:
-                write_labels(data, pictures)
-                report(f"{data}: {visited} pictures done, {filled} faces given landmarks")
+                write_labels(data, images)
+                report(f"{data}: {visited} images done, {filled} faces given landmarks")
     finally:
-        write_labels(data, pictures)
-    faces = [face for picture in pictures for face in picture.faces]
+        write_labels(data, images)
+    faces = [face for image in images for face in image.faces]
     return Work(visited, len(faces), sum(face.ignore for face in faces), filled)
 
 
 def _filled(
-    picture: LabelledImage, fused: Sequence[FusedFace], teacher: str
+    image: LabelledImage, fused: Sequence[FusedFace], teacher: str
 ) -> tuple[LabelledImage, int]:
-    """The picture with the landmarks it lacked, and how many faces got some."""
+    """The image with the landmarks it lacked, and how many faces got some."""
     steady = [(face, face.points) for face in fused if face.votes >= 2 and face.points is not None]
     if not steady:
-        return picture, 0
-    faces, added = list(picture.faces), 0
+        return image, 0
+    faces, added = list(image.faces), 0
     boxes = np.array([face.box for face in faces], np.float64).reshape(-1, 4)
     overlaps = iou(boxes, np.stack([face.box for face, _ in steady]))
     for row, face in enumerate(faces):
@@ -224,7 +224,7 @@ def _filled(
             landmarks = _landmarks(steady[best][1])
             faces[row] = replace(face, landmarks=landmarks, attributes=attributes)
             added += 1
-    return replace(picture, faces=tuple(faces)), added
+    return replace(image, faces=tuple(faces)), added
 
 
 class _Folder:
@@ -232,16 +232,16 @@ class _Folder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._pictures = read_labels(path) if (path / LABELS).exists() else []
-        self._names = {picture.image for picture in self._pictures}
-        self._old = len(self._pictures)
+        self._images = read_labels(path) if (path / LABELS).exists() else []
+        self._names = {image.image for image in self._images}
+        self._old = len(self._images)
         self._unsaved = 0
 
     @property
     def work(self) -> Work:
         """Counts of what was added."""
-        added = self._pictures[self._old :]
-        faces = [face for picture in added for face in picture.faces]
+        added = self._images[self._old :]
+        faces = [face for image in added for face in image.faces]
         with_landmarks = sum(face.landmarks is not None for face in faces)
         return Work(len(added), len(faces), sum(face.ignore for face in faces), with_landmarks)
 
@@ -265,10 +265,10 @@ class _Folder:
         """The name under which labels have an image."""
         return place.relative_to(self.path / IMAGES).as_posix()
 
-    def add(self, picture: LabelledImage) -> None:
+    def add(self, image: LabelledImage) -> None:
         """Add a labelled image."""
-        self._pictures.append(picture)
-        self._names.add(picture.image)
+        self._images.append(image)
+        self._names.add(image.image)
         self._unsaved += 1
         if self._unsaved >= SAVE_EVERY:
             self.save()
@@ -276,7 +276,7 @@ class _Folder:
     def save(self) -> None:
         """Write the labels if there are new ones."""
         if self._unsaved:
-            write_labels(self.path, self._pictures)
+            write_labels(self.path, self._images)
         self._unsaved = 0
 
 
@@ -284,7 +284,7 @@ def _label_images(path: Path, folder: _Folder, labeller: Labeller) -> None:
     root = path if path.is_dir() else path.parent
     files = list(images_below([path])) if path.is_dir() else [path]
     if not files:
-        raise InputError(f"{path} holds no pictures (PNG, JPEG, WebP, GIF)")
+        raise InputError(f"{path} holds no images (PNG, JPEG, WebP, GIF)")
     for row in _by_size(files):
         name = files[row].relative_to(root).as_posix()
         place = folder.place_for(name, files[row].read_bytes())
@@ -293,7 +293,7 @@ def _label_images(path: Path, folder: _Folder, labeller: Labeller) -> None:
         # Copied first, so that labels never name a missing image.
         shutil.copyfile(files[row], place)
         name = folder.name_of(place)
-        pixels = read_picture(folder.path, LabelledImage(name))
+        pixels = read_image(folder.path, LabelledImage(name))
         folder.add(labeller.label(name, pixels))
 
 
@@ -313,9 +313,9 @@ def _label_video(
         if place is None:
             continue
         place.write_bytes(encoded)
-        picture = labeller.label(folder.name_of(place), sampled.pixels)
+        image = labeller.label(folder.name_of(place), sampled.pixels)
         origin = {"video": path.name, "time_s": round(sampled.time_s, 3)}
-        folder.add(replace(picture, attributes=origin))
+        folder.add(replace(image, attributes=origin))
 
 
 def _labelled(face: FusedFace, width: int, height: int, accepted: bool) -> LabelledFace:
@@ -350,8 +350,8 @@ def _is_video(path: Path) -> bool:
         return False
     check_file(path)
     try:
-        with open_image(path, str(path), formats=IMAGE_FORMATS) as picture:
-            return is_animated(picture)
+        with open_image(path, str(path), formats=IMAGE_FORMATS) as image:
+            return is_animated(image)
     except NotAnImage:
         return True
 

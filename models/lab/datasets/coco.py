@@ -96,8 +96,8 @@ def _read_file(content: Row, file: Path, source: Source, imported: Imported) -> 
             name = name.removeprefix("images/")
         image_file = finder.find(name, where)
         # Popped, so that annotations of unlisted images remain.
-        picture = _picture(row, name, tuple(faces.pop(row.get("id"), ())), where)
-        imported.pictures.append(picture)
+        image = _labelled_image(row, name, tuple(faces.pop(row.get("id"), ())), where)
+        imported.images.append(image)
         if image_file is not None:
             imported.files[name] = image_file
     if faces:
@@ -217,29 +217,31 @@ def _keypoints(row: Row, order: list[int] | None, where: str) -> list[float]:
     return [number(points[3 * place + part], where) for place in order for part in range(3)]
 
 
-def _picture(row: Row, name: str, faces: tuple[LabelledFace, ...], where: str) -> LabelledImage:
+def _labelled_image(
+    row: Row, name: str, faces: tuple[LabelledFace, ...], where: str
+) -> LabelledImage:
     sides = [row.get("width") or None, row.get("height") or None]
     width, height = (None if side is None else int(number(side, where)) for side in sides)
     others = {key: value for key, value in row.items() if key not in _IMAGE_KEYS and value}
     return LabelledImage(name, width, height, faces, others)
 
 
-def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
+def write(folder: Path, images: Sequence[LabelledImage]) -> list[str]:
     """Write ``annotations/instances_default.json`` and, if there are landmarks,
     ``person_keypoints_default.json``, which tools for keypoints look for."""
     (folder / ANNOTATIONS).mkdir(parents=True, exist_ok=True)
     with_points = folder / ANNOTATIONS / "person_keypoints_default.json"
-    _write_file(folder / ANNOTATIONS / "instances_default.json", pictures, points=False)
-    faces = (face for picture in pictures for face in picture.faces)
+    _write_file(folder / ANNOTATIONS / "instances_default.json", images, points=False)
+    faces = (face for image in images for face in image.faces)
     if any(flagged_keypoints(face) is not None for face in faces):
-        _write_file(with_points, pictures, points=True)
+        _write_file(with_points, images, points=True)
     else:
         # That of labels that are overwritten would be read instead of the new ones.
         with_points.unlink(missing_ok=True)
     return []
 
 
-def _write_file(path: Path, pictures: Sequence[LabelledImage], *, points: bool) -> None:
+def _write_file(path: Path, images: Sequence[LabelledImage], *, points: bool) -> None:
     category = face_category(LANDMARKS) if points else {"id": CATEGORY, "name": FACE}
     head = {
         "info": {"description": "faces"},
@@ -247,16 +249,15 @@ def _write_file(path: Path, pictures: Sequence[LabelledImage], *, points: bool) 
         "categories": [{**category, "supercategory": ""}],
     }
     rows = (
-        (_image(picture), (_annotation(face, points) for face in picture.faces))
-        for picture in pictures
+        (_image_row(image), (_annotation(face, points) for face in image.faces)) for image in images
     )
     with atomic_write(path) as draft, draft.open("w", encoding="utf-8", newline="\n") as file:
         write_coco(file, head, rows)
 
 
-def _image(picture: LabelledImage) -> Row:
-    others = {key: value for key, value in picture.attributes.items() if key not in _IMAGE_KEYS}
-    own = {"file_name": picture.image, "width": picture.width, "height": picture.height}
+def _image_row(image: LabelledImage) -> Row:
+    others = {key: value for key, value in image.attributes.items() if key not in _IMAGE_KEYS}
+    own = {"file_name": image.image, "width": image.width, "height": image.height}
     return {**own, **others}
 
 

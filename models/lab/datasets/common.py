@@ -45,7 +45,7 @@ class Source:
 class Imported:
     """Labels as facepaint has them, the file of each image by its name, and notes for the user."""
 
-    pictures: list[LabelledImage] = field(default_factory=list)
+    images: list[LabelledImage] = field(default_factory=list)
     files: dict[str, Path] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 

@@ -20,7 +20,7 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")
 
 
 def completed(
-    pictures: Sequence[LabelledImage], originals: Iterable[LabelledImage]
+    images: Sequence[LabelledImage], originals: Iterable[LabelledImage]
 ) -> list[LabelledImage]:
     """Corrected labels with what only the originals have: landmarks, sets, attributes, names.
 
@@ -29,17 +29,17 @@ def completed(
     the original that it overlaps most, from IoU 0.5; deleted faces stay deleted. The score of a box
     that was moved is dropped.
     """
-    by_image = {picture.image: picture for picture in originals}
+    by_image = {image.image: image for image in originals}
     by_name: dict[str, list[LabelledImage]] = {}
     for original in by_image.values():
         by_name.setdefault(PurePosixPath(original.image).name, []).append(original)
     result = []
-    for picture in pictures:
-        name = PurePosixPath(picture.image).name
+    for image in images:
+        name = PurePosixPath(image.image).name
         # Tools drop folders, and Label Studio adds a prefix.
         namesakes = by_name.get(name) or by_name.get(_UPLOADED.sub("", name), [])
-        match = by_image.get(picture.image) or (namesakes[0] if len(namesakes) == 1 else None)
-        result.append(picture if match is None else _completed_picture(picture, match))
+        match = by_image.get(image.image) or (namesakes[0] if len(namesakes) == 1 else None)
+        result.append(image if match is None else _completed_image(image, match))
     return result
 
 
@@ -55,17 +55,17 @@ def _is_moved(box: Sequence[float], other: Sequence[float]) -> bool:
     return any(abs(a - b) > UNMOVED_PX for a, b in zip(box, other, strict=True))
 
 
-def _completed_picture(picture: LabelledImage, original: LabelledImage) -> LabelledImage:
-    faces = list(picture.faces)
-    for row, column in _matches(picture.faces, original.faces):
+def _completed_image(image: LabelledImage, original: LabelledImage) -> LabelledImage:
+    faces = list(image.faces)
+    for row, column in _matches(image.faces, original.faces):
         faces[row] = _completed_face(faces[row], original.faces[column])
     return replace(
-        picture,
+        image,
         image=original.image,
-        width=picture.width or original.width,
-        height=picture.height or original.height,
+        width=image.width or original.width,
+        height=image.height or original.height,
         faces=tuple(faces),
-        attributes={**original.attributes, **picture.attributes},
+        attributes={**original.attributes, **image.attributes},
     )
 
 

@@ -13,7 +13,7 @@ from facepaint.errors import InputError
 from facepaint.files import write_bytes
 from models.detector import Pixels
 from models.lab.datasets.common import evenly
-from models.lab.evaluation.detections import read_picture
+from models.lab.evaluation.detections import read_image
 
 Colour = tuple[int, int, int]
 """B, G, R."""
@@ -57,10 +57,10 @@ def save_contact_sheet(data: Path, target: Path, layout: Layout, *, faces: bool 
         InputError: there are no labels, nothing to draw, or the file cannot be written.
         UnreadableMedia: an image is missing or cannot be decoded.
     """
-    pictures = read_labels(data)
-    cells = list((_face_cells if faces else _picture_cells)(data, pictures, layout))
+    images = read_labels(data)
+    cells = list((_face_cells if faces else _image_cells)(data, images, layout))
     if not cells:
-        raise InputError(f"{data} has no {'faces' if faces else 'pictures'} to draw")
+        raise InputError(f"{data} has no {'faces' if faces else 'images'} to draw")
     encoded = cv2.imencode(".png", _sheet(cells, layout))[1]
     try:
         write_bytes(target, encoded.tobytes())
@@ -97,31 +97,31 @@ def _draw_landmarks(drawn: Pixels, landmarks: Landmarks, scale: float, radius: i
         cv2.circle(drawn, centre, radius, colour, -1, cv2.LINE_AA)
 
 
-def _picture_cells(
-    data: Path, pictures: Sequence[LabelledImage], layout: Layout
+def _image_cells(
+    data: Path, images: Sequence[LabelledImage], layout: Layout
 ) -> Iterator[tuple[Pixels, str]]:
-    for picture in evenly(pictures, layout.most):
-        pixels = read_picture(data, picture)
-        drawn = draw_labels(pixels, picture.faces, layout.cell / max(pixels.shape[:2]))
-        yield drawn, f"{picture.image} ({len(picture.faces)})"
+    for image in evenly(images, layout.most):
+        pixels = read_image(data, image)
+        drawn = draw_labels(pixels, image.faces, layout.cell / max(pixels.shape[:2]))
+        yield drawn, f"{image.image} ({len(image.faces)})"
 
 
 def _face_cells(
-    data: Path, pictures: Sequence[LabelledImage], layout: Layout
+    data: Path, images: Sequence[LabelledImage], layout: Layout
 ) -> Iterator[tuple[Pixels, str]]:
-    all_faces = [(picture, face) for picture in pictures for face in picture.faces]
+    all_faces = [(image, face) for image in images for face in image.faces]
     opened: tuple[str, Pixels] | None = None
-    for picture, face in evenly(all_faces, layout.most):
+    for image, face in evenly(all_faces, layout.most):
         # The faces of one image follow each other, so it is decoded once.
-        if opened is None or opened[0] != picture.image:
-            opened = picture.image, read_picture(data, picture)
+        if opened is None or opened[0] != image.image:
+            opened = image.image, read_image(data, image)
         left, top, right, bottom = _surroundings(face)
         cut = opened[1][top:bottom, left:right]
         if not cut.size:
             continue
         x1, y1, x2, y2 = face.box
         score = "" if face.score is None else f" {face.score:.2f}"
-        caption = f"{picture.image} {x2 - x1:.0f}x{y2 - y1:.0f}{score}"
+        caption = f"{image.image} {x2 - x1:.0f}x{y2 - y1:.0f}{score}"
         scale = layout.cell / max(cut.shape[:2])
         yield draw_labels(cut, [_moved(face, left, top)], scale), caption
 

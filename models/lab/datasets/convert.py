@@ -17,16 +17,14 @@ from models.lab.datasets.complete import completed, is_extent_of_landmarks
 class Converted:
     """How much was written, and notes on what was left out or changed."""
 
-    pictures: int
+    images: int
     faces: int
     kind: str
     notes: list[str]
 
     def report(self) -> str:
         """In one line."""
-        return (
-            f"{counted(self.pictures, 'picture')}, {counted(self.faces, 'face')}, from {self.kind}"
-        )
+        return f"{counted(self.images, 'image')}, {counted(self.faces, 'face')}, from {self.kind}"
 
 
 def convert(
@@ -60,20 +58,20 @@ def convert(
     imported = input_format.read(source)
     _check(imported, source.path)
     if complete_from is not None:
-        pictures = completed(imported.pictures, read_labels(complete_from))
-        imported = _renamed(imported, pictures)
+        images = completed(imported.images, read_labels(complete_from))
+        imported = _renamed(imported, images)
     else:
         _note_skeletons(imported)
-    pictures = [_with_size(picture, imported.files[picture.image]) for picture in imported.pictures]
-    notes = write(output_format, target, pictures, imported.files, link=link)
-    faces = sum(len(picture.faces) for picture in pictures)
-    return Converted(len(pictures), faces, input_format.name, imported.notes + notes)
+    images = [_with_size(image, imported.files[image.image]) for image in imported.images]
+    notes = write(output_format, target, images, imported.files, link=link)
+    faces = sum(len(image.faces) for image in images)
+    return Converted(len(images), faces, input_format.name, imported.notes + notes)
 
 
 def write(
     output_format: LabelFormat,
     target: Path,
-    pictures: Sequence[LabelledImage],
+    images: Sequence[LabelledImage],
     files: dict[str, Path],
     *,
     link: bool = False,
@@ -81,9 +79,9 @@ def write(
     """Write labels in a format; returns notes on what it cannot store."""
     target.mkdir(parents=True, exist_ok=True)
     # Images first: labels never name an image that is not there yet.
-    for picture in pictures:
-        _put(files[picture.image], target / output_format.place(picture.image), link=link)
-    return output_format.write(target, pictures)
+    for image in images:
+        _put(files[image.image], target / output_format.place(image.image), link=link)
+    return output_format.write(target, images)
 
 
 def _check_target(target: Path, source: Path, overwrite: bool) -> None:
@@ -99,24 +97,24 @@ def _check_target(target: Path, source: Path, overwrite: bool) -> None:
 
 
 def _check(imported: Imported, path: Path) -> None:
-    if not imported.pictures:
-        raise InputError(f"{path} has no labels of pictures")
+    if not imported.images:
+        raise InputError(f"{path} has no labels of images")
     names: set[str] = set()
-    for picture in imported.pictures:
-        check_image(picture, str(path))
-        if picture.image in names:
-            raise InputError(f"{path} names {picture.image} twice; convert its parts one by one")
-        names.add(picture.image)
+    for image in imported.images:
+        check_image(image, str(path))
+        if image.image in names:
+            raise InputError(f"{path} names {image.image} twice; convert its parts one by one")
+        names.add(image.image)
     missing = sorted(names - imported.files.keys())
     if missing:
         raise InputError(
-            f"{path}: {len(missing)} of {counted(len(names), 'picture')} not found, such as "
+            f"{path}: {len(missing)} of {counted(len(names), 'image')} not found, such as "
             f"{missing[0]}; name their folder with --images"
         )
 
 
 def _note_skeletons(imported: Imported) -> None:
-    faces = (face for picture in imported.pictures for face in picture.faces)
+    faces = (face for image in imported.images for face in image.faces)
     skeletons = sum(map(is_extent_of_landmarks, faces))
     if skeletons:
         imported.notes.append(
@@ -125,27 +123,27 @@ def _note_skeletons(imported: Imported) -> None:
         )
 
 
-def _renamed(imported: Imported, pictures: list[LabelledImage]) -> Imported:
-    """The same labels under the names in ``pictures``."""
-    pairs = zip(imported.pictures, pictures, strict=True)
+def _renamed(imported: Imported, images: list[LabelledImage]) -> Imported:
+    """The same labels under the names in ``images``."""
+    pairs = zip(imported.images, images, strict=True)
     files = {new.image: imported.files[old.image] for old, new in pairs}
-    if len(files) < len(pictures):
-        raise InputError("two pictures have the name of one original; remove one of them")
-    return Imported(pictures, files, imported.notes)
+    if len(files) < len(images):
+        raise InputError("two images have the name of one original; remove one of them")
+    return Imported(images, files, imported.notes)
 
 
-def _with_size(picture: LabelledImage, file: Path) -> LabelledImage:
-    """The picture with the size of its file."""
+def _with_size(image: LabelledImage, file: Path) -> LabelledImage:
+    """The image with the size of its file."""
     size = header_size(file)
-    labelled = (picture.width, picture.height)
+    labelled = (image.width, image.height)
     # Tools that ignore the EXIF orientation exchange width and height.
     if None not in labelled and labelled not in (size, size[::-1]):
         in_file, in_labels = ("x".join(map(str, sides)) for sides in (size, labelled))
         raise InputError(
-            f"{file} is {in_file} px, but its labels are for {in_labels}; find the picture that "
+            f"{file} is {in_file} px, but its labels are for {in_labels}; find the image that "
             "was labelled"
         )
-    return replace(picture, width=size[0], height=size[1])
+    return replace(image, width=size[0], height=size[1])
 
 
 def _put(file: Path, target: Path, *, link: bool) -> None:

@@ -11,16 +11,16 @@ def read(source: Source) -> Imported:
     """Read a folder."""
     imported = Imported(read_labels(source.path))
     finder = Finder([source.path / IMAGES, source.images])
-    for picture in imported.pictures:
-        image_file = finder.find(picture.image, str(source.path / LABELS))
+    for image in imported.images:
+        image_file = finder.find(image.image, str(source.path / LABELS))
         if image_file is not None:
-            imported.files[picture.image] = image_file
+            imported.files[image.image] = image_file
     return imported
 
 
-def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
+def write(folder: Path, images: Sequence[LabelledImage]) -> list[str]:
     """Write a folder's labels; the format stores everything."""
-    write_labels(folder, pictures)
+    write_labels(folder, images)
     return []
 
 

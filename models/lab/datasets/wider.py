@@ -67,22 +67,22 @@ def read(source: Source) -> Imported:
             image_file = finder.find(path, entry.where)
             name = path.removeprefix(NO_EVENT)
             faces = tuple(_face(row, where, columns) for where, row in entry.rows)
-            imported.pictures.append(LabelledImage(name, faces=faces))
+            imported.images.append(LabelledImage(name, faces=faces))
             if image_file is not None:
                 imported.files[name] = image_file
     return imported
 
 
-def write(folder: Path, pictures: Sequence[LabelledImage]) -> list[str]:
+def write(folder: Path, images: Sequence[LabelledImage]) -> list[str]:
     """Write ``wider_face_split/`` in the layout that WIDER FACE is published in."""
     lines: list[str] = []
-    for picture in pictures:
-        lines += [_place(picture.image), str(len(picture.faces))]
-        lines += [_face_line(face) for face in picture.faces] or [" ".join("0" * 10)]
+    for image in images:
+        lines += [_place(image.image), str(len(image.faces))]
+        lines += [_face_line(face) for face in image.faces] or [" ".join("0" * 10)]
     path = folder / SPLIT / f"wider_face_{SUBSET}_bbx_gt.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, "".join(f"{line}\n" for line in lines))
-    return _losses(pictures)
+    return _losses(images)
 
 
 def _face_line(face: LabelledFace) -> str:
@@ -92,13 +92,13 @@ def _face_line(face: LabelledFace) -> str:
     return " ".join([*numbers, *(str(grade if _is_grade(grade) else 0) for grade in grades)])
 
 
-def _losses(pictures: Sequence[LabelledImage]) -> list[str]:
+def _losses(images: Sequence[LabelledImage]) -> list[str]:
     """One note on what the text cannot store."""
-    lost = Counter(name for picture in pictures for face in picture.faces for name in _lost(face))
+    lost = Counter(name for image in images for face in image.faces for name in _lost(face))
     parts = [f"{name} of {counted(count, 'face')}" for name, count in lost.items()]
-    with_attributes = sum(bool(picture.attributes) for picture in pictures)
+    with_attributes = sum(bool(image.attributes) for image in images)
     if with_attributes:
-        parts.append(f"attributes of {counted(with_attributes, 'picture')}")
+        parts.append(f"attributes of {counted(with_attributes, 'image')}")
     return [f"left out, because wider cannot store it: {', '.join(parts)}"] if parts else []
 
 

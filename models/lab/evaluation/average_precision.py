@@ -80,25 +80,25 @@ class Curve:
         return float(np.sum(np.diff(self.recall, prepend=0.0) * falling))
 
 
-def curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
+def curves(images: Sequence[Scored]) -> dict[str, Curve]:
     """By WIDER FACE's sets if the labels have them for every face, else by face size."""
-    counted = [picture for picture in pictures if not picture.ignored.all()]
-    everywhere = all(picture.is_in_sets for picture in counted)
-    anywhere = any(picture.is_in_sets for picture in pictures)
-    return set_curves(pictures) if everywhere and anywhere else size_curves(pictures)
+    counted = [image for image in images if not image.ignored.all()]
+    everywhere = all(image.is_in_sets for image in counted)
+    anywhere = any(image.is_in_sets for image in images)
+    return set_curves(images) if everywhere and anywhere else size_curves(images)
 
 
-def set_curves(pictures: Sequence[Scored], names: Sequence[str] = WIDER_SETS) -> dict[str, Curve]:
+def set_curves(images: Sequence[Scored], names: Sequence[str] = WIDER_SETS) -> dict[str, Curve]:
     """A curve for each set; the faces outside it are ignored."""
-    judged = [np.ones(len(picture.boxes), bool) for picture in pictures]
+    judged = [np.ones(len(image.boxes), bool) for image in images]
     by_set = {}
     for name in names:
-        counted = [~picture.ignored & picture.sets.get(name, False) for picture in pictures]
-        by_set[name] = _curve(pictures, counted, judged)
+        counted = [~image.ignored & image.sets.get(name, False) for image in images]
+        by_set[name] = _curve(images, counted, judged)
     return by_set
 
 
-def size_curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
+def size_curves(images: Sequence[Scored]) -> dict[str, Curve]:
     """A curve for all faces and one for each of `SIZE_CLASSES`.
 
     Faces of other sizes are ignored, and a detection of another size that matches no face is no
@@ -106,9 +106,9 @@ def size_curves(pictures: Sequence[Scored]) -> dict[str, Curve]:
     """
     by_size = {}
     for name, (low, high) in {"all": (0.0, np.inf), **SIZE_CLASSES}.items():
-        counted = [_sized(picture.faces, low, high) & ~picture.ignored for picture in pictures]
-        judged = [_sized(picture.boxes, low, high) for picture in pictures]
-        by_size[name] = _curve(pictures, counted, judged)
+        counted = [_sized(image.faces, low, high) & ~image.ignored for image in images]
+        judged = [_sized(image.boxes, low, high) for image in images]
+        by_size[name] = _curve(images, counted, judged)
     return by_size
 
 
@@ -144,25 +144,25 @@ def matched(boxes: Floats, scores: Floats, faces: Floats) -> Bools:
     return is_matched
 
 
-def _curve(pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]) -> Curve:
+def _curve(images: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]) -> Curve:
     """Of the faces ``counted``; ``judged`` are the detections that are false positives if they
     match no face."""
-    parts = list(_scored_hits(pictures, counted, judged))
+    parts = list(_scored_hits(images, counted, judged))
     scores = np.concatenate([np.zeros(0), *(scores for scores, _ in parts)])
     hits = np.concatenate([np.zeros(0, bool), *(hits for _, hits in parts)])
     return precision_recall(scores, hits, sum(int(faces.sum()) for faces in counted))
 
 
 def _scored_hits(
-    pictures: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]
+    images: Sequence[Scored], counted: Sequence[Bools], judged: Sequence[Bools]
 ) -> Iterator[tuple[Floats, Bools]]:
     """For each image the scores of the detections that matter, and which of them found a face."""
-    for picture, wanted, is_judged in zip(pictures, counted, judged, strict=True):
-        rows, best = match(picture.boxes, picture.scores, picture.faces)
+    for image, wanted, is_judged in zip(images, counted, judged, strict=True):
+        rows, best = match(image.boxes, image.scores, image.faces)
         # Row -1, no face, is the appended False.
         on_wanted = np.append(wanted, False)[rows]
         matters = np.where(rows >= 0, on_wanted, is_judged)
-        yield picture.scores[matters], (on_wanted & best)[matters]
+        yield image.scores[matters], (on_wanted & best)[matters]
 
 
 def precision_recall(scores: Floats, hits: Bools, faces: int) -> Curve:

@@ -15,7 +15,7 @@ from facepaint.errors import InputError
 from models import DetectorModel, find_model
 from models.detector import Pixels
 from models.lab.evaluation.average_precision import Curve
-from models.lab.evaluation.detections import Options, read_picture
+from models.lab.evaluation.detections import Options, read_image
 from models.lab.evaluation.evaluate import THRESHOLDS, Evaluation, evaluate, split, truth_of
 from models.lab.evaluation.landmarks import ROLL_CLASSES, roll
 from models.lab.evaluation.stability import Stability, stability
@@ -72,12 +72,12 @@ class Plan:
     """What is measured besides average precision.
 
     Attributes:
-        stability_pictures: images, at most, on which stability is measured; 0 skips it.
+        stability_images: images, at most, on which stability is measured; 0 skips it.
         rounds: how often each detector is timed at each of ``sizes`` (width and height in px); 0
             skips it.
     """
 
-    stability_pictures: int = 40
+    stability_images: int = 40
     rounds: int = 30
     sizes: tuple[tuple[int, int], ...] = SIZES
 
@@ -92,12 +92,12 @@ def compare_named(
         InputError: the folder or a detector's file cannot be used, or the part is empty.
     """
     models = [find_model(choice) for choice in choices]
-    pictures = read_labels(folder)
-    training, validation = split(pictures)
-    chosen = {"all": pictures, "training": training, "validation": validation}[part]
-    if not any(picture.faces for picture in chosen):
+    images = read_labels(folder)
+    training, validation = split(images)
+    chosen = {"all": images, "training": training, "validation": validation}[part]
+    if not any(image.faces for image in chosen):
         raise InputError(
-            f"{folder} has no labelled face in this part ({part}) of its {len(pictures)} pictures"
+            f"{folder} has no labelled face in this part ({part}) of its {len(images)} images"
         )
     return compare(models, folder, chosen, options, plan)
 
@@ -105,23 +105,23 @@ def compare_named(
 def compare(
     models: Sequence[DetectorModel],
     folder: Path,
-    pictures: Sequence[LabelledImage],
+    images: Sequence[LabelledImage],
     options: Options,
     plan: Plan,
 ) -> Comparison:
     """Measure detectors on images of a labelled folder; errors are those of `detect_all`."""
     names = _unique([model.name for model in models])
-    evaluations = [evaluate(model, folder, pictures, options) for model in models]
+    evaluations = [evaluate(model, folder, images, options) for model in models]
     unlabelled = np.zeros((0, 5, 2))
-    points = np.concatenate([unlabelled, *(truth_of(picture).points for picture in pictures)])
+    points = np.concatenate([unlabelled, *(truth_of(image).points for image in images)])
     measures = [*_accuracy(evaluations), *_landmarks(evaluations, points)]
-    sample = _sample(pictures, plan.stability_pictures)
+    sample = _sample(images, plan.stability_images)
     if sample:
         measures += _stability([stability(model, folder, sample, options) for model in models])
-    if plan.rounds and pictures:
+    if plan.rounds and images:
         # An image with many faces: decoding and suppression take time as well.
-        crowded = max(pictures, key=lambda picture: len(picture.faces))
-        measures += _times(models, read_picture(folder, crowded), plan, options)
+        crowded = max(images, key=lambda image: len(image.faces))
+        measures += _times(models, read_image(folder, crowded), plan, options)
     curves = {name: evaluation.curves for name, evaluation in zip(names, evaluations, strict=True)}
     return Comparison(tuple(names), tuple(measures), curves)
 
@@ -133,7 +133,7 @@ def _times(
     for width, height in plan.sizes:
         timings = time_detectors(models, image, (width, height), plan.rounds, options.runtime)
         name = f"{width}x{height}"
-        yield Measure(f"ms per picture, {name}", tuple(each.ms for each in timings), 1, min)
+        yield Measure(f"ms per image, {name}", tuple(each.ms for each in timings), 1, min)
         shares = tuple(each.share for each in timings)
         yield Measure(f"time relative to the first, {name}", shares, 2)
 
@@ -177,10 +177,10 @@ def _unique(names: Sequence[str]) -> list[str]:
     return unique
 
 
-def _sample(pictures: Sequence[LabelledImage], most: int) -> list[LabelledImage]:
+def _sample(images: Sequence[LabelledImage], most: int) -> list[LabelledImage]:
     """At most so many images, every nth of the folder."""
-    step = -(-len(pictures) // most) if most else 0
-    return list(pictures[::step]) if step else []
+    step = -(-len(images) // most) if most else 0
+    return list(images[::step]) if step else []
 
 
 def _accuracy(evaluations: Sequence[Evaluation]) -> Iterator[Measure]:
@@ -194,7 +194,7 @@ def _accuracy(evaluations: Sequence[Evaluation]) -> Iterator[Measure]:
         recalls = tuple(100 * each.recall for each in at)
         yield Measure(f"faces found: {use} (%)", recalls, 1, max)
         wrong = tuple(each.false_positives for each in at)
-        yield Measure(f"false positives per picture: {use}", wrong, 2, min)
+        yield Measure(f"false positives per image: {use}", wrong, 2, min)
 
 
 def _landmarks(evaluations: Sequence[Evaluation], points: Floats) -> Iterator[Measure]:
@@ -231,7 +231,7 @@ def _stability(measured: Sequence[Stability]) -> list[Measure]:
     every = len(measured[0].found)
     unit = f"% of eye distance; {faces}"
     return [
-        Measure(f"found again in the transformed picture (%; {every} faces)", again, 1, max),
+        Measure(f"found again in the transformed image (%; {every} faces)", again, 1, max),
         Measure(f"landmark jitter ({unit})", medians(100 * jitter), 1, min),
         Measure(f"landmark drift, rotated by 10-30 degrees ({unit})", medians(100 * drift), 1, min),
         Measure(f"share of a rotation that landmarks follow ({faces})", medians(followed), 2, max),

@@ -60,7 +60,7 @@ class Detections:
 
 
 def detect_all(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
+    model: DetectorModel, folder: Path, images: Sequence[LabelledImage], options: Options
 ) -> list[Detections]:
     """The detections in each image of a labelled folder.
 
@@ -69,24 +69,24 @@ def detect_all(
         InputError: an image differs in size from its labels.
     """
     found: dict[str, Detections] = {}
-    for shape, group in by_size(folder, pictures):
+    for shape, group in by_size(folder, images):
         detector = open_detector(model, size_within(model, *shape, options.side), options)
         # A folder may be larger than memory.
         for first in range(0, len(group), CHUNK):
             chunk = group[first : first + CHUNK]
-            pixels = [shrunk(read_picture(folder, picture), detector.size) for picture in chunk]
-            names = (picture.image for picture in chunk)
+            pixels = [shrunk(read_image(folder, image), detector.size) for image in chunk]
+            names = (image.image for image in chunk)
             found |= zip(names, detect(detector, pixels), strict=True)
-    return [found[picture.image] for picture in pictures]
+    return [found[image.image] for image in images]
 
 
 def by_size(
-    folder: Path, pictures: Sequence[LabelledImage]
+    folder: Path, images: Sequence[LabelledImage]
 ) -> Iterator[tuple[tuple[int, int], list[LabelledImage]]]:
     """The images of each size, so that a network is opened once for a shape."""
-    sizes = {picture.image: image_size(folder, picture) for picture in pictures}
-    in_order = sorted(pictures, key=lambda picture: (sizes[picture.image], picture.image))
-    for shape, group in groupby(in_order, key=lambda picture: sizes[picture.image]):
+    sizes = {image.image: image_size(folder, image) for image in images}
+    in_order = sorted(images, key=lambda image: (sizes[image.image], image.image))
+    for shape, group in groupby(in_order, key=lambda image: sizes[image.image]):
         yield shape, list(group)
 
 
@@ -108,32 +108,30 @@ def size_within(model: DetectorModel, width: int, height: int, side: int) -> Siz
     return Size.of(content, (width, height), model.stride)
 
 
-def read_picture(folder: Path, picture: LabelledImage) -> Pixels:
+def read_image(folder: Path, image: LabelledImage) -> Pixels:
     """A labelled image's pixels as it is shown: h x w x 3 in B, G, R.
 
     Raises:
         UnreadableMedia: it is missing or cannot be decoded.
         InputError: it differs in size from its labels.
     """
-    path = image_path(folder, picture)
+    path = image_path(folder, image)
     try:
         pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
     except OSError as exc:
-        raise UnreadableMedia(
-            f"the labelled picture {path} cannot be read: {exc.strerror}"
-        ) from exc
+        raise UnreadableMedia(f"the labelled image {path} cannot be read: {exc.strerror}") from exc
     except cv2.error:
         # OpenCV raises for an empty file, and returns None for others.
         pixels = None
     if pixels is None:
         raise UnreadableMedia(
-            f"the labelled picture {path} cannot be decoded; remove its line from the labels"
+            f"the labelled image {path} cannot be decoded; remove its line from the labels"
         )
     height, width = pixels.shape[:2]
-    if (width, height) != image_size(folder, picture):
+    if (width, height) != image_size(folder, image):
         raise InputError(
             f"{path} is {width}x{height} px, but its labels are for "
-            f"{picture.width}x{picture.height}; label it again"
+            f"{image.width}x{image.height}; label it again"
         )
     return pixels.astype(np.uint8, copy=False)
 

@@ -78,7 +78,7 @@ class Evaluation:
 
 
 def split(
-    pictures: Sequence[LabelledImage], share: float = 0.1
+    images: Sequence[LabelledImage], share: float = 0.1
 ) -> tuple[list[LabelledImage], list[LabelledImage]]:
     """Split images into those to train on and those to validate with.
 
@@ -86,19 +86,19 @@ def split(
     do not change when images are added.
     """
     parts: tuple[list[LabelledImage], list[LabelledImage]] = ([], [])
-    for picture in pictures:
+    for image in images:
         # Not a random choice: it must never change, even if images are added.
-        digest = hashlib.sha256(picture.image.encode()).digest()
-        parts[int.from_bytes(digest[:8]) < share * 2**64].append(picture)
+        digest = hashlib.sha256(image.image.encode()).digest()
+        parts[int.from_bytes(digest[:8]) < share * 2**64].append(image)
     return parts
 
 
 def evaluate(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
+    model: DetectorModel, folder: Path, images: Sequence[LabelledImage], options: Options
 ) -> Evaluation:
     """Run one detector over images of a labelled folder; errors are those of `detect_all`."""
-    found = detect_all(model, folder, pictures, options)
-    return judge(found, [truth_of(picture) for picture in pictures], thresholds_of(model.card))
+    found = detect_all(model, folder, images, options)
+    return judge(found, [truth_of(image) for image in images], thresholds_of(model.card))
 
 
 def thresholds_of(card: DetectorCard) -> dict[str, float]:
@@ -132,10 +132,10 @@ def judge(
     return Evaluation(by_set, at_threshold, np.concatenate(errors))
 
 
-def truth_of(picture: LabelledImage) -> Truth:
+def truth_of(image: LabelledImage) -> Truth:
     """An image's labels as arrays."""
     unknown = (float("nan"),) * 10
-    faces = picture.faces
+    faces = image.faces
     points = np.array([face.landmarks or unknown for face in faces], np.float64).reshape(-1, 5, 2)
     sets = pose_sets(points)
     for name in WIDER_SETS:

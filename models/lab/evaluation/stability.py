@@ -24,7 +24,7 @@ from models.lab.evaluation.detections import (
     by_size,
     detect,
     open_detector,
-    read_picture,
+    read_image,
     shrunk,
     size_within,
 )
@@ -95,24 +95,24 @@ class Stability:
 
 
 def stability(
-    model: DetectorModel, folder: Path, pictures: Sequence[LabelledImage], options: Options
+    model: DetectorModel, folder: Path, images: Sequence[LabelledImage], options: Options
 ) -> Stability:
     """Measure a detector on the labelled faces of images; errors are those of `detect_all`."""
     rows: list[list[float]] = []
-    for shape, group in by_size(folder, pictures):
+    for shape, group in by_size(folder, images):
         size = size_within(model, *shape, options.side)
         detector = open_detector(model, size, options)
-        for picture in group:
-            faces = large_faces(picture, size)
+        for image in group:
+            faces = large_faces(image, size)
             if len(faces):
-                image = shrunk(read_picture(folder, picture), size)
-                rows += measure_faces(detector, image, faces)
+                pixels = shrunk(read_image(folder, image), size)
+                rows += measure_faces(detector, pixels, faces)
     return Stability(*np.array(rows).reshape(-1, 4).T)
 
 
-def large_faces(picture: LabelledImage, size: Size) -> Floats:
+def large_faces(image: LabelledImage, size: Size) -> Floats:
     """The boxes of the faces that are large enough: m x 4, in px of the detector's input."""
-    faces = [face.box for face in picture.faces if not face.ignore]
+    faces = [face.box for face in image.faces if not face.ignore]
     boxes = np.array(faces, np.float64).reshape(-1, 4)
     boxes /= np.array([size.scale_x, size.scale_y] * 2)
     return boxes[face_sizes(boxes) >= SMALLEST_PX]

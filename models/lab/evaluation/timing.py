@@ -32,7 +32,7 @@ class Timing:
 
 def time_detectors(
     models: Sequence[DetectorModel],
-    picture: Pixels,
+    image: Pixels,
     size: tuple[int, int],
     rounds: int,
     runtime: Runtime,
@@ -41,13 +41,13 @@ def time_detectors(
 
     Args:
         models: at least one; shares are of the first one's time.
-        picture: h x w x 3 in B, G, R, of any size: it is stretched to ``size``.
+        image: h x w x 3 in B, G, R, of any size: it is stretched to ``size``.
         size: width and height in px, multiples of the networks' strides.
         rounds: how often each detector runs.
         runtime: device and threads.
     """
     width, height = size
-    fitted = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    fitted = cv2.resize(image, size, interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
     planes = [(fitted[:, :, 0].copy(), fitted[:, :, 1].copy(), fitted[:, :, 2].copy())]
     shape = Size(width, height, width, height, 1.0, 1.0)
     detectors = [Detector(model, shape, runtime) for model in models]

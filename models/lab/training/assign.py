@@ -17,12 +17,12 @@ class Assigned:
     """The cells to which faces are assigned, in no order.
 
     Attributes:
-        pictures, cells, faces: k int64 each: face ``faces[i]``, a row of the faces given, is
-            assigned to cell ``cells[i]`` of picture ``pictures[i]``.
+        images, cells, faces: k int64 each: face ``faces[i]``, a row of the faces given, is
+            assigned to cell ``cells[i]`` of image ``images[i]``.
         overlaps: k float32, the IoU of the cell's box with that face.
     """
 
-    pictures: Tensor
+    images: Tensor
     cells: Tensor
     faces: Tensor
     overlaps: Tensor
@@ -39,9 +39,7 @@ def intersection_over_union(boxes: Tensor, others: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(
-    boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, pictures: Tensor
-) -> Assigned:
+def assign(boxes: Tensor, scores: Tensor, grid: Tensor, faces: Tensor, images: Tensor) -> Assigned:
     """Choose for each face the cells near it whose predictions fit it best.
 
     Args:
@@ -49,7 +47,7 @@ def assign(
         scores: n x cells, 0-1.
         grid: cells x 3, see `network.cell_grid`.
         faces: m x 4 px, those of all images concatenated.
-        pictures: m int64, the image of each face.
+        images: m int64, the image of each face.
     """
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
     middle = (faces[:, :2] + faces[:, 2:]) / 2
@@ -57,8 +55,8 @@ def assign(
     near = ((centres - middle[:, None]).abs() < CENTRE_RADIUS * grid[:, 2:]).all(-1)
     allowed = inside | near
 
-    overlaps = intersection_over_union(faces[:, None], boxes[pictures])
-    likelihood = scores[pictures].clamp(1e-6, 1 - 1e-6).log()
+    overlaps = intersection_over_union(faces[:, None], boxes[images])
+    likelihood = scores[images].clamp(1e-6, 1 - 1e-6).log()
     # Cells both inside and near come first; others only if there are too few.
     cost = -likelihood - 3.0 * (overlaps + 1e-8).log() + 1e5 * ~(inside & near)
     cost = cost.masked_fill(~allowed, torch.inf)
@@ -70,9 +68,9 @@ def assign(
     rows, ranks = chosen.nonzero(as_tuple=True)
     columns = cells[rows, ranks]
     # A cell can predict only one face.
-    kept = _cheapest_of_each(pictures[rows] * len(grid) + columns, cheapest[rows, ranks])
+    kept = _cheapest_of_each(images[rows] * len(grid) + columns, cheapest[rows, ranks])
     rows, columns = rows[kept], columns[kept]
-    return Assigned(pictures[rows], columns, rows, overlaps[rows, columns])
+    return Assigned(images[rows], columns, rows, overlaps[rows, columns])
 
 
 def _cheapest_of_each(keys: Tensor, costs: Tensor) -> Tensor:

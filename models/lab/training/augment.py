@@ -19,13 +19,13 @@ class Sample:
     """An image and its faces.
 
     Attributes:
-        picture: h x w x 3, B, G, R.
+        image: h x w x 3, B, G, R.
         boxes: m x 4 float32 px.
         points: m x 5 x 2 float32 px, NaN if unknown.
         learn: m bool, False for ignored faces.
     """
 
-    picture: Pixels
+    image: Pixels
     boxes: Floats
     points: Floats
     learn: npt.NDArray[np.bool_]
@@ -100,7 +100,7 @@ def augmented(
         )
     else:
         made = _cropped(samples[0], settings.size, settings, random)
-    made = replace(made, picture=_degraded(made.picture, settings, random))
+    made = replace(made, image=_degraded(made.image, settings, random))
     sides = made.boxes[:, 2:] - made.boxes[:, :2]
     # A face of a few px cannot be learned, but it is not background either.
     large = sides.min(1, initial=np.inf) >= settings.smallest_face
@@ -110,7 +110,7 @@ def augmented(
 def _cropped(
     sample: Sample, size: int, settings: Augmentation, random: np.random.Generator
 ) -> Sample:
-    height, width = sample.picture.shape[:2]
+    height, width = sample.image.shape[:2]
     # Log-uniform, so that all scales are equally frequent.
     side = min(height, width) * float(np.exp(random.uniform(*np.log(settings.crop))))
     centre = _crop_centre(sample, side, random)
@@ -118,18 +118,18 @@ def _cropped(
     mirrored = bool(random.random() < 0.5)
     matrix = _matrix(centre, side, size, angle, mirrored)
     # Boxes and points are moved by the same matrix as the pixels.
-    picture = _warped(_shrunk_to(sample, side / size), matrix, size)
+    image = _warped(_shrunk_to(sample, side / size), matrix, size)
     points = sample.points @ matrix[:, :2].T + matrix[:, 2]
     if mirrored:
         # The subject's right eye is now on the other side.
         points = points[:, list(MIRRORED)]
-    moved = Sample(picture, _rotated_boxes(sample.boxes, matrix, angle), points, sample.learn)
+    moved = Sample(image, _rotated_boxes(sample.boxes, matrix, angle), points, sample.learn)
     return _inside(moved, size)
 
 
 def _crop_centre(sample: Sample, side: float, random: np.random.Generator) -> Floats:
     """The centre of a crop: usually around a face, so that the crop contains at least one."""
-    extent = np.array([sample.picture.shape[1], sample.picture.shape[0]], np.float32)
+    extent = np.array([sample.image.shape[1], sample.image.shape[0]], np.float32)
     if sample.learn.any() and random.random() < 0.9:
         box = sample.boxes[random.choice(np.flatnonzero(sample.learn))]
         centre = (box[:2] + box[2:]) / 2 + random.uniform(-0.42, 0.42, 2) * side
@@ -153,13 +153,13 @@ def _shrunk_to(sample: Sample, scale: float) -> tuple[Pixels, Floats]:
     """The image reduced by about a whole factor, because a warp alone would alias, and the exact
     factors of x and y."""
     factor = max(1, int(scale))
-    height, width = sample.picture.shape[:2]
+    height, width = sample.image.shape[:2]
     smaller = (max(1, width // factor), max(1, height // factor))
     factors = np.array([width / smaller[0], height / smaller[1]], np.float32)
     if factor == 1:
-        return sample.picture, factors
+        return sample.image, factors
     return np.asarray(
-        cv2.resize(sample.picture, smaller, interpolation=cv2.INTER_AREA), np.uint8
+        cv2.resize(sample.image, smaller, interpolation=cv2.INTER_AREA), np.uint8
     ), factors
 
 
@@ -176,15 +176,13 @@ def _matrix(centre: Floats, side: float, size: int, angle: float, mirrored: bool
 
 
 def _warped(shrunk: tuple[Pixels, Floats], matrix: Floats, size: int) -> Pixels:
-    picture, factors = shrunk
+    image, factors = shrunk
     # Labels count from the corner of the first pixel, OpenCV from its centre.
     inner = np.column_stack(
         [matrix[:, :2] * factors, matrix[:, 2] + matrix[:, :2] @ factors / 2 - 0.5]
     )
     border = (114, 114, 114)
-    warped = cv2.warpAffine(
-        picture, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border
-    )
+    warped = cv2.warpAffine(image, inner, (size, size), flags=cv2.INTER_LINEAR, borderValue=border)
     return np.asarray(warped, np.uint8)
 
 
@@ -222,9 +220,9 @@ def _inside(sample: Sample, size: int) -> Sample:
 
 def _mosaic(quarters: list[Sample]) -> Sample:
     """Four square samples of one size as one of twice the side (Bochkovskiy et al., 2020)."""
-    size = quarters[0].picture.shape[0]
+    size = quarters[0].image.shape[0]
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float32)
-    rows = [np.concatenate([quarters[row].picture, quarters[row + 1].picture], 1) for row in (0, 2)]
+    rows = [np.concatenate([quarters[row].image, quarters[row + 1].image], 1) for row in (0, 2)]
     return Sample(
         np.concatenate(rows, 0),
         np.concatenate(
@@ -240,41 +238,39 @@ def _mosaic(quarters: list[Sample]) -> Sample:
     )
 
 
-def _degraded(picture: Pixels, settings: Augmentation, random: np.random.Generator) -> Pixels:
+def _degraded(image: Pixels, settings: Augmentation, random: np.random.Generator) -> Pixels:
     """Simulate light, lenses, sensors and encoders."""
-    size = picture.shape[0]
+    size = image.shape[0]
     if random.random() < settings.colour:
         # One table for each channel: gamma, contrast, brightness and a colour cast.
         contrast, gamma = random.uniform(0.6, 1.4), float(np.exp(random.uniform(-0.4, 0.4)))
         cast = random.uniform(0.9, 1.1, 3)
         values = (np.arange(256) / 255) ** gamma * 255
         tables = ((values - 128) * contrast + 128)[:, None] * cast + random.uniform(-25, 25)
-        picture = np.asarray(
-            cv2.LUT(picture, tables.clip(0, 255).astype(np.uint8).reshape(1, 256, 3)), np.uint8
+        image = np.asarray(
+            cv2.LUT(image, tables.clip(0, 255).astype(np.uint8).reshape(1, 256, 3)), np.uint8
         )
     if random.random() < settings.grey:
-        picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(
-            np.uint8
-        )
+        image = np.repeat(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[..., None], 3, 2).astype(np.uint8)
     if random.random() < settings.blur:
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), random.uniform(0.4, 1.6)), np.uint8)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), random.uniform(0.4, 1.6)), np.uint8)
     if random.random() < settings.motion_blur:
-        picture = np.asarray(cv2.filter2D(picture, -1, motion_kernel(random)), np.uint8)
+        image = np.asarray(cv2.filter2D(image, -1, motion_kernel(random)), np.uint8)
     if random.random() < settings.coarse:
         small = round(size * random.uniform(0.4, 0.9))
-        shrunk = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        picture = np.asarray(
+        shrunk = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+        image = np.asarray(
             cv2.resize(shrunk, (size, size), interpolation=cv2.INTER_LINEAR), np.uint8
         )
     if random.random() < settings.noise:
-        grain = random.normal(0, random.uniform(2, 12), picture.shape)
-        picture = (picture + grain).clip(0, 255).astype(np.uint8)
+        grain = random.normal(0, random.uniform(2, 12), image.shape)
+        image = (image + grain).clip(0, 255).astype(np.uint8)
     if random.random() < settings.compression:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(random.integers(25, 80))]
-        picture = np.asarray(
-            cv2.imdecode(cv2.imencode(".jpg", picture, quality)[1], cv2.IMREAD_COLOR), np.uint8
+        image = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR), np.uint8
         )
-    return picture
+    return image
 
 
 def motion_kernel(random: np.random.Generator) -> Floats:

@@ -18,7 +18,7 @@ from facepaint.errors import DeviceError, InputError, UsageError
 from facepaint.records.detector_card import DetectorCard
 from models.lab.evaluation.evaluate import split
 from models.lab.training.curve import draw_curve
-from models.lab.training.data import Folder, Pictures, make_batch, read_folders
+from models.lab.training.data import Folder, Images, make_batch, read_folders
 from models.lab.training.export import export
 from models.lab.training.loop import CHECKPOINT, Training
 from models.lab.training.network import FaceNetwork
@@ -101,14 +101,14 @@ def train(
         for some in folder_labels
     ]
     training_labels, validation_labels = zip(*parts, strict=True)
-    pictures = Pictures(folders, training_labels)
-    network = _beginning(settings, beginning, pictures)
+    images = Images(folders, training_labels)
+    network = _beginning(settings, beginning, images)
     # A warm start may be larger than the requested architecture.
     settings = replace(settings, architecture=network.architecture)
     training = Training(
         settings,
-        pictures,
-        Pictures(folders, validation_labels) if any(validation_labels) else None,
+        images,
+        Images(folders, validation_labels) if any(validation_labels) else None,
         out,
         network,
         device,
@@ -182,19 +182,19 @@ def _card(record: RunRecord, step: int, path: Path, texts: CardTexts) -> Detecto
         name=card_name(path),
         decoder="facepaint",
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        summary=f"trained {step} batches of {settings.batch} pictures{begun}",
+        summary=f"trained {step} batches of {settings.batch} images{begun}",
         licence=texts.licence,
         data=texts.data
-        or f"{', '.join(record.data)}: {record.pictures} pictures, {record.faces} faces",
+        or f"{', '.join(record.data)}: {record.pictures} images, {record.faces} faces",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         command=record.command,
     )
 
 
-def _beginning(settings: TrainingSettings, beginning: Beginning, pictures: Pictures) -> FaceNetwork:
+def _beginning(settings: TrainingSettings, beginning: Beginning, images: Images) -> FaceNetwork:
     if beginning.weights is None or beginning.resume:
         return FaceNetwork(settings.architecture)
-    return load_exported(beginning.weights, _calibration(pictures, settings), settings.architecture)
+    return load_exported(beginning.weights, _calibration(images, settings), settings.architecture)
 
 
 def _record(
@@ -205,9 +205,7 @@ def _record(
     command: str,
     device: torch.device,
 ) -> RunRecord:
-    faces = [
-        face for some in labels for picture in some for face in picture.faces if not face.ignore
-    ]
+    faces = [face for some in labels for image in some for face in image.faces if not face.ignore]
     return RunRecord(
         settings,
         data=tuple(f"{folder.path.name}={folder.weight:g}" for folder in folders),
@@ -228,10 +226,10 @@ def _continued(record: RunRecord, earlier: RunRecord) -> RunRecord:
     return replace(record, start=earlier.start, command=NEXT_COMMAND.join(commands))
 
 
-def _calibration(pictures: Pictures, settings: TrainingSettings) -> Iterator[Tensor]:
+def _calibration(images: Images, settings: TrainingSettings) -> Iterator[Tensor]:
     for step in range(CALIBRATION_BATCHES):
-        batch = make_batch(pictures, settings.batch, settings.augmentation, settings.seed + 2, step)
-        yield batch.pictures.float()
+        batch = make_batch(images, settings.batch, settings.augmentation, settings.seed + 2, step)
+        yield batch.images.float()
 
 
 def _device(name: str) -> torch.device:

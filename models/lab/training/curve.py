@@ -1,4 +1,4 @@
-"""The log of a training run as a picture."""
+"""The log of a training run as an image."""
 
 import json
 from collections.abc import Sequence

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from facepaint.detectors.labels import LabelledImage, read_labels
 from facepaint.errors import InputError, UsageError
-from models.lab.evaluation.detections import read_picture
+from models.lab.evaluation.detections import read_image
 from models.lab.training.augment import Augmentation, Pixels, Sample, augmented
 from models.lab.training.losses import Targets
 
@@ -41,24 +41,24 @@ class Folder:
         return folder
 
 
-class Pictures:
-    """Labelled pictures with their pixels."""
+class Images:
+    """Labelled images with their pixels."""
 
     def __init__(
-        self, folders: Sequence[Folder], pictures: Sequence[Sequence[LabelledImage]]
+        self, folders: Sequence[Folder], images: Sequence[Sequence[LabelledImage]]
     ) -> None:
         self._entries = [
-            (folder.path, picture)
-            for folder, some in zip(folders, pictures, strict=True)
-            for picture in some
+            (folder.path, image)
+            for folder, some in zip(folders, images, strict=True)
+            for image in some
         ]
         if not self._entries:
             named = ", ".join(str(folder.path) for folder in folders)
-            raise InputError(f"{named}: no picture to train on besides those kept for validation")
+            raise InputError(f"{named}: no image to train on besides those kept for validation")
         chances = np.concatenate(
             [
                 np.full(len(some), folder.weight)
-                for folder, some in zip(folders, pictures, strict=True)
+                for folder, some in zip(folders, images, strict=True)
             ]
         )
         self.chances = chances / chances.sum()
@@ -86,7 +86,7 @@ class Pictures:
     def _pixels(self, row: int) -> Pixels:
         if row in self._decoded:
             return self._decoded[row]
-        pixels = read_picture(*self._entries[row])
+        pixels = read_image(*self._entries[row])
         # Never evicted: images are drawn at random, so any eviction is as good as none.
         if self._bytes + pixels.nbytes <= MEMORY_BYTES:
             self._bytes += pixels.nbytes
@@ -101,32 +101,30 @@ def read_folders(folders: Sequence[Folder]) -> list[list[LabelledImage]]:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Pictures n x 3 x size x size uint8 (B, G, R) and their faces."""
+    """Images n x 3 x size x size uint8 (B, G, R) and their faces."""
 
-    pictures: Tensor
+    images: Tensor
     targets: Targets
 
 
 def make_batch(
-    pictures: Pictures, size: int, augmentation: Augmentation, seed: int, step: int
+    images: Images, size: int, augmentation: Augmentation, seed: int, step: int
 ) -> Batch:
     """The batch of a step, determined by seed and step alone: a resumed run gets the same
     batches."""
     random = np.random.default_rng((seed, step))
     samples = []
     for _ in range(size):
-        rows = random.choice(len(pictures), 4, p=pictures.chances)
+        rows = random.choice(len(images), 4, p=images.chances)
         # Decoding takes most of the time, so only a mosaic reads four images.
         needed = rows if random.random() < augmentation.mosaic else rows[:1]
-        samples.append(
-            augmented([pictures.sample(int(row)) for row in needed], augmentation, random)
-        )
+        samples.append(augmented([images.sample(int(row)) for row in needed], augmentation, random))
     return collate(samples)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
     """Samples of one size as a batch."""
-    pixels = np.stack([sample.picture for sample in samples])
+    pixels = np.stack([sample.image for sample in samples])
     owners = np.concatenate([np.full(len(sample.boxes), row) for row, sample in enumerate(samples)])
     targets = Targets(
         torch.from_numpy(owners.astype(np.int64)),

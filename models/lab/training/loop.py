@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
-from models.lab.training.data import Batch, Pictures, batches, make_batch
+from models.lab.training.data import Batch, Images, batches, make_batch
 from models.lab.training.losses import detection_losses
 from models.lab.training.network import FaceNetwork, cell_grid, flatten_heads
 from models.lab.training.settings import TrainingSettings
@@ -28,7 +28,7 @@ class Training:
     """A run in a folder, from the start or from its checkpoint.
 
     Args:
-        pictures: to train on; None if the run is only exported.
+        images: to train on; None if the run is only exported.
         validation: its losses are logged, those of the averaged weights on fixed batches.
         start: the network to begin with.
         report: called with each entry of the log.
@@ -37,15 +37,15 @@ class Training:
     def __init__(
         self,
         settings: TrainingSettings,
-        pictures: Pictures | None,
-        validation: Pictures | None,
+        images: Images | None,
+        validation: Images | None,
         folder: Path,
         start: FaceNetwork,
         device: torch.device,
         report: Callable[[dict[str, Any]], None],
     ) -> None:
         self.settings, self.folder, self.device, self._report = settings, folder, device, report
-        self._pictures, self._validation = pictures, validation
+        self._images, self._validation = images, validation
         size = settings.augmentation.size
         self._grid = cell_grid(size, size, device)
         # Channels last: several times as fast on CPUs, and the layout of tensor cores.
@@ -64,7 +64,7 @@ class Training:
 
     def run(self, threads: int = 2) -> FaceNetwork:
         """Train to the end and return the averaged network; ``threads`` prepare batches."""
-        assert self._pictures is not None
+        assert self._images is not None
         settings = self.settings
         steps = range(self.step, settings.batches)
         self.network.train()
@@ -82,10 +82,10 @@ class Training:
         return self.averaged()
 
     def _batch(self, step: int) -> Batch:
-        assert self._pictures is not None
+        assert self._images is not None
         settings = self.settings
         return make_batch(
-            self._pictures, settings.batch, settings.augmentation_at(step), settings.seed, step
+            self._images, settings.batch, settings.augmentation_at(step), settings.seed, step
         )
 
     def averaged(self) -> FaceNetwork:
@@ -117,9 +117,9 @@ class Training:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _losses(self, network: nn.Module, batch: Batch) -> dict[str, Tensor]:
-        pictures = batch.pictures.to(self.device, torch.float32, memory_format=torch.channels_last)
+        images = batch.images.to(self.device, torch.float32, memory_format=torch.channels_last)
         with self._autocast():
-            heads = network(pictures)
+            heads = network(images)
         raw = flatten_heads(heads).float()
         return detection_losses(
             raw, self._grid, batch.targets.to(self.device), self.settings.weights

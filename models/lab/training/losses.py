@@ -18,14 +18,14 @@ class Targets:
     """The faces of a batch, those of all images concatenated.
 
     Attributes:
-        pictures: m int64, the image of each face.
+        images: m int64, the image of each face.
         boxes: m x 4 px.
         points: m x 5 x 2 px; NaN if unknown.
         learn: m bool; the others are too small or uncertain, and count neither as faces nor as
             background.
     """
 
-    pictures: Tensor
+    images: Tensor
     boxes: Tensor
     points: Tensor
     learn: Tensor
@@ -33,12 +33,12 @@ class Targets:
     def to(self, device: torch.device) -> "Targets":
         """The same on another device."""
         return Targets(
-            *(part.to(device) for part in (self.pictures, self.boxes, self.points, self.learn))
+            *(part.to(device) for part in (self.images, self.boxes, self.points, self.learn))
         )
 
     def chosen(self, rows: Tensor) -> "Targets":
         """Those of the rows (m bool)."""
-        return Targets(self.pictures[rows], self.boxes[rows], self.points[rows], self.learn[rows])
+        return Targets(self.images[rows], self.boxes[rows], self.points[rows], self.learn[rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +66,18 @@ def detection_losses(
     with torch.no_grad():
         boxes, scores = decode_boxes(raw, grid), decode_scores(raw)
     faces, ignored = targets.chosen(targets.learn), targets.chosen(~targets.learn)
-    found = assign(boxes, scores, grid, faces.boxes, faces.pictures)
+    found = assign(boxes, scores, grid, faces.boxes, faces.images)
     count = max(1, len(found.cells))
 
     # Indexed once for the batch: for each index operation autograd fills a full gradient.
-    mine = raw[found.pictures, found.cells]
+    mine = raw[found.images, found.cells]
     here = grid[found.cells]
     wanted = faces.boxes[found.faces]
 
     object_target = torch.zeros_like(raw[..., 1])
-    object_target[found.pictures, found.cells] = 1.0
+    object_target[found.images, found.cells] = 1.0
     counted = ~_on_faces(grid, ignored, len(raw))
-    counted[found.pictures, found.cells] = True
+    counted[found.images, found.cells] = True
     object_loss = functional.binary_cross_entropy_with_logits(
         raw[..., 1], object_target, reduction="none"
     )
@@ -97,15 +97,15 @@ def detection_losses(
     }
 
 
-def _on_faces(grid: Tensor, faces: Targets, pictures: int) -> Tensor:
-    """Which cells lie on one of the faces: pictures x cells bool."""
+def _on_faces(grid: Tensor, faces: Targets, images: int) -> Tensor:
+    """Which cells lie on one of the faces: images x cells bool."""
     centres = (grid[:, :2] + 0.5) * grid[:, 2:]
     boxes = faces.boxes[:, None]
     # Half a cell more on each side: a tiny face may lie between the centres of cells.
     margin = grid[:, 2:] / 2
     inside = ((centres > boxes[..., :2] - margin) & (centres < boxes[..., 2:] + margin)).all(-1)
-    covered = torch.zeros(pictures, len(grid), dtype=torch.int32, device=grid.device)
-    return covered.index_add_(0, faces.pictures, inside.int()) > 0
+    covered = torch.zeros(images, len(grid), dtype=torch.int32, device=grid.device)
+    return covered.index_add_(0, faces.images, inside.int()) > 0
 
 
 def efficient_iou_loss(boxes: Tensor, wanted: Tensor) -> Tensor:

@@ -123,9 +123,9 @@ class FaceNetwork(nn.Module):
             # 2017b).
             nn.init.constant_(output.bias[OBJECT], -4.0)
 
-    def forward(self, pictures: Tensor) -> list[Tensor]:
+    def forward(self, images: Tensor) -> list[Tensor]:
         """Raw heads, each n x 16 x h/stride x w/stride."""
-        features = self.stem(pictures)
+        features = self.stem(images)
         found = []
         for level in self.levels:
             features = level(features)

@@ -23,7 +23,7 @@ from facepaint.detectors.registry import read_weights
 from facepaint.errors import InputError, UsageError
 from facepaint.files import atomic_write
 from models.lab.datasets.common import evenly
-from models.lab.evaluation.detections import read_picture
+from models.lab.evaluation.detections import read_image
 from models.layers import input_layers, name_nodes, output_layers
 
 CALIBRATION_IMAGES = 64
@@ -52,7 +52,7 @@ def quantise(weights: Path, data: Path, out: Path, images: int = CALIBRATION_IMA
     """
     labelled = read_labels(data)
     if not labelled:
-        raise InputError(f"{data} has no pictures to calibrate with")
+        raise InputError(f"{data} has no images to calibrate with")
     # ONNX Runtime's own errors for a file of another kind are hard to understand.
     read_network(read_weights(weights), f"detector {weights}")
     chosen = evenly(labelled, images)
@@ -62,7 +62,7 @@ def quantise(weights: Path, data: Path, out: Path, images: int = CALIBRATION_IMA
             # Quantization expects inferred shapes and fused nodes.
             quant_pre_process(str(weights), str(prepared), skip_symbolic_shape=True)
             graph = _named(prepared)
-            _quantise(prepared, draft, _Pictures(data, chosen, graph.input[0].name), graph)
+            _quantise(prepared, draft, _Images(data, chosen, graph.input[0].name), graph)
         except (ValueError, RuntimeError, onnx.checker.ValidationError) as exc:
             raise UsageError(f"{weights} cannot be quantized: {exc}") from exc
         with atomic_write(out) as place:
@@ -78,12 +78,12 @@ def _named(path: Path) -> onnx.GraphProto:
 
 
 def _quantise(
-    source: Path, target: Path, pictures: quantization.CalibrationDataReader, graph: onnx.GraphProto
+    source: Path, target: Path, images: quantization.CalibrationDataReader, graph: onnx.GraphProto
 ) -> None:
     quantization.quantize_static(
         str(source),
         str(target),
-        pictures,
+        images,
         quant_format=quantization.QuantFormat.QDQ,
         op_types_to_quantize=QUANTISED,
         per_channel=True,
@@ -97,15 +97,15 @@ def _quantise(
     )
 
 
-class _Pictures(quantization.CalibrationDataReader):
+class _Images(quantization.CalibrationDataReader):
     """Images as the detector gets them, one at a time."""
 
-    def __init__(self, folder: Path, pictures: Sequence[LabelledImage], name: str) -> None:
-        self._folder, self._left, self._name = folder, iter(pictures), name
+    def __init__(self, folder: Path, images: Sequence[LabelledImage], name: str) -> None:
+        self._folder, self._left, self._name = folder, iter(images), name
 
     def get_next(self) -> dict[str, Floats] | None:
-        picture = next(self._left, None)
-        return {self._name: _padded(read_picture(self._folder, picture))} if picture else None
+        image = next(self._left, None)
+        return {self._name: _padded(read_image(self._folder, image))} if image else None
 
 
 def _padded(pixels: npt.NDArray[np.uint8]) -> Floats:

@@ -160,8 +160,8 @@ def _restore_batch_norm(network: FaceNetwork, calibration: Iterable[Tensor]) -> 
     ]
     network.eval()
     with torch.no_grad():
-        for pictures in calibration:
-            network(pictures)
+        for images in calibration:
+            network(images)
         for moment in moments:
             moment.restore()
 

@@ -28,7 +28,7 @@ WHOLE = Size(WIDTH, HEIGHT, WIDTH, HEIGHT, 1.0, 1.0)
 Planes = npt.NDArray[np.uint8]
 
 
-def picture(decoder: str, *cells: tuple[int, int], channel: int | None = None) -> Planes:
+def image(decoder: str, *cells: tuple[int, int], channel: int | None = None) -> Planes:
     """B, G and R planes, black except for some cells (column, row)."""
     face = FACES[decoder]
     planes = np.zeros((3, HEIGHT, WIDTH), np.uint8)
@@ -50,8 +50,8 @@ def tiny(
     return DetectorModel(path, replace(strict, **card))  # type: ignore[arg-type]
 
 
-def detect(detector: Detector, *pictures: Planes) -> list[list[tuple[float, ...]]]:
-    found = detector.detect([tuple(planes) for planes in pictures])  # type: ignore[misc]
+def detect(detector: Detector, *images: Planes) -> list[list[tuple[float, ...]]]:
+    found = detector.detect([tuple(planes) for planes in images])  # type: ignore[misc]
     return [[(*face.box, *face.landmarks) for face in faces] for faces in found]
 
 
@@ -67,16 +67,14 @@ class TestEveryDecoder:
     def test_finds_the_planted_face(self, decoder: DecoderName, tmp_path: Path) -> None:
         face = FACES[decoder]
         ((found,),) = Detector(tiny(tmp_path, decoder), WHOLE, CPU).detect(
-            [tuple(picture(decoder, (3, 2)))]
+            [tuple(image(decoder, (3, 2)))]
         )  # type: ignore[list-item]
         assert found.box == pytest.approx(face.box, abs=0.02)
         assert found.landmarks == pytest.approx(face.landmarks, abs=0.02)
         assert found.score == pytest.approx(1, abs=0.01)
 
     def test_landmarks_are_in_the_common_order(self, decoder: DecoderName, tmp_path: Path) -> None:
-        ((found,),) = detect(
-            Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (3, 2))
-        )
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), image(decoder, (3, 2)))
         right_eye, left_eye, nose, right_mouth, left_mouth = np.array(found[4:]).reshape(5, 2)
         assert right_eye[0] < nose[0] < left_eye[0]
         assert right_mouth[0] < left_mouth[0]
@@ -86,27 +84,25 @@ class TestEveryDecoder:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
         others = {0, 1, 2} - {FACES[decoder].channel}
         assert detect(
-            detector, *(picture(decoder, (3, 2), channel=channel) for channel in others)
+            detector, *(image(decoder, (3, 2), channel=channel) for channel in others)
         ) == [[], []]
 
     def test_a_batch_gives_the_same_as_single_images(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         detector = Detector(tiny(tmp_path, decoder), WHOLE, CPU)
-        pictures = [
-            picture(decoder, cell) for cell in ((3, 2), (0, 0), (5, 4), (1, 3), (4, 1), (2, 2))
-        ]
-        pictures.insert(2, picture(decoder))
-        together = detect(detector, *pictures)
+        images = [image(decoder, cell) for cell in ((3, 2), (0, 0), (5, 4), (1, 3), (4, 1), (2, 2))]
+        images.insert(2, image(decoder))
+        together = detect(detector, *images)
         assert [len(faces) for faces in together] == [1, 1, 0, 1, 1, 1, 1]
-        assert together == [faces for one in pictures for faces in detect(detector, one)]
+        assert together == [faces for one in images for faces in detect(detector, one)]
 
     def test_padding_neither_adds_nor_moves_faces(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         smaller = replace(WHOLE, width=WIDTH - 23, height=HEIGHT - 9)
         detector = Detector(tiny(tmp_path, decoder), smaller, CPU)
-        cut = picture(decoder, (3, 2))[:, : smaller.height, : smaller.width]
+        cut = image(decoder, (3, 2))[:, : smaller.height, : smaller.width]
         ((found,), nothing) = detect(detector, cut, np.zeros_like(cut))
         assert found[:4] == pytest.approx(FACES[decoder].box, abs=0.02)
         assert nothing == []
@@ -116,21 +112,17 @@ class TestEveryDecoder:
     ) -> None:
         stride = FACES[decoder].stride
         moved = np.array(FACES[decoder].box) - np.tile((3 * stride, 2 * stride), 2)
-        ((found,),) = detect(
-            Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, (0, 0))
-        )
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), image(decoder, (0, 0)))
         assert found[:4] == pytest.approx(moved, abs=0.02)
         last = (WIDTH // stride - 1, HEIGHT // stride - 1)
-        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), picture(decoder, last))
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), WHOLE, CPU), image(decoder, last))
         assert found[:4] == pytest.approx(moved + np.tile(last, 2) * stride, abs=0.02)
 
     def test_boxes_and_points_are_in_px_of_the_frame(
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         twice = replace(WHOLE, scale_x=2.0, scale_y=3.0)
-        ((found,),) = detect(
-            Detector(tiny(tmp_path, decoder), twice, CPU), picture(decoder, (3, 2))
-        )
+        ((found,),) = detect(Detector(tiny(tmp_path, decoder), twice, CPU), image(decoder, (3, 2)))
         expected = np.array((*FACES[decoder].box, *FACES[decoder].landmarks)) * np.tile((2, 3), 7)
         assert found == pytest.approx(expected, abs=0.05)
 
@@ -138,7 +130,7 @@ class TestEveryDecoder:
         self, decoder: DecoderName, tmp_path: Path
     ) -> None:
         ((found,),) = detect(
-            Detector(tiny(tmp_path, decoder, landmarks=False), WHOLE, CPU), picture(decoder, (3, 2))
+            Detector(tiny(tmp_path, decoder, landmarks=False), WHOLE, CPU), image(decoder, (3, 2))
         )
         assert len(found) == 4
 
@@ -159,7 +151,7 @@ def test_a_network_of_a_fixed_size_takes_others_too(
     decoder: DecoderName, sides: tuple[int, int, int], tmp_path: Path
 ) -> None:
     detector = Detector(tiny(tmp_path, decoder, tiny_network(decoder, sides)), WHOLE, CPU)
-    ((found,),) = detect(detector, picture(decoder, (3, 2)))
+    ((found,),) = detect(detector, image(decoder, (3, 2)))
     assert found == pytest.approx((*FACES[decoder].box, *FACES[decoder].landmarks), abs=0.02)
 
 
@@ -184,7 +176,7 @@ def test_a_network_that_fails_when_it_runs_is_refused(tmp_path: Path) -> None:
 def test_scrfd_without_landmarks_gives_none(tmp_path: Path) -> None:
     network = tiny_network("scrfd", landmarks=False)
     ((found,),) = detect(
-        Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), picture("scrfd", (3, 2))
+        Detector(tiny(tmp_path, "scrfd", network), WHOLE, CPU), image("scrfd", (3, 2))
     )
     assert found == pytest.approx(FACES["scrfd"].box, abs=0.02)
 
@@ -221,7 +213,7 @@ class TestInvalidScores:
             UsageError, match=r"detector 'tiny' does not fit .*: there are scores from .* to "
         ):
             Detector(tiny(tmp_path, decoder, network), WHOLE, CPU).detect(
-                [tuple(picture(decoder, (3, 2)))]
+                [tuple(image(decoder, (3, 2)))]
             )  # type: ignore[list-item]
 
 
@@ -231,7 +223,7 @@ def test_a_face_without_finite_coordinates_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="detector 'tiny' gives faces whose coordinates are not numbers"
     ):
-        detect(detector, picture("yunet", (3, 2), (6, 5)))
+        detect(detector, image("yunet", (3, 2), (6, 5)))
 
 
 COARSE = {
@@ -255,9 +247,9 @@ def test_all_strides_are_decoded(decoder: DecoderName) -> None:
     assert sorted(widths) == sorted([widths[0]] * 16 + [2 * widths[0]] * 4 + [4 * widths[0]])
 
 
-def _run(network: bytes, pictures: npt.NDArray[np.float32]) -> Outputs:
+def _run(network: bytes, images: npt.NDArray[np.float32]) -> Outputs:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(network, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"image": pictures}), strict=True))
+    return dict(zip(names, session.run(names, {"image": images}), strict=True))

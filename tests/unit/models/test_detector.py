@@ -19,8 +19,8 @@ FACE = (178, 60, 272, 180)
 """About where the face is in the portrait of 512 x 512 px."""
 
 
-def planes_of(picture: Pixels) -> tuple[Pixels, Pixels, Pixels]:
-    return picture[..., 2], picture[..., 1], picture[..., 0]
+def planes_of(image: Pixels) -> tuple[Pixels, Pixels, Pixels]:
+    return image[..., 2], image[..., 1], image[..., 0]
 
 
 def whole(width: int, height: int) -> Size:
@@ -56,7 +56,7 @@ class TestEveryDetector:
         grey = np.full((192, 320), 128, np.uint8)
         assert detector.detect([(grey, grey, grey)]) == [()]
 
-    def test_a_batch_gives_what_single_pictures_give(self, name: str) -> None:
+    def test_a_batch_gives_what_single_images_give(self, name: str) -> None:
         portrait = skimage.data.astronaut()
         detector = Detector(find_model(name), whole(512, 512), Runtime("cpu"))
         both = detector.detect([planes_of(portrait), planes_of(portrait[:, ::-1])])
@@ -82,7 +82,7 @@ def test_a_smaller_face_needs_a_larger_input() -> None:
     assert (coarse.input_width % 32, coarse.input_height % 32) == (0, 0)
 
 
-def test_a_picture_is_never_enlarged() -> None:
+def test_a_image_is_never_enlarged() -> None:
     size = size_for(find_model(DEFAULT_DETECTOR), 160, 90, 0.01)
     assert (size.width, size.height) == (160, 90)
     assert (size.input_width, size.input_height) == (160, 96)

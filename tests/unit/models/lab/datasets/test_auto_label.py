@@ -35,7 +35,7 @@ from tests.unit.models.lab.datasets.test_frames import portrait, write_video
 
 @pytest.fixture(scope="module")
 def labeller() -> Labeller:
-    """Its detectors are kept while pictures are of one size."""
+    """Its detectors are kept while images are of one size."""
     return Labeller(DEFAULT_DETECTOR, "cpu")
 
 
@@ -55,13 +55,13 @@ def check_is_astronaut(face: LabelledFace) -> None:
     assert np.abs(np.subtract(face.landmarks, true.landmarks)).max() < 6
 
 
-def test_a_folder_of_pictures_is_labelled(tmp_path: Path, labeller: Labeller) -> None:
+def test_a_folder_of_images_is_labelled(tmp_path: Path, labeller: Labeller) -> None:
     save_astronaut(tmp_path / "in" / "trip" / "portrait.png", scale=0.5)
     save_blank(tmp_path / "in" / "grey.jpg", 256, 256)
-    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    (tmp_path / "in" / "notes.txt").write_text("no image")
     work = label([tmp_path / "in"], tmp_path / "out", labeller)
     assert (work.pictures, work.faces, work.landmarks) == (2, 1, 1)
-    by_name = {picture.image: picture for picture in read_labels(tmp_path / "out")}
+    by_name = {image.image: image for image in read_labels(tmp_path / "out")}
     assert by_name["grey.jpg"].faces == ()
     (face,) = by_name["trip/portrait.png"].faces
     check_is_astronaut(face)
@@ -89,11 +89,11 @@ def test_frames_of_a_video_have_their_origin_as_attributes(
 ) -> None:
     write_video(tmp_path / "clip.mp4", [*[portrait("left")] * 10, *[portrait("right")] * 10])
     label([tmp_path / "clip.mp4"], tmp_path / "out", labeller, most=2)
-    pictures = read_labels(tmp_path / "out")
-    assert [picture.attributes["video"] for picture in pictures] == ["clip.mp4"] * 2
-    for picture in pictures:
-        assert picture.image == f"clip-{round(picture.attributes['time_s'] * 1000):08d}ms.jpg"
-        assert (picture.width, picture.height) == (160, 120)
+    images = read_labels(tmp_path / "out")
+    assert [image.attributes["video"] for image in images] == ["clip.mp4"] * 2
+    for image in images:
+        assert image.image == f"clip-{round(image.attributes['time_s'] * 1000):08d}ms.jpg"
+        assert (image.width, image.height) == (160, 120)
     assert label([tmp_path / "clip.mp4"], tmp_path / "out", labeller, most=2).pictures == 0
 
 
@@ -105,7 +105,7 @@ def test_an_unusable_input_is_reported_and_the_others_are_labelled(
     lines: list[str] = []
     label([tmp_path / "b.mp4", tmp_path / "a.png"], tmp_path / "out", labeller, report=lines.append)
     assert lines[0].startswith(f"facepaint: {tmp_path / 'b.mp4'} is not a readable video")
-    assert lines[-1] == f"{tmp_path / 'a.png'}: 1 picture, 0 faces"
+    assert lines[-1] == f"{tmp_path / 'a.png'}: 1 image, 0 faces"
     with pytest.raises(InputError, match="is not a readable video"):
         label([tmp_path / "b.mp4"], tmp_path / "out", labeller)
     with pytest.raises(UsageError, match="is among the inputs"):
@@ -117,8 +117,8 @@ def test_landmarks_are_filled_and_nothing_else_changes(tmp_path: Path, labeller:
     bare = replace(halved(ASTRONAUT_FACE), landmarks=None, hard=True)
     ignored, elsewhere = replace(bare, ignore=True), LabelledFace((5.0, 5.0, 40.0, 40.0))
     own = LabelledFace((150.0, 150.0, 190.0, 190.0), tuple(map(float, range(10))))
-    picture = LabelledImage("a.png", 256, 256, (elsewhere, bare, own))
-    write_labels(tmp_path, [picture])
+    image = LabelledImage("a.png", 256, 256, (elsewhere, bare, own))
+    write_labels(tmp_path, [image])
     work = fill_landmarks(tmp_path, labeller)
     assert (work.pictures, work.landmarks) == (1, 1)
     (filled,) = read_labels(tmp_path)
@@ -126,7 +126,7 @@ def test_landmarks_are_filled_and_nothing_else_changes(tmp_path: Path, labeller:
     assert replace(filled.faces[1], landmarks=None, attributes={}) == bare
     assert filled.faces[1].attributes == {TEACHER: DEFAULT_DETECTOR}
     assert (filled.faces[0], filled.faces[2]) == (elsewhere, own)
-    write_labels(tmp_path, [replace(picture, faces=(ignored,))])
+    write_labels(tmp_path, [replace(image, faces=(ignored,))])
     assert fill_landmarks(tmp_path, labeller).landmarks == 0
 
 
@@ -138,7 +138,7 @@ def test_a_contact_sheet_has_a_cell_for_each_image(tmp_path: Path) -> None:
     assert sheet is not None
     assert sheet.shape == (6 + 100 + 16 + 6, 2 * 106 + 6, 3)
     assert save_contact_sheet(tmp_path / "data", tmp_path / "faces.png", layout, faces=True) == 1
-    write_labels(tmp_path / "data", [LabelledImage("event/nobody.jpg")])
+    write_labels(tmp_path / "data", [LabelledImage("event/empty.jpg")])
     with pytest.raises(InputError, match="has no faces to draw"):
         save_contact_sheet(tmp_path / "data", tmp_path / "faces.png", layout, faces=True)
 
@@ -167,11 +167,11 @@ def test_the_commands_label_convert_and_draw(
 
     out, err = run("label", "in", "--out", "set", "--device", "cpu")
     assert (out, err) == (
-        "1 picture: 1 face, 1 of them given landmarks, 0 to be ignored\n",
-        "in: 1 picture, 1 face\n",
+        "1 image: 1 face, 1 of them given landmarks, 0 to be ignored\n",
+        "in: 1 image, 1 face\n",
     )
     out, err = run("convert", "set", "coco", "--to", "coco")
-    assert (out, err) == ("coco: 1 picture, 1 face, from facepaint\n", "")
+    assert (out, err) == ("coco: 1 image, 1 face, from facepaint\n", "")
     out, err = run("convert", "set", "wider", "--to", "wider")
     assert (
         err == "facepaint: left out, because wider cannot store it: landmarks of 1 face, "

@@ -20,7 +20,7 @@ RATE = 10
 
 
 def portrait(side: str = "left") -> Pixels:
-    """One of two sharp pictures, 160 x 120 in B, G, R."""
+    """One of two sharp images, 160 x 120 in B, G, R."""
     pixels = data.astronaut()[:384, ::-1] if side == "right" else data.astronaut()[:384]
     return np.asarray(
         cv2.resize(pixels, (160, 120), interpolation=cv2.INTER_AREA)[:, :, ::-1], np.uint8
@@ -31,14 +31,14 @@ def blurred(pixels: Pixels) -> Pixels:
     return np.asarray(cv2.GaussianBlur(pixels, (0, 0), 4), np.uint8)
 
 
-def write_video(path: Path, pictures: Sequence[Pixels]) -> None:
-    """Ten pictures a second in MPEG-4, beginning at 3 s."""
+def write_video(path: Path, images: Sequence[Pixels]) -> None:
+    """Ten images a second in MPEG-4, beginning at 3 s."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", RATE)
         assert isinstance(stream, av.VideoStream)
-        stream.width, stream.height = pictures[0].shape[1], pictures[0].shape[0]
+        stream.width, stream.height = images[0].shape[1], images[0].shape[0]
         stream.bit_rate = 4_000_000
-        for number, pixels in enumerate(pictures):
+        for number, pixels in enumerate(images):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="bgr24")
             frame.pts = number + 3 * RATE
             container.mux(stream.encode(frame))
@@ -75,10 +75,8 @@ def test_a_slot_of_blurred_frames_is_skipped(tmp_path: Path) -> None:
 
 
 def test_a_limit_spreads_over_the_video(tmp_path: Path) -> None:
-    pictures = [
-        np.asarray(np.roll(portrait(), 12 * second, axis=1), np.uint8) for second in range(8)
-    ]
-    write_video(tmp_path / "a.mp4", [one for one in pictures for _ in range(RATE)])
+    images = [np.asarray(np.roll(portrait(), 12 * second, axis=1), np.uint8) for second in range(8)]
+    write_video(tmp_path / "a.mp4", [one for one in images for _ in range(RATE)])
     times = [one.time_s for one in sample_frames(tmp_path / "a.mp4", 1.0, 4, [])]
     assert len(times) == 4
     assert times[-1] >= 5

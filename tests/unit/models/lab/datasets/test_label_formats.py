@@ -35,26 +35,26 @@ def storable(kind: str, face: LabelledFace) -> LabelledFace:
 
 @pytest.mark.parametrize("name", FORMATS)
 @settings(max_examples=12, deadline=None)
-@given(pictures=labelled_images())
+@given(images=labelled_images())
 def test_a_round_trip_keeps_what_the_format_can_store(
-    name: str, pictures: list[LabelledImage], tmp_path_factory: pytest.TempPathFactory
+    name: str, images: list[LabelledImage], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     kind, folder = FORMATS[name], tmp_path_factory.mktemp("labels")
     files = {}
-    for picture in pictures:
-        files[picture.image] = folder / "before" / picture.image
-        assert picture.width is not None
-        assert picture.height is not None
-        save_blank(files[picture.image], picture.width, picture.height)
-    notes = write(kind, folder / "written", pictures, files)
+    for image in images:
+        files[image.image] = folder / "before" / image.image
+        assert image.width is not None
+        assert image.height is not None
+        save_blank(files[image.image], image.width, image.height)
+    notes = write(kind, folder / "written", images, files)
     assert detect_format(folder / "written") is kind
     imported = kind.read(Source(folder / "written"))
-    for picture in pictures:
-        read_back = imported.files[picture.image].read_bytes()
-        assert read_back == files[picture.image].read_bytes()
-    faces = {picture.image: picture.faces for picture in pictures}
+    for image in images:
+        read_back = imported.files[image.image].read_bytes()
+        assert read_back == files[image.image].read_bytes()
+    faces = {image.image: image.faces for image in images}
     stored = {image: tuple(storable(name, face) for face in some) for image, some in faces.items()}
-    assert {picture.image: picture.faces for picture in imported.pictures} == stored
+    assert {image.image: image.faces for image in imported.images} == stored
     if not notes:
         assert without_zeros(stored) == without_zeros(faces), "no loss without a note"
 
@@ -74,18 +74,18 @@ def converted(folder: Path, to: str, **options: Any) -> tuple[Converted, Path]:
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_convert_writes_pictures_and_labels_and_brings_them_back(name: str, tmp_path: Path) -> None:
+def test_convert_writes_images_and_labels_and_brings_them_back(name: str, tmp_path: Path) -> None:
     before = labelled_folder(tmp_path / "data")
     result, out = converted(tmp_path, name)
-    assert (result.pictures, result.faces, result.kind) == (2, 1, "facepaint")
+    assert (result.images, result.faces, result.kind) == (2, 1, "facepaint")
     again = convert(Source(out), tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
     assert again.kind == name
     assert sorted(read_labels(tmp_path / "back"), key=lambda one: one.image) == sorted(
         before, key=lambda one: one.image
     )
-    for picture in before:
-        there = (tmp_path / "back" / "images" / picture.image).read_bytes()
-        assert there == (tmp_path / "data" / "images" / picture.image).read_bytes()
+    for image in before:
+        there = (tmp_path / "back" / "images" / image.image).read_bytes()
+        assert there == (tmp_path / "data" / "images" / image.image).read_bytes()
 
 
 def test_a_note_counts_what_the_format_cannot_store(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_files_are_not_overwritten_without_the_option(tmp_path: Path) -> None:
         convert(Source(tmp_path / "data"), tmp_path / "data", "coco", overwrite=True)
 
 
-def test_pictures_can_be_linked(tmp_path: Path) -> None:
+def test_images_can_be_linked(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     _, out = converted(tmp_path, "coco", link=True)
     assert (out / "images" / "portrait.png").samefile(tmp_path / "data" / "images" / "portrait.png")
@@ -119,14 +119,14 @@ def test_images_missing_from_an_export_are_taken_from_another_folder(tmp_path: P
     _, out = converted(tmp_path, "coco")
     (out / "images" / "portrait.png").unlink()
     with pytest.raises(
-        InputError, match=r"1 of 2 pictures not found, such as portrait\.png; .*--images"
+        InputError, match=r"1 of 2 images not found, such as portrait\.png; .*--images"
     ):
         convert(Source(out), tmp_path / "back", "facepaint")
     done = convert(Source(out, images=tmp_path / "data" / "images"), tmp_path / "back", "facepaint")
-    assert done.pictures == 2
+    assert done.images == 2
 
 
-def test_labels_of_another_picture_are_refused(tmp_path: Path) -> None:
+def test_labels_of_another_image_are_refused(tmp_path: Path) -> None:
     labelled_folder(tmp_path / "data")
     save_blank(tmp_path / "data" / "images" / "portrait.png", 512, 511)
     with pytest.raises(InputError, match="is 512x511 px, but its labels are for 512x512"):
@@ -152,10 +152,10 @@ def test_wider_face_is_read_as_published(tmp_path: Path) -> None:
     (tmp_path / "wider_face_split" / "wider_face_val_bbx_gt.txt").write_text(WIDER)
     save_blank(tmp_path / "WIDER_val" / "images" / "1--Handshaking" / "c.jpg", 60, 60)
     found = FORMATS["wider"].read(Source(tmp_path))
-    assert [len(picture.faces) for picture in found.pictures] == [1, 0, 2]
-    assert found.pictures[0].faces[0] == LabelledFace((449.0, 330.0, 571.0, 479.0))
+    assert [len(image.faces) for image in found.images] == [1, 0, 2]
+    assert found.images[0].faces[0] == LabelledFace((449.0, 330.0, 571.0, 479.0))
     grades = {"blur": 2, "expression": 1, "illumination": 1, "occlusion": 2, "pose": 1}
-    assert found.pictures[2].faces[0] == LabelledFace(
+    assert found.images[2].faces[0] == LabelledFace(
         (10.0, 20.0, 18.0, 29.0), ignore=True, attributes=grades
     )
     assert list(found.files) == ["1--Handshaking/c.jpg"]
@@ -167,7 +167,7 @@ def test_wider_face_is_read_as_cvat_writes_it(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("face")
     lines = "no_label/a.jpg\n1\n1.5 2.0 8.0 9.0 - - - True 1 0 \nno_label/b.jpg\n"
     (tmp_path / "wider_face_split" / "wider_face_default_bbx_gt.txt").write_text(lines)
-    first, second = FORMATS["wider"].read(Source(tmp_path)).pictures
+    first, second = FORMATS["wider"].read(Source(tmp_path)).images
     assert first.image == "a.jpg"
     assert first.faces == (
         LabelledFace((1.5, 2.0, 9.5, 11.0), attributes={"occlusion": 1, "pose": 1}),
@@ -217,9 +217,9 @@ def test_coco_is_read_as_label_studio_writes_it(tmp_path: Path) -> None:
     )
     result = convert(source, tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
     assert result.notes == ["1 annotation of other classes left out of result.json"]
-    (picture,) = read_labels(tmp_path / "back")
-    assert picture.image == "portrait.png"
-    assert picture.faces == (replace(ASTRONAUT_FACE, box=(179.0, 60.0, 274.0, 181.0)),)
+    (image,) = read_labels(tmp_path / "back")
+    assert image.image == "portrait.png"
+    assert image.faces == (replace(ASTRONAUT_FACE, box=(179.0, 60.0, 274.0, 181.0)),)
 
 
 def test_boxes_of_cvats_skeletons_become_the_original_ones(tmp_path: Path) -> None:
@@ -253,8 +253,8 @@ def test_boxes_of_cvats_skeletons_become_the_original_ones(tmp_path: Path) -> No
         "--complete-from DATA restores the original boxes"
     ]
     convert(source, tmp_path / "back", "facepaint", complete_from=tmp_path / "data")
-    (picture,) = read_labels(tmp_path / "back")
-    assert picture.faces == (replace(ASTRONAUT_FACE, landmarks=moved),)
+    (image,) = read_labels(tmp_path / "back")
+    assert image.faces == (replace(ASTRONAUT_FACE, landmarks=moved),)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_boxes_of_cvats_skeletons_become_the_original_ones(tmp_path: Path) -> No
     [
         ("../../etc/passwd.jpg", "is not a plain path below the folder"),
         ("/etc/passwd.jpg", "is not a plain path below the folder"),
-        ("C:\\pictures\\a.jpg", "is not a plain path below the folder"),
+        ("C:\\images\\a.jpg", "is not a plain path below the folder"),
     ],
 )
 def test_no_path_leaves_the_folder(name: str, message: str, tmp_path: Path) -> None:
@@ -291,8 +291,8 @@ def test_of_several_classes_the_face_classes_must_be_named(tmp_path: Path) -> No
         InputError, match="with_mask, without_mask; name those that are faces with --class"
     ):
         FORMATS["coco"].read(source)
-    (picture,) = FORMATS["coco"].read(replace(source, classes=("with_mask",))).pictures
-    assert picture.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0), attributes={"class": "with_mask"}),)
+    (image,) = FORMATS["coco"].read(replace(source, classes=("with_mask",))).images
+    assert image.faces == (LabelledFace((1.0, 2.0, 4.0, 6.0), attributes={"class": "with_mask"}),)
     with pytest.raises(InputError, match="has no class head; it has with_mask, without_mask"):
         FORMATS["coco"].read(replace(source, classes=("head",)))
 

@@ -32,7 +32,7 @@ def square(x: float, y: float, side: float) -> list[float]:
     return [x, y, x + side, y + side]
 
 
-def picture(
+def image(
     found: Sequence[tuple[list[float], float]],
     faces: Sequence[list[float]],
     hard: Sequence[bool] | None = None,
@@ -49,44 +49,44 @@ def picture(
     )
 
 
-def hard_ap(*pictures: Scored) -> float:
-    return set_curves(pictures)["hard"].average_precision
+def hard_ap(*images: Scored) -> float:
+    return set_curves(images)["hard"].average_precision
 
 
 class TestByHand:
     A, B, C = square(0, 0, 20), square(100, 0, 20), square(200, 0, 20)
 
     def test_everything_found_first(self) -> None:
-        assert hard_ap(picture([(self.A, 0.9), (self.B, 0.8)], [self.A, self.B], [True, True])) == 1
+        assert hard_ap(image([(self.A, 0.9), (self.B, 0.8)], [self.A, self.B], [True, True])) == 1
 
     def test_nothing_found(self) -> None:
-        assert hard_ap(picture([], [self.A], [True])) == 0
-        assert hard_ap(picture([(self.B, 0.9)], [self.A], [True])) == 0
+        assert hard_ap(image([], [self.A], [True])) == 0
+        assert hard_ap(image([(self.B, 0.9)], [self.A], [True])) == 0
 
     def test_nothing_to_find_has_no_average_precision(self) -> None:
-        assert math.isnan(hard_ap(picture([(self.A, 0.9)], [], [])))
+        assert math.isnan(hard_ap(image([(self.A, 0.9)], [], [])))
 
     def test_a_false_positive_in_the_middle(self) -> None:
         """Found at 0.9, false at 0.8, found at 0.7, one missed: 1/3 at precision 1, 1/3 at 2/3, 1/3
         never."""
         found = [(self.A, 0.9), (square(500, 0, 20), 0.8), (self.B, 0.7)]
-        assert hard_ap(picture(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(
+        assert hard_ap(image(found, [self.A, self.B, self.C], [True] * 3)) == pytest.approx(
             1 / 3 + 2 / 9
         )
 
     def test_the_precision_is_that_at_any_higher_recall(self) -> None:
         """False, found, found: precision 0, 1/2, 2/3, and made falling 2/3 throughout."""
         found = [(square(500, 0, 20), 0.9), (self.A, 0.8), (self.B, 0.7)]
-        assert hard_ap(picture(found, [self.A, self.B], [True] * 2)) == pytest.approx(2 / 3)
+        assert hard_ap(image(found, [self.A, self.B], [True] * 2)) == pytest.approx(2 / 3)
 
     def test_a_second_detection_of_a_face_is_a_false_positive(self) -> None:
         found = [(self.A, 0.9), (square(1, 1, 20), 0.8), (self.B, 0.7)]
-        assert hard_ap(picture(found, [self.A, self.B], [True] * 2)) == pytest.approx(1 / 2 + 1 / 3)
+        assert hard_ap(image(found, [self.A, self.B], [True] * 2)) == pytest.approx(1 / 2 + 1 / 3)
 
     def test_an_ignored_face_is_neither_missed_nor_a_false_positive(self) -> None:
         found = [(self.A, 0.95), (square(1, 1, 20), 0.9), (self.B, 0.7)]
-        assert hard_ap(picture(found, [self.A, self.B], [False, True])) == 1
-        assert hard_ap(picture([(self.B, 0.7)], [self.A, self.B], [False, True])) == 1
+        assert hard_ap(image(found, [self.A, self.B], [False, True])) == 1
+        assert hard_ap(image([(self.B, 0.7)], [self.A, self.B], [False, True])) == 1
 
     def test_a_detection_matches_only_the_face_it_overlaps_most(self) -> None:
         """As in the tool: nearer to an ignored face it finds nothing, though the counted one
@@ -94,26 +94,26 @@ class TestByHand:
         counted, ignored = square(0, 0, 20), square(4, 0, 20)
         overlaps = iou(np.array([square(3, 0, 20)]), np.array([counted, ignored]))
         assert MATCH_IOU < overlaps[0, 0] < overlaps[0, 1]
-        assert hard_ap(picture([(square(3, 0, 20), 0.9)], [counted, ignored], [True, False])) == 0
+        assert hard_ap(image([(square(3, 0, 20), 0.9)], [counted, ignored], [True, False])) == 0
 
     @pytest.mark.parametrize(("side", "expected"), [(10.01, 1.0), (9.99, 0.0)])
     def test_half_the_union_is_enough(self, side: float, expected: float) -> None:
         face = [0.0, 0.0, 20.0, 20.0]
-        assert hard_ap(picture([([0.0, 0.0, 20.0, side], 0.9)], [face], [True])) == expected
+        assert hard_ap(image([([0.0, 0.0, 20.0, side], 0.9)], [face], [True])) == expected
 
     def test_equal_scores_are_one_step(self) -> None:
         for found in ([(self.A, 0.5), (self.B, 0.5)], [(self.B, 0.5), (self.A, 0.5)]):
-            assert hard_ap(picture(found, [self.A], [True])) == 0.5
+            assert hard_ap(image(found, [self.A], [True])) == 0.5
 
-    def test_scores_are_compared_across_pictures(self) -> None:
-        good = picture([(self.A, 0.6)], [self.A], [True])
-        bad = picture([(self.B, 0.9)], [self.A], [True])
+    def test_scores_are_compared_across_images(self) -> None:
+        good = image([(self.A, 0.6)], [self.A], [True])
+        bad = image([(self.B, 0.9)], [self.A], [True])
         assert hard_ap(good, bad) == pytest.approx(1 / 4)
 
     def test_faces_of_other_sizes_are_ignored(self) -> None:
         small, large = square(0, 0, 10), square(100, 100, 50)
         found = size_curves(
-            [picture([(small, 0.9), (square(300, 300, 50), 0.8), (large, 0.7)], [small, large])]
+            [image([(small, 0.9), (square(300, 300, 50), 0.8), (large, 0.7)], [small, large])]
         )
         values = {name: curve.average_precision for name, curve in found.items()}
         assert values["all"] == pytest.approx(1 / 2 + 1 / 3)
@@ -131,15 +131,15 @@ class TestByHand:
 
 def test_the_sets_are_used_if_every_face_has_them() -> None:
     face = square(0, 0, 20)
-    with_sets, without = picture([], [face], [True]), picture([], [face])
-    empty = picture([], [])
+    with_sets, without = image([], [face], [True]), image([], [face])
+    empty = image([], [])
     assert tuple(curves([with_sets, empty])) == WIDER_SETS
     assert tuple(curves([with_sets, without])) == tuple(curves([empty])) == ("all", *SIZE_CLASSES)
 
 
 def test_an_ignored_face_is_in_no_set() -> None:
     face = square(0, 0, 20)
-    ignored = replace(picture([(face, 0.9)], [face], [True]), ignored=np.array([True]))
+    ignored = replace(image([(face, 0.9)], [face], [True]), ignored=np.array([True]))
     assert set_curves([ignored])["hard"].faces == 0
     assert size_curves([ignored])["all"].faces == 0
     assert set_curves([ignored])["hard"].scores.size == 0
@@ -186,13 +186,13 @@ def test_the_curve_is_that_of_scikit_learn(found: list[tuple[bool, int]], missed
     assert curve.average_precision >= sum_of_steps(precision, recall) - 1e-12
 
 
-def wider_tool(pictures: Sequence[Scored], name: str, steps: int = 1000) -> float:
+def wider_tool(images: Sequence[Scored], name: str, steps: int = 1000) -> float:
     """The protocol as the WIDER FACE tool computes it: px boxes with one px added, 1000 steps of
     stretched scores."""
-    every = np.concatenate([one.scores for one in pictures])
+    every = np.concatenate([one.scores for one in images])
     low, high = every.min(), every.max()
     counts = np.zeros((steps, 2))
-    for one in pictures:
+    for one in images:
         if not len(one.scores):
             continue
         order = np.argsort(-one.scores, kind="stable")
@@ -204,9 +204,7 @@ def wider_tool(pictures: Sequence[Scored], name: str, steps: int = 1000) -> floa
                 counts[step] += proposals[: above[-1] + 1].sum(), found[above[-1]]
     with np.errstate(invalid="ignore"):
         precision = np.nan_to_num(counts[:, 1] / counts[:, 0])
-    recall = np.concatenate(
-        [[0], counts[:, 1] / sum(one.sets[name].sum() for one in pictures), [1]]
-    )
+    recall = np.concatenate([[0], counts[:, 1] / sum(one.sets[name].sum() for one in images), [1]])
     falling = np.maximum.accumulate(np.concatenate([[0], precision, [0]])[::-1])[::-1]
     moved = np.flatnonzero(recall[1:] != recall[:-1])
     return float(np.sum((recall[moved + 1] - recall[moved]) * falling[moved + 1]))
@@ -238,10 +236,10 @@ def _tool_overlap(a: Floats, b: Floats) -> float:
     return float(width * height / (both - width * height))
 
 
-def random_pictures(rng: np.random.Generator, pictures: int) -> list[Scored]:
+def random_images(rng: np.random.Generator, images: int) -> list[Scored]:
     """Images with faces of 20-200 px, found loosely, twice, or not at all, and false positives."""
     made = []
-    for _ in range(pictures):
+    for _ in range(images):
         count = rng.integers(0, 8)
         corner, side = rng.uniform(0, 800, (count, 2)), rng.uniform(20, 200, (count, 1))
         faces = np.hstack([corner, corner + side])
@@ -264,10 +262,10 @@ def random_pictures(rng: np.random.Generator, pictures: int) -> list[Scored]:
 
 @pytest.mark.parametrize("seed", [1])
 def test_the_result_is_that_of_the_wider_face_tool(seed: int) -> None:
-    pictures = random_pictures(np.random.default_rng(seed), 60)
-    ours = set_curves(pictures)
+    images = random_images(np.random.default_rng(seed), 60)
+    ours = set_curves(images)
     for name in WIDER_SETS:
-        assert ours[name].average_precision == pytest.approx(wider_tool(pictures, name), abs=0.005)
+        assert ours[name].average_precision == pytest.approx(wider_tool(images, name), abs=0.005)
         assert 0.3 < ours[name].average_precision < 0.95
 
 
@@ -277,18 +275,18 @@ def values(found: dict[str, Curve]) -> list[float]:
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_the_order_of_pictures_and_detections_does_not_matter(seed: int) -> None:
+def test_the_order_of_images_and_detections_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    pictures = random_pictures(rng, 5)
-    order = rng.permutation(len(pictures))
-    turned = [pictures[n] for n in order]
+    images = random_images(rng, 5)
+    order = rng.permutation(len(images))
+    turned = [images[n] for n in order]
     again = []
     for one in turned:
         rows = rng.permutation(len(one.boxes))
         again.append(replace(one, boxes=one.boxes[rows], scores=one.scores[rows]))
     for measure in (set_curves, size_curves):
-        np.testing.assert_allclose(values(measure(pictures)), values(measure(turned)), rtol=1e-12)
-        np.testing.assert_allclose(values(measure(pictures)), values(measure(again)), rtol=1e-12)
+        np.testing.assert_allclose(values(measure(images)), values(measure(turned)), rtol=1e-12)
+        np.testing.assert_allclose(values(measure(images)), values(measure(again)), rtol=1e-12)
 
 
 def test_each_face_is_matched_with_its_best_detection() -> None:

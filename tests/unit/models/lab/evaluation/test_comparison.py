@@ -42,7 +42,7 @@ MODEL = find_model(DEFAULT_DETECTOR)
 OPTIONS = Options(side=320, runtime=CPU)
 NOTHING = float("nan")
 IN_VALIDATION = "36.jpg"
-"""A name by which a picture is left out of training."""
+"""A name by which an image is left out of training."""
 
 SMALL = ((64, 32), (96, 64))
 
@@ -88,15 +88,15 @@ class TestTable:
 
 class TestCompare:
     def test_a_detector_beside_itself(self, tmp_path: Path) -> None:
-        pictures = write_portraits(tmp_path)
-        comparison = compare([MODEL, MODEL], tmp_path, pictures, OPTIONS, Plan(1, 1, SMALL))
+        images = write_portraits(tmp_path)
+        comparison = compare([MODEL, MODEL], tmp_path, images, OPTIONS, Plan(1, 1, SMALL))
         assert comparison.models == (DEFAULT_DETECTOR, f"{DEFAULT_DETECTOR} (2)")
         rows = {measure.name: measure for measure in comparison.measures}
         assert rows["AP all (2 faces)"].values == (1, 1)
         assert rows["landmark error, mean (% of eye distance; 2 faces)"].values[0] < 20
         assert any(name.startswith("found again") for name in rows)
         for width, height in SMALL:
-            assert rows[f"ms per picture, {width}x{height}"].values[0] > 0
+            assert rows[f"ms per image, {width}x{height}"].values[0] > 0
         for measure in comparison.measures:
             if not measure.name.startswith(("ms", "time relative")):
                 assert measure.shown()[0] == measure.shown()[1], measure.name
@@ -110,11 +110,11 @@ class TestCompare:
     def test_a_part_without_faces_is_refused(self, tmp_path: Path) -> None:
         write_portraits(tmp_path)
         with pytest.raises(
-            InputError, match=r"no labelled face in this part \(validation\) of its 3 pictures"
+            InputError, match=r"no labelled face in this part \(validation\) of its 3 images"
         ):
             compare_named([DEFAULT_DETECTOR], tmp_path, "validation", OPTIONS, Plan(0, 0))
         write_labels(tmp_path, [])
-        with pytest.raises(InputError, match=r"\(all\) of its 0 pictures"):
+        with pytest.raises(InputError, match=r"\(all\) of its 0 images"):
             compare_named([DEFAULT_DETECTOR], tmp_path, "all", OPTIONS, Plan(0, 0))
 
 
@@ -202,7 +202,7 @@ class TestCommand:
 
 
 @pytest.mark.slow
-def test_the_table_of_the_documents_and_the_drawn_pictures(
+def test_the_table_of_the_documents_and_the_drawn_images(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heldout, masks = tmp_path / "heldout", tmp_path / "masks"
@@ -235,7 +235,7 @@ def test_the_table_of_the_documents_and_the_drawn_pictures(
         assert image.size == (benchmark.PANEL_PX, benchmark.PANEL_PX + 28)
 
 
-def test_the_table_needs_to_know_where_the_pictures_are(
+def test_the_table_needs_to_know_where_the_images_are(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("FACEPAINT_FACES", raising=False)

@@ -19,7 +19,7 @@ from models.lab.evaluation.detections import (
     Floats,
     Options,
     detect_all,
-    read_picture,
+    read_image,
     size_within,
 )
 from models.lab.evaluation.evaluate import Truth, evaluate, judge, split, thresholds_of, truth_of
@@ -47,35 +47,35 @@ def turned_by(degrees: float) -> Floats:
     return HEAD @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
 
 
-def pictures(count: int) -> list[LabelledImage]:
+def images(count: int) -> list[LabelledImage]:
     return [LabelledImage(f"{number}.jpg") for number in range(count)]
 
 
 class TestSplit:
-    def test_every_picture_is_in_one_part(self) -> None:
-        training, validation = split(pictures(1000))
+    def test_every_image_is_in_one_part(self) -> None:
+        training, validation = split(images(1000))
         assert sorted(one.image for one in [*training, *validation]) == sorted(
-            one.image for one in pictures(1000)
+            one.image for one in images(1000)
         )
         assert 70 < len(validation) < 130
 
-    def test_a_picture_stays_in_its_part_whatever_the_others_are(self) -> None:
-        _, among_many = split(pictures(200))
-        _, among_few = split(pictures(200)[150:][::-1])
+    def test_a_image_stays_in_its_part_whatever_the_others_are(self) -> None:
+        _, among_many = split(images(200))
+        _, among_few = split(images(200)[150:][::-1])
         assert {one.image for one in among_few} == {
             one.image for one in among_many if int(one.image[:-4]) >= 150
         }
 
     def test_the_parts_never_change(self) -> None:
-        _, validation = split(pictures(60))
+        _, validation = split(images(60))
         assert [one.image for one in validation] == ["26.jpg", "34.jpg", "36.jpg", "38.jpg"]
 
     @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (1.0, 50)])
     def test_none_or_all(self, share: float, count: int) -> None:
-        assert len(split(pictures(50), share)[1]) == count
+        assert len(split(images(50), share)[1]) == count
 
 
-class TestPictures:
+class TestImages:
     def test_the_longest_side_is_made_smaller_and_never_larger(self) -> None:
         size = size_within(MODEL, 1280, 720, 640)
         assert (size.width, size.height, size.input_width, size.input_height) == (
@@ -92,8 +92,8 @@ class TestPictures:
         labelled = write_portraits(tmp_path)
         assert [one.image for one in labelled] == ["b.png", "a.png", "c.png"]
         found = detect_all(MODEL, tmp_path, labelled, Options(side=256, runtime=CPU))
-        for one, picture in zip(found, labelled, strict=True):
-            assert one.boxes[0] == pytest.approx(picture.faces[0].box, abs=25)
+        for one, image in zip(found, labelled, strict=True):
+            assert one.boxes[0] == pytest.approx(image.faces[0].box, abs=25)
             assert list(one.scores) == sorted(one.scores, reverse=True)
             assert one.scores[0] > 0.5
             assert one.points.shape == (len(one.boxes), 5, 2)
@@ -106,32 +106,32 @@ class TestPictures:
         assert low.scores.min() < 0.15
         np.testing.assert_array_equal(low.from_score(0.5).boxes, high.boxes)
 
-    def test_a_picture_that_is_turned_by_its_header_is_read_as_it_is_shown(
+    def test_a_image_that_is_turned_by_its_header_is_read_as_it_is_shown(
         self, tmp_path: Path
     ) -> None:
-        picture = LabelledImage("a.jpg", 20, 30)
-        path = image_path(tmp_path, picture)
+        image = LabelledImage("a.jpg", 20, 30)
+        path = image_path(tmp_path, image)
         path.parent.mkdir()
         exif = Image.Exif()
         exif[0x0112] = 6
         Image.new("RGB", (30, 20)).save(path, exif=exif)
-        assert read_picture(tmp_path, picture).shape == (30, 20, 3)
+        assert read_image(tmp_path, image).shape == (30, 20, 3)
 
-    def test_bad_pictures_are_named(self, tmp_path: Path) -> None:
+    def test_bad_images_are_named(self, tmp_path: Path) -> None:
         (tmp_path / "images").mkdir()
-        for name, data in (("empty.png", b""), ("text.png", b"no picture")):
+        for name, data in (("empty.png", b""), ("text.png", b"no image")):
             (tmp_path / "images" / name).write_bytes(data)
             with pytest.raises(UnreadableMedia, match=name):
-                read_picture(tmp_path, LabelledImage(name, 8, 8))
+                read_image(tmp_path, LabelledImage(name, 8, 8))
         with pytest.raises(UnreadableMedia, match=r"missing\.png"):
-            read_picture(tmp_path, LabelledImage("missing.png", 8, 8))
+            read_image(tmp_path, LabelledImage("missing.png", 8, 8))
 
-    def test_a_picture_of_another_size_than_labelled_is_refused(self, tmp_path: Path) -> None:
-        (picture, *_) = write_portraits(tmp_path)
+    def test_a_image_of_another_size_than_labelled_is_refused(self, tmp_path: Path) -> None:
+        (image, *_) = write_portraits(tmp_path)
         with pytest.raises(
             InputError, match=r"b\.png is 512x512 px, but its labels are for 500x512"
         ):
-            read_picture(tmp_path, replace(picture, width=500, height=512))
+            read_image(tmp_path, replace(image, width=500, height=512))
 
 
 class TestLandmarks:
@@ -188,7 +188,7 @@ class TestJudging:
         )
         assert evaluation.at_threshold["redaction"].recall == 1
         assert evaluation.at_threshold["redaction"].false_positives == 0.5, (
-            "one in two pictures; ignored and loose ones do not count"
+            "one in two images; ignored and loose ones do not count"
         )
         assert evaluation.at_threshold["stickers"].recall == 0.5
         assert evaluation.at_threshold["stickers"].false_positives == 0

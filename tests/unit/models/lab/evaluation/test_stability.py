@@ -47,12 +47,12 @@ def marked() -> Pixels:
     """Grey with a soft mark at each of the five points, whose centre is exact to a hundredth of a
     px."""
     rows, columns = np.mgrid[: EXTENT.height, : EXTENT.width] + 0.5
-    picture = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
+    image = np.full((EXTENT.height, EXTENT.width, 3), 128.0)
     for (x, y), (channel, height) in zip(POINTS, MARKS, strict=True):
-        picture[:, :, channel] += height * np.exp(
+        image[:, :, channel] += height * np.exp(
             -((columns - x) ** 2 + (rows - y) ** 2) / (2 * 2.5**2)
         )
-    return np.rint(picture).clip(0, 255).astype(np.uint8)
+    return np.rint(image).clip(0, 255).astype(np.uint8)
 
 
 class MarkFinder:
@@ -62,10 +62,9 @@ class MarkFinder:
         self.size = EXTENT
         self.spoil, self.misses = spoil, misses
 
-    def detect(self, pictures: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
+    def detect(self, images: list[tuple[Pixels, Pixels, Pixels]]) -> list[tuple[Candidate, ...]]:
         return [
-            () if row in self.misses else (self._face(planes),)
-            for row, planes in enumerate(pictures)
+            () if row in self.misses else (self._face(planes),) for row, planes in enumerate(images)
         ]
 
     def _face(self, planes: tuple[npt.NDArray[np.uint8], ...]) -> Candidate:
@@ -174,9 +173,9 @@ def test_small_and_ignored_faces_are_left_out() -> None:
 
 
 def test_a_real_detector(tmp_path: Path) -> None:
-    pictures = write_portraits(tmp_path)
+    images = write_portraits(tmp_path)
     found = stability(
-        find_model(DEFAULT_DETECTOR), tmp_path, pictures, Options(side=320, runtime=CPU)
+        find_model(DEFAULT_DETECTOR), tmp_path, images, Options(side=320, runtime=CPU)
     )
     assert len(found.found) == 2
     assert (found.found > 0.8).all()

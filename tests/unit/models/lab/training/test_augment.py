@@ -29,14 +29,14 @@ COLOURS = np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 25
 
 def marked() -> Sample:
     """A grey image with one face: a disc of its colour at each landmark."""
-    picture = np.full((240, 320, 3), 114, np.uint8)
+    image = np.full((240, 320, 3), 114, np.uint8)
     box = np.array([[120, 60, 200, 160]], np.float32)
     points = np.array([[[140, 95], [180, 95], [160, 115], [145, 138], [175, 138]]], np.float32)
     for point, colour in zip(points[0], COLOURS, strict=True):
         cv2.circle(
-            picture, (int(point[0]), int(point[1])), 6, tuple(int(value) for value in colour), -1
+            image, (int(point[0]), int(point[1])), 6, tuple(int(value) for value in colour), -1
         )
-    return Sample(picture, box, points, np.ones(1, np.bool_))
+    return Sample(image, box, points, np.ones(1, np.bool_))
 
 
 @given(seed=st.integers(0, 10_000))
@@ -47,7 +47,7 @@ def test_landmarks_stay_on_their_discs(seed: int) -> None:
         for row, (x, y) in enumerate(points):
             if not (learn and 2 <= x < 126 and 2 <= y < 126):
                 continue
-            seen = made.picture[round(float(y) - 0.5), round(float(x) - 0.5)].astype(int)
+            seen = made.image[round(float(y) - 0.5), round(float(x) - 0.5)].astype(int)
             wanted = COLOURS[row].astype(int)
             # In a mirrored image right and left change places, in the labels too.
             mirrored = COLOURS[MIRRORED[row]].astype(int)
@@ -60,10 +60,10 @@ def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop:
     """Labels count from the corner of the first pixel; the centroid of a blob has its label."""
     rows, columns = np.mgrid[:240, :320] + 0.5
     blob = np.exp(-((columns - 150.25) ** 2 + (rows - 110.75) ** 2) / 2 / 9**2) * 141
-    picture = np.repeat((blob + 114)[..., None], 3, 2).astype(np.uint8)
+    image = np.repeat((blob + 114)[..., None], 3, 2).astype(np.uint8)
     points = np.full((1, 5, 2), (150.25, 110.75), np.float32)
     sample = Sample(
-        picture, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_)
+        image, np.array([[120, 80, 180, 140]], np.float32), points, np.ones(1, np.bool_)
     )
     made = augmented(
         [sample], replace(GEOMETRY_ONLY, crop=(crop, crop)), np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop:
         reach = round(25 / crop)
         left, top = round(float(x)) - reach, round(float(y)) - reach
         patch = (
-            made.picture[max(top, 0) : top + 2 * reach, max(left, 0) : left + 2 * reach, 0].astype(
+            made.image[max(top, 0) : top + 2 * reach, max(left, 0) : left + 2 * reach, 0].astype(
                 float
             )
             - 114
@@ -105,7 +105,7 @@ def test_left_and_right_stay_the_subjects(seed: int) -> None:
 @settings(max_examples=60, deadline=None)
 def test_boxes_contain_their_landmarks_and_are_in_the_image(seed: int) -> None:
     made = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(seed))
-    assert made.picture.shape == (128, 128, 3)
+    assert made.image.shape == (128, 128, 3)
     assert ((made.boxes >= 0) & (made.boxes <= 128)).all()
     for box, points in zip(made.boxes, made.points, strict=True):
         visible = points[((points > 0) & (points < 128)).all(1)]
@@ -138,7 +138,7 @@ def test_small_and_ignored_faces_stay_ignored() -> None:
 def test_a_mosaic_has_faces_of_four_images() -> None:
     mosaic = replace(GEOMETRY_ONLY, crop=(1.4, 1.5))
     made = augmented([marked()] * 4, mosaic, np.random.default_rng(3))
-    assert made.picture.shape == (128, 128, 3)
+    assert made.image.shape == (128, 128, 3)
     quarters = {
         (bool(x > 64), bool(y > 64)) for x, y in (made.boxes[:, :2] + made.boxes[:, 2:]) / 2
     }
@@ -153,7 +153,7 @@ def test_an_image_without_faces_is_background() -> None:
         np.zeros(0, bool),
     )
     made = augmented([empty], Augmentation(size=64), np.random.default_rng(0))
-    assert made.picture.shape == (64, 64, 3)
+    assert made.image.shape == (64, 64, 3)
     assert len(made.boxes) == 0
 
 
@@ -179,4 +179,4 @@ def test_degrading_an_image_moves_nothing(what: str) -> None:
         [marked()], replace(GEOMETRY_ONLY, **{what: 1.0}), np.random.default_rng(5)
     )
     np.testing.assert_array_equal(plain.boxes, degraded.boxes)
-    assert (plain.picture != degraded.picture).any()
+    assert (plain.image != degraded.image).any()

@@ -30,16 +30,16 @@ def write_forty(folder: Path) -> list[LabelledImage]:
     """Forty images of 96 x 96 px: the portrait's face rotated and scaled to 18-60 px."""
     portrait = np.ascontiguousarray(skimage.data.astronaut()[..., ::-1])
     random = np.random.default_rng(7)
-    pictures = []
+    images = []
     for number in range(40):
         pixels, face = varied(portrait, random)
-        picture = LabelledImage(f"{number:02}.png", SIDE, SIDE, (face,))
-        path = image_path(folder, picture)
+        image = LabelledImage(f"{number:02}.png", SIDE, SIDE, (face,))
+        path = image_path(folder, image)
         path.parent.mkdir(parents=True, exist_ok=True)
         assert cv2.imwrite(str(path), pixels)
-        pictures.append(picture)
-    write_labels(folder, pictures)
-    return pictures
+        images.append(image)
+    write_labels(folder, images)
+    return images
 
 
 def varied(
@@ -71,7 +71,7 @@ def varied(
 @pytest.mark.slow
 def test_forty_images_are_overfitted(tmp_path: Path) -> None:
     data = tmp_path / "data"
-    pictures = write_forty(data)
+    images = write_forty(data)
     settings = TrainingSettings(
         batches=320,
         batch=12,
@@ -89,7 +89,7 @@ def test_forty_images_are_overfitted(tmp_path: Path) -> None:
     )
     train([str(data)], tmp_path / "run", settings, place=Place(threads=1))
     detector = find_model(str(tmp_path / "run" / "detector.onnx"))
-    evaluation = evaluate(detector, data, pictures, Options())
+    evaluation = evaluate(detector, data, images, Options())
     assert evaluation.curves["all"].average_precision > 0.98
     assert np.median(evaluation.landmark_errors) < 0.1
     assert np.isfinite(evaluation.landmark_errors).mean() > 0.95

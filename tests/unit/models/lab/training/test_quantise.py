@@ -70,7 +70,7 @@ def test_calibration_images_are_spread_over_the_folder(number: int) -> None:
 
 def test_a_failure_leaves_no_files(tmp_path: Path) -> None:
     write_labels(tmp_path / "empty", [])
-    with pytest.raises(InputError, match="no pictures to calibrate with"):
+    with pytest.raises(InputError, match="no images to calibrate with"):
         quantise(WEIGHTS, tmp_path / "empty", tmp_path / "out.onnx")
     labelled_folder(tmp_path / "data")
     (tmp_path / "text.onnx").write_text("no network")

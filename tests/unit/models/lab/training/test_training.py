@@ -121,8 +121,8 @@ def test_every_face_has_cells_and_no_cell_two_faces() -> None:
     owners = torch.tensor([0, 0, 1])
     found = assign(decode_boxes(raw, grid), decode_scores(raw), grid, faces, owners)
     assert set(found.faces.tolist()) == {0, 1, 2}
-    assert (owners[found.faces] == found.pictures).all()
-    pairs = list(zip(found.pictures.tolist(), found.cells.tolist(), strict=True))
+    assert (owners[found.faces] == found.images).all()
+    pairs = list(zip(found.images.tolist(), found.cells.tolist(), strict=True))
     assert len(pairs) == len(set(pairs))
 
 
@@ -178,10 +178,10 @@ def test_unknown_landmarks_have_no_gradient() -> None:
     assert points.grad[1, 1:].abs().sum() == 0
 
 
-def outputs(weights: Path, pictures: torch.Tensor) -> dict[str, np.ndarray]:
-    count, _, height, width = pictures.shape
+def outputs(weights: Path, images: torch.Tensor) -> dict[str, np.ndarray]:
+    count, _, height, width = images.shape
     session = Session(weights, height, width, Runtime("cpu", batch=count))
-    session.input[:] = pictures.numpy()
+    session.input[:] = images.numpy()
     return session.run()
 
 
@@ -198,11 +198,11 @@ def test_the_exported_network_gives_the_same_outputs(tmp_path: Path, size: tuple
         torch.nn.init.uniform_(norm.running_mean, -0.5, 0.5)
     network.eval()
     export(network, tmp_path / "a.onnx")
-    pictures = torch.rand(2, 3, *size) * 255
+    images = torch.rand(2, 3, *size) * 255
     grid = cell_grid(*size)
     with torch.no_grad():
-        raw = flatten_heads(network(pictures))
-    found = outputs(tmp_path / "a.onnx", pictures)
+        raw = flatten_heads(network(images))
+    found = outputs(tmp_path / "a.onnx", images)
     np.testing.assert_allclose(found["boxes"], decode_boxes(raw, grid), rtol=1e-3, atol=1e-2)
     np.testing.assert_allclose(found["scores"], decode_scores(raw), atol=1e-4)
     np.testing.assert_allclose(
@@ -214,17 +214,17 @@ def test_imported_weights_give_the_same_outputs_and_have_batch_norms(tmp_path: P
     """Also after layers and channels are added, and after another export."""
     torch.manual_seed(1)
     first = find_model(DEFAULT_DETECTOR).weights
-    pictures = torch.rand(2, 3, 96, 64) * 255
-    network = load_exported(first, [pictures], Architecture(residuals=(0, 3, 3), head=96))
+    images = torch.rand(2, 3, 96, 64) * 255
+    network = load_exported(first, [images], Architecture(residuals=(0, 3, 3), head=96))
     assert network.architecture == Architecture(residuals=(0, 3, 3), head=96)
     norm = network.stem[0].norm
     assert float(norm.running_var.min()) > 0
     export(network.eval(), tmp_path / "again.onnx")
-    again = load_exported(tmp_path / "again.onnx", [pictures], SMALL)
+    again = load_exported(tmp_path / "again.onnx", [images], SMALL)
     export(again.eval(), tmp_path / "twice.onnx")
-    expected = outputs(first, pictures)
+    expected = outputs(first, images)
     for weights in (tmp_path / "again.onnx", tmp_path / "twice.onnx"):
-        found = outputs(weights, pictures)
+        found = outputs(weights, images)
         for name in ("boxes", "scores", "landmarks"):
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-3, atol=2e-2)
 
