@@ -1,6 +1,6 @@
 """Generates `docs/filters.md` from the catalogue."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from facepaint.looks.catalogue import CATALOGUE, FilterKind, Option
 from filters.stickers_table import STICKERS
@@ -27,8 +27,9 @@ NOTES = """## Stickers
 Stickers follow the position, size, roll, yaw and pitch of the head. Near faces are painted over
 far ones.
 
-These are animated: {animated}. The animation depends only on the time since the start of the
-video, so segments join without a jump. A still image shows the start of the animation.
+These are animated: {animated}.
+The animation depends only on the time since the start of the video: segments join without a jump.
+A still image shows the start of the animation.
 
 Your own image (`sticker:FILE`) is a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's
 box. An image that is much wider or higher than a face is not enlarged so far; use `scale`. An
@@ -67,32 +68,40 @@ def filters_page() -> str:
     size = CATALOGUE["mosaic"].option("size")
     assert size is not None
     notes = NOTES.format(animated=animated, glowing=glowing, tiles=_default(size))
-    return f"{INTRODUCTION}\n## Options\n\n{options_table()}\n{notes}"
+    return f"{INTRODUCTION}\n## Filters and options\n\n{options_tables()}\n{notes}"
 
 
-def options_table() -> str:
-    """A row for each option of each filter, in Markdown."""
-    rows = ["| filter | what it does | option | default | values | |", "|---|---|---|---|---|---|"]
+def options_tables() -> str:
+    """Two tables for each group of filters, in Markdown: the filters, and their options.
+
+    A group is the filters with the same first option: stickers, effects, text, redactions.
+    """
+    groups: dict[Option, list[FilterKind]] = {}
     for kind in CATALOGUE.values():
-        rows += _rows(kind)
+        groups.setdefault(_documented(kind)[0], []).append(kind)
+    return "\n".join(_tables(kinds) for kinds in groups.values())
+
+
+def _tables(kinds: Sequence[FilterKind]) -> str:
+    rows = ["| filter | what it does |", "|---|---|"]
+    rows += [f"| `{kind.name}` | {kind.summary} |" for kind in kinds]
+    rows += ["", "| option | default | values | meaning |", "|---|---|---|---|"]
+    for option in dict.fromkeys(option for kind in kinds for option in _documented(kind)):
+        owners = [kind.name for kind in kinds if option in kind.options]
+        name = f"`{option.name}`"
+        if len(owners) < len(kinds):
+            name += f" of {_listed(owners)}"
+        rows.append(f"| {name} | `{_default(option)}` | {_values(option)} | {option.help} |")
     return "\n".join(rows) + "\n"
+
+
+def _documented(kind: FilterKind) -> Sequence[Option]:
+    # The client fills in the hash of a stored sticker; users never write it.
+    return [option for option in kind.options if option.type != "sha256"]
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _rows(kind: FilterKind) -> list[str]:
-    # The client fills in the hash of a stored sticker; users never write it.
-    options = [option for option in kind.options if option.type != "sha256"]
-    rows = []
-    for number, option in enumerate(options):
-        name, summary = (f"`{kind.name}`", kind.summary) if number == 0 else ("", "")
-        rows.append(
-            f"| {name} | {summary} | `{option.name}` | `{_default(option)}` | {_values(option)} "
-            f"| {option.help} |"
-        )
-    return rows
 
 
 def _default(option: Option) -> str:

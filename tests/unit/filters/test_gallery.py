@@ -12,7 +12,7 @@ from facepaint.looks.catalogue import CATALOGUE
 from facepaint.looks.parser import parse_filter
 from filters.gallery import COLUMNS, PEOPLE, draw_gallery, portrait, portrait_face, save_gallery
 from filters.planes import Pixels
-from filters.reference import filters_page, options_table
+from filters.reference import filters_page, options_tables
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
@@ -73,7 +73,7 @@ def test_a_gallery_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> No
 def test_the_page_about_filters_is_up_to_date() -> None:
     assert (DOCS / "filters.md").read_text() == filters_page(), "run `make docs`"
     for kind in CATALOGUE.values():
-        assert f"| `{kind.name}` | {kind.summary} |" in options_table()
+        assert f"| `{kind.name}` | {kind.summary} |" in options_tables()
 
 
 def test_the_pages_picture_is_the_gallery(page: Pixels) -> None:
