@@ -12,6 +12,7 @@ import io
 import platform
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -22,17 +23,28 @@ import skimage.color
 import skimage.data
 
 from benchmarks.clips import RgbImage
-from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
+from facepaint.records.colour import (
+    Colour,
+    ColourPrimaries,
+    ColourRange,
+    LightLevels,
+    MatrixCoefficients,
+    TransferCharacteristics,
+)
 from filters.planes import Matrix, rgb_to_yuv
 from tasks.video.deinterlace import deinterlaced
 from tasks.video.hdr import WHITE, Floats, pq_signal, to_sdr
 from tasks.video.tonemap import back_to_hdr, in_sdr, tone_map
 from tasks.video.yuv import YuvPlanes, planes_of, yuv_of
 
-PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
-
 SIZE = (1920, 1080)
-COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}
+PQ = Colour(
+    ColourPrimaries.BT2020,
+    TransferCharacteristics.PQ,
+    MatrixCoefficients.BT2020,
+    ColourRange.LIMITED,
+)
+COLOURS = {"PQ": PQ, "HLG": replace(PQ, transfer=TransferCharacteristics.HLG)}
 TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164, 0.0880, 0.8956]])
 """From BT.709 light (ITU-R BT.2087)."""
 
@@ -279,7 +291,7 @@ def _portrait() -> Floats:
 
 def _hdr(light: Floats, colour: Colour) -> YuvPlanes:
     """BT.2020 light relative to white as 10-bit samples."""
-    if colour.transfer == PQ:
+    if colour == PQ:
         return _coded_samples(pq_signal(light * WHITE), "bt2020", 10)
     # The table takes SDR of the same light; HLG above SDR white is not needed here.
     sdr = np.clip(light @ np.linalg.inv(TO_2020).T, 0, 1) ** (1 / 2.4)

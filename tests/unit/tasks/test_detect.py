@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.colour import Colour, TransferCharacteristics
+from facepaint.records.colour import SDR, Colour, ColourRange
 from facepaint.records.job import VideoStream
 from models.detector import Size
 from tasks.detect import _small_frames
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
-
-PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
+from tests.support.colours import HLG, PQ
 
 
 def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.VideoFrame:
@@ -37,17 +36,17 @@ def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.Video
     [
         ("yuv420p", {}),
         ("yuv420p", {"rotation": 90}),
-        ("yuv422p10le", {"colour": Colour(1, 1, 1, 1)}),
-        ("yuv420p10le", {"colour": Colour(9, PQ, 9, 1)}),
+        ("yuv422p10le", {"colour": SDR}),
+        ("yuv420p10le", {"colour": PQ}),
         pytest.param(
             "yuv422p10le",
-            {"colour": Colour(9, HLG, 9, 1), "rotation": 180, "mirrored": True},
+            {"colour": HLG, "rotation": 180, "mirrored": True},
             marks=pytest.mark.slow,
         ),
         ("yuva420p", {}),
         ("yuva444p12le", {}),
         ("gbrp", {}),
-        ("gray", {"colour": Colour(range=1)}),
+        ("gray", {"colour": Colour(range=ColourRange.LIMITED)}),
     ],
     ids=lambda value: value if isinstance(value, str) else "-".join(value) or "as it is",
 )

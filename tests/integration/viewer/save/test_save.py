@@ -23,7 +23,7 @@ from facepaint.errors import InputError, JobError, UnknownJob, UsageError
 from facepaint.media.mp4 import walk
 from facepaint.queue import Queue
 from facepaint.records import keys
-from facepaint.records.colour import Colour
+from facepaint.records.colour import SDR, Colour
 from facepaint.records.job import AudioStream, Chapter, Extras, OutputProfile, Subtitles
 from facepaint.records.results import Failed, Painted
 from facepaint.records.segment import AudioPacket
@@ -446,7 +446,7 @@ def test_a_redacting_look_removes_the_tags(suffix: str, store: Store, tmp_path: 
 def test_pixel_aspect_and_colours_are_in_the_container(store: Store, tmp_path: Path) -> None:
     """Pixels twice as wide as high, BT.709, limited range."""
     made = plain_job(store, seconds=4).complete()
-    colour = Colour(1, 1, 1, 1)
+    colour = SDR
     spec = EncodeSpec(
         made.size, "yuv420p", made.time_base, Fraction(25), Fraction(2), colour, OutputProfile()
     )

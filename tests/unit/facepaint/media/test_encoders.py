@@ -14,7 +14,7 @@ import pytest
 from facepaint.errors import EncoderMissing, UsageError
 from facepaint.media.encoders import ENCODERS, choose_encoder, describe_format, kept_format
 from facepaint.media.mp4 import codec_string
-from facepaint.records.colour import Colour, LightLevels
+from facepaint.records.colour import SDR, LightLevels
 from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
 from tasks.video.encoder_options import (
@@ -26,6 +26,7 @@ from tasks.video.encoder_options import (
     require_encoder,
 )
 from tasks.video.yuv import planes_of
+from tests.support.colours import PQ, SDR_FULL
 
 SIZE = (160, 96)
 TICKS = 3003
@@ -44,7 +45,7 @@ def spec(encoder: str, pixel_format: str = "yuv420p", **changes: object) -> Enco
         Fraction(1, 90_000),
         Fraction(30_000, 1001),
         Fraction(1),
-        Colour(1, 1, 1, 1),
+        SDR,
         OutputProfile(encoder, preset="ultrafast"),
     )
     return replace(plain, **changes)  # type: ignore[arg-type]
@@ -119,7 +120,7 @@ def test_segments_of_different_machines_join(name: str, pixel_format: str) -> No
 @pytest.mark.parametrize("name", SOFTWARE)
 @pytest.mark.parametrize("pixel_format", ["yuvj420p", "yuv420p"], ids=["named so", "tagged so"])
 def test_full_range_stays_full_range(name: str, pixel_format: str) -> None:
-    encoded = encode(spec(name, pixel_format, colour=Colour(1, 1, 1, 2)), 0, 2)
+    encoded = encode(spec(name, pixel_format, colour=SDR_FULL), 0, 2)
     frame = decoded(encoded.data)[0]
     assert frame.color_range == 2
     got, given = (planes_of(picture)[0].astype(int) for picture in (frame, moving(0, pixel_format)))
@@ -143,7 +144,7 @@ def test_no_encoder_changes_the_scheduling_of_the_process(name: str) -> None:
     ("name", "pixel_format"), [("libx265", "yuv420p10le"), ("libsvtav1", "yuv420p10le")]
 )
 def test_hdr_is_described_in_container_and_bitstream(name: str, pixel_format: str) -> None:
-    colour = Colour(9, 16, 9, 1)
+    colour = PQ
     plain = encode(spec(name, pixel_format, colour=colour), 0, 2)
     bright = encode(spec(name, pixel_format, colour=colour, light=BT2020_DISPLAY), 0, 2)
     assert not plain.data.count(b"mdcv")

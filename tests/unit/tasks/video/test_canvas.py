@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from facepaint.looks.parser import parse_look
-from facepaint.records.colour import Colour, TransferCharacteristics
+from facepaint.records.colour import SDR, Colour
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.face import Face
 from filters.planes import Planes, Rect
@@ -15,21 +15,19 @@ from filters.registry import make_painter
 from tasks.video.canvas import BLANK_GREY, Canvas
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import AnyPlane, code_range, planes_of
+from tests.support.colours import HLG, PQ, SDR_FULL
 from tests.support.filter_cases import face_at, painter_of
 
-PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
-
 SIZE = (160, 96)
-SDR_10, PQ_10, HLG_10 = Colour(1, 1, 1, 1), Colour(9, PQ, 9, 1), Colour(9, HLG, 9, 1)
 KEPT = [
-    ("yuv420p", SDR_10),
-    ("yuv422p", SDR_10),
-    ("yuv420p10le", SDR_10),
-    ("yuv422p10le", SDR_10),
-    ("yuv444p12le", SDR_10),
-    ("yuv420p10le", Colour(1, 1, 1, 2)),
-    ("yuv420p10le", PQ_10),
-    pytest.param("yuv422p10le", HLG_10, marks=pytest.mark.slow),
+    ("yuv420p", SDR),
+    ("yuv422p", SDR),
+    ("yuv420p10le", SDR),
+    ("yuv422p10le", SDR),
+    ("yuv444p12le", SDR),
+    ("yuv420p10le", SDR_FULL),
+    ("yuv420p10le", PQ),
+    pytest.param("yuv422p10le", HLG, marks=pytest.mark.slow),
 ]
 each_kept = pytest.mark.parametrize(
     ("pixel_format", "colour"),
@@ -116,7 +114,7 @@ def test_a_covered_frame_keeps_nothing(pixel_format: str, colour: Colour) -> Non
 
 @pytest.mark.parametrize(
     ("colour", "white"),
-    [(PQ_10, 0.5807), pytest.param(HLG_10, 0.75, marks=pytest.mark.slow), (SDR_10, 1.0)],
+    [(PQ, 0.5807), pytest.param(HLG, 0.75, marks=pytest.mark.slow), (SDR, 1.0)],
     ids=["PQ", "HLG", "SDR"],
 )
 def test_painted_white_is_as_bright_as_white(colour: Colour, white: float) -> None:
@@ -149,13 +147,13 @@ def test_blank_frames_are_dark_grey(pixel_format: str, colour: Colour) -> None:
 
 def test_overlapping_regions_are_painted_once() -> None:
     """Two stickers over each other, each with soft edges: what they leave is what both leave."""
-    upright = upright_of("yuv420p10le", SDR_10)
-    frame, flat = noise(upright), noise(upright_of("yuv420p", SDR_10))
+    upright = upright_of("yuv420p10le", SDR)
+    frame, flat = noise(upright), noise(upright_of("yuv420p", SDR))
     for deep, shallow in zip(planes_of(frame), planes_of(flat), strict=True):
         deep[:] = shallow.astype(np.uint16) << 2
     faces = [face_at(70, 48, 40), face_at(90, 50, 36)]
     painter = painter_of("me-gusta")
     Canvas(upright).paint(frame, lambda planes: painter.paint(planes, faces))
-    Canvas(upright_of("yuv420p", SDR_10)).paint(flat, lambda planes: painter.paint(planes, faces))
+    Canvas(upright_of("yuv420p", SDR)).paint(flat, lambda planes: painter.paint(planes, faces))
     for deep, shallow in zip(planes_of(frame), planes_of(flat), strict=True):
         assert np.abs(deep.astype(int) - (shallow.astype(int) << 2)).max() <= 1

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from facepaint.errors import JobError
-from facepaint.records.colour import Colour
+from facepaint.records.colour import SDR
 from facepaint.records.job import OutputProfile
 from tasks.video.encode import Encoded, EncodeSpec, SegmentEncoder
+from tests.support.colours import SDR_FULL
 
 
 def spec(
@@ -23,7 +24,7 @@ def spec(
         "time_base": time_base,
         "frame_rate": Fraction(25),
         "sample_aspect_ratio": Fraction(1),
-        "colour": Colour(1, 1, 1, 2 if full_range else 1),
+        "colour": SDR_FULL if full_range else SDR,
         "profile": OutputProfile(),
     }
     return EncodeSpec(**{**facts, **changes})  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
+from facepaint.records.colour import Colour, LightLevels
 from tasks.video.hdr import (
     WHITE,
     Floats,
@@ -22,10 +22,9 @@ from tasks.video.hdr import (
 )
 from tasks.video.tonemap import back_to_hdr, in_sdr
 from tasks.video.yuv import YuvPlanes
+from tests.support.colours import HLG, PQ
 
-PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
-
-COLOURS = {"PQ": Colour(9, PQ, 9, 1), "HLG": Colour(9, HLG, 9, 1)}
+COLOURS = {"PQ": PQ, "HLG": HLG}
 each_colour = pytest.mark.parametrize("colour", COLOURS.values(), ids=COLOURS)
 
 TO_YCC = {1: (0.2126, 0.0722), 9: (0.2627, 0.0593)}
@@ -94,7 +93,7 @@ def test_hlg_follows_its_standard() -> None:
 def test_diffuse_white_is_where_bt2408_puts_it(colour: Colour) -> None:
     """58 % of PQ's signal, 75 % of HLG's."""
     white = from_sdr(np.array([[1.0, 0, 0]]), colour)
-    assert white[0] == pytest.approx([0.5807 if colour.transfer == PQ else 0.75, 0, 0], abs=2e-4)
+    assert white[0] == pytest.approx([0.5807 if colour == PQ else 0.75, 0, 0], abs=2e-4)
 
 
 @pytest.mark.parametrize("peak", [203.0, 400.0, 1000.0, 4000.0, 10000.0])
@@ -120,11 +119,11 @@ def test_the_peak_is_the_one_that_the_stream_states() -> None:
 def test_no_hue_shifts_and_nothing_clips(colour: Colour) -> None:
     """Whatever the colour, the order of R, G and B stays, and none but the brightest reaches 1."""
     light = np.random.default_rng(1).random((20_000, 3)) ** 3 * 1000 / WHITE
-    signal = pq_signal(light * WHITE) if colour.transfer == PQ else hlg_signal(light * WHITE / 1000)
+    signal = pq_signal(light * WHITE) if colour == PQ else hlg_signal(light * WHITE / 1000)
     shown = rgb(to_sdr(ycc(signal, 9), colour, 1000))
     assert shown.min() > -1e-6
     assert shown.max() < 1 + 1e-6
-    if colour.transfer == PQ:
+    if colour == PQ:
         to_709 = np.array(
             [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]]
         )
@@ -155,9 +154,7 @@ def test_tables_match_the_formulas(portrait: Floats, colour: Colour, light: floa
     """Rounded and dithered to 8 bits, which alone is 0.33 steps on average."""
     linear = np.maximum((portrait**2.4 * light) @ TO_2020.T, 0)
     scene = linear * WHITE / 1000
-    signal = (
-        pq_signal(linear * WHITE) if colour.transfer == PQ else hlg_signal(np.minimum(scene, 1))
-    )
+    signal = pq_signal(linear * WHITE) if colour == PQ else hlg_signal(np.minimum(scene, 1))
     samples = coded(ycc(signal, 9), 10)
     exact = to_sdr(decoded(samples), colour, 1000)
     error = np.abs(decoded(in_sdr(samples, colour, LightLevels())) - exact) * (219, 224, 224)

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 
 from facepaint.media.encoders import kept_format
-from facepaint.records.colour import Colour, LightLevels, TransferCharacteristics
+from facepaint.records.colour import SDR, Colour, ColourRange, LightLevels
 from facepaint.records.job import OutputProfile, VideoStream
 from filters.planes import rgb_to_yuv
 from tasks.video.normalize import Normalizer, fitting
 from tasks.video.yuv import planes_of, yuv_of
-
-PQ, HLG = TransferCharacteristics.PQ, TransferCharacteristics.HLG
+from tests.support.colours import HLG, PQ
 
 RED = (200, 40, 90)
 
@@ -48,7 +47,7 @@ def test_rgb_is_written_in_the_matrix_that_the_file_declares(
 
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuvj420p"])
 def test_full_range_stays_as_it_was_decoded(pixel_format: str) -> None:
-    upright = Normalizer(stream(pixel_format, 64, 48, colour=Colour(range=2)))
+    upright = Normalizer(stream(pixel_format, 64, 48, colour=Colour(range=ColourRange.FULL)))
     source = av.VideoFrame(64, 48, pixel_format)
     for number, plane in enumerate(planes_of(source)):
         plane[:] = (3, 250, 128)[number]
@@ -137,7 +136,8 @@ def test_rotation_moves_samples_and_changes_none(
 def test_every_format_becomes_8_bit_420(pixel_format: str) -> None:
     """As near as 8 bits and a quarter of the chroma come: a flat colour stays itself."""
     full = pixel_format.startswith("yuvj")
-    upright = Normalizer(stream(pixel_format, 66, 50, colour=Colour(range=2 if full else 1)))
+    colour_range = ColourRange.FULL if full else ColourRange.LIMITED
+    upright = Normalizer(stream(pixel_format, 66, 50, colour=Colour(range=colour_range)))
     source = av.VideoFrame(66, 50, pixel_format)
     shift = source.format.components[0].bits - 8
     for plane, value in zip(planes_of(source), (77, 99, 166), strict=True):
@@ -146,20 +146,19 @@ def test_every_format_becomes_8_bit_420(pixel_format: str) -> None:
     frame = upright(source)
     assert (frame.format.name, frame.pts) == ("yuvj420p" if full else "yuv420p", 7)
     assert [np.unique(plane).tolist() for plane in planes_of(frame)] == [[77], [99], [166]]
-    assert upright.colour.range == (2 if full else 1)
+    assert upright.colour.range == colour_range
 
 
-@pytest.mark.parametrize("transfer", [PQ, HLG])
-def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(transfer: int) -> None:
-    colour = Colour(9, transfer, 9, 1)
+@pytest.mark.parametrize("colour", [PQ, HLG], ids=["PQ", "HLG"])
+def test_hdr_is_tone_mapped_and_tagged_unless_it_is_kept(colour: Colour) -> None:
     video = stream("yuv420p10le", 64, 48, colour=colour, light=LightLevels(max_content=600))
     source = av.VideoFrame(64, 48, "yuv420p10le")
-    white = round(64 + 876 * (0.5807 if transfer == PQ else 0.75))
+    white = round(64 + 876 * (0.5807 if colour == PQ else 0.75))
     for plane, value in zip(planes_of(source), (white, 512, 512), strict=True):
         plane[:] = value
     mapped, kept = Normalizer(video), Normalizer(video, KEEP)
     frame = mapped(source)
-    assert mapped.colour == Colour(1, 1, 1, 1)
+    assert mapped.colour == SDR
     assert (frame.colorspace, frame.color_range, frame.color_primaries, frame.color_trc) == (
         1,
         1,
