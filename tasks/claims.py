@@ -27,7 +27,7 @@ def hold_claim(
     """Claim a segment for a task; yields None if a living worker holds it.
 
     The claim stays behind if the process dies, takes too long, or meets an unexpected error: each
-    counts as a crash. A process that is told to stop restores the claim as it was.
+    counts as a crash. A process that is stopped by a signal restores the claim as it was.
     """
     store, settings = context.store, context.settings
     key = keys.claim(job_id, task, index, look)

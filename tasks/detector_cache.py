@@ -76,7 +76,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
 
 
 @lru_cache(maxsize=4)
-def _sha256(path: Path, changed_ns: int) -> str:  # noqa: ARG001 - tells one content from another
+def _sha256(path: Path, changed_ns: int) -> str:  # noqa: ARG001 - part of the cache key
     """The sha256 of a file, computed once for each time of change and not for every segment."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 

@@ -223,7 +223,7 @@ def _detections(store: Store, job_id: str) -> Listing:
 
 def _enqueue_looks(context: WorkerContext, job_id: str, segments: SegmentIndex) -> None:
     """Queue every look that selects people: now all of its segments are ready."""
-    # Listed after the record was written: a look added meanwhile sees the record or is seen here.
+    # Listed after the record was written: a look added later sees the record, an earlier one is seen here.
     stored = list_keys(context.store, job_id)
     for look in filter(segments.selects_people, stored.looks):
         for index in sorted(stored.stored - stored.painted[look] - stored.paint_failed[look]):
@@ -249,7 +249,7 @@ def same_numbers(
 ) -> dict[int, int]:
     """Keep the numbers of people after a part of the job was detected again.
 
-    A look that selects a person by its number must go on to mean the same face. New people get
+    A look that selects a person by its number must keep its meaning. New people get
     numbers that were never used.
 
     Args:

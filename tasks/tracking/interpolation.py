@@ -70,7 +70,7 @@ class ContextThreshold:
     """Accepts candidates from ``accept`` on in frames with one of at least ``confident``.
 
     They count for their own tracklet and `FADE_S` around it only. Extrapolated, carried over gaps
-    and shared with other tracklets they would cover most of a picture, and few of them are faces.
+    and shared with other tracklets they would cover most of a frame, and few of them are faces.
     """
 
     confident: float

@@ -116,7 +116,7 @@ class Normalizer:
             self._note(f"{name} converted to {self.format}")
         elif (turned.shift_x, turned.shift_y) != self.shifts:
             # Turned by 90 degrees, 4:2:2 would have halved lines instead of columns.
-            self._note(f"chroma of {self.format} resampled, since the picture is turned")
+            self._note(f"chroma of {self.format} resampled, since the frame is rotated")
         return turned.with_chroma(*self.shifts).with_bits(self.bits)
 
     def _note(self, text: str) -> None:

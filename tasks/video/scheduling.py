@@ -19,6 +19,7 @@ def drop_realtime_scheduling() -> None:
         return
     for thread in THREADS.iterdir():
         number = int(thread.name)
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        # A thread may end while the list is read.
+        with suppress(ProcessLookupError):
             if os.sched_getscheduler(number) in (os.SCHED_FIFO, os.SCHED_RR):
                 os.sched_setscheduler(number, os.SCHED_OTHER, os.sched_param(0))

@@ -233,7 +233,7 @@ def test_transparent_parts_are_black_and_noted() -> None:
     ("came", "rotation", "note"),
     [
         ("yuv422p10le", 0, []),
-        ("yuv422p10le", 90, ["chroma of yuv422p10le resampled, since the picture is turned"]),
+        ("yuv422p10le", 90, ["chroma of yuv422p10le resampled, since the frame is rotated"]),
         ("yuv422p10le", 180, []),
         ("yuv444p", 0, ["yuv444p converted to yuv422p10le"]),
     ],
