@@ -24,7 +24,7 @@ SECRETS = {
     "second image": b"SecretSecondImage",
     "gain map": b"SecretGainMap",
     "depth": b"SecretDepth",
-    "video behind it": b"SecretMotion",
+    "appended video": b"SecretMotion",
     "text": b"SecretText",
 }
 """Metadata that a search of the file's bytes finds."""
@@ -128,7 +128,7 @@ def jpeg_with_everything(orientation: int = 1) -> bytes:
     )
     behind = (
         encoded(astronaut((64, 64)), "JPEG", comment=SECRETS["second image"])
-        + SECRETS["video behind it"]
+        + SECRETS["appended video"]
     )
     return plain[:2] + planted + plain[2:] + behind
 
@@ -145,7 +145,7 @@ def png_with_everything(orientation: int = 1) -> bytes:
         + png_chunk(b"eXIf", exif(orientation)[6:])
         + png_chunk(b"prIv", SECRETS["depth"])
     )
-    return plain[:33] + planted + plain[33:] + SECRETS["video behind it"]
+    return plain[:33] + planted + plain[33:] + SECRETS["appended video"]
 
 
 def webp_with_everything(orientation: int = 1, *, lossless: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""A job with a detector of the user's own, from the file beside its card to the painted segment."""
+"""A job with a user's own detector, from the file and its card to the painted segment."""
 
 import hashlib
 import io
@@ -122,10 +122,10 @@ def test_images_are_detected_with_the_users_weights(
 def test_the_cards_thresholds_decide_what_is_a_face(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
-    sure = DetectorCard(
+    strict = DetectorCard(
         "mine", "facepaint", stickers=Thresholds(0.99, 0.98), redaction=Thresholds(0.99, 0.6)
     )
-    write_card(card_beside(weights), sure)
+    write_card(card_beside(weights), strict)
     job_id = upload(context, clip, weights)
     made = run_detect(context, job_id, 0)
     assert made is not None
@@ -223,7 +223,7 @@ def test_a_job_with_an_invalid_detector_fails_and_is_covered(
     ) as file:
         for frame in file.decode(video=0):
             rgb = frame.to_ndarray(format="rgb24")
-            assert np.ptp(rgb, axis=(0, 1)).max() < 8, "all of every frame is hidden"
+            assert np.ptp(rgb, axis=(0, 1)).max() < 8, "every frame is covered completely"
 
 
 def test_a_detector_name_in_a_job_is_no_path_on_the_worker(

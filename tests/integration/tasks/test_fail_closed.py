@@ -1,4 +1,4 @@
-"""A look that hides fails closed: of a frame whose faces are in doubt nothing is seen."""
+"""A redacting look fails closed: a frame whose faces are not known is covered completely."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -33,19 +33,19 @@ FRAMES = 12
 
 @dataclass(frozen=True)
 class Detected:
-    """A clip of one segment, its job, and what was found in it."""
+    """A clip of one segment, its job, and its detections."""
 
     clip: CutClip
     job: Job
     faces: Faces
 
     def painted(self, faces: Faces | None) -> Result:
-        found = {} if faces is None else {0: faces}
+        by_segment = {} if faces is None else {0: faces}
         return paint_segment(
             self.job,
             LOOK,
             RunSource(self.clip.records, [self.clip.segments[0].data]),
-            Inputs(found),
+            Inputs(by_segment),
         )
 
 
@@ -55,10 +55,10 @@ def detected(tmp_path_factory: pytest.TempPathFactory) -> Detected:
     make_portrait_clip(
         path, seconds=FRAMES / 10, size=(320, 180), fps=10, audio=None, options={"bf": "0"}
     )
-    return found_in(cut_clip(path, 2.0))
+    return detections_of(cut_clip(path, 2.0))
 
 
-def found_in(clip: CutClip) -> Detected:
+def detections_of(clip: CutClip) -> Detected:
     job = replace(
         new_job(clip.probed, Settings.load(), DetectorSpec()), start_pts=clip.records[0].start
     )
@@ -69,7 +69,7 @@ def found_in(clip: CutClip) -> Detected:
     )
 
 
-def hidden_whole(result: Result) -> list[int]:
+def covered_frames(result: Result) -> list[int]:
     """The numbers of the frames that are of one colour."""
     with av.open(BytesIO(result.data)) as container:
         pictures = [frame.to_ndarray(format="gray") for frame in container.decode(video=0)]
@@ -100,13 +100,13 @@ def test_a_frame_whose_faces_are_not_known_is_covered_completely(
 ) -> None:
     low_confidence = with_frame(detected.faces, 4, DOUBTS[why](detected.faces.frames[4]))
     result = detected.painted(low_confidence)
-    assert hidden_whole(result) == [4]
+    assert covered_frames(result) == [4]
     assert result.record.notes == ("1 frame covered completely: its faces are not known",)
 
 
 def test_without_a_record_of_faces_every_frame_is_covered(detected: Detected) -> None:
-    assert hidden_whole(detected.painted(None)) == list(range(FRAMES))
-    assert hidden_whole(detected.painted(detected.faces)) == []
+    assert covered_frames(detected.painted(None)) == list(range(FRAMES))
+    assert covered_frames(detected.painted(detected.faces)) == []
 
 
 def test_a_frame_that_the_decoder_concealed_in_part_is_covered_completely(
@@ -120,16 +120,16 @@ def test_a_frame_that_the_decoder_concealed_in_part_is_covered_completely(
     size = packets[6].stored_bytes // 2
     data[end - size : end] = random.Random(3).randbytes(size)
     damaged = replace(detected.clip, segments=[replace(segment, data=bytes(data))])
-    seen = found_in(damaged)
+    seen = detections_of(damaged)
     assert [frame.status for frame in seen.faces.frames] == ["detected"] * 6 + ["failed"] + [
         "detected"
     ] * 5
-    assert seen.faces.frames[6].faces, "what is found all the same is kept"
+    assert seen.faces.frames[6].faces, "its detections are kept"
     result = seen.painted(seen.faces)
-    assert hidden_whole(result) == [6]
+    assert covered_frames(result) == [6]
     assert "1 frame covered completely: the decoder concealed damaged parts" in result.record.notes
     # Whoever detects may have been luckier.
-    assert hidden_whole(seen.painted(detected.faces)) == [6]
+    assert covered_frames(seen.painted(detected.faces)) == [6]
 
 
 class Raising:

@@ -1,5 +1,4 @@
-"""Who is where in a job: when it is found out and what waits for it; with real storage and
-broker."""
+"""Person tracking as a task: readiness, continuation, failure, and the looks that wait for it."""
 
 import base64
 import io
@@ -56,21 +55,21 @@ def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
 
 
 @pytest.fixture(scope="module")
-def found() -> list[bytes]:
-    """The faces of each segment of the clip, once a test has had them found."""
+def detections() -> list[bytes]:
+    """The faces of each segment of the clip, once a test has detected them."""
     return []
 
 
 @pytest.fixture
-def detected(clip: Path, found: list[bytes], context: WorkerContext) -> str:
+def detected(clip: Path, detections: list[bytes], context: WorkerContext) -> str:
     """A job with one look that names somebody, all of its faces found; its messages are thrown
     away."""
     job_id = Client(context.settings).upload(clip, KEEP_1).job_id
-    if not found:
+    if not detections:
         for index in range(SEGMENTS):
             run_detect(context, job_id, index)
-            found.append(context.store.get(keys.faces(job_id, index)))
-    for index, faces in enumerate(found):
+            detections.append(context.store.get(keys.faces(job_id, index)))
+    for index, faces in enumerate(detections):
         context.store.put(keys.faces(job_id, index), faces)
     take(context.queue)
     return job_id
@@ -78,7 +77,7 @@ def detected(clip: Path, found: list[bytes], context: WorkerContext) -> str:
 
 def take(queue: Queue) -> list[tuple[str, int | None]]:
     """Every waiting message, task and segment, sorted; the queues are empty afterwards."""
-    found: set[tuple[str, int | None]] = set()
+    messages: set[tuple[str, int | None]] = set()
     with queue.app.connection_for_read() as connection:
         channel: Any = connection.default_channel
         for name in QUEUES:
@@ -86,10 +85,10 @@ def take(queue: Queue) -> list[tuple[str, int | None]]:
                 while raw := channel.client.lpop(channel._q_for_pri(name, step)):
                     message = json.loads(raw)
                     body = json.loads(base64.b64decode(message["body"]))[1]
-                    found.add(
+                    messages.add(
                         (message["headers"]["task"].removeprefix("facepaint."), body.get("index"))
                     )
-    return sorted(found, key=str)
+    return sorted(messages, key=str)
 
 
 def paints() -> list[tuple[str, int | None]]:
@@ -114,11 +113,11 @@ def test_a_look_that_names_people_waits_for_tracking(clip: Path, context: Worker
     take(context.queue)
     for index in (2, 0):
         run_detect(context, job_id, index)
-    assert run_track(context, job_id) is None, "not everything is looked at"
+    assert run_track(context, job_id) is None, "detection has not ended"
     assert take(context.queue) == []
     run_detect(context, job_id, 1)
     assert take(context.queue) == [*paints(), ("track", None)], (
-        "the look that names nobody goes ahead"
+        "the look that selects no people is painted"
     )
     run_paint(context, job_id, 0, KEEP_1.id)
     assert painted(context, job_id, 0) is None
@@ -170,7 +169,7 @@ def test_tracking_continues_over_several_messages(context: WorkerContext, detect
             run_track(context, detected)
         except PartialProgress:
             assert not list(context.store.list(f"{keys.prefix(detected)}claims/")), (
-                "nobody is at work"
+                "no claim is left"
             )
         if messages == 3:
             context.tracking = None  # the next message goes to another process
@@ -181,7 +180,7 @@ def test_tracking_continues_over_several_messages(context: WorkerContext, detect
 
 
 def crashed(context: WorkerContext, job_id: str) -> None:
-    """As many workers died of linking as are allowed to."""
+    """Tracking killed as many workers as it may."""
     ago = datetime.now(UTC) - timedelta(seconds=1000)
     context.store.put_record(
         keys.claim(job_id, "track", 0), Claim("dead", context.settings.max_tries, ago)
@@ -229,7 +228,7 @@ def test_a_sticker_for_one_person_fails_if_tracking_failed(
 def test_people_keep_their_numbers_when_a_part_is_detected_again(
     context: WorkerContext, detected: str
 ) -> None:
-    """``--keep 1`` must not come to mean someone else."""
+    """``--keep 1`` must keep its meaning."""
     faces = context.store.get(keys.faces(detected, 0))
     context.store.delete(keys.faces(detected, 0))
     context.store.put_record(keys.faces_failed(detected, 0), Failed(0, "its worker died", 3))
@@ -247,7 +246,7 @@ def test_people_keep_their_numbers_when_a_part_is_detected_again(
     after = people_of(context, detected)
     assert [person.number for person in after.confident] == [1, 2]
     middles = {p.number: (p.best_box[0] + p.best_box[2]) / 2 for p in after.confident}
-    assert middles[1] > middles[2], "who had number 1 was the one on the right"
+    assert middles[1] > middles[2], "number 1 is the person on the right"
     for person in after.confident:
         frames = context.store.get_record(
             keys.tracked(detected, person.best_segment), TrackedSegment
@@ -293,8 +292,8 @@ def test_portraits_show_faces(context: WorkerContext, detected: str) -> None:
         context.store.get(keys.portrait(detected, person.number)) for person in people.people
     ]
     for data in portraits:
-        with Image.open(io.BytesIO(data)) as picture:
-            assert (picture.format, picture.size) == ("JPEG", (160, 160))
+        with Image.open(io.BytesIO(data)) as image:
+            assert (image.format, image.size) == ("JPEG", (160, 160))
     damaged = [person.best_segment == people.people[1].best_segment for person in people.people]
     assert [data == plain_portrait() for data in portraits] == damaged
     assert not list(context.store.list(f"{keys.prefix(detected)}claims/"))
@@ -341,7 +340,7 @@ def test_a_look_of_another_version_does_not_stop_the_others(
 
 
 def test_people_are_tracked_on_request(context: WorkerContext, clip: Path, tmp_path: Path) -> None:
-    """And nobody else: a look that names nobody needs no link."""
+    """A look that selects no people needs no tracking."""
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     for index in range(SEGMENTS):
         assert request_people(context.store, context.queue, job_id) is None
@@ -356,13 +355,13 @@ def test_people_are_tracked_on_request(context: WorkerContext, clip: Path, tmp_p
     assert "paint" not in {task for task, _ in take(context.queue)}
 
     Image.new("RGB", (64, 48)).save(tmp_path / "one.png")
-    pictures = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
+    images = Client(context.settings).upload_images([tmp_path / "one.png"], ["blur"]).job_id
     with pytest.raises(InputError, match="is a list of images"):
-        request_people(context.store, context.queue, pictures)
+        request_people(context.store, context.queue, images)
     with pytest.raises(UsageError, match="people in images have no numbers"):
         Client(context.settings).upload_images([tmp_path / "one.png"], KEEP_1)
     with pytest.raises(InputError, match="--region selects a part of each image"):
-        repaint(context.store, context.queue, pictures, KEEP_1)
+        repaint(context.store, context.queue, images, KEEP_1)
 
 
 @pytest.mark.slow

@@ -1,5 +1,4 @@
-"""Who is meant where numbers fail: nobody's numbers, faces found again while people are numbered,
-lost messages."""
+"""People by number: unknown numbers, detections that change during tracking, lost messages."""
 
 from dataclasses import replace
 
@@ -33,7 +32,7 @@ def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
 
 @pytest.fixture
 def made(store: Store) -> MadeJob:
-    """Two people who stand still, in two segments; everything is looked at."""
+    """Two people who stand still, in two segments; detection has ended."""
     made = plain_job(store, 4.0).begin()
     made.upload(range(2))
     made.seal()
@@ -88,8 +87,8 @@ def test_a_region_outside_the_frame_is_refused(context: WorkerContext, made: Mad
 def test_kept_progress_is_not_used_for_other_detections(
     context: WorkerContext, made: MadeJob
 ) -> None:
-    """Another process ended the linking; then a segment was found again, and the first process
-    links anew."""
+    """Another process ended the tracking; then a segment was detected again, and the first process
+    starts anew."""
     store = context.store
     store.delete(keys.faces(made.id, 1))
     store.put_record(keys.faces_failed(made.id, 1), Failed(1, "its worker died", 3))
@@ -139,8 +138,8 @@ def test_lost_portraits_are_requested_again(context: WorkerContext, made: MadeJo
 def test_waiting_for_people_reads_painted_records_once(
     context: WorkerContext, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hiding = replace(made, filters=("blur",)).begin()
-    hiding.paint(range(2))
+    redacting = replace(made, filters=("blur",)).begin()
+    redacting.paint(range(2))
     client = Client(context.settings)
     read: list[str] = []
     get = client.store.get
@@ -158,11 +157,11 @@ def test_waiting_for_people_reads_painted_records_once(
 
 
 def test_a_number_is_never_given_to_another_person(context: WorkerContext, made: MadeJob) -> None:
-    """Two who were found to be one leave a number behind; a look may still name it."""
+    """Two people who turn out to be one leave a number unused; a look may still name it."""
     store = context.store
     run_track(context, made.id)
     people = store.get_record(keys.tracks(made.id), People)
-    store.put(keys.portrait(made.id, 2), b"of who had the number before")
+    store.put(keys.portrait(made.id, 2), b"of the person who had the number before")
     gone = replace(people, people=people.people[:1])
     store.put_record(keys.tracks(made.id), gone)
     store.delete(keys.faces(made.id, 1))

@@ -1,5 +1,4 @@
-"""Detect and paint as tasks: readiness, waking, claims, giving up, deletion; with the real storage
-and broker."""
+"""Detect and paint as tasks: readiness, claims, failures, deletion, with a real storage."""
 
 import base64
 import contextlib
@@ -161,7 +160,7 @@ def test_a_claim_whose_owner_died_counts_as_an_attempt(
 def test_a_crash_stays_counted_when_the_next_attempt_only_makes_progress(
     context: WorkerContext, tmp_path: Path, redelivered: bool
 ) -> None:
-    """Else a segment far behind its keyframe that crashes its workers would be tried for ever."""
+    """Otherwise a far segment that crashes its workers would be retried for ever."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=3, size=(160, 90), gop=9999, audio=None)
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     at = datetime.now(UTC) - timedelta(seconds=1000)
@@ -188,13 +187,13 @@ def test_a_segment_that_cannot_be_decoded_fails_at_once(
         "sha256 differs" in context.store.get_record(keys.faces_failed(uploaded, 1), Failed).reason
     )
     run_detect(context, uploaded, 0)
-    assert ("paint", 0) in drain(context), "the rest goes on"
+    assert ("paint", 0) in drain(context), "the other segments are painted"
 
 
 def test_a_segment_waits_for_those_that_it_is_decoded_from(
     context: WorkerContext, tmp_path: Path
 ) -> None:
-    """Decoded without it, its pictures would be wrong, and faces in them not found."""
+    """Decoded without it, its frames would be wrong, and faces in them missed."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=3, size=(160, 90), gop=9999, audio=None)
     job_id = Client(context.settings).upload(clip, ["blur"]).job_id
     missing = context.store.get(keys.segment(job_id, 0))
@@ -264,7 +263,7 @@ def test_a_deleted_job_is_not_worked_on(context: WorkerContext, uploaded: str) -
 
 
 class DeletesMeanwhile(Store):
-    """A store whose job is deleted by somebody else right before the first result is put."""
+    """A store whose job is deleted by another client right before the first result is put."""
 
     def put_record(self, key: str, record: object) -> None:
         super().put_record(key, record)

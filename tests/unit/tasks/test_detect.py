@@ -1,4 +1,4 @@
-"""What the detector sees of a segment, and what is kept of what it finds."""
+"""The frames that the detector gets of a segment, and the record of its results."""
 
 from fractions import Fraction
 from typing import Any
@@ -56,7 +56,7 @@ def portrait(pixel_format: str, width: int = 512, height: int = 256) -> av.Video
 def test_the_detector_gets_the_frame_that_is_painted(
     pixel_format: str, more: dict[str, Any], size: tuple[int, int]
 ) -> None:
-    """The same picture, smaller: tone-mapped, on black, upright."""
+    """The same frame, smaller: tone-mapped, on black, upright."""
     video = VideoStream("rawvideo", "", b"", 512, 256, pixel_format, Fraction(1, 25), **more)
     upright = Normalizer(video)
     shown = upright(portrait(pixel_format, *size))

@@ -1,5 +1,4 @@
-"""What of a picture's file survives painting: with a look that hides its colours alone, else what
-does no harm."""
+"""Metadata after painting: of the colours only with a redacting look, otherwise most of it."""
 
 import io
 from collections.abc import Callable
@@ -31,12 +30,11 @@ FILES: dict[str, Callable[..., bytes]] = {
 }
 
 THE_RESULT_LACKS = {
-    "JPEG": {"thumbnail", "IPTC", "second image", "gain map", "depth", "video behind it"},
-    "PNG": {"thumbnail", "depth", "video behind it"},
+    "JPEG": {"thumbnail", "IPTC", "second image", "gain map", "depth", "appended video"},
+    "PNG": {"thumbnail", "depth", "appended video"},
     "WEBP": {"thumbnail", "depth"},
 }
-"""What goes even where no face is to be hidden: it shows the face as it was, or cannot be written
-again."""
+"""Metadata that every look drops: it shows the unpainted face, or cannot be written again."""
 
 
 def painted(data: bytes, *filters: str) -> bytes:
@@ -53,10 +51,10 @@ def test_a_redacting_look_keeps_only_the_colour_metadata(kind: str) -> None:
     result = painted(source, "blur")
     assert planted(source) > THE_RESULT_LACKS[kind]
     assert planted(result) == set()
-    with Image.open(io.BytesIO(result)) as picture:
-        assert picture.format == kind
-        assert picture.info["icc_profile"] == PROFILE
-        assert set(picture.info) <= {
+    with Image.open(io.BytesIO(result)) as image:
+        assert image.format == kind
+        assert image.info["icc_profile"] == PROFILE
+        assert set(image.info) <= {
             "icc_profile",
             "jfif",
             "jfif_version",
@@ -81,14 +79,14 @@ def test_a_sticker_keeps_all_metadata(kind: str) -> None:
     source = FILES[kind](6)
     result = painted(source, "sunglasses")
     assert planted(source) - planted(result) == THE_RESULT_LACKS[kind]
-    with Image.open(io.BytesIO(result)) as picture:
-        picture.load()
-        assert picture.info["icc_profile"] == PROFILE
-        assert orientation(picture.info["exif"]) == 1
-        assert picture.getexif().get_ifd(ExifTags.IFD.GPSInfo)[0x001B] == SECRETS["place"]
+    with Image.open(io.BytesIO(result)) as image:
+        image.load()
+        assert image.info["icc_profile"] == PROFILE
+        assert orientation(image.info["exif"]) == 1
+        assert image.getexif().get_ifd(ExifTags.IFD.GPSInfo)[0x001B] == SECRETS["place"]
         assert b"<tiff:Orientation>1<" in result
         if kind != "WEBP":
-            assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+            assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
 def test_the_colour_chunks_of_a_png_are_kept() -> None:
@@ -112,14 +110,14 @@ def test_only_orientation_and_thumbnail_of_exif_change(order: str, strips: bool)
     before = exif(8, order, strips)
     after = upright_exif(before)
     assert SECRETS["thumbnail"] not in after
-    picture = Image.Exif()
-    picture.load(after)
-    assert picture[ExifTags.Base.Orientation] == 1
-    assert picture.get_ifd(ExifTags.IFD.Exif)[0x927C] == SECRETS["maker's note"]
-    assert picture.get_ifd(ExifTags.IFD.IFD1) == {}
+    image = Image.Exif()
+    image.load(after)
+    assert image[ExifTags.Base.Orientation] == 1
+    assert image.get_ifd(ExifTags.IFD.Exif)[0x927C] == SECRETS["maker's note"]
+    assert image.get_ifd(ExifTags.IFD.IFD1) == {}
     changed = [at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new]
-    value, track, directory = 6 + 8 + 2 + 12 + 8, 6 + 8 + 2 + 4 * 12, 6 + 300
-    assert {at for at in changed if at < directory} <= {value, value + 1, *range(track, track + 4)}
+    value, link, directory = 6 + 8 + 2 + 12 + 8, 6 + 8 + 2 + 4 * 12, 6 + 300
+    assert {at for at in changed if at < directory} <= {value, value + 1, *range(link, link + 4)}
 
 
 @pytest.mark.parametrize(
@@ -140,10 +138,10 @@ def test_unreadable_exif_is_dropped(block: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "tells", [b"hdrgm:Version", b"GDepth:Data", b"Container:Directory", b"xmp:Thumbnails"]
+    "reference", [b"hdrgm:Version", b"GDepth:Data", b"Container:Directory", b"xmp:Thumbnails"]
 )
-def test_xmp_that_refers_to_other_images_is_dropped(tells: bytes) -> None:
-    assert upright_xmp(xmp(tells)) == b""
+def test_xmp_that_refers_to_other_images_is_dropped(reference: bytes) -> None:
+    assert upright_xmp(xmp(reference)) == b""
     assert upright_xmp(xmp(b'tiff:Orientation="6"')) == xmp(b'tiff:Orientation="1"')
 
 
@@ -151,9 +149,9 @@ def test_metadata_too_large_for_a_segment_is_dropped_but_a_large_profile_is_kept
     noise = np.random.default_rng(1).integers(0, 256, 200_000, np.uint8).tobytes()
     source = encoded(Image.new("RGB", (256, 256)), "JPEG", icc_profile=noise)
     many = b"".join(b"\xff\xe1\xff\xff" + (exif() + bytes(70_000))[:65_533] for _ in range(2))
-    with Image.open(io.BytesIO(painted(source[:2] + many + source[2:], "sunglasses"))) as picture:
-        assert picture.info["icc_profile"] == noise
-        assert "exif" not in picture.info
+    with Image.open(io.BytesIO(painted(source[:2] + many + source[2:], "sunglasses"))) as image:
+        assert image.info["icc_profile"] == noise
+        assert "exif" not in image.info
 
 
 def test_colours_under_transparency_are_removed() -> None:

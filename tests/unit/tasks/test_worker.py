@@ -1,4 +1,4 @@
-"""Messages as a worker gets them: an invalid one neither becomes a key nor returns for ever."""
+"""Messages of a worker: invalid ones neither become keys nor return for ever."""
 
 import pytest
 from celery import Celery

@@ -1,4 +1,4 @@
-"""Decoding a window: with a decoder that was kept or without, and what is said of frames that are
+"""Decoding a window: with a kept decoder or without, and the notes about frames that are
 lost."""
 
 import random

@@ -1,5 +1,4 @@
-"""A whole job with each encoder: its segments join to a file that FFmpeg reads without a word,
-every time exact."""
+"""A whole job with each encoder: segments join to a file that FFmpeg reads without warnings."""
 
 import json
 from collections.abc import Callable

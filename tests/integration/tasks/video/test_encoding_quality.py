@@ -1,5 +1,4 @@
-"""What is not painted looks as good as in a plain transcode with the same settings, at the
-segments' borders too."""
+"""Unpainted pixels are as good as in a plain transcode with the same settings."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""Who is who over a whole job: the same however it was cut, and joined only where that is
-certain."""
+"""The people of a job: independent of how it was cut, and joined only if that is certain."""
 
 from dataclasses import replace
 
@@ -15,10 +14,10 @@ STEP = TICKS // 30
 
 
 def people_of(records: list[Faces]) -> PersonTracker:
-    identities = PersonTracker(TIME_BASE)
+    tracker = PersonTracker(TIME_BASE)
     for one in records:
-        identities.add(one)
-    return identities
+        tracker.add(one)
+    return tracker
 
 
 def scene(seconds: float, *faces: tuple[Candidate, float, float]) -> list[FrameFaces]:
@@ -81,23 +80,24 @@ def test_people_are_numbered_by_appearance_then_from_the_left_low_confidence_las
 
 
 @pytest.mark.parametrize(
-    "hidden", [0.0, 0.8], ids=["in front of one another", "one hidden for a while"]
+    "obstructed", [0.0, 0.8], ids=["overlapping", "one obstructed for a while"]
 )
 @pytest.mark.parametrize("speed", [1.0, 2.0])
 @pytest.mark.parametrize("rate", [12, 30])
-def test_people_who_cross_keep_their_identities(rate: int, speed: float, hidden: float) -> None:
-    if hidden and speed < 2:
-        hidden = 0.5  # longer than that nobody can tell
+def test_people_who_cross_keep_their_identities(rate: int, speed: float, obstructed: float) -> None:
+    if obstructed and speed < 2:
+        # Longer obstructions are ambiguous.
+        obstructed = 0.5
     for seed in range(5):
-        frames, who = crossing(seed, rate, speed, hidden)
-        identities = people_of(cut_at(frames, [len(frames) // 2]))
-        told = {
-            (one, identities.person_of(frame.pts, row))
-            for frame, order in zip(frames, who, strict=True)
+        frames, true_identities = crossing(seed, rate, speed, obstructed)
+        tracker = people_of(cut_at(frames, [len(frames) // 2]))
+        pairs = {
+            (one, tracker.person_of(frame.pts, row))
+            for frame, order in zip(frames, true_identities, strict=True)
             for row, one in enumerate(order)
         }
-        assert len(identities.people) == 2
-        assert len(told) == 2, "each is always the same"
+        assert len(tracker.people) == 2
+        assert len(pairs) == 2, "each keeps its number"
 
 
 def test_a_person_who_returns_alone_is_recognized() -> None:
@@ -111,7 +111,7 @@ def test_a_person_who_was_seen_all_the_time_is_not_the_one_who_returns() -> None
 
 
 def test_a_person_who_walks_behind_a_post_is_recognized() -> None:
-    """Half behind it a face is a narrower box that hardly moves."""
+    """A half obstructed face is a narrower box that hardly moves."""
     post, size, speed = (300.0, 400.0), 60.0, 150.0
     frames = []
     for number in range(75):
@@ -156,8 +156,8 @@ def test_no_person_is_recognized_after_a_scene_change() -> None:
 def test_a_tracked_segment_has_detected_and_interpolated_faces_in_every_frame() -> None:
     frames = scene(3, (candidate(100), 0, 1), (candidate(100), 1.5, 3))
     frames[10] = replace(frames[10], faces=(candidate(400, score=0.16), *frames[10].faces))
-    identities = people_of(cut_at(frames, [40]))
-    first, second = identities.segment(0), identities.segment(1)
+    tracker = people_of(cut_at(frames, [40]))
+    first, second = tracker.segment(0), tracker.segment(1)
     assert [frame.pts for frame in (*first.frames, *second.frames)] == [
         frame.pts for frame in frames
     ]
@@ -165,14 +165,14 @@ def test_a_tracked_segment_has_detected_and_interpolated_faces_in_every_frame() 
     (between,) = first.frames[35].faces
     assert (between.person, between.row, between.box[0]) == (1, None, pytest.approx(100))
     assert between.yaw == pytest.approx(0, abs=5)
-    assert identities.person_of(frames[10].pts, 1) == 1
-    assert identities.person_of(frames[10].pts, 0) is None
-    assert identities.person_of(frames[10].pts + 1, 0) is None
+    assert tracker.person_of(frames[10].pts, 1) == 1
+    assert tracker.person_of(frames[10].pts, 0) is None
+    assert tracker.person_of(frames[10].pts + 1, 0) is None
 
 
 def test_a_failed_segment_has_no_people() -> None:
     frames = scene(3, (candidate(100), 0, 3))
-    identities = people_of([record(frames[:30]), record([], 1), record(frames[60:], 2)])
-    assert identities.segment(1).frames == ()
-    assert len(identities.segment(2).frames) == 30
+    tracker = people_of([record(frames[:30]), record([], 1), record(frames[60:], 2)])
+    assert tracker.segment(1).frames == ()
+    assert len(tracker.segment(2).frames) == 30
     assert len(people_of([record([])]).people) == 0

@@ -1,5 +1,4 @@
-"""Tracks: faces are linked, bridged and smoothed, and the result does not depend on where the video
-was cut."""
+"""Tracks: association, gaps and smoothing, independent of where the video was cut."""
 
 import math
 from dataclasses import replace
@@ -154,7 +153,7 @@ def test_a_sticker_ends_at_a_scene_change() -> None:
 
 
 def test_a_flash_of_light_uncovers_nothing() -> None:
-    """It looks like two cuts, and the face in it is often not found."""
+    """It looks like two scene changes, and the face in it is often not detected."""
     frames = walk(missing=frozenset({30}))
     frames[30], frames[31] = (replace(frame, scene_change=0.4) for frame in frames[30:32])
     assert all(Tracks([record(frames)], TIME_BASE, REDACTION).faces_at(t) for t in range(60))
@@ -255,35 +254,35 @@ def test_a_redaction_covers_every_detection(
     for frames in (scenes.jumble(seed, rate, 2, missing, irregular, 1.0), scenes.glimpses(seed)):
         records = [record(frames)]
         tracks = Tracks(records, scenes.TIME_BASE, replace(REDACTION, hold_s=hold_s))
-        for pts, seen in to_be_hidden(records):
-            hidden = next(
+        for pts, seen in boxes_to_cover(records):
+            redacted = next(
                 face for face in tracks.faces_at(pts) if union(face.box, seen) == face.box
             )
             x1, y1, x2, y2 = seen
-            area = covered_area(hidden, BOX_COVERING_SCALE)
+            area = covered_area(redacted, BOX_COVERING_SCALE)
             assert area.factor_to_reach([(x1, y1), (x2, y1), (x1, y2), (x2, y2)]) <= 1
 
 
-def to_be_hidden(records: list[Faces]) -> list[tuple[int, Box]]:
+def boxes_to_cover(records: list[Faces]) -> list[tuple[int, Box]]:
     """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s
     away."""
-    found = association.Candidates.of(records, scenes.TIME_BASE, REDACTION.discard)
-    hidden = []
-    for chain in tracklets.tracks_of(association.associate(found).after):
-        rows = found.row[chain]
-        confident = found.times[rows[found.scores[chain] >= REDACTION.accept]]
+    candidates = association.Candidates.of(records, scenes.TIME_BASE, REDACTION.discard)
+    covered = []
+    for chain in tracklets.tracks_of(association.associate(candidates).after):
+        rows = candidates.row[chain]
+        confident = candidates.times[rows[candidates.scores[chain] >= REDACTION.accept]]
         for node, row in zip(chain, rows, strict=True):
             if (
                 len(confident)
-                and np.abs(confident - found.times[row]).min() <= interpolation.CONFIDENT_S
+                and np.abs(confident - candidates.times[row]).min() <= interpolation.CONFIDENT_S
             ):
-                x1, y1, x2, y2 = found.shapes[node, :4].tolist()
-                hidden.append((int(found.pts[row]), (x1, y1, x2, y2)))
-    return hidden
+                x1, y1, x2, y2 = candidates.shapes[node, :4].tolist()
+                covered.append((int(candidates.pts[row]), (x1, y1, x2, y2)))
+    return covered
 
 
 def test_low_confidence_over_several_gaps_is_redacted() -> None:
-    """One who is not foretold by the sure one, but by another in doubt between."""
+    """A face that only a low-confidence one in between connects with a confident one."""
     frames = [
         FrameFaces(
             t, faces=(candidate(100.0 + 25 * max(0, t - 10) / 6, score=0.9 if t <= 10 else 0.2),)
@@ -392,8 +391,8 @@ def test_a_candidate_that_is_not_finite_is_ignored() -> None:
     frames = walk()
     nowhere = replace(candidate(0.0), box=(math.nan, 0.0, 10.0, 10.0))
     frames[30] = FrameFaces(30, faces=(nowhere, *frames[30].faces))
-    who = {(30, 1): 7}
-    tracks = Tracks([record(frames)], TIME_BASE, REDACTION, lambda pts, row: who.get((pts, row)))
+    person = {(30, 1): 7}
+    tracks = Tracks([record(frames)], TIME_BASE, REDACTION, lambda pts, row: person.get((pts, row)))
     assert [face.identity for face in tracks.faces_at(30)] == [7]
 
 
@@ -402,9 +401,9 @@ def test_the_identity_of_a_face_follows_from_nearby_candidates() -> None:
     tracks = Tracks(
         [record(frames)], TIME_BASE, REDACTION, lambda pts, row: 3 if pts == 35 else None
     )
-    told = {t: [face.identity for face in tracks.faces_at(t)] for t in range(90)}
-    assert told[0] == told[89] == [None]
-    assert told[20] == told[35] == told[45] == [3]
+    identities = {t: [face.identity for face in tracks.faces_at(t)] for t in range(90)}
+    assert identities[0] == identities[89] == [None]
+    assert identities[20] == identities[35] == identities[45] == [3]
 
 
 def test_an_unknown_frame_has_no_faces() -> None:

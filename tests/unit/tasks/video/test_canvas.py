@@ -1,4 +1,4 @@
-"""Painting at depth: nothing outside changes, nothing inside shines through, nothing glows."""
+"""Painting at any depth: no change outside the paint, and nothing shows through."""
 
 from fractions import Fraction
 
@@ -86,7 +86,7 @@ def test_every_sample_outside_the_paint_stays(look: str, pixel_format: str, colo
 @each_kept
 @pytest.mark.parametrize("look", ["fill:shape=box", "fill"])
 def test_nothing_of_a_redacted_face_is_left(look: str, pixel_format: str, colour: Colour) -> None:
-    """Two faces that differ give the same picture where they are covered, to the last bit."""
+    """Two different faces give the same pixels where they are covered, to the last bit."""
     upright = upright_of(pixel_format, colour)
     painter = make_painter(parse_look([look]), {})
     face = Face((60.0, 30.0, 100.0, 70.0), (70, 42, 90, 42, 80, 50, 72, 60, 88, 60), 0.9)

@@ -1,5 +1,4 @@
-"""Deinterlacing: no combs in what moves, no detail lost in what rests, at segment borders too;
-times stay."""
+"""Deinterlacing: no combs in moving parts, full detail in still ones."""
 
 import io
 from fractions import Fraction

@@ -117,7 +117,7 @@ def test_colour_and_aspect_are_kept(full_range: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "times", "said"),
+    ("changes", "times", "message"),
     [
         ({"profile": OutputProfile(preset="no-such")}, [0, 3600], "cannot be encoded"),
         ({"pixel_format": "gbrp"}, [0, 3600], "libx264 cannot encode gbrp"),
@@ -126,8 +126,8 @@ def test_colour_and_aspect_are_kept(full_range: bool) -> None:
     ids=["options", "format", "nothing"],
 )
 def test_frames_that_cannot_be_encoded_raise_a_job_error(
-    changes: dict[str, object], times: list[int], said: str
+    changes: dict[str, object], times: list[int], message: str
 ) -> None:
     """Else the segment would be tried again as if it had killed its worker, and the reason lost."""
-    with pytest.raises(JobError, match=said):
+    with pytest.raises(JobError, match=message):
         encode(spec(**changes), times, 0, 7200)  # type: ignore[arg-type]

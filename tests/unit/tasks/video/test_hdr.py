@@ -1,5 +1,4 @@
-"""Tone mapping: the formulas against their standards, the tables against the formulas, a portrait
-there and back."""
+"""Tone mapping: the formulas against their standards, and the tables against the formulas."""
 
 from itertools import pairwise
 

@@ -1,5 +1,4 @@
-"""Frames are brought into one form: sizes, formats and colours streams come in. Exact where nothing
-must change."""
+"""Normalizing: all sizes, formats and colours, exact where nothing must change."""
 
 from fractions import Fraction
 from typing import Any
@@ -36,7 +35,7 @@ def red(pixel_format: str, width: int, height: int) -> av.VideoFrame:
 def test_rgb_is_written_in_the_matrix_that_the_file_declares(
     pixel_format: str, shown: int, size: tuple[int, int]
 ) -> None:
-    """Most streams of RGB do not describe themselves (Matroska, AVI, GIF): their pixels tell."""
+    """Most streams of RGB do not describe themselves (Matroska, AVI, GIF)."""
     upright = Normalizer(stream(pixel_format, *size))
     frame = upright(red(pixel_format, size[0] // shown, size[1] // shown))
     assert (frame.width, frame.height, frame.format.name, frame.pts) == (*size, "yuv420p", 7)
@@ -239,7 +238,7 @@ def test_transparent_parts_are_black_and_noted() -> None:
     ],
 )
 def test_changes_are_noted_if_the_format_is_kept(came: str, rotation: int, note: list[str]) -> None:
-    """A stream may go on in another format than it began in."""
+    """A stream may change its format."""
     upright = Normalizer(
         stream("yuv422p10le", 64, 48, rotation=rotation), OutputProfile(keep_format=True)
     )

@@ -1,4 +1,4 @@
-"""Frames are freed from what decoders attach to them, and keep everything that is seen."""
+"""Frames lose the side data of decoders, and keep everything visible."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""The steps between a decoded frame and an upright one: chroma, depth, alpha. Exact where nothing
-must change."""
+"""From decoded to normalized planes: chroma, depth, alpha; exact where nothing must change."""
 
 from pathlib import Path
 
