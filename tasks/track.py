@@ -223,7 +223,7 @@ def _detections(store: Store, job_id: str) -> Listing:
 
 def _enqueue_looks(context: WorkerContext, job_id: str, segments: SegmentIndex) -> None:
     """Queue every look that selects people: now all of its segments are ready."""
-    # Listed after the record was written: a look added later sees the record, an earlier one is seen here.
+    # Listed after the record was written: a look that is added later sees the record itself.
     stored = list_keys(context.store, job_id)
     for look in filter(segments.selects_people, stored.looks):
         for index in sorted(stored.stored - stored.painted[look] - stored.paint_failed[look]):
