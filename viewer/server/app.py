@@ -7,6 +7,7 @@ is synchronous.
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
@@ -31,9 +32,11 @@ from facepaint.store import Store
 from viewer.server import faces, media
 from viewer.server.api import job_json, jobs_json
 from viewer.server.cache import JobCache
-from viewer.server.media import cache_of, check_look_id, job_id_of
 from viewer.server.middleware import SecurityMiddleware, is_loopback
-from viewer.server.pages import NO_CACHE, NO_STORE, STATIC, error_json, http_error
+from viewer.server.request import cache_of, check_look_id, job_id_of
+from viewer.server.response import NO_CACHE, NO_STORE, error_json, http_error
+
+STATIC = Path(__file__).parents[1] / "static"
 
 STATUS_OF: dict[type[Exception], int] = {
     UnreadableMedia: 422,

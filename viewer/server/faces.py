@@ -32,8 +32,8 @@ from facepaint.settings import Settings
 from facepaint.store import Store
 from viewer.server.cache import JobCache
 from viewer.server.clock import Clock
-from viewer.server.media import cache_of, job_id_of
-from viewer.server.pages import NO_STORE, read_json
+from viewer.server.request import cache_of, job_id_of, read_json
+from viewer.server.response import NO_STORE
 
 if TYPE_CHECKING:
     # Celery takes long to import, and most viewers never send a task.

@@ -2,10 +2,8 @@
 
 import hashlib
 import mimetypes
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -15,36 +13,30 @@ from urllib.parse import quote
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from facepaint.errors import InputError, JobError, ObjectMissing, UsageError
+from facepaint.errors import InputError, JobError, ObjectMissing
 from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.status import JobStatus
 from facepaint.media.mp4 import init_length
 from facepaint.records import keys
 from facepaint.records.colour import SDR
 from facepaint.records.job import ImageJob, VideoJob
-from facepaint.records.keys import LOOK_ID, check_job_id
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from viewer.save.video import save_video
 from viewer.server import hls
 from viewer.server.audio import is_plain_aac, make_audio_segment
-from viewer.server.cache import JobCache, first_missing
+from viewer.server.cache import first_missing
 from viewer.server.clock import on_clock
+from viewer.server.request import cache_of, check_look_id, job_id_of
+from viewer.server.response import Content, ReadBytes, send
 
 PLAYLIST_MIME = "application/vnd.apple.mpegurl"
-
-CACHE_LONG = "private, max-age=86400, immutable"
-CACHE_REVALIDATED = "private, no-cache"
 
 PEAK_FACTOR = 1.5
 """Assumed peak bit rate of a job relative to its first painted segment."""
 
 AUDIO_BITS_PER_S = 200_000
 CHUNK_BYTES = 1 << 20
-
-
-ReadBytes = Callable[[int, int], bytes]
-"""Reads the bytes ``[first, stop)``."""
 
 
 class Part(Enum):
@@ -59,35 +51,6 @@ class Part(Enum):
         if self is Part.INIT:
             return 0, init_bytes
         return (init_bytes if self is Part.FRAGMENTS else 0), size
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """What a response sends, whole or in a range. ``immutable`` content never changes."""
-
-    size: int
-    read: ReadBytes
-    etag: str
-    mime: str
-    immutable: bool = True
-
-
-def cache_of(request: Request) -> JobCache:
-    """The app's cache of jobs."""
-    cache: JobCache = request.app.state.cache
-    return cache
-
-
-def job_id_of(request: Request) -> str:
-    """The job id in the path, checked because it becomes part of a key."""
-    return check_job_id(request.path_params["job"])
-
-
-def check_look_id(text: str) -> str:
-    """Return ``text`` if it is a look id, else raise `UsageError`: it becomes part of a key."""
-    if not LOOK_ID.fullmatch(text):
-        raise UsageError(f"'{text}' is not a look id; `facepaint status` lists a job's looks")
-    return text
 
 
 def segment(request: Request) -> Response:
@@ -327,44 +290,3 @@ def _first_painted(status: JobStatus, look: str) -> int:
 def _reader(data: bytes) -> tuple[ReadBytes, int]:
     """Reader and size of bytes in memory, for `Content`."""
     return lambda first, stop: data[first:stop], len(data)
-
-
-def send(request: Request, content: Content) -> Response:
-    """Respond with the content or one range of it, or with 304 if the browser has it already."""
-    etag = f'"{content.etag}"'
-    headers = {
-        "ETag": etag,
-        "Cache-Control": CACHE_LONG if content.immutable else CACHE_REVALIDATED,
-        "Accept-Ranges": "bytes",
-    }
-    if etag in request.headers.get("if-none-match", ""):
-        return Response(status_code=304, headers=headers)
-    requested = request.headers.get("range")
-    # If-Range with another ETag: the browser's part is of older content, so it gets the whole.
-    if requested is None or request.headers.get("if-range", etag) != etag:
-        return Response(content.read(0, content.size), media_type=content.mime, headers=headers)
-    span = parse_range(requested, content.size)
-    if span is None:
-        headers["Content-Range"] = f"bytes */{content.size}"
-        return Response(status_code=416, headers=headers)
-    first, stop = span
-    headers["Content-Range"] = f"bytes {first}-{stop - 1}/{content.size}"
-    return Response(content.read(first, stop), 206, media_type=content.mime, headers=headers)
-
-
-def parse_range(header: str, size: int) -> tuple[int, int] | None:
-    """The bytes ``[first, stop)`` of a Range header, or None if it is malformed or empty.
-
-    Of several ranges the first is served, which RFC 9110 leaves to the server.
-    """
-    match = re.match(r"bytes=(\d{0,15})-(\d{0,15})", header)
-    if match is None or not (match[1] or match[2]):
-        return None
-    first, stop = 0, size
-    if not match[1]:
-        first = max(0, size - int(match[2]))
-    else:
-        first = int(match[1])
-        if match[2]:
-            stop = min(size, int(match[2]) + 1)
-    return (first, stop) if first < stop else None

@@ -6,8 +6,8 @@ import pytest
 
 from uploader.cutter import GROWTH
 from viewer.server.hls import MAX_SEGMENT_GROWTH, Entry, Rendition, master, media
-from viewer.server.media import parse_range
 from viewer.server.middleware import host_name, is_loopback
+from viewer.server.response import parse_range
 
 
 def test_a_growing_playlist_only_adds_lines_at_its_end() -> None:

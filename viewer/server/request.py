@@ -1,32 +1,31 @@
-"""Shared by the server's modules: static files, cache headers, errors as JSON, request bodies."""
+"""Reads requests: the ids in their path, and the JSON in their body."""
 
-from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
-STATIC = Path(__file__).parents[1] / "static"
-
-NO_STORE = {"Cache-Control": "no-store"}
-NO_CACHE = {"Cache-Control": "no-cache"}
+from facepaint.errors import UsageError
+from facepaint.records.keys import LOOK_ID, check_job_id
+from viewer.server.cache import JobCache
 
 
-def error_json(exc: Exception, status_of: Mapping[type[Exception], int]) -> Response:
-    """An error's message as JSON; the first class in ``status_of`` that matches gives the
-    status."""
-    status = next((code for cls, code in status_of.items() if isinstance(exc, cls)), 500)
-    return JSONResponse({"error": str(exc)}, status, headers=NO_STORE)
+def cache_of(request: Request) -> JobCache:
+    """The app's cache of jobs."""
+    cache: JobCache = request.app.state.cache
+    return cache
 
 
-def http_error(_: Request, exc: Exception) -> Response:
-    """An `HTTPException` as JSON, such as one for an unknown path or method."""
-    assert isinstance(exc, HTTPException)
-    return JSONResponse(
-        {"error": exc.detail}, exc.status_code, headers={**NO_STORE, **(exc.headers or {})}
-    )
+def job_id_of(request: Request) -> str:
+    """The job id in the path, checked because it becomes part of a key."""
+    return check_job_id(request.path_params["job"])
+
+
+def check_look_id(text: str) -> str:
+    """Return ``text`` if it is a look id, else raise `UsageError`: it becomes part of a key."""
+    if not LOOK_ID.fullmatch(text):
+        raise UsageError(f"'{text}' is not a look id; `facepaint status` lists a job's looks")
+    return text
 
 
 async def read_json(request: Request, max_bytes: int) -> bytes:
