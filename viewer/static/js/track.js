@@ -101,7 +101,7 @@ export class Track {
   async append(index, data) {
     this.#appends.set(index, (this.#appends.get(index) ?? 0) + 1);
     const done = updated(this.#buffer);
-    // If appendBuffer throws, nobody awaits this promise, and a later error event must not count as
+    // If appendBuffer throws, this promise is not awaited: a later error event must not count as
     // unhandled.
     done.catch(() => {});
     this.#buffer.appendBuffer(data);
