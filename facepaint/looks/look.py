@@ -155,6 +155,7 @@ class Look:
         names = (
             spec.name if spec.face is None else f"{spec.name}@{spec.face}" for spec in self.filters
         )
+        # The parser gives all filters without a person of their own the same selection.
         selection = next(
             (spec.selection for spec in self.filters if spec.selection != EVERYONE), EVERYONE
         )

@@ -85,6 +85,7 @@ def _assignments(kind: FilterKind, rest: str, where: str) -> Sequence[tuple[str,
 
 
 def _face_number(text: str, where: str) -> int:
+    # Not int() alone, which accepts " 2", "+2" and "1_0".
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"filter {where}: after @ comes the number of a person, 1 or more")
     return int(text)

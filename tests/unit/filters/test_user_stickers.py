@@ -64,32 +64,32 @@ def test_no_rim_of_the_old_background_shows_on_a_new_one(
 
 
 def test_a_thin_gap_in_the_outline_does_not_let_the_background_in() -> None:
-    picture = ring()
-    ImageDraw.Draw(picture).line((40, 80, 72, 80), fill=WHITE, width=1)
-    assert read_sticker(encoded(picture))[70:90, 90:110, 3].min() == 255
+    image = ring()
+    ImageDraw.Draw(image).line((40, 80, 72, 80), fill=WHITE, width=1)
+    assert read_sticker(encoded(image))[70:90, 90:110, 3].min() == 255
 
 
 def test_the_subject_may_touch_the_border() -> None:
-    picture = Image.new("RGB", (120, 120), WHITE)
-    ImageDraw.Draw(picture).rectangle((40, 40, 80, 119), fill=BLUE)
-    rgba = read_sticker(encoded(picture))
+    image = Image.new("RGB", (120, 120), WHITE)
+    ImageDraw.Draw(image).rectangle((40, 40, 80, 119), fill=BLUE)
+    rgba = read_sticker(encoded(image))
     assert rgba[60:, 50:70, 3].min() == 255
     assert rgba[:30, :, 3].max() == 0
 
 
 def test_specks_in_the_background_are_removed() -> None:
-    picture = ring()
-    picture.putpixel((10, 10), (90, 90, 90))
-    ImageDraw.Draw(picture).rectangle((170, 10, 175, 15), fill=BLUE)
-    rgba = read_sticker(encoded(picture))
+    image = ring()
+    image.putpixel((10, 10), (90, 90, 90))
+    ImageDraw.Draw(image).rectangle((170, 10, 175, 15), fill=BLUE)
+    rgba = read_sticker(encoded(image))
     assert rgba[10, 10, 3] == 0
     assert rgba[12, 172, 3] > 200
 
 
 def test_thin_lines_are_kept() -> None:
-    picture = Image.new("RGB", (100, 100), WHITE)
-    ImageDraw.Draw(picture).line((10, 50, 90, 50), fill=(0, 0, 0), width=2)
-    rgba = read_sticker(encoded(picture))
+    image = Image.new("RGB", (100, 100), WHITE)
+    ImageDraw.Draw(image).line((10, 50, 90, 50), fill=(0, 0, 0), width=2)
+    rgba = read_sticker(encoded(image))
     assert rgba[49:51, 30:70, 3].max() > 100
     assert rgba[:40, :, 3].max() == 0
 
@@ -121,10 +121,10 @@ def test_existing_transparency_is_kept() -> None:
 
 
 def test_a_transparent_palette_entry_is_read() -> None:
-    picture = Image.new("P", (30, 30), 0)
-    picture.putpalette([255, 0, 255, *RED])
-    picture.paste(1, (10, 10, 20, 20))
-    rgba = read_sticker(encoded(picture, transparency=0))
+    image = Image.new("P", (30, 30), 0)
+    image.putpalette([255, 0, 255, *RED])
+    image.paste(1, (10, 10, 20, 20))
+    rgba = read_sticker(encoded(image, transparency=0))
     assert rgba[5, 5, 3] == 0
     assert tuple(rgba[15, 15]) == (*RED, 255)
 
@@ -153,9 +153,9 @@ def test_an_animation_gives_its_first_frame(kind: str) -> None:
 
 
 def test_a_large_image_is_shrunk() -> None:
-    picture = Image.new("RGBA", (3000, 1500), (0, 0, 0, 0))
-    ImageDraw.Draw(picture).ellipse((500, 200, 2500, 1300), fill=(*RED, 255))
-    rgba = read_sticker(encoded(picture, compress_level=1))
+    image = Image.new("RGBA", (3000, 1500), (0, 0, 0, 0))
+    ImageDraw.Draw(image).ellipse((500, 200, 2500, 1300), fill=(*RED, 255))
+    rgba = read_sticker(encoded(image, compress_level=1))
     assert rgba.shape == (MAX_SIDE_PX // 2, MAX_SIDE_PX, 4)
     assert tuple(rgba[256, 512]) == (*RED, 255)
 
@@ -172,7 +172,7 @@ def test_an_image_that_claims_too_many_px_is_refused_before_it_is_decoded(
     "data",
     [
         b"",
-        b"not a picture",
+        b"not a image",
         b"\x00" * 4096,
         png_claiming(64, 64),
         encoded(ring(), "JPEG")[:900],
