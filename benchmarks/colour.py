@@ -1,4 +1,4 @@
-"""Time and accuracy of colour conversions: python -m benchmarks.colour [--picture
+"""Time and accuracy of colour conversions: python -m benchmarks.colour [--image
 docs/pictures/tone-mapping.jpg]
 
 Times are the best of several on one core, 1920x1080; errors are relative to the formulas in
@@ -52,8 +52,8 @@ TO_2020 = np.array([[0.6274, 0.3293, 0.0433], [0.0691, 0.9195, 0.0114], [0.0164,
 def main() -> None:
     """Print the figures, and draw the image if it is named."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--picture", type=Path)
-    picture = parser.parse_args().picture
+    parser.add_argument("--image", type=Path)
+    image_path = parser.parse_args().image
     cv2.setNumThreads(1)
     print(f"one core of {platform.machine()}, OpenCV {cv2.__version__}, PyAV {av.__version__}\n")
     for name, milliseconds in times().items():
@@ -62,9 +62,9 @@ def main() -> None:
     for name, colour in COLOURS.items():
         print(f"{name}: {errors(colour)}")
         print(f"{name}: {round_trip(colour)}")
-    if picture:
+    if image_path:
         cv2.imwrite(
-            str(picture),
+            str(image_path),
             cv2.cvtColor(comparison(), cv2.COLOR_RGB2BGR),
             [cv2.IMWRITE_JPEG_QUALITY, 88],
         )

@@ -23,23 +23,23 @@ def frame_at(path: Path, share: float) -> Image.Image:
         length = container.duration or 0
         start = container.start_time or 0
         wanted = (start + length * share) / av.time_base
-        picture = None
+        shown = None
         for frame in container.decode(stream):
-            picture = frame
+            shown = frame
             if frame.time is not None and frame.time >= wanted:
                 break
-        assert picture is not None, f"{path} has no frame"
-        return picture.to_image().rotate(picture.rotation, expand=True)
+        assert shown is not None, f"{path} has no frame"
+        return shown.to_image().rotate(shown.rotation, expand=True)
 
 
 def before_after(source: Path, painted: Path, out: Path, share: float = 0.3) -> None:
     """Save the same moment of two videos side by side."""
     pair = [frame_at(source, share), frame_at(painted, share)]
     width, height = pair[0].size
-    picture = Image.new("RGB", (2 * width + 8, height), "white")
-    picture.paste(pair[0], (0, 0))
-    picture.paste(pair[1].resize(pair[0].size), (width + 8, 0))
-    picture.save(out)
+    joined = Image.new("RGB", (2 * width + 8, height), "white")
+    joined.paste(pair[0], (0, 0))
+    joined.paste(pair[1].resize(pair[0].size), (width + 8, 0))
+    joined.save(out)
 
 
 def main() -> int:
@@ -54,7 +54,7 @@ def main() -> int:
     if clip is None:
         clip = options.out / "clip.mp4"
         make_portrait_clip(clip)
-    painted, picture = options.out / "painted.mp4", options.out / "before-after.png"
+    painted, image = options.out / "painted.mp4", options.out / "before-after.png"
     command = [
         sys.executable,
         "-m",
@@ -69,8 +69,8 @@ def main() -> int:
     code = subprocess.run(command, check=False).returncode
     if code:
         return code
-    before_after(clip, painted, picture)
-    print(f"\nsource   {clip}\npainted  {painted}\npicture  {picture}")
+    before_after(clip, painted, image)
+    print(f"\nsource   {clip}\npainted  {painted}\nimage    {image}")
     return 0
 
 

@@ -215,7 +215,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--heldout", type=Path, help="labelled images that nothing was trained on")
     parser.add_argument("--masks", type=Path, help="labelled images of people with masks")
     parser.add_argument(
-        "--steady", type=int, default=60, help="images that steadiness is measured on"
+        "--steady", type=int, default=60, help="images that stability is measured on"
     )
     parser.add_argument("--rounds", type=int, default=50, help="how often each size is timed")
     parser.add_argument(

@@ -28,7 +28,7 @@ from facepaint.client import Client
 from facepaint.media.mp4 import shift_tfdt
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import JobRecord
+from facepaint.records.job import JobRecord, VideoJob
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
@@ -122,6 +122,7 @@ def paint_the_rest(client: Client, job_id: str, look: str, painted: int, period:
     """Store results for the unpainted segments: those of an earlier repetition with later times."""
     store = client.store
     job = store.get_record(keys.job(job_id), JobRecord)
+    assert isinstance(job, VideoJob)
     ticks = job.video.time_base.numerator
 
     def store_copy(index: int) -> None:

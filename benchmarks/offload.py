@@ -33,7 +33,7 @@ from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.records import keys
 from facepaint.records.faces import Faces
-from facepaint.records.job import JobRecord
+from facepaint.records.job import JobRecord, VideoJob
 from facepaint.records.results import Painted
 from facepaint.records.segment import Segment
 from facepaint.settings import Settings
@@ -88,6 +88,7 @@ def painted(client: Client, job_id: str, look: Look) -> list[Painted]:
 def one_process(client: Client, job_id: str, look: Look) -> Timing:
     """Detect and paint the same segments one after another in this process."""
     job = client.store.get_record(keys.job(job_id), JobRecord)
+    assert isinstance(job, VideoJob)
     indexes = sorted(client.status(job_id).keys.stored)
     segments = [client.store.get_record(keys.segment(job_id, index), Segment) for index in indexes]
     bins = [client.store.get(keys.source(job_id, index)) for index in indexes]

@@ -175,7 +175,7 @@ def evaluate(
     ] = "all",
     steady: Annotated[
         int,
-        typer.Option(min=0, help="Maximum number of images for measuring steadiness; 0 skips it."),
+        typer.Option(min=0, help="Maximum number of images for measuring stability; 0 skips it."),
     ] = 40,
     rounds: Annotated[
         int, typer.Option(min=0, help="Timed runs per input size; 0 skips the timing.")
@@ -189,7 +189,7 @@ def evaluate(
     device: DeviceOption = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare detectors: average precision, landmark error, steadiness and time."""
+    """Compare detectors: average precision, landmark error, stability and time."""
     require_extra("worker", "evaluating detectors")
     from models.lab.evaluation.comparison import Plan, as_facts, as_markdown, as_rows, compare_named
     from models.lab.evaluation.detections import Options
