@@ -220,7 +220,7 @@ def _transcode(clip: CutClip) -> tuple[bytes, float]:
         for index in range(len(clip.segments)):
             for frame in source_frames(clip, index):
                 frame.pts, frame.time_base = (frame.pts or 0) - clip.job.start_pts, video.time_base
-                frame.pict_type = av.video.frame.ImageType.NONE
+                frame.pict_type = av.video.frame.PictureType.NONE
                 begun = time.perf_counter()
                 container.mux(stream.encode(frame))
                 seconds += time.perf_counter() - begun

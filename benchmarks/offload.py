@@ -127,7 +127,7 @@ def transcode(clip: Path, settings: Settings) -> Timing:
             "g": "60",
         }
         for frame in source.decode(decoded):
-            frame.pict_type = av.video.frame.ImageType.NONE
+            frame.pict_type = av.video.frame.PictureType.NONE
             target.mux(encoded.encode(frame))
             frames += 1
         target.mux(encoded.encode(None))
