@@ -126,6 +126,8 @@ def run_or_give_up(
             return work()
         reason = f"its worker died or hung {claim.tries - 1} times"
     except EncoderMissing as exc:
+        # Before `FacepaintError`, which is a parent. Another encoder would make segments that do
+        # not join with those of workers that have this one.
         if _another_worker_has(context, exc.encoder):
             raise
         reason = f"no running worker can encode with {exc.encoder}"
@@ -139,6 +141,7 @@ def run_or_give_up(
         try:
             return fallback()
         except ServiceError:
+            # No failure of the segment: the next attempt stores the fallback.
             raise
         except FacepaintError as exc:
             reason = f"{reason}; {exc}"
@@ -158,6 +161,8 @@ def _another_worker_has(context: WorkerContext, encoder: str) -> bool:
 
 def remove_if_deleted(context: WorkerContext, job_id: str, written: Iterable[str]) -> bool:
     """Remove what was written if the job was deleted in the meantime; returns whether it was."""
+    # The client that deletes a job stores the tombstone first, then lists and deletes the objects.
+    # What a task writes after that listing is removed here.
     if not context.store.exists(keys.deleted(job_id)):
         return False
     for key in written:
@@ -176,6 +181,7 @@ class StoredBytes:
     def __getitem__(self, number: int) -> bytes:
         segment = self.run[number]
         data = self.store.get(keys.source(self.job_id, segment.index))
+        # Damaged bytes may crash a decoder natively, and not every storage checks what it returns.
         if SegmentData(data).sha256 != segment.sha256:
             raise UnreadableMedia(
                 f"segment {segment.index} is damaged in the storage: its sha256 differs"

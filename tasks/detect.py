@@ -101,7 +101,7 @@ def detect_segment(
     batches = _Batches(detector, clock)
     report = DecodeReport()
     frames = clock.each("decode", decode_window(job.video, source, report))
-    for small in clock.each("scale", _small_frames(job.video, detector.size, frames)):
+    for small in clock.each("scale", small_frames(job.video, detector.size, frames)):
         batches.add(small)
     batches.finish(damaged=report.damaged)
     seconds = clock.times_s
@@ -141,6 +141,8 @@ class _Batches:
 
     def add(self, small: _SmallFrame) -> None:
         """Take the next frame."""
+        # The segment before this one may be detected later, so the first frame's change is computed
+        # from both signatures by `scene_changes`.
         if not self._scene_changes:
             self.first_signature = small.signature
         self._scene_changes.append(round(scene_change(self.last_signature, small.signature), 4))
@@ -168,10 +170,11 @@ class _Batches:
         self._waiting.clear()
 
 
-def _small_frames(
+def small_frames(
     video: VideoStream, size: Size, frames: Iterable[av.VideoFrame]
 ) -> Iterator[_SmallFrame]:
     """Scale frames for the detector and turn them upright."""
+    # Frames are scaled before they are turned: fewer px to move.
     sideways = bool(video.rotation % 180)
     small_size = (size.height, size.width) if sideways else (size.width, size.height)
     for frame in frames:

@@ -69,6 +69,7 @@ def _is_intact(path: Path, sha256: str) -> bool:
     """Whether a fetched detector is in the cache and complete. Marks it as used."""
     try:
         changed_ns = path.stat().st_mtime_ns
+        # Most disks are mounted so that reading a file does not update its time of access.
         os.utime(path, ns=(time.time_ns(), changed_ns))
         return _sha256(path, changed_ns) == sha256
     except FileNotFoundError:
@@ -82,6 +83,7 @@ def _sha256(path: Path, changed_ns: int) -> str:  # noqa: ARG001 - part of the c
 
 
 def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
+    # Anybody with access to the storage can write there, so size and sha256 are checked.
     try:
         data = store.get(keys.detector(card.sha256), end=MAX_BYTES + 1)
     except ObjectMissing:
@@ -118,7 +120,9 @@ def _cache_folder() -> Path:
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError:
+            # In a container the home folder is often read-only.
             continue
+        # A shared folder of temporary files may hold a folder that another user made first.
         if folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK):
             return folder
     raise UsageError(

@@ -57,6 +57,7 @@ class Heartbeat(threading.Thread):
             try:
                 self._beat(store, key)
             except ServiceError as exc:
+                # A worker outlives an outage of the storage; its tasks are requeued meanwhile.
                 log.warning("no heartbeat: %s", exc)
                 if self._ended.wait(HEARTBEAT_S):
                     return

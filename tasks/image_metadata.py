@@ -59,6 +59,7 @@ def save_options(image: Image.Image, data: bytes, *, redacts: bool) -> dict[str,
         "comment": image.info.get("comment"),
         "dpi": _resolution(image),
     }
+    # Pillow fails on a segment that is too long. The profile may span several.
     fitting = {
         name: value for name, value in kept.items() if value and len(value) < MAX_SEGMENT_BYTES
     }
@@ -87,6 +88,7 @@ def upright_exif(exif: bytes) -> bytes:
     """
     block, order = _exif_block(exif)
     header = exif[: len(exif) - len(block)]
+    # In place: an entry keeps its offset and size, so that nothing else has to move.
     try:
         first = _first_directory(block, order)
         for tag, at in _entries(block, order, first):
@@ -144,6 +146,7 @@ def _blank_thumbnail(block: bytearray, order: str, directory: int) -> None:
 
 
 def _blank(block: bytearray, start: int, end: int) -> None:
+    # The thumbnail is usually last; a block that ends before it is as valid and shorter.
     if end >= len(block):
         del block[start:]
     else:

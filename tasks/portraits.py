@@ -101,6 +101,7 @@ def portraits_of(job: VideoJob, source: RunSource, people: Sequence[Person]) -> 
         UnreadableMedia: the segment cannot be decoded.
     """
     normalizer = Normalizer(job.video)
+    # Portraits are shown with square px.
     aspect = job.video.sample_aspect_ratio or Fraction(1)
     upright_aspect = float(1 / aspect if job.video.rotation % 180 else aspect)
     shown_at: dict[int, list[Person]] = {}

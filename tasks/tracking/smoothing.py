@@ -87,6 +87,7 @@ def smoothed(
     Returns:
         (m, k) values.
     """
+    # Not 0: values are divided by it.
     noise = np.full_like(values, 1e-9) if noise is None else noise
     groups = np.zeros(values.shape[1], np.intp) if groups is None else groups
     detections = _Detections(
@@ -97,6 +98,7 @@ def smoothed(
         _differences(times, values),
         groups,
     )
+    # Beyond the ends a polynomial would run away.
     at = np.clip(at, times[0], times[-1])
     parts = [
         _smoothed(detections, at[start : start + AT_ONCE]) for start in range(0, len(at), AT_ONCE)
@@ -130,6 +132,7 @@ def _smoothed(detections: _Detections, at: Floats) -> Floats:
     for number, (order, seconds) in enumerate(FITS):
         # In a gap even the shortest fit has to reach the nearest detection.
         reach = np.maximum(seconds, 2 * closest)[:, None]
+        # The shortest fit counts in full; each longer one by how well it fits.
         estimate, residual = _fit(order, offsets / reach, weights, values)
         share = _share(residual / variance, detections.groups) if number else 1.0
         result += share * (estimate - result)

@@ -76,6 +76,8 @@ def to_sdr(samples: Floats, colour: Colour, peak: float) -> Floats:
     light = _hdr_light(_rgb(samples, _matrix(colour)), colour)
     light = light @ _between(primaries, ColourPrimaries.BT709).T
     brightest = np.maximum(light.max(axis=-1, keepdims=True), 1e-9)
+    # By the largest channel: a curve for each channel would shift hues, one by luminance would clip
+    # saturated colours.
     shown = tone_curve(peak)(brightest)
     saturation = _saturation(light / brightest)
     most = saturation.max(axis=-1, keepdims=True)

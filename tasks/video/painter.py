@@ -33,6 +33,7 @@ def valid_faces(record: Faces) -> Faces:
 
 def _valid_frame(frame: FrameFaces) -> FrameFaces:
     numbers = (n for face in frame.faces for n in (face.score, *face.box, *face.landmarks))
+    # One such coordinate makes the whole frame uncertain: the face is somewhere in it.
     return frame if all(map(math.isfinite, numbers)) else replace(frame, status="failed")
 
 
@@ -104,6 +105,7 @@ class FramePainter:
 
     def _reason_to_cover(self, pts: int | None, faces: Sequence[Face]) -> str:
         """Why the faces of a frame are not known; empty if they are."""
+        # The detector may have had better luck with a damaged frame on another worker.
         if pts in self.damaged:
             return "the decoder concealed damaged parts"
         if pts not in self.detected or not all(map(has_finite_position, faces)):

@@ -5,6 +5,7 @@ import io
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import av
@@ -203,11 +204,12 @@ def test_a_worker_checks_the_stored_weights(context: WorkerContext, kind: str) -
 
 
 def test_a_job_with_an_invalid_detector_fails_and_is_covered(
-    context: WorkerContext, clip: Path, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, clip: Path
 ) -> None:
-    bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256="0" * 64))
-    monkeypatch.setattr("uploader.upload.store_detector", lambda *_: bad)
     job_id = upload(context, clip, DEFAULT_DETECTOR, COVERED)
+    job = context.store.get_record(keys.job(job_id), JobRecord)
+    bad = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256="0" * 64))
+    context.store.put_record(keys.job(job_id), replace(job, detector=bad))
     assert run_detect(context, job_id, 0) is None
     failed = context.store.get_record(keys.faces_failed(job_id, 0), Failed)
     assert (

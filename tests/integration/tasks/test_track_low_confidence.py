@@ -136,23 +136,26 @@ def test_lost_portraits_are_requested_again(context: WorkerContext, made: MadeJo
 
 
 def test_waiting_for_people_reads_painted_records_once(
-    context: WorkerContext, made: MadeJob, store: Store, monkeypatch: pytest.MonkeyPatch
+    context: WorkerContext, made: MadeJob
 ) -> None:
     redacting = replace(made, filters=("blur",)).begin()
     redacting.paint(range(2))
-    client = Client(context.settings)
     read: list[str] = []
-    get = client.store.get
-    monkeypatch.setattr(
-        client.store, "get", lambda key, *rest: (read.append(key), get(key, *rest))[1]
-    )
+
+    class ReadStore(Store):
+        def get(self, key: str, start: int = 0, end: int | None = None) -> bytes:
+            read.append(key)
+            return super().get(key, start, end)
+
+    client = Client(context.settings)
+    client.store = ReadStore(context.settings)
     rounds = iter(range(4))
 
-    def link_at_last(_: object) -> None:
+    def track_at_last(_: object) -> None:
         if next(rounds) == 3:
             run_track(context, made.id)
 
-    client.people(made.id, on_change=link_at_last, poll_s=0.0)
+    client.people(made.id, on_change=track_at_last, poll_s=0.0)
     assert len([key for key in read if "/painted/" in key]) == 2
 
 

@@ -12,7 +12,7 @@ import skimage.data
 from facepaint.records.colour import SDR, Colour, ColourRange
 from facepaint.records.job import VideoStream
 from models.detector import Size
-from tasks.detect import _small_frames
+from tasks.detect import small_frames
 from tasks.video.normalize import Normalizer
 from tasks.video.yuv import planes_of
 from tests.support.colours import HLG, PQ
@@ -62,7 +62,7 @@ def test_the_detector_gets_the_frame_that_is_painted(
     shown = upright(portrait(pixel_format, *size))
     sides = (64, 128) if video.rotation % 180 else (128, 64)
     small = Size(*sides, *sides, 1.0, 1.0)
-    (seen,) = _small_frames(video, small, [portrait(pixel_format, *size)])
+    (seen,) = small_frames(video, small, [portrait(pixel_format, *size)])
     y, u, v = (
         cv2.resize(plane, (small.width, small.height), interpolation=cv2.INTER_AREA)
         for plane in planes_of(shown)
