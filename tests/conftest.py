@@ -1,9 +1,8 @@
-"""Real services for the tests: Valkey and an S3 server on free ports, one pair a test session (and
-xdist worker).
+"""Real services for the tests: Valkey and an S3 server on free ports, one pair for each session and
+xdist worker.
 
 ``settings`` gives every test a bucket and a broker database of its own. Nothing of the developer's
-is read or
-touched: the environment, home and working folder are replaced for the whole session.
+is read or changed: environment, home and working folder are replaced for the whole session.
 """
 
 import itertools
@@ -12,6 +11,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import redis
 
@@ -23,6 +23,10 @@ from facepaint.stack.stack import Stack
 from facepaint.store import Store
 from tests.support.clips import Media
 
+# A deadline for each example would be a timed assert: it fails on a busy machine.
+hypothesis.settings.register_profile("facepaint", deadline=None)
+hypothesis.settings.load_profile("facepaint")
+
 _numbers = itertools.count(1)
 
 _DATABASES = 15
@@ -30,7 +34,7 @@ _DATABASES = 15
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Options of our own."""
+    """Add the option that rewrites the fidelity page."""
     parser.addoption(
         "--update-fidelity", action="store_true", help="write docs/fidelity.md instead of comparing"
     )

@@ -70,7 +70,7 @@ def test_any_record_survives_a_round_trip(cls: Any, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
-@settings(max_examples=1, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=1, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_record_of_another_schema_is_refused(cls: Any, data: st.DataObject) -> None:
     body = json.loads(encode(data.draw(st.from_type(cls))))

@@ -30,7 +30,7 @@ def scene(seconds: float, *faces: tuple[Candidate, float, float]) -> list[FrameF
     ]
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     seed=st.integers(0, 2**32),
     rate=st.sampled_from([2.0, 12.5, 30.0]),

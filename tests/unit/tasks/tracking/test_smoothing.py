@@ -149,7 +149,7 @@ def test_a_head_may_turn_over() -> None:
     assert np.abs((np.array(result) - true + 180) % 360 - 180).max() < 2
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     seed=st.integers(0, 2**32 - 1),
     rate=st.sampled_from([5.0, 12.5, 25.0, 30.0, 59.94]),

@@ -176,7 +176,7 @@ def test_a_face_missed_in_one_frame_is_redacted_there_at_any_rate(rate: int) -> 
     assert all(tracks.faces_at(t) for t in range(12))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32),
     rate=st.sampled_from([1.0, 2.0, 3.0, 5.0, 12.5, 25.0, 30.0, 60.0]),
@@ -238,7 +238,7 @@ def test_the_distances_add_up_to_no_more_than_the_reach() -> None:
     assert max(interpolation.FADE_S, 3 * interpolation.STEP_S) <= association.SHORT_S
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32),
     rate=st.sampled_from([1.0, 3.0, 12.5, 30.0, 120.0]),

@@ -34,7 +34,7 @@ def storable(kind: str, face: LabelledFace) -> LabelledFace:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(images=labelled_images())
 def test_a_round_trip_keeps_what_the_format_can_store(
     name: str, images: list[LabelledImage], tmp_path_factory: pytest.TempPathFactory

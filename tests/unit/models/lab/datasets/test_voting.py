@@ -89,7 +89,7 @@ def points(draw: st.DrawFn) -> npt.NDArray[np.float64]:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.data())
 def test_mirroring_twice_changes_nothing_and_once_swaps_right_and_left(data: st.DataObject) -> None:
     one = Detections(

@@ -169,7 +169,6 @@ def sum_of_steps(precision: Sequence[float], recall: Sequence[float]) -> float:
 detections = st.lists(st.tuples(st.booleans(), st.integers(1, 40)), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(detections, st.integers(0, 5))
 def test_the_curve_is_that_of_scikit_learn(found: list[tuple[bool, int]], missed: int) -> None:
     hits, scores = [hit for hit, _ in found], [score / 40 for _, score in found]
@@ -273,7 +272,7 @@ def values(found: dict[str, Curve]) -> list[float]:
     return [curve.average_precision for curve in found.values()]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1))
 def test_the_order_of_images_and_detections_does_not_matter(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -40,7 +40,7 @@ def marked() -> Sample:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_landmarks_stay_on_their_discs(seed: int) -> None:
     made = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(seed))
     for points, learn in zip(made.points, made.learn, strict=True):
@@ -55,7 +55,7 @@ def test_landmarks_stay_on_their_discs(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000), crop=st.sampled_from([0.3, 0.7, 1.0, 1.9]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop: float) -> None:
     """Labels count from the corner of the first pixel; the centroid of a blob has its label."""
     rows, columns = np.mgrid[:240, :320] + 0.5
@@ -89,7 +89,7 @@ def test_pixels_and_labels_move_by_the_same_fraction_of_a_pixel(seed: int, crop:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_left_and_right_stay_the_subjects(seed: int) -> None:
     """Rotated or mirrored, the subject's right eye is on the left, seen upright."""
     made = augmented(
@@ -102,7 +102,7 @@ def test_left_and_right_stay_the_subjects(seed: int) -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_boxes_contain_their_landmarks_and_are_in_the_image(seed: int) -> None:
     made = augmented([marked()], GEOMETRY_ONLY, np.random.default_rng(seed))
     assert made.image.shape == (128, 128, 3)
@@ -158,7 +158,7 @@ def test_an_image_without_faces_is_background() -> None:
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_motion_blur_is_symmetric(seed: int) -> None:
     """The centroid of a dot stays, except for the rounding of the line's ends."""
     dot = np.zeros((31, 31), np.float32)

@@ -158,7 +158,7 @@ def test_a_perfect_prediction_has_almost_no_loss() -> None:
 
 
 @given(factor=st.floats(1.0, 8.0))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_landmarks_are_measured_in_sizes_of_the_face(factor: float) -> None:
     boxes = torch.tensor([[0.0, 0.0, 40.0, 40.0]])
     wanted = torch.tensor([[[10.0, 10], [30, 10], [20, 20], [12, 30], [28, 30]]])
