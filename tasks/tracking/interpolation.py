@@ -16,7 +16,7 @@ from facepaint.records.faces import Box
 from filters.face import Face
 from filters.pose import HeadPose
 from tasks.tracking.association import ROUNDING_S, Candidates, Indexes, Vector, sizes
-from tasks.tracking.smoothing import Placed, smoothed_faces
+from tasks.tracking.smoothing import SmoothedFace, smoothed_faces
 
 CONFIDENT_S = 0.7
 """Distance from an accepted detection within which its track counts as a face."""
@@ -131,7 +131,7 @@ class Tracklet:
         return self._candidates.times[self.first : self.last + 1]
 
     @cached_property
-    def _placed(self) -> list[Placed]:
+    def _placed(self) -> list[SmoothedFace]:
         return smoothed_faces(
             self.times, self.shapes[:, :4], self.shapes[:, 4:], self.scores, self._at
         )
@@ -200,7 +200,7 @@ class Tracklet:
         """The row of a detection in its frame."""
         return int(self._candidates.place[self.nodes[node]])
 
-    def placed(self, row: int) -> Placed:
+    def placed(self, row: int) -> SmoothedFace:
         """The smoothed position in a frame."""
         return self._placed[row - self.first]
 
@@ -245,7 +245,7 @@ class Interpolation:
         self._step = _step(self._times, self.first, velocities)
 
     @cached_property
-    def _placed(self) -> list[Placed]:
+    def _placed(self) -> list[SmoothedFace]:
         """The position in each frame.
 
         The tracklets' positions at the ends of the gap are smoothed with more detections. The
@@ -361,7 +361,7 @@ def _nearness(times: Vector, now: float) -> float:
 
 
 def _moved(
-    placed: Placed, x: float, y: float, score: float, identity: int | None, opacity: float
+    placed: SmoothedFace, x: float, y: float, score: float, identity: int | None, opacity: float
 ) -> Face:
     """The face at a position moved by x and y px."""
     x1, y1, x2, y2 = placed.box
@@ -372,17 +372,17 @@ def _moved(
     return Face((x1 + x, y1 + y, x2 + x, y2 + y), landmarks, score, identity, opacity, head=head)
 
 
-def _numbers(placed: Placed) -> Vector:
+def _numbers(placed: SmoothedFace) -> Vector:
     """Box, landmarks and head pose (if there is one) as one row."""
     return np.array(
         [*placed.box, *placed.landmarks, *(astuple(placed.head) if placed.head else ())]
     )
 
 
-def _placed(numbers: list[float], shape: int) -> Placed:
+def _placed(numbers: list[float], shape: int) -> SmoothedFace:
     """The inverse of `_numbers`; ``shape`` is how many numbers box and landmarks have."""
     x1, y1, x2, y2 = numbers[:4]
-    return Placed(
+    return SmoothedFace(
         (x1, y1, x2, y2),
         tuple(numbers[4:shape]),
         HeadPose(*numbers[shape:]) if numbers[shape:] else None,

@@ -288,7 +288,7 @@ def _tricube(offsets: Floats) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class SmoothedFace:
     """A smoothed position: box and landmarks in px, and the head pose.
 
     Without landmarks from the detector there are none here, and no pose.
@@ -310,7 +310,7 @@ SLOW_ERRORS_DEGREES = 1.5
 
 def smoothed_faces(
     times: Floats, boxes: Floats, landmarks: Floats, weights: Floats, at: Floats
-) -> list[Placed]:
+) -> list[SmoothedFace]:
     """Smooth a track's boxes, landmarks and head poses together; see `smoothed`.
 
     Poses are estimated from each detection and then smoothed: a head's angles change less than its
@@ -331,7 +331,7 @@ def smoothed_faces(
         columns = smoothed(
             times, np.hstack([centre, sides]), weights, at, noise, np.array([0, 0, 1, 1])
         )
-        return [Placed(_box(row), (), None) for row in columns.tolist()]
+        return [SmoothedFace(_box(row), (), None) for row in columns.tolist()]
     heads = head_poses(boxes, landmarks)
     place, size, angles, roll = heads[:, :2], heads[:, 2:3], heads[:, 3:5], np.radians(heads[:, 5:])
     # Size and roll as one vector in the plane, which has no jump from 180 to -180 degrees.
@@ -343,7 +343,7 @@ def smoothed_faces(
     columns = smoothed(times, values, weights, at, noise, groups)
     columns[:, 10:] += np.tile(columns[:, 2:4], 5)
     return [
-        Placed(_box([*row[:2], *row[4:6]]), tuple(row[10:]), _head(*row[2:4], *row[6:10]))
+        SmoothedFace(_box([*row[:2], *row[4:6]]), tuple(row[10:]), _head(*row[2:4], *row[6:10]))
         for row in columns.tolist()
     ]
 

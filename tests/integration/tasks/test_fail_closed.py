@@ -112,8 +112,7 @@ def test_without_a_record_of_faces_every_frame_is_covered(detected: Detected) ->
 def test_a_frame_that_the_decoder_concealed_in_part_is_covered_completely(
     detected: Detected,
 ) -> None:
-    """The second half of a packet is noise: the decoder fills in what it makes of the frames
-    before."""
+    """The second half of a packet is noise, which the decoder conceals with earlier frames."""
     (segment,) = detected.clip.segments
     data, packets = bytearray(segment.data), segment.record.packets
     end = sum(packet.stored_bytes for packet in packets[:7])

@@ -62,8 +62,8 @@ def detections() -> list[bytes]:
 
 @pytest.fixture
 def detected(clip: Path, detections: list[bytes], context: WorkerContext) -> str:
-    """A job with one look that names somebody, all of its faces found; its messages are thrown
-    away."""
+    """A job with one look that selects people, all of its faces detected; its messages are
+    dropped."""
     job_id = Client(context.settings).upload(clip, KEEP_1).job_id
     if not detections:
         for index in range(SEGMENTS):

@@ -52,8 +52,8 @@ def stored_faces(made: MadeJob) -> dict[int, bytes]:
 
 
 def test_an_unknown_person_to_redact_may_be_anybody(context: WorkerContext, made: MadeJob) -> None:
-    """A look can be asked for before there are numbers, and numbers can go when a part is looked at
-    again."""
+    """A look can be requested before people have numbers, and numbers can vanish after another
+    detection."""
     run_track(context, made.id)
     redacting = parse_look(["blur"], FaceSelection(only=(7,)))
     person_of, notes = people_for_look(context.store, made.id, redacting, stored_faces(made))

@@ -53,7 +53,7 @@ def context(store: Store, queue: Queue, settings: Settings) -> WorkerContext:
 
 @pytest.fixture
 def uploaded(clip: Path, context: WorkerContext) -> str:
-    """A job of four segments of a second, nothing of it done; its messages are thrown away."""
+    """A job of four segments of a second, not yet detected; its messages are dropped."""
     job_id = Client(context.settings).upload(clip, ["sunglasses"]).job_id
     drain(context)
     return job_id
@@ -389,8 +389,8 @@ def test_a_missing_encoder_is_left_to_another_worker_or_named(
 def test_a_window_far_behind_its_keyframe_is_detected_in_several_attempts(
     context: WorkerContext, tmp_path: Path
 ) -> None:
-    """An attempt that had to stop is no failure: it leaves no claim and no mark, and the next goes
-    on from there."""
+    """An unfinished attempt is no failure: it leaves no claim and no mark, and the next one
+    continues."""
     clip = make_portrait_clip(tmp_path / "run.mp4", seconds=6, size=(320, 180), gop=9999)
     uploaded = Client(context.settings).upload(clip, ["sunglasses"])
     job_id, last = uploaded.job_id, uploaded.segments - 1

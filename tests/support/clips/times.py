@@ -117,7 +117,7 @@ def minute(path: Path) -> None:
 
 @clip("headless.ts", "begun inside a GOP")
 def headless(path: Path) -> None:
-    """As recordings of broadcasts do; nobody shows what comes before the first keyframe."""
+    """As in recordings of broadcasts; players skip frames before the first keyframe."""
     whole = path.with_name("whole.ts")
     write_clip(whole, video=Video(options={"bf": "3"}), audio=[AudioTrack()])
     path.write_bytes(whole.read_bytes()[188 * 60 :])

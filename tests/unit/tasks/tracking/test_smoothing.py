@@ -136,7 +136,7 @@ def test_a_detector_without_landmarks_gets_boxes() -> None:
 
 
 def test_a_head_may_turn_over() -> None:
-    """Roll goes past 180 degrees: nothing jumps the long way round."""
+    """Roll passes 180 degrees without a jump."""
     times = times_of(60)
     heads = [HeadPose(200, 150, EYES_PX, roll=150 + 40 * t) for t in times.tolist()]
     boxes, landmarks = faces(heads, 0.005, seed=8)

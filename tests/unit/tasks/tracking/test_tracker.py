@@ -197,8 +197,8 @@ def test_the_result_is_the_same_wherever_the_video_is_cut(
     start: float,
     seconds: float,
 ) -> None:
-    """A window sees only what lies within reach of it: it must paint what the whole video would
-    have got."""
+    """A window that sees only what is within its reach is painted as in the whole
+    video."""
     point = REDACTION if redacts else STICKERS
     frames = scenes.jumble(seed, rate, faces, missing, irregular)
     whole = Tracks([record(frames)], scenes.TIME_BASE, point)
@@ -249,8 +249,8 @@ def test_the_distances_add_up_to_no_more_than_the_reach() -> None:
 def test_a_redaction_covers_every_detection(
     seed: int, rate: float, missing: float, irregular: bool, hold_s: float
 ) -> None:
-    """All of its box, if it is sure or linked to what is sure nearby: whatever was smoothed,
-    doubled or left out."""
+    """Accepted detections and those associated with them near by are covered whole, however
+    they were smoothed, duplicated or missed."""
     for frames in (scenes.jumble(seed, rate, 2, missing, irregular, 1.0), scenes.glimpses(seed)):
         records = [record(frames)]
         tracks = Tracks(records, scenes.TIME_BASE, replace(REDACTION, hold_s=hold_s))
@@ -264,8 +264,8 @@ def test_a_redaction_covers_every_detection(
 
 
 def boxes_to_cover(records: list[Faces]) -> list[tuple[int, Box]]:
-    """When and where a candidate was seen that is sure, or is linked to a sure one at most 0.7 s
-    away."""
+    """The pts and box of each candidate that is accepted, or associated with an accepted one at
+    most 0.7 s away."""
     candidates = association.Candidates.of(records, scenes.TIME_BASE, REDACTION.discard)
     covered = []
     for chain in tracklets.tracks_of(association.associate(candidates).after):
@@ -337,7 +337,7 @@ def test_a_face_obstructed_for_most_of_a_second_continues_on_its_course() -> Non
 
 
 def test_positions_are_continuous_at_the_ends_of_a_gap() -> None:
-    """By no more than a fraction of what the detections are off, which is a px here."""
+    """At most by a fraction of the error of the detections, which is a px here."""
     jumps = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -376,7 +376,7 @@ def test_a_sticker_fades_in_from_a_low_confidence_side_of_a_gap() -> None:
 
 
 def test_a_sticker_passes_over_smoothly_to_another_box_on_the_same_head() -> None:
-    """The surer of two boxes that lie in each other is lost."""
+    """The more confident of two overlapping boxes ends."""
     large, small = candidate(100.0, 100.0, 60.0, 0.9), candidate(104.0, 104.0, 40.0, 0.8)
     frames = [FrameFaces(t, faces=(large, small) if t < 30 else (small,)) for t in range(60)]
     tracks = Tracks([record(frames)], TIME_BASE, STICKERS)
