@@ -153,14 +153,14 @@ SCENES = (
     ),
     Scene("turning", lambda t: Shot(Placed(320, 170, 110), squeeze=0.675 + 0.325 * _sway(t, 0.66))),
     Scene("leaning", lambda t: Shot(Placed(320, 170, 90, 50 * _sway(t, 0.5)))),
-    Scene("coming near", lambda t: Shot(Placed(320, 170, SMALLEST_PX * (12 ** (t / SECONDS))))),
+    Scene("approaching", lambda t: Shot(Placed(320, 170, SMALLEST_PX * (12 ** (t / SECONDS))))),
     Scene(
         "small",
         lambda t: Shot(
             Placed(200 + 60 * t, 120 + 10 * _sway(t, 1), SMALLEST_PX + 4 + 4 * _sway(t, 0.5))
         ),
     ),
-    Scene("leaving the picture", _leaving),
+    Scene("leaving the frame", _leaving),
     Scene("behind a pillar", lambda t: Shot(Placed(150 + 110 * t, 170, 80), bar=(285, 345))),
     Scene("behind a hand", lambda t: Shot(Placed(320, 170, 100), bar=(200 + 90 * t, 245 + 90 * t))),
     Scene(

@@ -32,7 +32,7 @@ The animation depends only on the time since the start of the video: segments jo
 A still image shows the start of the animation.
 
 Your own image (`sticker:FILE`) is a PNG, WebP or JPEG of up to 40 megapixels. It covers the face's
-box. An image that is much wider or higher than a face is not enlarged so far; use `scale`. An
+box. An image that is much wider or higher than a face is scaled up less; use `scale`. An
 opaque image on a plain background loses this background where it reaches the border. An image whose
 border has many colours stays whole. Of an animation, the first frame is used.
 

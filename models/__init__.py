@@ -54,7 +54,7 @@ def shipped_model(name: str) -> DetectorModel:
         UsageError: there is none of that name.
     """
     if name not in SHIPPED:
-        raise UsageError(f"unknown detector '{name}'; there are {', '.join(SHIPPED)}")
+        raise UsageError(f"unknown detector '{name}'; available: {', '.join(SHIPPED)}")
     weights, int8 = WEIGHTS / f"{name}.onnx", WEIGHTS / f"{name}.int8.onnx"
     return DetectorModel(weights, read_card(card_beside(weights)), int8 if int8.exists() else None)
 

@@ -27,7 +27,7 @@ def pull(name: str) -> tuple[Path, DetectorCard]:
     """
     if name not in REMOTE_DETECTORS:
         names = ", ".join(REMOTE_DETECTORS)
-        raise UsageError(f"no detector '{name}' can be fetched; there are {names}")
+        raise UsageError(f"unknown detector '{name}'; available for download: {names}")
     remote = REMOTE_DETECTORS[name]
     path = fetched_path(remote)
     if is_intact(remote):

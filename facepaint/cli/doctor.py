@@ -300,7 +300,7 @@ def _clock(before: datetime, stored: datetime, after: datetime) -> Check:
     """Compare clocks by an object that was stored between two readings of ours."""
     resolution = timedelta(seconds=1)  # of the times in a storage's listing
     if before - resolution <= stored <= after + resolution:
-        return Check("clock", True, "this machine's agrees with the storage's")
+        return Check("clock", True, "in sync with the storage")
     skew_s = ((before if stored < before else after) - stored).total_seconds()
     detail = f"this machine's differs by {skew_s:+.0f} s from the storage's"
     advice = "synchronize both with NTP"

@@ -66,7 +66,7 @@ def jobs(as_json: AsJson = False) -> None:
 
 
 def status(job: JobId, as_json: AsJson = False) -> None:
-    """Show a job's progress and what it waits for."""
+    """Show a job's progress and what it is waiting for."""
     client = Client.connect()
     current = client.status(job)
     _print_status(client, current, as_json)

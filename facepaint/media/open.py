@@ -76,7 +76,7 @@ def open_media(path: Path) -> Iterator[InputContainer]:
             container = av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError) as exc:
         raise UnreadableMedia(
-            f"{path} is not a readable video ({_reason(exc)}); play it to check it"
+            f"{path} is not a readable video ({_reason(exc)}); check that a media player plays it"
         ) from exc
     with container:
         yield container

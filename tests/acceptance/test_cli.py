@@ -133,7 +133,7 @@ def test_filters_lists_and_draws_the_catalogue(facepaint: Command, tmp_path: Pat
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("status", "nonsense"), 2, "no job id"),
+        (("status", "nonsense"), 2, "is not a job id"),
         (("status", "20260101T000000-aaaaaaaa"), 3, "facepaint jobs"),
         (("delete", "20260101T000000-aaaaaaaa", "--yes"), 3, "facepaint jobs"),
         (("view", "20260101T000000-aaaaaaaa", "--save", "x.mp4"), 3, "facepaint jobs"),

@@ -19,7 +19,7 @@ def find_format(name: str) -> LabelFormat:
     try:
         return FORMATS[name]
     except KeyError:
-        raise UsageError(f"unknown format '{name}'; there are {', '.join(FORMATS)}") from None
+        raise UsageError(f"unknown format '{name}'; available: {', '.join(FORMATS)}") from None
 
 
 def detect_format(path: Path) -> LabelFormat:

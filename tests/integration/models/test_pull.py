@@ -165,7 +165,7 @@ def test_without_a_network_the_message_has_the_next_step(monkeypatch: pytest.Mon
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(
-        UsageError, match=r"^no detector 'yolo' can be fetched; there are yunet, .*scrfd-500m$"
+        UsageError, match=r"^unknown detector 'yolo'; available for download: yunet, .*scrfd-500m$"
     ):
         pull("yolo")
 

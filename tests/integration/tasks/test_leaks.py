@@ -22,7 +22,7 @@ FACE = Face(
 @pytest.mark.parametrize(
     "name",
     [
-        "leaving the picture",
+        "leaving the frame",
         pytest.param("dashing", marks=pytest.mark.slow),
         pytest.param("turning", marks=pytest.mark.slow),
         pytest.param("in the dark", marks=pytest.mark.slow),

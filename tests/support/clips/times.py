@@ -38,7 +38,7 @@ def uneven_mp4(path: Path) -> None:
     )
 
 
-@clip("hole.mp4", "a hole of 3 s in the times")
+@clip("hole.mp4", "a gap of 3 s in the timestamps")
 def hole(path: Path) -> None:
     """A camera that hung: nothing is shown anew from 1 to 4 s; the audio goes on."""
     times = [number if number < FPS else number + 3 * FPS for number in range(len(portrait()))]

@@ -54,7 +54,7 @@ def test_a_complete_installation_with_services_and_a_worker(
     assert found["storage"].detail.startswith(
         f"{settings.s3_endpoint}, bucket {settings.s3_bucket}: put, get"
     )
-    assert found["clock"].detail == "this machine's agrees with the storage's"
+    assert found["clock"].detail == "in sync with the storage"
     assert found["broker"].detail == "answers; 0 tasks waiting"
     assert found["workers"].detail.startswith(f"{settings.worker_name}-worker: paint+detect, on ")
     assert [info.key for info in store.list("") if not info.key.startswith(keys.WORKERS)] == ["k"]
