@@ -118,7 +118,7 @@ def test_a_face_that_is_clicked_in_the_video_gets_a_look_of_its_own(
 
     assert eventually(lambda: selected(page) == [[2], [2]])
     expect_visible_text(page, "#look-form", "1 face selected")
-    page.get_by_label("Redact selected").check()
+    page.get_by_label("Redact these").check()
     expect_visible_text(page, "#look-form", "They are redacted")
     page.locator("#look-filter").select_option("mosaic")
     page.locator("#create-look").click()
