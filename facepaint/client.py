@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facepaint.errors import InputError, JobError, ServiceError
+from facepaint.errors import InputError, ServiceError
 from facepaint.jobs.maintenance import delete_job, queue_missing, requeue_stalled, resume_job
 from facepaint.jobs.people import find_people
 from facepaint.jobs.readiness import list_looks
@@ -28,6 +28,7 @@ from facepaint.jobs.status import (
     find_job,
     job_status,
     list_jobs,
+    upload_abandoned,
 )
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
@@ -214,7 +215,7 @@ class Client:
             if state in {"complete", "incomplete"}:
                 return status
             if state == "abandoned":
-                raise _upload_stopped(job_id)
+                raise upload_abandoned(job_id)
             now = time.monotonic()
             if fresh:
                 last_change = now
@@ -256,7 +257,7 @@ class Client:
             if on_change:
                 on_change(status)
             if status.state == "abandoned":
-                raise _upload_stopped(job_id)
+                raise upload_abandoned(job_id)
             now = time.monotonic()
             if status.keys.detection_finished:
                 if isinstance(status.job, ImageJob):
@@ -499,10 +500,3 @@ def _look(filters: Sequence[str] | Look) -> Look:
 def _detection_progress(status: JobStatus) -> tuple[int, int]:
     """Segments stored, and segments whose detection ended either way."""
     return status.stored, status.detected + status.detect_failed
-
-
-def _upload_stopped(job_id: str) -> JobError:
-    return JobError(
-        f"the upload of job {job_id} stopped: "
-        f"`facepaint upload --resume {job_id} FILE` continues it"
-    )

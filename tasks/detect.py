@@ -46,9 +46,9 @@ def run_detect(
         return None
     job, segments = loaded
     store = context.store
-    done, failed = keys.faces(job_id, index), keys.faces_failed(job_id, index)
+    done_key, failed_key = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     faces = None
-    if not store.exists(done) and not store.exists(failed):
+    if not store.exists(done_key) and not store.exists(failed_key):
         run = stored_run(segments, index)
         if run is None:
             return None
@@ -56,10 +56,10 @@ def run_detect(
             if claim is None:
                 return None
             work = partial(_detect, context, job, run)
-            faces = run_or_give_up(context, claim, (failed, index), work)
+            faces = run_or_give_up(context, claim, (failed_key, index), work)
             if faces is not None:
-                store.put_record(done, faces)
-    if not remove_if_deleted(context, job_id, [done, failed]):
+                store.put_record(done_key, faces)
+    if not remove_if_deleted(context, job_id, [done_key, failed_key]):
         enqueue_ready(store, context.queue, job, [index], segments=segments)
     return faces
 

@@ -65,8 +65,9 @@ def run_paint(
         return None
     job, segments = loaded
     store = context.store
-    done, failed = keys.painted(job_id, look_id, index), keys.painted_failed(job_id, look_id, index)
-    if store.exists(done) or store.exists(failed):
+    done_key = keys.painted(job_id, look_id, index)
+    failed_key = keys.painted_failed(job_id, look_id, index)
+    if store.exists(done_key) or store.exists(failed_key):
         return None
     look = _ready_look(context, segments, job_id, index, look_id)
     if look is None:
@@ -76,15 +77,15 @@ def run_paint(
             return None
         work = partial(_paint, context, job, segments, look, index)
         fallback = _fallback(context, job, segments, look, index)
-        result = run_or_give_up(context, claim, (failed, index), work, fallback)
+        result = run_or_give_up(context, claim, (failed_key, index), work, fallback)
         # Within the claim: a crash while storing counts as one of painting.
         if result is not None:
             _store_painted(store, job_id, look_id, index, result)
     if result is None:
-        remove_if_deleted(context, job_id, [done, failed])
+        remove_if_deleted(context, job_id, [done_key, failed_key])
         return None
     data_key = keys.painted_data(job_id, look_id, result.record.name)
-    remove_if_deleted(context, job_id, [done, failed, data_key])
+    remove_if_deleted(context, job_id, [done_key, failed_key, data_key])
     return result.record
 
 

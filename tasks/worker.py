@@ -51,6 +51,9 @@ UNSUPERVISED_S = 5
 STDERR = 2
 """The real standard error: Celery replaces `sys.stderr` by its logger."""
 
+MAX_SEGMENTS = 1_000_000
+"""Keys number segments with six digits."""
+
 MakeContext = Callable[[Settings, Celery], WorkerContext]
 
 
@@ -94,7 +97,7 @@ class WorkerProcess:
             raise SystemExit(f"facepaint worker: {exc}") from exc
 
 
-class SegmentTask(Task):  # type: ignore[type-arg]
+class FacepaintTask(Task):  # type: ignore[type-arg]
     """Requeues a message when a service or the device is unreachable, and after a bug."""
 
     process: WorkerProcess
@@ -117,7 +120,7 @@ class SegmentTask(Task):  # type: ignore[type-arg]
             self._pause()
             raise Reject(str(exc), requeue=True) from exc
         except FacepaintError as exc:
-            log.exception("task ended")
+            log.exception("the task failed and is dropped")
             raise Reject(str(exc), requeue=False) from exc
         except Exception as exc:
             # A bug. Another worker tries again; its claims bound the attempts.
@@ -148,7 +151,7 @@ class SegmentTask(Task):  # type: ignore[type-arg]
         return bool((self.request.delivery_info or {}).get("redelivered"))
 
 
-def detect(self: SegmentTask, job: str, index: int) -> None:
+def detect(self: FacepaintTask, job: str, index: int) -> None:
     """Detect the faces of one segment."""
     if not _is_valid(job, index):
         return
@@ -158,7 +161,7 @@ def detect(self: SegmentTask, job: str, index: int) -> None:
         self.context.speeds.add("detect", len(made.frames), seconds, made.device)
 
 
-def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
+def paint(self: FacepaintTask, job: str, index: int, look: str) -> None:
     """Paint one segment with one look."""
     if not _is_valid(job, index, look):
         return
@@ -167,13 +170,13 @@ def paint(self: SegmentTask, job: str, index: int, look: str) -> None:
         self.context.speeds.add("paint", made.frames, sum(made.times_s.values()))
 
 
-def track(self: SegmentTask, job: str) -> None:
+def track(self: FacepaintTask, job: str) -> None:
     """Track the people of a whole job."""
     if _is_valid(job):
         run_track(self.context, job, self.redelivered)
 
 
-def portraits(self: SegmentTask, job: str, index: int) -> None:
+def portraits(self: FacepaintTask, job: str, index: int) -> None:
     """Cut out portraits of the people whose best frame is in one segment."""
     if _is_valid(job, index):
         run_portraits(self.context, job, index, self.redelivered)
@@ -203,7 +206,7 @@ def make_worker(
     for name, function in TASKS.items():
         # Celery would add a shared task to every other app of the process, with this one's state.
         register = app.task(
-            name=name, base=SegmentTask, bind=True, process=process, shared=False, lazy=False
+            name=name, base=FacepaintTask, bind=True, process=process, shared=False, lazy=False
         )
         register(function)
     heartbeat = Heartbeat(settings, app)
@@ -215,9 +218,12 @@ def make_worker(
 
 
 def _is_valid(job: object, index: object = 0, look: object = "0" * 12) -> bool:
-    """Whether a message holds valid ids: they become part of a key."""
-    return (
+    """Whether a message holds valid ids, which become part of a key; another one is dropped."""
+    valid = (
         (isinstance(job, str) and bool(JOB_ID.fullmatch(job)))
-        and (isinstance(index, int) and 0 <= index < 1_000_000)
+        and (isinstance(index, int) and 0 <= index < MAX_SEGMENTS)
         and (isinstance(look, str) and bool(LOOK_ID.fullmatch(look)))
     )
+    if not valid:
+        log.warning("a message with invalid ids is dropped")
+    return valid

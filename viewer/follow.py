@@ -24,7 +24,7 @@ from facepaint.errors import (
     StoreUnreachable,
 )
 from facepaint.jobs.state import ABANDONED_AFTER_S
-from facepaint.jobs.status import find_job
+from facepaint.jobs.status import find_job, upload_abandoned
 from facepaint.records import keys
 from facepaint.records.job import Sealed
 from facepaint.records.results import Failed, Painted
@@ -154,15 +154,6 @@ def wait_until_sealed(
             return sealed
         index = waiter.wait_for_upload(index)
     return None
-
-
-def abandoned(job_id: str) -> JobError:
-    """The error of a job whose upload stopped."""
-    return JobError(
-        f"the upload of job {job_id} stopped before its end: "
-        f"`facepaint upload --resume {job_id} FILE` continues it, "
-        f"`facepaint resume {job_id} --seal` finalizes it with what is stored"
-    )
 
 
 def retry_while_unreachable(action: Callable[[], T], options: FollowOptions) -> T:
@@ -355,7 +346,7 @@ class _Waiter:
 
     def _check_upload(self, index: int) -> None:
         if self._sealed is None and not self._store.exists(keys.segment(self._job, index)):
-            raise abandoned(self._job)
+            raise upload_abandoned(self._job)
         self._upload_at = time.monotonic() + self._options.abandoned_s
 
     def _pause(self) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs.readiness import SegmentIndex, enqueue_ready, has_faces, list_keys
+from facepaint.jobs.readiness import SegmentIndex, detection_ended, enqueue_ready, list_keys
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
 from facepaint.jobs.status import JobStatus, blank_segments, find_job, job_status
 from facepaint.parallel import in_parallel
@@ -101,7 +101,7 @@ def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, ind
     if reach is None:
         return
     without_faces = [
-        segment.index for segment in reach if not has_faces(store, job_id, segment.index)
+        segment.index for segment in reach if not detection_ended(store, job_id, segment.index)
     ]
     for other in without_faces:
         queue.detect(job_id, other)

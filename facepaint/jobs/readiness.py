@@ -99,14 +99,14 @@ class SegmentIndex:
         """
         total = self.segments
         # The last segment is usually detected last: a cheap test that mostly decides.
-        if total is None or not self._has_faces(total - 1):
+        if total is None or not self._detection_ended(total - 1):
             return False
-        while self._detected_before < total and self._has_faces(self._detected_before):
+        while self._detected_before < total and self._detection_ended(self._detected_before):
             self._detected_before += 1
         return self._detected_before == total
 
-    def _has_faces(self, index: int) -> bool:
-        return has_faces(self._store, self._job.id, index)
+    def _detection_ended(self, index: int) -> bool:
+        return detection_ended(self._store, self._job.id, index)
 
     def reach(self, index: int) -> list[Segment] | None:
         """The stored segments within `REACH_S` of a segment's window, itself included, in order.
@@ -187,7 +187,7 @@ def list_keys(store: Store, job: str) -> JobKeys:
     return JobKeys.read(row.key for row in store.list(keys.prefix(job)))
 
 
-def has_faces(store: Store, job: str, index: int) -> bool:
+def detection_ended(store: Store, job: str, index: int) -> bool:
     """Whether the detection of a segment has ended, with faces or a failed mark."""
     return store.exists(keys.faces(job, index)) or store.exists(keys.faces_failed(job, index))
 
@@ -207,7 +207,7 @@ def is_ready(
     for segment in reach:
         if segment.index in detected:
             continue
-        if not has_faces(store, job, segment.index):
+        if not detection_ended(store, job, segment.index):
             return False
         detected.add(segment.index)
     return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 
-from facepaint.errors import RecordInvalid, UnknownJob
+from facepaint.errors import JobError, RecordInvalid, UnknownJob
 from facepaint.jobs.readiness import load_job
 from facepaint.jobs.state import JobKeys, State
 from facepaint.looks.look import Look
@@ -98,6 +98,15 @@ def find_job(store: Store, job_id: str) -> Job:
         if job is not None:
             return job
     raise UnknownJob(f"there is no job {job_id}; `facepaint jobs` lists them")
+
+
+def upload_abandoned(job_id: str) -> JobError:
+    """The error of a job whose upload stopped."""
+    return JobError(
+        f"the upload of job {job_id} stopped before its end: "
+        f"`facepaint upload --resume {job_id} FILE` continues it, "
+        f"`facepaint resume {job_id} --seal` finalizes it with what is stored"
+    )
 
 
 def job_status(

@@ -50,7 +50,7 @@ class FilterSpec:
             return self.options[name]
         # Stored by a version without this option: the default is what that version painted.
         option = CATALOGUE[self.name].option(name)
-        assert option is not None
+        assert option is not None, f"the catalogue lists no option {name} of {self.name}"
         return option.default
 
     @property

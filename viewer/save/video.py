@@ -17,7 +17,7 @@ from av.container import InputContainer
 from facepaint.errors import JobError, UnreadableMedia, UsageError
 from facepaint.files import atomic_write
 from facepaint.jobs.state import JobKeys
-from facepaint.jobs.status import find_job, seconds_idle
+from facepaint.jobs.status import find_job, seconds_idle, upload_abandoned
 from facepaint.looks.look import Look
 from facepaint.media.codec_params import CONTAINERS, can_hold, codec_name
 from facepaint.media.encoders import kept_format_note
@@ -32,7 +32,6 @@ from viewer.follow import (
     FollowOptions,
     Gap,
     PaintedSegment,
-    abandoned,
     follow,
     wait_until_sealed,
 )
@@ -217,7 +216,7 @@ def _fail_fast(store: Store, job_id: str, look_id: str, *, allow_gaps: bool) -> 
     # One listing instead of a request for each segment.
     found = JobKeys.read(row.key for row in rows)
     if found.state(seconds_idle(job_id, rows, datetime.now(UTC))) == "abandoned":
-        raise abandoned(job_id)
+        raise upload_abandoned(job_id)
     missing = sorted(found.paint_failed.get(look_id, ()))
     if missing and not allow_gaps:
         raise _gap_error(job_id, missing)
