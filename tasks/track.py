@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from time import monotonic
 
+import numpy as np
+
 from facepaint.errors import PartialProgress
 from facepaint.jobs.readiness import SegmentIndex, list_keys, tracking_ended
 from facepaint.parallel import in_parallel
@@ -19,6 +21,7 @@ from facepaint.records.faces import Faces
 from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store
+from models.boxes import iou
 from tasks.claims import hold_claim
 from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
 from tasks.detector_cache import card_of
@@ -276,14 +279,8 @@ def _best_match(person: Person, tracked: TrackedSegment) -> TrackedFace | None:
     """The face in the best frame of a person that overlaps its box, if any."""
     frames = (frame for frame in tracked.frames if frame.pts == person.best_pts)
     faces = [face for frame in frames for face in frame.faces]
-    best = max(faces, key=lambda face: _iou(face.box, person.best_box), default=None)
-    if best is None or _iou(best.box, person.best_box) < SAME_FACE:
+    if not faces:
         return None
-    return best
-
-
-def _iou(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-    shared = max(0.0, width) * max(0.0, height)
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
-    return shared / max(areas - shared, 1e-9)
+    overlaps = iou(np.array([face.box for face in faces]), np.array([person.best_box]))[:, 0]
+    best = int(np.argmax(overlaps))
+    return faces[best] if overlaps[best] >= SAME_FACE else None
