@@ -42,14 +42,14 @@ class ExportedFace:
     """A face of a frame. Its fields are the keys of the JSON export.
 
     Args:
-        track: the person's number; None in still images.
-        found: whether it was detected in this frame, not interpolated or extrapolated.
+        person: the person's number; None in still images.
+        detected: whether it was detected in this frame, not interpolated or extrapolated.
         box, landmarks: in px of the upright frame.
         yaw, pitch, roll: head pose in degrees.
     """
 
-    track: int | None
-    found: bool
+    person: int | None
+    detected: bool
     score: float
     box: Box
     landmarks: tuple[float, ...]
@@ -60,14 +60,14 @@ class ExportedFace:
 
 @dataclass(frozen=True, slots=True)
 class ExportedFrame:
-    """A frame and its faces. ``time_s`` counts from the start of the video; ``picture`` is the file
+    """A frame and its faces. ``time_s`` counts from the start of the video; ``image`` is the file
     name of a still image."""
 
     segment: int
     pts: int
     time_s: float
     faces: tuple[ExportedFace, ...]
-    picture: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +114,8 @@ def _frames_of_segment(
 
 def _exported(face: TrackedFace) -> ExportedFace:
     return ExportedFace(
-        track=face.person,
-        found=face.row is not None,
+        person=face.person,
+        detected=face.row is not None,
         score=face.score,
         box=face.box,
         landmarks=face.landmarks,
@@ -174,15 +174,15 @@ def _write_csv(file: TextIO, exported: Export) -> None:
     writer = csv.writer(file, lineterminator="\n")
     still = isinstance(exported.job, ImageJob)
     coordinates = [f"{point}_{axis}" for point in POINTS for axis in "xy"]
-    head = ["picture"] if still else ["pts", "time_s"]
-    head += ["segment", "track", "score", "found", "x1", "y1", "x2", "y2"]
+    head = ["image"] if still else ["pts", "time_s"]
+    head += ["segment", "person", "score", "detected", "x1", "y1", "x2", "y2"]
     writer.writerow([*head, *coordinates, "yaw", "pitch", "roll"])
     for frame in exported.frames:
-        place = [frame.picture] if still else [frame.pts, frame.time_s]
+        place = [frame.image] if still else [frame.pts, frame.time_s]
         for face in frame.faces:
             # Rows have the same columns whether the detector gives landmarks or not.
             landmarks = face.landmarks or ("",) * len(coordinates)
-            row = [*place, frame.segment, face.track, face.score, int(face.found)]
+            row = [*place, frame.segment, face.person, face.score, int(face.detected)]
             writer.writerow([*row, *face.box, *landmarks, face.yaw, face.pitch, face.roll])
 
 
@@ -208,7 +208,7 @@ def _write_coco(file: TextIO, exported: Export) -> None:
 
 def _coco_image(job: Job, frame: ExportedFrame) -> dict[str, Any]:
     if isinstance(job, ImageJob):
-        return {"file_name": frame.picture}
+        return {"file_name": frame.image}
     width, height = job.video.upright_size
     return {
         "file_name": f"{Path(job.source.name).stem}-{frame.pts}.png",
@@ -229,8 +229,8 @@ def _coco_annotation(face: ExportedFace) -> dict[str, Any]:
         "keypoints": points or [NOT_LABELLED] * 3 * len(POINTS),
         "num_keypoints": len(points) // 3,
         "score": face.score,
-        "track_id": face.track,
-        "found": face.found,
+        "track_id": face.person,
+        "detected": face.detected,
         "yaw": face.yaw,
         "pitch": face.pitch,
         "roll": face.roll,

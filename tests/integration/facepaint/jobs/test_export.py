@@ -79,21 +79,21 @@ def test_csv_has_a_row_for_each_face_of_each_frame(made: MadeJob, tmp_path: Path
     rows = list(csv.DictReader(io.StringIO(written(made, "csv", tmp_path))))
     assert [int(row["pts"]) for row in rows] == list(made.times)
     first, second = rows[:2]
-    assert (first["time_s"], second["time_s"], second["segment"], second["track"]) == (
+    assert (first["time_s"], second["time_s"], second["segment"], second["person"]) == (
         "0.0",
         "0.04",
         "0",
         "1",
     )
-    assert (first["found"], second["found"], first["score"]) == ("1", "0", "0.9")
+    assert (first["detected"], second["detected"], first["score"]) == ("1", "0", "0.9")
     assert [float(first[name]) for name in ("x1", "y1", "x2", "y2")] == list(BOX)
     assert (first["right_eye_x"], first["left_mouth_corner_y"]) == ("110.0", "80.0")
     assert (first["yaw"], first["pitch"], first["roll"]) == ("-12.0", "3.5", "1.25")
     everyone = list(
         csv.DictReader(io.StringIO(written(made, "csv", tmp_path, low_confidence=True)))
     )
-    (one, _) = (row for row in everyone if row["track"] == "2")
-    assert (one["right_eye_x"], one["yaw"], one["found"]) == ("", "", "1")
+    (one, _) = (row for row in everyone if row["person"] == "2")
+    assert (one["right_eye_x"], one["yaw"], one["detected"]) == ("", "", "1")
 
 
 def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_json_has_people_and_frames(made: MadeJob, tmp_path: Path) -> None:
     assert len(exported["frames"]) == len(made.times)
     frame = exported["frames"][7]
     assert (frame["pts"], frame["time_s"], frame["segment"]) == (made.times[7], 0.28, 0)
-    assert [face["track"] for face in frame["faces"]] == [1, 2]
+    assert [face["person"] for face in frame["faces"]] == [1, 2]
     assert frame["faces"][0]["landmarks"] == list(POINTS)
 
 
@@ -159,10 +159,10 @@ def test_faces_of_images_have_no_track(kind: str, store: Store, tmp_path: Path) 
     text = written(made, kind, tmp_path, job=job)
     if kind == "csv":
         (row,) = csv.DictReader(io.StringIO(text))
-        assert (row["picture"], row["track"], row["score"]) == ("one.png", "", "0.8")
+        assert (row["image"], row["person"], row["score"]) == ("one.png", "", "0.8")
     elif kind == "json":
         (frame,) = json.loads(text)["frames"]
-        assert (frame["picture"], frame["faces"][0]["track"]) == ("one.png", None)
+        assert (frame["image"], frame["faces"][0]["person"]) == ("one.png", None)
     else:
         exported = json.loads(text)
         assert exported["images"] == [{"id": 1, "file_name": "one.png"}]
