@@ -97,7 +97,7 @@ def detect_segment(
     clock = Stopwatch()
     with clock.stage("load"):
         model = model or shipped_model(job.detector.name)
-        detector = load_detector(model, job.detector.min_face, *job.video.upright_size, runtime)
+        detector = load_detector(model, job.detector.min_face, *job.video.square_size, runtime)
     batches = _Batches(detector, clock)
     report = DecodeReport()
     frames = clock.each("decode", decode_window(job.video, source, report))

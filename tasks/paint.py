@@ -274,7 +274,7 @@ def _frame_painter(
     report: DecodeReport,
 ) -> FramePainter:
     secret = job.source.sha256_ends.encode()
-    painter = painter_for(look, inputs.stickers, job.video.upright_size, secret)
+    painter = painter_for(look, inputs.stickers, job.video.square_size, secret)
     own = inputs.faces.get(index)
     detected = detected_times(valid_faces(own) if own else None)
     return FramePainter(Canvas(normalizer), painter, look.redacts, detected, report.damaged)
@@ -311,13 +311,12 @@ def blank_segment(
 
 def encode_spec(job: VideoJob, normalizer: Normalizer, threads: int) -> EncodeSpec:
     """The encoding that every segment of a job shares."""
-    aspect = job.video.sample_aspect_ratio or Fraction(1)
     return EncodeSpec(
         size=normalizer.size,
         pixel_format=normalizer.format,
         time_base=job.video.time_base,
         frame_rate=job.video.frame_rate or Fraction(25),
-        sample_aspect_ratio=1 / aspect if job.video.rotation % 180 else aspect,
+        sample_aspect_ratio=job.video.pixel_aspect,
         colour=normalizer.colour,
         profile=job.output,
         threads=threads,

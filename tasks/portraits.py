@@ -1,9 +1,9 @@
 """The portraits task: cut each person's face out of the frame that shows it best."""
 
 from collections.abc import Sequence
-from fractions import Fraction
 from functools import partial
 
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from facepaint.jobs.readiness import SegmentIndex
 from facepaint.records import keys
 from facepaint.records.faces import Box
-from facepaint.records.job import VideoJob
+from facepaint.records.job import VideoJob, VideoStream
 from facepaint.records.results import Claim
 from facepaint.records.tracks import People, Person
 from tasks.claims import hold_claim
@@ -101,9 +101,6 @@ def portraits_of(job: VideoJob, source: RunSource, people: Sequence[Person]) -> 
         UnreadableMedia: the segment cannot be decoded.
     """
     normalizer = Normalizer(job.video)
-    # Portraits are shown with square px.
-    aspect = job.video.sample_aspect_ratio or Fraction(1)
-    upright_aspect = float(1 / aspect if job.video.rotation % 180 else aspect)
     shown_at: dict[int, list[Person]] = {}
     for person in people:
         shown_at.setdefault(person.best_pts, []).append(person)
@@ -112,9 +109,9 @@ def portraits_of(job: VideoJob, source: RunSource, people: Sequence[Person]) -> 
         shown = shown_at.get(frame.pts, []) if frame.pts is not None else []
         if not shown:
             continue
-        image = np.asarray(normalizer(frame).to_ndarray(format="bgr24"), np.uint8)
+        image = _with_square_px(normalizer(frame), job.video)
         for person in shown:
-            portraits[person.number] = _portrait(image, person.best_box, upright_aspect)
+            portraits[person.number] = _portrait(image, person.best_box)
     return portraits
 
 
@@ -123,16 +120,22 @@ def plain_portrait() -> bytes:
     return _jpeg(np.full((SIDE, SIDE, 3), 128, np.uint8))
 
 
-def _portrait(image: Pixels, box: Box, aspect: float) -> bytes:
-    """The square around a box, as far as it lies in the image.
+def _with_square_px(frame: av.VideoFrame, video: VideoStream) -> Pixels:
+    """A normalized frame as BGR in square px."""
+    image = np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+    x, y = video.stretch
+    size = round(frame.width * x), round(frame.height * y)
+    if size == (frame.width, frame.height):
+        return image
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
-    Args:
-        aspect: width of a px over its height.
-    """
+
+def _portrait(image: Pixels, box: Box) -> bytes:
+    """The square around a box, as far as it lies in the image."""
     height, width = image.shape[:2]
-    side = AROUND * max((box[2] - box[0]) * aspect, box[3] - box[1])
-    side = max(2.0, min(side, width * aspect, height))
-    x1, x2 = _interval((box[0] + box[2]) / 2, side / aspect, width)
+    side = AROUND * max(box[2] - box[0], box[3] - box[1])
+    side = max(2.0, min(side, width, height))
+    x1, x2 = _interval((box[0] + box[2]) / 2, side, width)
     y1, y2 = _interval((box[1] + box[3]) / 2, side, height)
     return _jpeg(image[y1:y2, x1:x2])
 

@@ -78,7 +78,7 @@ def upload(
     store.make_bucket()
     if resume is None:
         # Everything that can be refused is checked before a record of the job is stored.
-        look.require_regions_within(*probed.video.upright_size)
+        look.require_regions_within(*probed.video.square_size)
         look = store_stickers(look, store)
         job, redacts = new_job(probed, settings, store_detector(settings, store)), look.redacts
     else:

@@ -44,7 +44,7 @@ class ExportedFace:
     Args:
         person: the person's number; None in still images.
         detected: whether it was detected in this frame, not interpolated or extrapolated.
-        box, landmarks: in px of the upright frame.
+        box, landmarks: in square px of the upright frame.
         yaw, pitch, roll: head pose in degrees.
     """
 
@@ -209,7 +209,7 @@ def _write_coco(file: TextIO, exported: Export) -> None:
 def _coco_image(job: Job, frame: ExportedFrame) -> dict[str, Any]:
     if isinstance(job, ImageJob):
         return {"file_name": frame.image}
-    width, height = job.video.upright_size
+    width, height = job.video.square_size
     return {
         "file_name": f"{Path(job.source.name).stem}-{frame.pts}.png",
         "width": width,
@@ -244,7 +244,7 @@ def _source(job: Job) -> dict[str, Any]:
         "detector": job.detector.label,
     }
     if isinstance(job, VideoJob):
-        width, height = job.video.upright_size
+        width, height = job.video.square_size
         facts |= {
             "width": width,
             "height": height,

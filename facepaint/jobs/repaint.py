@@ -49,7 +49,7 @@ def _check(store: Store, job: Job, look: Look) -> None:
     if look.people:
         require_video(job)
     if isinstance(job, VideoJob):
-        look.require_regions_within(*job.video.upright_size)
+        look.require_regions_within(*job.video.square_size)
     # Numbers can be checked only after tracking. If one proves to be unknown then, a redaction
     # covers every face.
     people = store.find_record(keys.tracks(job.id), People) if look.people else None

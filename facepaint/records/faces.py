@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 from facepaint.records.codec import Schema
 
 Box = tuple[float, float, float, float]
-"""x1, y1, x2, y2 in px of the upright frame."""
+"""x1, y1, x2, y2 in square px of the upright frame; see `VideoStream.square_size`."""
 
 LANDMARKS = ("right_eye", "left_eye", "nose", "right_mouth", "left_mouth")
 """The five landmarks in their order everywhere; right and left are the subject's."""
@@ -17,8 +17,8 @@ MIRRORED = (1, 0, 2, 4, 3)
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in px of the
-    upright frame.
+    """A face as detected: score 0-1, box, and five landmarks x1, y1, ... x5, y5 in square
+    px of the upright frame.
 
     Landmarks are in the order of `LANDMARKS`. A detector that gives none leaves them out.
     """

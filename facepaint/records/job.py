@@ -26,6 +26,15 @@ class SourceFile:
     sha256_ends: str
 
 
+MAX_PIXEL_ASPECT = Fraction(4)
+"""Pixels that are wider or higher count as this. Broadcasts reach 32:11; a forged aspect must not
+make frames huge."""
+
+NEARLY_SQUARE = Fraction(1, 50)
+"""Pixels whose aspect differs less from 1 count as square: scaling to even sides leaves such
+aspects, and they are invisible."""
+
+
 @dataclass(frozen=True)
 class VideoStream:
     """The codec parameters of the video, and how to display its frames.
@@ -65,6 +74,29 @@ class VideoStream:
     def upright_size(self) -> tuple[int, int]:
         """Width and height in px after the rotation."""
         return (self.height, self.width) if self.rotation % 180 else (self.width, self.height)
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of a px over its height after the rotation."""
+        aspect = self.sample_aspect_ratio if self.sample_aspect_ratio > 0 else Fraction(1)
+        return 1 / aspect if self.rotation % 180 else aspect
+
+    @property
+    def stretch(self) -> tuple[Fraction, Fraction]:
+        """The square px that a px of the upright frame is wide and high; one of them is 1.
+
+        Frames are only enlarged, so that no detail is lost.
+        """
+        aspect = min(max(self.pixel_aspect, 1 / MAX_PIXEL_ASPECT), MAX_PIXEL_ASPECT)
+        if abs(aspect - 1) < NEARLY_SQUARE:
+            return Fraction(1), Fraction(1)
+        return max(aspect, Fraction(1)), max(1 / aspect, Fraction(1))
+
+    @property
+    def square_size(self) -> tuple[int, int]:
+        """Width and height of the upright frame in square px, the unit of boxes and landmarks."""
+        (width, height), (x, y) = self.upright_size, self.stretch
+        return round(width * x), round(height * y)
 
 
 @dataclass(frozen=True)

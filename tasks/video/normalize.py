@@ -38,6 +38,7 @@ class Normalizer:
 
     Attributes:
         size: (width, height) of the result: the stream's upright size, odd sides padded by one.
+        stretch: the square px that one px of the result is (wide, high).
         format: its pixel format: 8-bit 4:2:0, or `kept_format` of the stream's own.
         colour: its description: the stream's own, but BT.709 for RGB, and for HDR unless kept.
         matrix: the one of ``colour``, as filters name it.
@@ -52,6 +53,7 @@ class Normalizer:
         self._keep = output is not None and output.keep_format
         width, height = video.upright_size
         self.size = (width + width % 2, height + height % 2)
+        self.stretch = video.stretch
         self.light = video.light
         self.source = source_colour(video)
         self.hdr = is_hdr(self.source)

@@ -1,7 +1,6 @@
 """The JSON that the pages load."""
 
 from collections.abc import Iterable
-from fractions import Fraction
 from typing import Any
 
 from facepaint.errors import FacepaintError
@@ -186,9 +185,5 @@ def _media_json(
 
 def _video_json(video: VideoStream, mime: str | None) -> dict[str, Any]:
     width, height = video.upright_size
-    pixel_aspect = video.sample_aspect_ratio if video.sample_aspect_ratio > 0 else Fraction(1)
-    # The stored width is the upright height.
-    if video.rotation % 180:
-        pixel_aspect = 1 / pixel_aspect
-    aspect = float(width * pixel_aspect / height)
+    aspect = float(width * video.pixel_aspect / height)
     return {"width": width, "height": height, "aspect": aspect, "mime": mime}

@@ -280,7 +280,7 @@ def _seconds(clock: Clock, pts: int) -> float:
 
 def _face_json(video: VideoStream, face: TrackedFace) -> list[float]:
     """The person's number, and the visible part of the face's box as shares of the frame."""
-    width, height = video.upright_size
+    width, height = video.square_size
     left, right = (min(max(x / width, 0.0), 1.0) for x in face.box[::2])
     top, bottom = (min(max(y / height, 0.0), 1.0) for y in face.box[1::2])
     return [face.person, *(round(share, 4) for share in (left, top, right - left, bottom - top))]

@@ -139,6 +139,36 @@ def test_upright_size(rotation: int, size: tuple[int, int]) -> None:
     assert video.upright_size == size
 
 
+@pytest.mark.parametrize(
+    ("aspect", "rotation", "size"),
+    [
+        (Fraction(1), 0, (640, 360)),
+        (Fraction(4, 3), 0, (853, 360)),
+        (Fraction(3, 4), 0, (640, 480)),
+        (Fraction(4, 3), 90, (360, 853)),
+        (Fraction(3, 4), 270, (480, 640)),
+        (Fraction(404, 405), 0, (640, 360)),
+        (Fraction(0), 0, (640, 360)),
+        (Fraction(-1, 2), 0, (640, 360)),
+        (Fraction(10**9), 0, (2560, 360)),
+        (Fraction(1, 10**9), 0, (640, 1440)),
+    ],
+)
+def test_square_size(aspect: Fraction, rotation: int, size: tuple[int, int]) -> None:
+    video = VideoStream(
+        "h264",
+        "avc1",
+        b"",
+        640,
+        360,
+        "yuv420p",
+        Fraction(1, 15_360),
+        rotation=rotation,
+        sample_aspect_ratio=aspect,
+    )
+    assert video.square_size == size
+
+
 def test_job_ids_sort_by_time_and_are_validated() -> None:
     east = timezone(timedelta(hours=9))
     ids = [new_job_id(NOW.astimezone(east) + timedelta(seconds=seconds)) for seconds in range(3)]

@@ -1,5 +1,6 @@
 """Painting at any depth: no change outside the paint, and nothing shows through."""
 
+import math
 from fractions import Fraction
 
 import av
@@ -157,3 +158,87 @@ def test_overlapping_regions_are_painted_once() -> None:
     Canvas(upright_of("yuv420p", SDR)).paint(flat, lambda planes: painter.paint(planes, faces))
     for deep, shallow in zip(planes_of(frame), planes_of(flat), strict=True):
         assert np.abs(deep.astype(int) - (shallow.astype(int) << 2)).max() <= 1
+
+
+STRETCHED = [
+    ("yuv420p", SDR, Fraction(32, 11)),
+    ("yuv420p", SDR, Fraction(3, 4)),
+    ("yuv422p10le", SDR, Fraction(2)),
+    ("yuv420p10le", PQ, Fraction(16, 15)),
+]
+each_stretched = pytest.mark.parametrize(
+    ("pixel_format", "colour", "aspect"),
+    STRETCHED,
+    ids=lambda value: value if isinstance(value, str) else str(getattr(value, "transfer", value)),
+)
+
+
+def stretched(pixel_format: str, colour: Colour, aspect: Fraction) -> Normalizer:
+    video = VideoStream(
+        "rawvideo",
+        "",
+        b"",
+        *SIZE,
+        pixel_format,
+        Fraction(1, 25),
+        sample_aspect_ratio=aspect,
+        colour=colour,
+    )
+    return Normalizer(video, OutputProfile("libx265", keep_format=True))
+
+
+def in_square_px(
+    box: tuple[int, int, int, int], normalizer: Normalizer
+) -> tuple[float, float, float, float]:
+    x, y = map(float, normalizer.stretch)
+    return box[0] * x, box[1] * y, box[2] * x, box[3] * y
+
+
+@each_stretched
+def test_paint_in_square_px_changes_no_sample_outside(
+    pixel_format: str, colour: Colour, aspect: Fraction
+) -> None:
+    upright = stretched(pixel_format, colour, aspect)
+    frame = noise(upright)
+    before = copies(frame)
+    box = in_square_px((60, 30, 100, 70), upright)
+    painter = make_painter(parse_look(["fill:shape=box,scale=1.0"]), {})
+    Canvas(upright).paint(frame, lambda planes: painter.paint(planes, [Face(box, (), 0.9)]))
+    changed = planes_of(frame)[0] != before[0]
+    assert changed[30:70, 60:100].all()
+    # The soft edge is a twentieth of the face's width, and scaling spreads it by a px.
+    soft = math.ceil(0.05 * (box[2] - box[0])) + 2
+    changed[30 - soft : 70 + soft, 60 - soft : 100 + soft] = False
+    assert not changed.any()
+
+
+@each_stretched
+def test_nothing_of_a_face_redacted_in_square_px_is_left(
+    pixel_format: str, colour: Colour, aspect: Fraction
+) -> None:
+    """Two different faces give the same pixels where they are covered, to the last bit."""
+    upright = stretched(pixel_format, colour, aspect)
+    painter = make_painter(parse_look(["fill:shape=box"]), {})
+    face = Face(in_square_px((60, 30, 100, 70), upright), (), 0.9)
+    frames = [noise(upright, seed) for seed in (1, 2)]
+    for frame in frames:
+        Canvas(upright).paint(frame, lambda planes: painter.paint(planes, [face]))
+    shift_x, shift_y = upright.shifts
+    for number, (one, two) in enumerate(zip(*map(planes_of, frames), strict=True)):
+        x, y = (shift_x, shift_y) if number else (0, 0)
+        covered = (slice(30 >> y, 70 >> y), slice(60 >> x, 100 >> x))
+        assert np.array_equal(one[covered], two[covered])
+
+
+def test_paint_has_its_shape_when_it_is_shown() -> None:
+    """A circle in square px is a circle once the player has stretched the frame."""
+    upright = stretched("yuv420p", SDR, Fraction(2))
+    frame = av.VideoFrame(*upright.size, upright.format)
+    for number, plane in enumerate(planes_of(frame)):
+        plane[:] = 128 if number else 200
+    painter = make_painter(parse_look(["fill:shape=box,scale=1.0"]), {})
+    face = Face((120.0, 28.0, 160.0, 68.0), (), 0.9)
+    Canvas(upright).paint(frame, lambda planes: painter.paint(planes, [face]))
+    dark = planes_of(frame)[0] < 100
+    assert abs(int(dark.any(axis=0).sum()) * 2 - 41) <= 4
+    assert abs(int(dark.any(axis=1).sum()) - 41) <= 2
