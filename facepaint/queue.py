@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from celery import Celery
+from celery.loaders.app import AppLoader
+from kombu import Connection
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
 
@@ -25,6 +27,13 @@ QUEUES = ("paint", "detect")
 """In order of polling at equal priority: painting comes before more detection."""
 
 QUEUE_OF = {DETECT: "detect", PAINT: "paint", TRACK: "detect", PORTRAITS: "paint"}
+
+KEY_PREFIX = "facepaint:"
+"""Of every key and channel in the broker.
+
+Another project may use the same database, with the default names of Celery: workers would redeliver
+its unacknowledged messages and obey its remote control.
+"""
 
 BROKER_RETRY = RetryPolicy(
     first_delay_s=0.2, longest_delay_s=1.0, growth=5.0, deadline_s=20.0, attempts=2
@@ -49,13 +58,40 @@ def priority(index: int) -> int:
     return min(PRIORITIES - 1, index.bit_length())
 
 
+class _Loader(AppLoader):
+    """Reads no configuration: Celery's own imports the module in ``CELERY_CONFIG_MODULE``."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:
+        return {}
+
+
+class _App(Celery):
+    """Ignores Celery's environment variables, which belong to other projects.
+
+    In `Celery` they win over the arguments and the configuration.
+    """
+
+    backend_cls = "disabled"
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        super().__init__("facepaint", loader=_Loader, broker=broker)
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:
+        return super().connection_for_read(url or self._broker, **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Connection:
+        return super().connection_for_write(url or self._broker, **options)
+
+
 def make_app(settings: Settings) -> Celery:
     """The Celery app, with every setting on which producers and workers must agree."""
     # Without a URL Celery would try amqp on localhost. Nothing listens on port 1.
     broker = settings.broker_url
     url = broker.get_secret_value() if broker is not None else "redis://127.0.0.1:1/0"
-    app = Celery("facepaint", broker=url)
+    app = _App(url)
     transport = {
+        "global_keyprefix": KEY_PREFIX,
         # Unacknowledged messages are redelivered after this. The sweep that does it runs once in
         # interval x throttle, which at the defaults would add 100 s.
         "visibility_timeout": settings.visibility_timeout_s,

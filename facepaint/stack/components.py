@@ -76,7 +76,7 @@ def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("FACEPAINT_", "RCLONE_"))
+        if not name.startswith(("CELERY_", "FACEPAINT_", "RCLONE_"))
     }
     # In a checkout our packages are not in site-packages.
     if Path(sysconfig.get_path("purelib")).resolve() != _ROOT:

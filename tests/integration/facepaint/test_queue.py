@@ -2,19 +2,37 @@
 
 import base64
 import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from kombu import Message
 
 from facepaint.errors import QueueUnreachable, ServiceError
-from facepaint.queue import Queue, make_app, priority
+from facepaint.queue import KEY_PREFIX, Queue, make_app, priority
 from facepaint.settings import Settings
-from facepaint.stack.components import free_port
+from facepaint.stack.components import child_environment, free_port, worker_environment
+from tests.support.paths import ROOT
 
 JOB = "20261122T120000-abcdefgh"
 LOOK = "0123456789ab"
+
+OTHER_PROJECT = 'raise SystemExit("the module of the other project is imported")'
+
+
+@pytest.fixture
+def other_app(settings: Settings) -> Iterator[Celery]:
+    """The app of another project, in the same broker database, with a queue of a name of ours."""
+    assert settings.broker_url is not None
+    url = settings.broker_url.get_secret_value()
+    with Celery("other", broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = {"priority_steps": list(range(10)), "sep": ":"}
+        yield app
 
 
 def test_a_message_is_json_with_keys_and_nothing_else(queue: Queue, settings: Settings) -> None:
@@ -74,6 +92,47 @@ def test_unacknowledged_messages_can_be_redelivered(queue: Queue, settings: Sett
         held.reject()
 
 
+def test_only_our_own_messages_are_redelivered(
+    queue: Queue, settings: Settings, other_app: Celery
+) -> None:
+    other_app.send_task("charge", queue="detect")
+    with other_app.connection_for_read() as connection:
+        held = connection.SimpleQueue("detect").get(timeout=5)
+        queue.redeliver_unacked()
+        with redis.Redis.from_url(other_app.conf.broker_url) as client:
+            assert client.hlen("unacked") == 1
+            assert client.llen("detect") == 0
+        assert queue.length() == 0
+        held.ack()
+
+
+def test_another_projects_environment_changes_nothing(
+    settings: Settings, queue: Queue, tmp_path: Path
+) -> None:
+    (tmp_path / "other.py").write_text(OTHER_PROJECT)
+    elsewhere = "redis://127.0.0.1:1/0"
+    names = ("BROKER_URL", "BROKER_READ_URL", "BROKER_WRITE_URL", "RESULT_BACKEND")
+    theirs = {f"CELERY_{name}": elsewhere for name in names}
+    theirs |= {"CELERY_CONFIG_MODULE": "other", "CELERY_LOADER": "other:Loader"}
+    script = (
+        "from facepaint.queue import Queue; from facepaint.settings import Settings; "
+        f"Queue(Settings.load()).detect({JOB!r}, 0)"
+    )
+    environment = child_environment(settings, PYTHONPATH=f"{ROOT}:{tmp_path}", **theirs)
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert queue.length() == 1
+
+
+def test_a_worker_takes_nothing_from_another_projects_environment(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CELERY_WORKER_PURGE", "1")
+    assert "CELERY_WORKER_PURGE" not in worker_environment(settings)
+
+
 def test_acknowledged_messages_are_not_redelivered(queue: Queue, settings: Settings) -> None:
     queue.detect(JOB, 0)
     _consume(settings, 1)
@@ -125,7 +184,7 @@ def _raw(settings: Settings, key: str) -> dict[str, Any]:
     """The only message in a list of the broker, as stored."""
     assert settings.broker_url is not None
     with redis.Redis.from_url(settings.broker_url.get_secret_value()) as client:
-        (message,) = client.lrange(key, 0, -1)
+        (message,) = client.lrange(KEY_PREFIX + key, 0, -1)
     decoded: dict[str, Any] = json.loads(message)
     return decoded
 

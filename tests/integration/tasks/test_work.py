@@ -21,7 +21,7 @@ from facepaint.jobs.readiness import SegmentIndex
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.media.encoders import ENCODERS
-from facepaint.queue import DETECT, PRIORITIES, QUEUES, Queue
+from facepaint.queue import DETECT, KEY_PREFIX, PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.faces import Faces
 from facepaint.records.job import JobRecord, Sealed
@@ -69,7 +69,7 @@ def drain(context: WorkerContext) -> list[tuple[str, int]]:
     with redis.Redis.from_url(context.settings.broker_url.get_secret_value()) as broker:
         for queue in QUEUES:
             for step in range(PRIORITIES):
-                name = queue if step == 0 else f"{queue}:{step}"
+                name = KEY_PREFIX + (queue if step == 0 else f"{queue}:{step}")
                 while (raw := broker.rpop(name)) is not None:
                     message = json.loads(raw)  # type: ignore[arg-type]
                     body = json.loads(base64.b64decode(message["body"]))
@@ -440,7 +440,7 @@ def take_next(context: WorkerContext) -> dict[str, object] | None:
     assert context.settings.broker_url is not None
     with redis.Redis.from_url(context.settings.broker_url.get_secret_value()) as broker:
         for step in range(PRIORITIES):
-            raw = broker.rpop(f"detect:{step}" if step else "detect")
+            raw = broker.rpop(KEY_PREFIX + (f"detect:{step}" if step else "detect"))
             if raw is not None:
                 body = json.loads(base64.b64decode(json.loads(raw)["body"]))
                 message: dict[str, object] = body[1]
