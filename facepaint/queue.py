@@ -4,6 +4,7 @@ Messages may be lost: the work that is left follows from the storage, and `resum
 They are JSON with keys of the storage, never data.
 """
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,7 @@ from kombu.exceptions import OperationalError
 from facepaint.errors import QueueUnreachable
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
+from facepaint.tls import tls_fault
 
 DETECT = "facepaint.detect"
 PAINT = "facepaint.paint"
@@ -113,6 +115,7 @@ def make_app(settings: Settings) -> Celery:
         # Celery reads it from three places, and the shortest one counts.
         visibility_timeout=settings.visibility_timeout_s,
         broker_transport_options=transport,
+        broker_use_ssl=_tls(settings) if url.startswith("rediss://") else None,
         result_backend_transport_options=transport,
         task_queues=[KombuQueue(name) for name in QUEUES],
         task_default_queue="detect",
@@ -146,6 +149,14 @@ def make_app(settings: Settings) -> Celery:
         event_queue_ttl=60,
     )
     return app
+
+
+def _tls(settings: Settings) -> dict[str, Any]:
+    """How to verify the broker's certificate; kombu's default is not to."""
+    verified: dict[str, Any] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    if settings.ca_file:
+        verified["ssl_ca_certs"] = str(settings.ca_file)
+    return verified
 
 
 class Queue:
@@ -237,6 +248,14 @@ class Queue:
                 raise
             # Without the password.
             where = self.app.connection_for_write().as_uri()
-            raise QueueUnreachable(
-                f"the broker at {where} does not answer; `facepaint doctor` checks it"
-            ) from exc
+            raise QueueUnreachable(f"the broker at {where} {_problem(exc)}") from exc
+
+
+def _problem(fault: Exception) -> str:
+    """Why a broker cannot be used, for the end of a sentence."""
+    text = str(fault)
+    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
+        return "refuses the user name or password in FACEPAINT_BROKER_URL"
+    if "NOPERM" in text or "o permissions" in text:
+        return f"gives its user too few rights ({text}); docs/deploy.md lists them"
+    return tls_fault(fault) or "does not answer; `facepaint doctor` checks it"

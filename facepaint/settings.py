@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from facepaint.devices import Device
 from facepaint.errors import ServiceError, UsageError
 from facepaint.media.encoders import EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR
+from facepaint.service_urls import broker_url, storage_url
+from facepaint.tls import check_authorities
 
 Preset = Literal[
     "ultrafast",
@@ -37,6 +39,10 @@ Preset = Literal[
 ]
 
 CONNECTION_NAME = "connection.json"
+ENV_FILE = ".env"
+ENV_ENCODING = "utf-8-sig"
+"""Editors on Windows may write a byte order mark, which would become part of the first name."""
+
 CONNECTION_FIELDS = frozenset(
     {
         "broker_url",
@@ -97,22 +103,60 @@ class _ConnectionFileSource(PydanticBaseSettingsSource):
         path = find_connection_file()
         if path is None:
             return {}
-        try:
-            facts = json.loads(path.read_bytes())
-        except (OSError, ValueError) as exc:
-            raise UsageError(
-                f"{path} cannot be read ({exc}); stop the services that wrote it and start them "
-                "again"
-            ) from exc
-        connection = {name: facts[name] for name in CONNECTION_FIELDS if name in facts}
-        return connection | {"found_in": str(path)}
+        return _read_connection(path) | {"found_in": str(path)}
+
+
+def _read_connection(path: Path) -> dict[str, str]:
+    """The settings in a connection file.
+
+    Raises:
+        UsageError: it cannot be read, or is not what the services write.
+    """
+    try:
+        facts = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as exc:
+        problem = exc.strerror if isinstance(exc, OSError) else "not JSON"
+        raise UsageError(
+            f"{path} cannot be read ({problem}); stop the services that wrote it and start them "
+            "again"
+        ) from exc
+    if not isinstance(facts, dict):
+        raise UsageError(f"{path} is not a connection file: it has no JSON object")
+    connection = {name: facts[name] for name in CONNECTION_FIELDS if name in facts}
+    for name, value in connection.items():
+        if not isinstance(value, str):
+            raise UsageError(f"{path}: {name} must be text in quotation marks")
+    return connection
+
+
+def _check_env_file() -> None:
+    """Raise `UsageError` if there is a ``.env`` that is not text in UTF-8."""
+    path = Path(ENV_FILE)
+    try:
+        if not path.is_file():
+            return
+        text = path.read_text(ENV_ENCODING)
+        problem = "it is not text in UTF-8" if "\0" in text else ""
+    except UnicodeDecodeError:
+        problem = "it is not text in UTF-8"
+    except OSError as exc:
+        problem = str(exc.strerror)
+    if problem:
+        raise UsageError(
+            f"{path.absolute()} cannot be read ({problem}): save it as UTF-8, or move it away"
+        )
 
 
 class Settings(BaseSettings):
     """All settings, read once at the entry point and passed down."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FACEPAINT_", env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+        env_prefix="FACEPAINT_",
+        env_file=ENV_FILE,
+        env_file_encoding=ENV_ENCODING,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
     )
 
     home: Path = Field(
@@ -121,7 +165,7 @@ class Settings(BaseSettings):
     found_in: str = Field("", description="where the services were found; filled in, not set")
 
     broker_url: SecretStr | None = Field(
-        None, description="redis://:password@host:port/0 of Redis or Valkey"
+        None, description="redis://:password@host:port/0 of Redis or Valkey; rediss:// with TLS"
     )
     s3_endpoint: str | None = Field(
         None, description="URL of the object storage as this machine reaches it"
@@ -130,6 +174,10 @@ class Settings(BaseSettings):
     s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")
     s3_region: str = Field("us-east-1", description="region the requests are signed for")
     s3_bucket: str = Field("facepaint", description="bucket; created if missing")
+    ca_file: Path | None = Field(
+        None,
+        description="PEM file of who signed the certificates of broker and storage",
+    )
     viewer_url: str | None = Field(
         None, description="URL of a running viewer; `view` opens its page there"
     )
@@ -202,6 +250,25 @@ class Settings(BaseSettings):
         8471, ge=0, le=65535, description="port the viewer listens on; 0 for a free one"
     )
 
+    @field_validator("broker_url")
+    @classmethod
+    def _check_broker_url(cls, value: SecretStr | None) -> SecretStr | None:
+        return value and SecretStr(broker_url(value.get_secret_value()))
+
+    @field_validator("s3_endpoint")
+    @classmethod
+    def _check_s3_endpoint(cls, value: str | None) -> str | None:
+        return value and storage_url(value)
+
+    @field_validator("ca_file")
+    @classmethod
+    def _check_ca_file(cls, value: Path | None) -> Path | None:
+        if value is None:
+            return None
+        check_authorities(value)
+        # Workers run in other folders.
+        return value.absolute()
+
     @property
     def requeue_after_s(self) -> float:
         """Seconds without progress after which a client queues work again, in case its message is
@@ -237,12 +304,16 @@ class Settings(BaseSettings):
         Raises:
             UsageError: a value is invalid; the message names its variable.
         """
+        _check_env_file()
         try:
             return cls(**{name: value for name, value in overrides.items() if value is not None})
         except ValidationError as exc:
             fault = exc.errors(include_url=False)[0]
-            name = "FACEPAINT_" + "_".join(str(part) for part in fault["loc"]).upper()
-            raise UsageError(f"{name}={fault.get('input')}: {fault['msg']}") from exc
+            field = "_".join(str(part) for part in fault["loc"])
+            shown = "" if field in _SECRETS else f"={fault.get('input')}"
+            problem = fault["msg"].removeprefix("Value error, ")
+            # Without the cause, which contains the value.
+            raise UsageError(f"FACEPAINT_{field.upper()}{shown}: {problem}") from None
 
     def require_services(self) -> "Settings":
         """Return self if broker and storage are configured.
@@ -266,3 +337,7 @@ class Settings(BaseSettings):
                 plain = value.get_secret_value() if isinstance(value, SecretStr) else value
                 variables[f"FACEPAINT_{name.upper()}"] = str(plain)
         return variables
+
+
+_SECRETS = frozenset({"broker_url", "s3_endpoint", "s3_access_key", "s3_secret_key"})
+"""Settings whose values are never shown; a user may have put a password into the endpoint."""

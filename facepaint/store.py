@@ -21,6 +21,7 @@ from facepaint.errors import ObjectMissing, StoreUnreachable
 from facepaint.records.codec import decode, encode
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
+from facepaint.tls import tls_fault
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -81,6 +82,7 @@ class Store:
             region_name=settings.s3_region,
             aws_access_key_id=settings.s3_access_key.get_secret_value(),
             aws_secret_access_key=settings.s3_secret_key.get_secret_value(),
+            verify=str(settings.ca_file) if settings.ca_file else None,
             config=config,
         )
 
@@ -193,14 +195,14 @@ class Store:
             raise self._unreachable(exc, key) from exc
 
     def _unreachable(self, exc: Exception, key: str) -> StoreUnreachable:
+        where = f"the object storage at {self.endpoint}"
         if isinstance(exc, botocore.exceptions.ClientError):
             problem = f"refused ({_code(exc)})"
+        elif fault := tls_fault(exc):
+            return StoreUnreachable(f"{where} {fault}")
         else:
             problem = "does not answer"
-        return StoreUnreachable(
-            f"the object storage at {self.endpoint} {problem} for {key}; `facepaint doctor` checks "
-            "it"
-        )
+        return StoreUnreachable(f"{where} {problem} for {key}; `facepaint doctor` checks it")
 
 
 @cache

@@ -169,8 +169,12 @@ def test_a_wrong_password_is_refused(settings: Settings) -> None:
     refused = Queue(
         Settings.load(broker_url=f"redis://:guess@{host}", s3_endpoint="http://127.0.0.1:1")
     )
-    with pytest.raises(QueueUnreachable, match=r"^the broker at redis://"):
+    with pytest.raises(QueueUnreachable, match=r"^the broker at redis://") as caught:
         refused.detect(JOB, 0)
+    assert str(caught.value).endswith("refuses the user name or password in FACEPAINT_BROKER_URL")
+    anonymous = Queue(Settings.load(broker_url=f"redis://{host}", s3_endpoint="http://127.0.0.1:1"))
+    with pytest.raises(QueueUnreachable, match="refuses the user name or password"):
+        anonymous.check()
 
 
 def test_a_queue_needs_services() -> None:

@@ -194,3 +194,103 @@ def test_a_child_gets_the_same_settings(tmp_path: Path) -> None:
 def test_work_is_queued_again_after_two_visibility_timeouts() -> None:
     assert Settings.load().requeue_after_s == 240
     assert Settings.load(visibility_timeout_s=7).requeue_after_s == 14
+
+
+@pytest.mark.parametrize(
+    ("given", "used"),
+    [
+        ("redis://host", "redis://host/0"),
+        ("valkey://:pass@host:7000/3", "redis://:pass@host:7000/3"),
+        ("valkeys://user:pass@host/1", "rediss://user:pass@host/1"),
+        ("redis://:a[b#c/d?e@f;g@host:7000/0", "redis://:a%5Bb%23c%2Fd%3Fe%40f%3Bg@host:7000/0"),
+        ("redis://:a%23b@[::1]:7000/0", "redis://:a%23b@[::1]:7000/0"),
+    ],
+)
+def test_a_broker_url_may_have_any_password(given: str, used: str) -> None:
+    url = Settings.load(broker_url=given).broker_url
+    assert url is not None
+    assert url.get_secret_value() == used
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("sentinel://:pass-word@host/0", "Sentinel is not supported"),
+        ("amqp://:pass-word@host", r"must begin with redis://, rediss://, valkey:// or valkeys://"),
+        ("pass-word", "must begin with redis://"),
+        ("redis://:pass-word@/0", "must be redis://USER:PASSWORD@HOST"),
+        ("redis://:pass-word@host:99999/0", "must be redis://USER:PASSWORD@HOST"),
+        ("redis://:pass-word@host/jobs", "must be redis://USER:PASSWORD@HOST"),
+        ("redis://:pass-word@host/0?ssl_cert_reqs=none", "must be redis://USER:PASSWORD@HOST"),
+        ("redis://user:pass-word", "must be redis://USER:PASSWORD@HOST"),
+    ],
+)
+def test_another_broker_url_is_refused_without_its_password(given: str, expected: str) -> None:
+    with pytest.raises(UsageError, match=rf"^FACEPAINT_BROKER_URL: {expected}") as caught:
+        Settings.load(broker_url=given)
+    assert "pass-word" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "given", ["ftp://host", "host:9000", "http://[host", "http://user:pass-word@host", "http://"]
+)
+def test_another_storage_url_is_refused(given: str) -> None:
+    with pytest.raises(UsageError, match=r"^FACEPAINT_S3_ENDPOINT: must ") as caught:
+        Settings.load(s3_endpoint=given)
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"s3_secret_key": ["pass-word"]}', "s3_secret_key must be text in quotation marks"),
+        ('{"broker_url": 5}', "broker_url must be text in quotation marks"),
+        ('["pass-word"]', "is not a connection file"),
+        ('{"s3_secret_key": pass-word}', r"cannot be read \(not JSON\)"),
+        ("[" * 100_000, "cannot be read"),
+    ],
+)
+def test_a_damaged_connection_file_is_refused_without_its_secrets(
+    text: str, expected: str, tmp_path: Path
+) -> None:
+    path = connection_file(tmp_path / "data", "own")
+    path.write_text(text)
+    with pytest.raises(UsageError, match=rf"connection\.json:? {expected}") as caught:
+        Settings.load()
+    assert "pass-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_an_env_file_may_have_a_byte_order_mark(encoding: str, folder: Path) -> None:
+    (folder / ".env").write_text("FACEPAINT_CRF=31\n", encoding)
+    assert Settings.load().crf == 31
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252"])
+def test_an_env_file_that_is_not_utf8_is_named(encoding: str, folder: Path) -> None:
+    (folder / ".env").write_text("FACEPAINT_HOME=C:\\Bücher\nFACEPAINT_CRF=31\n", encoding)
+    with pytest.raises(UsageError, match=r"/\.env cannot be read \(it is not text in UTF-8\)"):
+        Settings.load()
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads every file")
+def test_an_env_file_without_permission_is_named(folder: Path) -> None:
+    (folder / ".env").write_text("FACEPAINT_CRF=31\n")
+    (folder / ".env").chmod(0)
+    with pytest.raises(UsageError, match=r"/\.env cannot be read \(Permission denied\)"):
+        Settings.load()
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [(None, "cannot be read"), (b"no certificate", "has no certificate in PEM format")],
+)
+def test_a_file_without_certificates_is_refused(
+    content: bytes | None, expected: str, folder: Path
+) -> None:
+    path = folder / "authorities.pem"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=rf"^FACEPAINT_CA_FILE=.*authorities\.pem: {expected}"):
+        Settings.load(ca_file=path)

@@ -134,6 +134,8 @@ def test_workers_get_the_time_to_finish_a_task(composed: dict[str, Any]) -> None
 def test_workers_are_the_same_on_other_machines(composed: dict[str, Any]) -> None:
     alone = yaml.safe_load((ROOT / "deploy" / "worker.yml").read_text())["services"]["worker"]
     place = {"build", "depends_on", "networks", "volumes", "user"}
+    authorities = alone["environment"].pop("FACEPAINT_CA_FILE")
+    assert authorities.endswith(f":+{alone['volumes'][1]['target']}}}"), "only of other machines"
     assert {key: value for key, value in alone.items() if key not in place} == {
         key: value for key, value in composed["worker"].items() if key not in place
     }

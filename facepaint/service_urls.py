@@ -1,0 +1,68 @@
+"""Checks the URLs of broker and storage. No message shows a URL, which may contain a password."""
+
+import re
+from urllib.parse import quote, unquote, urlsplit
+
+SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
+"""The broker's schemes, and those by which Celery knows them."""
+
+_ADDRESS = re.compile(
+    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<database>[0-9]*))?"
+)
+
+
+def broker_url(text: str) -> str:
+    """A broker's URL with a scheme of Celery, and user and password percent-encoded.
+
+    Up to the last ``@`` any character may be in the password, encoded or not.
+
+    Raises:
+        ValueError: the URL is not that of one Redis or Valkey server.
+    """
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator or scheme.lower() not in SCHEMES:
+        raise ValueError(_scheme_fault(scheme if separator else ""))
+    login, at, address = rest.rpartition("@")
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"] or 0) > 65535:
+        raise ValueError(
+            "must be redis://USER:PASSWORD@HOST:PORT/DATABASE, where DATABASE is a number and only "
+            "HOST is required"
+        )
+    user, colon, password = (_encoded(part) for part in login.partition(":"))
+    colon = ":" if colon else ""
+    port = f":{match['port']}" if match["port"] else ""
+    database = match["database"] or "0"
+    return (
+        f"{SCHEMES[scheme.lower()]}://{user}{colon}{password}{at}{match['host']}{port}/{database}"
+    )
+
+
+def storage_url(text: str) -> str:
+    """The URL of an object storage, as it is.
+
+    Raises:
+        ValueError: it is no HTTP URL of a server, or has a user name.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
+    if parts.username is not None:
+        raise ValueError(
+            "must have no user name: set FACEPAINT_S3_ACCESS_KEY and FACEPAINT_S3_SECRET_KEY"
+        )
+    return text.strip()
+
+
+def _scheme_fault(scheme: str) -> str:
+    if scheme == "sentinel":
+        return "Sentinel is not supported: give the URL of the primary, redis://HOST:PORT/0"
+    return "must begin with redis://, rediss://, valkey:// or valkeys://"
+
+
+def _encoded(text: str) -> str:
+    return quote(unquote(text), safe="")
