@@ -251,10 +251,13 @@ class Queue:
             raise QueueUnreachable(f"the broker at {where} {_problem(exc)}") from exc
 
 
+_LOGIN_FAULTS = ("WRONGPASS", "NOAUTH", "invalid username-password", "Authentication required")
+
+
 def _problem(fault: Exception) -> str:
     """Why a broker cannot be used, for the end of a sentence."""
     text = str(fault)
-    if "WRONGPASS" in text or "NOAUTH" in text or "invalid username-password" in text:
+    if any(sign in text for sign in _LOGIN_FAULTS):
         return "refuses the user name or password in FACEPAINT_BROKER_URL"
     if "NOPERM" in text or "o permissions" in text:
         return f"gives its user too few rights ({text}); docs/deploy.md lists them"
