@@ -14,11 +14,13 @@ from celery.loaders.app import AppLoader
 from kombu import Connection
 from kombu import Queue as KombuQueue
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
 
 from facepaint.errors import QueueUnreachable
 from facepaint.retry import RetryPolicy
+from facepaint.service_urls import without_login
 from facepaint.settings import Settings
-from facepaint.tls import tls_fault
+from facepaint.tls import causes, tls_fault
 
 DETECT = "facepaint.detect"
 PAINT = "facepaint.paint"
@@ -36,6 +38,9 @@ KEY_PREFIX = "facepaint:"
 Another project may use the same database, with the default names of Celery: workers would redeliver
 its unacknowledged messages and obey its remote control.
 """
+
+TRANSPORT = "facepaint"
+TRANSPORT_ALIASES[TRANSPORT] = "facepaint.transport:Transport"
 
 BROKER_RETRY = RetryPolicy(
     first_delay_s=0.2, longest_delay_s=1.0, growth=5.0, deadline_s=20.0, attempts=2
@@ -114,6 +119,7 @@ def make_app(settings: Settings) -> Celery:
     app.conf.update(
         # Celery reads it from three places, and the shortest one counts.
         visibility_timeout=settings.visibility_timeout_s,
+        broker_transport=TRANSPORT,
         broker_transport_options=transport,
         broker_use_ssl=_tls(settings) if url.startswith("rediss://") else None,
         result_backend_transport_options=transport,
@@ -169,7 +175,9 @@ class Queue:
     def __init__(
         self, settings: Settings, app: Celery | None = None, retry: RetryPolicy = BROKER_RETRY
     ) -> None:
-        settings.require_services()
+        url = settings.require_services().broker_url
+        assert url is not None
+        self._where = without_login(url.get_secret_value())
         self.retry = retry
         self.app = app or make_app(settings)
 
@@ -246,19 +254,15 @@ class Queue:
             is_redis_error = type(exc).__module__.startswith("redis.")
             if not (is_redis_error or isinstance(exc, OperationalError | OSError)):
                 raise
-            # Without the password.
-            where = self.app.connection_for_write().as_uri()
-            raise QueueUnreachable(f"the broker at {where} {_problem(exc)}") from exc
-
-
-_LOGIN_FAULTS = ("WRONGPASS", "NOAUTH", "invalid username-password", "Authentication required")
+            raise QueueUnreachable(f"the broker at {self._where} {_problem(exc)}") from exc
 
 
 def _problem(fault: Exception) -> str:
     """Why a broker cannot be used, for the end of a sentence."""
-    text = str(fault)
-    if any(sign in text for sign in _LOGIN_FAULTS):
-        return "refuses the user name or password in FACEPAINT_BROKER_URL"
-    if "NOPERM" in text or "o permissions" in text:
-        return f"gives its user too few rights ({text}); docs/deploy.md lists them"
+    # By name: redis is slow to import.
+    for exc in causes(fault):
+        if type(exc).__name__ == "AuthenticationError":
+            return "refuses the user name or password in FACEPAINT_BROKER_URL"
+        if type(exc).__name__ == "NoPermissionError":
+            return f"gives its user too few rights ({exc}); docs/deploy.md lists them"
     return tls_fault(fault) or "does not answer; `facepaint doctor` checks it"

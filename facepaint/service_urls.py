@@ -38,6 +38,12 @@ def broker_url(text: str) -> str:
     )
 
 
+def without_login(url: str) -> str:
+    """A broker's URL without user name and password, for messages."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"
+
+
 def storage_url(text: str) -> str:
     """The URL of an object storage, as it is.
 

@@ -21,7 +21,7 @@ def tls_fault(fault: BaseException) -> str | None:
     Args:
         fault: an error of a library; its causes are searched.
     """
-    for exc in _chain(fault):
+    for exc in causes(fault):
         refused = _refused(exc)
         if refused:
             return (
@@ -41,8 +41,8 @@ def _refused(exc: BaseException) -> str:
     return str(exc) if type(exc).__name__ == "CertificateError" else ""
 
 
-def _chain(fault: BaseException) -> Iterator[BaseException]:
-    """An error and its causes."""
+def causes(fault: BaseException) -> Iterator[BaseException]:
+    """An error and all its causes, itself first."""
     seen: set[int] = set()
     waiting: list[BaseException | None] = [fault]
     while waiting:

@@ -1,7 +1,8 @@
 """A proxy that speaks TLS in front of a service, with a certificate made for the test."""
 
-import asyncio
+import contextlib
 import shutil
+import socket
 import ssl
 import subprocess
 import threading
@@ -34,44 +35,43 @@ def tls_proxy(port: int, certificate: Path) -> Iterator[int]:
     """The port of a proxy on 127.0.0.1 that forwards what it decrypts to ``port``."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    loop = asyncio.new_event_loop()
-    # A refused handshake is what the tests are about, not an error of the loop.
-    loop.set_exception_handler(lambda *_: None)
-
-    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", port)
+    sockets: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_serve, args=(listener, context, port, sockets))
+        thread.start()
         try:
-            await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+            yield int(listener.getsockname()[1])
         finally:
-            inner_writer.close()
-            writer.close()
-
-    server = loop.run_until_complete(asyncio.start_server(forward, "127.0.0.1", 0, ssl=context))
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    try:
-        yield int(server.sockets[0].getsockname()[1])
-    finally:
-        asyncio.run_coroutine_threadsafe(_stop(server), loop).result(10)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
+            # Closing it would not wake the thread.
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(10)
+            for end in sockets:
+                end.close()
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    except OSError:
-        pass
-    finally:
-        writer.close()
+def _serve(
+    listener: socket.socket, context: ssl.SSLContext, port: int, sockets: list[socket.socket]
+) -> None:
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            return
+        try:
+            outer = context.wrap_socket(client, server_side=True)
+        except OSError:
+            # The client refuses the certificate.
+            client.close()
+            continue
+        inner = socket.create_connection(("127.0.0.1", port))
+        sockets += [outer, inner]
+        for source, target in ((outer, inner), (inner, outer)):
+            threading.Thread(target=_copy, args=(source, target), daemon=True).start()
 
 
-async def _stop(server: asyncio.Server) -> None:
-    server.close()
-    tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)
