@@ -17,6 +17,9 @@ DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 # A threshold of 0 would store every cell of the network as a candidate.
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
+MAX_REDACTION_THRESHOLD = 0.9
+"""Detectors give even clear faces hardly more confidence than this."""
+
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Unknown keys are refused: they are usually misspelled. NaN is not valid JSON."""
 
@@ -100,6 +103,12 @@ class DetectorCard:
     schema: Literal[1] = 1
 
     __pydantic_config__ = STRICT
+
+    def __post_init__(self) -> None:
+        # Redactions would silently leave faces visible.
+        limit = MAX_REDACTION_THRESHOLD
+        if self.redaction and max(self.redaction.accept, self.redaction.for_still) > limit:
+            raise ValueError(f"redaction thresholds above {limit} leave faces visible")
 
     @property
     def label(self) -> str:

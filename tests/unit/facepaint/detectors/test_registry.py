@@ -107,6 +107,14 @@ def test_a_written_card_is_read_back_unchanged(tmp_path: Path) -> None:
             {"redaction": {"accept": 2, "discard": 0.4}},
             "redaction.accept: Input should be less than or equal to 1",
         ),
+        (
+            {"redaction": {"accept": 1, "discard": 1}},
+            "Value error, redaction thresholds above 0.9 leave faces visible",
+        ),
+        (
+            {"redaction": {"accept": 0.3, "discard": 0.1, "still": 0.99}},
+            "Value error, redaction thresholds above 0.9 leave faces visible",
+        ),
         ({"stride": 0}, "stride: Input should be greater than or equal to 1"),
         ({"schema": 2}, "schema: Input should be 1"),
         ({"figures": {"AP": float("nan")}}, "figures.AP: Input should be a finite number"),

@@ -40,7 +40,7 @@ st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
 
-SCORES = st.lists(st.floats(0.01, 1), min_size=2, max_size=2).map(
+SCORES = st.lists(st.floats(0.01, 0.9), min_size=2, max_size=2).map(
     lambda pair: Thresholds(max(pair), min(pair))
 )
 st.register_type_strategy(
