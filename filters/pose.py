@@ -7,6 +7,7 @@ the camera. So a plane of head space maps to the frame by an affine transform.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,6 +144,17 @@ def pose_of_box(box: tuple[float, float, float, float]) -> HeadPose:
         y1 + EYES_IN_BOX[1] * height,
         math.sqrt(width * height) / BOX_SIDE,
     )
+
+
+def roll_of(landmarks: Sequence[float]) -> float:
+    """How far a face leans clockwise, in degrees from -180 to 180, by the line from the middle of
+    its eyes to that of its mouth; 0 without landmarks."""
+    if len(landmarks) != 10:
+        return 0.0
+    right_x, right_y, left_x, left_y, _, _, *mouth = landmarks
+    along_x = (mouth[0] + mouth[2] - right_x - left_x) / 2
+    along_y = (mouth[1] + mouth[3] - right_y - left_y) / 2
+    return math.degrees(math.atan2(-along_x, along_y))
 
 
 def _projected(parameters: Floats) -> tuple[Floats, Floats]:

@@ -3,6 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
+from facepaint.records.faces import Box
+
 Floats = npt.NDArray[np.floating]
 
 
@@ -23,3 +25,11 @@ def iou(boxes: Floats, others: Floats) -> Floats:
     shared = intersections(boxes, others)
     union = areas(boxes)[:, None] + areas(others)[None] - shared
     return np.asarray(np.divide(shared, union, out=np.zeros(shared.shape), where=union > 0))
+
+
+def shared_part(a: Box, b: Box) -> float:
+    """The share of the smaller box that lies in the other; 0 if one is empty."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(0.0, width) * max(0.0, height) / smaller if smaller > 0 else 0.0

@@ -41,6 +41,18 @@ class Size:
     scale_x: float
     scale_y: float
 
+    @property
+    def sideways(self) -> "Size":
+        """The same for frames that are turned by a quarter."""
+        return Size(
+            self.height,
+            self.width,
+            self.input_height,
+            self.input_width,
+            self.scale_y,
+            self.scale_x,
+        )
+
     @classmethod
     def of(cls, content: tuple[int, int], frame: tuple[int, int], stride: int) -> "Size":
         """A frame shown at the size of ``content``, padded to multiples of ``stride``."""

@@ -16,12 +16,14 @@ from facepaint.records.segment import Segment
 from models import DetectorModel, shipped_model
 from models.detector import Detector, Size
 from models.providers import AUTO, Runtime
+from models.rotated import merged
 from tasks.claims import hold_claim
 from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up, stored_run
-from tasks.detector_cache import load_detector, model_of
+from tasks.detector_cache import load_search, model_of
 from tasks.images import detect_image
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import scene_change
+from tasks.turned_faces import TurnedFaces
 from tasks.video.decode import DecodeReport, RunSource, decode_window
 from tasks.video.hdr import is_hdr
 from tasks.video.normalize import displayed_yuv, source_colour
@@ -97,8 +99,9 @@ def detect_segment(
     clock = Stopwatch()
     with clock.stage("load"):
         model = model or shipped_model(job.detector.name)
-        detector = load_detector(model, job.detector.min_face, *job.video.square_size, runtime)
-    batches = _Batches(detector, clock)
+        search = load_search(model, job.detector.min_face, job.video.square_size, runtime)
+    detector = search.upright
+    batches = _Batches(detector, TurnedFaces(search, job.video.time_base), clock)
     report = DecodeReport()
     frames = clock.each("decode", decode_window(job.video, source, report))
     for small in clock.each("scale", small_frames(job.video, detector.size, frames)):
@@ -131,8 +134,8 @@ class _SmallFrame:
 class _Batches:
     """Collects the frames of a segment and runs the detector on batches of them."""
 
-    def __init__(self, detector: Detector, clock: Stopwatch) -> None:
-        self._detector, self._clock = detector, clock
+    def __init__(self, detector: Detector, turned: TurnedFaces, clock: Stopwatch) -> None:
+        self._detector, self._turned, self._clock = detector, turned, clock
         self._waiting: list[_SmallFrame] = []
         self._scene_changes: list[float] = []
         self.frames: list[FrameFaces] = []
@@ -158,7 +161,13 @@ class _Batches:
             damaged: the pts of frames that count as failed.
         """
         self._run()
-        self.frames = [replace(f, status="failed") if f.pts in damaged else f for f in self.frames]
+        with self._clock.stage("turned"):
+            self._turned.finish()
+        self.frames = [self._complete(frame, frame.pts in damaged) for frame in self.frames]
+
+    def _complete(self, frame: FrameFaces, is_damaged: bool) -> FrameFaces:
+        faces = merged([frame.faces], self._turned.found.get(frame.pts, []))
+        return replace(frame, faces=faces, status="failed" if is_damaged else "detected")
 
     def _run(self) -> None:
         with self._clock.stage("detect"):
@@ -167,6 +176,8 @@ class _Batches:
             self.frames.append(
                 FrameFaces(small.pts, "detected", self._scene_changes[len(self.frames)], faces)
             )
+            with self._clock.stage("turned"):
+                self._turned.add(small.pts, small.planes, faces)
         self._waiting.clear()
 
 

@@ -16,8 +16,8 @@ from facepaint.records.job import DetectorSpec
 from facepaint.settings import cache_folder
 from facepaint.store import Store
 from models import DetectorModel, shipped_model
-from models.detector import Detector, size_for
 from models.providers import Runtime
+from models.rotated import FaceSearch
 
 MAX_CACHE_BYTES = 2**30
 """Size of the cache of fetched detectors; the least recently used are removed first."""
@@ -57,12 +57,12 @@ def model_of(
 
 
 @lru_cache(maxsize=4)
-def load_detector(
-    model: DetectorModel, min_face: float, width: int, height: int, runtime: Runtime
-) -> Detector:
-    """The detector for upright frames of a size. Cached: a session takes longer to make than to
+def load_search(
+    model: DetectorModel, min_face: float, frame_size: tuple[int, int], runtime: Runtime
+) -> FaceSearch:
+    """The search for upright frames of a size. Cached: a session takes longer to make than to
     use."""
-    return Detector(model, size_for(model, width, height, min_face), runtime)
+    return FaceSearch(model, frame_size, min_face, runtime)
 
 
 def _is_intact(path: Path, sha256: str) -> bool:

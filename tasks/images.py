@@ -2,7 +2,7 @@
 
 import hashlib
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,9 +29,9 @@ from filters.planes import Planes
 from filters.registry import Painter
 from filters.scene_light import SceneLight
 from models import DetectorModel, shipped_model
-from models.detector import Detector
 from models.providers import AUTO, Runtime
-from tasks.detector_cache import load_detector
+from models.rotated import merged
+from tasks.detector_cache import load_search
 from tasks.image_metadata import orientation, save_options
 from tasks.stopwatch import Stopwatch
 from tasks.tracking.tracker import faces_of_image
@@ -108,18 +108,23 @@ def detect_image(
         height, width = image.rgb.shape[:2]
         model = model or shipped_model(job.detector.name)
         # The next image may have another size, and then another detector.
-        detector = load_detector(
-            model, job.detector.min_face, width, height, replace(runtime, batch=1)
+        search = load_search(
+            model, job.detector.min_face, (width, height), replace(runtime, batch=1)
         )
+    detector = search.upright
     with clock.stage("scale"):
         size = (detector.size.width, detector.size.height)
         small = _scaled(image.rgb, size)
+        alpha = None if image.alpha is None else _scaled(image.alpha, size)
     with clock.stage("detect"):
-        faces = _faces(detector, small)
-        if image.alpha is not None and not faces:
-            # A drawing may have all of its shape in its transparency.
-            faces = _faces(detector, _on_background(small, _scaled(image.alpha, size)))
-    frames = (FrameFaces(index, faces=faces),)
+        upright: list[Sequence[Candidate]] = []
+        turned: list[list[Candidate]] = []
+        for appearance in _appearances(small, alpha):
+            planes = appearance[..., 2], appearance[..., 1], appearance[..., 0]
+            (faces,) = detector.detect([planes])
+            upright.append(faces)
+            turned += search.in_all_turns(planes)
+    frames = (FrameFaces(index, faces=merged(upright, turned)),)
     return Faces(
         index, frames, detector.name, detector.device, worker=worker, times_s=clock.times_s
     )
@@ -129,16 +134,19 @@ def _scaled(pixels: Pixels, size: tuple[int, int]) -> Pixels:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def _faces(detector: Detector, rgb: Pixels) -> tuple[Candidate, ...]:
-    (faces,) = detector.detect([(rgb[..., 2], rgb[..., 1], rgb[..., 0])])
-    return faces
+def _appearances(rgb: Pixels, alpha: Pixels | None) -> Iterator[Pixels]:
+    """What programs may show of an image: RGB of shape (height, width, 3).
 
-
-def _on_background(rgb: Pixels, alpha: Pixels) -> Pixels:
-    """A transparent image on a background of contrast: dark on white, light on black."""
-    background = 255 if cv2.mean(rgb, mask=alpha)[1] < 128 else 0
+    A face may be in the colours, in the transparency, or in both; some programs drop alpha.
+    """
+    if alpha is None or alpha.min() == 255:
+        yield rgb
+        return
+    # Of transparent px no program should show the colours, and a redaction removes them.
+    yield np.where(alpha[..., None] > 0, rgb, 128).astype(np.uint8)
     opacity = alpha[..., None].astype(np.float32) / 255
-    return np.asarray(rgb * opacity + background * (1 - opacity), np.uint8)
+    for background in (0, 255):
+        yield np.asarray(rgb * opacity + background * (1 - opacity), np.uint8)
 
 
 def paint_image(

@@ -49,7 +49,8 @@ class FrameFaces:
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect) to seconds.
+    """``faces/<n>.json``. ``times_s`` maps a stage (load, decode, scale, detect, turned) to
+    seconds.
 
     A signature is a 16 x 9 grid of a frame's mean luma, 0-255, row by row. Those of the first and
     the last frame find a scene cut at the border of two segments.

@@ -33,7 +33,7 @@ from models import shipped_model
 from models.providers import Runtime
 from tasks.context import WorkerContext
 from tasks.detect import run_detect
-from tasks.detector_cache import load_detector, model_of
+from tasks.detector_cache import load_search, model_of
 from tasks.paint import run_paint
 from tests.support.networks import tiny_network
 
@@ -198,7 +198,7 @@ def test_a_worker_checks_the_stored_weights(context: WorkerContext, kind: str) -
         context.store.put(keys.detector(sha256), data)
     spec = DetectorSpec("bad", card=DetectorCard("bad", "yunet", sha256=sha256))
     with pytest.raises(FacepaintError) as caught:
-        load_detector(model_of(spec, context.store), 0.1, 64, 64, Runtime("cpu"))
+        load_search(model_of(spec, context.store), 0.1, (64, 64), Runtime("cpu"))
     assert message.format(short=sha256[:12]) in str(caught.value)
     assert not isinstance(caught.value, ServiceError | DeviceError), "another try would not help"
 

@@ -286,6 +286,17 @@ def test_a_head_is_covered_in_an_image() -> None:
         assert shown["head"][place][1] > 240
 
 
+def image_job() -> ImageJob:
+    return ImageJob(
+        id="x",
+        source=SourceFile("a.png", 1, ""),
+        created=datetime.now(UTC),
+        detector=DetectorSpec(),
+        output=OutputProfile("pillow"),
+        images=("a.png",),
+    )
+
+
 @pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
 def test_a_face_drawn_only_in_the_alpha_channel_is_detected(ink: int) -> None:
     """As in stencils: one colour with varying alpha."""
@@ -294,19 +305,28 @@ def test_a_face_drawn_only_in_the_alpha_channel_is_detected(ink: int) -> None:
     source = encoded(
         Image.fromarray(np.dstack([np.full((512, 512, 3), ink, np.uint8), alpha])), "PNG"
     )
-    now = datetime.now(UTC)
-    job = ImageJob(
-        id="x",
-        source=SourceFile("a.png", 1, ""),
-        created=now,
-        detector=DetectorSpec(),
-        output=OutputProfile("pillow"),
-        images=("a.png",),
-    )
-    found = detect_image(job, 0, source, Runtime("cpu")).frames[0].faces
+    found = detect_image(image_job(), 0, source, Runtime("cpu")).frames[0].faces
     assert any(
         face.box[0] < 222 < face.box[2] and face.box[1] < 125 < face.box[3] for face in found
     )
+
+
+@pytest.mark.parametrize("ink", [0, 255], ids=["black", "white"])
+def test_faces_in_colours_and_in_alpha_are_both_detected(ink: int) -> None:
+    """A visible face on the left, a stencil on the right."""
+    image = np.asarray(astronaut((512, 512)))
+    grey = np.asarray(astronaut((512, 512)).convert("L"))
+    left = np.dstack([image, np.full((512, 512), 255, np.uint8)])
+    right = np.dstack([np.full((512, 512, 3), ink, np.uint8), grey if ink else 255 - grey])
+    for pair, offsets in (((left, right), (0, 512)), ((right, left), (512, 0))):
+        source = encoded(Image.fromarray(np.hstack(pair)), "PNG")
+        found = detect_image(image_job(), 0, source, Runtime("cpu")).frames[0].faces
+        for offset in offsets:
+            assert any(
+                face.box[0] < 222 + offset < face.box[2] and face.box[1] < 125 < face.box[3]
+                for face in found
+                if face.score > 0.3
+            )
 
 
 def test_a_blur_keeps_the_mean_of_alpha_and_visible_colour() -> None:
