@@ -56,6 +56,18 @@ def model_of(
     return DetectorModel(path, spec.card)
 
 
+def enter_empty_folder() -> None:
+    """Change to a folder without files, where ONNX Runtime would look for files that a network
+    names.
+
+    Raises:
+        UsageError: no private folder is writable.
+    """
+    folder = _cache_folder() / "empty"
+    folder.mkdir(mode=0o500, exist_ok=True)
+    os.chdir(folder)
+
+
 @lru_cache(maxsize=4)
 def load_search(
     model: DetectorModel, min_face: float, frame_size: tuple[int, int], runtime: Runtime

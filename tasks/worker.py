@@ -32,6 +32,7 @@ from facepaint.store import Store
 from models.session import check_device
 from tasks.context import WorkerContext
 from tasks.detect import run_detect
+from tasks.detector_cache import enter_empty_folder
 from tasks.heartbeat import Heartbeat
 from tasks.paint import run_paint
 from tasks.portraits import run_portraits
@@ -87,9 +88,10 @@ class WorkerProcess:
         """Drop the context that a fork brought along."""
         self._context = None
 
-    def check_device(self, **_: Any) -> None:
-        """End the process if the requested device is missing."""
+    def prepare(self, **_: Any) -> None:
+        """Leave the working folder; end the process if the requested device is missing."""
         try:
+            enter_empty_folder()
             check_device(self.settings.device, self.settings.float16)
         except UsageError as exc:
             # Celery only logs an error of a signal's receiver, but a worker must not run on the
@@ -210,7 +212,7 @@ def make_worker(
         )
         register(function)
     heartbeat = Heartbeat(settings, app)
-    worker_init.connect(process.check_device, weak=False)
+    worker_init.connect(process.prepare, weak=False)
     worker_process_init.connect(process.forget_parent, weak=False)
     worker_ready.connect(heartbeat.begin, weak=False)
     worker_shutting_down.connect(heartbeat.end, weak=False)

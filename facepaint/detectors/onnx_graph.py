@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from facepaint.detectors.wire_format import WireFault, check_fields
 from facepaint.errors import InputError, MissingExtra
 
 if TYPE_CHECKING:
@@ -22,8 +23,11 @@ DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
 FOREIGN_CODE = frozenset({"EPContext", "PyOp", "PythonOp"})
 """Operators of ONNX Runtime that run foreign code or load it from another file."""
 
-MAX_DEPTH = 16
-"""Levels of nested graphs that are accepted; real networks have three or four."""
+MAX_NODES = 20_000
+"""Operators of a network; facepaint-1 has fewer than 200."""
+
+MAX_FIELDS = 400_000
+"""Fields of a file; facepaint-1 has fewer than 5,000."""
 
 INITIALIZERS_NEED_NO_INPUT = 4
 """The first IR version in which weights need not be listed among the inputs."""
@@ -90,6 +94,10 @@ def with_sizes(data: bytes, batch: int | None, height: int, width: int) -> bytes
     for value in graph.output:
         value.type.tensor_type.ClearField("shape")
     del graph.value_info[:]
+    # ONNX Runtime sees what was checked, and nothing else.
+    for ignored in ("metadata_props", "training_info"):
+        model.ClearField(ignored)
+    model.DiscardUnknownFields()
     return bytes(model.SerializeToString())
 
 
@@ -100,7 +108,10 @@ def _parsed(data: bytes, where: str) -> "onnx.ModelProto":
     except ImportError as exc:
         raise MissingExtra("worker", f"checking {where}") from exc
     try:
+        check_fields(data, onnx.ModelProto.DESCRIPTOR, MAX_FIELDS)
         model = onnx.load_model_from_string(data)
+    except WireFault as exc:
+        raise InputError(f"{where} is not an ONNX file, or is damaged: {exc}") from exc
     except (DecodeError, ValueError) as exc:
         raise InputError(f"{where} is not an ONNX file, or is damaged") from exc
     # Almost any bytes are a valid Protocol Buffers message; a model has operators and a graph.
@@ -110,35 +121,35 @@ def _parsed(data: bytes, where: str) -> "onnx.ModelProto":
 
 
 def _check(model: "onnx.ModelProto", where: str) -> None:
-    """Refuse a model that needs anything besides this file and ONNX Runtime."""
+    """Refuse a model that needs anything besides this file and ONNX Runtime, or may never end."""
+    graph = model.graph
     if model.functions:
         raise InputError(f"{where} defines functions: export it with all of them inlined")
-    # A file from elsewhere must not make a worker read other files or load libraries.
-    for graph in _graphs(model.graph, where):
-        if any(map(_is_external, _tensors(graph))):
-            raise InputError(
-                f"{where} keeps weights in other files: save it as one file, in Python with "
-                "onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)"
-            )
-        for node in graph.node:
-            if node.domain not in DOMAINS or node.op_type in FOREIGN_CODE:
-                name = f"{node.domain}.{node.op_type}".strip(".")
-                raise InputError(
-                    f"{where} uses the operator {name}, which needs an additional library: "
-                    "export it without"
-                )
-
-
-def _graphs(graph: Any, where: str, depth: int = 0) -> Iterator[Any]:
-    """A graph and the graphs nested in it, such as those of loops and conditions."""
-    if depth > MAX_DEPTH:
-        raise InputError(f"{where} is not an ONNX file, or is damaged: graphs are nested too deep")
-    yield graph
+    if len(graph.node) > MAX_NODES:
+        raise InputError(f"{where} has more than {MAX_NODES} operators: choose a smaller network")
     for node in graph.node:
-        for attribute in node.attribute:
-            nested = [attribute.g] if attribute.HasField("g") else []
-            for inner in (*nested, *attribute.graphs):
-                yield from _graphs(inner, where, depth + 1)
+        _check_node(node, where)
+    # A file from elsewhere must not make a worker read other files.
+    if any(map(_is_external, _tensors(graph))):
+        raise InputError(
+            f"{where} keeps weights in other files: save it as one file, in Python with "
+            "onnx.save_model(onnx.load(PATH), PATH, save_as_external_data=False)"
+        )
+
+
+def _check_node(node: Any, where: str) -> None:
+    name = f"{node.domain}.{node.op_type}".strip(".")
+    if node.domain not in DOMAINS or node.op_type in FOREIGN_CODE:
+        raise InputError(
+            f"{where} uses the operator {name}, which needs an additional library: export it "
+            "without"
+        )
+    # A loop of a stranger's network may have no end, and a face detector needs none.
+    if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
+        raise InputError(
+            f"{where} uses the operator {name}, which runs a graph of its own: export it without "
+            "loops and conditions"
+        )
 
 
 def _tensors(graph: Any) -> Iterator[Any]:

@@ -83,7 +83,11 @@ def child_environment(settings: Settings, **extra: str) -> dict[str, str]:
         inherited["PYTHONPATH"] = os.pathsep.join(
             filter(None, (str(_ROOT), os.environ.get("PYTHONPATH")))
         )
-    return inherited | settings.environment() | {"PYTHONUNBUFFERED": "1"} | extra
+    own = settings.environment()
+    if "FACEPAINT_HOME" in own:
+        # Children run in other folders.
+        own["FACEPAINT_HOME"] = str(settings.home.absolute())
+    return inherited | own | {"PYTHONUNBUFFERED": "1"} | extra
 
 
 def find_valkey() -> Path:

@@ -38,6 +38,7 @@ def test_a_worker_survives_every_message(
     # Short, so that the sweep for unacknowledged messages meets the malformed ones.
     patient = settings.model_copy(update={"visibility_timeout_s": 20, "task_time_limit_s": 15})
     worker = start_worker(patient, pool=pool)
+    assert not list(Path(psutil.Process(worker.pid).cwd()).iterdir()), "it works in an empty folder"
     children = {child.pid for child in psutil.Process(worker.pid).children(recursive=True)}
     foreign = [
         json.dumps(task_message(task, **arguments)).encode()

@@ -24,10 +24,18 @@ def value(name: str, *shape: int | str) -> onnx.ValueInfoProto:
 
 
 def model(
-    nodes: list[onnx.NodeProto], weights: list[onnx.TensorProto] | None = None, **more: object
+    nodes: list[onnx.NodeProto],
+    weights: list[onnx.TensorProto] | None = None,
+    sparse_initializer: list[onnx.SparseTensorProto] | None = None,
+    **more: object,
 ) -> bytes:
     graph = helper.make_graph(
-        nodes, "g", [value("image", "n", 3, 8, 8)], [value("out", "n", 3, 8, 8)], weights
+        nodes,
+        "g",
+        [value("image", "n", 3, 8, 8)],
+        [value("out", "n", 3, 8, 8)],
+        weights,
+        sparse_initializer=sparse_initializer,
     )
     data: bytes = helper.make_model(graph, **{"opset_imports": OPSETS, **more}).SerializeToString()
     return data
@@ -117,6 +125,28 @@ HOSTILE = {
                 )
             ]
         ),
+        "uses the operator If, which runs a graph of its own",
+    ),
+    "a loop": (
+        model(
+            [
+                helper.make_node(
+                    "Loop",
+                    ["image"],
+                    ["out"],
+                    body=helper.make_graph([RELU], "body", [], [value("out", 1)]),
+                )
+            ]
+        ),
+        "uses the operator Loop, which runs a graph of its own",
+    ),
+    "a sparse tensor in another file": (
+        model(
+            [RELU],
+            sparse_initializer=[
+                onnx.SparseTensorProto(values=outside(), indices=outside(), dims=[1])
+            ],
+        ),
         "keeps weights in other files",
     ),
     "an operator of a library": (
@@ -157,16 +187,59 @@ def test_forbidden_content_is_refused(kind: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_deeply_nested_graphs_are_refused() -> None:
-    graph = helper.make_graph([RELU], "g", [], [value("out", 1)])
-    for _ in range(20):
-        loop = helper.make_node("Loop", ["image"], ["out"], body=graph)
-        graph = helper.make_graph([loop], "g", [value("image", 1)], [value("out", 1)])
-    data = helper.make_model(graph, opset_imports=OPSETS).SerializeToString()
-    with pytest.raises(
-        InputError, match="not an ONNX file, or is damaged: graphs are nested too deep"
-    ):
-        read_network(data, "x")
+def field(number: int, payload: int | bytes, above: int = 0) -> bytes:
+    """A field of a Protocol Buffers message, with bits of its tag from the 32nd on."""
+    kind = 0 if isinstance(payload, int) else 2
+    tag = varint((above << 32) | number << 3 | kind)
+    if isinstance(payload, int):
+        return tag + varint(payload)
+    return tag + varint(len(payload)) + payload
+
+
+def varint(number: int) -> bytes:
+    low, high = number & 0x7F, number >> 7
+    return bytes([low | 0x80]) + varint(high) if high else bytes([low])
+
+
+GRAPH, INITIALIZER, DATA_LOCATION = 7, 5, 14
+
+
+def test_a_tag_of_more_than_32_bits_is_refused() -> None:
+    outside = field(GRAPH, field(INITIALIZER, field(DATA_LOCATION, 1, above=1)))
+    with pytest.raises(InputError, match="a tag has more than 32 bits"):
+        read_network(SMALL + outside, "x")
+
+
+def test_unknown_fields_do_not_reach_the_runtime() -> None:
+    unknown = field(900, b"unknown field")
+    data = SMALL + unknown + field(GRAPH, field(INITIALIZER, unknown) + unknown)
+    read_network(data, "x")
+    assert b"unknown field" not in with_sizes(data, 1, 8, 8)
+
+
+def test_metadata_and_training_do_not_reach_the_runtime() -> None:
+    network = onnx.load_model_from_string(SMALL)
+    network.metadata_props.add(key="ort_config", value="{}")
+    network.training_info.add().initialization.initializer.append(outside())
+    sized = onnx.load_model_from_string(with_sizes(network.SerializeToString(), 1, 8, 8))
+    assert not sized.metadata_props
+    assert not sized.training_info
+
+
+@pytest.mark.parametrize("content", ["nodes", "fields", "integers"])
+def test_a_file_of_many_tiny_fields_is_refused_unparsed(content: str) -> None:
+    padding = {
+        "nodes": field(1, b"") * 500_000,
+        "fields": field(900, 0) * 500_000,
+        "integers": field(INITIALIZER, field(7, bytes(40_000_000))),
+    }[content]
+    with pytest.raises(InputError, match="it has more than 400000 fields"):
+        read_network(SMALL + field(GRAPH, padding), "x")
+
+
+def test_a_network_of_too_many_operators_is_refused() -> None:
+    with pytest.raises(InputError, match="more than 20000 operators"):
+        read_network(model([RELU] * 20_001), "x")
 
 
 SMALL = model([RELU])

@@ -152,7 +152,7 @@ def test_unusable_files_are_refused(tmp_path: Path, weights: Path) -> None:
         find_detector(str(tmp_path / "gone.onnx"))
     (tmp_path / "text.onnx").write_text("not at all")
     with pytest.raises(
-        InputError, match=r"^detector .*text\.onnx is not an ONNX file, or is damaged$"
+        InputError, match=r"^detector .*text\.onnx is not an ONNX file, or is damaged"
     ):
         find_detector(str(tmp_path / "text.onnx"))
     (tmp_path / "folder.onnx").mkdir()
