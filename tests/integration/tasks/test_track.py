@@ -82,7 +82,7 @@ def take(queue: Queue) -> list[tuple[str, int | None]]:
         channel: Any = connection.default_channel
         for name in QUEUES:
             for step in range(PRIORITIES):
-                while raw := channel.client.lpop(channel._q_for_pri(name, step)):
+                while raw := channel.client.rpop(channel._q_for_pri(name, step)):
                     message = json.loads(raw)
                     body = json.loads(base64.b64decode(message["body"]))[1]
                     messages.add(

@@ -28,7 +28,7 @@ def take_messages(queue: Queue) -> Sent:
         channel: Any = connection.default_channel
         for name in QUEUES:
             for step in range(PRIORITIES):
-                while raw := channel.client.lpop(channel._q_for_pri(name, step)):
+                while raw := channel.client.rpop(channel._q_for_pri(name, step)):
                     arguments = json.loads(b64decode(json.loads(raw)["body"]))[1]
                     found.add((name, arguments["index"]))
     return found
