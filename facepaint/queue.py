@@ -5,6 +5,7 @@ They are JSON with keys of the storage, never data.
 """
 
 import ssl
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -218,6 +219,28 @@ class Queue:
         """Raise `QueueUnreachable` unless the broker answers."""
         with self._mapped(), self.app.connection_for_write() as connection:
             connection.ensure_connection(max_retries=self.retry.attempts - 1, timeout=5)
+
+    def check_rights(self) -> None:
+        """Do what senders and workers do at the broker, with a queue of its own.
+
+        Raises:
+            QueueUnreachable: the broker does not answer, or its user lacks a right.
+        """
+        name = f"check-{uuid.uuid4()}"
+        with self._mapped(), self.app.connection_for_read() as connection:
+            channel: Any = connection.default_channel
+            with connection.SimpleQueue(name) as scratch:
+                scratch.put({})
+                scratch.get(timeout=5).ack()
+                scratch.queue.delete()
+            channel.qos.restore_visible(num=0, interval=1)
+            # Remote control, by which a worker shows that it runs; workers ignore empty messages.
+            remote: Any = self.app.control
+            control = f"{channel.keyprefix_fanout}{remote.mailbox.exchange.name}"
+            channel.client.publish(control, "")
+            with channel.client.pubsub() as subscription:
+                subscription.psubscribe(control)
+                subscription.parse_response()
 
     def redeliver_unacked(self) -> None:
         """Redeliver every unacknowledged message, without waiting for the visibility timeout.

@@ -311,9 +311,12 @@ def _broker(settings: Settings) -> Check:
     queue = Queue(settings)
     try:
         queue.check()
+        queue.check_rights()
         waiting = queue.length()
     except FacepaintError as exc:
-        return Check("broker", False, str(exc), "see its log, its password and its port")
+        return Check(
+            "broker", False, str(exc), "see its log; docs/deploy.md describes how to reach it"
+        )
     return Check("broker", True, f"answers; {counted(waiting, 'task')} waiting")
 
 

@@ -177,6 +177,40 @@ def test_a_wrong_password_is_refused(settings: Settings) -> None:
         anonymous.check()
 
 
+@pytest.mark.parametrize(
+    ("keys", "channel", "sufficient"),
+    [
+        ("~facepaint:*", "&facepaint:/{}.celery.pidbox", True),
+        ("~facepaint:*", "resetchannels", False),
+        ("~other:*", "&facepaint:/{}.celery.pidbox", False),
+    ],
+)
+def test_a_user_needs_the_rights_that_the_docs_list(
+    keys: str, channel: str, sufficient: bool, settings: Settings
+) -> None:
+    assert settings.broker_url is not None
+    url = settings.broker_url.get_secret_value()
+    where, database = url.rpartition("@")[2], url.rpartition("/")[2]
+    name = f"limited-{database}"
+    rights = (keys, channel.format(database), "+@all", "-@dangerous")
+    with redis.Redis.from_url(url) as client:
+        client.execute_command("ACL", "SETUSER", name, "reset", "on", ">pass", *rights)
+        limited = Settings.load(
+            broker_url=f"redis://{name}:pass@{where}", s3_endpoint=settings.s3_endpoint
+        )
+        queue = Queue(limited)
+        try:
+            if sufficient:
+                queue.check_rights()
+                queue.redeliver_unacked()
+                assert client.keys("*check-*") == []
+            else:
+                with pytest.raises(QueueUnreachable, match="gives its user too few rights"):
+                    queue.check_rights()
+        finally:
+            client.execute_command("ACL", "DELUSER", name)
+
+
 def test_a_queue_needs_services() -> None:
     with pytest.raises(
         ServiceError, match=r"^no facepaint services found: start them with `facepaint up`"
