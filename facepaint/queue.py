@@ -83,7 +83,8 @@ class _App(Celery):
 
     def __init__(self, broker: str) -> None:
         self._broker = broker
-        super().__init__("facepaint", loader=_Loader, broker=broker)
+        # Not the current app of the process, which may belong to another project as well.
+        super().__init__("facepaint", loader=_Loader, broker=broker, set_as_current=False)
 
     def connection_for_read(self, url: str | None = None, **options: Any) -> Connection:
         return super().connection_for_read(url or self._broker, **options)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import celery
 import pytest
 import redis
 from celery import Celery
@@ -124,6 +125,12 @@ def test_another_projects_environment_changes_nothing(
     )
     assert done.returncode == 0, done.stderr
     assert queue.length() == 1
+
+
+def test_the_current_app_of_another_project_stays(settings: Settings) -> None:
+    with Celery("other") as app:
+        assert make_app(settings).main == "facepaint"
+        assert celery.current_app.main == app.main
 
 
 def test_a_worker_takes_nothing_from_another_projects_environment(

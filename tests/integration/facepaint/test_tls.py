@@ -6,11 +6,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.clips import make_portrait_clip
+from facepaint.client import Client
 from facepaint.errors import QueueUnreachable, StoreUnreachable
 from facepaint.queue import Queue
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
 from facepaint.store import Store
+from tests.conftest import StartWorker
 from tests.support.tls import make_certificate, tls_proxy
 
 ONCE = RetryPolicy(first_delay_s=0.01, longest_delay_s=0.01, attempts=1)
@@ -65,6 +68,19 @@ def test_a_certificate_is_accepted_with_its_authority(
     store.make_bucket()
     store.put("key", b"bytes")
     assert store.get("key") == b"bytes"
+
+
+@pytest.mark.slow
+def test_a_worker_paints_over_tls(
+    encrypted: Settings, certificate: Path, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    trusting = with_authority(encrypted, certificate, worker_name="encrypted")
+    client = Client(trusting)
+    client.store.make_bucket()
+    start_worker(trusting)
+    clip = make_portrait_clip(tmp_path / "clip.mp4", seconds=4)
+    job_id = client.upload(clip, ["sunglasses"]).job_id
+    assert client.wait(job_id, poll_s=0.2).state == "complete"
 
 
 def test_a_certificate_for_another_host_is_refused(encrypted: Settings, certificate: Path) -> None:
