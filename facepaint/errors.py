@@ -16,7 +16,8 @@
     ├── JobError              the job failed or is incomplete                     exit 5
     │   └── JobDeleted        the job was deleted: stop, remove what was written
     ├── ObjectMissing         there is no object with this key
-    └── RecordInvalid         a stored record does not match its schema
+    ├── ObjectDamaged         an object's checksum is not the recorded one        exit 5
+    └── RecordInvalid         a stored record does not match its schema           exit 6
 
 A message is one line: what failed, on which file or key, what to do next.
 """
@@ -122,5 +123,17 @@ class ObjectMissing(FacepaintError):
         super().__init__(f"nothing is stored under {key}")
 
 
+class ObjectDamaged(FacepaintError):
+    """An object's checksum is not the recorded one, however often it is read."""
+
+    exit_code = 5
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"{key} is damaged in the storage: its sha256 differs")
+
+
 class RecordInvalid(FacepaintError):
     """A stored record does not match the schema of its key."""
+
+    exit_code = 6

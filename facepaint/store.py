@@ -4,12 +4,15 @@ Objects are written whole and read whole or by range. Nothing relies on conditio
 metadata, which some S3-compatible storages ignore or lose.
 """
 
+import hashlib
 import os
-from collections.abc import Iterator
+import random
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -17,7 +20,7 @@ import botocore.exceptions
 import botocore.session
 from botocore.config import Config
 
-from facepaint.errors import ObjectMissing, StoreUnreachable
+from facepaint.errors import ObjectDamaged, ObjectMissing, RecordInvalid, StoreUnreachable
 from facepaint.records.codec import decode, encode
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
@@ -29,10 +32,20 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STORE_RETRY = RetryPolicy(
-    first_delay_s=0.5, longest_delay_s=10.0, growth=2.0, deadline_s=600.0, attempts=5
+    first_delay_s=0.5, longest_delay_s=10.0, growth=2.0, deadline_s=600.0, attempts=8
 )
-"""boto3 sends a request up to five times within seconds, and pauses as it likes between. Uploads
-wait as long as a storage takes to be restarted."""
+"""A request is sent up to eight times within seconds: one in three may fail, and a task still gets
+its hundred requests through. Uploads wait as long as a storage takes to be restarted."""
+
+REQUEST_DELAY_S, LONGEST_REQUEST_DELAY_S = 0.05, 2.0
+"""The longest pause before a request is sent again, which doubles each time up to the second. The
+pause is a random part of that, so that many workers do not come back at once."""
+
+_TRANSIENT = {"429", "500", "502", "503", "504", "InternalError", "ServiceUnavailable", "SlowDown"}
+"""Answers to a request that may succeed when it is sent again."""
+
+READS = 3
+"""How often an object is read whose checksum differs: a proxy or a network may have damaged it."""
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _MISSING = {"404", "NoSuchKey", "NotFound", "NoSuchBucket"}
@@ -46,6 +59,19 @@ class ObjectInfo:
     key: str
     bytes: int = 0
     modified: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """A record and the bytes that it was decoded from."""
+
+    record: T
+    data: bytes
+
+    @property
+    def sha256(self) -> str:
+        """The checksum of the bytes."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 class Store:
@@ -67,8 +93,8 @@ class Store:
             s3={"addressing_style": "path"},
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
-            # Set here, since the defaults change between versions of botocore.
-            retries={"mode": "standard", "max_attempts": retry.attempts},
+            # Retried here: botocore stops once it has retried a small part of all requests.
+            retries={"total_max_attempts": 1},
             connect_timeout=5,
             read_timeout=60,
             max_pool_connections=max(10, 2 * settings.upload_parallel),
@@ -113,19 +139,41 @@ class Store:
         Raises:
             ObjectMissing: there is no such object.
         """
-        extra = {}
+        extra: Any = {}
         if start or end is not None:
             # HTTP's ranges include their last byte.
             extra["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
+
+        def read() -> bytes:
+            answer = self._s3.get_object(Bucket=self.bucket, Key=key, **extra)
+            return bytes(answer["Body"].read())
+
         try:
-            return bytes(self._call(key, self._s3.get_object, Key=key, **extra)["Body"].read())
+            return self._send(key, read)
         except StoreUnreachable as exc:
             cause = exc.__cause__
             if isinstance(cause, botocore.exceptions.ClientError) and _code(cause) in _PAST_END:
                 return b""
             raise
-        except (botocore.exceptions.BotoCoreError, OSError) as exc:
-            raise self._unreachable(exc, key) from exc
+
+    def get_verified(self, key: str, sha256: str, end: int | None = None) -> bytes:
+        """The bytes of an object with a known checksum. Bytes that are damaged on the way are read
+        again.
+
+        Args:
+            sha256: in hexadecimal; empty for an object without bytes.
+            end: as for `get`.
+
+        Raises:
+            ObjectMissing: there is no such object.
+            ObjectDamaged: its checksum is another one.
+        """
+        for _ in range(READS):
+            data = self.get(key, end=end)
+            is_empty = not data and not sha256
+            if is_empty or hashlib.sha256(data).hexdigest() == sha256:
+                return data
+        raise ObjectDamaged(key)
 
     def find(self, key: str) -> bytes | None:
         """An object's bytes, or None if there is none."""
@@ -177,22 +225,54 @@ class Store:
 
     def get_record(self, key: str, cls: type[T]) -> T:
         """Read a record; raises the errors of `get` and `facepaint.records.codec.decode`."""
-        return decode(cls, self.get(key), key)
+        return self.get_stored(key, cls).record
 
     def find_record(self, key: str, cls: type[T]) -> T | None:
         """Read a record, or None if there is none."""
-        data = self.find(key)
-        return None if data is None else decode(cls, data, key)
+        stored = self.find_stored(key, cls)
+        return None if stored is None else stored.record
+
+    def get_stored(self, key: str, cls: type[T]) -> "Stored[T]":
+        """Read a record with its bytes; raises as `get_record`.
+
+        One that is damaged on the way is read again.
+        """
+        data = self.get(key)
+        try:
+            return Stored(decode(cls, data, key), data)
+        except RecordInvalid:
+            again = self.get(key)
+            if again == data:
+                raise
+        return Stored(decode(cls, again, key), again)
+
+    def find_stored(self, key: str, cls: type[T]) -> "Stored[T] | None":
+        """Read a record with its bytes, or None if there is none."""
+        try:
+            return self.get_stored(key, cls)
+        except ObjectMissing:
+            return None
 
     def _call(self, key: str, method: Any, **arguments: Any) -> Any:
-        try:
-            return method(Bucket=self.bucket, **arguments)
-        except botocore.exceptions.ClientError as exc:
-            if _code(exc) in _MISSING:
-                raise ObjectMissing(key) from exc
-            raise self._unreachable(exc, key) from exc
-        except botocore.exceptions.BotoCoreError as exc:
-            raise self._unreachable(exc, key) from exc
+        return self._send(key, lambda: method(Bucket=self.bucket, **arguments))
+
+    def _send(self, key: str, request: Callable[[], T]) -> T:
+        """Send a request until it is answered, up to ``retry.attempts`` times."""
+        delay_s = REQUEST_DELAY_S
+        for left in reversed(range(self.retry.attempts)):
+            try:
+                return request()
+            except botocore.exceptions.ClientError as exc:
+                if _code(exc) in _MISSING:
+                    raise ObjectMissing(key) from exc
+                fault: Exception = exc
+            except (botocore.exceptions.BotoCoreError, OSError) as exc:
+                fault = exc
+            if not left or not _is_transient(fault):
+                break
+            time.sleep(random.uniform(0, delay_s))  # noqa: S311 - no secret
+            delay_s = min(2 * delay_s, LONGEST_REQUEST_DELAY_S)
+        raise self._unreachable(fault, key) from fault
 
     def _unreachable(self, exc: Exception, key: str) -> StoreUnreachable:
         where = f"the object storage at {self.endpoint}"
@@ -214,6 +294,14 @@ def isolated_session() -> boto3.Session:
         "credentials_file": (None, None, os.devnull, None),
     }
     return boto3.Session(botocore_session=botocore.session.Session(session_vars=nothing))
+
+
+def _is_transient(fault: Exception) -> bool:
+    """Whether a request may succeed when it is sent again."""
+    if isinstance(fault, botocore.exceptions.ClientError):
+        status = fault.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or _code(fault) in _TRANSIENT
+    return tls_fault(fault) is None
 
 
 def _code(exc: botocore.exceptions.ClientError) -> str:

@@ -17,7 +17,6 @@ from facepaint.errors import (
     ObjectMissing,
     PartialProgress,
     ServiceError,
-    UnreadableMedia,
 )
 from facepaint.jobs.readiness import SegmentIndex, load_job
 from facepaint.jobs.workers import alive_workers
@@ -25,7 +24,7 @@ from facepaint.queue import Queue
 from facepaint.records import keys
 from facepaint.records.job import Job
 from facepaint.records.results import Claim, Failed
-from facepaint.records.segment import Segment, SegmentData
+from facepaint.records.segment import Segment
 from facepaint.settings import Settings
 from facepaint.store import Store
 from tasks.heartbeat import SpeedReport
@@ -180,10 +179,5 @@ class StoredBytes:
 
     def __getitem__(self, number: int) -> bytes:
         segment = self.run[number]
-        data = self.store.get(keys.source(self.job_id, segment.index))
         # Damaged bytes may crash a decoder natively, and not every storage checks what it returns.
-        if SegmentData(data).sha256 != segment.sha256:
-            raise UnreadableMedia(
-                f"segment {segment.index} is damaged in the storage: its sha256 differs"
-            )
-        return data
+        return self.store.get_verified(keys.source(self.job_id, segment.index), segment.sha256)

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from facepaint.detectors.registry import MAX_BYTES
-from facepaint.errors import InputError, ObjectMissing, UsageError
+from facepaint.errors import InputError, ObjectDamaged, ObjectMissing, UsageError
 from facepaint.files import write_bytes
 from facepaint.records import keys
 from facepaint.records.detector_card import DetectorCard
@@ -97,15 +97,15 @@ def _sha256(path: Path, changed_ns: int) -> str:  # noqa: ARG001 - part of the c
 def _fetch(store: Store, card: DetectorCard, path: Path) -> None:
     # Anybody with access to the storage can write there, so size and sha256 are checked.
     try:
-        data = store.get(keys.detector(card.sha256), end=MAX_BYTES + 1)
+        data = store.get_verified(keys.detector(card.sha256), card.sha256, end=MAX_BYTES + 1)
     except ObjectMissing:
         raise InputError(
             f"the weights of detector '{card.label}' are not in the storage: upload again"
         ) from None
-    if hashlib.sha256(data).hexdigest() != card.sha256:
+    except ObjectDamaged:
         raise InputError(
             f"the weights of detector '{card.label}' are damaged in the storage: upload again"
-        )
+        ) from None
     write_bytes(path, data)
 
 

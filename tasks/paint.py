@@ -11,7 +11,6 @@ from facepaint.jobs.people import unknown_people
 from facepaint.jobs.readiness import SegmentIndex, enqueue_tracking, is_ready, tracking_ended
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.codec import decode
 from facepaint.records.colour import LightLevels
 from facepaint.records.faces import Faces
 from facepaint.records.job import ImageJob, Job, VideoJob
@@ -42,12 +41,14 @@ class Inputs:
         faces: the detections of the segments within reach, by index. A segment whose detection
             failed is absent.
         stickers: the bytes of each stored image that the look uses, by sha256.
+        without_faces: the segments within reach whose detection failed.
         person_of: the person of each detection; needed by a look that selects people.
         notes: notes about these inputs for the record.
     """
 
     faces: Mapping[int, Faces]
     stickers: Mapping[str, bytes] = field(default_factory=dict)
+    without_faces: tuple[int, ...] = ()
     person_of: PersonLookup | None = None
     notes: tuple[str, ...] = ()
 
@@ -145,36 +146,42 @@ def _paint(
     inputs = _inputs(context.store, job, segments, look, index)
     if isinstance(job, ImageJob):
         faces, card = inputs.faces.get(index), card_of(job.detector)
-        return paint_image(look, index, source.data[0], faces, inputs.stickers, worker, card)
-    return paint_segment(job, look, source, inputs, worker)
+        result = paint_image(look, index, source.data[0], faces, inputs.stickers, worker, card)
+    else:
+        result = paint_segment(job, look, source, inputs, worker)
+    return replace(result, record=replace(result.record, without_faces=inputs.without_faces))
 
 
 def _inputs(store: Store, job: Job, segments: SegmentIndex, look: Look, index: int) -> Inputs:
     """Read the detections within reach, the stickers and the people of a segment."""
-    stored: dict[int, bytes] = {}
-    for segment in segments.reach(index) or []:
-        data = store.find(keys.faces(job.id, segment.index))
-        if data is not None:
-            stored[segment.index] = data
-    faces = {
-        number: decode(Faces, data, keys.faces(job.id, number)) for number, data in stored.items()
+    found = {
+        segment.index: store.find_stored(keys.faces(job.id, segment.index), Faces)
+        for segment in segments.reach(index) or []
     }
-    stickers = {sha256: store.get(keys.sticker(sha256)) for sha256 in look.stickers}
+    stored = {number: one for number, one in found.items() if one is not None}
+    inputs = Inputs(
+        faces={number: one.record for number, one in stored.items()},
+        stickers={
+            sha256: store.get_verified(keys.sticker(sha256), sha256) for sha256 in look.stickers
+        },
+        without_faces=tuple(sorted(found.keys() - stored.keys())),
+    )
     if not look.people or isinstance(job, ImageJob):
-        return Inputs(faces, stickers)
-    person_of, notes = people_for_look(store, job.id, look, stored)
-    return Inputs(faces, stickers, person_of, notes)
+        return inputs
+    digests = {number: one.sha256 for number, one in stored.items()}
+    person_of, notes = people_for_look(store, job.id, look, digests)
+    return replace(inputs, person_of=person_of, notes=notes)
 
 
 def people_for_look(
-    store: Store, job_id: str, look: Look, stored: Mapping[int, bytes]
+    store: Store, job_id: str, look: Look, digests: Mapping[int, str]
 ) -> tuple[PersonLookup, tuple[str, ...]]:
     """The people of the detections of some segments, and notes for the record.
 
     Detections without a person are redacted by a redacting look.
 
     Args:
-        stored: the bytes of each segment's `Faces`.
+        digests: the sha256 of each segment's stored `Faces`.
 
     Raises:
         JobError: person tracking failed, and the look does not redact.
@@ -193,23 +200,21 @@ def people_for_look(
     # A look can be requested before people have numbers, and an unknown number may mean anybody.
     if missing := unknown_people(look.redacted_people, people):
         return person_lookup([]), (f"every face is redacted: this video has no person {missing}",)
-    tracked = [store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in stored]
+    tracked = [
+        store.find_record(keys.tracked(job_id, number), TrackedSegment) for number in digests
+    ]
     # Rows refer to the detections that were tracked. Detected again, these may be in another order.
     current = [
         segment
         for segment in tracked
-        if segment is not None and segment.faces == _sha256(stored[segment.index])
+        if segment is not None and segment.faces == digests[segment.index]
     ]
     notes = []
     if missing := unknown_people(look.people, people):
         notes.append(f"this video has no person {missing}")
-    if len(current) < len(stored):
+    if len(current) < len(digests):
         notes.append("some faces were detected again after tracking: their person is unknown")
     return person_lookup(current), tuple(notes)
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _blank(context: WorkerContext, job: VideoJob, segments: SegmentIndex, index: int) -> Result:
@@ -325,7 +330,7 @@ def encode_spec(job: VideoJob, normalizer: Normalizer, threads: int) -> EncodeSp
 
 
 def _record(job: Job, segment: Segment, encoded: Encoded, clock: Stopwatch) -> Painted:
-    sha256 = _sha256(encoded.data)
+    sha256 = hashlib.sha256(encoded.data).hexdigest()
     return Painted(
         index=segment.index,
         name=f"{segment.index:06d}-{sha256[:12]}.mp4",

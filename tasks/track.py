@@ -4,7 +4,6 @@ Tracking reads the detections of all segments. What one attempt does not finish 
 the process keeps its progress; another process starts again. ``tracks.json`` is written last.
 """
 
-import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,11 +15,10 @@ from facepaint.errors import PartialProgress
 from facepaint.jobs.readiness import SegmentIndex, list_keys, tracking_ended
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
-from facepaint.records.codec import decode
 from facepaint.records.faces import Faces
 from facepaint.records.job import VideoJob
 from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
-from facepaint.store import ObjectInfo, Store
+from facepaint.store import ObjectInfo, Store, Stored
 from models.boxes import iou
 from tasks.claims import hold_claim
 from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
@@ -82,8 +80,8 @@ class TrackingRun:
         while len(self.digests) < self.segments:
             first = len(self.digests)
             indexes = range(first, min(first + batch, self.segments))
-            for index, data in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
-                self._add(index, data)
+            for index, stored in zip(indexes, in_parallel(self._read(store), indexes), strict=True):
+                self._add(index, stored)
             self._stop_after(until, f"read up to segment {indexes[-1]}")
         if self.people is None:
             self.people = self._numbered(store)
@@ -99,17 +97,17 @@ class TrackingRun:
             self._stop_after(until, f"written up to segment {indexes[-1]}")
         return self.people
 
-    def _read(self, store: Store) -> Callable[[int], bytes | None]:
-        return lambda index: store.find(keys.faces(self.job_id, index))
+    def _read(self, store: Store) -> Callable[[int], Stored[Faces] | None]:
+        return lambda index: store.find_stored(keys.faces(self.job_id, index), Faces)
 
-    def _add(self, index: int, data: bytes | None) -> None:
-        if data is None:
+    def _add(self, index: int, stored: Stored[Faces] | None) -> None:
+        if stored is None:
             # Detection failed.
             self.tracker.add(Faces(index, (), "", ""))
             self.digests.append("")
             return
-        self.tracker.add(decode(Faces, data, keys.faces(self.job_id, index)))
-        self.digests.append(hashlib.sha256(data).hexdigest())
+        self.tracker.add(stored.record)
+        self.digests.append(stored.sha256)
 
     def _stop_after(self, until: float, progress: str) -> None:
         if monotonic() > until:

@@ -5,7 +5,6 @@ second, and less often the longer nothing comes. A segment that takes too long i
 the broker may lose messages.
 """
 
-import hashlib
 import math
 import threading
 import time
@@ -19,6 +18,7 @@ from facepaint.errors import (
     InputError,
     JobDeleted,
     JobError,
+    ObjectDamaged,
     ObjectMissing,
     ServiceError,
     StoreUnreachable,
@@ -170,10 +170,6 @@ def retry_while_unreachable(action: Callable[[], T], options: FollowOptions) -> 
     )
 
 
-class _Damaged(Exception):
-    """The bytes that a painted record names are missing or damaged."""
-
-
 class _Prefetch:
     """Fetches the next few segments, each in a thread of its own."""
 
@@ -213,7 +209,7 @@ class _Prefetch:
             return None
         try:
             item = future.result()
-        except _Damaged as exc:
+        except (ObjectMissing, ObjectDamaged) as exc:
             self._damaged[index] = self._damaged.get(index, 0) + 1
             # Another worker may be replacing the segment at this moment.
             if self._damaged[index] < self._options.damaged_tries:
@@ -230,12 +226,12 @@ class _Prefetch:
         while record is not None:
             try:
                 return self._read(record)
-            except (ObjectMissing, _Damaged) as exc:
+            except (ObjectMissing, ObjectDamaged):
                 # The segment may have been painted again: the writer of the new record removes the
                 # older bytes.
                 newer = self._record(index)
                 if newer is None or newer.name == record.name:
-                    raise _Damaged(str(exc)) from exc
+                    raise
                 record = newer
         failed = self._store.find_record(keys.painted_failed(self._job, self._look, index), Failed)
         if failed is None:
@@ -249,10 +245,7 @@ class _Prefetch:
 
     def _read(self, record: Painted) -> PaintedSegment:
         key = keys.painted_data(self._job, self._look, record.name)
-        data = self._store.get(key)
-        if hashlib.sha256(data).hexdigest() != record.sha256:
-            raise _Damaged(f"{key} is damaged in the storage (its sha256 is not the one recorded)")
-        return PaintedSegment(record, data)
+        return PaintedSegment(record, self._store.get_verified(key, record.sha256))
 
 
 class _Waiter:

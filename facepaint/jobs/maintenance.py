@@ -4,14 +4,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from facepaint.errors import JobError, UnknownJob, UsageError
+from facepaint.errors import JobError, RecordInvalid, UnknownJob, UsageError
 from facepaint.jobs.readiness import SegmentIndex, detection_ended, enqueue_ready, list_keys
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
-from facepaint.jobs.status import JobStatus, blank_segments, find_job, job_status
+from facepaint.jobs.status import JobStatus, find_job, job_status
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import Sealed
 from facepaint.records.keys import check_job_id
+from facepaint.records.results import Painted
 from facepaint.records.tracks import People
 from facepaint.store import ObjectInfo, Store
 
@@ -190,10 +191,24 @@ def _incomplete_results(
         if job_keys.tracking_failed and segments.selects_people(look):
             incomplete = set(painted)
         else:
-            blank = blank_segments(store, job_id, look, job_keys, rows)
-            incomplete = set(painted & {*blank, *job_keys.detect_failed})
+            incomplete = _to_improve(store, job_id, look, painted)
+            incomplete |= painted & job_keys.detect_failed
             incomplete |= _without_bytes(job_id, look, painted, rows)
         yield from ((look, index) for index in sorted(incomplete))
+
+
+def _to_improve(store: Store, job_id: str, look: str, painted: Iterable[int]) -> set[int]:
+    """The painted segments that are blank, or were painted while a detection had failed."""
+
+    def is_incomplete(index: int) -> bool:
+        try:
+            record = store.find_record(keys.painted(job_id, look, index), Painted)
+        except RecordInvalid:
+            return True
+        return record is not None and (record.blank or bool(record.without_faces))
+
+    indexes = sorted(painted)
+    return {n for n, bad in zip(indexes, in_parallel(is_incomplete, indexes), strict=True) if bad}
 
 
 def _without_bytes(

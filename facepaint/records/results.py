@@ -16,6 +16,7 @@ class Painted:
         start, end: the window in ticks of the video.
         codec: the RFC 6381 string.
         blank: whether it stands in for a segment of a redacting look whose painting failed.
+        without_faces: the segments within reach whose detection had failed.
         times_s: seconds by stage.
         notes: what was changed in the conversion, for users.
     """
@@ -33,6 +34,7 @@ class Painted:
     device: str = "cpu"
     worker: str = ""
     blank: bool = False
+    without_faces: tuple[int, ...] = ()
     faces: int = 0
     times_s: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
-from facepaint.errors import JobError, ObjectMissing
+from facepaint.errors import JobError, ObjectDamaged, ObjectMissing
 from facepaint.records import keys
 from facepaint.records.job import Job, VideoJob
 from facepaint.records.segment import Segment, SegmentData
@@ -56,15 +56,14 @@ def source_audio(
 def _fetch(store: Store, job: Job, index: int) -> tuple[Segment, SegmentData]:
     try:
         segment = store.get_record(keys.segment(job.id, index), Segment)
-        data = store.get(keys.audio(job.id, index)) if segment.audio else b""
+        data = b""
+        if segment.audio:
+            data = store.get_verified(keys.audio(job.id, index), segment.audio_sha256)
     except ObjectMissing as exc:
         raise JobError(f"{exc}, though job {job.id} is sealed: upload the file again") from exc
-    audio = SegmentData(data)
-    if audio.sha256 != segment.audio_sha256:
-        raise JobError(
-            f"{keys.audio(job.id, index)} is damaged in the storage: upload the file again"
-        )
-    return segment, audio
+    except ObjectDamaged as exc:
+        raise JobError(f"{exc}; upload the file again") from exc
+    return segment, SegmentData(data)
 
 
 def _packets(
