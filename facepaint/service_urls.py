@@ -1,14 +1,14 @@
 """Checks the URLs of broker and storage. No message shows a URL, which may contain a password."""
 
 import re
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 SCHEMES = {"redis": "redis", "rediss": "rediss", "valkey": "redis", "valkeys": "rediss"}
 """The broker's schemes, and those by which Celery knows them."""
 
-_ADDRESS = re.compile(
-    r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?(/(?P<database>[0-9]*))?"
-)
+_HOST = r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:(?P<port>[0-9]{1,5}))?"
+_ADDRESS = re.compile(_HOST + r"(/(?P<database>[0-9]*))?")
+_ENDPOINT = re.compile(r"https?://" + _HOST + r"(/[^?#\s]*)?")
 
 
 def broker_url(text: str) -> str:
@@ -45,23 +45,19 @@ def without_login(url: str) -> str:
 
 
 def storage_url(text: str) -> str:
-    """The URL of an object storage, as it is.
+    """The URL of an object storage, without spaces around it.
 
     Raises:
-        ValueError: it is no HTTP URL of a server, or has a user name.
+        ValueError: it is no HTTP URL of a server, or has a user name or a query.
     """
-    try:
-        parts = urlsplit(text.strip())
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError("must be http://HOST:PORT or https://HOST:PORT")
-    if parts.username is not None:
+    url = text.strip()
+    match = _ENDPOINT.fullmatch(url)
+    if match is None or int(match["port"] or 0) > 65535:
         raise ValueError(
-            "must have no user name: set FACEPAINT_S3_ACCESS_KEY and FACEPAINT_S3_SECRET_KEY"
+            "must be http://HOST:PORT or https://HOST:PORT; FACEPAINT_S3_ACCESS_KEY and "
+            "FACEPAINT_S3_SECRET_KEY are the login"
         )
-    return text.strip()
+    return url
 
 
 def _scheme_fault(scheme: str) -> str:

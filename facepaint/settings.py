@@ -172,8 +172,16 @@ class Settings(BaseSettings):
     )
     s3_access_key: SecretStr = Field(SecretStr(""), description="access key of the object storage")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="secret key of the object storage")
-    s3_region: str = Field("us-east-1", description="region the requests are signed for")
-    s3_bucket: str = Field("facepaint", description="bucket; created if missing")
+    s3_region: str = Field(
+        "us-east-1",
+        pattern=r"^[A-Za-z][A-Za-z0-9-]{0,61}[A-Za-z0-9]$",
+        description="region the requests are signed for",
+    )
+    s3_bucket: str = Field(
+        "facepaint",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{1,254}$",
+        description="bucket; created if missing",
+    )
     ca_file: Path | None = Field(
         None,
         description="PEM file of who signed the certificates of broker and storage",
@@ -259,6 +267,15 @@ class Settings(BaseSettings):
     @classmethod
     def _check_s3_endpoint(cls, value: str | None) -> str | None:
         return value and storage_url(value)
+
+    @field_validator("s3_access_key")
+    @classmethod
+    def _check_access_key(cls, value: SecretStr) -> SecretStr:
+        # It is part of a header.
+        key = value.get_secret_value()
+        if not (key.isascii() and key.isprintable()):
+            raise ValueError("must have only printable ASCII characters")
+        return value
 
     @field_validator("ca_file")
     @classmethod

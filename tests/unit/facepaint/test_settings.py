@@ -233,7 +233,17 @@ def test_another_broker_url_is_refused_without_its_password(given: str, expected
 
 
 @pytest.mark.parametrize(
-    "given", ["ftp://host", "host:9000", "http://[host", "http://user:pass-word@host", "http://"]
+    "given",
+    [
+        "ftp://host",
+        "host:9000",
+        "http://[host",
+        "http://",
+        "http://user:pass-word@host",
+        "http://a host",
+        "http://host:99999",
+        "http://host?x",
+    ],
 )
 def test_another_storage_url_is_refused(given: str) -> None:
     with pytest.raises(UsageError, match=r"^FACEPAINT_S3_ENDPOINT: must ") as caught:
@@ -294,3 +304,19 @@ def test_a_file_without_certificates_is_refused(
         path.write_bytes(content)
     with pytest.raises(UsageError, match=rf"^FACEPAINT_CA_FILE=.*authorities\.pem: {expected}"):
         Settings.load(ca_file=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("s3_region", "a b"),
+        ("s3_region", ""),
+        ("s3_bucket", "x/../y"),
+        ("s3_bucket", "A B"),
+        ("s3_access_key", "a\nb"),
+        ("s3_access_key", "ключ"),
+    ],
+)
+def test_what_no_storage_accepts_is_refused(name: str, value: str) -> None:
+    with pytest.raises(UsageError, match=rf"^FACEPAINT_{name.upper()}(=.*)?: "):
+        Settings.load(**{name: value})
