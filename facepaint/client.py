@@ -25,10 +25,10 @@ from facepaint.jobs.status import (
     BlankRecords,
     JobStatus,
     JobSummary,
+    fail_if_stuck,
     find_job,
     job_status,
     list_jobs,
-    upload_abandoned,
 )
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
@@ -211,11 +211,9 @@ class Client:
                 frames[index] = record.frames if record else 0
             if on_change:
                 on_change(Snapshot(status, sum(frames.values())))
-            state = status.keys.state(status.idle_s, look_id)
-            if state in {"complete", "incomplete"}:
+            if status.look_ended(look_id):
                 return status
-            if state == "abandoned":
-                raise upload_abandoned(job_id)
+            fail_if_stuck(status)
             now = time.monotonic()
             if fresh:
                 last_change = now
@@ -256,8 +254,7 @@ class Client:
             status = job_status(self.store, job_id, blank_records=blank_records)
             if on_change:
                 on_change(status)
-            if status.state == "abandoned":
-                raise upload_abandoned(job_id)
+            fail_if_stuck(status)
             now = time.monotonic()
             if status.keys.detection_finished:
                 if isinstance(status.job, ImageJob):

@@ -6,7 +6,8 @@ crashed; after `Settings.max_tries` of them the task gives up and leaves a faile
 
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ from facepaint.errors import (
     FacepaintError,
     ObjectMissing,
     PartialProgress,
+    RecordInvalid,
     ServiceError,
 )
 from facepaint.jobs.readiness import SegmentIndex, load_job
@@ -146,6 +148,23 @@ def run_or_give_up(
             reason = f"{reason}; {exc}"
     context.store.put_record(key, Failed(index, reason, claim.tries))
     return None
+
+
+@contextmanager
+def failing_on_damaged_records(store: Store, failed: tuple[str, int]) -> Iterator[None]:
+    """Leave a failed mark if a record cannot be read that a task needs before it has a claim.
+
+    Without the mark the job would wait for ever: a message is not tried again after such an error.
+
+    Args:
+        failed: key of the failed mark, and the index of the segment.
+    """
+    key, index = failed
+    try:
+        yield
+    except RecordInvalid as exc:
+        log.error("segment %d given up: %s", index, exc)  # noqa: TRY400 - a fault of the data
+        store.put_record(key, Failed(index, str(exc), 1))
 
 
 def _another_worker_has(context: WorkerContext, encoder: str) -> bool:

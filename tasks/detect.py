@@ -18,7 +18,13 @@ from models.detector import Detector, Size
 from models.providers import AUTO, Runtime
 from models.rotated import merged
 from tasks.claims import hold_claim
-from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up, stored_run
+from tasks.context import (
+    WorkerContext,
+    failing_on_damaged_records,
+    remove_if_deleted,
+    run_or_give_up,
+    stored_run,
+)
 from tasks.detector_cache import load_search, model_of
 from tasks.images import detect_image
 from tasks.stopwatch import Stopwatch
@@ -51,16 +57,19 @@ def run_detect(
     done_key, failed_key = keys.faces(job_id, index), keys.faces_failed(job_id, index)
     faces = None
     if not store.exists(done_key) and not store.exists(failed_key):
-        run = stored_run(segments, index)
-        if run is None:
-            return None
-        with hold_claim(context, job_id, "detect", index, None, redelivered) as claim:
-            if claim is None:
+        run = None
+        with failing_on_damaged_records(store, (failed_key, index)):
+            run = stored_run(segments, index)
+            if run is None:
                 return None
-            work = partial(_detect, context, job, run)
-            faces = run_or_give_up(context, claim, (failed_key, index), work)
-            if faces is not None:
-                store.put_record(done_key, faces)
+        if run is not None:
+            with hold_claim(context, job_id, "detect", index, None, redelivered) as claim:
+                if claim is None:
+                    return None
+                work = partial(_detect, context, job, run)
+                faces = run_or_give_up(context, claim, (failed_key, index), work)
+                if faces is not None:
+                    store.put_record(done_key, faces)
     if not remove_if_deleted(context, job_id, [done_key, failed_key]):
         enqueue_ready(store, context.queue, job, [index], segments=segments)
     return faces

@@ -19,7 +19,12 @@ from facepaint.records.segment import Segment
 from facepaint.records.tracks import People, PersonLookup, TrackedSegment, person_lookup
 from facepaint.store import Store
 from tasks.claims import hold_claim
-from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
+from tasks.context import (
+    WorkerContext,
+    failing_on_damaged_records,
+    remove_if_deleted,
+    run_or_give_up,
+)
 from tasks.detector_cache import card_of
 from tasks.images import paint_image
 from tasks.stopwatch import Stopwatch
@@ -70,7 +75,9 @@ def run_paint(
     failed_key = keys.painted_failed(job_id, look_id, index)
     if store.exists(done_key) or store.exists(failed_key):
         return None
-    look = _ready_look(context, segments, job_id, index, look_id)
+    look = None
+    with failing_on_damaged_records(store, (failed_key, index)):
+        look = _ready_look(context, segments, job_id, index, look_id)
     if look is None:
         return None
     with hold_claim(context, job_id, "paint", index, look_id, redelivered) as claim:

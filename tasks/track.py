@@ -21,7 +21,12 @@ from facepaint.records.tracks import People, Person, TrackedFace, TrackedSegment
 from facepaint.store import ObjectInfo, Store, Stored
 from models.boxes import iou
 from tasks.claims import hold_claim
-from tasks.context import WorkerContext, remove_if_deleted, run_or_give_up
+from tasks.context import (
+    WorkerContext,
+    failing_on_damaged_records,
+    remove_if_deleted,
+    run_or_give_up,
+)
 from tasks.detector_cache import card_of
 from tasks.tracking.people import PersonTracker
 from tasks.tracking.tracker import tracking_options
@@ -165,7 +170,9 @@ def run_track(context: WorkerContext, job_id: str, redelivered: bool = False) ->
         return None
     store = context.store
     stored = list_keys(store, job_id)
-    total = segments.segments
+    total = None
+    with failing_on_damaged_records(store, (keys.tracks_failed(job_id), 0)):
+        total = segments.segments
     if not stored.detection_finished or total is None:
         return None
     people = None

@@ -25,6 +25,7 @@ from facepaint.errors import (
     UsageError,
 )
 from facepaint.queue import DETECT, PAINT, PORTRAITS, TRACK, Queue, make_app
+from facepaint.records.bounds import MAX_SEGMENTS
 from facepaint.records.keys import JOB_ID, LOOK_ID
 from facepaint.retry import RetryPolicy
 from facepaint.settings import Settings
@@ -51,9 +52,6 @@ UNSUPERVISED_S = 5
 
 STDERR = 2
 """The real standard error: Celery replaces `sys.stderr` by its logger."""
-
-MAX_SEGMENTS = 1_000_000
-"""Keys number segments with six digits."""
 
 MakeContext = Callable[[Settings, Celery], WorkerContext]
 

@@ -17,6 +17,7 @@ from av.video.stream import VideoStream as InputVideo
 from facepaint.errors import UnreadableMedia
 from facepaint.media.decoder import make_packet, open_decoder
 from facepaint.media.open import open_media, orientation
+from facepaint.records.bounds import Rotation
 from facepaint.records.job import VideoStream
 from uploader.pts_recovery import PtsRecovery, can_recover_pts
 from uploader.side_data import needed_side_data
@@ -48,7 +49,7 @@ class FirstFrames:
     first: av.VideoFrame
     tagged: av.VideoFrame
     packets: dict[int, av.Packet[Any]]
-    rotation: int
+    rotation: Rotation
     mirrored: bool
 
 

@@ -338,8 +338,11 @@ class _Waiter:
         return index
 
     def _check_upload(self, index: int) -> None:
-        if self._sealed is None and not self._store.exists(keys.segment(self._job, index)):
-            raise upload_abandoned(self._job)
+        key = keys.segment(self._job, index)
+        if not self._store.exists(key):
+            if self._sealed is None:
+                raise upload_abandoned(self._job)
+            raise JobError(f"job {self._job} is damaged: {key} is missing: upload the file again")
         self._upload_at = time.monotonic() + self._options.abandoned_s
 
     def _pause(self) -> None:

@@ -71,7 +71,7 @@ def status(job: JobId, as_json: AsJson = False) -> None:
     current = client.status(job)
     _print_status(client, current, as_json)
     # Scripts can tell a failed job from one that is still being painted.
-    if current.state == "incomplete":
+    if current.state in {"incomplete", "damaged"}:
         raise typer.Exit(JobError.exit_code)
 
 

@@ -22,7 +22,7 @@ def print_jobs(summaries: Iterable[JobSummary]) -> None:
     rows = []
     for summary in summaries:
         if summary.job is None:
-            rows.append((summary.id, "unreadable", summary.fault, ""))
+            rows.append((summary.id, "damaged", summary.fault, ""))
         else:
             uploaded = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
             rows.append((summary.id, summary.state or "", summary.job.source.name, uploaded))
@@ -117,6 +117,7 @@ def status_facts(status: JobStatus, waiting: str) -> dict[str, object]:
         "tracked": status.keys.tracked,
         "truncated": status.truncated,
         "looks": [_look_facts(look) for look in status.looks],
+        "fault": status.fault,
         "waiting": waiting,
     }
 
@@ -130,6 +131,7 @@ def _look_facts(look: LookStatus) -> dict[str, object]:
         "failed": look.failed,
         "blank": look.blank,
         "reasons": look.reasons,
+        "fault": look.fault,
     }
 
 
@@ -141,7 +143,8 @@ def print_status(status: JobStatus, waiting: str) -> None:
     print(f"  {status.stored}{of} segments stored")
     print(f"  {status.detected}{of} detected by {status.job.detector.label}{failed}")
     for look in status.looks:
-        line = f"  {look.painted}{of} painted with look {look.id} ({look.look})"
+        filters = look.look or look.fault
+        line = f"  {look.painted}{of} painted with look {look.id} ({filters})"
         if look.failed:
             line += f", {look.failed} failed"
         if look.blank:

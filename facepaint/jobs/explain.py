@@ -27,6 +27,8 @@ def why_waiting(
         look_id: the look; by default the first that is not complete.
         index: the segment; by default the first that is neither painted nor failed.
     """
+    if status.fault:
+        return f"The job is damaged: {status.fault}."
     if not status.looks:
         return "The job has no look yet."
     unfinished = (look.id for look in status.looks if look.state != "complete")

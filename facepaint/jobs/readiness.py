@@ -154,22 +154,37 @@ class SegmentIndex:
         return found
 
     def reached_by(self, index: int) -> Iterator[int]:
-        """The stored segments that have a segment within their reach, itself included."""
+        """The stored segments that have a segment within their reach, itself included.
+
+        Where a record cannot be read, its neighbours count as well: their paint tasks report it.
+        """
         yield index
-        own = self.segment(index)
-        if own is None or isinstance(self._job, ImageJob):
+        if isinstance(self._job, ImageJob):
+            return
+        try:
+            own = self.segment(index)
+        except RecordInvalid:
+            yield from (other for other in (index - 1, index + 1) if other >= 0)
+            return
+        if own is None:
             return
         for step in (-1, 1):
             yield from self._reached_in_direction(own, step, _reach_ticks(self._job))
 
     def _reached_in_direction(self, own: Segment, step: int, reach: Fraction) -> Iterator[int]:
-        other = self.segment(own.index + step)
-        while other is not None:
-            gap = own.start - other.end if step < 0 else other.start - own.end
-            if gap >= reach:
+        index, gap = own.index + step, Fraction(0)
+        while index >= 0 and gap < reach:
+            try:
+                other = self.segment(index)
+            except RecordInvalid:
+                yield index
                 return
-            yield other.index
-            other = self.segment(other.index + step)
+            if other is None:
+                return
+            gap = Fraction(own.start - other.end if step < 0 else other.start - own.end)
+            if gap < reach:
+                yield index
+            index += step
 
 
 def _reach_ticks(job: VideoJob) -> Fraction:
@@ -276,7 +291,12 @@ def _ready_around(
     # Neighbours share most of their reach; each segment is looked up in the storage once.
     detected: set[int] = set()
     for index in sorted(candidates):
-        if is_ready(store, segments, job, index, detected):
+        try:
+            ready = is_ready(store, segments, job, index, detected)
+        except RecordInvalid:
+            # The paint task leaves a failed mark with the fault.
+            ready = True
+        if ready:
             yield index
 
 

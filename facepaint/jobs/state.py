@@ -11,7 +11,7 @@ ABANDONED_AFTER_S = 600.0
 """An unsealed job whose storage saw no new record for this long is called abandoned."""
 
 
-State = Literal["uploading", "working", "complete", "incomplete", "abandoned"]
+State = Literal["uploading", "working", "complete", "incomplete", "abandoned", "damaged"]
 
 
 _SEGMENT_KEY = re.compile(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import TypeVar
 
 from facepaint.errors import JobError, RecordInvalid, UnknownJob
 from facepaint.jobs.readiness import load_job
@@ -18,6 +19,8 @@ from facepaint.records.job import Job, Sealed
 from facepaint.records.keys import JOB_ID, check_job_id
 from facepaint.records.results import Failed, Painted
 from facepaint.store import ObjectInfo, Store
+
+T = TypeVar("T")
 
 MAX_REASONS = 10
 """Failed marks that are read for a look; each takes a GET."""
@@ -31,9 +34,9 @@ segment, by its key and time of change."""
 class LookStatus:
     """One look of a job.
 
-    ``look`` is None if its record cannot be read. ``painted`` and ``failed`` count segments;
-    ``blank`` is the part of ``painted`` that is blank. ``reasons`` maps the first failed segments
-    to the reason of their failure.
+    ``look`` is None if its record cannot be read; ``fault`` is then the reason. ``painted`` and
+    ``failed`` count segments; ``blank`` is the part of ``painted`` that is blank. ``reasons`` maps
+    the first failed segments to the reason of their failure.
     """
 
     id: str
@@ -43,6 +46,7 @@ class LookStatus:
     failed: int
     blank: int
     reasons: dict[int, str]
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,8 @@ class JobStatus:
     once the job is sealed. ``stored``, ``detected`` and ``detect_failed`` count segments.
     ``truncated`` is the reason why the source ended early, if it did. ``idle_s`` is the time since
     the uploader stored anything. ``claims`` names the tasks that run, such as ``detect-000003`` or
-    ``paint-<look>-000003``.
+    ``paint-<look>-000003``. ``fault`` names a record that is missing or cannot be read; the state
+    is then "damaged".
     """
 
     job: Job
@@ -67,16 +72,22 @@ class JobStatus:
     truncated: str
     idle_s: float
     claims: frozenset[str]
+    fault: str = ""
 
     def look(self, look_id: str) -> LookStatus | None:
         """The look with that id, or None."""
         return next((look for look in self.looks if look.id == look_id), None)
 
+    def look_ended(self, look_id: str) -> bool:
+        """Whether every segment is painted with a look or has failed."""
+        ended = self.keys.state(self.idle_s, look_id) in {"complete", "incomplete"}
+        return ended and not self.fault
+
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One row of the list of jobs. If the record cannot be read, ``job`` is None and ``fault`` is
-    the reason."""
+    """One row of the list of jobs. ``fault`` is as in `JobStatus`. ``job`` is None if its own
+    record cannot be read."""
 
     id: str
     job: Job | None
@@ -109,6 +120,14 @@ def upload_abandoned(job_id: str) -> JobError:
     )
 
 
+def fail_if_stuck(status: JobStatus) -> None:
+    """Raise `JobError` if the job cannot become complete: its upload stopped, or it is damaged."""
+    if status.fault:
+        raise JobError(f"job {status.job.id} is damaged: {status.fault}")
+    if status.state == "abandoned":
+        raise upload_abandoned(status.job.id)
+
+
 def job_status(
     store: Store,
     job_id: str,
@@ -129,7 +148,7 @@ def job_status(
     rows = list(store.list(keys.prefix(job_id)))
     job_keys = JobKeys.read(row.key for row in rows)
     idle = seconds_idle(job_id, rows, now or datetime.now(UTC))
-    sealed = store.find_record(keys.sealed(job_id), Sealed) if job_keys.sealed else None
+    sealed, fault = _sealed(store, job_id, job_keys)
     blank_records = {} if blank_records is None else blank_records
     looks = [
         _look_status(store, job_id, look, job_keys, rows, idle, blank_records)
@@ -138,7 +157,7 @@ def job_status(
     return JobStatus(
         job=job,
         keys=job_keys,
-        state=job_keys.state(idle),
+        state="damaged" if fault else job_keys.state(idle),
         looks=tuple(looks),
         stored=len(job_keys.stored),
         total=sealed.segments if sealed else None,
@@ -147,7 +166,25 @@ def job_status(
         truncated=sealed.truncated if sealed else "",
         idle_s=idle,
         claims=_claims(job_id, rows),
+        fault=fault,
     )
+
+
+def _sealed(store: Store, job_id: str, job_keys: JobKeys) -> tuple[Sealed | None, str]:
+    """The record of a sealed job, and what is wrong with it or with the segments that it counts."""
+    if not job_keys.sealed:
+        return None, ""
+    try:
+        sealed = store.find_record(keys.sealed(job_id), Sealed)
+    except RecordInvalid as exc:
+        return None, str(exc)
+    # Deleted between the listing and the reading.
+    if sealed is None:
+        return None, ""
+    missing = next((n for n in range(sealed.segments) if n not in job_keys.stored), None)
+    if missing is None:
+        return sealed, ""
+    return sealed, f"{keys.segment(job_id, missing)} is missing: upload the file again"
 
 
 def _claims(job_id: str, rows: Iterable[ObjectInfo]) -> frozenset[str]:
@@ -187,13 +224,14 @@ def _look_status(
     idle: float,
     blank_records: BlankRecords,
 ) -> LookStatus:
+    look, fault = None, ""
     try:
         look = store.find_record(keys.look(job_id, look_id), Look)
-    except RecordInvalid:
-        look = None
+    except RecordInvalid as exc:
+        fault = str(exc)
     failed = sorted(job_keys.paint_failed[look_id])
     marks = [keys.painted_failed(job_id, look_id, index) for index in failed[:MAX_REASONS]]
-    reasons = in_parallel(lambda key: store.find_record(key, Failed), marks)
+    reasons = in_parallel(lambda key: _readable(store, key, Failed), marks)
     blank: list[int] = []
     # Other looks have no blank segments, and reading all painted records takes a GET each.
     if look is None or look.redacts:
@@ -206,7 +244,16 @@ def _look_status(
         failed=len(failed),
         blank=len(blank),
         reasons={mark.index: mark.reason for mark in reasons if mark is not None},
+        fault=fault,
     )
+
+
+def _readable(store: Store, key: str, cls: type[T]) -> T | None:
+    """A record, or None if there is none or it cannot be read."""
+    try:
+        return store.find_record(key, cls)
+    except RecordInvalid:
+        return None
 
 
 def blank_segments(
@@ -226,7 +273,7 @@ def blank_segments(
         key = keys.painted(job_id, look_id, index)
         versions[index] = (key, modified[key])
     unread = [version for version in versions.values() if version not in blank_records]
-    records = in_parallel(lambda version: store.find_record(version[0], Painted), unread)
+    records = in_parallel(lambda version: _readable(store, version[0], Painted), unread)
     for version, record in zip(unread, records, strict=True):
         if record is not None:
             blank_records[version] = record.blank
@@ -254,11 +301,13 @@ def _summary(store: Store, job_id: str, *, with_state: bool, now: datetime) -> J
         job = load_job(store, job_id)
     except RecordInvalid as exc:
         # One job of another version must not make the whole list fail.
-        return JobSummary(job_id, None, fault=str(exc))
+        return JobSummary(job_id, None, "damaged", str(exc))
     if job is None:
         return None
     if not with_state:
         return JobSummary(job_id, job)
     rows = list(store.list(keys.prefix(job_id)))
-    state = JobKeys.read(row.key for row in rows).state(seconds_idle(job_id, rows, now))
-    return JobSummary(job_id, job, state)
+    job_keys = JobKeys.read(row.key for row in rows)
+    _, fault = _sealed(store, job_id, job_keys)
+    state: State = "damaged" if fault else job_keys.state(seconds_idle(job_id, rows, now))
+    return JobSummary(job_id, job, state, fault)

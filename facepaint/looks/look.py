@@ -27,6 +27,22 @@ class FilterSpec:
     path: str | None = None
     selection: FaceSelection = EVERYONE
 
+    def __post_init__(self) -> None:
+        kind = CATALOGUE.get(self.name)
+        if kind is None:
+            raise ValueError(f"unknown filter '{self.name}'")
+        for name, value in self.options.items():
+            option = kind.option(name)
+            if option is None:
+                raise ValueError(f"filter {self.name} has no option '{name}'")
+            # The checksum of a sticker is empty until the client has stored it.
+            if value == option.default:
+                continue
+            try:
+                option.parse(str(value), f"filter {self.name}")
+            except UsageError as exc:
+                raise ValueError(str(exc)) from exc
+
     @property
     def applies_to(self) -> FaceSelection:
         """The faces that it is painted on."""

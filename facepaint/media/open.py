@@ -19,6 +19,7 @@ from av.video.stream import VideoStream
 
 from facepaint.errors import InputError, UnreadableMedia
 from facepaint.media.animated_webp import AnimationFile, is_animated_webp
+from facepaint.records.bounds import Rotation
 from facepaint.records.job import Chapter
 
 # Scripts (ffconcat), playlists (HLS, DASH) and devices are not listed: such a file makes FFmpeg
@@ -95,7 +96,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
     raise UnreadableMedia(f"{path} contains {content}; facepaint needs a video or an image")
 
 
-def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
+def orientation(frame: av.VideoFrame) -> tuple[Rotation, bool]:
     """The clockwise rotation in degrees (0, 90, 180, 270) that makes a frame upright, and whether
     the frame is flipped left to right before it.
 
@@ -106,7 +107,8 @@ def orientation(frame: av.VideoFrame) -> tuple[int, bool]:
             a, b, _, c, d = struct.unpack("<5i", bytes(data)[:20])  # type: ignore[arg-type]
             mirrored = a * d - b * c < 0
             angle = math.degrees(math.atan2(-b, -a) if mirrored else math.atan2(b, a))
-            return round(angle / 90) * 90 % 360, mirrored
+            quarters: tuple[Rotation, ...] = (0, 90, 180, 270)
+            return quarters[round(angle / 90) % 4], mirrored
     return 0, False
 
 

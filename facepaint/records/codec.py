@@ -43,5 +43,8 @@ def decode(cls: type[T], data: bytes, key: str) -> T:
         fault = exc.errors(include_url=False, include_input=False)[0]
         where = ".".join(map(str, fault["loc"])) or "the record"
         name = cls.__name__.removesuffix("Record")
-        raise RecordInvalid(f"{key} is not a {name} record: {where}: {fault['msg']}") from exc
+        raise RecordInvalid(
+            f"{key} is not a {name} record: {where}: {fault['msg']}; it is damaged, or of another "
+            "version of facepaint"
+        ) from exc
     return record

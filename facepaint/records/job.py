@@ -9,8 +9,19 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
+from annotated_types import Interval
 from pydantic import ConfigDict, Field
 
+from facepaint.records.bounds import (
+    MAX_SEGMENTS,
+    Count,
+    FrameRate,
+    Rotation,
+    Seconds,
+    Side,
+    Ticks,
+    TimeBase,
+)
 from facepaint.records.codec import Schema
 from facepaint.records.colour import Colour, LightLevels
 from facepaint.records.detector_card import DEFAULT_DETECTOR, DetectorCard
@@ -22,7 +33,7 @@ class SourceFile:
     file when an upload continues."""
 
     name: str
-    bytes: int
+    bytes: Count
     sha256_ends: str
 
 
@@ -53,18 +64,18 @@ class VideoStream:
     codec: str
     codec_tag: str
     extradata: bytes
-    width: int
-    height: int
+    width: Side
+    height: Side
     pixel_format: str
-    time_base: Fraction
-    frame_rate: Fraction | None = None
-    rotation: int = 0
+    time_base: TimeBase
+    frame_rate: FrameRate | None = None
+    rotation: Rotation = 0
     mirrored: bool = False
     sample_aspect_ratio: Fraction = Fraction(1)
     colour: Colour = field(default_factory=Colour)
     light: LightLevels = field(default_factory=LightLevels)
     bits_per_coded_sample: int = 0
-    reorder_depth: int = 0
+    reorder_depth: Annotated[int, Interval(ge=0, le=64)] = 0
     language: str = ""
     title: str = ""
 
@@ -111,13 +122,13 @@ class AudioStream:
     """
 
     codec: str
-    time_base: Fraction
-    sample_rate: int
-    channels: int
+    time_base: TimeBase
+    sample_rate: Count
+    channels: Annotated[int, Interval(ge=0, le=1024)]
     codec_params: bytes
     language: str = ""
     title: str = ""
-    skip_samples: int = 0
+    skip_samples: Count = 0
     disposition: tuple[str, ...] = ()
 
     __pydantic_config__ = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -132,7 +143,7 @@ class DetectorSpec:
     """
 
     name: str = DEFAULT_DETECTOR
-    min_face: float = 0.06
+    min_face: Annotated[float, Interval(gt=0, le=1)] = 0.06
     card: DetectorCard | None = None
 
     @property
@@ -149,7 +160,7 @@ class OutputProfile:
     """
 
     encoder: str = "libx264"
-    crf: int = 20
+    crf: Annotated[int, Interval(ge=0, le=63)] = 20
     preset: str = "superfast"
     keep_format: bool = False
 
@@ -183,9 +194,9 @@ class VideoJob(JobRecord):
     kind: Literal["video"] = "video"
     video: VideoStream
     audio: tuple[AudioStream, ...] = ()
-    start_pts: int = 0
-    duration_s: float | None = None
-    segment_s: float = 2.0
+    start_pts: Ticks = 0
+    duration_s: Seconds | None = None
+    segment_s: Annotated[float, Interval(gt=0, le=3600)] = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +234,9 @@ class Subtitles:
     """
 
     codec: str
-    time_base: Fraction
+    time_base: TimeBase
     codec_params: bytes
-    packets: tuple[tuple[int, int, bytes], ...]
+    packets: tuple[tuple[Ticks, Ticks, bytes], ...]
     language: str = ""
     title: str = ""
     disposition: tuple[str, ...] = ()
@@ -248,6 +259,6 @@ class Sealed:
     """``sealed.json``: all segments are stored. ``truncated`` is the reason if the source ended
     early, else empty."""
 
-    segments: int
+    segments: Annotated[int, Interval(ge=1, le=MAX_SEGMENTS)]
     truncated: str = ""
     schema: Schema = 1

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Annotated
 
+from pydantic import Field
+
+from facepaint.records.bounds import Count, Index, Ticks
 from facepaint.records.codec import Schema
 
 
@@ -21,21 +25,21 @@ class Painted:
         notes: what was changed in the conversion, for users.
     """
 
-    index: int
-    name: str
-    frames: int
-    bytes: int
-    sha256: str
-    init_bytes: int
-    start: int
-    end: int
-    codec: str
+    index: Index
+    name: Annotated[str, Field(pattern=r"^\d{6}-[0-9a-f]{12}\.(mp4|jpg|png|webp)$")]
+    frames: Count
+    bytes: Count
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    init_bytes: Count
+    start: Ticks
+    end: Ticks
+    codec: Annotated[str, Field(pattern=r"^[A-Za-z0-9._/+-]{0,64}$")]
     encoder: str
     device: str = "cpu"
     worker: str = ""
     blank: bool = False
-    without_faces: tuple[int, ...] = ()
-    faces: int = 0
+    without_faces: tuple[Index, ...] = ()
+    faces: Count = 0
     times_s: dict[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     schema: Schema = 1

@@ -4,8 +4,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, Protocol, TypeVar
+from typing import Annotated, ClassVar, Protocol, TypeVar
 
+from annotated_types import Interval
+
+from facepaint.records.bounds import Count, Index, Ticks
 from facepaint.records.codec import Schema
 
 REACH_S = 1.0
@@ -21,13 +24,13 @@ class Packet:
     own ``size`` bytes.
     """
 
-    size: int
-    pts: int | None
-    dts: int | None
-    duration: int = 0
+    size: Count
+    pts: Ticks | None
+    dts: Ticks | None
+    duration: Ticks = 0
     keyframe: bool = False
     discard: bool = False
-    side_data: tuple[tuple[str, int], ...] = ()
+    side_data: tuple[tuple[str, Count], ...] = ()
 
     @property
     def stored_bytes(self) -> int:
@@ -48,11 +51,11 @@ class AudioPacket:
     """One audio packet. ``stream`` is the number of the job's audio track, from 0, and times are in
     its time base."""
 
-    stream: int
-    size: int
-    pts: int | None
-    dts: int | None
-    duration: int = 0
+    stream: Annotated[int, Interval(ge=0, le=1024)]
+    size: Count
+    pts: Ticks | None
+    dts: Ticks | None
+    duration: Ticks = 0
 
     @property
     def stored_bytes(self) -> int:
@@ -116,18 +119,24 @@ class Segment:
     Only the last one is fed with its overlap.
     """
 
-    index: int
-    start: int
-    end: int
+    index: Index
+    start: Ticks
+    end: Ticks
     packets: tuple[Packet, ...]
     sha256: str
-    overlap: int = 0
-    decode_from: int = 0
+    overlap: Count = 0
+    decode_from: Index = 0
     audio: tuple[AudioPacket, ...] = ()
     audio_sha256: str = ""
     schema: Schema = 1
 
     BULKY: ClassVar = True
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise ValueError("the window ends before it starts")
+        if self.decode_from > self.index:
+            raise ValueError("it is decoded from a later segment")
 
     @property
     def bytes(self) -> int:

@@ -266,6 +266,14 @@ def plain_job(
     return MadeJob(store, times, cuts, tick, tuple(audio), **changes)
 
 
+def sealed_job(store: Store, **changes: Any) -> MadeJob:
+    """Four segments, all stored."""
+    made = plain_job(store, **changes).begin()
+    made.upload(range(4))
+    made.seal()
+    return made
+
+
 def uneven_job(store: Store, **changes: Any) -> MadeJob:
     """Variable frame rate in a time base of 1/1000, uneven windows, one frame shown for 9 s."""
     times = [40]

@@ -209,15 +209,13 @@ def test_bytes_replaced_by_a_later_writer_are_read_from_there(made: MadeJob) -> 
         made, options=FollowOptions(retry=RetryPolicy(0.05, 0.1), damaged_tries=1000)
     )
     record = made.store.get_record(keys.painted(made.id, made.look.id, 0), Painted)
-    later = Painted(
-        **{**{name: getattr(record, name) for name in record.__slots__}, "name": "000000-later.mp4"}
-    )
+    later = replace(record, name="000000-0123456789ab.mp4")
     made.store.put(keys.painted_data(made.id, made.look.id, later.name), data)
     made.store.put_record(keys.painted(made.id, made.look.id, 0), later)
     following.end()
     assert following.indexes == [0, 1, 2, 3]
     assert isinstance(following.items[0], PaintedSegment)
-    assert following.items[0].record.name == "000000-later.mp4"
+    assert following.items[0].record.name == "000000-0123456789ab.mp4"
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut"])

@@ -59,7 +59,7 @@ function pauseMs(state) {
   // The windows of a long job arrive in several responses.
   if (state.kind === 'video' && model.known < model.stored.size) return 50;
   if (state.state === 'complete') return null;
-  return state.state === 'incomplete' || state.state === 'abandoned' ? 5000 : 1000;
+  return ['incomplete', 'abandoned', 'damaged'].includes(state.state) ? 5000 : 1000;
 }
 
 /**

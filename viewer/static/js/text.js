@@ -7,6 +7,7 @@ export const STATES = {
   complete: 'Complete',
   incomplete: 'Incomplete',
   abandoned: 'Upload stopped',
+  damaged: 'Damaged',
 };
 
 /** @type {Record<string, string>} */

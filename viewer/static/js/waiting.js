@@ -38,7 +38,7 @@ export class WaitingCard {
  * @param {import('./api.js').JobState} state
  */
 function details(model, state) {
-  if (state.state === 'abandoned') return [];
+  if (state.state === 'abandoned' || state.state === 'damaged') return [];
   const soFar = state.total === null ? ' so far' : '';
   const progress = `${model.painted.size} of ${count(model.segments, 'segment')} painted${soFar}`;
   const lines = ['Playback continues automatically'];

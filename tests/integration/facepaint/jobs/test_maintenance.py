@@ -16,7 +16,7 @@ from facepaint.records import keys
 from facepaint.records.job import Sealed
 from facepaint.records.results import Claim, Failed, Painted
 from facepaint.store import Store
-from tests.support.made_job import MadeJob, plain_job
+from tests.support.made_job import MadeJob, plain_job, sealed_job
 
 Sent = set[tuple[str, int]]
 
@@ -32,14 +32,6 @@ def take_messages(queue: Queue) -> Sent:
                     arguments = json.loads(b64decode(json.loads(raw)["body"]))[1]
                     found.add((name, arguments["index"]))
     return found
-
-
-def sealed_job(store: Store, **changes: Any) -> MadeJob:
-    """Four segments, all stored."""
-    made = plain_job(store, **changes).begin()
-    made.upload(range(4))
-    made.seal()
-    return made
 
 
 def names(store: Store, made: MadeJob) -> set[str]:

@@ -133,7 +133,7 @@ def test_jobs_are_listed_newest_first(store: Store) -> None:
     store.delete(keys.job(ids[3]))
     listed = list_jobs(store, with_state=True)
     assert [row.id for row in listed] == [ids[0], ids[2], ids[4]]
-    assert [row.state for row in listed] == ["uploading", None, "uploading"]
+    assert [row.state for row in listed] == ["uploading", "damaged", "uploading"]
     assert listed[1].job is None
     assert listed[1].fault.startswith(f"jobs/{ids[2]}/job.json is not a Job record")
     assert [row.id for row in list_jobs(store, limit=1)] == [ids[0]]

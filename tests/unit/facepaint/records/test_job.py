@@ -55,6 +55,26 @@ st.register_type_strategy(
         sha256=st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
     ),
 )
+st.register_type_strategy(
+    Painted,
+    st.builds(
+        Painted,
+        name=st.from_regex(r"[0-9]{6}-[0-9a-f]{12}\.(mp4|jpg|png|webp)", fullmatch=True),
+        sha256=st.from_regex("[0-9a-f]{64}", fullmatch=True),
+        codec=st.from_regex("[A-Za-z0-9._/+-]{0,64}", fullmatch=True),
+    ),
+)
+st.register_type_strategy(
+    Segment,
+    st.builds(
+        Segment,
+        index=st.integers(5, 10),
+        start=st.integers(-(10**6), 0),
+        end=st.integers(0, 10**6),
+        decode_from=st.integers(0, 5),
+        overlap=st.just(0),
+    ),
+)
 
 
 @pytest.mark.parametrize("cls", RECORDS, ids=lambda cls: cls.__name__)
@@ -76,15 +96,15 @@ def test_a_record_of_another_schema_is_refused(cls: Any, data: st.DataObject) ->
     body = json.loads(encode(data.draw(st.from_type(cls))))
     with pytest.raises(RecordInvalid) as caught:
         decode(cls, json.dumps({**body, "schema": 2}).encode(), "jobs/x/record.json")
-    assert (
-        str(caught.value)
-        == f"jobs/x/record.json is not a {cls.__name__} record: schema: Input should be 1"
+    assert str(caught.value) == (
+        f"jobs/x/record.json is not a {cls.__name__} record: schema: Input should be 1; it is "
+        "damaged, or of another version of facepaint"
     )
 
 
 def test_invalid_records_are_refused_with_their_first_fault() -> None:
     with pytest.raises(
-        RecordInvalid, match=r"^k is not a Sealed record: segments: Field required$"
+        RecordInvalid, match=r"^k is not a Sealed record: segments: Field required; it is damaged"
     ):
         decode(Sealed, b"{}", "k")
     with pytest.raises(RecordInvalid, match=r"^k is not a Sealed record: the record: Invalid JSON"):
