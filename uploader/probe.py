@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
@@ -16,8 +16,9 @@ from av.container import InputContainer
 from av.video.stream import VideoStream as InputVideo
 
 from facepaint.errors import UnreadableMedia
+from facepaint.media.adts import first_packets, opened
 from facepaint.media.animated_webp import is_animation
-from facepaint.media.codec_params import write_codec_params
+from facepaint.media.codec_params import codec_label, write_codec_params
 from facepaint.media.open import (
     chapters_of,
     check_file,
@@ -25,8 +26,10 @@ from facepaint.media.open import (
     lacks_pts,
     main_video,
     open_media,
+    projections,
     track_title,
 )
+from facepaint.media.programs import streams_of_program
 from facepaint.records.colour import Colour, ColourRange, TransferCharacteristics
 from facepaint.records.job import AudioStream, Chapter, SourceFile, VideoStream
 from uploader.first_frames import (
@@ -60,9 +63,12 @@ class Probe:
 
     Attributes:
         video_index: the container's stream index of ``video``.
-        audio_indexes: the stream indexes of ``audio``, in the same order.
+        audio_indexes: the stream indexes of ``audio``, in the same order. Several tracks come from
+            one stream whose coding changes.
+        audio_codings: what `facepaint.media.adts` says of each track's packets; else empty.
         duration_s: as the container states it, in seconds.
         recover_pts: the packets carry no usable pts, see `uploader.pts_recovery`.
+        projections: what the video is marked as, which the result is not.
         dynamic_hdr: names of the dynamic HDR metadata, which the result does not keep.
         ignored: phrases for the tracks that have no place in the result.
         is_animation: it is a GIF, PNG or WebP.
@@ -73,11 +79,13 @@ class Probe:
     video_index: int
     audio: tuple[AudioStream, ...]
     audio_indexes: tuple[int, ...]
+    audio_codings: tuple[bytes, ...]
     duration_s: float | None
     tags: dict[str, str]
     chapters: tuple[Chapter, ...]
     recover_pts: bool = False
     dynamic_hdr: tuple[str, ...] = ()
+    projections: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     is_animation: bool = False
 
@@ -136,21 +144,25 @@ def _probe(path: Path, search_bytes: int, *, recover_pts: bool) -> Probe:
                 f"{path} is Dolby Vision without a colour description that facepaint reads; "
                 "convert it to HDR10 or SDR first"
             )
-        indexes = [audio.index for audio in container.streams.audio]
+        program = streams_of_program(path, container, stream)
+        indexes = [audio.index for audio in container.streams.audio if audio.index in program]
         # A track is described by its first packet: ADTS and others have their parameters there.
         late = late_packets(path, container, set(indexes) - frames.packets.keys())
         audio, refused = _describe_tracks(container, indexes, frames.packets | late)
+        tracks = list(_split_by_coding(path, audio))
         return Probe(
             source=_source_file(path),
             video=_completed(video, frames),
             video_index=stream.index,
-            audio=tuple(audio.values()),
-            audio_indexes=tuple(audio),
+            audio=tuple(track for _, _, track in tracks),
+            audio_indexes=tuple(index for index, _, _ in tracks),
+            audio_codings=tuple(coding for _, coding, _ in tracks),
             duration_s=container.duration / av.time_base if container.duration else None,
             tags=dict(container.metadata),
             chapters=tuple(chapters_of(container)),
             recover_pts=recover_pts,
             dynamic_hdr=dynamic_metadata(frames.tagged),
+            projections=projections(frames.first),
             ignored=(*refused, *ignored_streams(container, {stream.index, *indexes})),
             is_animation=is_animation(path),
         )
@@ -254,17 +266,47 @@ def _describe_tracks(
     for index in indexes:
         stream, packet = container.streams[index], packets.get(index)
         assert isinstance(stream, av.AudioStream)
-        if packet is None or stream.codec_context is None or stream.time_base is None:
-            refused.append("an empty or unknown audio track")
+        if packet is None or stream.time_base is None:
+            refused.append("an empty audio track")
             continue
         track = _describe_audio(stream, packet)
         if track is None:
-            refused.append(
-                f"an audio track in {stream.codec_context.name}, which no result can hold"
-            )
+            refused.append(f"an audio track in {codec_label(stream)}, which no result can hold")
         else:
             tracks[index] = track
     return tracks, refused
+
+
+def _split_by_coding(
+    path: Path, tracks: Mapping[int, AudioStream]
+) -> Iterator[tuple[int, bytes, AudioStream]]:
+    """The stream index, the coding and the description of each track.
+
+    Each coding of a stream of AAC becomes a track, because no container of results lets a track
+    change.
+    """
+    aac = [index for index, track in tracks.items() if track.codec == "aac"]
+    codings: dict[int, dict[bytes, bytes]] = {}
+    if aac:
+        with open_media(path) as container:
+            codings = first_packets(container, aac)
+    for index, track in tracks.items():
+        found = codings.get(index, {})
+        if len(found) < 2:
+            yield index, b"", track
+            continue
+        for coding, packet in found.items():
+            with opened(packet) as (stream, first):
+                yield (
+                    index,
+                    coding,
+                    replace(
+                        track,
+                        sample_rate=stream.codec_context.sample_rate,
+                        channels=stream.codec_context.channels,
+                        codec_params=write_codec_params(stream, first),
+                    ),
+                )
 
 
 def _describe_audio(stream: av.AudioStream, packet: av.Packet[Any]) -> AudioStream | None:

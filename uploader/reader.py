@@ -13,7 +13,9 @@ import av.error
 from av.container import InputContainer
 from av.stream import Stream
 
+from facepaint.media.adts import CodingSorter
 from facepaint.media.open import open_media
+from facepaint.media.programs import streams_of_program
 from facepaint.media.subtitles import text_streams
 from facepaint.records.job import Extras
 from facepaint.records.segment import AudioPacket, Packet
@@ -71,6 +73,12 @@ class Reader:
         self._splicer = TimestampSplicer(probed.video_index)
         self._side_data = SideData(probed.video.extradata)
         self._recovery: PtsRecovery | None = None
+        self._tracks = list(zip(probed.audio_indexes, probed.audio_codings, strict=True))
+        self._sorters = {
+            index: CodingSorter([coding for other, coding in self._tracks if other == index])
+            for index, coding in self._tracks
+            if coding
+        }
         self.bytes = 0
         self.truncated = ""
         self.dropped_audio = 0
@@ -127,16 +135,19 @@ class Reader:
                 return
 
     def _wanted(self, container: InputContainer) -> list[Stream]:
-        indexes = (self._probed.video_index, *self._probed.audio_indexes)
+        # Several tracks may come from one stream.
+        indexes = dict.fromkeys((self._probed.video_index, *self._probed.audio_indexes))
         copied = [container.streams[index] for index in indexes]
-        return [*copied, *text_streams(container)]
+        program = streams_of_program(self._path, container, copied[0])
+        texts = [text for text in text_streams(container) if text.index in program]
+        return [*copied, *texts]
 
     def _sort(self, packet: av.Packet[Any]) -> Iterator[CutSegment]:
         index = packet.stream.index
         if packet.stream.type == "subtitle":
             self._subtitles.add(packet)
         elif index != self._probed.video_index:
-            self._audio(packet, self._probed.audio_indexes.index(index))
+            self._audio(packet, self._track_of(packet))
         elif self._recovery is None:
             yield from self._video(packet)
         else:
@@ -145,6 +156,13 @@ class Reader:
     def _recovered(self, packet: av.Packet[Any], recovery: PtsRecovery) -> Iterator[CutSegment]:
         for timed in recovery.of(packet):
             yield from self._video(timed)
+
+    def _track_of(self, packet: av.Packet[Any]) -> int:
+        """The number of the audio track that a packet belongs to."""
+        index = packet.stream.index
+        if index not in self._sorters:
+            return self._probed.audio_indexes.index(index)
+        return self._tracks.index((index, self._sorters[index].of(bytes(packet))))
 
     def _audio(self, packet: av.Packet[Any], track: int) -> None:
         shift = self._splicer.shift(packet)

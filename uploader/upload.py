@@ -3,6 +3,7 @@ stored."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -117,11 +118,16 @@ def upload(
 def _warnings(job: VideoJob, probed: Probe, reader: Reader, unqueued: bool) -> Iterator[str]:
     """What the user should know about a finished upload."""
     yield from _left_out(probed, reader)
+    for count in Counter(probed.audio_indexes).values():
+        if count > 1:
+            yield f"an audio track changes its coding: it becomes {count} tracks"
     kept = kept_format_note(job.output, probed.video.pixel_format)
     if kept:
         yield kept
     if job.output.keep_format and probed.dynamic_hdr:
         yield f"{' and '.join(probed.dynamic_hdr)} is not kept: players show the base layer"
+    for projection in probed.projections:
+        yield f"the result is not marked as {projection}: players show it flat"
     if probed.is_animation:
         yield "the animation becomes a video, in MP4 unless you name the result otherwise"
     if unqueued:

@@ -35,6 +35,8 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
         UnreadableMedia: neither NUT nor Matroska keeps the parameters, or no container of results
             can hold the codec.
     """
+    if stream.codec_context is None:
+        raise UnreadableMedia(f"a track in {codec_label(stream)} cannot be copied")
     # NUT keeps the parameters of most codecs unchanged, but it reads E-AC-3 back as AC-3 and has no
     # ALAC. Matroska adds a header to AAC in ADTS.
     for format_name in ("nut", "matroska"):
@@ -46,7 +48,12 @@ def write_codec_params(stream: Stream, packet: av.Packet[Any]) -> bytes:
                 return codec_params
         except (av.error.FFmpegError, ValueError):
             continue
-    raise UnreadableMedia(f"a track in {stream.codec_context.name} cannot be copied")
+    raise UnreadableMedia(f"a track in {codec_label(stream)} cannot be copied")
+
+
+def codec_label(stream: Stream) -> str:
+    """FFmpeg's name of a stream's codec, for messages. It may know none."""
+    return stream.codec_context.name if stream.codec_context else "an unknown codec"
 
 
 def open_codec_params(codec_params: bytes) -> InputContainer:

@@ -54,6 +54,8 @@ FORMATS = (
 FORMATS_WITHOUT_PTS = ("avi", "h264", "hevc")
 """Formats whose packets have no presentation times; those that FFmpeg reports are guesses."""
 
+MATROSKA_DURATION = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
+
 PACKED_BITSTREAM = re.compile(rb"DivX\d+(?:b|Build)\d+p")
 """The user data of MPEG-4 with two frames per packet, a convention of DivX encoders."""
 
@@ -84,16 +86,31 @@ def open_media(path: Path) -> Iterator[InputContainer]:
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The first video stream that is not a cover image.
+    """The video stream that players show: the default track, else the longest, else the first.
+
+    Cover images do not count. A thumbnail may also be an ordinary track.
 
     Raises:
         UnreadableMedia: there is none.
     """
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:
-            return stream
+    videos = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if videos:
+        # The first of equal ones.
+        return max(videos, key=lambda s: (bool(s.disposition & Disposition.default), _length_s(s)))
     content = "only audio" if container.streams.audio else "no video"
     raise UnreadableMedia(f"{path} contains {content}; facepaint needs a video or an image")
+
+
+def _length_s(stream: VideoStream) -> float:
+    """A stream's length in seconds as the container states it; 0 if it does not."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    # Matroska has it in a tag: 00:00:04.027000000.
+    match = MATROSKA_DURATION.fullmatch(stream.metadata.get("DURATION", ""))
+    if match is None:
+        return 0.0
+    hours, minutes, seconds = map(float, match.groups())
+    return 3600 * hours + 60 * minutes + seconds
 
 
 def orientation(frame: av.VideoFrame) -> tuple[Rotation, bool]:
@@ -110,6 +127,16 @@ def orientation(frame: av.VideoFrame) -> tuple[Rotation, bool]:
             quarters: tuple[Rotation, ...] = (0, 90, 180, 270)
             return quarters[round(angle / 90) % 4], mirrored
     return 0, False
+
+
+PROJECTIONS = {"SPHERICAL": "360-degree video", "STEREO3D": "3D video"}
+"""What FFmpeg's side data of a frame marks a video as."""
+
+
+def projections(frame: av.VideoFrame) -> tuple[str, ...]:
+    """How a frame must be projected to be seen as meant; empty for ordinary video."""
+    kinds = {data.type.name for data in frame.side_data}  # type: ignore[attr-defined]
+    return tuple(phrase for kind, phrase in PROJECTIONS.items() if kind in kinds)
 
 
 def lacks_pts(format_name: str, codec: str, extradata: bytes) -> bool:

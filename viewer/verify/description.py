@@ -11,7 +11,7 @@ from av.container import InputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from facepaint.media.open import chapters_of, orientation, track_title
+from facepaint.media.open import chapters_of, orientation, projections, track_title
 from facepaint.media.subtitles import text_streams
 from facepaint.records.colour import HDR_TRANSFERS, SDR, ColourRange, MatrixCoefficients
 from facepaint.records.job import Chapter
@@ -66,6 +66,12 @@ def size_check(source: FrameReader, result: FrameReader) -> PropertyCheck:
         notes.append(f"odd sides are padded by a line: {size} became {found_size}")
     if found_aspect != aspect:
         differences.append(f"pixel aspect {found_aspect} instead of {aspect}")
+    kept = projections(result.first)
+    notes += [
+        f"the result is not marked as {projection}: players show it flat"
+        for projection in projections(source.first)
+        if projection not in kept
+    ]
     if len(source.sizes) > 1:
         notes.append(
             f"the source has frames of {len(source.sizes)} sizes; they are scaled to the first"

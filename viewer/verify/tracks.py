@@ -13,8 +13,10 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.errors import UnreadableMedia
-from facepaint.media.codec_params import write_codec_params
-from facepaint.media.open import open_media
+from facepaint.media.adts import CodingSorter, first_packets
+from facepaint.media.codec_params import codec_label, write_codec_params
+from facepaint.media.open import main_video, open_media
+from facepaint.media.programs import streams_of_program
 from facepaint.media.subtitles import plain_text
 from viewer.verify.alignment import Pair, pair_nearest
 from viewer.verify.frames import JUMP_S
@@ -154,7 +156,7 @@ class TrackMatch:
 def compare_audio(
     source: Path,
     result: Path,
-    indexes: tuple[int, int],
+    tracks: tuple[AudioTrack, AudioTrack],
     shifts_s: Sequence[Fraction],
     slack_s: Fraction,
 ) -> TrackMatch:
@@ -163,20 +165,23 @@ def compare_audio(
     Args:
         source: the original file.
         result: the file made from it.
-        indexes: the track's stream index in each of them.
+        tracks: the track in each of them.
         shifts_s: how much later each recording of the source is in the result.
         slack_s: added to the tolerance, which is a tick of the coarser clock.
     """
     match = TrackMatch()
     with open_media(source) as source_file, open_media(result) as result_file:
-        stream, copy = source_file.streams[indexes[0]], result_file.streams[indexes[1]]
+        stream, copy = (
+            file.streams[track.index]
+            for file, track in zip((source_file, result_file), tracks, strict=True)
+        )
         # The muxer shifts repeated times by a tick of its own clock.
         times = IncreasingTimes(Fraction(copy.time_base or 1))
         expected = (
             packet._replace(time_s=times.of(packet.time_s))
-            for packet in _spliced(_packets(source_file, stream), shifts_s, match)
+            for packet in _spliced(_packets_of(source_file, tracks[0]), shifts_s, match)
         )
-        found = _packets(result_file, copy)
+        found = _packets_of(result_file, tracks[1])
         # Containers put as many PCM samples into a packet as they like.
         is_pcm = stream.codec_context.name.startswith("pcm_")
         pairs = (
@@ -205,25 +210,56 @@ def compare_text(
     return match
 
 
-def audio_tracks(path: Path) -> tuple[list[int], list[str]]:
-    """The stream indexes of a file's audio tracks, and the codecs that no container can hold.
+@dataclass(frozen=True, slots=True)
+class AudioTrack:
+    """An audio track of a file.
+
+    Args:
+        index: the stream index.
+        codings: those of the stream, if it has several.
+        coding: the one of this track, which is all that the result can hold in a track.
+    """
+
+    index: int
+    codings: tuple[bytes, ...] = ()
+    coding: bytes = b""
+
+
+def audio_tracks(path: Path) -> tuple[list[AudioTrack], list[str]]:
+    """The audio tracks of a file's main program, and the codecs that no container can hold.
 
     Tracks without a packet do not count.
     """
+    indexes, refused = _audio_indexes(path)
     with open_media(path) as container:
-        waiting = {stream.index for stream in container.streams.audio}
+        codings = first_packets(container, indexes)
+    tracks = []
+    for index in indexes:
+        found = tuple(codings.get(index, ()))
+        if len(found) < 2:
+            tracks.append(AudioTrack(index))
+        else:
+            tracks += [AudioTrack(index, found, coding) for coding in found]
+    return tracks, refused
+
+
+def _audio_indexes(path: Path) -> tuple[list[int], list[str]]:
+    with open_media(path) as container:
+        program = streams_of_program(path, container, main_video(container, path))
+        streams = [stream for stream in container.streams.audio if stream.index in program]
+        waiting = {stream.index for stream in streams}
         if not waiting:
             return [], []
         # A codec can be judged by a packet only: some carry their parameters there.
         tracks, refused = [], []
-        for packet in container.demux(*container.streams.audio):
+        for packet in container.demux(*streams):
             if packet.size and packet.stream_index in waiting:
                 waiting.remove(packet.stream_index)
                 try:
                     write_codec_params(packet.stream, packet)
                     tracks.append(packet.stream_index)
                 except UnreadableMedia:
-                    refused.append(packet.stream.codec_context.name)
+                    refused.append(codec_label(packet.stream))
             if not waiting:
                 break
         return sorted(tracks), refused
@@ -248,6 +284,13 @@ def _compare(
 def _tolerance(stream: Stream, copy: Stream, slack_s: Fraction) -> Fraction:
     """One tick of the coarser clock, and the slack."""
     return max(Fraction(stream.time_base or 1), Fraction(copy.time_base or 1)) + slack_s
+
+
+def _packets_of(container: InputContainer, track: AudioTrack) -> Iterator[PacketData]:
+    sorter = CodingSorter(track.codings)
+    for packet in _packets(container, container.streams[track.index]):
+        if not track.codings or sorter.of(packet.data) == track.coding:
+            yield packet
 
 
 def _packets(container: InputContainer, stream: Stream) -> Iterator[PacketData]:

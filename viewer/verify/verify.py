@@ -16,6 +16,7 @@ from av.container import InputContainer
 from av.stream import Stream
 
 from facepaint.media.open import main_video, open_media
+from facepaint.media.programs import streams_of_program
 from facepaint.media.subtitles import text_streams
 from facepaint.records.job import VideoJob
 from facepaint.store import Store
@@ -212,8 +213,8 @@ def _copied_audio_check(
     if len(expected) != len(found):
         return _track_count_check("audio", len(found), len(expected), notes)
     matches = [
-        compare_audio(source, result, indexes, shifts_s, slack_s)
-        for indexes in zip(expected, found, strict=True)
+        compare_audio(source, result, tracks, shifts_s, slack_s)
+        for tracks in zip(expected, found, strict=True)
     ]
     return _audio_check(matches, notes)
 
@@ -272,5 +273,7 @@ def _track_count_check(
 def _text_tracks(path: Path) -> tuple[list[int], int]:
     """The stream indexes of the text subtitles, and the number of the other subtitle tracks."""
     with open_media(path) as container:
-        texts = [stream.index for stream in text_streams(container)]
-        return texts, len(container.streams.subtitles) - len(texts)
+        program = streams_of_program(path, container, main_video(container, path))
+        texts = [text.index for text in text_streams(container) if text.index in program]
+        subtitles = [s for s in container.streams.subtitles if s.index in program]
+        return texts, len(subtitles) - len(texts)

@@ -11,12 +11,14 @@ import av
 import numpy as np
 import numpy.typing as npt
 import pytest
+from av.stream import Disposition
 from PIL import Image
 
 from benchmarks.clips import make_portrait_clip
 from facepaint.errors import UnreadableMedia
 from facepaint.media.codec_params import open_codec_params
 from facepaint.records.colour import Colour
+from tests.support.clips.changing_aac import adts_packets, write_changing
 from tests.support.clips.ordinary import audio_packets
 from tests.support.clips.write import AudioTrack, portrait, write_clip
 from tests.support.cut_clip import cut_clip
@@ -178,7 +180,7 @@ def test_a_track_without_a_packet_is_ignored_and_reported(tmp_path: Path) -> Non
     found = probe(with_tracks(tmp_path / "tracks.mkv", ("deu", "fra"), silent=1))
     assert [track.language for track in found.audio] == ["deu"]
     assert found.audio_indexes == (1,)
-    assert found.ignored == ("an empty or unknown audio track",)
+    assert found.ignored == ("an empty audio track",)
 
 
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv"])
@@ -188,7 +190,7 @@ def test_audio_that_starts_far_into_the_file(name: str, tmp_path: Path) -> None:
     write_clip(path, portrait(2), audio=[AudioTrack(seconds=0.5, start_s=1.4)])
     found = probe(path, search_bytes=20_000)
     if path.suffix == ".mkv":
-        assert (found.audio, found.ignored) == ((), ("an empty or unknown audio track",))
+        assert (found.audio, found.ignored) == ((), ("an empty audio track",))
         return
     assert [track.codec for track in found.audio] == ["aac"]
     assert cut_clip(path, 0.5, found).audio() == audio_packets(path)
@@ -309,3 +311,35 @@ def test_the_refusal_of_a_video_is_one_line(make: Any, tmp_path: Path) -> None:
     with pytest.raises(UnreadableMedia, match=REFUSED[make]) as refused:
         probe(make(tmp_path))
     assert "\n" not in str(refused.value)
+
+
+def test_audio_that_changes_its_coding_becomes_several_tracks(tmp_path: Path) -> None:
+    stereo, surround = adts_packets("stereo", 40), adts_packets("5.1", 30)
+    clip = cut_clip(write_changing(tmp_path / "changing.ts", stereo, surround), 2.0)
+    assert [track.channels for track in clip.probed.audio] == [2, 6]
+    assert [len(packets) for packets in clip.audio()] == [len(stereo), len(surround)]
+
+
+@pytest.mark.parametrize("first_is_default", [False, True])
+def test_a_thumbnail_in_an_ordinary_track_is_not_the_video(
+    first_is_default: bool, tmp_path: Path
+) -> None:
+    """The default track is shown, and of equal ones the longest."""
+    path = tmp_path / "thumbnail.mkv"
+    with av.open(str(path), "w") as out:
+        thumbnail = out.add_stream("mjpeg", rate=25)
+        thumbnail.width, thumbnail.height, thumbnail.pix_fmt = 64, 48, "yuvj420p"
+        video = out.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 128, 96, "yuv420p"
+        thumbnail.disposition = Disposition.default if first_is_default else Disposition(0)
+        video.disposition = Disposition.default
+        out.mux(thumbnail.encode(av.VideoFrame(64, 48, "yuvj420p")))
+        out.mux(thumbnail.encode(None))
+        for number in range(10):
+            frame = av.VideoFrame(128, 96, "yuv420p")
+            frame.pts = number
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+    probed = probe(path)
+    assert (probed.video.codec, probed.video.width) == ("h264", 128)
+    assert probed.ignored == ("a second video track",)
