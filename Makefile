@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 CLIP ?=
 FILTER ?= sunglasses
 OUT ?= demo
+# In the environment, where the shell does not split or expand them.
+export CLIP FILTER OUT
 
 # Every worker and command is a process of its own. Without bytecode files each compiles all its
 # imports, which doubles its start-up time.
@@ -36,7 +38,7 @@ train-setup: $(READY)
 	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/train.txt
 
 demo: $(READY)
-	@$(BIN)/python -m benchmarks.demo --out $(OUT) --filter $(FILTER) $(if $(CLIP),--clip "$(CLIP)")
+	@$(BIN)/python -m benchmarks.demo --out "$$OUT" --filter "$$FILTER" $(if $(CLIP),--clip "$$CLIP")
 
 # Three processes keep two cores busy: many tests wait for other processes.
 test: $(READY)

@@ -9,6 +9,7 @@ such as `facepaint jobs` do not need.
 """
 
 import contextlib
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facepaint.errors import InputError, ServiceError
+from facepaint.errors import InputError, ServiceError, UnknownJob
 from facepaint.jobs.maintenance import delete_job, queue_missing, requeue_stalled, resume_job
 from facepaint.jobs.people import find_people
 from facepaint.jobs.readiness import list_looks
@@ -35,6 +36,7 @@ from facepaint.looks.parser import parse_look
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import ImageJob
+from facepaint.records.keys import JOB_ID, LOOK_ID, check_job_id
 from facepaint.records.results import Painted
 from facepaint.records.tracks import People
 from facepaint.settings import Settings
@@ -54,10 +56,11 @@ PORTRAITS_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A job's status, and the number of frames painted so far in one look."""
+    """A job's status, and what is painted so far in one look: frames, and faces in all of them."""
 
     status: JobStatus
     frames: int
+    faces: int = 0
 
 
 class Client:
@@ -156,7 +159,7 @@ class Client:
 
         Args:
             job_id: the job.
-            look: a look id or unique prefix; may be left out if the job has one look.
+            look: a look id or unique prefix; by default the newest look.
 
         Returns:
             The full look id.
@@ -165,13 +168,37 @@ class Client:
             UnknownJob: there is no such job.
             InputError: no look matches, or several do.
         """
-        find_job(self.store, job_id)
-        looks = list_looks(self.store, job_id)
-        matching = [name for name in looks if name.startswith(look or "")]
+        if look is not None and LOOK_ID.fullmatch(look) and look in list_looks(self.store, job_id):
+            find_job(self.store, job_id)
+            return look
+        looks = job_status(self.store, job_id).looks
+        if look is None and looks:
+            return looks[-1].id
+        matching = [each for each in looks if each.id.startswith(look or "")]
         if len(matching) != 1:
-            names = ", ".join(looks) or "none"
-            raise InputError(f"job {job_id} has the looks {names}: name one with --look")
-        return matching[0]
+            names = ", ".join(f"{each.id} ({each.look or each.fault})" for each in looks)
+            raise InputError(f"job {job_id} has the looks {names or 'none'}: name one with --look")
+        return matching[0].id
+
+    def job_of(self, text: str) -> str:
+        """Resolve a job id or a unique beginning of one.
+
+        Raises:
+            UsageError: ``text`` cannot be the beginning of a job id.
+            InputError: several jobs begin with it.
+            UnknownJob: no job begins with it.
+        """
+        if JOB_ID.fullmatch(text):
+            return text
+        if not re.fullmatch(r"[0-9][0-9A-Za-z-]{3,}", text):
+            return check_job_id(text)
+        matching = [row.id for row in list_jobs(self.store) if row.id.startswith(text)]
+        if len(matching) == 1:
+            return matching[0]
+        if matching:
+            names = ", ".join(matching[:5])
+            raise InputError(f"the jobs {names} begin with {text}: name one in full")
+        raise UnknownJob(f"no job begins with {text}; `facepaint jobs` lists them")
 
     def wait(
         self,
@@ -200,6 +227,7 @@ class Client:
         """
         look_id = self.look_of(job_id, look)
         frames: dict[int, int] = {}
+        faces = 0
         blank_records: BlankRecords = {}
         last_change = time.monotonic()
         while True:
@@ -209,8 +237,9 @@ class Client:
             for index in fresh:
                 record = self.store.find_record(keys.painted(job_id, look_id, index), Painted)
                 frames[index] = record.frames if record else 0
+                faces += record.faces if record else 0
             if on_change:
-                on_change(Snapshot(status, sum(frames.values())))
+                on_change(Snapshot(status, sum(frames.values()), faces))
             if status.look_ended(look_id):
                 return status
             fail_if_stuck(status)

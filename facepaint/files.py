@@ -50,6 +50,19 @@ def atomic_write(
         draft.unlink(missing_ok=True)
 
 
+def require_writable(target: Path) -> None:
+    """Check that a file can be written, without leaving anything behind.
+
+    Raises:
+        OSError: its name is too long, or its folder does not exist or is not writable.
+    """
+    # `stat` of a name that is too long fails; whether the file exists does not matter.
+    target.exists()
+    draft = target.with_name(f".{secrets.token_hex(8)}.part")
+    os.close(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE))
+    draft.unlink()
+
+
 def write_bytes(
     target: Path,
     data: bytes,

@@ -1,7 +1,33 @@
 """Texts and names for people."""
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import PurePath
+
+
+def printable(text: str) -> str:
+    """Text in one line without characters that control a terminal, for names of strangers.
+
+    A newline, an escape sequence, or a mark that reverses the direction of the text could make a
+    terminal show something else.
+    """
+    return "".join(char if _is_shown(char) else _escaped(char) for char in text)
+
+
+def _is_shown(char: str) -> bool:
+    # Cc: control characters; Cf: marks of direction and joiners; Cs: lone surrogates; Zl, Zp:
+    # separators of lines. Joiners make emoji.
+    return char == "\u200d" or unicodedata.category(char) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def cut_to_bytes(text: str, limit: int) -> str:
+    """The beginning of a text that has at most so many bytes in UTF-8."""
+    return text.encode("utf-8", "surrogateescape")[:limit].decode("utf-8", "ignore")
 
 
 def counted(count: int, what: str) -> str:

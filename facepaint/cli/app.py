@@ -17,19 +17,23 @@ from facepaint import __version__
 from facepaint.cli import jobs, paint
 from facepaint.cli.detectors import app as detectors
 from facepaint.cli.installation import check_packages
-from facepaint.cli.options import AsJson
+from facepaint.cli.options import AsJson, Overwrite
 from facepaint.cli.tables import print_filters
-from facepaint.errors import FacepaintError, JobError, ServiceError
+from facepaint.cli.terminal import prepare_streams, say
+from facepaint.errors import FacepaintError, JobError, ServiceError, UsageError
 from facepaint.extras import require_extra
 from facepaint.looks.catalogue import CATALOGUE
 from facepaint.settings import Settings
 
 INTERRUPTED = 130
+BROKEN_PIPE = 141
+"""The exit code of programs that SIGPIPE ends."""
 
 app = typer.Typer(
     name="facepaint",
     help="Paint or redact the faces in a video on machines other than the one that holds it.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     # Typer's tracebacks would show local variables, secrets among them.
     pretty_exceptions_enable=False,
     # Brackets in help texts are defaults, not markup.
@@ -70,13 +74,18 @@ for command in (
 def filters(
     preview: Annotated[
         Path | None,
-        typer.Option("--preview", help="Write a PNG that shows every filter on a face."),
+        typer.Option(
+            "--preview", metavar="PNG", help="Write a PNG that shows every filter on a face."
+        ),
     ] = None,
+    overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
     """List the filters and their options."""
     if preview is not None:
         require_extra("worker", "drawing the gallery")
+        if preview.exists() and not overwrite:
+            raise UsageError(f"{preview} exists: use another name, or --overwrite")
         from filters.gallery import save_gallery
 
         save_gallery(preview)
@@ -135,12 +144,16 @@ def _end_interrupted() -> NoReturn:
 def main() -> None:
     """Run the command line. An error of ours becomes one line on standard error and its exit
     code."""
+    prepare_streams()
     try:
         check_packages()
         app()
     except FacepaintError as exc:
-        print(f"facepaint: {exc}", file=sys.stderr)
+        say(f"facepaint: {exc}")
         sys.exit(exc.exit_code)
+    except BrokenPipeError:
+        # Whoever read standard output has ended, as `head` does.
+        os._exit(BROKEN_PIPE)
     except SystemExit as exc:
         if exc.code == INTERRUPTED:
             _end_interrupted()
@@ -153,10 +166,9 @@ def main() -> None:
         if os.environ.get("FACEPAINT_DEBUG"):
             raise
         frame = traceback.extract_tb(exc.__traceback__)[-1]
-        print(
+        say(
             f"facepaint: this is a bug: {type(exc).__name__}: {exc} "
             f"({Path(frame.filename).name}:{frame.lineno}); "
-            "run it again with FACEPAINT_DEBUG=1 and report what it prints",
-            file=sys.stderr,
+            "run it again with FACEPAINT_DEBUG=1 and report what it prints"
         )
         sys.exit(1)

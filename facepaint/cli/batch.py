@@ -4,23 +4,30 @@ A bad input is reported, and the rest is processed.
 """
 
 import json
-import sys
-from collections.abc import Callable, Mapping, Sequence
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from facepaint.cli.progress import Display, make_display
+from facepaint.cli.terminal import say
 from facepaint.client import Client, Snapshot
 from facepaint.errors import FacepaintError, InputError, JobError, UsageError
+from facepaint.files import require_writable
 from facepaint.jobs.people import check_numbers
 from facepaint.jobs.status import JobStatus, LookStatus, find_job
 from facepaint.looks.look import Look
 from facepaint.records import keys
-from facepaint.records.job import ImageJob
+from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.results import Failed
 from facepaint.records.tracks import People
-from facepaint.text import first_and_more, unique_names
+from facepaint.text import counted, cut_to_bytes, first_and_more, printable, unique_names
+
+MAX_STEM_BYTES = 230
+"""Of names of our making: file systems allow 255 bytes, and a suffix and a number are added."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,8 @@ class Batch:
         """Whether ``--out`` names a folder: an existing one, or one for several results."""
         # Bad inputs count: a path for several results is a folder even if only one is left.
         several = len(self.items) + len(self.problems) > 1
-        return out.is_dir() or (several and not out.suffix)
+        # `Path.is_dir` fails for names that are too long.
+        return os.path.isdir(out) or (several and not out.suffix)  # noqa: PTH112
 
     def for_each(self, process: Callable[[int, Item], None]) -> None:
         """Process each item with its index. An error is kept, and the rest is processed.
@@ -116,7 +124,7 @@ class Batch:
     def finish(self) -> None:
         """Print the problems to standard error, and raise the last one if there is any."""
         for problem in self.problems[:-1]:
-            print(f"facepaint: {problem}", file=sys.stderr)
+            say(f"facepaint: {problem}")
         if self.problems:
             raise self.problems[-1]
 
@@ -146,20 +154,26 @@ def wait_item(
     supervise: Callable[[], object] | None = None,
     advice: str | None = None,
     look: str | None = None,
+    since: float | None = None,
 ) -> None:
-    """Wait for a job, or for one of its looks, and show its progress.
+    """Wait for a job, or for one of its looks, and show its progress and a summary.
 
     Args:
         supervise: called at every change; supervises the embedded workers.
         advice: what to do on failure; by default to resume the job.
-        look: the look's id; None waits for all.
+        look: the look's id; None waits for the newest.
+        since: when the work began, on the clock of `time.monotonic`; by default now.
 
     Raises:
         JobError: a segment failed, or face detection failed in every segment.
     """
     advice = advice or f"`facepaint resume {job_id}` retries it"
+    since = time.monotonic() if since is None else since
+    faces = 0
 
     def show(snapshot: Snapshot) -> None:
+        nonlocal faces
+        faces = snapshot.faces
         display.job(snapshot)
         if supervise is not None:
             supervise()
@@ -176,6 +190,34 @@ def wait_item(
         if status.detect_failed == status.total:
             raise JobError(f"{failure}; {advice}")
         display.say(f"facepaint: {failure}")
+    display.say(_summary(status, faces, time.monotonic() - since))
+
+
+def _summary(status: JobStatus, faces: int, seconds: float) -> str:
+    """What was painted, and how long it took."""
+    if isinstance(status.job, ImageJob):
+        what = counted(len(status.job.images), "image")
+    else:
+        what = _length(status.job)
+    found = "" if faces else ", no faces found"
+    return f"{what} painted in {seconds:.0f} s{found}"
+
+
+def _length(job: VideoJob) -> str:
+    return "video" if job.duration_s is None else f"{job.duration_s:.0f} s of video"
+
+
+@contextmanager
+def going_on(job_id: str) -> Iterator[None]:
+    """If the user interrupts the waiting, say what becomes of the job."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(
+            f"facepaint: interrupted; the workers go on with job {job_id}: "
+            f"`facepaint status {job_id}` shows it, `facepaint delete {job_id}` ends it"
+        )
+        raise
 
 
 def _failed_segments(status: JobStatus, looks: Sequence[LookStatus]) -> str:
@@ -265,12 +307,13 @@ def run_item(
     supervise: Callable[[], object] | None = None,
 ) -> None:
     """Upload one item, wait for it, save the result, and delete the job."""
+    since = time.monotonic()
     with make_display(json=as_json) as display:
         job_id = upload_item(client, item, look, display)
         try:
             # A job on an embedded stack cannot be resumed: it ends with this command.
             advice = "--allow-gaps saves the rest" if supervise is not None else None
-            wait_item(client, job_id, display, supervise, advice)
+            wait_item(client, job_id, display, supervise, advice, since=since)
         except JobError:
             if not saving.allow_gaps:
                 raise
@@ -279,7 +322,7 @@ def run_item(
     if as_json:
         print(json.dumps({"input": [str(path) for path in item.inputs], **facts}), flush=True)
     else:
-        print(f"{item.name} -> {saved_path(facts, out)}", flush=True)
+        print(printable(f"{item.name} -> {saved_path(facts, out)}"), flush=True)
 
 
 def saved_path(facts: Mapping[str, object], out: Path) -> object:
@@ -303,13 +346,13 @@ def _choose_container(source: Path, path: Path, any_container: bool) -> Path:
     target, _, notes = choose_target(audio, path, any_container=any_container)
     if target != path:
         for note in notes:
-            print(f"facepaint: {source.name}: {note}", file=sys.stderr)
+            say(f"facepaint: {source.name}: {note}")
     return target
 
 
 def _painted_name(source: Path) -> str:
     suffix = source.suffix if source.suffix.lower() in {".mp4", ".mkv"} else ".mp4"
-    return f"{source.stem}-painted{suffix}"
+    return f"{cut_to_bytes(source.stem, MAX_STEM_BYTES)}-painted{suffix}"
 
 
 def _default_path(item: Item) -> Path:
@@ -321,7 +364,15 @@ def _default_path(item: Item) -> Path:
 
 
 def _check_target(file: Path, overwrite: bool) -> None:
-    if file.exists() and not overwrite:
-        raise UsageError(f"{file} exists: name another file with --out, or add --overwrite")
+    """Refuse a file that cannot be written, before any work is done."""
     if not file.parent.is_dir():
         raise UsageError(f"{file} cannot be written: there is no folder {file.parent}")
+    try:
+        require_writable(file)
+    except OSError as exc:
+        reason = (exc.strerror or "unknown error").lower()
+        raise UsageError(
+            f"{file} cannot be written: {reason}; name another file with --out"
+        ) from exc
+    if file.exists() and not overwrite:
+        raise UsageError(f"{file} exists: name another file with --out, or add --overwrite")

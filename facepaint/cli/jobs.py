@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,25 +13,30 @@ from facepaint.cli.batch import Saving, save_item, saved_path
 from facepaint.cli.malloc import give_back_large_blocks
 from facepaint.cli.options import AllowGaps, AsJson, JobId, LookId, Overwrite
 from facepaint.cli.progress import Display, make_display, show_page
-from facepaint.cli.tables import print_jobs, print_people, print_status, status_facts
+from facepaint.cli.reservation import reserved
+from facepaint.cli.tables import job_facts, print_jobs, print_people, print_status, status_facts
 from facepaint.client import Client
-from facepaint.errors import JobError, UsageError
+from facepaint.errors import JobError, RecordInvalid, UnknownJob, UsageError
 from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.people import require_video
-from facepaint.jobs.status import JobStatus, find_job
+from facepaint.jobs.status import JobStatus, JobSummary, find_job
 from facepaint.jobs.workers import alive_workers
+from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import VideoJob
-from facepaint.records.keys import check_job_id
 from facepaint.records.tracks import People, Person
-from facepaint.text import counted
+from facepaint.text import counted, printable
 
 
 def view(
     job: JobId,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Save to this file (a folder for images) instead of playing."),
+        typer.Option(
+            "--save",
+            metavar="FILE",
+            help="Save to this file (a folder for images) instead of playing.",
+        ),
     ] = None,
     browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the browser.")] = True,
     look: LookId = None,
@@ -40,34 +46,43 @@ def view(
 ) -> None:
     """Play a job while it is being painted, or save it as a file."""
     client = Client.connect()
+    job = client.job_of(job)
     if save is None:
-        open_viewer(client, check_job_id(job), browser=browser, look=look)
+        open_viewer(client, job, browser=browser, look=look, as_json=as_json)
         return
     give_back_large_blocks()
-    with make_display(json=as_json) as display:
+    with make_display(json=as_json) as display, reserved([save]):
         facts = save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
     print(json.dumps(facts) if as_json else saved_path(facts, save))
 
 
 def jobs(as_json: AsJson = False) -> None:
     """List the jobs, newest first."""
-    summaries = Client.connect().jobs()
+    client = Client.connect()
+    statuses = in_parallel(partial(_status_or_summary, client), client.jobs())
     if as_json:
-        rows = [
-            {"job": s.id, "state": s.state, "name": s.job.source.name if s.job else None}
-            for s in summaries
-        ]
-        print(json.dumps(rows))
+        print(json.dumps([job_facts(status) for status in statuses]))
         return
-    if summaries:
-        print_jobs(summaries)
+    if statuses:
+        print_jobs(statuses)
     else:
         print("No jobs yet. Start one with: facepaint upload VIDEO", file=sys.stderr)
+
+
+def _status_or_summary(client: Client, summary: JobSummary) -> JobStatus | JobSummary:
+    """The status of a job, or its summary where it cannot be read or was just deleted."""
+    if summary.job is None:
+        return summary
+    try:
+        return client.status(summary.id)
+    except (RecordInvalid, UnknownJob):
+        return summary
 
 
 def status(job: JobId, as_json: AsJson = False) -> None:
     """Show a job's progress and what it is waiting for."""
     client = Client.connect()
+    job = client.job_of(job)
     current = client.status(job)
     _print_status(client, current, as_json)
     # Scripts can tell a failed job from one that is still being painted.
@@ -85,6 +100,7 @@ def resume(
 ) -> None:
     """Retry what failed and queue what is missing."""
     client = Client.connect()
+    job = client.job_of(job)
     _print_status(client, client.resume(job, seal=seal), as_json)
 
 
@@ -102,10 +118,13 @@ def delete(
 ) -> None:
     """Delete a job with its video, faces and results."""
     client = Client.connect()
+    job = client.job_of(job)
     # A job without a readable record can be deleted too.
     source = find_job(client.store, job).source.name if client.store.exists(keys.job(job)) else job
-    if not yes and sys.stdin.isatty():
-        typer.confirm(f"Delete job {job} ({source}) and all its results?", abort=True)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError(f"deleting job {job} needs --yes where nobody can be asked")
+        typer.confirm(printable(f"Delete job {job} ({source}) and all its results?"), abort=True)
     print(f"{counted(client.delete(job), 'object')} of {job} deleted")
 
 
@@ -129,7 +148,12 @@ def faces(
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="File for --json, --csv or --coco.  [default: printed]"),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="File for --json, --csv or --coco.  [default: printed]",
+        ),
     ] = None,
     low_confidence: Annotated[
         bool, typer.Option("--all", help="Include low-confidence people.", show_default=False)
@@ -146,6 +170,7 @@ def faces(
     from facepaint.jobs.export import export
 
     client = Client.connect()
+    job = client.job_of(job)
     record = find_job(client.store, job)
     if sheet is not None or chosen is None:
         # Refused before the person tracking is waited for.
@@ -208,14 +233,28 @@ def _draw_sheet(
     save_sheet(sheet, job, shown, portraits)
 
 
-def open_viewer(client: Client, job_id: str, *, browser: bool, look: str | None = None) -> None:
+def open_viewer(
+    client: Client,
+    job_id: str,
+    *,
+    browser: bool,
+    look: str | None = None,
+    as_json: bool = False,
+) -> None:
     """Show a job's page in the running viewer, or in one of our own until Ctrl-C."""
     look_id = client.look_of(job_id, look)
-    path = f"/jobs/{job_id}?look={look_id}"
+
+    def show(base: str) -> None:
+        url = f"{base.rstrip('/')}/jobs/{job_id}?look={look_id}"
+        if as_json:
+            print(json.dumps({"job": job_id, "look": look_id, "url": url}), flush=True)
+        else:
+            show_page(url, browser)
+
     url = client.settings.viewer_url
     if url is not None:
-        show_page(f"{url.rstrip('/')}{path}", browser)
+        show(url)
         return
     from viewer.server.serve import serve
 
-    serve(client.settings, on_ready=lambda base: show_page(f"{base.rstrip('/')}{path}", browser))
+    serve(client.settings, on_ready=show)

@@ -6,25 +6,28 @@ from typing import Annotated, Literal
 
 import typer
 
+from facepaint.cli.completion import filter_names, job_ids
 from facepaint.devices import Device
 from facepaint.errors import UsageError
 from facepaint.looks.look import Look
 from facepaint.looks.parser import parse_look
 from facepaint.looks.selection import parse_selection
-from facepaint.media.encoders import EncoderName
+from facepaint.media.encoders import ENCODERS, EncoderName
 from facepaint.records.detector_card import DEFAULT_DETECTOR
 
 Cover = Literal["face", "head"]
 
 Inputs = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", help="Videos (one job each) or images (one job for all)."),
+    typer.Argument(metavar="FILE...", help="Videos (one job each) or images (one job for all)."),
 ]
 Filters = Annotated[
     list[str],
     typer.Option(
         "--filter",
         "-f",
+        metavar="FILTER",
+        autocompletion=filter_names,
         help="Filter: NAME or NAME:KEY=VALUE,...; repeat for several, painted in this order.",
     ),
 ]
@@ -63,16 +66,24 @@ CoverOption = Annotated[
         "--cover", help="Area that blur, mosaic and fill cover.  [default: the filter's, face]"
     ),
 ]
-JobId = Annotated[str, typer.Argument(metavar="JOB", help="Job id, from `facepaint jobs`.")]
+JobId = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB",
+        help="Job id, from `facepaint jobs`, or a unique beginning of it.",
+        autocompletion=job_ids,
+    ),
+]
 LookId = Annotated[
     str | None,
-    typer.Option("--look", help="Look id or unique prefix; needed if the job has several."),
+    typer.Option("--look", metavar="LOOK", help="Look id or unique prefix.  [default: the newest]"),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 Detector = Annotated[
     str | None,
     typer.Option(
         "--detector",
+        metavar="NAME",
         help="Face detector: a name (see `facepaint detectors list`) or a file PATH.onnx.  "
         f"[default: {DEFAULT_DETECTOR}]",
     ),
@@ -81,20 +92,29 @@ MinFace = Annotated[
     float | None,
     typer.Option(
         "--min-face",
+        min=0.001,
+        max=1,
+        metavar="SHARE",
         help="Smallest face to detect, as a share of the frame's height.  [default: 0.06]",
     ),
 ]
 Quality = Annotated[
     int | None,
     typer.Option(
-        "--quality", help="CRF on x264's scale, 0 to 51; lower is better and larger.  [default: 20]"
+        "--quality",
+        min=0,
+        max=51,
+        metavar="CRF",
+        help="CRF on x264's scale, 0 to 51; lower is better and larger.  [default: 20]",
     ),
 ]
 EncoderOption = Annotated[
     EncoderName | None,
     typer.Option(
         "--encoder",
-        help="Video encoder.  [default: libx264, or libx265 if more than 8 bits are kept]",
+        metavar="ENCODER",
+        help=f"Video encoder: {', '.join(ENCODERS)}.  [default: libx264, or libx265 if more than 8 "
+        "bits are kept]",
     ),
 ]
 KeepFormat = Annotated[
@@ -107,12 +127,19 @@ KeepFormat = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, max=64, help="Worker processes.  [default: one per core]"),
+    typer.Option(
+        "--workers", min=1, max=64, metavar="N", help="Worker processes.  [default: one per core]"
+    ),
 ]
 AllowGaps = Annotated[bool, typer.Option("--allow-gaps", help="Save even if segments failed.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 DeviceOption = Annotated[
-    Device | None, typer.Option("--device", help="Device for face detection.  [default: auto]")
+    Device | None,
+    typer.Option(
+        "--device",
+        metavar="DEVICE",
+        help="Device for face detection: auto, cpu, cuda, tensorrt or openvino.  [default: auto]",
+    ),
 ]
 
 

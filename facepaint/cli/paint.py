@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +14,7 @@ from facepaint.cli.batch import (
     Batch,
     Item,
     Saving,
+    going_on,
     run_item,
     save_item,
     saved_path,
@@ -43,6 +45,7 @@ from facepaint.cli.options import (
     output_choices,
 )
 from facepaint.cli.progress import make_display
+from facepaint.cli.reservation import reserved
 from facepaint.client import Client
 from facepaint.errors import UsageError
 from facepaint.extras import require_extra
@@ -53,7 +56,12 @@ def run(
     inputs: Inputs,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Output file; a folder for several inputs or for images."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE",
+            help="Output file; a folder for several inputs or for images.",
+        ),
     ] = None,
     filters: Filters = ["sunglasses"],  # noqa: B006
     keep: Keep = [],  # noqa: B006 - Typer copies it
@@ -108,14 +116,14 @@ def run(
     # The workers of a running stack have their own number and device.
     may_join = workers is None and device is None
     running = running_connection(settings.home, **choices) if may_join else None
-    if not batch.items:
-        # Every input is bad: nothing has to be started.
-        pass
-    elif running is not None:
-        run_all(Client(running))
-    else:
-        with Interrupts(), private_stack(settings, workers) as stack:
-            run_all(Client(stack.settings), lambda: stack.supervise(give_up=True))
+    # Every input may be bad: then nothing has to be started.
+    if batch.items:
+        with reserved(targets):
+            if running is not None:
+                run_all(Client(running))
+            else:
+                with Interrupts(), private_stack(settings, workers) as stack:
+                    run_all(Client(stack.settings), lambda: stack.supervise(give_up=True))
     batch.finish()
 
 
@@ -123,7 +131,13 @@ def up(
     workers: Workers = None,
     viewer: Annotated[bool, typer.Option(help="Run the viewer.")] = True,
     port: Annotated[
-        int | None, typer.Option(help="Port of the viewer, 0 for a free one.  [default: 8471]")
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            metavar="PORT",
+            help="Port of the viewer, 0 for a free one.  [default: 8471]",
+        ),
     ] = None,
     device: DeviceOption = None,
 ) -> None:
@@ -138,7 +152,7 @@ def up(
 def worker(
     workers: Workers = None,
     queues: Annotated[
-        str, typer.Option(help="Queues to consume, separated by commas.")
+        str, typer.Option(metavar="NAMES", help="Queues to consume, separated by commas.")
     ] = "paint,detect",
     device: DeviceOption = None,
 ) -> None:
@@ -210,6 +224,44 @@ def upload(
         detector=detector, min_face=min_face, **output_choices(quality, encoder, keep_format)
     )
     settings.require_services()
+    _check_upload(settings, inputs, resume)
+    # Weak devices upload: a long video's index and the storage's client never coexist.
+    give_back_large_blocks()
+    batch = Batch.classify(inputs)
+    client = Client(settings)
+    began = time.monotonic()
+    uploaded: dict[int, str] = {}
+
+    def upload_one(index: int, item: Item) -> None:
+        with make_display(json=as_json) as display:
+            uploaded[index] = upload_item(client, item, look, display, resume)
+        if not wait:
+            show(index, item)
+
+    def wait_for(index: int, item: Item) -> None:
+        if index in uploaded:
+            with make_display(json=as_json) as display, going_on(uploaded[index]):
+                wait_item(client, uploaded[index], display, since=began)
+            show(index, item)
+
+    def show(index: int, item: Item) -> None:
+        facts = {"input": [str(path) for path in item.inputs], "job": uploaded[index]}
+        print(json.dumps(facts) if as_json else uploaded[index], flush=True)
+
+    # The next input is uploaded while the workers paint the one before.
+    batch.for_each(upload_one)
+    if wait:
+        batch.for_each(wait_for)
+    if uploaded and not (as_json or view or wait):
+        newest = uploaded[max(uploaded)]
+        print(f"Watch it with: facepaint view {newest}", file=sys.stderr)
+    batch.finish()
+    if view:
+        open_viewer(client, uploaded[max(uploaded)], browser=True)
+
+
+def _check_upload(settings: Settings, inputs: Sequence[Path], resume: str | None) -> None:
+    """Refuse, before any work is done, a detector or inputs that do not fit."""
     if resume is None:
         from facepaint.detectors.registry import find_detector
 
@@ -217,27 +269,6 @@ def upload(
         find_detector(settings.detector)
     elif len(inputs) != 1:
         raise UsageError("--resume continues one job: give the one file it was uploaded from")
-    # Weak devices upload: a long video's index and the storage's client never coexist.
-    give_back_large_blocks()
-    batch = Batch.classify(inputs)
-    client = Client(settings)
-    uploaded: list[str] = []
-
-    def upload_one(_: int, item: Item) -> None:
-        with make_display(json=as_json) as display:
-            job_id = upload_item(client, item, look, display, resume)
-            uploaded.append(job_id)
-            if wait:
-                wait_item(client, job_id, display)
-        facts = {"input": [str(path) for path in item.inputs], "job": job_id}
-        print(json.dumps(facts) if as_json else job_id)
-
-    batch.for_each(upload_one)
-    if uploaded and not (as_json or view or wait):
-        print(f"Watch it with: facepaint view {uploaded[-1]}", file=sys.stderr)
-    batch.finish()
-    if view:
-        open_viewer(client, uploaded[-1], browser=True)
 
 
 def repaint(
@@ -254,7 +285,9 @@ def repaint(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until everything is painted.")] = False,
     save: Annotated[
         Path | None,
-        typer.Option("--save", help="Wait, then save to this file (a folder for images)."),
+        typer.Option(
+            "--save", metavar="FILE", help="Wait, then save to this file (a folder for images)."
+        ),
     ] = None,
     allow_gaps: AllowGaps = False,
     overwrite: Overwrite = False,
@@ -263,14 +296,17 @@ def repaint(
     """Render a job with other filters, reusing its detections."""
     chosen = chosen_look(filters, keep, only, region, cover)
     client = Client.connect()
+    job = client.job_of(job)
     look = client.repaint(job, chosen)
     facts: dict[str, object] = {"job": job, "look": look}
     with make_display(json=as_json) as display:
         if save is not None:
             give_back_large_blocks()
-            facts |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
+            with reserved([save]):
+                facts |= save_item(client, job, save, display, Saving(look, allow_gaps, overwrite))
         elif wait:
-            wait_item(client, job, display, look=look)
+            with going_on(job):
+                wait_item(client, job, display, look=look)
     if as_json:
         print(json.dumps(facts))
     elif save is not None:

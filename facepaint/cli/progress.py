@@ -9,9 +9,11 @@ from typing import Self
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
+from facepaint.cli.terminal import say
 from facepaint.client import Snapshot
 from facepaint.jobs.status import JobStatus
 from facepaint.records.job import VideoJob
+from facepaint.text import printable
 
 PLAIN_EVERY_S = 5.0
 """Shortest time between two plain lines."""
@@ -137,7 +139,7 @@ class Bars(Display):
         self._show("saved", done, total)
 
     def say(self, text: str) -> None:
-        self._progress.console.print(text, highlight=False, markup=False)
+        self._progress.console.print(printable(text), highlight=False, markup=False)
 
     def _show(
         self, name: str, done: int, total: int | None, note: str = "", amount: str = ""
@@ -180,7 +182,7 @@ class Lines(Display):
         self._print(f"saved {done}/{total} segments", last=done == total)
 
     def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
+        say(text)
 
     def _print(self, line: str, *, last: bool = False) -> None:
         """Print a line that differs from the one before; all but the last of a stage only every

@@ -10,23 +10,46 @@ from rich.text import Text
 
 from facepaint.jobs.status import JobStatus, JobSummary, LookStatus
 from facepaint.looks.catalogue import CATALOGUE
-from facepaint.records.job import VideoJob
+from facepaint.records.job import ImageJob, VideoJob
 from facepaint.records.tracks import People, Person
+from facepaint.text import counted, printable
 
 PLAIN_WIDTH = 10_000
 """Columns where the output is no terminal: wide enough that no row is wrapped or cut."""
 
 
-def print_jobs(summaries: Iterable[JobSummary]) -> None:
-    """Print one row for each job."""
-    rows = []
-    for summary in summaries:
-        if summary.job is None:
-            rows.append((summary.id, "damaged", summary.fault, ""))
-        else:
-            uploaded = summary.job.created.astimezone().strftime("%Y-%m-%d %H:%M")
-            rows.append((summary.id, summary.state or "", summary.job.source.name, uploaded))
-    _print_table(("job", "state", "input", "uploaded"), rows)
+def print_jobs(statuses: Iterable[JobStatus | JobSummary]) -> None:
+    """Print one row for each job; a summary stands for a job whose record cannot be read."""
+    head = ("job", "state", "painted", "length", "filters", "input", "uploaded")
+    _print_table(head, [_job_row(status) for status in statuses])
+
+
+def _job_row(status: JobStatus | JobSummary) -> tuple[str, ...]:
+    if isinstance(status, JobSummary):
+        return (status.id, "damaged", "", "", "", status.fault, "")
+    job = status.job
+    if isinstance(job, ImageJob):
+        length = counted(len(job.images), "image")
+    else:
+        length = "" if job.duration_s is None else f"{job.duration_s:.0f} s"
+    uploaded = job.created.astimezone().strftime("%Y-%m-%d %H:%M")
+    filters = ", ".join(str(look.look or "unknown") for look in status.looks)
+    return (
+        job.id,
+        status.state,
+        _painted_share(status),
+        length,
+        filters,
+        job.source.name,
+        uploaded,
+    )
+
+
+def _painted_share(status: JobStatus) -> str:
+    """The share of the known segments that is painted, over all looks."""
+    known = (status.total or status.stored) * len(status.looks)
+    painted = sum(look.painted for look in status.looks)
+    return f"{100 * painted // known} %" if known else ""
 
 
 def print_filters() -> None:
@@ -63,7 +86,7 @@ def _print_table(columns: Sequence[Column | str], rows: Iterable[Sequence[str]])
     table = Table(*columns, box=None, pad_edge=False)
     for row in rows:
         # Not as str: Rich would take brackets in a file's name for markup.
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console.print(table)
 
 
@@ -103,6 +126,19 @@ def person_label(person: Person) -> str:
     return f"{person.number} ?" if person.low_confidence else str(person.number)
 
 
+def job_facts(status: JobStatus | JobSummary) -> dict[str, object]:
+    """A job as ``jobs --json`` prints it."""
+    if isinstance(status, JobSummary):
+        return {"job": status.id, "state": status.state, "fault": status.fault}
+    job = status.job
+    return {
+        **status_facts(status, ""),
+        "created": job.created.isoformat(),
+        "duration_s": job.duration_s if isinstance(job, VideoJob) else None,
+        "images": len(job.images) if isinstance(job, ImageJob) else None,
+    }
+
+
 def status_facts(status: JobStatus, waiting: str) -> dict[str, object]:
     """A status as ``--json`` prints it."""
     return {
@@ -139,7 +175,7 @@ def print_status(status: JobStatus, waiting: str) -> None:
     """Print a status as text."""
     of = f" of {status.total}" if status.total is not None else ""
     failed = f", {status.detect_failed} failed" if status.detect_failed else ""
-    print(f"{status.job.id}  {status.job.source.name}  {status.state}")
+    print(printable(f"{status.job.id}  {status.job.source.name}  {status.state}"))
     print(f"  {status.stored}{of} segments stored")
     print(f"  {status.detected}{of} detected by {status.job.detector.label}{failed}")
     for look in status.looks:
@@ -149,11 +185,11 @@ def print_status(status: JobStatus, waiting: str) -> None:
             line += f", {look.failed} failed"
         if look.blank:
             line += f", {look.blank} blank"
-        print(line)
+        print(printable(line))
     if status.truncated:
-        print(f"  the source ended early: {status.truncated}")
+        print(printable(f"  the source ended early: {status.truncated}"))
     if status.state != "complete":
-        print(f"  {waiting}")
+        print(printable(f"  {waiting}"))
 
 
 def print_training(entry: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from facepaint.errors import ServiceError, UsageError
 from facepaint.extras import require_extra
-from facepaint.files import PRIVATE_MODE, write_text
+from facepaint.files import PRIVATE_MODE, require_writable, write_text
 from facepaint.queue import Queue
 from facepaint.settings import CONNECTION_FIELDS, CONNECTION_NAME, Settings
 from facepaint.stack import components
@@ -108,8 +108,7 @@ class Stack:
         """
         if self._workers != 0:
             require_extra("worker", "painting on this machine")
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (self.home / "logs").mkdir(mode=0o700, exist_ok=True)
+        _make_folders(self.home)
         self._lock = _lock(self.home)
         try:
             _clear_leftovers(self.home)
@@ -333,6 +332,18 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def _make_folders(home: Path) -> None:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (home / "logs").mkdir(mode=0o700, exist_ok=True)
+        require_writable(home / "stack.json")
+    except OSError as exc:
+        reason = (exc.strerror or "unknown error").lower()
+        raise UsageError(
+            f"the data folder {home} cannot be written ({reason}); set FACEPAINT_HOME to another"
+        ) from exc
 
 
 def _lock(home: Path) -> BaseFileLock:

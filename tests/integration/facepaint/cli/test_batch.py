@@ -68,5 +68,6 @@ def test_failed_detection_is_an_error_only_if_every_segment_failed(
             wait_item(Client(settings), made.id, display)
     else:
         wait_item(Client(settings), made.id, display)
-        (line,) = display.lines
+        line, summary = display.lines
+        assert re.fullmatch(r"\d+ s of video painted in \d+ s, no faces found", summary)
         assert re.match(f"facepaint: {message}$", line)
