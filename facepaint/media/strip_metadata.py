@@ -5,10 +5,12 @@ they are not stored at all.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
-from facepaint.media.codec_params import change_extradata, codec_name
-from facepaint.records.job import Extras, VideoJob
+from facepaint.media.codec_params import change_extradata, codec_name, open_codec_params
+from facepaint.media.subtitles import STYLED_TEXT
+from facepaint.records.job import Extras, Subtitles, VideoJob
 
 SUBTITLE_HEADER = {
     "script info": (
@@ -22,6 +24,17 @@ SUBTITLE_HEADER = {
     "events": ("format",),
 }
 """The lines of an ASS header that affect rendering, by section. Programs add names and paths."""
+
+STYLE_LINE = re.compile(rb"^\s*Style:([^,\r\n]*)", re.MULTILINE | re.IGNORECASE)
+
+EVENT_FIELDS = 9
+"""Order, layer, style, name, three margins, effect, text."""
+
+RENDERED_EFFECTS = (b"banner;", b"scroll up;", b"scroll down;", b"karaoke")
+"""Effects that move the text; any other is a note."""
+
+ASS_COMMENT = re.compile(rb"\{[^}\\]*\}")
+"""Braces without an override, which renderers skip."""
 
 VORBIS_FIRST_BYTES, THEORA_FIRST_BYTES = 30, 42
 """Lengths of the first of the three headers."""
@@ -42,11 +55,44 @@ def strip_job(job: VideoJob) -> VideoJob:
 
 def strip_extras(extras: Extras) -> Extras:
     """The extras without tags and without titles of subtitle tracks."""
-    subtitles = (
-        replace(track, title="", codec_params=strip_codec_params(track.codec_params))
-        for track in extras.subtitles
+    return replace(extras, tags={}, subtitles=tuple(map(_strip_subtitles, extras.subtitles)))
+
+
+def _strip_subtitles(track: Subtitles) -> Subtitles:
+    track = replace(track, title="")
+    if track.codec not in STYLED_TEXT:
+        return replace(track, codec_params=strip_codec_params(track.codec_params))
+    with open_codec_params(track.codec_params) as container:
+        header = container.streams[0].codec_context.extradata or b""
+    styles = _style_names(header)
+    packets = tuple(
+        (pts, duration, _strip_event(data, styles)) for pts, duration, data in track.packets
     )
-    return replace(extras, tags={}, subtitles=tuple(subtitles))
+    return replace(track, codec_params=strip_codec_params(track.codec_params), packets=packets)
+
+
+def _style_names(header: bytes) -> list[bytes]:
+    """The names of the styles of an ASS header, in order."""
+    return [match[1].strip() for match in STYLE_LINE.finditer(header)]
+
+
+def _strip_event(data: bytes, styles: Sequence[bytes]) -> bytes:
+    """An ASS event as Matroska stores it, without the name of the actor, comments, and the names of
+    style and effect."""
+    fields = data.split(b",", EVENT_FIELDS - 1)
+    if len(fields) < EVENT_FIELDS:
+        return data
+    style = fields[2].strip().lstrip(b"*")
+    fields[2] = _neutral_style(styles.index(style) if style in styles else 0)
+    fields[3] = b""
+    if not fields[7].lower().startswith(RENDERED_EFFECTS):
+        fields[7] = b""
+    fields[8] = ASS_COMMENT.sub(b"", fields[8])
+    return b",".join(fields)
+
+
+def _neutral_style(number: int) -> bytes:
+    return b"Style%d" % (number + 1)
 
 
 def strip_codec_params(codec_params: bytes) -> bytes:
@@ -104,13 +150,19 @@ def _laced_size(data: bytes, start: int) -> tuple[int, int]:
 
 def _strip_ass(parameters: bytes) -> bytes:
     """The header of ASS subtitles with its styles, and the other lines that affect rendering."""
-    kept, section = [], ""
+    kept, section, styles = [], "", 0
     for line in parameters.decode("utf-8", "replace").splitlines():
         heading = re.fullmatch(r"\s*\ufeff?\[(.*)\]\s*", line)
         if heading:
             section = heading[1].lower()
-        allowed = SUBTITLE_HEADER.get(section, ())
+        in_styles = "styles" in section
+        allowed = ("format",) if in_styles else SUBTITLE_HEADER.get(section, ())
         key = line.partition(":")[0].strip().lower()
-        if "styles" in section or (allowed and heading) or key in allowed:
+        if in_styles and key == "style":
+            # Styles are often named after people.
+            rest = line.partition(",")[2]
+            kept.append(f"Style: {_neutral_style(styles).decode()},{rest}")
+            styles += 1
+        elif (allowed and heading) or key in allowed:
             kept.append(line)
     return "".join(f"{line}\r\n" for line in kept).encode()

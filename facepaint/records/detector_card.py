@@ -17,8 +17,8 @@ DecoderName = Literal["facepaint", "yunet", "scrfd", "centerface"]
 # A threshold of 0 would store every cell of the network as a candidate.
 Score = Annotated[float, Field(ge=0.01, le=1)]
 
-MAX_REDACTION_THRESHOLD = 0.9
-"""Detectors give even clear faces hardly more confidence than this."""
+MAX_REDACTION_THRESHOLD = 0.7
+"""Detectors give many clear faces hardly more confidence than this."""
 
 STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 """Unknown keys are refused: they are usually misspelled. NaN is not valid JSON."""
@@ -109,6 +109,8 @@ class DetectorCard:
         limit = MAX_REDACTION_THRESHOLD
         if self.redaction and max(self.redaction.accept, self.redaction.for_still) > limit:
             raise ValueError(f"redaction thresholds above {limit} leave faces visible")
+        if self.redaction and self.stickers and self.redaction.accept > self.stickers.accept:
+            raise ValueError("redactions must not accept less than stickers")
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ Each is the leader of a process group of its own and writes its output to a log 
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -122,6 +123,15 @@ class Child:
         self._started = time.monotonic()
         self.restart_at = None
 
+    def trim_log(self) -> None:
+        """Move a log that has become long while the process writes it."""
+        log = self.recipe.log
+        with contextlib.suppress(OSError):
+            if log.stat().st_size > MAX_LOG_BYTES:
+                shutil.copyfile(log, log.with_suffix(".log.1"))
+                # The process goes on at the end, which is now the beginning: it appends.
+                os.truncate(log, 0)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process itself, not to its group."""
         if self.alive:
@@ -187,6 +197,7 @@ class Children:
         """
         deaths = []
         for child in self._children:
+            child.trim_log()
             if child.alive:
                 continue
             if child.restart_at is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -75,6 +76,22 @@ def make_app(settings: Settings, store: Store | None = None) -> Starlette:
     return app
 
 
+class NumberConvertor(Convertor[int]):
+    """A number in a path. Six digits at most: no job has a million segments, and Python refuses to
+    read numbers of thousands of digits."""
+
+    regex = "[0-9]{1,6}"
+
+    def convert(self, value: str) -> int:
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        return str(value)
+
+
+register_url_convertor("number", NumberConvertor())
+
+
 def _routes() -> list[Route | Mount]:
     return [
         Route("/", index_page),
@@ -84,19 +101,19 @@ def _routes() -> list[Route | Mount]:
         Route("/jobs/{job}/{look}/master.m3u8", media.playlist_master),
         Route("/jobs/{job}/{look}/video.m3u8", media.playlist_video),
         Route("/jobs/{job}/{look}/init.mp4", media.hls_init),
-        Route("/jobs/{job}/{look}/{index:int}.m4s", media.hls_segment),
-        Route("/jobs/{job}/{look}/audio-{track:int}.m3u8", media.playlist_audio),
-        Route("/jobs/{job}/{look}/audio-{track:int}-init.mp4", media.hls_audio_init),
-        Route("/jobs/{job}/{look}/audio-{track:int}-{index:int}.m4s", media.hls_audio),
+        Route("/jobs/{job}/{look}/{index:number}.m4s", media.hls_segment),
+        Route("/jobs/{job}/{look}/audio-{track:number}.m3u8", media.playlist_audio),
+        Route("/jobs/{job}/{look}/audio-{track:number}-init.mp4", media.hls_audio_init),
+        Route("/jobs/{job}/{look}/audio-{track:number}-{index:number}.m4s", media.hls_audio),
         Route("/api/jobs", api_jobs),
         Route("/api/jobs/{job}", api_job),
-        Route("/api/jobs/{job}/looks/{look}/segments/{index:int}", media.segment),
-        Route("/api/jobs/{job}/audio/{track:int}/{index:int}", media.audio),
+        Route("/api/jobs/{job}/looks/{look}/segments/{index:number}", media.segment),
+        Route("/api/jobs/{job}/audio/{track:number}/{index:number}", media.audio),
         Route("/api/jobs/{job}/looks", faces.post_look, methods=["POST"]),
         Route("/api/jobs/{job}/people", faces.people, methods=["GET"]),
         Route("/api/jobs/{job}/people", faces.post_people, methods=["POST"]),
-        Route("/api/jobs/{job}/people/{person:int}/portrait", faces.portrait),
-        Route("/api/jobs/{job}/tracks/{index:int}", faces.tracked_segment),
+        Route("/api/jobs/{job}/people/{person:number}/portrait", faces.portrait),
+        Route("/api/jobs/{job}/tracks/{index:number}", faces.tracked_segment),
         Mount("/static", StaticFiles(directory=STATIC)),
     ]
 

@@ -33,7 +33,7 @@ from facepaint.store import Store
 from viewer.server.cache import JobCache
 from viewer.server.clock import Clock
 from viewer.server.request import cache_of, job_id_of, read_json
-from viewer.server.response import NO_STORE
+from viewer.server.response import NO_STORE, SANDBOX
 
 if TYPE_CHECKING:
     # Celery takes long to import, and most viewers never send a task.
@@ -149,7 +149,7 @@ def portrait(request: Request) -> Response:
     """A person's portrait, a JPEG of the source. No browser may cache it."""
     cache, number = _allowed_cache(request), int(request.path_params["person"])
     data = cache.store.get(keys.portrait(job_id_of(request), number))
-    return Response(data, media_type="image/jpeg", headers=NO_STORE)
+    return Response(data, media_type="image/jpeg", headers={**NO_STORE, **SANDBOX})
 
 
 def tracked_segment(request: Request) -> Response:
@@ -213,6 +213,9 @@ def _post_people(request: Request) -> Response:
 def _post_look(request: Request, body: bytes) -> Response:
     job_id, look = job_id_of(request), look_of(body)
     store, queue = _allowed_cache(request).store, _requests(request).queue
+    missing = next((s for s in look.stickers if not store.exists(keys.sticker(s))), None)
+    if missing is not None:
+        raise HTTPException(422, f"sticker {missing[:12]} is not stored: use `facepaint repaint`")
     try:
         added = repaint(store, queue, job_id, look)
     except UsageError as exc:

@@ -1,7 +1,6 @@
 """The viewer's media: painted segments and their audio, and HLS playlists of them."""
 
 import hashlib
-import mimetypes
 from collections.abc import Iterator
 from contextlib import ExitStack
 from enum import Enum
@@ -28,7 +27,7 @@ from viewer.server.audio import is_plain_aac, make_audio_segment
 from viewer.server.cache import first_missing
 from viewer.server.clock import on_clock
 from viewer.server.request import cache_of, check_look_id, job_id_of
-from viewer.server.response import Content, ReadBytes, send
+from viewer.server.response import SANDBOX, Content, ReadBytes, media_type, send
 
 PLAYLIST_MIME = "application/vnd.apple.mpegurl"
 
@@ -96,11 +95,18 @@ def _send_painted(request: Request, look: str, record: Painted, part: Part) -> R
         read=lambda first, stop: read(start + first, start + stop),
         # Two parts of one MP4 must not share an ETag.
         etag=f"{record.sha256[:24]}-{start}",
-        mime=mimetypes.guess_type(record.name)[0] or "application/octet-stream",
+        mime=media_type(record.name),
         # `facepaint resume` may replace a blank segment.
         immutable=not record.blank,
+        private=_redacts(cache.status(job_id, look), look),
     )
     return send(request, content)
+
+
+def _redacts(status: JobStatus, look_id: str) -> bool:
+    """Whether a look redacts; one whose record cannot be read may."""
+    look = status.look(look_id)
+    return look is None or look.look is None or look.look.redacts
 
 
 def audio(request: Request) -> Response:
@@ -261,9 +267,10 @@ def download(request: Request) -> Response:
     headers = {
         "Content-Length": str(saved.stat().st_size),
         "Content-Disposition": f"attachment; filename*=utf-8''{quote(name, safe='')}",
+        **SANDBOX,
         "Cache-Control": "no-store",
     }
-    mime = mimetypes.guess_type(saved.name)[0] or "application/octet-stream"
+    mime = media_type(saved.name)
     return StreamingResponse(chunks(), media_type=mime, headers=headers)
 
 

@@ -40,7 +40,10 @@ class SecurityMiddleware:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    # Media have a stricter policy of their own.
+                    headers.setdefault(name, value)
             await send(message)
 
         if self._loopback_only and not is_loopback(host_name(Headers(scope=scope).get("host", ""))):

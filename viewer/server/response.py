@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -11,8 +12,22 @@ from starlette.responses import JSONResponse, Response
 NO_STORE = {"Cache-Control": "no-store"}
 NO_CACHE = {"Cache-Control": "no-cache"}
 
-CACHE_LONG = "private, max-age=86400, immutable"
+CACHE_SHORT = "private, max-age=600, immutable"
 CACHE_REVALIDATED = "private, no-cache"
+
+MEDIA_TYPES = {
+    ".mp4": "video/mp4",
+    ".mkv": "video/x-matroska",
+    ".mov": "video/quicktime",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+}
+"""The types of stored results by suffix. No other is ever sent: a forged name must not become a
+page of this origin."""
+
+SANDBOX = {"Content-Security-Policy": "sandbox; default-src 'none'"}
+"""For media: opened as a page, they may run nothing."""
 
 ReadBytes = Callable[[int, int], bytes]
 """Reads the bytes ``[first, stop)``."""
@@ -20,21 +35,27 @@ ReadBytes = Callable[[int, int], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a response sends, whole or in a range. ``immutable`` content never changes."""
+    """What a response sends, whole or in a range.
+
+    ``immutable`` content never changes. ``private`` content is of a redacting look: no browser may
+    keep it, so that it is gone with its job.
+    """
 
     size: int
     read: ReadBytes
     etag: str
     mime: str
     immutable: bool = True
+    private: bool = False
 
 
 def send(request: Request, content: Content) -> Response:
     """Respond with the content or one range of it, or with 304 if the browser has it already."""
     etag = f'"{content.etag}"'
     headers = {
+        **SANDBOX,
+        **(NO_STORE if content.private else {"Cache-Control": _caching(content)}),
         "ETag": etag,
-        "Cache-Control": CACHE_LONG if content.immutable else CACHE_REVALIDATED,
         "Accept-Ranges": "bytes",
     }
     if etag in request.headers.get("if-none-match", ""):
@@ -50,6 +71,15 @@ def send(request: Request, content: Content) -> Response:
     first, stop = span
     headers["Content-Range"] = f"bytes {first}-{stop - 1}/{content.size}"
     return Response(content.read(first, stop), 206, media_type=content.mime, headers=headers)
+
+
+def _caching(content: Content) -> str:
+    return CACHE_SHORT if content.immutable else CACHE_REVALIDATED
+
+
+def media_type(name: str) -> str:
+    """The media type of a stored result by its name."""
+    return MEDIA_TYPES.get(PurePath(name).suffix.lower(), "application/octet-stream")
 
 
 def parse_range(header: str, size: int) -> tuple[int, int] | None:

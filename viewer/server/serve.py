@@ -1,5 +1,6 @@
 """Run the server: for ``python -m viewer``, and for commands that open one job's page."""
 
+import asyncio
 import contextlib
 import signal
 import socket
@@ -9,10 +10,33 @@ from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from facepaint.errors import FacepaintError, UsageError
 from facepaint.settings import Settings
 from viewer.server.app import make_app
+
+HEADER_S = 10.0
+"""Seconds that a client has for the header of its first request."""
+
+KEEP_ALIVE_S = 15
+"""Seconds that a connection may wait for its next request."""
+
+MAX_HEADER_BYTES = 32 * 1024
+
+
+def _most_connections() -> int:
+    """Half of the files that this process may open: with all of them in use, it could accept no
+    connection, and the event loop would log an error for each attempt."""
+    try:
+        import resource
+    except ImportError:
+        return 256
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1024 if soft == resource.RLIM_INFINITY else max(16, min(1024, soft // 2))
+
+
+MAX_CONNECTIONS = _most_connections()
 
 
 def main() -> int:
@@ -48,6 +72,30 @@ def serve(settings: Settings, on_ready: Callable[[str], None]) -> None:
         server_of(app).run(sockets=[listener])
 
 
+class LimitedProtocol(H11Protocol):
+    """HTTP with limits: strangers must not take all connections, or hold one without a request."""
+
+    max_connections = MAX_CONNECTIONS
+    header_s = HEADER_S
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            transport.abort()
+            return
+        self._header_deadline = self.loop.call_later(self.header_s, self._close_without_request)
+
+    def _close_without_request(self) -> None:
+        if self.cycle is None and not self.transport.is_closing():
+            self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        deadline = getattr(self, "_header_deadline", None)
+        if deadline is not None:
+            deadline.cancel()
+        super().connection_lost(exc)
+
+
 def server_of(app: Starlette) -> uvicorn.Server:
     """A server that logs warnings and errors only."""
     return uvicorn.Server(
@@ -56,6 +104,9 @@ def server_of(app: Starlette) -> uvicorn.Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            http=LimitedProtocol,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=MAX_HEADER_BYTES,
             # A page that is still loading media must not delay the end.
             timeout_graceful_shutdown=3,
             lifespan="on",

@@ -155,3 +155,17 @@ def test_identity_names_the_boot() -> None:
     """After a reboot another process may have the same pid and start; it must not be killed."""
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     assert identity(os.getpid()).startswith(f"{boot}:")
+
+
+def test_a_long_log_is_moved_while_it_is_written(children: Children, tmp_path: Path) -> None:
+    script = "while :; do echo a line of some length; sleep 0.01; done"
+    child = children.start(recipe(tmp_path, script))
+    log = child.recipe.log
+    eventually(lambda: log.stat().st_size > 200)
+    with log.open("ab") as file:
+        file.truncate(MAX_LOG_BYTES + 1)
+    children.supervise()
+    assert log.with_suffix(".log.1").stat().st_size > MAX_LOG_BYTES
+    assert log.stat().st_size < MAX_LOG_BYTES / 2
+    eventually(lambda: log.stat().st_size > 200)
+    assert b"\0" not in log.read_bytes(), "it goes on at the beginning"

@@ -1,10 +1,12 @@
 """The viewer's server on a real storage: JSON, media with ranges and caching, HLS, refused
 requests."""
 
+import contextlib
 import hashlib
 import io
 import itertools
 import math
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -37,6 +39,8 @@ from tests.support.made_job import (
     uneven_job,
 )
 from viewer.server.audio import copy_mime
+from viewer.server.response import media_type
+from viewer.server.serve import LimitedProtocol
 
 
 @pytest.fixture
@@ -450,6 +454,8 @@ def test_images_are_served_with_their_own_type(client: httpx.Client, store: Stor
         "/static/../web.py",
         "/static/%2e%2e/web.py",
         "/elsewhere",
+        "/api/jobs/20260101T000000-aaaaaaaa/looks/0123456789ab/segments/" + "1" * 5000,
+        "/api/jobs/20260101T000000-aaaaaaaa/people/" + "9" * 5000 + "/portrait",
     ],
 )
 def test_unknown_paths_jobs_and_looks_are_404(client: httpx.Client, path: str) -> None:
@@ -591,3 +597,60 @@ def test_a_file_that_differs_from_the_painted_segments_is_not_downloaded(
 
     assert answer.status_code == 409
     assert "frames: 1 frame of the source missing" in answer.json()["error"]
+
+
+def test_media_run_nothing_when_they_are_opened_as_a_page(
+    client: httpx.Client, store: Store
+) -> None:
+    made = plain_job(store, 4.0).complete()
+    answer = client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1")
+    assert answer.headers["content-security-policy"] == "sandbox; default-src 'none'"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "script-src" in client.get(f"/jobs/{made.id}").headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("name", ["x.html", "x.svg", "x", "x.mp4.htm", ".mp4"])
+def test_other_names_have_no_type_that_a_browser_shows(name: str) -> None:
+    assert media_type(name) == "application/octet-stream"
+
+
+def test_no_browser_keeps_the_segments_of_a_redacting_look(
+    client: httpx.Client, store: Store
+) -> None:
+    for filters, cached in ((("blur",), "no-store"), (("dog",), "private, max-age=600, immutable")):
+        made = plain_job(store, 4.0, filters=filters).complete()
+        answer = client.get(f"/api/jobs/{made.id}/looks/{made.look.id}/segments/1")
+        assert answer.headers["cache-control"] == cached
+
+
+def test_connections_without_a_request_are_closed(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LimitedProtocol, "header_s", 0.3)
+    with live_viewer(settings, store) as url:
+        address = httpx.URL(url)
+        for first_bytes in (b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"):
+            with socket.create_connection((address.host, address.port), timeout=10) as idle:
+                idle.sendall(first_bytes)
+                assert idle.recv(1) == b"", "closed by the server"
+        assert httpx.get(url).status_code == 200
+
+
+def test_idle_connections_do_not_make_the_server_deaf(
+    settings: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(LimitedProtocol, "max_connections", 20)
+    monkeypatch.setattr(LimitedProtocol, "header_s", 1.0)
+    with live_viewer(settings, store) as url, contextlib.ExitStack() as stack:
+        address = httpx.URL(url)
+        for _ in range(60):
+            connection = socket.create_connection((address.host, address.port), timeout=10)
+            stack.enter_context(connection)
+
+        def answers() -> bool:
+            try:
+                return httpx.get(url, timeout=5).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        eventually(answers, timeout_s=15)

@@ -306,3 +306,13 @@ def test_malformed_ids_never_become_keys(client: httpx.Client) -> None:
     for path in ("people", "people/1/portrait", "tracks/0"):
         assert client.get(f"/api/jobs/20260101T000000-AAAAAAAA/{path}").status_code == 404
         assert client.get(f"/api/jobs/20260101T000000-aaaaaaaa/{path}").status_code == 404
+
+
+def test_a_look_with_a_sticker_that_is_not_stored_is_refused(
+    client: httpx.Client, store: Store
+) -> None:
+    made = plain_job(store, 4.0).complete()
+    path = f"/api/jobs/{made.id}/looks"
+    answer = post(client, path, {"filters": [f"sticker:sha256={'a' * 64}"]})
+    assert answer.status_code == 422
+    assert "is not stored" in answer.json()["error"]

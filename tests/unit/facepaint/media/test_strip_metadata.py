@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from facepaint.media.decoder import open_decoder
-from facepaint.media.strip_metadata import strip_job
+from facepaint.media.strip_metadata import _strip_ass, _strip_event, _style_names, strip_job
 from facepaint.records.job import DetectorSpec, Job, OutputProfile, SourceFile, VideoJob
 from facepaint.records.keys import new_job_id
 from tests.support.clips import Media
@@ -66,3 +66,23 @@ def test_a_decoder_accepts_stripped_parameters(media: Media, job: Job) -> None:
     assert b"Lavf" not in video.extradata
     assert b"Lavc" not in video.extradata
     open_decoder(video)
+
+
+HEADER = (
+    b"[Script Info]\r\nTitle: secret\r\nScriptType: v4.00+\r\n\r\n[V4+ Styles]\r\n"
+    b"Format: Name, Fontname, Fontsize\r\nStyle: Default,Arial,20\r\n"
+    b"Style: Maria Secret,Arial,30\r\n\r\n[Events]\r\nFormat: Layer, Start, End, Text\r\n"
+)
+
+
+def test_events_of_ass_name_no_actor_style_effect_or_comment() -> None:
+    styles = _style_names(HEADER)
+    assert styles == [b"Default", b"Maria Secret"]
+    event = b"3,0,Maria Secret,Maria,0,0,0,said by Maria,{note: Maria}{\\i1}Hello, {\\b1}you"
+    assert _strip_event(event, styles) == b"3,0,Style2,,0,0,0,,{\\i1}Hello, {\\b1}you"
+    moving = b"3,0,Default,,0,0,0,Banner;10;0;50,News"
+    assert _strip_event(moving, styles) == b"3,0,Style1,,0,0,0,Banner;10;0;50,News"
+    assert _strip_event(b"no event", styles) == b"no event"
+    stripped = _strip_ass(HEADER)
+    assert b"ecret" not in stripped
+    assert b"Style: Style2,Arial,30" in stripped

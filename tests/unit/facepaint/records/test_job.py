@@ -40,9 +40,13 @@ st.register_type_strategy(datetime, st.datetimes(timezones=st.just(UTC)))
 st.register_type_strategy(float, st.floats(allow_nan=False, allow_infinity=False))
 st.register_type_strategy(str, st.text(st.characters(exclude_categories=["Cs"])))
 
-SCORES = st.lists(st.floats(0.01, 0.9), min_size=2, max_size=2).map(
-    lambda pair: Thresholds(max(pair), min(pair))
-)
+
+def scores(lowest: float, highest: float) -> st.SearchStrategy[Thresholds]:
+    return st.lists(st.floats(lowest, highest), min_size=2, max_size=2).map(
+        lambda pair: Thresholds(max(pair), min(pair))
+    )
+
+
 st.register_type_strategy(
     DetectorCard,
     st.builds(
@@ -50,8 +54,8 @@ st.register_type_strategy(
         name=st.from_regex("[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True),
         stride=st.integers(1, 256),
         smallest_face_px=st.floats(1, 500),
-        stickers=st.none() | SCORES,
-        redaction=st.none() | SCORES,
+        stickers=st.none() | scores(0.5, 1),
+        redaction=st.none() | scores(0.01, 0.5),
         sha256=st.just("") | st.binary(min_size=32, max_size=32).map(bytes.hex),
     ),
 )
