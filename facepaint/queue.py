@@ -40,6 +40,9 @@ Another project may use the same database, with the default names of Celery: wor
 its unacknowledged messages and obey its remote control.
 """
 
+MARK = "mark"
+"""The key that shows that the broker has not lost its data."""
+
 TRANSPORT = "facepaint"
 TRANSPORT_ALIASES[TRANSPORT] = "facepaint.transport:Transport"
 
@@ -215,6 +218,21 @@ class Queue:
                 for name in QUEUES
                 for step in range(PRIORITIES)
             )
+
+    def mark(self) -> bool:
+        """Leave a mark in the broker; returns whether there was none.
+
+        A broker that restarts empty loses it, together with all messages.
+        """
+        with self._mapped(), self.app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            return bool(channel.client.set(MARK, "1", nx=True))
+
+    def unmark(self) -> None:
+        """Remove the mark of `mark`."""
+        with self._mapped(), self.app.connection_for_write() as connection:
+            channel: Any = connection.default_channel
+            channel.client.delete(MARK)
 
     def check(self) -> None:
         """Raise `QueueUnreachable` unless the broker answers."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from celery import Celery
 
-from facepaint.errors import RecordInvalid, ServiceError
-from facepaint.queue import QUEUES
+from facepaint.errors import FacepaintError, RecordInvalid, ServiceError
+from facepaint.jobs.maintenance import requeue_lost
+from facepaint.queue import QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.results import WorkerInfo
 from facepaint.settings import Settings
@@ -43,7 +44,10 @@ def worker_info(settings: Settings, app: Celery) -> WorkerInfo:
 
 
 class Heartbeat(threading.Thread):
-    """Stores that this worker runs every `HEARTBEAT_S`, and removes the record at the end."""
+    """Stores that this worker runs every `HEARTBEAT_S`, and removes the record at the end.
+
+    It also requeues what a broker that restarted empty has lost.
+    """
 
     def __init__(self, settings: Settings, app: Celery) -> None:
         super().__init__(name="heartbeat", daemon=True)
@@ -56,6 +60,7 @@ class Heartbeat(threading.Thread):
         while True:
             try:
                 self._beat(store, key)
+                self._requeue_lost(store)
             except ServiceError as exc:
                 # A worker outlives an outage of the storage; its tasks are requeued meanwhile.
                 log.warning("no heartbeat: %s", exc)
@@ -72,6 +77,16 @@ class Heartbeat(threading.Thread):
         # A crashed worker of the same name may have left a record with other queues.
         info = replace(info, queues=consumed_queues(self._app), at=datetime.now(UTC))
         store.put_record(key, info)
+
+    def _requeue_lost(self, store: Store) -> None:
+        try:
+            sent = requeue_lost(store, Queue(self._settings, self._app))
+        except FacepaintError as exc:
+            # The worker itself waits for the broker to come back.
+            log.warning("lost messages are not requeued: %s", exc)
+            return
+        if sent:
+            log.warning("the broker had lost its messages: %d are queued again", sent)
 
     def begin(self, **_: Any) -> None:
         """Start, as the receiver of a signal of Celery."""

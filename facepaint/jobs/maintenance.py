@@ -1,13 +1,14 @@
 """Maintenance of a job: delete it, resume it, requeue lost messages. All of it is idempotent."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from facepaint.errors import JobError, RecordInvalid, UnknownJob, UsageError
+from facepaint.errors import JobError, RecordInvalid, ServiceError, UnknownJob, UsageError
 from facepaint.jobs.readiness import SegmentIndex, detection_ended, enqueue_ready, list_keys
 from facepaint.jobs.state import ABANDONED_AFTER_S, JobKeys
-from facepaint.jobs.status import JobStatus, find_job, job_status
+from facepaint.jobs.status import JobStatus, find_job, job_status, list_jobs
 from facepaint.parallel import in_parallel
 from facepaint.records import keys
 from facepaint.records.job import Sealed
@@ -84,6 +85,31 @@ def queue_missing(store: Store, queue: "Queue", job_id: str) -> int:
     # The detect task of a segment without faces queues its painting.
     waiting = sorted(unpainted - set(without_faces))
     return len(without_faces) + enqueue_ready(store, queue, job, waiting, job_keys.looks)
+
+
+def requeue_lost(store: Store, queue: "Queue") -> int:
+    """Queue what is missing of every unfinished job, if the broker has lost its messages.
+
+    Cheap, so that every worker can call it every few seconds: one request to the broker, and
+    listings only after a loss. One of several callers does the work.
+
+    Returns:
+        The number of messages sent.
+    """
+    if not queue.mark():
+        return 0
+    try:
+        unfinished = [
+            row.id
+            for row in list_jobs(store, with_state=True)
+            if row.state in {"uploading", "working"}
+        ]
+        return sum(queue_missing(store, queue, job_id) for job_id in unfinished)
+    except ServiceError:
+        # Another call does it.
+        with suppress(ServiceError):
+            queue.unmark()
+        raise
 
 
 def requeue_stalled(store: Store, queue: "Queue", job_id: str, look_id: str, index: int) -> None:

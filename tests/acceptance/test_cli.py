@@ -46,8 +46,9 @@ def test_a_job_from_upload_to_delete(
 ) -> None:
     start_worker()
     job = facepaint("upload", clip, "--filter", "sunglasses", "--wait").stdout.strip()
-    row = json.loads(facepaint("jobs", "--json").stdout)
-    assert row == [{"job": job, "state": "complete", "name": "party.mp4"}]
+    (row,) = json.loads(facepaint("jobs", "--json").stdout)
+    assert (row["job"], row["state"], row["input"]) == (job, "complete", "party.mp4")
+    assert [look["filters"] for look in row["looks"]] == ["sunglasses"]
     assert job in facepaint("jobs").stdout
     status = json.loads(facepaint("status", job, "--json").stdout)
     assert status["state"] == "complete"

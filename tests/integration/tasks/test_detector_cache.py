@@ -124,7 +124,7 @@ def test_the_cards_thresholds_decide_what_is_a_face(
     context: WorkerContext, clip: Path, weights: Path
 ) -> None:
     strict = DetectorCard(
-        "mine", "facepaint", stickers=Thresholds(0.99, 0.98), redaction=Thresholds(0.9, 0.6)
+        "mine", "facepaint", stickers=Thresholds(0.99, 0.98), redaction=Thresholds(0.7, 0.6)
     )
     write_card(card_beside(weights), strict)
     job_id = upload(context, clip, weights)

@@ -7,14 +7,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import redis
 
-from facepaint.errors import JobError, UnknownJob, UsageError
-from facepaint.jobs.maintenance import delete_job, requeue_stalled, resume_job
+from facepaint.errors import JobError, StoreUnreachable, UnknownJob, UsageError
+from facepaint.jobs.maintenance import delete_job, requeue_lost, requeue_stalled, resume_job
 from facepaint.jobs.status import find_job, job_status, list_jobs
 from facepaint.queue import PRIORITIES, QUEUES, Queue
 from facepaint.records import keys
 from facepaint.records.job import Sealed
 from facepaint.records.results import Claim, Failed, Painted
+from facepaint.retry import RetryPolicy
+from facepaint.settings import Settings
 from facepaint.store import Store
 from tests.support.made_job import MadeJob, plain_job, sealed_job
 
@@ -168,3 +171,33 @@ def test_requeue_sends_everything_missing_to_empty_queues(store: Store, queue: Q
     made.detect([0, 1])
     requeue_stalled(store, queue, made.id, made.look.id, 0)
     assert take_messages(queue) == {("paint", 0), ("detect", 2), ("detect", 3)}
+
+
+def test_a_broker_that_restarts_empty_gets_the_missing_messages_again(
+    store: Store, queue: Queue, settings: Settings
+) -> None:
+    queue.unmark()
+    made, done = sealed_job(store), sealed_job(store)
+    done.detect(range(4))
+    done.paint(range(4))
+    assert requeue_lost(store, queue) == 4
+    assert take_messages(queue) == {("detect", index) for index in range(4)}
+    assert requeue_lost(store, queue) == 0, "nothing is lost"
+    made.detect(range(4))
+    assert settings.broker_url is not None
+    with redis.Redis.from_url(settings.broker_url.get_secret_value()) as broker:
+        broker.flushdb()
+    assert requeue_lost(store, queue) == 4
+    assert take_messages(queue) == {("paint", index) for index in range(4)}
+
+
+def test_an_unreachable_storage_leaves_the_requeueing_to_another_call(
+    store: Store, queue: Queue, settings: Settings
+) -> None:
+    queue.unmark()
+    sealed_job(store)
+    away = settings.model_copy(update={"s3_endpoint": "http://127.0.0.1:9"})
+    with pytest.raises(StoreUnreachable):
+        requeue_lost(Store(away, RetryPolicy(attempts=1)), queue)
+    assert requeue_lost(store, queue) == 4
+    take_messages(queue)
