@@ -308,7 +308,7 @@ def run_item(
 ) -> None:
     """Upload one item, wait for it, save the result, and delete the job."""
     since = time.monotonic()
-    with make_display(json=as_json) as display:
+    with make_display(json=as_json) as display, _unsaved(item):
         job_id = upload_item(client, item, look, display)
         try:
             # A job on an embedded stack cannot be resumed: it ends with this command.
@@ -323,6 +323,16 @@ def run_item(
         print(json.dumps({"input": [str(path) for path in item.inputs], **facts}), flush=True)
     else:
         print(printable(f"{item.name} -> {saved_path(facts, out)}"), flush=True)
+
+
+@contextmanager
+def _unsaved(item: Item) -> Iterator[None]:
+    """If the user interrupts a run, say that there is no result."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"facepaint: interrupted; no result of {item.name} is saved")
+        raise
 
 
 def saved_path(facts: Mapping[str, object], out: Path) -> object:

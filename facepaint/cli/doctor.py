@@ -25,7 +25,7 @@ from facepaint.records.detector_card import DEFAULT_DETECTOR
 from facepaint.records.results import WorkerInfo
 from facepaint.settings import CONNECTION_NAME, Settings
 from facepaint.stack.components import find_rclone, find_valkey
-from facepaint.stack.stack import is_left_behind
+from facepaint.stack.stack import clear_runs, is_left_behind
 from facepaint.store import Store
 from facepaint.text import counted
 
@@ -66,12 +66,22 @@ def checks(
     """
     extras = installed_extras() if extras is None else extras
     results = [_installation(extras), _ffmpeg(), *_inference(settings)]
-    results += [_disk(settings, min_free_bytes), _services(settings, extras)]
+    results += [_disk(settings, min_free_bytes), _killed_runs(settings)]
+    results.append(_services(settings, extras))
     if settings.broker_url is not None and settings.s3_endpoint is not None:
         results += _storage(settings, now)
         results.append(_broker(settings))
         results.append(_workers(settings, now()))
     return results
+
+
+def _killed_runs(settings: Settings) -> Check:
+    """What runs that were killed have left; it is removed."""
+    removed = clear_runs(settings.home)
+    if not removed:
+        return Check("killed runs", True, "none has left anything")
+    folders = counted(removed, "folder")
+    return Check("killed runs", True, f"{folders} with videos left by killed runs: removed now")
 
 
 def installed_extras() -> list[str]:

@@ -45,6 +45,9 @@ SUPERVISE_S = 0.25
 _PORT_ATTEMPTS = 3
 _MAX_QUICK_DEATHS = 3
 
+RUNS_NAME = "runs"
+"""The folder of the private stacks of commands, below a data folder."""
+
 _UNLOCKED_S = 60.0
 """A younger folder of a run may belong to a process that has not locked it yet."""
 
@@ -290,10 +293,8 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
 
     If the command fails, the folder stays with nothing but the logs, until the next one starts.
     """
-    runs = settings.home / "runs"
-    for folder in runs.glob("*"):
-        _clear_run(folder)
-    home = runs / secrets.token_hex(6)
+    clear_runs(settings.home)
+    home = settings.home / RUNS_NAME / secrets.token_hex(6)
     try:
         with Stack(home, settings, workers, viewer=False) as stack:
             try:
@@ -312,19 +313,30 @@ def private_stack(settings: Settings, workers: int | None = None) -> Iterator[St
         _remove(home)
 
 
-def _clear_run(folder: Path) -> None:
-    """Remove the folder of a run that was killed."""
+def clear_runs(home: Path) -> int:
+    """Remove the folders of runs that were killed or failed.
+
+    Returns:
+        How many of them held the videos of a killed run.
+    """
+    return sum(map(_clear_run, (home / RUNS_NAME).glob("*")))
+
+
+def _clear_run(folder: Path) -> bool:
+    """Remove the folder of a run that has ended; returns whether it held videos."""
     try:
         if time.time() - folder.stat().st_mtime < _UNLOCKED_S:
-            return
+            return False
         lock = _lock(folder)
     except (UsageError, OSError):
-        return
+        return False
+    held_videos = (folder / "objects").exists()
     try:
         _clear_leftovers(folder)
         _remove(folder)
     finally:
         _unlock(folder, lock)
+    return held_videos
 
 
 def _remove(path: Path) -> None:

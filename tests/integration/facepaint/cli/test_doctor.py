@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.clips import make_portrait_clip
-from facepaint.cli.doctor import Check, checks
+from facepaint.cli.doctor import Check, _killed_runs, checks
 from facepaint.client import Client
 from facepaint.jobs.explain import why_waiting
 from facepaint.jobs.workers import alive_workers
@@ -62,7 +63,14 @@ def test_a_complete_installation_with_services_and_a_worker(
 
 def test_a_machine_without_services_that_can_start_its_own() -> None:
     found = results(Settings.load())
-    assert set(found) == {"installation", "video", "detector", "disk", "services"}
+    assert set(found) == {
+        "installation",
+        "video",
+        "detector",
+        "disk",
+        "killed runs",
+        "services",
+    }
     assert found["services"] == Check(
         "services", True, "none running; `facepaint run` starts its own"
     )
@@ -230,3 +238,16 @@ def test_a_disk_that_is_nearly_full() -> None:
     disk = results(Settings.load(), min_free_bytes=2**60)["disk"]
     assert not disk.ok
     assert " GiB free for " in disk.detail
+
+
+def test_what_killed_runs_left_is_removed(tmp_path: Path) -> None:
+    """A run that was killed cannot remove the video that it had uploaded to itself."""
+    folder = tmp_path / "runs" / "0123456789ab"
+    (folder / "objects").mkdir(parents=True)
+    (folder / "objects" / "video").write_bytes(b"private")
+    long_ago = time.time() - 1000
+    os.utime(folder, (long_ago, long_ago))
+    home = Settings.load(home=tmp_path)
+    assert _killed_runs(home).detail == "1 folder with videos left by killed runs: removed now"
+    assert list((tmp_path / "runs").iterdir()) == []
+    assert _killed_runs(home).detail == "none has left anything"
