@@ -46,4 +46,5 @@ def _lock_of(target: Path) -> FileLock | None:
     except OSError:
         return None
     name = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:32]
-    return FileLock(folder / f"{name}.lock")
+    # A soft lock would outlive a killed process.
+    return FileLock(folder / f"{name}.lock", fallback_to_soft=False)

@@ -1,5 +1,7 @@
 """What users of command lines expect: safe text, files that are checked first, short ids."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -107,6 +109,20 @@ def test_an_output_is_written_by_one_command_at_a_time(tmp_path: Path) -> None:
         pass
     with reserved([target]):
         assert list(tmp_path.iterdir()) == [], "nothing is left beside the result"
+
+
+def test_an_output_is_written_without_locks_where_the_system_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """As on some network file systems."""
+
+    def refuse(_: int, __: int) -> None:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with reserved([tmp_path / "out.mp4"]), reserved([tmp_path / "out.mp4"]):
+        pass
+    assert not recwarn.list
 
 
 @pytest.mark.parametrize("name", ["x" * 260 + ".mp4", "missing/x.mp4"])
