@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from facepaint.errors import UsageError
+from facepaint.settings import cache_folder
 
 
 @contextmanager
@@ -37,12 +37,10 @@ def reserved(targets: Iterable[Path]) -> Iterator[None]:
 
 
 def _lock_of(target: Path) -> FileLock | None:
-    """The lock of a file, in the folder of temporary files: none is left beside the result."""
-    folder = Path(tempfile.gettempdir()) / f"facepaint-{os.getuid()}"
+    """The lock of a file, in this user's cache: none is left beside the result."""
+    folder = cache_folder() / "outputs"
     try:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
-            return None
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError:
         return None
     name = hashlib.sha256(os.fsencode(target.resolve())).hexdigest()[:32]
