@@ -66,21 +66,24 @@ class FaceSearch:
         self.upright = Detector(model, size_for(model, *frame_size, min_face), runtime)
 
     def turns_with_faces(self, planes: BgrPlanes, upright: Sequence[Candidate]) -> frozenset[int]:
-        """The quarter turns in which a coarse copy of a frame shows a face that the upright frame
-        does not.
+        """The quarter turns in which copies of a frame, a coarse one and one of the full size, show
+        a face that the upright frame does not.
 
         Args:
             planes: as `Detector.detect` takes them.
             upright: the faces of the upright frame.
         """
-        return frozenset(
+        likely = [
             turn
             for turn, faces in self._coarse_faces(planes).items()
             if any(
                 face.score >= self._confidence and not self._is_covered(face, upright)
                 for face in faces
             )
-        )
+        ]
+        # Half of the findings are none; without this, every frame around would be searched.
+        found = self.in_turns(planes, likely, upright)
+        return frozenset(turn for turn, faces in zip(likely, found, strict=True) if faces)
 
     def in_turns(
         self, planes: BgrPlanes, turns: Collection[int], upright: Sequence[Candidate]
